@@ -1,0 +1,47 @@
+// Runs attention over a pass's rows on the thread pool, with scratch that is allocated once.
+#ifndef SLUICE_KERNELS_CPU_ATTENTION_H_
+#define SLUICE_KERNELS_CPU_ATTENTION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/ops.h"
+
+namespace sluice {
+
+// Work is split over (KV head, row); where that is too little for the threads, as for one row with a
+// long context, over chunks of 512 positions too, and their results are merged in order: the same bits.
+//
+// Scratch only grows. With D = head_dim up to a multiple of 16 it is, in floats,
+//   a thread:  8 x (4 D + 4)                        for the split over rows
+//   in all:    num_heads x (D + 65 (D + 2))         for the split over chunks, whatever the context
+// which for 64 heads of 128 is 2.2 MB.
+class CpuAttention {
+ public:
+  // Both must outlive this.
+  CpuAttention(const KernelTable* kernels, ThreadPool* pool);
+
+  // As Ops::Attention.
+  void Run(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
+           int64_t out_stride);
+
+  int64_t scratch_bytes() const { return static_cast<int64_t>(scratch_.size() * sizeof(float)); }
+
+ private:
+  struct Call;  // one call's arguments and derived sizes
+
+  void RunRows(const Call& call);
+  void RunChunks(const Call& call, int64_t row);
+  AttentionJob Job(const Call& call, int64_t row, int64_t head, int64_t chunk) const;
+  float* Scratch(int64_t floats);
+
+  const KernelTable* const kernels_;
+  ThreadPool* const pool_;
+  std::vector<float> scratch_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_CPU_ATTENTION_H_

@@ -1,0 +1,228 @@
+// Ops on the CPU: checks arguments, splits work over the thread pool, calls one table of kernels.
+#include "kernels/cpu/cpu_ops.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/tile.h"
+
+namespace sluice {
+namespace {
+
+// The tables are indexed by these.
+static_assert(static_cast<int>(Encoding::kF32) == 0 && static_cast<int>(Encoding::kQ4_0) == 7);
+static_assert(static_cast<int>(KvType::kF32) == 0 && static_cast<int>(KvType::kQ8_0) == 2);
+
+// Values that a thread should have at least before another one is worth waking.
+constexpr int64_t kGrainValues = 16384;
+
+int64_t RowGrain(int64_t row_values) {
+  return std::max<int64_t>(1, kGrainValues / std::max<int64_t>(1, row_values));
+}
+
+const KernelTable* KernelsOf(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return &kScalarKernels;
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+      return &kAvx2Kernels;
+    case Isa::kAvx512:
+      return &kAvx512Kernels;
+#endif
+    default:
+      return nullptr;
+  }
+}
+
+// __builtin_cpu_supports looks at XGETBV too: registers that the system does not save do not count.
+bool CpuRuns(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return true;
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
+    case Isa::kAvx512:
+      return CpuRuns(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#endif
+    default:
+      return false;
+  }
+}
+
+class CpuOps : public Ops {
+ public:
+  CpuOps(const KernelTable* kernels, ThreadPool* pool)
+      : kernels_(kernels), pool_(pool), attention_(kernels, pool) {}
+
+  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
+                                  int64_t num_rows, int64_t k, std::byte* out) override {
+    const int64_t row_bytes = ActivationRowBytes(format, k);
+    pool_->Run(num_rows, RowGrain(k), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const float* from = x + row * x_stride;
+        std::byte* to = out + row * row_bytes;
+        switch (format) {
+          case ActivationFormat::kF32:
+            std::memcpy(to, from, k * sizeof(float));
+            std::memset(to + k * sizeof(float), 0, row_bytes - k * sizeof(float));
+            break;
+          case ActivationFormat::kInt8Block32:
+            kernels_->quantize_block32(from, k, to);
+            break;
+          case ActivationFormat::kInt8Block256:
+            kernels_->quantize_block256(from, k, to);
+            break;
+        }
+      }
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status MatMul(const MatMulArgs& args) override {
+    const EncodingInfo& info = Info(args.encoding);
+    if (args.k % info.block_values != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a product of ", info.name, " weights needs K to be a multiple of ",
+                       info.block_values, ", not ", args.k));
+    }
+    MatMulJob job = {
+        .tiles = reinterpret_cast<const uint8_t*>(args.tiles),
+        .tile_bytes = TileBytes(args.encoding, args.k),
+        .tile_begin = 0,
+        .tile_end = args.num_tiles,
+        .k = args.k,
+        .first_row = args.first_row,
+        .matrix_rows = args.matrix_rows,
+        .activations = reinterpret_cast<const uint8_t*>(args.activations),
+        .activation_stride = ActivationRowBytes(info.activations, args.k),
+        .num_tokens = args.num_tokens,
+        .addend = args.addend,
+        .up_addend = args.up_addend,
+        .epilogue = static_cast<int>(args.epilogue),
+        .out = args.out,
+        .out_stride = args.out_stride,
+    };
+    if (args.num_tokens <= 0) return absl::OkStatus();
+    const auto matmul = kernels_->matmul[static_cast<int>(args.encoding)];
+    pool_->Run(args.num_tiles, 1, [&job, matmul](int64_t begin, int64_t end) {
+      MatMulJob part = job;
+      part.tile_begin = begin;
+      part.tile_end = end;
+      matmul(part);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
+                       const float* weight, float eps, float* out, int64_t out_stride) override {
+    pool_->Run(num_rows, RowGrain(n), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        kernels_->rms_norm(x + row * x_stride, n, weight, eps, out + row * out_stride);
+      }
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads,
+                    int64_t head_dim, const float* cos_sin, absl::Span<const int64_t> positions,
+                    const float* norm_weight, float norm_eps) override {
+    pool_->Run(num_rows, RowGrain(num_heads * head_dim), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        for (int64_t head = 0; head < num_heads; ++head) {
+          float* values = x + row * x_stride + head * head_dim;
+          if (norm_weight != nullptr) {
+            kernels_->rms_norm(values, head_dim, norm_weight, norm_eps, values);
+          }
+          kernels_->rope(values, head_dim / 2, cos_sin + positions[row] * head_dim);
+        }
+      }
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
+                        int64_t kv_stride) override {
+    const KvShape& kv = args.kv;
+    const int64_t k_row_bytes = KvRowBytes(kv.k_type, kv.head_dim);
+    const int64_t v_row_bytes = KvRowBytes(kv.v_type, kv.head_dim);
+    const auto store_k = kernels_->store_kv[static_cast<int>(kv.k_type)];
+    const auto store_v = kernels_->store_kv[static_cast<int>(kv.v_type)];
+    const int64_t grain = RowGrain(2 * kv.num_kv_heads * kv.head_dim);
+    pool_->Run(args.rows.size(), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const AttentionRow& of = args.rows[row];
+        const int64_t t = of.position % kKvPageTokens;
+        auto* at = reinterpret_cast<uint8_t*>(
+            args.pages + of.page_table[of.position / kKvPageTokens] * args.page_stride);
+        for (int64_t head = 0; head < kv.num_kv_heads; ++head) {
+          const int64_t from = row * kv_stride + head * kv.head_dim;
+          store_k(k + from, kv.head_dim, at + t * k_row_bytes);
+          at += kKvPageTokens * k_row_bytes;
+          store_v(v + from, kv.head_dim, at + t * v_row_bytes);
+          at += kKvPageTokens * v_row_bytes;
+        }
+      }
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
+                         int64_t out_stride) override {
+    attention_.Run(args, q, q_stride, out, out_stride);
+    return absl::OkStatus();
+  }
+
+ private:
+  const KernelTable* const kernels_;
+  ThreadPool* const pool_;
+  CpuAttention attention_;
+};
+
+}  // namespace
+
+absl::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+    if (IsaName(isa) == name) return isa;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown instruction set \"", name, "\"; known are scalar, avx2 and avx512"));
+}
+
+std::vector<Isa> SupportedIsas() {
+  std::vector<Isa> isas;
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+    if (CpuRuns(isa)) isas.push_back(isa);
+  }
+  return isas;
+}
+
+absl::StatusOr<std::unique_ptr<Ops>> MakeCpuOps(Isa isa, ThreadPool* pool) {
+  if (!CpuRuns(isa)) {
+    return absl::UnavailableError(
+        absl::StrCat("this CPU or its operating system does not run ", IsaName(isa)));
+  }
+  return std::make_unique<CpuOps>(KernelsOf(isa), pool);
+}
+
+}  // namespace sluice

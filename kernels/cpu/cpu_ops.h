@@ -1,0 +1,29 @@
+// The CPU implementation of Ops: one table of kernels an instruction set, picked at run time.
+#ifndef SLUICE_KERNELS_CPU_CPU_OPS_H_
+#define SLUICE_KERNELS_CPU_CPU_OPS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/ops.h"
+
+namespace sluice {
+
+// Instruction sets, slowest first. kScalar is the definition.
+enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };
+
+absl::string_view IsaName(Isa isa);
+absl::StatusOr<Isa> ParseIsa(absl::string_view name);
+// Those that this machine can run (CPUID and the operating system's state), slowest first.
+std::vector<Isa> SupportedIsas();
+
+// `pool` must outlive the result. Unavailable where this CPU cannot run `isa`.
+absl::StatusOr<std::unique_ptr<Ops>> MakeCpuOps(Isa isa, ThreadPool* pool);
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_CPU_CPU_OPS_H_

@@ -1,0 +1,25 @@
+// Attention and row operations with AVX2, FMA and F16C, and the table of all kernels.
+#include "kernels/cpu/kernel_table.h"
+
+#if defined(__x86_64__)
+#include "kernels/cpu/simd_avx2.h"
+
+#include "kernels/cpu/attention_simd.h"
+#include "kernels/cpu/rows_simd.h"
+
+namespace sluice {
+
+const KernelTable kAvx2Kernels = {
+    .quantize_block32 = avx2::QuantizeBlock32,
+    .quantize_block256 = avx2::QuantizeBlock256,
+    .matmul = kAvx2MatMuls,
+    .rms_norm = avx2::RmsNorm,
+    .rope = avx2::Rope,
+    .exp = avx2::ExpRow,
+    .store_kv = {avx2::StoreKvF32, avx2::StoreKvF16, avx2::StoreKvQ8_0},
+    .attend = avx2::Attend,
+    .merge = avx2::Merge,
+};
+
+}  // namespace sluice
+#endif

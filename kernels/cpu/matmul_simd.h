@@ -1,0 +1,426 @@
+// Matrix products on 16-row tiles: one loop, and a decoder an encoding. Include after a simd_<isa>.h.
+//
+// A thread walks its tiles in order of memory. For each tile it takes up to kMaxTokens activation rows
+// at once, so that a line is unpacked once for all of them; lane r is row r throughout, hence nothing
+// crosses lanes. One token is bound by memory: a line costs a load, its unpacking and one or two dot
+// products. The order of summing is that of matmul_scalar.cc, to the bit.
+#ifndef SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
+#define SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
+
+#include "kernels/cpu/activation_layout.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/math_simd.h"
+
+namespace sluice::SLUICE_SIMD_NAMESPACE {
+
+inline constexpr int kLine = 64;
+inline constexpr int kSegment = 1024;
+inline constexpr int64_t kActivationGroupBytes = sizeof(ActivationGroup256);
+// How far ahead of the line in use the stream of weights is asked for. Hardware prefetchers stop at
+// pages of 4 KiB and start anew at each plane.
+inline constexpr int64_t kPrefetchBytes = 4096;
+
+SLUICE_INLINE int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// A line of weights. Asking for one line ahead with each one used keeps the queue of misses even; a
+// group's lines asked for at once overran it (q8_0 fell from 27 to 21 GB/s on Zen 4).
+SLUICE_INLINE I32 LoadLine(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
+  return LoadI(p);
+}
+// Half a line: 16 f16.
+SLUICE_INLINE F32 LoadScales(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
+  return LoadHalves(p);
+}
+
+SLUICE_INLINE I32 LowNibbles(I32 x) { return And(x, SetI(0x0F0F0F0F)); }
+SLUICE_INLINE I32 HighNibbles(I32 x) { return And(Shr<4>(x), SetI(0x0F0F0F0F)); }
+SLUICE_INLINE F32 BroadcastF(const float* p) { return SetF(*p); }
+
+// Each decoder has kGroup, Bytes(n) of a group of n values, and Add(), which continues the chains of R
+// tokens by one group: `a` is the group's place in the first token's activations, `stride` bytes
+// before the next token's.
+
+struct Q8_0 {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  SLUICE_INLINE static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 8 * kLine; }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const uint8_t* quants = group + PadTo64(n / 32 * 32);
+    for (int block = 0; block < n / 32; ++block) {
+      I32 sum[R];
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
+        sum[r] = StartBytes(at->minus_sums + block);
+      }
+#pragma GCC unroll 8
+      for (int quad = 0; quad < 8; ++quad) {
+        const ByteWeights w = PrepareBytes(LoadLine(quants + (8 * block + quad) * kLine));
+        for (int r = 0; r < R; ++r) {
+          sum[r] = DotBytes(sum[r], w, BroadcastI(a + r * stride + 32 * block + 4 * quad));
+        }
+      }
+      const F32 d = LoadScales(group + 32 * block);
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
+        acc[r] = Fma(ToFloat(sum[r]), Mul(d, BroadcastF(at->scales + block)), acc[r]);
+      }
+    }
+  }
+};
+
+struct Q4_0 {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  SLUICE_INLINE static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 4 * kLine; }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const uint8_t* quants = group + PadTo64(n / 32 * 32);
+    for (int block = 0; block < n / 32; ++block) {
+      Partial sum[R];
+      for (int r = 0; r < R; ++r) sum[r] = ZeroPartial();
+#pragma GCC unroll 4
+      for (int l = 0; l < 4; ++l) {
+        const I32 line = LoadLine(quants + (4 * block + l) * kLine);
+        const I32 low = LowNibbles(line);
+        const I32 high = HighNibbles(line);
+        for (int r = 0; r < R; ++r) {
+          const uint8_t* x = a + r * stride + 32 * block + 4 * l;
+          sum[r] = Dot(sum[r], low, BroadcastI(x));
+          sum[r] = Dot(sum[r], high, BroadcastI(x + 16));
+        }
+      }
+      const F32 d = LoadScales(group + 32 * block);
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
+        const I32 isum = AddI(Widen(sum[r]), Shl<3>(BroadcastI(at->minus_sums + block)));
+        acc[r] = Fma(ToFloat(isum), Mul(d, BroadcastF(at->scales + block)), acc[r]);
+      }
+    }
+  }
+};
+
+// q4_k (kFifthBit = 0) and q5_k.
+template <int kFifthBit>
+struct Q45_K {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr int kQuants = (4 + 8 * kFifthBit) * kLine;
+  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
+
+  // Low nibbles and bits of quad l in `low`, of quad l + 4 in `high`.
+  template <int kL>
+  SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 fifth, I32* low, I32* high) {
+    const I32 line = LoadLine(quants + kL * kLine);
+    *low = LowNibbles(line);
+    *high = HighNibbles(line);
+    if constexpr (kFifthBit) {
+      const I32 mask = SetI(0x10101010);
+      *low = Or(*low, And(Shl<4 - kL>(fifth), mask));
+      *high = Or(*high, And(Shr<kL>(fifth), mask));
+    }
+  }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    // Six bits each: scales and minima 0..3 and 4..7, one a byte.
+    const I32 low_scales = LoadLine(group + kLine);
+    const I32 low_minima = LoadLine(group + 2 * kLine);
+    const I32 high = LoadLine(group + 3 * kLine);
+    const I32 top = SetI(0x30303030);
+    const I32 scales[2] = {Or(LowNibbles(low_scales), And(Shl<4>(high), top)),
+                           Or(HighNibbles(low_scales), And(Shl<2>(high), top))};
+    const I32 minima[2] = {Or(LowNibbles(low_minima), And(high, top)),
+                           Or(HighNibbles(low_minima), And(Shr<2>(high), top))};
+    I32 scaled[R];
+    for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
+    for (int half = 0; half < 2; ++half) {
+      I32 rest = scales[half];
+      for (int s = 4 * half; s < 4 * half + 4; ++s) {
+        const uint8_t* quants = group + kQuants + 4 * s * kLine;
+        const I32 fifth = kFifthBit ? LoadLine(group + (4 + s) * kLine) : ZeroI();
+        const I32 scale = ScaleOfLowByte(rest);
+        rest = Shr<8>(rest);
+        // Where a partial sum has room for half of the sub-block only, low and high quads go apart.
+        constexpr bool kApart = kFifthBit && kQuadsOf5Bits < 8;
+        Partial sum[R], other[R];
+        for (int r = 0; r < R; ++r) sum[r] = other[r] = ZeroPartial();
+        const auto line = [&](int l, I32 low, I32 high) __attribute__((always_inline)) {
+          for (int r = 0; r < R; ++r) {
+            const uint8_t* x = a + r * stride + 32 * s + 4 * l;
+            sum[r] = Dot(sum[r], low, BroadcastI(x));
+            Partial& upper = kApart ? other[r] : sum[r];
+            upper = Dot(upper, high, BroadcastI(x + 16));
+          }
+        };
+        I32 low, high;
+        Unpack<0>(quants, fifth, &low, &high);
+        line(0, low, high);
+        Unpack<1>(quants, fifth, &low, &high);
+        line(1, low, high);
+        Unpack<2>(quants, fifth, &low, &high);
+        line(2, low, high);
+        Unpack<3>(quants, fifth, &low, &high);
+        line(3, low, high);
+        for (int r = 0; r < R; ++r) {
+          scaled[r] = AddScaled(scaled[r], sum[r], scale);
+          if (kApart) scaled[r] = AddScaled(scaled[r], other[r], scale);
+        }
+      }
+    }
+    const F32 d = LoadScales(group);
+    const F32 dmin = LoadScales(group + 32);
+    for (int r = 0; r < R; ++r) {
+      const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+      I32 sum = ZeroI();
+      for (int half = 0; half < 2; ++half) {
+        sum = MulAddPairs(sum, EvenBytesSigned(minima[half]), BroadcastI(at->sums32 + 4 * half));
+        sum = MulAddPairs(sum, OddBytesSigned(minima[half]), BroadcastI(at->sums32 + 4 * half + 2));
+      }
+      const F32 scale = BroadcastF(&at->scale);
+      acc[r] = Fma(ToFloat(scaled[r]), Mul(d, scale), acc[r]);
+      acc[r] = NegFma(ToFloat(sum), Mul(dmin, scale), acc[r]);
+    }
+  }
+};
+
+struct Q6_K {
+  static constexpr int kGroup = 512;
+  static constexpr int kTokens = kMaxTokens;
+  SLUICE_INLINE static int64_t Bytes(int n) {
+    return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine;
+  }
+
+  template <int kL>
+  SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 high0, I32 high1, I32* low,
+                                   I32* high) {
+    const I32 line = LoadLine(quants + kL * kLine);
+    const I32 mask = SetI(0x30303030);
+    if constexpr (kL < 3) {
+      *low = Or(LowNibbles(line), And(Shl<4 - 2 * kL>(high0), mask));
+      *high = Or(HighNibbles(line), And(Shl<4 - 2 * kL>(high1), mask));
+    } else {
+      *low = Or(LowNibbles(line), And(Shr<2>(high0), mask));
+      *high = Or(HighNibbles(line), And(Shr<2>(high1), mask));
+    }
+  }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const int blocks = n / 256;
+    const uint8_t* scales = group + PadTo64(blocks * 32);
+    const uint8_t* high_bits = scales + blocks * 4 * kLine;
+    const uint8_t* low_bits = high_bits + blocks * 16 * kLine;
+    for (int b = 0; b < blocks; ++b) {
+      I32 scaled[R];
+      for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
+      for (int w = 0; w < 4; ++w) {  // 64 values: two sub-blocks of 32, four scales
+        const I32 four = LoadLine(scales + (4 * b + w) * kLine);
+        const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
+                                 SignedScaleOfHighByte(Shl<16>(four)),
+                                 SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+#pragma GCC unroll 2
+        for (int s = 0; s < 2; ++s) {
+          const int sub_block = 8 * b + 2 * w + s;
+          const uint8_t* quants = low_bits + 4 * sub_block * kLine;
+          const I32 high0 = LoadLine(high_bits + 2 * sub_block * kLine);
+          const I32 high1 = LoadLine(high_bits + (2 * sub_block + 1) * kLine);
+          const uint8_t* x = a + b * kActivationGroupBytes + 64 * w + 32 * s;
+          Partial first[R], second[R];
+          const auto start = [&]() __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) first[r] = second[r] = ZeroPartial();
+          };
+          const auto line = [&](int l, I32 low, I32 high) __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) {
+              first[r] = Dot(first[r], low, BroadcastI(x + r * stride + 4 * l));
+              second[r] = Dot(second[r], high, BroadcastI(x + r * stride + 4 * l + 16));
+            }
+          };
+          const auto flush = [&]() __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) {
+              scaled[r] = AddScaled(scaled[r], first[r], scale_of[2 * s]);
+              scaled[r] = AddScaled(scaled[r], second[r], scale_of[2 * s + 1]);
+            }
+          };
+          I32 low, high;
+          start();
+          Unpack<0>(quants, high0, high1, &low, &high);
+          line(0, low, high);
+          Unpack<1>(quants, high0, high1, &low, &high);
+          line(1, low, high);
+          if constexpr (kQuadsOf6Bits < 4) {
+            flush();
+            start();
+          }
+          Unpack<2>(quants, high0, high1, &low, &high);
+          line(2, low, high);
+          Unpack<3>(quants, high0, high1, &low, &high);
+          line(3, low, high);
+          flush();
+        }
+      }
+      const F32 d = LoadScales(group + 32 * b);
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes +
+                                                                     r * stride);
+        I32 sum = ZeroI();  // of scale * asum: 32 times that is the offset's share
+        for (int w = 0; w < 4; ++w) {
+          const I32 four = LoadI(scales + (4 * b + w) * kLine);
+          sum = MulAddPairs(sum, EvenBytesSigned(four), BroadcastI(at->sums16 + 4 * w));
+          sum = MulAddPairs(sum, OddBytesSigned(four), BroadcastI(at->sums16 + 4 * w + 2));
+        }
+        const I32 total = SubI(scaled[r], Shl<5>(sum));
+        acc[r] = Fma(ToFloat(total), Mul(d, BroadcastF(&at->scale)), acc[r]);
+      }
+    }
+  }
+};
+
+// y[r] = the tile's 16 rows times token r.
+template <class Decoder>
+struct QuantizedTile {
+  static constexpr int kTokens = Decoder::kTokens;
+  template <int R>
+  SLUICE_INLINE static void Run(const uint8_t* tile, int64_t k, const uint8_t* activations,
+                                int64_t stride, F32 (&total)[R]) {
+    for (int r = 0; r < R; ++r) total[r] = ZeroF();
+    for (int64_t begin = 0; begin < k; begin += kSegment) {
+      const int64_t end = begin + kSegment < k ? begin + kSegment : k;
+      F32 acc[R];
+      for (int r = 0; r < R; ++r) acc[r] = ZeroF();
+      for (int64_t at = begin; at < end; at += Decoder::kGroup) {
+        const int n = static_cast<int>(end - at < Decoder::kGroup ? end - at : Decoder::kGroup);
+        const int64_t bytes = Decoder::Bytes(n);
+        Decoder::Add(tile, n, activations + at / 256 * kActivationGroupBytes, stride, acc);
+        tile += bytes;
+      }
+      for (int r = 0; r < R; ++r) total[r] = ::sluice::SLUICE_SIMD_NAMESPACE::Add(total[r], acc[r]);
+    }
+  }
+};
+
+// Each loader: four lines of f32, or two of pairs, as the weights of four values of K.
+struct LoadF32 {
+  static constexpr int kBytes = 4 * kLine;  // of four values
+  SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
+    for (int i = 0; i < 4; ++i) w[i] = AsFloat(LoadLine(p + i * kLine));
+  }
+};
+struct LoadF16 {
+  static constexpr int kBytes = 2 * kLine;
+  SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
+    for (int i = 0; i < 2; ++i) {
+      const I32 pair = LoadLine(p + i * kLine);
+      w[2 * i] = LowHalves(pair);
+      w[2 * i + 1] = LowHalves(Shr<16>(pair));
+    }
+  }
+};
+struct LoadBF16 {
+  static constexpr int kBytes = 2 * kLine;
+  SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
+    for (int i = 0; i < 2; ++i) {
+      const I32 pair = LoadLine(p + i * kLine);
+      w[2 * i] = AsFloat(Shl<16>(pair));
+      w[2 * i + 1] = AsFloat(And(pair, SetI(static_cast<int32_t>(0xFFFF0000))));
+    }
+  }
+};
+
+template <class Loader>
+struct FloatTile {
+  static constexpr int kTokens = kMaxFloatTokens;
+  template <int R>
+  SLUICE_INLINE static void Run(const uint8_t* tile, int64_t k, const uint8_t* activations,
+                                int64_t stride, F32 (&total)[R]) {
+    for (int r = 0; r < R; ++r) total[r] = ZeroF();
+    for (int64_t begin = 0; begin < k; begin += kSegment) {
+      const int64_t end = begin + kSegment < k ? begin + kSegment : k;
+      F32 c[R][4];
+      for (int r = 0; r < R; ++r) {
+        for (int i = 0; i < 4; ++i) c[r][i] = ZeroF();
+      }
+      for (int64_t at = begin; at < end; at += 4) {
+        F32 w[4];
+        Loader::Load(tile, w);
+        tile += Loader::kBytes;
+        for (int r = 0; r < R; ++r) {
+          const auto* x = reinterpret_cast<const float*>(activations + r * stride) + at;
+          for (int i = 0; i < 4; ++i) c[r][i] = Fma(w[i], BroadcastF(x + i), c[r][i]);
+        }
+      }
+      for (int r = 0; r < R; ++r) {
+        total[r] = Add(total[r], Add(Add(c[r][0], c[r][1]), Add(c[r][2], c[r][3])));
+      }
+    }
+  }
+};
+
+// Epilogue values as in kernels/ops.h.
+inline constexpr int kStore = 0;
+inline constexpr int kAdd = 1;
+inline constexpr int kSwiGlu = 2;
+inline constexpr int kMultiply = 3;
+
+// R tokens from `token` on times one tile (or a pair of tiles).
+template <class Tile, int R>
+void MultiplyTokens(const MatMulJob& job, int64_t tile, int64_t token) {
+  const int sides = job.epilogue == kSwiGlu ? 2 : 1;
+  const int64_t row = job.first_row + 16 * tile;
+  const int64_t left = job.matrix_rows - row;
+  if (left <= 0) return;
+  const int lanes = left < 16 ? static_cast<int>(left) : 16;
+
+  F32 y[R], gate[R];
+  for (int r = 0; r < R; ++r) y[r] = ZeroF();
+  for (int side = 0; side < sides; ++side) {
+    for (int r = 0; r < R; ++r) gate[r] = y[r];
+    Tile::template Run<R>(job.tiles + (tile * sides + side) * job.tile_bytes, job.k,
+                          job.activations + token * job.activation_stride, job.activation_stride, y);
+    const float* addend = side == 0 ? job.addend : job.up_addend;
+    if (addend != nullptr) {
+      const F32 values = LoadFirst(addend + row, lanes);
+      for (int r = 0; r < R; ++r) y[r] = Add(y[r], values);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    float* out = job.out + (token + r) * job.out_stride + row;
+    if (job.epilogue == kAdd) y[r] = Add(LoadFirst(out, lanes), y[r]);
+    if (job.epilogue == kSwiGlu) y[r] = Mul(Silu(gate[r]), y[r]);
+    if (job.epilogue == kMultiply) y[r] = Mul(Silu(LoadFirst(out, lanes)), y[r]);
+    StoreFirst(y[r], out, lanes);
+  }
+}
+
+// Takes R tokens at a time while there are so many, and returns the first one left.
+template <class Tile, int R>
+SLUICE_INLINE int64_t MultiplyWhile(const MatMulJob& job, int64_t tile, int64_t token) {
+  if constexpr (R <= Tile::kTokens) {
+    for (; job.num_tokens - token >= R; token += R) MultiplyTokens<Tile, R>(job, tile, token);
+  }
+  return token;
+}
+
+template <class Tile>
+void MatMul(const MatMulJob& job) {
+  for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
+    int64_t token = MultiplyWhile<Tile, 8>(job, tile, 0);
+    token = MultiplyWhile<Tile, 6>(job, tile, token);
+    token = MultiplyWhile<Tile, 4>(job, tile, token);
+    token = MultiplyWhile<Tile, 3>(job, tile, token);
+    token = MultiplyWhile<Tile, 2>(job, tile, token);
+    MultiplyWhile<Tile, 1>(job, tile, token);
+  }
+}
+
+}  // namespace sluice::SLUICE_SIMD_NAMESPACE
+
+#endif  // SLUICE_KERNELS_CPU_MATMUL_SIMD_H_

@@ -1,0 +1,15 @@
+// The peak loops of AVX-512.
+#include "kernels/cpu/peak_loops.h"
+
+#if defined(__x86_64__)
+#include "kernels/cpu/simd_avx512.h"
+
+#include "kernels/cpu/peak_simd.h"
+
+namespace sluice {
+
+const PeakLoop kAvx512PeakInt8 = avx512::PeakInt8;
+const PeakLoop kAvx512PeakF32 = avx512::PeakF32;
+
+}  // namespace sluice
+#endif

@@ -1,0 +1,17 @@
+// Loops of multiply-adds in registers, one an instruction set and kind.
+#ifndef SLUICE_KERNELS_CPU_PEAK_LOOPS_H_
+#define SLUICE_KERNELS_CPU_PEAK_LOOPS_H_
+
+#include <stdint.h>
+
+namespace sluice {
+
+// Runs `rounds` rounds and returns the multiplications and additions done.
+using PeakLoop = int64_t (*)(int64_t rounds);
+
+extern const PeakLoop kAvx2PeakInt8, kAvx2PeakF32;      // x86-64 only
+extern const PeakLoop kAvx512PeakInt8, kAvx512PeakF32;  // x86-64 only
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_CPU_PEAK_LOOPS_H_

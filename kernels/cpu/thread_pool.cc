@@ -1,0 +1,149 @@
+// A team that joins an open loop, takes chunks of it until none is left, and leaves.
+//
+// All of the team's state is one 32-bit word, so that one compare-and-swap decides who is in:
+//
+//   bits 0-10 members now inside | bit 11 open | bit 12 stop | bits 13-31 generation
+//
+//   idle    --Run-->   open: workers may join (members + 1) until the caller finds no chunk left
+//   open    --close--> closed: nobody joins; members leave (members - 1)
+//   closed with no members = idle: only then may the caller write the loop's fields again
+//
+// A worker that sleeps through a loop is not waited for: on a busy machine the others do its share.
+#include "kernels/cpu/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+constexpr uint32_t kMembers = (1u << 11) - 1;
+constexpr uint32_t kOpen = 1u << 11;
+constexpr uint32_t kStop = 1u << 12;
+constexpr uint32_t kGeneration = 1u << 13;
+constexpr uint32_t kGenerationMask = ~(kGeneration - 1);
+
+constexpr auto kSpinTime = std::chrono::microseconds(40);
+// Chunks a thread: more balance uneven threads, fewer make longer runs for the prefetchers.
+constexpr int64_t kChunksPerThread = 6;
+
+int OnlineCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  using Body = absl::FunctionRef<void(int64_t begin, int64_t end)>;
+
+  alignas(64) std::atomic<uint32_t> word{0};
+  alignas(64) std::atomic<int64_t> next{0};
+  // The loop; written by the caller of Run while no member is inside, read by members.
+  alignas(64) const Body* body = nullptr;
+  int64_t count = 0;
+  int64_t chunk = 1;
+
+  bool spin = true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
+  std::vector<std::thread> workers;
+
+  void TakeChunks() {
+    for (;;) {
+      const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
+      if (begin >= count) return;
+      (*body)(begin, std::min(count, begin + chunk));
+    }
+  }
+
+  // Waits until the word is no longer `seen` and returns it: spinning for a while, then asleep.
+  uint32_t WaitForChange(uint32_t seen) {
+    if (spin) {
+      const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
+      do {
+        for (int i = 0; i < 32; ++i) {
+          const uint32_t now = word.load(std::memory_order_acquire);
+          if (now != seen) return now;
+          Pause();
+        }
+      } while (std::chrono::steady_clock::now() < deadline);
+    }
+    word.wait(seen, std::memory_order_acquire);
+    return word.load(std::memory_order_acquire);
+  }
+
+  // Worker threads: join each generation at most once.
+  void Work() {
+    uint32_t joined = 0;  // generation bits
+    uint32_t now = word.load(std::memory_order_acquire);
+    for (;;) {
+      if (now & kStop) return;
+      if ((now & kOpen) == 0 || (now & kGenerationMask) == joined) {
+        now = WaitForChange(now);
+        continue;
+      }
+      if (!word.compare_exchange_weak(now, now + 1, std::memory_order_acquire)) continue;
+      joined = now & kGenerationMask;
+      TakeChunks();
+      const uint32_t before = word.fetch_sub(1, std::memory_order_acq_rel);
+      if ((before & kMembers) == 1 && (before & kOpen) == 0) word.notify_all();
+      now = before - 1;
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
+  num_threads = std::clamp(num_threads, 1, static_cast<int>(kMembers));
+  state_->spin = num_threads <= OnlineCpus();
+  state_->workers.reserve(num_threads - 1);
+  for (int i = 1; i < num_threads; ++i) {
+    state_->workers.emplace_back([state = state_.get()] { state->Work(); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->word.fetch_or(kStop, std::memory_order_release);
+  state_->word.notify_all();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+int ThreadPool::num_threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::Run(int64_t count, int64_t grain,
+                     absl::FunctionRef<void(int64_t begin, int64_t end)> body) {
+  if (count <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  State& state = *state_;
+  if (state.workers.empty() || count <= grain) {
+    body(0, count);
+    return;
+  }
+  const int64_t chunks = num_threads() * kChunksPerThread;
+  state.body = &body;
+  state.count = count;
+  state.chunk = std::max(grain, (count + chunks - 1) / chunks);
+  state.next.store(0, std::memory_order_relaxed);
+  const uint32_t generation =
+      (state.word.load(std::memory_order_relaxed) & kGenerationMask) + kGeneration;
+  state.word.store(generation | kOpen, std::memory_order_release);
+  state.word.notify_all();
+  state.TakeChunks();
+  uint32_t now = state.word.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
+  while ((now & kMembers) != 0) now = state.WaitForChange(now);
+}
+
+}  // namespace sluice

@@ -1,0 +1,36 @@
+// The compute threads: a fixed team that runs one parallel loop at a time, many thousand a second.
+//
+// A pass is a few hundred short loops with serial steps between, so the workers spin briefly for the
+// next loop before they sleep. Neither Abseil nor the standard library has such a pool.
+#ifndef SLUICE_KERNELS_CPU_THREAD_POOL_H_
+#define SLUICE_KERNELS_CPU_THREAD_POOL_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/functional/function_ref.h"
+
+namespace sluice {
+
+class ThreadPool {
+ public:
+  // Starts num_threads - 1 workers (num_threads >= 1): the caller of Run is the first of the team.
+  explicit ThreadPool(int num_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const;
+
+  // Calls body(begin, end) over disjoint ranges that cover [0, count), on all threads, and returns
+  // when all are done. Ranges are at least `grain` long but for the last. One caller at a time.
+  void Run(int64_t count, int64_t grain, absl::FunctionRef<void(int64_t begin, int64_t end)> body);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_CPU_THREAD_POOL_H_

@@ -1,0 +1,76 @@
+// What one encoding supplies, one struct of functions each; kernels/encoding.cc holds the table.
+#ifndef SLUICE_KERNELS_ENCODINGS_CODEC_H_
+#define SLUICE_KERNELS_ENCODINGS_CODEC_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/encoding.h"
+#include "kernels/tile.h"
+
+namespace sluice {
+
+static_assert(std::endian::native == std::endian::little,
+              "blocks and tiles are little-endian and are read as they lie in memory");
+
+struct Codec {
+  EncodingInfo info;
+
+  // DecodeRow and EncodeRow of kernels/encoding.h.
+  void (*decode)(const std::byte* blocks, int64_t num_values, float* values);
+  void (*encode)(const float* values, int64_t num_values, std::byte* blocks);
+
+  // Bytes of the planes of a group of `num_values` values: group_values, or fewer (a whole number
+  // of blocks) at the tail of a row. A multiple of 64.
+  int64_t (*group_bytes)(int num_values);
+
+  // Writes the `num_values` values of one row from `blocks` into lane `lane` (0..15) of the planes
+  // at `group`. Other lanes and padding are not touched.
+  void (*pack_lane)(const std::byte* blocks, int num_values, int lane, std::byte* group);
+
+  // The inverse: reads one lane, writes the row's blocks.
+  void (*unpack_lane)(const std::byte* group, int num_values, int lane, std::byte* blocks);
+};
+
+extern const Codec kF32Codec, kF16Codec, kBF16Codec;
+extern const Codec kQ8_0Codec, kQ4_0Codec;
+extern const Codec kQ6_KCodec, kQ5_KCodec, kQ4_KCodec;
+
+const Codec& CodecOf(Encoding encoding);
+
+// Rows and planes have no alignment that a word could rely on.
+inline uint16_t Load16(const std::byte* p) {
+  uint16_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline uint32_t Load32(const std::byte* p) {
+  uint32_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void Store16(uint16_t v, std::byte* p) { std::memcpy(p, &v, sizeof v); }
+inline void Store32(uint32_t v, std::byte* p) { std::memcpy(p, &v, sizeof v); }
+
+// Word of row `lane` in line `line` of a plane; a half is one of a plane of 16-bit values.
+inline constexpr int kLineBytes = 4 * kTileRows;
+inline constexpr int kHalfLineBytes = 2 * kTileRows;
+inline std::byte* Word(std::byte* plane, int line, int lane) {
+  return plane + line * kLineBytes + 4 * lane;
+}
+inline const std::byte* Word(const std::byte* plane, int line, int lane) {
+  return plane + line * kLineBytes + 4 * lane;
+}
+inline std::byte* Half(std::byte* plane, int index, int lane) {
+  return plane + index * kHalfLineBytes + 2 * lane;
+}
+inline const std::byte* Half(const std::byte* plane, int index, int lane) {
+  return plane + index * kHalfLineBytes + 2 * lane;
+}
+inline constexpr int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_ENCODINGS_CODEC_H_

@@ -1,0 +1,45 @@
+// Sizes of activation rows and KV rows, the same on every device.
+#include "kernels/ops.h"
+
+#include "kernels/cpu/activation_layout.h"
+
+namespace sluice {
+namespace {
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace
+
+int64_t ActivationRowBytes(ActivationFormat format, int64_t k) {
+  switch (format) {
+    case ActivationFormat::kF32:
+      return RoundUp(k, 16) * static_cast<int64_t>(sizeof(float));
+    case ActivationFormat::kInt8Block32:
+      return RoundUp(k, 256) / 256 * static_cast<int64_t>(sizeof(ActivationGroup32));
+    case ActivationFormat::kInt8Block256:
+      return RoundUp(k, 256) / 256 * static_cast<int64_t>(sizeof(ActivationGroup256));
+  }
+  return 0;
+}
+
+int64_t KvRowBytes(KvType type, int64_t head_dim) {
+  switch (type) {
+    case KvType::kF32:
+      return RoundUp(head_dim, 16) * 4;
+    case KvType::kF16:
+      return RoundUp(head_dim, 16) * 2;
+    case KvType::kQ8_0:
+      return RoundUp(head_dim, 32) / 32 * 34;
+  }
+  return 0;
+}
+
+int64_t KvPageBytes(const KvShape& shape) {
+  const int64_t row_bytes =
+      KvRowBytes(shape.k_type, shape.head_dim) + KvRowBytes(shape.v_type, shape.head_dim);
+  return RoundUp(shape.num_kv_heads * kKvPageTokens * row_bytes, 4096);
+}
+
+}  // namespace sluice

@@ -1,0 +1,115 @@
+// The operations that executing a model needs, as one interface that every device implements.
+//
+// All pointers are memory of the device. Calls are ordered: a later one sees the results of earlier
+// ones (on the CPU they have finished when the call returns; a GPU queues them on one stream).
+// Every operation is defined to the bit in docs/arithmetic.md.
+#ifndef SLUICE_KERNELS_OPS_H_
+#define SLUICE_KERNELS_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "kernels/encoding.h"
+
+namespace sluice {
+
+// Bytes of one activation row of `k` values as MatMul reads it; a multiple of 64.
+int64_t ActivationRowBytes(ActivationFormat format, int64_t k);
+
+// What happens to a product y before it is stored (docs/arithmetic.md).
+enum class Epilogue : uint8_t {
+  kStore,     // out = y
+  kAdd,       // out = out + y: the residual stream
+  kSwiGlu,    // out = silu(y_gate) * y_up, where tiles of gate and up alternate
+  kMultiply,  // out = silu(out) * y, where gate was stored before
+};
+
+// A run of tiles times activation rows: out[token, first_row + i] for the rows of the tiles.
+struct MatMulArgs {
+  Encoding encoding;
+  const std::byte* tiles;  // num_tiles tiles of TileBytes(encoding, k); for kSwiGlu 2 * num_tiles:
+                           // gate tile 0, up tile 0, gate tile 1, ...; 64-byte aligned
+  int64_t num_tiles;
+  int64_t k;                      // input features
+  int64_t first_row;              // row of the matrix that the first tile begins with
+  int64_t matrix_rows;            // rows of the whole matrix: rows beyond are padding, not stored
+  const std::byte* activations;   // [num_tokens] rows of ActivationRowBytes(Info(encoding).activations, k)
+  int64_t num_tokens;
+  const float* addend = nullptr;     // [matrix_rows], or null
+  const float* up_addend = nullptr;  // kSwiGlu: the same for up
+  Epilogue epilogue = Epilogue::kStore;
+  float* out;          // [num_tokens, matrix_rows]
+  int64_t out_stride;  // floats from one token's row to the next
+};
+
+enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
+
+// Tokens a KV page holds.
+inline constexpr int kKvPageTokens = 64;
+
+// Shape of the KV pool: pages of [num_kv_heads][K|V][64 tokens][one head's row] for one layer.
+struct KvShape {
+  KvType k_type;
+  KvType v_type;
+  int64_t num_kv_heads;
+  int64_t head_dim;
+};
+// Bytes of one token's head row. f32 and f16 pad head_dim to 16; q8_0 pads it to 32 and is all f16
+// scales (one per 32 values) first, then the int8 values. Padding is zeros.
+int64_t KvRowBytes(KvType type, int64_t head_dim);
+// Bytes of one page of one layer, rounded up to 4096.
+int64_t KvPageBytes(const KvShape& shape);
+
+// One row of a pass, as attention sees it.
+struct AttentionRow {
+  const int32_t* page_table;  // page of position p is page_table[p / 64]
+  int64_t position;           // of this row's token, 0-based
+  int64_t first_visible;      // first position it attends to (0 without a sliding window)
+};
+
+// What one attention layer does after its q, k, v products.
+struct AttentionArgs {
+  KvShape kv;
+  std::byte* pages;     // page p of this layer is at pages + p * page_stride
+  int64_t page_stride;  // bytes, at least KvPageBytes
+  int64_t num_heads;    // a multiple of kv.num_kv_heads; query head h uses kv head h / (num_heads / num_kv_heads)
+  float attention_scale;  // usually 1 / sqrt(head_dim)
+  absl::Span<const AttentionRow> rows;  // host memory
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format.
+  virtual absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
+                                          int64_t num_rows, int64_t k, std::byte* out) = 0;
+
+  virtual absl::Status MatMul(const MatMulArgs& args) = 0;
+
+  // out[i] = rms_norm(x[i]) * weight over rows of n values. x and out may be the same.
+  virtual absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
+                               const float* weight, float eps, float* out, int64_t out_stride) = 0;
+
+  // Rotates heads in place: x [num_rows][num_heads][head_dim], rows x_stride floats apart. Row i uses
+  // cos_sin + positions[i] * head_dim: head_dim / 2 cosines, then head_dim / 2 sines.
+  // `norm_weight`, where not null, is an RMS norm over each head first (Qwen3).
+  virtual absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads,
+                            int64_t head_dim, const float* cos_sin, absl::Span<const int64_t> positions,
+                            const float* norm_weight, float norm_eps) = 0;
+
+  // Writes k and v [rows][num_kv_heads][head_dim] (kv_stride floats apart) at the rows' positions.
+  virtual absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
+                                int64_t kv_stride) = 0;
+
+  // out [rows][num_heads][head_dim] from q of the same shape, both row-strided in floats. All keys
+  // up to each row's position are in the pages already.
+  virtual absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
+                                 int64_t out_stride) = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_OPS_H_

@@ -1,0 +1,74 @@
+// Opens files, and finds out whether O_DIRECT is to be had.
+#include "prefetch/io_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "prefetch/host_buffer.h"
+
+namespace sluice {
+namespace {
+
+int OpenRetrying(const std::string& path, int flags) {
+  int fd;
+  do {
+    fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+// Any other error than "no such reads here" will come again, with its slab, when the slab is read.
+bool RefusesDirectReads(int fd) {
+  alignas(kReadAlignment) std::byte probe[kReadAlignment];
+  return pread(fd, probe, sizeof(probe), 0) < 0 && errno == EINVAL;
+}
+
+}  // namespace
+
+UniqueFd::UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::StatusOr<IoFile> IoFile::Open(absl::string_view path, bool direct) {
+  std::string name(path);
+  if (direct) {
+    UniqueFd fd(OpenRetrying(name, O_DIRECT));
+    if (fd.get() >= 0 && !RefusesDirectReads(fd.get())) {
+      return IoFile(std::move(name), std::move(fd), true);
+    }
+  }
+  UniqueFd fd(OpenRetrying(name, 0));
+  if (fd.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat(name, ": cannot be opened"));
+  return IoFile(std::move(name), std::move(fd), false);
+}
+
+void IoFile::DropPages(int64_t offset, int64_t bytes) const {
+  posix_fadvise(fd(), offset, bytes, POSIX_FADV_DONTNEED);
+}
+
+std::string DescribeFiles(absl::Span<const IoFile> files, bool asked_direct) {
+  if (!asked_direct) return "buffered reads";
+  int buffered = 0;
+  const IoFile* first = nullptr;
+  for (const IoFile& file : files) {
+    if (!file.direct() && buffered++ == 0) first = &file;
+  }
+  if (buffered == 0) return "O_DIRECT";
+  return absl::StrCat(buffered == files.size() ? "buffered reads" : "O_DIRECT and buffered reads",
+                      " (the file system of ", first->path(), " refuses O_DIRECT)");
+}
+
+}  // namespace sluice

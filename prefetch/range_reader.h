@@ -1,0 +1,53 @@
+// Reads small ranges of any alignment, many at a time, through a bounce buffer.
+#ifndef SLUICE_PREFETCH_RANGE_READER_H_
+#define SLUICE_PREFETCH_RANGE_READER_H_
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "prefetch/io_engine.h"
+#include "prefetch/slab_stream.h"
+
+namespace sluice {
+
+// Thread-safe; calls take turns. The engine and the bounce buffer must outlive it, and the engine must be
+// alive while a call runs.
+class RangeReader {
+ public:
+  // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
+  RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : engine_(engine), bounce_(bounce) {}
+
+  // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several failures
+  // the first range's is returned.
+  absl::Status Read(absl::Span<const SlabStream::Range> ranges);
+
+ private:
+  // A part of a range, and the blocks around it in the bounce buffer.
+  struct Window {
+    int file;
+    int64_t offset;  // of the first block in the file
+    std::byte* data;
+    int64_t skip;    // bytes of the blocks ahead of the part
+    absl::Span<std::byte> out;
+  };
+
+  absl::Status ReadWindows(absl::Span<const Window> windows);
+
+  IoEngine* const engine_;
+  const absl::Span<std::byte> bounce_;
+  std::mutex turn_;  // held for a whole Read; guards the bytes of bounce_
+
+  std::mutex mutex_;
+  std::condition_variable arrived_;     // signalled when pending_ becomes 0
+  int pending_ = 0;                     // guarded by mutex_; reads not yet answered
+  std::vector<absl::Status> statuses_;  // guarded by mutex_; a window each
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_RANGE_READER_H_

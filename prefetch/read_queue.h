@@ -1,0 +1,90 @@
+// The requests of an engine: cut into reads, handed out by priority, put together and answered.
+#ifndef SLUICE_PREFETCH_READ_QUEUE_H_
+#define SLUICE_PREFETCH_READ_QUEUE_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "prefetch/io_engine.h"
+#include "prefetch/io_file.h"
+
+namespace sluice {
+
+struct ReadJob;  // a request and what has become of it
+
+// What one call of the kernel is asked to read: `room` bytes, of which `wanted` must arrive.
+struct Read {
+  int file = 0;
+  int64_t offset = 0;
+  std::byte* data = nullptr;
+  int64_t room = 0;    // a multiple of 4096 when the file is direct
+  int64_t wanted = 0;  // 1 .. room; less than room only at the end of a request
+  int attempts = 0;    // in a row that were interrupted
+  std::shared_ptr<ReadJob> job;
+};
+
+// Takes the result of a call (bytes, or -errno) into account. True: all has arrived. False: `read` is now
+// what is left, or the same again after EINTR or EAGAIN; call again. Unavailable: it failed, or the file
+// ended.
+absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
+
+// Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that sleeps
+// in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
+class ReadQueue {
+ public:
+  // `files` must outlive the queue.
+  ReadQueue(const std::vector<IoFile>* files, int64_t read_bytes);
+
+  // True: the last TryTake found nothing, so its thread sleeps and must be woken.
+  [[nodiscard]] bool Push(IoRequest request);
+
+  enum class Taken : uint8_t { kRead, kEmpty, kClosed };
+  Taken TryTake(Read* read);
+  bool WaitAndTake(Read* read);  // false once closed
+
+  // After a call for `read` returned `result`. True: `read` must be called again. False: it has ended,
+  // and its request was answered if this was the last of it.
+  [[nodiscard]] bool Complete(int64_t result, Read* read);
+  // Ends `read` without a result.
+  void Fail(const absl::Status& status, Read* read);
+
+  // No more reads are handed out. True: as Push.
+  [[nodiscard]] bool Close();
+  // Answers every request that waits with `status`, now and as they come, until Close().
+  void RefuseUntilClosed(const absl::Status& status);
+
+  IoCounters counters() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  bool TakeLocked(Read* read);
+  // Ends one read of `job`; returns the job if that was its last one, to be answered without the lock.
+  bool EndLocked(ReadJob* job, const absl::Status& status);
+
+  const std::vector<IoFile>& files_;
+  const int64_t read_bytes_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;                   // signalled when a queue grows or closed_ is set
+  std::deque<std::shared_ptr<ReadJob>> urgent_;    // guarded by mutex_
+  std::deque<std::shared_ptr<ReadJob>> ordinary_;  // guarded by mutex_
+  bool closed_ = false;                            // guarded by mutex_
+  bool taker_sleeps_ = false;                      // guarded by mutex_
+  int in_flight_ = 0;                              // guarded by mutex_
+  int64_t bytes_read_ = 0;                         // guarded by mutex_
+  Clock::duration busy_{0};                        // guarded by mutex_; without the time since busy_since_
+  Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_READ_QUEUE_H_

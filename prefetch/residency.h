@@ -1,0 +1,36 @@
+// Which slabs stay in which memory: a pure function of sizes and capacities.
+#ifndef SLUICE_PREFETCH_RESIDENCY_H_
+#define SLUICE_PREFETCH_RESIDENCY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// A place where slabs can stay, best first.
+struct MemoryTier {
+  std::string name;        // "RAM"
+  int64_t capacity_bytes;  // for resident slabs; each takes its size rounded up to 4096
+};
+
+inline constexpr int kOnDisk = -1;
+
+struct Residency {
+  std::vector<int> tier;               // [num_slabs]: index into the tiers, or kOnDisk: streamed
+  std::vector<int64_t> tier_bytes;     // [num_tiers]: capacity used
+  int64_t streamed_bytes = 0;          // stored bytes read from disk each walk
+};
+
+// Fills the tiers in order. Within a tier the slabs that stay are spread evenly over the walk, so that the
+// disk reads on while resident slabs compute: a least-recently-used cache would never hit on a cycle.
+Residency PlaceSlabs(absl::Span<const int64_t> slab_bytes, absl::Span<const MemoryTier> tiers);
+
+// What a slab takes in memory: its size rounded up to 4096.
+int64_t ResidentSlabBytes(int64_t slab_bytes);
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_RESIDENCY_H_

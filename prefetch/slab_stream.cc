@@ -1,0 +1,403 @@
+// The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit, the
+// engine's thread reads them, a verifier checks them, and Next() hands them out.
+#include "prefetch/slab_stream.h"
+
+#include <pthread.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/base/macros.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "prefetch/host_buffer.h"
+#include "prefetch/range_reader.h"
+#include "prefetch/ring.h"
+
+namespace sluice {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Rows of a prompt's tokens are gathered through this; one huge page.
+constexpr int64_t kBounceBytes = kHugePageBytes;
+// io_uring's rings, stacks as far as they are touched, the timeline.
+constexpr int64_t kOverheadBytes = int64_t{1} << 20;
+// Its StreamSlab and place, and a request in the queue: the first walk asks for resident slabs at once.
+constexpr int64_t kTableBytesPerSlab = 256;
+
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
+  int64_t bytes = 0;
+  for (const StreamSlab& slab : cycle) {
+    if (slab.resident) bytes += RoundUp(slab.bytes, kReadAlignment);
+  }
+  return bytes;
+}
+
+// What a manifest may have got wrong, or the caller's plan.
+absl::Status Check(const std::vector<std::string>& paths, absl::Span<const StreamSlab> cycle,
+                   int64_t ring_bytes) {
+  if (cycle.empty()) return absl::InvalidArgumentError("a stream of no slabs");
+  const int num_files = static_cast<int>(paths.size());
+  for (size_t i = 0; i < cycle.size(); ++i) {
+    const StreamSlab& slab = cycle[i];
+    if (slab.file < 0 || slab.file >= num_files) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("slab ", i, " is in file ", slab.file, " of ", num_files));
+    }
+    const std::string& path = paths[slab.file];
+    if (slab.offset < 0 || slab.offset % kReadAlignment != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " is at byte ", slab.offset,
+                                                     ", not a multiple of ", kReadAlignment));
+    }
+    if (slab.bytes <= 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": slab ", i, " has ", slab.bytes, " bytes"));
+    }
+    if (!slab.resident && slab.bytes > ring_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " of ", slab.bytes,
+                                                     " bytes does not fit a ring of ", ring_bytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th streamed
+// slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
+struct SlabStream::State {
+  State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, HostBuffer ring_memory,
+        HostBuffer arena, HostBuffer bounce);
+  ~State();
+
+  int SlabAt(int64_t position) const { return static_cast<int>(position % n); }
+  int64_t TicketAt(int64_t position) const {
+    return position / n * streamed_per_walk + place[SlabAt(position)];
+  }
+  // Where the slab lies; a streamed one must have room in the ring.
+  std::byte* DataAt(int64_t position) const;
+  SlabState StateAt(int64_t position) const;  // kFree: not yet asked for
+  void MoveAt(int64_t position, SlabState to);
+
+  // These take the mutex; the others want it held.
+  void RunVerifier();
+  void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
+  absl::Status Verify(int64_t position, const std::byte* data);
+
+  void RequestAhead();
+  void Request(int64_t position);
+  void Fail(int64_t position, absl::Status status);
+
+  const std::vector<std::string> paths;
+  const std::vector<StreamSlab> cycle;
+  const int64_t n;
+  std::vector<int64_t> place;  // of a resident slab its offset in the arena, of another its rank among those
+  int64_t streamed_per_walk = 0;
+  const HostBuffer ring_memory;
+  const HostBuffer arena;
+  const HostBuffer bounce;
+
+  mutable std::mutex mutex;            // guards all down to `timeline`
+  std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
+  std::condition_variable work;        // for verifiers: signalled when to_verify grows or closing is set
+  Ring ring;
+  std::vector<SlabState> resident;  // a slab of the cycle each; kFree for those of the ring
+  int64_t requested = 0;            // positions below it were asked for
+  int64_t position = 0;             // Next()'s
+  std::deque<int64_t> to_verify;    // positions
+  int64_t failed_at = -1;           // the lowest position known to have failed; -1: none
+  absl::Status failure;             // of failed_at
+  absl::Status ended;               // once not OK, what every Next() returns
+  bool closing = false;             // the verifiers are to go home
+  StreamCounters counters;          // all but `io`
+  Timeline timeline;
+
+  std::unique_ptr<IoEngine> engine;
+  std::optional<RangeReader> range_reader;
+  std::vector<std::thread> verifiers;
+};
+
+SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSlab> cycle_in,
+                         HostBuffer ring_memory_in, HostBuffer arena_in, HostBuffer bounce_in)
+    : paths(std::move(paths_in)),
+      cycle(std::move(cycle_in)),
+      n(static_cast<int64_t>(cycle.size())),
+      ring_memory(std::move(ring_memory_in)),
+      arena(std::move(arena_in)),
+      bounce(std::move(bounce_in)),
+      ring(ring_memory.size()),
+      resident(cycle.size(), SlabState::kFree) {
+  int64_t arena_end = 0;
+  for (const StreamSlab& slab : cycle) {
+    if (slab.resident) {
+      place.push_back(arena_end);
+      arena_end += RoundUp(slab.bytes, kReadAlignment);
+    } else {
+      place.push_back(streamed_per_walk++);
+    }
+  }
+  counters.ring_bytes = ring_memory.size();
+  counters.resident_bytes = arena.size();
+}
+
+SlabStream::State::~State() {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    ended.Update(absl::CancelledError("the stream is being closed"));
+  }
+  engine.reset();  // answers every request, so nothing reaches the memory or to_verify from here on
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    closing = true;
+    work.notify_all();
+  }
+  for (std::thread& verifier : verifiers) verifier.join();
+}
+
+std::byte* SlabStream::State::DataAt(int64_t position) const {
+  const int slab = SlabAt(position);
+  return cycle[slab].resident ? arena.data() + place[slab]
+                              : ring_memory.data() + ring.begin(TicketAt(position));
+}
+
+SlabState SlabStream::State::StateAt(int64_t position) const {
+  const int slab = SlabAt(position);
+  if (cycle[slab].resident) return resident[slab];
+  return position < requested ? ring.state(TicketAt(position)) : SlabState::kFree;
+}
+
+void SlabStream::State::MoveAt(int64_t position, SlabState to) {
+  const int slab = SlabAt(position);
+  if (cycle[slab].resident) {
+    MoveSlab(&resident[slab], to);
+  } else {
+    ring.Move(TicketAt(position), to);
+  }
+  timeline.Stamp(position, to);
+}
+
+void SlabStream::State::RequestAhead() {
+  while (ended.ok() && failed_at < 0) {
+    const StreamSlab& slab = cycle[SlabAt(requested)];
+    if (slab.resident) {
+      if (requested < n) {
+        MoveAt(requested, SlabState::kReading);
+        Request(requested);
+      } else if (streamed_per_walk == 0) {
+        return;  // all is here, or on its way
+      }
+    } else {
+      if (!ring.Allocate(slab.bytes).has_value()) return;
+      timeline.Stamp(requested, SlabState::kReading);
+      Request(requested);
+    }
+    ++requested;
+  }
+}
+
+void SlabStream::State::Request(int64_t position) {
+  const StreamSlab& slab = cycle[SlabAt(position)];
+  IoRequest request;
+  request.file = slab.file;
+  request.offset = slab.offset;
+  request.buffer = {DataAt(position), static_cast<size_t>(RoundUp(slab.bytes, kReadAlignment))};
+  request.bytes = slab.bytes;
+  request.done = [this, position](absl::Status status) { Arrived(position, status); };
+  engine->Submit(std::move(request));
+}
+
+void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (!status.ok()) {
+    Fail(position, absl::Status(status.code(),
+                                absl::StrCat(status.message(), " (slab ", SlabAt(position),
+                                             " at byte ", cycle[SlabAt(position)].offset, ")")));
+    return;
+  }
+  MoveAt(position, SlabState::kVerifying);
+  to_verify.push_back(position);
+  work.notify_one();
+}
+
+void SlabStream::State::Fail(int64_t position, absl::Status status) {
+  MoveAt(position, SlabState::kFailed);
+  if (failed_at < 0 || position < failed_at) {
+    failed_at = position;
+    failure = std::move(status);
+  }
+  slab_ready.notify_one();
+}
+
+absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) {
+  const StreamSlab& slab = cycle[SlabAt(position)];
+  const uint64_t got = XXH3_64bits(data, slab.bytes);
+  if (got == slab.checksum) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      paths[slab.file], ": slab ", SlabAt(position), " at byte ", slab.offset, ": XXH3 ",
+      absl::Hex(got, absl::kZeroPad16), ", manifest says ",
+      absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
+}
+
+void SlabStream::State::RunVerifier() {
+  pthread_setname_np(pthread_self(), "sluice-verify");
+  std::unique_lock<std::mutex> lock(mutex);
+  for (;;) {
+    work.wait(lock, [this] { return closing || !to_verify.empty(); });
+    if (closing) return;
+    const int64_t position = to_verify.front();
+    to_verify.pop_front();
+    const std::byte* const data = DataAt(position);
+    lock.unlock();
+    const Clock::time_point begin = Clock::now();
+    absl::Status status = Verify(position, data);
+    const Clock::time_point end = Clock::now();
+    lock.lock();
+    counters.verify_seconds += Seconds(end - begin);
+    if (status.ok()) {
+      MoveAt(position, SlabState::kReady);
+      slab_ready.notify_one();
+    } else {
+      Fail(position, std::move(status));
+    }
+  }
+}
+
+SlabStream::Lease::Lease(Lease&& other) noexcept
+    : stream_(std::exchange(other.stream_, nullptr)),
+      slab_(std::exchange(other.slab_, -1)),
+      position_(std::exchange(other.position_, -1)),
+      bytes_(std::exchange(other.bytes_, {})) {}
+
+SlabStream::Lease& SlabStream::Lease::operator=(Lease&& other) noexcept {
+  Lease taken(std::move(other));  // the one held until now goes with it at the end, not with `other`
+  std::swap(stream_, taken.stream_);
+  std::swap(slab_, taken.slab_);
+  std::swap(position_, taken.position_);
+  std::swap(bytes_, taken.bytes_);
+  return *this;
+}
+
+SlabStream::Lease::~Lease() {
+  if (stream_ != nullptr) stream_->Release(position_);
+}
+
+int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes) {
+  return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(ArenaBytes(cycle)) +
+         HostBuffer::RoundedBytes(kBounceBytes) + kOverheadBytes +
+         kTableBytesPerSlab * static_cast<int64_t>(cycle.size());
+}
+
+absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::Create(std::vector<std::string> paths,
+                                                               std::vector<StreamSlab> cycle,
+                                                               const StreamOptions& options) {
+  return CreateWithEngine(std::move(paths), std::move(cycle), options, &IoEngine::Create);
+}
+
+absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
+    std::vector<std::string> paths, std::vector<StreamSlab> cycle, const StreamOptions& options,
+    const EngineFactory& make_engine) {
+  SLUICE_RETURN_IF_ERROR(Check(paths, cycle, HostBuffer::RoundedBytes(options.ring_bytes)));
+  SLUICE_ASSIGN_OR_RETURN(HostBuffer ring_memory, HostBuffer::Create(options.ring_bytes));
+  SLUICE_ASSIGN_OR_RETURN(HostBuffer arena, HostBuffer::Create(ArenaBytes(cycle)));
+  SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
+  auto state = std::make_unique<State>(std::move(paths), std::move(cycle), std::move(ring_memory),
+                                       std::move(arena), std::move(bounce));
+  // The arena is not registered: that would take all of its pages before the first read, and each is read
+  // into once.
+  std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
+  if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
+  SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
+  state->range_reader.emplace(state->engine.get(), state->bounce.span());
+  for (int i = 0; i < std::max(1, options.verify_threads); ++i) {
+    state->verifiers.emplace_back([s = state.get()] { s->RunVerifier(); });
+  }
+  {
+    std::lock_guard<std::mutex> lock(state->mutex);
+    state->RequestAhead();
+  }
+  return std::unique_ptr<SlabStream>(new SlabStream(std::move(state)));
+}
+
+SlabStream::SlabStream(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+SlabStream::~SlabStream() = default;
+
+absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
+  State& state = *state_;
+  std::unique_lock<std::mutex> lock(state.mutex);
+  const int64_t position = state.position;
+  const StreamSlab& slab = state.cycle[state.SlabAt(position)];
+  std::optional<Clock::time_point> waiting_since;
+  for (;;) {
+    if (state.failed_at == position && state.ended.ok()) state.ended = state.failure;
+    if (!state.ended.ok()) break;
+    const SlabState now = state.StateAt(position);
+    if (now == SlabState::kReady) break;
+    if (now == SlabState::kFree) {  // all before it were handed out, so only their leases take up room
+      return absl::FailedPreconditionError(absl::StrCat(
+          "slab ", state.SlabAt(position), " of ", slab.bytes, " bytes does not fit a ring of ",
+          state.ring.capacity(), " bytes beside the leases held; drop one first"));
+    }
+    if (!waiting_since.has_value()) waiting_since = Clock::now();
+    state.slab_ready.wait(lock);
+  }
+  if (waiting_since.has_value()) {
+    state.counters.wait_seconds += Seconds(Clock::now() - *waiting_since);
+  }
+  SLUICE_RETURN_IF_ERROR(state.ended);
+  if (!slab.resident) state.MoveAt(position, SlabState::kLeased);
+  ++state.position;
+  ++state.counters.slabs_leased;
+  state.counters.bytes_leased += slab.bytes;
+  return Lease(slab.resident ? nullptr : this, state.SlabAt(position), position,
+               {state.DataAt(position), static_cast<size_t>(slab.bytes)});
+}
+
+void SlabStream::Release(int64_t position) {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->MoveAt(position, SlabState::kFree);
+  state_->RequestAhead();
+}
+
+absl::Status SlabStream::ReadRanges(absl::Span<const Range> ranges) {
+  const int num_files = static_cast<int>(state_->paths.size());
+  for (const Range& range : ranges) {
+    if (range.file < 0 || range.file >= num_files || range.offset < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("a range at byte ", range.offset, " of file ",
+                                                     range.file, " of ", num_files));
+    }
+  }
+  return state_->range_reader->Read(ranges);
+}
+
+void SlabStream::Cancel() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->ended.Update(absl::CancelledError("the stream was cancelled"));
+  state_->slab_ready.notify_one();
+}
+
+StreamCounters SlabStream::counters() const {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  StreamCounters counters = state_->counters;
+  counters.io = state_->engine->counters();
+  return counters;
+}
+
+const std::string& SlabStream::io_description() const { return state_->engine->description(); }
+
+std::vector<TimelineEvent> SlabStream::timeline() const {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  return state_->timeline.Events();
+}
+
+}  // namespace sluice

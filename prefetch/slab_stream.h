@@ -1,0 +1,129 @@
+// Hands out slabs in cycle order, for ever, reading ahead as far as the ring has room.
+#ifndef SLUICE_PREFETCH_SLAB_STREAM_H_
+#define SLUICE_PREFETCH_SLAB_STREAM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "prefetch/io_engine.h"
+#include "prefetch/timeline.h"
+
+namespace sluice {
+
+// One slab of the cycle.
+struct StreamSlab {
+  int file = 0;           // index into the paths given to Create
+  int64_t offset = 0;     // a multiple of 4096
+  int64_t bytes = 0;      // stored bytes, at least 1
+  uint64_t checksum = 0;  // XXH3-64 over them
+  bool resident = false;  // read once, on the first walk, into memory of its own, and kept
+};
+
+struct StreamOptions {
+  IoOptions io = {};
+  int64_t ring_bytes = 0;  // for streamed slabs; at least the largest of them rounded up to 4096.
+                           // 0 is right where every slab is resident. From 2 MiB on it is rounded up
+                           // to 2 MiB, and all of that is used.
+  int verify_threads = 1;  // one checks 7 GB/s and more; disks that are faster together want another
+};
+
+struct StreamCounters {
+  IoCounters io;
+  int64_t slabs_leased = 0;
+  int64_t bytes_leased = 0;
+  double wait_seconds = 0;       // Next() waiting for the disk
+  double verify_seconds = 0;     // checking XXH3
+  int64_t ring_bytes = 0;
+  int64_t resident_bytes = 0;    // memory held for resident slabs
+};
+
+class SlabStream {
+ public:
+  // The right to read a slab's bytes: 4096-byte aligned, verified, valid until the lease is destroyed (any
+  // order, before the stream).
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&& other) noexcept;
+    Lease& operator=(Lease&& other) noexcept;
+    ~Lease();
+    int slab() const { return slab_; }  // index into the cycle
+    absl::Span<const std::byte> bytes() const { return bytes_; }
+
+   private:
+    friend class SlabStream;
+    Lease(SlabStream* stream, int slab, int64_t position, absl::Span<const std::byte> bytes)
+        : stream_(stream), slab_(slab), position_(position), bytes_(bytes) {}
+
+    SlabStream* stream_ = nullptr;  // null: there is nothing to give back
+    int slab_ = -1;
+    int64_t position_ = -1;  // of the walk
+    absl::Span<const std::byte> bytes_;
+  };
+
+  // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that large)
+  // plus resident slabs each rounded up to 4096, and what its tables and threads take. For the planner.
+  static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes);
+
+  // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses (the
+  // embedding's, for ReadRange).
+  static absl::StatusOr<std::unique_ptr<SlabStream>> Create(std::vector<std::string> paths,
+                                                            std::vector<StreamSlab> cycle,
+                                                            const StreamOptions& options);
+
+  // The same on an engine of the caller's (tests: faults). The factory is called once, with the paths, the
+  // buffers to register, and options.io.
+  using EngineFactory = std::function<absl::StatusOr<std::unique_ptr<IoEngine>>(
+      const std::vector<std::string>&, absl::Span<const absl::Span<std::byte>>, const IoOptions&)>;
+  static absl::StatusOr<std::unique_ptr<SlabStream>> CreateWithEngine(
+      std::vector<std::string> paths, std::vector<StreamSlab> cycle, const StreamOptions& options,
+      const EngineFactory& make_engine);
+
+  // Waits for the reads in flight. No lease may be held, and no call may be running.
+  ~SlabStream();
+
+  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until it is verified. For one thread. A lease
+  // not yet dropped keeps its room in the ring, and so does what came after it: holding so many that the
+  // next slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once a lease
+  // was dropped. DataLoss: wrong checksum; Unavailable: failed or short read; both name file, slab and
+  // offset, come when the walk reaches that slab (those before it are still handed out), and every later
+  // call returns the same. Cancelled after Cancel(). Leases stay valid after any error.
+  absl::StatusOr<Lease> Next();
+
+  // Reads [offset, offset + out.size()) of a file ahead of the queued slabs, and waits. Any alignment
+  // (embedding rows). Does the read on the engine's thread, not the caller's. Several ranges go out at once.
+  // Not verified: rows carry checksums of their own. Any thread. Unavailable: as Next(); it does not end
+  // the stream, and Cancel() does not end it.
+  struct Range {
+    int file;
+    int64_t offset;
+    absl::Span<std::byte> out;
+  };
+  absl::Status ReadRanges(absl::Span<const Range> ranges);
+
+  // Wakes a blocked Next() with Cancelled. Async-signal-safe it is not: call it from a thread.
+  void Cancel();
+
+  // Any thread.
+  StreamCounters counters() const;
+  const std::string& io_description() const;
+  // The last Timeline::kEvents moves of slabs, the oldest first. Any thread.
+  std::vector<TimelineEvent> timeline() const;
+
+ private:
+  struct State;
+  explicit SlabStream(std::unique_ptr<State> state);
+  void Release(int64_t position);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_SLAB_STREAM_H_

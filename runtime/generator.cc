@@ -1,0 +1,146 @@
+// The loop from prompt to text.
+#include "runtime/generator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+
+namespace sluice {
+
+absl::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kInterrupt:
+      return "interrupt";
+  }
+  return "";
+}
+
+std::string StopMatcher::Push(absl::string_view text) {
+  if (stopped_) return "";
+  absl::StrAppend(&held_, text);
+  size_t found = std::string::npos;
+  for (const std::string& stop : stops_) {
+    if (!stop.empty()) found = std::min(found, held_.find(stop));
+  }
+  if (found != std::string::npos) {
+    stopped_ = true;
+    std::string shown = held_.substr(0, found);
+    held_.clear();
+    return shown;
+  }
+  size_t keep = 0;  // the longest end of held_ that begins a stop text
+  for (const std::string& stop : stops_) {
+    for (size_t n = std::min(stop.size(), held_.size()); n > keep; --n) {
+      if (absl::EndsWith(held_, absl::string_view(stop).substr(0, n))) keep = n;
+    }
+  }
+  std::string shown = held_.substr(0, held_.size() - keep);
+  held_.erase(0, shown.size());
+  return shown;
+}
+
+std::string StopMatcher::Flush() { return stopped_ ? "" : std::exchange(held_, ""); }
+
+absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer,
+                                        absl::Span<const int32_t> prompt, const GenerateOptions& options) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point t) {
+    return std::chrono::duration<double>(Clock::now() - t).count();
+  };
+  const int64_t context = model.plan().request.context_tokens;
+  const int64_t prompt_tokens = static_cast<int64_t>(prompt.size());
+  SLUICE_RETURN_IF_ERROR(CheckSamplerOptions(options.sampler));
+  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  if (prompt_tokens > context) {
+    return absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt_tokens,
+                                                   " tokens, the context only ", context,
+                                                   "; shorten it or give a larger -c"));
+  }
+
+  KvSequence sequence;
+  const absl::Cleanup release = [&] { model.kv_cache().Release(sequence); };
+  SLUICE_RETURN_IF_ERROR(model.kv_cache().Reserve(sequence, context));
+  Sampler sampler(options.sampler, model.hyper_parameters().vocab_size);
+  const std::vector<int64_t>& eos = model.hyper_parameters().eos_token_ids;
+  StopMatcher matcher(options.stop);
+  std::optional<StreamDecoder> decoder;
+  if (tokenizer != nullptr) decoder.emplace(tokenizer, /*skip_special=*/true, prompt);
+
+  GenerateResult result;
+  const auto show = [&](std::string text) {
+    if (text.empty()) return;
+    if (options.on_text) options.on_text(text);
+    result.text += text;
+  };
+  std::vector<int32_t> tokens(prompt.begin(), prompt.end());
+  tokens.reserve(context + 1);
+  int64_t done = 0;  // tokens whose keys and values are in the cache
+  const int64_t limit = options.max_new_tokens < 0
+                            ? context - prompt_tokens + 1
+                            : std::min(options.max_new_tokens, context - prompt_tokens + 1);
+  result.finish_reason = limit == 0 ? FinishReason::kLength : FinishReason::kStop;
+
+  std::vector<PassRow> rows;
+  int64_t bytes_before = 0;  // what start-up read ahead belongs to the prompt
+  while (static_cast<int64_t>(result.ids.size()) < limit) {
+    const auto pass_start = Clock::now();
+    const int64_t count = std::min<int64_t>(tokens.size() - done, model.plan().pass_rows);
+    const bool last_chunk = done + count == static_cast<int64_t>(tokens.size());
+    rows.clear();
+    for (int64_t i = 0; i < count; ++i) {
+      rows.push_back({&sequence, done + i, tokens[done + i], last_chunk && i + 1 == count});
+    }
+    const absl::StatusOr<absl::Span<const float>> logits = model.RunPass(rows, options.interrupt);
+    const bool generating = !result.ids.empty();
+    const int64_t bytes_now = model.stream_counters().io.bytes_read;
+    (generating ? result.generation_seconds : result.prompt_seconds) += seconds_since(pass_start);
+    (generating ? result.generation_bytes_read : result.prompt_bytes_read) += bytes_now - bytes_before;
+    bytes_before = bytes_now;
+    if (absl::IsCancelled(logits.status())) {
+      result.finish_reason = FinishReason::kInterrupt;
+      break;
+    }
+    SLUICE_RETURN_IF_ERROR(logits.status());
+    result.generation_passes += generating;
+    done += count;
+    if (!last_chunk) continue;
+
+    const int32_t token = sampler.Sample(*logits, tokens, static_cast<int64_t>(tokens.size()));
+    tokens.push_back(token);
+    result.ids.push_back(token);
+    if (!options.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end()) {
+      result.finish_reason = FinishReason::kStop;
+      break;
+    }
+    if (decoder.has_value()) {
+      show(matcher.Push(decoder->Push(token)));
+      if (matcher.stopped()) {
+        result.finish_reason = FinishReason::kStop;
+        break;
+      }
+    }
+    result.finish_reason = FinishReason::kLength;
+    if (options.interrupt != nullptr && options.interrupt->load()) {
+      result.finish_reason = FinishReason::kInterrupt;
+      break;
+    }
+  }
+  if (decoder.has_value()) {
+    show(matcher.Push(decoder->Flush()));
+    show(matcher.Flush());
+    if (matcher.stopped()) result.finish_reason = FinishReason::kStop;
+  }
+  return result;
+}
+
+}  // namespace sluice

@@ -1,0 +1,66 @@
+// Generates text: prefill in passes, then a token a pass, until something ends it.
+#ifndef SLUICE_RUNTIME_GENERATOR_H_
+#define SLUICE_RUNTIME_GENERATOR_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/model.h"
+#include "runtime/sampler.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+struct GenerateOptions {
+  int64_t max_new_tokens = -1;     // below 0: until an eos or the context is full
+  SamplerOptions sampler;
+  std::vector<std::string> stop;   // text that ends generation; it is not part of the result
+  bool ignore_eos = false;         // eos tokens neither end nor are avoided
+  const std::atomic<bool>* interrupt = nullptr;
+  std::function<void(absl::string_view)> on_text;  // as it comes: whole characters, never part of a stop text
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kInterrupt };
+absl::string_view FinishReasonName(FinishReason reason);  // "stop", "length", "interrupt"
+
+struct GenerateResult {
+  std::vector<int32_t> ids;  // generated ones, with the eos that ended them
+  std::string text;          // of the ids, without the eos and from a stop text on; empty without a tokenizer
+  FinishReason finish_reason = FinishReason::kLength;
+  double prompt_seconds = 0;
+  double generation_seconds = 0;    // of the passes after the prompt's
+  int64_t prompt_bytes_read = 0;
+  int64_t generation_bytes_read = 0;
+  int64_t generation_passes = 0;
+};
+
+// Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text.
+// InvalidArgument: an empty prompt, or one longer than the context (both numbers).
+absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer,
+                                        absl::Span<const int32_t> prompt, const GenerateOptions& options);
+
+// Holds text back while it may be the beginning of a stop text.
+class StopMatcher {
+ public:
+  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  // Takes more text; returns what can be shown. After stopped() nothing is returned any more.
+  std::string Push(absl::string_view text);
+  // What was held back, at the end.
+  std::string Flush();
+  bool stopped() const { return stopped_; }
+
+ private:
+  std::vector<std::string> stops_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_GENERATOR_H_

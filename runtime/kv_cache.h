@@ -1,0 +1,45 @@
+// The KV cache: a pool of pages of 64 tokens, and the page table of each sequence.
+#ifndef SLUICE_RUNTIME_KV_CACHE_H_
+#define SLUICE_RUNTIME_KV_CACHE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/ops.h"
+#include "prefetch/host_buffer.h"
+
+namespace sluice {
+
+// Where a sequence's keys and values lie: position p is in page pages[p / 64], slot p % 64, in every layer.
+struct KvSequence {
+  std::vector<int32_t> pages;
+};
+
+// Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned.
+class KvCache {
+ public:
+  static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages);
+  static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages);
+
+  // Gives `sequence` pages until it has room for `tokens` positions. ResourceExhausted when the pool is
+  // empty; the sequence then keeps what it has.
+  absl::Status Reserve(KvSequence& sequence, int64_t tokens);
+  // Gives all pages of `sequence` back.
+  void Release(KvSequence& sequence);
+
+  const KvShape& shape() const { return shape_; }
+  std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
+  int64_t page_stride() const { return page_bytes_; }
+
+ private:
+  KvShape shape_;
+  int64_t page_bytes_ = 0;
+  int64_t layer_bytes_ = 0;
+  HostBuffer memory_;
+  std::vector<int32_t> free_pages_;  // a stack; lowest page on top
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_KV_CACHE_H_

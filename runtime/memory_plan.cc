@@ -1,0 +1,136 @@
+// The arithmetic behind `sluice plan`.
+#include "runtime/memory_plan.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/status_macros.h"
+#include "prefetch/host_buffer.h"
+#include "prefetch/slab_stream.h"
+#include "runtime/kv_cache.h"
+#include "runtime/sampler.h"
+
+namespace sluice {
+namespace {
+
+// Per-thread scratch of the kernels (attention's partial results) and small tables of the run.
+constexpr int64_t kScratchBytes = int64_t{8} << 20;
+
+int64_t RingSlabBytes(const Manifest& manifest) {
+  return ResidentSlabBytes(manifest.max_slab_bytes());
+}
+
+}  // namespace
+
+int64_t WorkspaceSizes::total() const {
+  return residual_bytes + normed_bytes + block_bytes + activation_bytes[0] + activation_bytes[1] +
+         activation_bytes[2] + logits_bytes + rope_bytes + staging_bytes;
+}
+
+WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
+                             int64_t context_tokens) {
+  const HyperParameters& h = manifest.hyper_parameters;
+  const int64_t q_dim = h.num_attention_heads * h.head_dim;
+  const int64_t kv_dim = h.num_key_value_heads * h.head_dim;
+  const auto rounded = [](int64_t bytes) { return HostBuffer::RoundedBytes(bytes); };
+  WorkspaceSizes sizes = {};
+  sizes.residual_bytes = rounded(pass_rows * h.hidden_size * 4);
+  sizes.normed_bytes = sizes.residual_bytes;
+  sizes.block_bytes = rounded(pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4);
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
+    const ActivationFormat format = Info(tensor.encoding).activations;
+    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
+    bytes = std::max(bytes, rounded(pass_rows * ActivationRowBytes(format, tensor.shape[1])));
+  }
+  sizes.logits_bytes = rounded(logit_rows * h.vocab_size * 4);
+  sizes.rope_bytes = rounded(context_tokens * h.head_dim * 4);
+  sizes.staging_bytes = rounded(pass_rows * manifest.embedding_stride);
+  return sizes;
+}
+
+absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request) {
+  const Manifest& manifest = store.manifest();
+  const HyperParameters& h = manifest.hyper_parameters;
+  if (request.context_tokens <= 0 || request.num_sequences <= 0 || request.pass_rows <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a plan needs a positive context, not ", request.context_tokens, " tokens"));
+  }
+  MemoryPlan plan;
+  plan.request = request;
+
+  std::vector<int64_t> slab_bytes;
+  std::vector<StreamSlab> cycle;
+  int64_t all_resident = 0;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    slab_bytes.push_back(slab.bytes);
+    cycle.push_back({slab.file, slab.offset, slab.bytes, slab.checksum, false});
+    plan.weight_bytes += slab.bytes;
+    all_resident += ResidentSlabBytes(slab.bytes);
+  }
+  const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0);
+  const int64_t pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
+  const int64_t kv_bytes =
+      KvCache::BytesForPages(kv, h.num_hidden_layers, pages * request.num_sequences);
+
+  const auto describe = [&](int64_t rows) {
+    plan.pass_rows = rows;
+    plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
+    const WorkspaceSizes work =
+        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens);
+    plan.items = {
+        {"KV cache", kv_bytes},
+        {"activations", work.total() - work.logits_bytes - work.rope_bytes},
+        {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h.vocab_size)},
+        {"rotary tables", work.rope_bytes},
+        {"norms, biases and manifest", store.MemoryBytes()},
+        {"tokenizer", request.tokenizer_bytes},
+        {"I/O tables and kernel scratch", stream_tables + kScratchBytes},
+    };
+    plan.fixed_bytes = 0;
+    for (const PlanItem& item : plan.items) plan.fixed_bytes += item.bytes;
+    return plan.fixed_bytes;
+  };
+
+  // Two slabs: one is computed with while the next one arrives.
+  const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(manifest), all_resident));
+  plan.minimum_bytes = describe(1) + min_ring;
+  if (plan.minimum_bytes > request.max_ram_bytes) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
+        "of %d tokens; give --max-ram %dMiB, a smaller -c, or -ctk and -ctv q8_0",
+        request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), plan.minimum_bytes,
+        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576));
+  }
+  // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
+  // weights: each halving doubles the passes of a prompt, each byte here is one less resident.
+  const int64_t base = plan.fixed_bytes;
+  int64_t rows = request.pass_rows;
+  while (rows > 1) {
+    const int64_t extra = describe(rows) - base;
+    const int64_t room = request.max_ram_bytes - base - min_ring;
+    const bool all_fits = plan.fixed_bytes + HostBuffer::RoundedBytes(all_resident) <= request.max_ram_bytes;
+    if (extra <= room / 3 || all_fits) break;
+    rows = (rows + 1) / 2;
+  }
+  describe(rows);
+
+  const int64_t room = request.max_ram_bytes - plan.fixed_bytes;
+  int64_t capacity = HostBuffer::RoundedBytes(all_resident);
+  if (capacity > room) {
+    // Enough to keep reads in flight while a slab computes; the rest is better spent on residency.
+    const int64_t ring = std::clamp(std::min(request.max_ring_bytes, room / 4), min_ring, room);
+    plan.ring_bytes = ring / kReadAlignment * kReadAlignment;
+    if (plan.ring_bytes > kHugePageBytes) plan.ring_bytes = plan.ring_bytes / kHugePageBytes * kHugePageBytes;
+    // What is left, in a buffer that does not round up.
+    capacity = room - plan.ring_bytes;
+    if (capacity > kHugePageBytes) capacity = capacity / kHugePageBytes * kHugePageBytes;
+  }
+  plan.residency = PlaceSlabs(slab_bytes, {{"RAM", capacity}});
+  plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[0]);
+  return plan;
+}
+
+}  // namespace sluice

@@ -1,0 +1,67 @@
+// Divides a memory budget: what is always needed, the ring, and the slabs that stay.
+#ifndef SLUICE_RUNTIME_MEMORY_PLAN_H_
+#define SLUICE_RUNTIME_MEMORY_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/ops.h"
+#include "prefetch/residency.h"
+#include "storage/layer_store.h"
+
+namespace sluice {
+
+struct PlanRequest {
+  int64_t max_ram_bytes = 0;      // budget for everything that sluice allocates
+  int64_t context_tokens = 0;     // of each sequence
+  int64_t num_sequences = 1;
+  int64_t pass_rows = 1;          // token rows wanted in one pass; fewer where the budget is tight
+  bool logits_of_all_rows = false;  // else of one row a sequence
+  KvType k_type = KvType::kF16;
+  KvType v_type = KvType::kF16;
+  int64_t tokenizer_bytes = 0;    // Tokenizer::MemoryBytes
+  int64_t max_ring_bytes = int64_t{128} << 20;  // more than this buys no overlap
+};
+
+struct PlanItem {
+  std::string name;
+  int64_t bytes;
+};
+
+struct MemoryPlan {
+  PlanRequest request;
+  int64_t pass_rows = 0;           // granted
+  int64_t logit_rows = 0;          // rows of a pass that may want logits
+  std::vector<PlanItem> items;     // always needed, in the order they are printed
+  int64_t fixed_bytes = 0;         // their sum
+  int64_t ring_bytes = 0;
+  int64_t resident_bytes = 0;      // memory of resident slabs
+  int64_t minimum_bytes = 0;       // the smallest budget that can work with this request
+  Residency residency;             // one tier: RAM
+  int64_t weight_bytes = 0;        // stored bytes of all slabs
+  int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }
+};
+
+// A pure function of the store and the request. ResourceExhausted names the smallest budget that works;
+// InvalidArgument a context that is not positive.
+absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request);
+
+// Sizes of the buffers that executing `rows` rows a pass takes; the model allocates just these.
+struct WorkspaceSizes {
+  int64_t residual_bytes;      // [rows, hidden_size] f32
+  int64_t normed_bytes;        // [rows, hidden_size] f32
+  int64_t block_bytes;         // q, k, v and attention output, or the MLP's gate, f32
+  int64_t activation_bytes[3];  // per ActivationFormat: the widest input that needs it, 0 if none does
+  int64_t logits_bytes;        // [logit_rows, vocab_size] f32
+  int64_t rope_bytes;          // [context, head_dim] f32
+  int64_t staging_bytes;       // embedding rows as stored
+  int64_t total() const;
+};
+WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
+                             int64_t context_tokens);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_MEMORY_PLAN_H_

@@ -1,0 +1,76 @@
+// A model ready to run: its store, its slabs on their way, and the buffers of a pass.
+#ifndef SLUICE_RUNTIME_MODEL_H_
+#define SLUICE_RUNTIME_MODEL_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/ops.h"
+#include "prefetch/slab_stream.h"
+#include "runtime/block_executor.h"
+#include "runtime/kv_cache.h"
+#include "runtime/memory_plan.h"
+#include "storage/layer_store.h"
+
+namespace sluice {
+
+// One token row of a pass. Rows of one sequence come in order of position, and every earlier position
+// of it was in this or an earlier pass.
+struct PassRow {
+  const KvSequence* sequence;  // has pages for `position`
+  int64_t position;
+  int32_t token;
+  bool wants_logits;
+};
+
+struct PassCounters {
+  int64_t passes = 0;
+  int64_t rows = 0;
+  double seconds = 0;  // inside RunPass
+};
+
+// Thread-compatible: one pass at a time.
+class Model {
+ public:
+  // Starts reading the first slabs at once. `store` and `ops` must outlive the model, `plan` is PlanMemory's for
+  // this store.
+  static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
+                                                       Ops* ops, const IoOptions& io);
+
+  // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the cache.
+  // Returns the logits [number of rows that want them, vocab_size], in row order, valid until the
+  // next pass. Looks at `stop` after each block: Cancelled once it is set; the walk over the slabs then
+  // stands inside a pass and the model cannot be used again.
+  // InvalidArgument: a token outside the vocabulary. DataLoss, Unavailable: from the disk, or numbers that
+  // are not finite, naming the layer.
+  absl::StatusOr<absl::Span<const float>> RunPass(absl::Span<const PassRow> rows,
+                                                  const std::atomic<bool>* stop = nullptr);
+
+  const HyperParameters& hyper_parameters() const { return store_.hyper_parameters(); }
+  const MemoryPlan& plan() const { return plan_; }
+  KvCache& kv_cache() { return kv_cache_; }
+  StreamCounters stream_counters() const { return stream_->counters(); }
+  const PassCounters& pass_counters() const { return pass_counters_; }
+  const std::string& io_description() const { return stream_->io_description(); }
+
+ private:
+  Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
+  absl::Status GatherEmbeddings(absl::Span<const PassRow> rows);
+
+  const LayerStore& store_;
+  MemoryPlan plan_;
+  KvCache kv_cache_;
+  HostBuffer staging_;  // [pass_rows] rows of embedding.rows as stored
+  std::unique_ptr<SlabStream> stream_;
+  std::unique_ptr<BlockExecutor> executor_;
+  PassCounters pass_counters_;
+  int embedding_file_ = 0;  // in the stream's paths
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_MODEL_H_

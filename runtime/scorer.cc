@@ -1,0 +1,116 @@
+// Log probabilities and perplexity.
+#include "runtime/scorer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+
+namespace sluice {
+namespace {
+
+// log(sum(exp(logits))), in double.
+double LogSumExp(absl::Span<const float> logits) {
+  const double best = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(logit - best);
+  return best + std::log(sum);
+}
+
+TokenScore ScoreOne(absl::Span<const float> logits, int32_t token, int64_t position, int64_t top_k) {
+  const double normalizer = LogSumExp(logits);
+  TokenScore score;
+  score.position = position;
+  score.log_prob = logits[token] - normalizer;
+  if (top_k > 0) {
+    std::vector<int32_t> ids(logits.size());
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
+    const size_t n = std::min<size_t>(top_k, ids.size());
+    std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](int32_t a, int32_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
+    for (size_t i = 0; i < n; ++i) score.top.emplace_back(ids[i], logits[ids[i]] - normalizer);
+  }
+  return score;
+}
+
+}  // namespace
+
+absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t first_scored, int64_t top_k,
+                         const std::atomic<bool>* stop,
+                         absl::FunctionRef<void(const TokenScore&)> on_score) {
+  const int64_t n = static_cast<int64_t>(tokens.size());
+  const int64_t context = model.plan().request.context_tokens;
+  const int64_t vocab_size = model.hyper_parameters().vocab_size;
+  if (n == 0) return absl::InvalidArgumentError("there are no tokens to score");
+  if (n > context) {
+    return absl::InvalidArgumentError(absl::StrCat("there are ", n, " tokens to score, the context has only ",
+                                                   context, "; give a larger -c"));
+  }
+  KvSequence sequence;
+  const absl::Cleanup release = [&] { model.kv_cache().Release(sequence); };
+  SLUICE_RETURN_IF_ERROR(model.kv_cache().Reserve(sequence, n));
+  std::vector<PassRow> rows;
+  for (int64_t done = 0; done < n;) {
+    const int64_t count = std::min(n - done, model.plan().pass_rows);
+    rows.clear();
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t position = done + i;  // its logits score the token at position + 1
+      rows.push_back({&sequence, position, tokens[position], position + 1 >= first_scored && position + 1 < n});
+    }
+    SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model.RunPass(rows, stop));
+    for (const PassRow& row : rows) {
+      if (!row.wants_logits) continue;
+      on_score(ScoreOne(logits.first(vocab_size), tokens[row.position + 1], row.position + 1, top_k));
+      logits.remove_prefix(vocab_size);
+    }
+    done += count;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PerplexityResult> Perplexity(
+    Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, int64_t context, PerplexityRule rule,
+    const std::atomic<bool>* stop,
+    absl::FunctionRef<void(int64_t done, int64_t total, const PerplexityResult&)> on_window) {
+  if (context < 2) {
+    return absl::InvalidArgumentError(absl::StrCat("a window of ", context, " tokens scores nothing"));
+  }
+  std::vector<std::vector<int32_t>> windows;
+  if (rule == PerplexityRule::kEveryToken) {
+    for (size_t i = 0; i < text_tokens.size(); i += context - 1) {
+      const absl::Span<const int32_t> part = text_tokens.subspan(i, context - 1);
+      windows.emplace_back(1, bos);
+      windows.back().insert(windows.back().end(), part.begin(), part.end());
+    }
+  } else {
+    std::vector<int32_t> all(1, bos);
+    all.insert(all.end(), text_tokens.begin(), text_tokens.end());
+    for (size_t i = 0; i + context <= all.size(); i += context) {
+      windows.emplace_back(all.begin() + i, all.begin() + i + context);
+      windows.back()[0] = bos;
+    }
+  }
+  if (windows.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("a text of ", text_tokens.size(),
+                                                   " tokens does not fill a window of ", context));
+  }
+  const int64_t first_scored = rule == PerplexityRule::kEveryToken ? 1 : context / 2 + 1;
+  PerplexityResult result;
+  double sum = 0;
+  for (size_t w = 0; w < windows.size(); ++w) {
+    SLUICE_RETURN_IF_ERROR(
+        ScoreTokens(model, windows[w], first_scored, 0, stop, [&](const TokenScore& score) {
+          sum -= score.log_prob;
+          ++result.num_tokens;
+        }));
+    result.mean_nll = sum / static_cast<double>(std::max<int64_t>(result.num_tokens, 1));
+    result.perplexity = std::exp(result.mean_nll);
+    on_window(static_cast<int64_t>(w) + 1, static_cast<int64_t>(windows.size()), result);
+  }
+  return result;
+}
+
+}  // namespace sluice

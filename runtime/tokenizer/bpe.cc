@@ -1,0 +1,193 @@
+// Merging by a heap of candidates over a linked list of symbols; stale candidates are skipped.
+#include "runtime/tokenizer/bpe.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/tokenizer/unicode.h"
+
+namespace sluice {
+namespace {
+
+uint64_t PairKey(int32_t left, int32_t right) {
+  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+}
+
+// Heap order: the lowest rank first, then the leftmost.
+bool ComesLater(const Bpe::Scratch::Candidate& a, const Bpe::Scratch::Candidate& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+}
+
+}  // namespace
+
+void MergeText::Add(absl::string_view left, absl::string_view right) {
+  bytes_.append(left.data(), left.size());
+  ends_.push_back(bytes_.size());
+  bytes_.append(right.data(), right.size());
+  ends_.push_back(bytes_.size());
+}
+
+absl::string_view MergeText::left(int64_t rank) const {
+  const size_t begin = rank == 0 ? 0 : ends_[2 * rank - 1];
+  return absl::string_view(bytes_.data() + begin, ends_[2 * rank] - begin);
+}
+
+absl::string_view MergeText::right(int64_t rank) const {
+  const size_t begin = ends_[2 * rank];
+  return absl::string_view(bytes_.data() + begin, ends_[2 * rank + 1] - begin);
+}
+
+absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options,
+                                const MergeText& merges) {
+  Bpe bpe(vocabulary, std::move(options));
+  if (bpe.options_.has_unk_token) {
+    bpe.unk_id_ = vocabulary->Find(bpe.options_.unk_token);
+    if (bpe.unk_id_ < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the unk_token \"", absl::Utf8SafeCEscape(bpe.options_.unk_token), "\" is no token"));
+    }
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    bpe.byte_ids_[byte] = vocabulary->Find(absl::StrFormat("<0x%02X>", byte));
+  }
+  bpe.merges_.reserve(merges.size());
+  const absl::string_view prefix = bpe.options_.continuing_subword_prefix;
+  std::string merged;
+  for (int64_t rank = 0; rank < merges.size(); ++rank) {
+    const absl::string_view left = merges.left(rank), right = merges.right(rank);
+    const auto refuse = [&](absl::string_view why) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("merge ", rank, " (\"", absl::Utf8SafeCEscape(left.substr(0, 80)), "\" \"",
+                       absl::Utf8SafeCEscape(right.substr(0, 80)), "\"): ", why));
+    };
+    if (left.empty() || right.empty()) return refuse("one part is empty");
+    if (!absl::StartsWith(right, prefix)) {
+      return refuse("the right part lacks the continuing_subword_prefix");
+    }
+    const int32_t left_id = vocabulary->Find(left), right_id = vocabulary->Find(right);
+    if (left_id < 0 || right_id < 0) return refuse("one part is no token");
+    merged.assign(left.data(), left.size());
+    merged.append(right.data() + prefix.size(), right.size() - prefix.size());
+    const int32_t id = vocabulary->Find(merged);
+    if (id < 0) return refuse("the result is no token");
+    // Where a pair comes twice, the later rank counts, as in the library that wrote the file.
+    bpe.merges_[PairKey(left_id, right_id)] = {static_cast<uint32_t>(rank), id};
+  }
+  return bpe;
+}
+
+const Bpe::Merge* Bpe::Find(int32_t left, int32_t right) const {
+  const auto it = merges_.find(PairKey(left, right));
+  return it == merges_.end() ? nullptr : &it->second;
+}
+
+void Bpe::Cut(absl::string_view word, Scratch* scratch) const {
+  std::vector<Scratch::Symbol>& symbols = scratch->symbols;
+  symbols.clear();
+  const auto add = [&](int32_t id) { symbols.push_back({id, 0, 0}); };
+  bool unknown = false;  // an unk token is due before the next known character
+  for (size_t at = 0, size; at < word.size(); at += size) {
+    size = Utf8Size(word[at]);
+    absl::string_view character = word.substr(at, size);
+    const bool prefixed = at > 0 && !options_.continuing_subword_prefix.empty();
+    const bool suffixed = at + size == word.size() && !options_.end_of_word_suffix.empty();
+    if (prefixed || suffixed) {
+      scratch->text.clear();
+      if (prefixed) scratch->text = options_.continuing_subword_prefix;
+      scratch->text.append(character.data(), character.size());
+      if (suffixed) scratch->text += options_.end_of_word_suffix;
+      character = scratch->text;
+    }
+    const int32_t id = vocabulary_->Find(character);
+    if (id >= 0) {
+      if (unknown) add(unk_id_);
+      unknown = false;
+      add(id);
+      continue;
+    }
+    if (options_.byte_fallback &&
+        std::all_of(character.begin(), character.end(),
+                    [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)] >= 0; })) {
+      // Bytes do not release a waiting unk token: it comes behind them, as in the reference.
+      for (const char byte : character) add(byte_ids_[static_cast<uint8_t>(byte)]);
+      continue;
+    }
+    if (unk_id_ < 0) continue;
+    if (unknown && !options_.fuse_unk) add(unk_id_);
+    unknown = true;
+  }
+  if (unknown) add(unk_id_);
+  const int32_t count = static_cast<int32_t>(symbols.size());
+  for (int32_t i = 0; i < count; ++i) {
+    symbols[i].previous = i - 1;
+    symbols[i].next = i + 1 < count ? i + 1 : -1;
+  }
+}
+
+void Bpe::MergeAll(Scratch* scratch) const {
+  std::vector<Scratch::Symbol>& symbols = scratch->symbols;
+  std::vector<Scratch::Candidate>& heap = scratch->heap;
+  heap.clear();
+  const auto consider = [&](int32_t left, int32_t right) {
+    const Merge* merge = Find(symbols[left].id, symbols[right].id);
+    if (merge != nullptr) heap.push_back({merge->rank, left, merge->id});
+    return merge != nullptr;
+  };
+  for (size_t i = 0; i + 1 < symbols.size(); ++i) {
+    consider(static_cast<int32_t>(i), static_cast<int32_t>(i + 1));
+  }
+  std::make_heap(heap.begin(), heap.end(), &ComesLater);
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), &ComesLater);
+    const Scratch::Candidate top = heap.back();
+    heap.pop_back();
+    Scratch::Symbol& left = symbols[top.position];
+    if (left.id < 0 || left.next < 0) continue;
+    const int32_t right_position = left.next;
+    Scratch::Symbol& right = symbols[right_position];
+    // Either symbol may have been merged since; what counts is the pair that stands there now.
+    const Merge* merge = Find(left.id, right.id);
+    if (merge == nullptr || merge->id != top.id) continue;
+    left.id = top.id;
+    left.next = right.next;
+    right.id = -1;
+    if (left.next >= 0) symbols[left.next].previous = top.position;
+    if (left.previous >= 0 && consider(left.previous, top.position)) {
+      std::push_heap(heap.begin(), heap.end(), &ComesLater);
+    }
+    if (left.next >= 0 && consider(top.position, left.next)) {
+      std::push_heap(heap.begin(), heap.end(), &ComesLater);
+    }
+  }
+}
+
+absl::Status Bpe::Encode(absl::string_view word, Scratch* scratch,
+                         std::vector<int32_t>* ids) const {
+  if (word.size() > INT32_MAX) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a piece of ", word.size(), " bytes without a place to cut it"));
+  }
+  if (options_.ignore_merges) {
+    const int32_t id = vocabulary_->Find(word);
+    if (id >= 0 && !options_.never_whole.contains(id)) {
+      ids->push_back(id);
+      return absl::OkStatus();
+    }
+  }
+  Cut(word, scratch);
+  MergeAll(scratch);
+  for (const Scratch::Symbol& symbol : scratch->symbols) {
+    if (symbol.id >= 0) ids->push_back(symbol.id);
+  }
+  return absl::OkStatus();
+}
+
+int64_t Bpe::MemoryBytes() const {
+  return static_cast<int64_t>(merges_.capacity() * (sizeof(*merges_.begin()) + 1));
+}
+
+}  // namespace sluice

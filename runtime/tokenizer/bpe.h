@@ -1,0 +1,99 @@
+// Byte-pair encoding: a word is cut into characters, and neighbours are merged by rank.
+//
+// Sennrich et al. 2016, with the variations that tokenizer.json knows: byte fallback, unknown
+// tokens, prefixes and suffixes of characters, whole words ahead of merges.
+#ifndef SLUICE_RUNTIME_TOKENIZER_BPE_H_
+#define SLUICE_RUNTIME_TOKENIZER_BPE_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/tokenizer/vocabulary.h"
+
+namespace sluice {
+
+struct BpeOptions {
+  std::string unk_token;                  // empty: none; what has no token is then left out
+  bool has_unk_token = false;
+  bool fuse_unk = false;                  // neighbouring unknown characters give one unk token
+  bool byte_fallback = false;             // unknown characters become <0xNN> where all are tokens
+  bool ignore_merges = false;             // a word that is a token is that token
+  std::string continuing_subword_prefix;  // before each character of a word but the first
+  std::string end_of_word_suffix;         // behind the last one
+  // Tokens that ignore_merges does not make of a word: control tokens, whose text in a word can
+  // only be plain text.
+  absl::flat_hash_set<int32_t> never_whole;
+};
+
+// The merges as read, in order of rank: pairs of strings in one buffer.
+class MergeText {
+ public:
+  void Add(absl::string_view left, absl::string_view right);
+  int64_t size() const { return static_cast<int64_t>(ends_.size() / 2); }
+  absl::string_view left(int64_t rank) const;
+  absl::string_view right(int64_t rank) const;
+
+ private:
+  std::string bytes_;
+  std::vector<size_t> ends_;  // of left and right, alternating
+};
+
+// Immutable; any number of threads may encode.
+class Bpe {
+ public:
+  // Working memory of Encode(), to be kept between words.
+  struct Scratch {
+    struct Symbol {
+      int32_t id;  // -1: merged into its left neighbour
+      int32_t previous, next;  // -1: none
+    };
+    struct Candidate {
+      uint32_t rank;
+      int32_t position;
+      int32_t id;
+    };
+    std::vector<Symbol> symbols;
+    std::vector<Candidate> heap;
+    std::string text;
+  };
+
+  // `vocabulary` must outlive the result. InvalidArgument: a merge whose parts or result are no
+  // tokens, an unk token that is none.
+  static absl::StatusOr<Bpe> Create(const Vocabulary* vocabulary, BpeOptions options,
+                                    const MergeText& merges);
+
+  // Appends the ids of `word` (valid UTF-8). Time is O(n log n) in its characters. InvalidArgument:
+  // more than 2^31 - 1 characters.
+  absl::Status Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
+
+  int64_t MemoryBytes() const;
+
+ private:
+  struct Merge {
+    uint32_t rank;
+    int32_t id;
+  };
+  Bpe(const Vocabulary* vocabulary, BpeOptions options)
+      : vocabulary_(vocabulary), options_(std::move(options)) {}
+
+  const Merge* Find(int32_t left, int32_t right) const;
+  void Cut(absl::string_view word, Scratch* scratch) const;
+  void MergeAll(Scratch* scratch) const;
+
+  const Vocabulary* vocabulary_;
+  BpeOptions options_;
+  int32_t unk_id_ = -1;
+  std::array<int32_t, 256> byte_ids_;            // of <0xNN>, -1: no token
+  absl::flat_hash_map<uint64_t, Merge> merges_;  // by left id << 32 | right id
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TOKENIZER_BPE_H_

@@ -1,0 +1,120 @@
+// Encoding through the parts, and decoding through a pipeline.
+#include "runtime/tokenizer/tokenizer.h"
+
+#include <utility>
+
+#include "kernels/status_macros.h"
+#include "runtime/tokenizer/tokenizer_parts.h"
+#include "runtime/tokenizer/unicode.h"
+
+namespace sluice {
+
+Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+Tokenizer::~Tokenizer() = default;
+
+absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
+                                                       EncodeOptions options) const {
+  std::string valid;
+  AppendLossyUtf8(text, &valid);
+  std::vector<int32_t> ids;
+  if (options.add_special_tokens) ids = parts_->around.before;
+  Bpe::Scratch scratch;
+  for (const Segment& raw : parts_->raw_matcher.Cut(valid, options.parse_special)) {
+    if (raw.id >= 0) {
+      ids.push_back(raw.id);
+      continue;
+    }
+    std::string normalized = valid.substr(raw.begin, raw.end - raw.begin);
+    bool at_start = raw.begin == 0;
+    SLUICE_RETURN_IF_ERROR(parts_->normalizer.Apply(&normalized, &at_start));
+    for (const Segment& segment :
+         parts_->normalized_matcher.Cut(normalized, options.parse_special)) {
+      if (segment.id >= 0) {
+        ids.push_back(segment.id);
+        continue;
+      }
+      SLUICE_ASSIGN_OR_RETURN(
+          const Words words,
+          parts_->pre_tokenizer.Apply(normalized.substr(segment.begin, segment.end - segment.begin),
+                                      at_start && segment.begin == 0));
+      for (size_t i = 0; i < words.words.size(); ++i) {
+        SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode(words[i], &scratch, &ids));
+      }
+    }
+  }
+  if (options.add_special_tokens) {
+    ids.insert(ids.end(), parts_->around.after.begin(), parts_->around.after.end());
+  }
+  return ids;
+}
+
+std::string Tokenizer::Decode(absl::Span<const int32_t> ids, bool skip_special) const {
+  DecoderPipeline pipeline = NewPipeline();
+  std::string text;
+  for (const int32_t id : ids) Feed(id, skip_special, &pipeline, &text);
+  pipeline.Finish(&text);
+  return text;
+}
+
+int32_t Tokenizer::vocab_size() const { return parts_->vocab_size; }
+
+bool Tokenizer::IsSpecial(int32_t id) const {
+  const auto it = parts_->added.find(id);
+  return it != parts_->added.end() && it->second.special;
+}
+
+std::optional<int32_t> Tokenizer::TokenId(absl::string_view token) const {
+  const auto it = parts_->added_ids.find(token);
+  if (it != parts_->added_ids.end()) return it->second;
+  const int32_t id = parts_->vocabulary.Find(token);
+  return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;
+}
+
+absl::string_view Tokenizer::Token(int32_t id) const {
+  const auto it = parts_->added.find(id);
+  return it != parts_->added.end() ? it->second.content : parts_->vocabulary.Token(id);
+}
+
+int64_t Tokenizer::MemoryBytes() const {
+  int64_t bytes = sizeof(Parts) + parts_->vocabulary.MemoryBytes() + parts_->bpe->MemoryBytes() +
+                  parts_->raw_matcher.MemoryBytes() + parts_->normalized_matcher.MemoryBytes() +
+                  parts_->normalizer.MemoryBytes() + parts_->pre_tokenizer.MemoryBytes();
+  for (const auto& [id, token] : parts_->added) {
+    bytes += 2 * (sizeof(AddedToken) + token.content.capacity());  // in both maps
+  }
+  return bytes;
+}
+
+DecoderPipeline Tokenizer::NewPipeline() const { return DecoderPipeline(parts_->decoder); }
+
+void Tokenizer::Feed(int32_t id, bool skip_special, DecoderPipeline* pipeline,
+                     std::string* text) const {
+  const auto added = parts_->added.find(id);
+  if (added != parts_->added.end()) {
+    if (!skip_special || !added->second.special) pipeline->Push(added->second.shown, text);
+  } else if (parts_->vocabulary.Contains(id)) {
+    pipeline->Push(parts_->vocabulary.Token(id), text);
+  }
+}
+
+StreamDecoder::StreamDecoder(const Tokenizer* tokenizer, bool skip_special,
+                             absl::Span<const int32_t> prompt)
+    : tokenizer_(tokenizer), skip_special_(skip_special), pipeline_(tokenizer->NewPipeline()) {
+  std::string certain_already;
+  for (const int32_t id : prompt) tokenizer_->Feed(id, skip_special_, &pipeline_, &certain_already);
+}
+
+std::string StreamDecoder::Push(int32_t id) {
+  std::string text;
+  tokenizer_->Feed(id, skip_special_, &pipeline_, &text);
+  return text;
+}
+
+std::string StreamDecoder::Flush() {
+  std::string text;
+  pipeline_.Finish(&text);
+  pipeline_ = tokenizer_->NewPipeline();
+  return text;
+}
+
+}  // namespace sluice

@@ -1,0 +1,103 @@
+// Text to token ids and back, as the tokenizer files of Hugging Face describe it.
+#ifndef SLUICE_RUNTIME_TOKENIZER_TOKENIZER_H_
+#define SLUICE_RUNTIME_TOKENIZER_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/tokenizer/decoder.h"
+
+namespace sluice {
+
+struct EncodeOptions {
+  // Put what the post-processor puts around a text (bos, eos) around this one.
+  bool add_special_tokens = true;
+  // The text of a control token (an added token marked special) is that token. Otherwise it is plain
+  // text, as what a user typed should be.
+  bool parse_special = true;
+};
+
+// Immutable after load; any number of threads may use it.
+class Tokenizer {
+ public:
+  // Reads tokenizer.json in `dir`, else vocab.json with merges.txt (GPT-2 and Qwen2 classes; added
+  // tokens from tokenizer_config.json). Where the files put no special tokens around a text,
+  // add_bos_token and add_eos_token of tokenizer_config.json are honoured. Truncation and padding in
+  // tokenizer.json are ignored, as transformers does.
+  // NotFound: no tokenizer there. InvalidArgument, with file and reason: a malformed file, or anything
+  // in it that is not known: a model other than BPE, a component, an option, a regex construct.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
+
+  // The same from the text of a tokenizer.json; `what` names it in errors.
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(absl::string_view text,
+                                                             absl::string_view what);
+  ~Tokenizer();
+
+  // The ids of `text`. Malformed UTF-8 in it counts as U+FFFD, one for each longest malformed prefix
+  // of a character (what Python's errors="replace" gives). A character that has no token and no
+  // fallback in a vocabulary without unk_token is left out, as the reference does.
+  // ResourceExhausted: a regex or a normalizer of the file exceeds its limits on this text.
+  absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
+                                              EncodeOptions options = {}) const;
+
+  // The text of `ids`, always valid UTF-8; bytes that form no character become U+FFFD. Ids without a
+  // token are left out, and with `skip_special` special tokens are, too.
+  std::string Decode(absl::Span<const int32_t> ids, bool skip_special) const;
+
+  // The largest id + 1. Not every id below must have a token.
+  int32_t vocab_size() const;
+  // Whether `id` is a control token. False for ids without a token.
+  bool IsSpecial(int32_t id) const;
+  // The id of exactly this token, in the file's own spelling ("Ġthe", "<0x0A>", "<|eot_id|>").
+  std::optional<int32_t> TokenId(absl::string_view token) const;
+  // That spelling, empty for ids without a token. The view lives as long as the tokenizer.
+  absl::string_view Token(int32_t id) const;
+
+  // Heap that the tokenizer holds, about.
+  int64_t MemoryBytes() const;
+
+ private:
+  friend class StreamDecoder;
+  friend class TokenizerBuilder;
+  struct Parts;
+  explicit Tokenizer(std::unique_ptr<const Parts> parts);
+
+  DecoderPipeline NewPipeline() const;
+  // Appends what `id` makes certain.
+  void Feed(int32_t id, bool skip_special, DecoderPipeline* pipeline, std::string* text) const;
+
+  std::unique_ptr<const Parts> parts_;
+};
+
+// Decodes ids one at a time, as they are generated. Not thread-safe. The tokenizer must outlive it.
+class StreamDecoder {
+ public:
+  // The text will continue that of `prompt`: whether a leading space is shown, and to which character
+  // a first byte belongs, depends on it. An empty prompt means that the text stands alone.
+  StreamDecoder(const Tokenizer* tokenizer, bool skip_special,
+                absl::Span<const int32_t> prompt = {});
+
+  // Takes the next id and returns the text that is now certain: whole characters that no later
+  // token changes. All that Push() and Flush() return, put together, is what Decode() gives for the
+  // prompt and all ids, less the text that was certain after the prompt.
+  std::string Push(int32_t id);
+
+  // Returns what is still held back (a started character becomes U+FFFD). The decoder is then as if
+  // new, without a prompt.
+  std::string Flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool skip_special_;
+  DecoderPipeline pipeline_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TOKENIZER_TOKENIZER_H_

@@ -1,0 +1,37 @@
+// Reading tokenizer.json (and vocab.json with merges.txt) without holding the document in memory.
+//
+// The vocabulary and the merges are most of the file: they go straight into their tables. What
+// remains (components, added tokens, options) is small and is kept as a document.
+#ifndef SLUICE_RUNTIME_TOKENIZER_TOKENIZER_FILE_H_
+#define SLUICE_RUNTIME_TOKENIZER_TOKENIZER_FILE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+#include "runtime/tokenizer/bpe.h"
+#include "runtime/tokenizer/vocabulary.h"
+
+namespace sluice {
+
+struct TokenizerFile {
+  Vocabulary vocabulary;  // of the model, without added tokens; finished
+  MergeText merges;
+  nlohmann::json document;  // all the rest; model.vocab and model.merges are null where they stood
+};
+
+// NotFound: no such file. InvalidArgument names `what` (or the path) and: not JSON (with the byte
+// offset), nested too deep, a doubled key, a value of a wrong type, a token or id that comes twice, a
+// merge that is not two parts.
+absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::string& path);
+absl::StatusOr<TokenizerFile> ParseTokenizerJson(absl::string_view text, absl::string_view what);
+
+// The older form: vocab.json ({token: id}) and merges.txt ("left right" a line; the first line may
+// be "#version: ..."). `document` becomes {}. Errors as above.
+absl::StatusOr<TokenizerFile> ReadVocabAndMerges(const std::string& vocab_path,
+                                                 const std::string& merges_path);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TOKENIZER_TOKENIZER_FILE_H_

@@ -1,0 +1,52 @@
+// What the manifest's structs answer about themselves.
+#include "storage/manifest.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "kernels/tile.h"
+
+namespace sluice {
+
+std::string ChecksumToHex(uint64_t checksum) { return absl::StrFormat("%016x", checksum); }
+
+absl::StatusOr<uint64_t> ParseChecksum(absl::string_view hex) {
+  uint64_t checksum = 0;
+  if (hex.size() != 16 || hex.find_first_not_of("0123456789abcdef") != absl::string_view::npos) {
+    return absl::InvalidArgumentError("a checksum that is not 16 lower-case hexadecimal digits");
+  }
+  for (const char c : hex) {
+    checksum = checksum << 4 | static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+  }
+  return checksum;
+}
+
+const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
+  for (const ManifestTensor& tensor : tensors) {
+    if (tensor.role == role && tensor.layer == layer) return &tensor;
+  }
+  return nullptr;
+}
+
+int64_t Manifest::slab_bytes_total() const {
+  int64_t total = 0;
+  for (const ManifestSlab& slab : slabs) total += slab.bytes;
+  return total;
+}
+
+int64_t Manifest::max_slab_bytes() const {
+  int64_t most = 0;
+  for (const ManifestSlab& slab : slabs) most = std::max(most, slab.bytes);
+  return most;
+}
+
+int64_t SlabBytes(const Manifest& manifest, const ManifestSlab& slab) {
+  int64_t bytes = 0;
+  for (const int index : slab.tensors) {
+    const ManifestTensor& tensor = manifest.tensors[index];
+    bytes += slab.num_tiles * TileBytes(tensor.encoding, tensor.shape[1]);
+  }
+  return bytes;
+}
+
+}  // namespace sluice

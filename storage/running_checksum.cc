@@ -1,0 +1,38 @@
+// The only file that knows xxhash: checksums of whole spans and of parts.
+#include "storage/running_checksum.h"
+
+#define XXH_STATIC_LINKING_ONLY  // for the size of XXH3_state_t
+#include <xxhash.h>
+
+#include "storage/manifest.h"
+
+// The library picks AVX2 or AVX-512 at run time here; its plain entry points are compiled for SSE2.
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>
+#endif
+
+namespace sluice {
+
+struct RunningChecksum::State {
+  XXH3_state_t xxh;
+};
+
+RunningChecksum::RunningChecksum() : state_(std::make_unique<State>()) { Reset(); }
+RunningChecksum::~RunningChecksum() = default;
+
+void RunningChecksum::Reset() {
+  XXH3_INITSTATE(&state_->xxh);
+  XXH3_64bits_reset(&state_->xxh);
+}
+
+void RunningChecksum::Add(absl::Span<const std::byte> bytes) {
+  XXH3_64bits_update(&state_->xxh, bytes.data(), bytes.size());
+}
+
+uint64_t RunningChecksum::Value() const { return XXH3_64bits_digest(&state_->xxh); }
+
+uint64_t Checksum(absl::Span<const std::byte> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+}  // namespace sluice

@@ -1,0 +1,75 @@
+// One worker's share of sharding: a slab, some rows of the embedding, or the resident tensors.
+#ifndef SLUICE_STORAGE_SHARD_JOB_H_
+#define SLUICE_STORAGE_SHARD_JOB_H_
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "storage/durable_file.h"
+#include "storage/row_encoder.h"
+#include "storage/running_checksum.h"
+#include "storage/store_plan.h"
+
+namespace sluice {
+
+struct ShardJob {
+  int file;               // of StorePlan::files
+  int slab = -1;          // of Manifest::slabs, for files of slabs
+  int64_t first_row = 0;  // for the embedding
+  int64_t num_rows = 0;
+};
+
+// The jobs that fill one file. Their order and their number do not depend on threads.
+std::vector<ShardJob> ListJobs(const StorePlan& plan, int file);
+
+// Bytes of the checkpoint that a file is made from.
+int64_t SourceBytes(const StorePlan& plan, int file);
+
+// What all workers count together.
+struct ShardCounters {
+  std::atomic<int64_t> source_bytes{0};
+  std::atomic<int64_t> stored_bytes{0};
+};
+
+// A worker's buffers. Long slabs are done in units of several tiles, so that what a worker holds is
+// bounded by MaxBytes() and not by the slab.
+class ShardWorker {
+ public:
+  // Writes checksums into plan->manifest: those of a job's own slab or tensors. All must outlive this.
+  ShardWorker(const Checkpoint& checkpoint, StorePlan* plan, ShardCounters* counters,
+              const std::atomic<bool>& abort)
+      : plan_(*plan), counters_(*counters), abort_(abort), encoder_(checkpoint) {}
+
+  // How the file of a job's `output` must be opened: slabs are written in whole 4 KiB blocks, past the
+  // page cache (which took three times as long, writing 1 GB to a virtual NVMe disk).
+  static PageCache CacheFor(const PlannedFile& file);
+
+  // Cancelled once `abort` is set, within a unit.
+  absl::Status Run(const ShardJob& job, const OutputFile& output);
+
+  // The most that a worker's buffers can take for this plan.
+  static int64_t MaxBytes(const StorePlan& plan);
+
+ private:
+  absl::Status WriteResident(const OutputFile& output);
+  absl::Status WriteEmbedding(const ShardJob& job, const OutputFile& output);
+  absl::Status WriteSlab(int slab, const OutputFile& output);
+  absl::Status PackTiles(const ManifestSlab& slab, int64_t first_tile, int64_t num_tiles,
+                         std::byte* out);
+  absl::Status Write(const OutputFile& output, int64_t offset, absl::Span<const std::byte> bytes);
+
+  StorePlan& plan_;
+  ShardCounters& counters_;
+  const std::atomic<bool>& abort_;
+  RowEncoder encoder_;
+  RunningChecksum checksum_;
+  std::vector<std::byte> rows_;  // of the embedding, with their checksums
+  AlignedBytes tiles_;           // a unit's, behind the less than 4 KiB that the unit before left
+  int64_t tiles_capacity_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_JOB_H_

@@ -1,0 +1,34 @@
+// unfinished.json: what a store in the making is made from, and which of its files are whole.
+#ifndef SLUICE_STORAGE_SHARD_RECORD_H_
+#define SLUICE_STORAGE_SHARD_RECORD_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace sluice {
+
+struct ShardRecord {
+  struct File {
+    int64_t bytes;
+    // kSlabs: of its slabs; resident.bin: of its tensors, in the manifest's order; embedding.rows: none.
+    std::vector<uint64_t> checksums;
+  };
+  uint64_t source_fingerprint = 0;
+  std::string source;  // for people, as in the manifest
+  std::string recipe;
+  int64_t slab_bytes = 0;
+  std::map<std::string, File> finished;  // by path: written and synced
+};
+
+std::string SerializeShardRecord(const ShardRecord& record);
+// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote it.
+absl::StatusOr<ShardRecord> ParseShardRecord(absl::string_view text, absl::string_view path);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_RECORD_H_

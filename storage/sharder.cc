@@ -1,0 +1,284 @@
+// The order of writing a store: who works on what, what is synced and recorded when.
+#include "storage/sharder.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/macros.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/shard_job.h"
+#include "storage/store_folder.h"
+#include "storage/store_geometry.h"
+#include "storage/tokenizer_files.h"
+
+namespace sluice {
+namespace {
+
+// All workers' buffers together; the rest of the promised 512 MiB is for the manifest and for malloc.
+constexpr int64_t kBufferBytes = int64_t{320} << 20;
+
+// Files that may be open at once: while one is being synced, workers go on with the next.
+constexpr int kFilesAhead = 3;
+
+constexpr std::chrono::milliseconds kProgressInterval(200);
+
+// Writes the files of a plan that the record does not have yet.
+//
+// Workers (at most num_threads) take jobs in order; each owns its buffers and the checksums that its job
+// computes. The finisher owns the record: it syncs a file whose jobs are all done, then records it. The
+// calling thread reports progress and looks at `stop`.
+//
+//   file: kWaiting -> kWriting -> kWritten -> kRecorded        (moved by Advance, under mutex_)
+class FileWriter {
+ public:
+  FileWriter(const Checkpoint& checkpoint, const std::string& dir, const ShardOptions& options,
+             StorePlan* plan, ShardRecord* record)
+      : checkpoint_(checkpoint), dir_(dir), options_(options), plan_(*plan), record_(*record) {}
+
+  absl::Status Run();
+
+ private:
+  enum class State : uint8_t { kWaiting, kWriting, kWritten, kRecorded };
+  struct File {
+    int planned;           // of StorePlan::files
+    int64_t jobs_left;
+    State state = State::kWaiting;
+    std::once_flag opened;
+    absl::Status open_status;
+    OutputFile output;
+  };
+
+  void Prepare();
+  void Work();
+  void Finish();
+  absl::Status RunJob(const ShardJob& job, File* file, ShardWorker* worker);
+  absl::Status SyncAndRecord(File* file);
+  void Advance(File* file, State from, State to);
+  void Fail(absl::Status status);
+  void Report() const;
+
+  const Checkpoint& checkpoint_;
+  const std::string& dir_;
+  const ShardOptions& options_;
+  StorePlan& plan_;
+  ShardRecord& record_;   // the finisher's
+  std::vector<File> files_;
+  std::vector<std::pair<File*, ShardJob>> jobs_;
+  ShardCounters counters_;
+  int64_t source_bytes_total_ = 0;
+  std::atomic<bool> abort_{false};  // set by Fail; read inside long jobs
+
+  std::mutex mutex_;                // guards what follows, and File::state and jobs_left
+  std::condition_variable changed_;
+  size_t next_job_ = 0;
+  int recorded_ = 0;                // files_ that are kRecorded
+  int running_threads_ = 0;
+  absl::Status status_;             // the first failure
+};
+
+void FileWriter::Prepare() {
+  std::vector<int> left;
+  for (int i = 0; i < plan_.files.size(); ++i) {
+    const PlannedFile& planned = plan_.files[i];
+    const int64_t source_bytes = SourceBytes(plan_, i);
+    source_bytes_total_ += source_bytes;
+    const auto finished = record_.finished.find(planned.path);
+    if (finished != record_.finished.end() && ApplyRecord(finished->second, i, &plan_)) {
+      counters_.source_bytes += source_bytes;
+      counters_.stored_bytes += planned.bytes;
+    } else {
+      left.push_back(i);
+    }
+  }
+  files_ = std::vector<File>(left.size());
+  for (size_t i = 0; i < left.size(); ++i) {
+    files_[i].planned = left[i];
+    const std::vector<ShardJob> jobs = ListJobs(plan_, left[i]);
+    files_[i].jobs_left = static_cast<int64_t>(jobs.size());
+    for (const ShardJob& job : jobs) jobs_.emplace_back(&files_[i], job);
+  }
+}
+
+void FileWriter::Advance(File* file, State from, State to) {
+  ABSL_ASSERT(file->state == from && static_cast<int>(to) == static_cast<int>(from) + 1);
+  (void)from;
+  file->state = to;
+  if (to == State::kRecorded) ++recorded_;
+  changed_.notify_all();
+}
+
+void FileWriter::Fail(absl::Status status) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (status_.ok()) status_ = std::move(status);
+  abort_ = true;
+  changed_.notify_all();
+}
+
+void FileWriter::Report() const {
+  if (!options_.on_progress) return;
+  options_.on_progress({counters_.source_bytes, source_bytes_total_, counters_.stored_bytes});
+}
+
+absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* worker) {
+  // The first job of a file creates it; the others wait here. Not under mutex_: reserving may be slow.
+  std::call_once(file->opened, [&] {
+    const PlannedFile& planned = plan_.files[file->planned];
+    absl::StatusOr<OutputFile> output =
+        OutputFile::Create(absl::StrCat(dir_, "/", planned.path), planned.bytes,
+                           ShardWorker::CacheFor(planned));
+    file->open_status = output.status();
+    if (output.ok()) file->output = *std::move(output);
+  });
+  SLUICE_RETURN_IF_ERROR(file->open_status);
+  return worker->Run(job, file->output);
+}
+
+void FileWriter::Work() {
+  ShardWorker worker(checkpoint_, &plan_, &counters_, abort_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] {
+      return abort_ || next_job_ == jobs_.size() ||
+             jobs_[next_job_].first - files_.data() < recorded_ + kFilesAhead;
+    });
+    if (abort_ || next_job_ == jobs_.size()) break;
+    const auto& [file, job] = jobs_[next_job_++];
+    if (file->state == State::kWaiting) Advance(file, State::kWaiting, State::kWriting);
+    lock.unlock();
+    absl::Status status = RunJob(job, file, &worker);
+    const bool done = status.ok();
+    if (!done) Fail(std::move(status));
+    lock.lock();
+    if (done && --file->jobs_left == 0) Advance(file, State::kWriting, State::kWritten);
+  }
+  --running_threads_;
+  changed_.notify_all();
+}
+
+// The names of files are made durable at the end: LoadRecord drops a file that a power cut took away.
+absl::Status FileWriter::SyncAndRecord(File* file) {
+  const PlannedFile& planned = plan_.files[file->planned];
+  SLUICE_RETURN_IF_ERROR(file->output.Sync());
+  record_.finished[planned.path] = RecordOf(plan_, file->planned);
+  return WriteFileAtomically(dir_, kUnfinishedFile, SerializeShardRecord(record_));
+}
+
+void FileWriter::Finish() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (File& file : files_) {
+    // After a failure, files that are whole are still recorded: nobody has to write them again.
+    changed_.wait(lock, [&] {
+      return file.state == State::kWritten || (abort_ && running_threads_ == 1);
+    });
+    if (file.state != State::kWritten) continue;
+    lock.unlock();
+    absl::Status status = SyncAndRecord(&file);
+    if (!status.ok()) Fail(std::move(status));
+    file.output = OutputFile();
+    lock.lock();
+    Advance(&file, State::kWritten, State::kRecorded);
+  }
+  --running_threads_;
+  changed_.notify_all();
+}
+
+absl::Status FileWriter::Run() {
+  Prepare();
+  const int64_t most = std::max<int64_t>(1, kBufferBytes / ShardWorker::MaxBytes(plan_));
+  const int num_workers = static_cast<int>(std::min<int64_t>(options_.num_threads, most));
+  running_threads_ = num_workers + 1;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < num_workers; ++i) threads.emplace_back(&FileWriter::Work, this);
+  threads.emplace_back(&FileWriter::Finish, this);
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (running_threads_ > 0) {
+    // Not wait_for, whose clock gcc 12's ThreadSanitizer does not know.
+    changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
+                        [&] { return running_threads_ == 0; });
+    lock.unlock();
+    if (options_.stop != nullptr && *options_.stop) {
+      Fail(absl::CancelledError(
+          absl::StrCat(dir_, ": stopped; the same command goes on behind the last finished file")));
+    }
+    Report();
+    lock.lock();
+  }
+  lock.unlock();
+  for (std::thread& thread : threads) thread.join();
+  return status_;
+}
+
+absl::Status CheckOptions(const ShardOptions& options) {
+  if (options.num_threads < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(options.num_threads, " threads; 1 at least"));
+  }
+  if (options.slab_bytes < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("slabs of ", options.slab_bytes, " bytes"));
+  }
+  if (options.recipe.has_value()) return ParseRecipe(options.recipe->name).status();
+  return absl::OkStatus();
+}
+
+// All of Shard() but creating the folder.
+absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
+                                       const ShardOptions& options, StorePlan plan) {
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  // Again, now that nobody else can change it.
+  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(dir, plan));
+  ShardResult result;
+  result.resumed = state == FolderState::kUnfinished;
+  ShardRecord record = NewRecord(plan);
+  if (result.resumed) {
+    SLUICE_ASSIGN_OR_RETURN(record, LoadRecord(dir, plan));
+  }
+  Manifest& manifest = plan.manifest;
+  SLUICE_ASSIGN_OR_RETURN(manifest.tokenizer_files, ListTokenizerFiles(checkpoint.dir()));
+  int64_t other_bytes = 2 * static_cast<int64_t>(SerializeManifest(manifest).size());
+  for (const ManifestCopy& copy : manifest.tokenizer_files) other_bytes += copy.bytes;
+  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, other_bytes));
+
+  // Every run starts by writing the record, which also takes a killed run's temporary file away.
+  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
+  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kManifestFile, ".tmp")));
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kTokenizerFolder)));
+  SLUICE_RETURN_IF_ERROR(FileWriter(checkpoint, dir, options, &plan, &record).Run());
+  SLUICE_RETURN_IF_ERROR(CopyTokenizerFiles(
+      checkpoint.dir(), absl::StrCat(dir, "/", kTokenizerFolder), &manifest.tokenizer_files));
+  SLUICE_RETURN_IF_ERROR(SyncFolder(absl::StrCat(dir, "/", kLayersFolder)));
+  SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
+  const std::string text = SerializeManifest(manifest);
+  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kManifestFile, text));
+  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kUnfinishedFile)));
+  SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
+
+  result.stored_bytes = static_cast<int64_t>(text.size());
+  for (const PlannedFile& file : plan.files) result.stored_bytes += file.bytes;
+  for (const ManifestCopy& copy : manifest.tokenizer_files) result.stored_bytes += copy.bytes;
+  result.manifest = std::move(plan.manifest);
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
+                                  const ShardOptions& options) {
+  SLUICE_RETURN_IF_ERROR(CheckOptions(options));
+  StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes);
+  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir, plan));
+  if (state == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(store_dir));
+  absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));
+  // A folder of ours in which nothing was begun goes again; one with anything in it stays.
+  if (!result.ok() && state == FolderState::kAbsent) rmdir(store_dir.c_str());
+  return result;
+}
+
+}  // namespace sluice

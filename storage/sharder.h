@@ -1,0 +1,50 @@
+// Cuts a checkpoint into a layer store: reads, encodes, packs into tiles and writes, resumably.
+#ifndef SLUICE_STORAGE_SHARDER_H_
+#define SLUICE_STORAGE_SHARDER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "storage/checkpoint.h"
+#include "storage/manifest.h"
+#include "storage/recipe.h"
+
+namespace sluice {
+
+struct ShardProgress {
+  int64_t source_bytes_done = 0;   // of the checkpoint's tensors, finished files of a resumed run included
+  int64_t source_bytes_total = 0;
+  int64_t stored_bytes = 0;
+};
+
+struct ShardOptions {
+  std::optional<Recipe> recipe;   // none: the checkpoint's own dtype, tensor by tensor
+  int64_t slab_bytes = kDefaultSlabBytes;
+  int num_threads = 1;            // 1 or more
+  std::function<void(const ShardProgress&)> on_progress;  // from the calling thread, a few times a second
+  const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
+};
+
+struct ShardResult {
+  Manifest manifest;
+  bool resumed = false;
+  int64_t stored_bytes = 0;
+};
+
+// Writes the store at `store_dir` (created; its parent must exist). Memory use is below 512 MiB however large the
+// checkpoint. Steps: lock (flock), check disk space, write unfinished.json, the files one after the
+// other (each fsynced and recorded), tokenizer files, manifest.json by rename, remove unfinished.json.
+// Killed at any point, the same call goes on behind the last finished file; the result is the same bytes.
+// FailedPrecondition: the folder holds a finished store, something else, or an unfinished store of another source
+// or other options (named). Unavailable: another process is writing. ResourceExhausted: disk space, with the
+// numbers. Cancelled: `stop` was set. The source is only read.
+absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
+                                  const ShardOptions& options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARDER_H_

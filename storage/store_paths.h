@@ -1,0 +1,23 @@
+// Finding and reading a store's manifest, and where its files are; shared by who opens and who verifies.
+#ifndef SLUICE_STORAGE_STORE_PATHS_H_
+#define SLUICE_STORAGE_STORE_PATHS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "storage/manifest.h"
+
+namespace sluice {
+
+// The manifest of the store at `dir`. Errors as LayerStore::Open.
+absl::StatusOr<Manifest> ReadManifest(const std::string& dir);
+
+std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int file);
+
+// The sentence for a resident tensor whose checksum is `got`.
+std::string ResidentDamage(const std::string& path, const ManifestTensor& tensor, uint64_t got);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_STORE_PATHS_H_

@@ -1,0 +1,387 @@
+// Matrix products: scalar code against double precision, every instruction set against scalar code.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kernels/cpu/activation_layout.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/encoding.h"
+#include "kernels/ops.h"
+#include "kernels/tile.h"
+
+namespace sluice {
+namespace {
+
+// Memory on 64 bytes, as tiles and activations are.
+class Bytes {
+ public:
+  explicit Bytes(int64_t size) : storage_(size + 64) {
+    const auto address = reinterpret_cast<uintptr_t>(storage_.data());
+    data_ = storage_.data() + (64 - address % 64) % 64;
+  }
+  std::byte* data() { return data_; }
+
+ private:
+  std::vector<std::byte> storage_;
+  std::byte* data_;
+};
+
+void PutHalf(float value, std::byte* at) {
+  const uint16_t bits = F32ToF16(value);
+  std::memcpy(at, &bits, 2);
+}
+
+// A row of random blocks: every bit pattern of quants, scales and minima, and block scales for which
+// each of a value's terms stays within -1 .. 1.
+std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt19937& random) {
+  std::vector<std::byte> row(RowBytes(encoding, k));
+  std::uniform_real_distribution<float> unit(-1.0f, 1.0f);
+  const EncodingInfo& info = Info(encoding);
+  if (!info.quantized()) {
+    std::vector<float> values(k);
+    for (float& value : values) value = unit(random);
+    EncodeRow(encoding, values.data(), k, row.data());
+    return row;
+  }
+  for (std::byte& byte : row) byte = static_cast<std::byte>(random());
+  for (std::byte* block = row.data(); block < row.data() + row.size(); block += info.block_bytes) {
+    switch (encoding) {
+      case Encoding::kQ8_0:
+        PutHalf(unit(random) / 128, block);
+        break;
+      case Encoding::kQ4_0:
+        PutHalf(unit(random) / 8, block);
+        break;
+      case Encoding::kQ6_K:
+        PutHalf(unit(random) / (128 * 32), block + info.block_bytes - 2);
+        break;
+      default:  // q4_k, q5_k
+        PutHalf(unit(random) / (63 * 31), block);
+        PutHalf(unit(random) / 63, block + 2);
+        break;
+    }
+  }
+  return row;
+}
+
+std::vector<float> RandomFloats(int64_t n, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// A matrix in tiles, and the rows that it was packed from.
+struct Matrix {
+  Matrix(Encoding encoding, int64_t rows, int64_t k, std::mt19937& random)
+      : encoding(encoding), rows(rows), k(k), tiles((rows + 15) / 16 * TileBytes(encoding, k)) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const std::vector<std::byte> one = RandomRow(encoding, k, random);
+      encoded.insert(encoded.end(), one.begin(), one.end());
+    }
+    const int64_t stride = RowBytes(encoding, k);
+    for (int64_t row = 0; row < rows; row += 16) {
+      PackTile(encoding, encoded.data() + row * stride, stride,
+               static_cast<int>(std::min<int64_t>(16, rows - row)), k,
+               tiles.data() + row / 16 * TileBytes(encoding, k));
+    }
+  }
+  Encoding encoding;
+  int64_t rows;
+  int64_t k;
+  std::vector<std::byte> encoded;
+  Bytes tiles;
+};
+
+struct Machine {
+  Machine(Isa isa, int threads) : pool(threads), ops(*MakeCpuOps(isa, &pool)) {}
+  ThreadPool pool;
+  std::unique_ptr<Ops> ops;
+};
+
+Bytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x, int64_t tokens, int64_t k) {
+  const ActivationFormat format = Info(encoding).activations;
+  Bytes out(tokens * ActivationRowBytes(format, k));
+  EXPECT_TRUE(ops.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());
+  return out;
+}
+
+// What MatMul sees of x: the quantized values times their scale.
+std::vector<double> Dequantized(ActivationFormat format, const std::byte* row, int64_t k) {
+  std::vector<double> values(k);
+  for (int64_t i = 0; i < k; ++i) {
+    switch (format) {
+      case ActivationFormat::kF32:
+        values[i] = reinterpret_cast<const float*>(row)[i];
+        break;
+      case ActivationFormat::kInt8Block32: {
+        const auto& group = reinterpret_cast<const ActivationGroup32*>(row)[i / 256];
+        values[i] = double{group.scales[i % 256 / 32]} * group.quants[i % 256];
+        break;
+      }
+      case ActivationFormat::kInt8Block256: {
+        const auto& group = reinterpret_cast<const ActivationGroup256*>(row)[i / 256];
+        values[i] = double{group.scale} * group.quants[i % 256];
+        break;
+      }
+    }
+  }
+  return values;
+}
+
+MatMulArgs Args(Matrix& matrix, Bytes& activations, int64_t tokens, float* out) {
+  MatMulArgs args = {};
+  args.encoding = matrix.encoding;
+  args.tiles = matrix.tiles.data();
+  args.num_tiles = (matrix.rows + 15) / 16;
+  args.k = matrix.k;
+  args.first_row = 0;
+  args.matrix_rows = matrix.rows;
+  args.activations = activations.data();
+  args.num_tokens = tokens;
+  args.out = out;
+  args.out_stride = matrix.rows;
+  return args;
+}
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// K values worth a look: one block, a tail group, whole segments, segments and a tail.
+std::vector<int64_t> Ks(Encoding encoding) {
+  switch (Info(encoding).block_values) {
+    case 1:
+      return {1, 2, 3, 7, 16, 30, 1023, 1024, 1025, 2052};
+    case 32:
+      return {32, 96, 256, 288, 1024, 1056, 2272};
+    default:
+      return {256, 512, 768, 1024, 1280, 2304};
+  }
+}
+
+std::string NameOf(Encoding encoding) { return std::string(Info(encoding).name); }
+
+class MatMulOf : public testing::TestWithParam<Encoding> {};
+
+TEST_P(MatMulOf, ScalarCodeIsCloseToDoublePrecision) {
+  std::mt19937 random(1);
+  Machine scalar(Isa::kScalar, 1);
+  const Encoding encoding = GetParam();
+  const ActivationFormat format = Info(encoding).activations;
+  for (int64_t k : Ks(encoding)) {
+    constexpr int64_t kTokens = 2;
+    Matrix matrix(encoding, 21, k, random);
+    const std::vector<float> x = RandomFloats(kTokens * k, random);
+    Bytes activations = Prepared(*scalar.ops, encoding, x, kTokens, k);
+    std::vector<float> out(kTokens * matrix.rows);
+    ASSERT_TRUE(scalar.ops->MatMul(Args(matrix, activations, kTokens, out.data())).ok());
+    std::vector<float> weights(k);
+    for (int64_t token = 0; token < kTokens; ++token) {
+      const std::byte* row = activations.data() + token * ActivationRowBytes(format, k);
+      const std::vector<double> values = Dequantized(format, row, k);
+      double magnitude = 0;
+      for (double value : values) magnitude += std::fabs(value);
+      // At most one rounding a value of K (floats) plus those of scales, minima and segments; each is
+      // at most 2^-24 of a sum that terms within -1 .. 1 bound by the activations' magnitude.
+      const double tolerance = (static_cast<double>(k) + 16) * std::ldexp(2 * magnitude, -24);
+      for (int64_t r = 0; r < matrix.rows; ++r) {
+        DecodeRow(encoding, matrix.encoded.data() + r * RowBytes(encoding, k), k, weights.data());
+        double want = 0;
+        for (int64_t i = 0; i < k; ++i) want += weights[i] * values[i];
+        EXPECT_NEAR(out[token * matrix.rows + r], want, tolerance) << "k " << k << " row " << r;
+      }
+    }
+  }
+}
+
+struct Case {
+  int64_t rows;
+  int64_t tokens;
+  Epilogue epilogue;
+  bool addend;
+};
+// Every block of tokens (8, 6, 4, 3, 2, 1 and mixtures), a last tile with padding, a single row.
+constexpr Case kCases[] = {
+    {16, 1, Epilogue::kStore, false},   {1, 1, Epilogue::kStore, true},
+    {40, 2, Epilogue::kAdd, false},     {33, 3, Epilogue::kAdd, true},
+    {31, 4, Epilogue::kSwiGlu, false},  {50, 5, Epilogue::kSwiGlu, true},
+    {17, 7, Epilogue::kMultiply, true}, {32, 9, Epilogue::kStore, true},
+    {15, 14, Epilogue::kAdd, false},    {16, 23, Epilogue::kMultiply, false},
+};
+
+TEST_P(MatMulOf, EveryInstructionSetGivesTheBitsOfScalarCode) {
+  std::mt19937 random(2);
+  Machine scalar(Isa::kScalar, 1);
+  const Encoding encoding = GetParam();
+  for (Isa isa : SupportedIsas()) {
+    for (int threads : {1, 2}) {
+      Machine machine(isa, threads);
+      for (int64_t k : Ks(encoding)) {
+        for (const Case& c : kCases) {
+          if (k > 1100 && c.tokens > 5 && c.tokens != 14) continue;  // scalar code is slow
+          // For SwiGLU the matrix of alternating tiles has twice the tiles.
+          const bool pairs = c.epilogue == Epilogue::kSwiGlu;
+          Matrix matrix(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
+          const std::vector<float> x = RandomFloats(c.tokens * k, random);
+          const std::vector<float> addend = RandomFloats(c.rows, random);
+          const std::vector<float> up_addend = RandomFloats(c.rows, random);
+          Bytes activations = Prepared(*machine.ops, encoding, x, c.tokens, k);
+          std::vector<float> want = RandomFloats(c.tokens * c.rows, random);
+          std::vector<float> got = want;
+          MatMulArgs args = Args(matrix, activations, c.tokens, want.data());
+          args.num_tiles = (c.rows + 15) / 16;
+          args.matrix_rows = args.out_stride = c.rows;
+          args.epilogue = c.epilogue;
+          if (c.addend) args.addend = addend.data();
+          if (c.addend && pairs) args.up_addend = up_addend.data();
+          ASSERT_TRUE(scalar.ops->MatMul(args).ok());
+          args.out = got.data();
+          ASSERT_TRUE(machine.ops->MatMul(args).ok());
+          ASSERT_TRUE(SameBits(got, want)) << IsaName(isa) << ", " << threads << " threads, k " << k
+                                           << ", " << c.rows << " rows, " << c.tokens << " tokens";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulOf, SlabsGiveTheBitsOfTheWholeMatrix) {
+  std::mt19937 random(3);
+  const Encoding encoding = GetParam();
+  const int64_t k = Info(encoding).quantized() ? 1280 : 1030;
+  Machine machine(SupportedIsas().back(), 2);
+  Matrix matrix(encoding, 75, k, random);  // 5 tiles
+  constexpr int64_t kTokens = 3;
+  Bytes activations =
+      Prepared(*machine.ops, encoding, RandomFloats(kTokens * k, random), kTokens, k);
+  std::vector<float> whole(kTokens * matrix.rows);
+  ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, kTokens, whole.data())).ok());
+  for (int64_t cut = 1; cut < 5; ++cut) {
+    std::vector<float> parts(kTokens * matrix.rows);
+    MatMulArgs args = Args(matrix, activations, kTokens, parts.data());
+    args.num_tiles = cut;
+    ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    args.tiles += cut * TileBytes(encoding, k);
+    args.first_row = 16 * cut;
+    args.num_tiles = 5 - cut;
+    ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    EXPECT_TRUE(SameBits(parts, whole)) << "cut after tile " << cut;
+  }
+}
+
+TEST_P(MatMulOf, ATokenGivesTheSameBitsInAnyCompany) {
+  std::mt19937 random(4);
+  const Encoding encoding = GetParam();
+  const int64_t k = 512;
+  for (Isa isa : SupportedIsas()) {
+    Machine machine(isa, 1);
+    Matrix matrix(encoding, 16, k, random);
+    const std::vector<float> x = RandomFloats(13 * k, random);
+    Bytes all = Prepared(*machine.ops, encoding, x, 13, k);
+    std::vector<float> together(13 * 16);
+    ASSERT_TRUE(machine.ops->MatMul(Args(matrix, all, 13, together.data())).ok());
+    std::vector<float> alone(13 * 16);
+    for (int64_t token = 0; token < 13; ++token) {
+      MatMulArgs args = Args(matrix, all, 1, alone.data() + token * 16);
+      args.activations += token * ActivationRowBytes(Info(encoding).activations, k);
+      ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    }
+    EXPECT_TRUE(SameBits(alone, together)) << IsaName(isa);
+  }
+}
+
+TEST_P(MatMulOf, ANonFiniteActivationComesOutAsNaN) {
+  std::mt19937 random(5);
+  const Encoding encoding = GetParam();
+  const int64_t k = 512;
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    for (Isa isa : SupportedIsas()) {
+      if (!Info(encoding).quantized() && std::isinf(bad)) continue;  // f32: infinite, by IEEE 754
+      Machine machine(isa, 1);
+      Matrix matrix(encoding, 16, k, random);
+      std::vector<float> x = RandomFloats(2 * k, random);
+      x[k + 300] = bad;
+      Bytes activations = Prepared(*machine.ops, encoding, x, 2, k);
+      std::vector<float> out(2 * 16);
+      ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
+      for (int r = 0; r < 16; ++r) {
+        EXPECT_TRUE(std::isfinite(out[r])) << IsaName(isa);
+        EXPECT_TRUE(std::isnan(out[16 + r])) << IsaName(isa) << " row " << r;
+      }
+    }
+  }
+}
+
+TEST_P(MatMulOf, NothingToDoTouchesNothing) {
+  std::mt19937 random(6);
+  for (Isa isa : SupportedIsas()) {
+    Machine machine(isa, 2);
+    Matrix matrix(GetParam(), 16, 256, random);
+    Bytes activations = Prepared(*machine.ops, GetParam(), RandomFloats(256, random), 1, 256);
+    MatMulArgs args = Args(matrix, activations, 0, nullptr);
+    EXPECT_TRUE(machine.ops->MatMul(args).ok());
+    args.num_tokens = 1;
+    args.num_tiles = 0;
+    EXPECT_TRUE(machine.ops->MatMul(args).ok());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Encodings, MatMulOf,
+                         testing::Values(Encoding::kF32, Encoding::kF16, Encoding::kBF16,
+                                         Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K,
+                                         Encoding::kQ4_K, Encoding::kQ4_0),
+                         [](const auto& info) { return NameOf(info.param); });
+
+TEST(MatMul, RefusesAKThatIsNoWholeNumberOfBlocks) {
+  Machine scalar(Isa::kScalar, 1);
+  MatMulArgs args = {};
+  args.encoding = Encoding::kQ4_K;
+  args.k = 300;
+  args.num_tiles = args.num_tokens = 1;
+  EXPECT_EQ(scalar.ops->MatMul(args).code(), absl::StatusCode::kInvalidArgument);
+}
+
+// Products at the edge of what the vpmaddubsw of AVX2 can hold: all weights and activations extreme.
+TEST(MatMul, ExtremeQuantsDoNotSaturate) {
+  for (Encoding encoding : {Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K,
+                            Encoding::kQ4_0}) {
+    const EncodingInfo& info = Info(encoding);
+    for (int fill : {0x00, 0x7F, 0x80, 0xFF}) {
+      std::mt19937 random(7);
+      Matrix matrix(encoding, 16, 256, random);
+      for (std::byte& byte : matrix.encoded) byte = static_cast<std::byte>(fill);
+      for (int64_t at = 0; at < static_cast<int64_t>(matrix.encoded.size()); at += info.block_bytes) {
+        std::byte* block = matrix.encoded.data() + at;
+        if (encoding == Encoding::kQ6_K) block += info.block_bytes - 2;
+        PutHalf(0.5f, block);
+        if (encoding == Encoding::kQ4_K || encoding == Encoding::kQ5_K) PutHalf(0.25f, block + 2);
+      }
+      const int64_t stride = RowBytes(encoding, 256);
+      PackTile(encoding, matrix.encoded.data(), stride, 16, 256, matrix.tiles.data());
+      for (float value : {1.0f, -1.0f}) {
+        std::vector<std::vector<float>> results;
+        for (Isa isa : SupportedIsas()) {
+          Machine machine(isa, 1);
+          Bytes activations =
+              Prepared(*machine.ops, encoding, std::vector<float>(2 * 256, value), 2, 256);
+          std::vector<float> out(2 * 16);
+          ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
+          results.push_back(out);
+        }
+        for (const auto& result : results) EXPECT_TRUE(SameBits(result, results[0])) << NameOf(encoding);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice

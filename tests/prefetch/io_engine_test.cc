@@ -1,0 +1,222 @@
+// Every engine reads the same bytes, ends cleanly, and says what it uses.
+#include "prefetch/io_engine.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "prefetch/host_buffer.h"
+#include "prefetch/io_file.h"
+#include "tests/prefetch/test_store.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+// Counts answers and keeps the first failure.
+class Answers {
+ public:
+  std::function<void(absl::Status)> Callback() {
+    return [this](absl::Status status) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      status_.Update(status);
+      ++count_;
+      more_.notify_one();
+    };
+  }
+  absl::Status WaitFor(int count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    more_.wait(lock, [&] { return count_ >= count; });
+    return status_;
+  }
+  int count() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return count_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable more_;
+  int count_ = 0;        // guarded by mutex_
+  absl::Status status_;  // guarded by mutex_
+};
+
+IoRequest ReadOf(absl::Span<std::byte> buffer, int64_t offset, int64_t bytes, Answers* answers) {
+  IoRequest request;
+  request.offset = offset;
+  request.buffer = buffer.first(RoundUp(bytes, 4096));
+  request.bytes = bytes;
+  request.done = answers->Callback();
+  return request;
+}
+
+class EngineTest : public testing::TestWithParam<EngineCase> {
+ protected:
+  void SetUp() override {
+    if (const std::string reason = WhyNot(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
+  }
+  TempDir dir_;
+};
+
+INSTANTIATE_TEST_SUITE_P(All, EngineTest, testing::ValuesIn(EngineCases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(EngineTest, ReadsWhatTheFileHolds) {
+  const std::vector<std::byte> bytes = RandomBytes(1000003, 7);
+  WriteFile(dir_.Path("file"), bytes);
+  const HostBuffer buffer = *HostBuffer::Create(RoundUp(bytes.size(), 4096));
+  for (int depth : {1, 2, 16}) {
+    for (int64_t read_bytes : {1, 4096, 65536, 1 << 20}) {
+      const absl::Span<std::byte> region = buffer.span();
+      auto engine = IoEngine::Create({dir_.Path("file")}, {&region, 1},
+                                     GetParam().Options(depth, read_bytes));
+      ASSERT_TRUE(engine.ok()) << engine.status();
+      EXPECT_THAT((*engine)->description(), HasSubstr(GetParam().description));
+      std::fill(region.begin(), region.end(), std::byte{0});
+      Answers answers;
+      (*engine)->Submit(ReadOf(region, 0, bytes.size(), &answers));
+      const absl::Status status = answers.WaitFor(1);
+      ASSERT_TRUE(status.ok()) << status;
+      EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), region.begin()));
+      EXPECT_EQ((*engine)->counters().bytes_read, bytes.size());
+      EXPECT_GT((*engine)->counters().busy_seconds, 0);
+    }
+  }
+}
+
+TEST_P(EngineTest, ReadsIntoMemoryThatWasNotRegistered) {
+  const std::vector<std::byte> bytes = RandomBytes(300000, 8);
+  WriteFile(dir_.Path("file"), bytes);
+  const HostBuffer registered = *HostBuffer::Create(8192);
+  const HostBuffer other = *HostBuffer::Create(RoundUp(bytes.size(), 4096));
+  const absl::Span<std::byte> region = registered.span();
+  auto engine =
+      IoEngine::Create({dir_.Path("file")}, {&region, 1}, GetParam().Options(4, 65536));
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  Answers answers;
+  (*engine)->Submit(ReadOf(other.span(), 0, bytes.size(), &answers));
+  ASSERT_TRUE(answers.WaitFor(1).ok());
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), other.data()));
+}
+
+TEST_P(EngineTest, ReportsTheFileThatEndedEarly) {
+  WriteFile(dir_.Path("file"), RandomBytes(10000, 9));
+  const HostBuffer buffer = *HostBuffer::Create(1 << 16);
+  auto engine = IoEngine::Create({dir_.Path("file")}, {}, GetParam().Options(4, 4096));
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  struct {
+    int64_t offset, bytes;
+    const char* message;  // empty: it is all there
+  } const cases[] = {{0, 10000, ""},
+                     {8192, 1808, ""},
+                     {8192, 1809, "ended at byte 10000"},
+                     {8192, 4096, "ended at byte 10000"},
+                     {4096, 40000, "the file ended at byte "},
+                     {12288, 1, "ended at byte 12288"}};
+  for (const auto& c : cases) {
+    Answers answers;
+    (*engine)->Submit(ReadOf(buffer.span(), c.offset, c.bytes, &answers));
+    const absl::Status status = answers.WaitFor(1);
+    EXPECT_EQ(status.ok(), *c.message == 0) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.message));
+    if (!status.ok()) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+      EXPECT_THAT(std::string(status.message()), HasSubstr(dir_.Path("file")));
+    }
+  }
+}
+
+TEST_P(EngineTest, AnswersEveryRequestWhenItIsDestroyedAtOnce) {
+  WriteFile(dir_.Path("file"), RandomBytes(1 << 20, 10));
+  const HostBuffer buffer = *HostBuffer::Create(1 << 20);
+  for (int requests : {0, 1, 3, 50}) {
+    Answers answers;
+    {
+      auto engine = IoEngine::Create({dir_.Path("file")}, {}, GetParam().Options(2, 65536));
+      ASSERT_TRUE(engine.ok()) << engine.status();
+      for (int i = 0; i < requests; ++i) {
+        (*engine)->Submit(ReadOf(buffer.span(), 0, 1 << 20, &answers));
+      }
+    }
+    EXPECT_EQ(answers.count(), requests);
+  }
+}
+
+TEST_P(EngineTest, ReadsForRequestsThatAnswersSubmit) {
+  WriteFile(dir_.Path("file"), RandomBytes(1 << 16, 11));
+  const HostBuffer buffer = *HostBuffer::Create(1 << 16);
+  auto engine = IoEngine::Create({dir_.Path("file")}, {}, GetParam().Options(2, 4096));
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  Answers answers;
+  IoRequest first = ReadOf(buffer.span(), 0, 4096, &answers);
+  first.done = [&](absl::Status status) {
+    EXPECT_TRUE(status.ok()) << status;
+    (*engine)->Submit(ReadOf(buffer.span(), 4096, 4096, &answers));
+  };
+  (*engine)->Submit(std::move(first));
+  EXPECT_TRUE(answers.WaitFor(1).ok());
+}
+
+TEST(IoEngine, NamesTheFileThatIsNotThere) {
+  const TempDir dir;
+  for (bool direct : {true, false}) {
+    const auto engine = IoEngine::Create({dir.Path("absent")}, {}, {.direct = direct});
+    EXPECT_EQ(engine.status().code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(std::string(engine.status().message()), HasSubstr(dir.Path("absent")));
+  }
+}
+
+TEST(IoEngine, ParsesItsKinds) {
+  EXPECT_EQ(*ParseIoKind("auto"), IoKind::kAuto);
+  EXPECT_EQ(*ParseIoKind("uring"), IoKind::kUring);
+  EXPECT_EQ(*ParseIoKind("threads"), IoKind::kThreads);
+  EXPECT_EQ(ParseIoKind("Uring").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+// Pages of `path` that the page cache holds; -1 where this cannot be told.
+int64_t CachedPages(const std::string& path, int64_t size) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  void* const mapping = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (mapping == MAP_FAILED) return -1;
+  std::vector<unsigned char> in_core(RoundUp(size, 4096) / 4096);
+  const int result = mincore(mapping, size, in_core.data());
+  munmap(mapping, size);
+  if (result != 0) return -1;
+  int64_t pages = 0;
+  for (unsigned char page : in_core) pages += page & 1;
+  return pages;
+}
+
+TEST(IoEngine, LeavesNoPagesInTheCache) {
+  const TempDir dir;
+  const std::string path = dir.Path("file");
+  constexpr int64_t kBytes = 3000001;
+  WriteFile(path, RandomBytes(kBytes, 12));
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(fsync(fd.get()), 0);
+  ASSERT_EQ(posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  if (CachedPages(path, kBytes) != 0) {
+    GTEST_SKIP() << "the file system of " << path << " keeps its pages";
+  }
+  const HostBuffer buffer = *HostBuffer::Create(RoundUp(kBytes, 4096));
+  for (const EngineCase& c : EngineCases()) {
+    auto engine = IoEngine::Create({path}, {}, c.Options(4, 65536));
+    if (!engine.ok()) continue;
+    Answers answers;
+    (*engine)->Submit(ReadOf(buffer.span(), 0, kBytes, &answers));
+    ASSERT_TRUE(answers.WaitFor(1).ok());
+    engine->reset();
+    EXPECT_EQ(CachedPages(path, kBytes), 0) << c.name;
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,70 @@
+// Placement of slabs: capacities hold, what stays is spread over the walk.
+#include "prefetch/residency.h"
+
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::Each;
+
+TEST(Residency, KeepsEverythingWhereItFits) {
+  const std::vector<int64_t> slabs = {4096, 1, 10000};
+  const Residency r = PlaceSlabs(slabs, {{"RAM", 4096 + 4096 + 12288}});
+  EXPECT_THAT(r.tier, Each(0));
+  EXPECT_EQ(r.streamed_bytes, 0);
+}
+
+TEST(Residency, StreamsEverythingWithoutCapacity) {
+  const std::vector<int64_t> slabs = {4096, 1, 10000};
+  const Residency r = PlaceSlabs(slabs, {{"RAM", 0}});
+  EXPECT_THAT(r.tier, Each(kOnDisk));
+  EXPECT_EQ(r.streamed_bytes, 14097);
+  EXPECT_EQ(PlaceSlabs(slabs, {}).streamed_bytes, 14097);
+  EXPECT_EQ(PlaceSlabs({}, {{"RAM", 100}}).streamed_bytes, 0);
+}
+
+TEST(Residency, SpreadsEvenlyOverTheWalk) {
+  const std::vector<int64_t> slabs(100, 8192);
+  for (const int64_t fits : {1, 10, 25, 50, 99}) {
+    const Residency r = PlaceSlabs(slabs, {{"RAM", fits * 8192 + 4095}});
+    int64_t resident = 0;
+    for (size_t i = 0; i < slabs.size(); ++i) {
+      resident += r.tier[i] == 0;
+      // After i + 1 slabs, the resident share is within one slab of the whole's.
+      EXPECT_NEAR(static_cast<double>(resident), (i + 1) * fits / 100.0, 1.01) << fits << " at " << i;
+    }
+    EXPECT_EQ(resident, fits);
+    EXPECT_EQ(r.tier_bytes[0], fits * 8192);
+  }
+}
+
+TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
+  std::vector<int64_t> slabs;
+  for (int i = 1; i < 200; ++i) slabs.push_back(i * 37 % 9000 + 1);
+  const std::vector<MemoryTier> tiers = {{"VRAM", 100000}, {"RAM", 250001}};
+  const Residency r = PlaceSlabs(slabs, tiers);
+  std::vector<int64_t> used(2);
+  int64_t streamed = 0;
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (r.tier[i] == kOnDisk) {
+      streamed += slabs[i];
+    } else {
+      used[r.tier[i]] += ResidentSlabBytes(slabs[i]);
+    }
+  }
+  EXPECT_EQ(used, r.tier_bytes);
+  EXPECT_EQ(streamed, r.streamed_bytes);
+  for (int t = 0; t < 2; ++t) {
+    EXPECT_LE(used[t], tiers[t].capacity_bytes);
+    EXPECT_GT(used[t], tiers[t].capacity_bytes - 12288) << "no more than a slab of room is left";
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,285 @@
+// Streams over a disk that the test moves by hand: order, faults, and that it is never left idle.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "prefetch/slab_stream.h"
+#include "tests/prefetch/test_store.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+using Lease = SlabStream::Lease;
+
+// Holds requests until Answer(), which acts as the engine's thread.
+class ManualEngine : public IoEngine {
+ public:
+  ~ManualEngine() override {
+    while (waiting() > 0) Answer(0, absl::CancelledError("closed"));
+  }
+
+  void Submit(IoRequest request) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    requests_.push_back(std::move(request));
+  }
+  IoCounters counters() const override { return {}; }
+  const std::string& description() const override { return description_; }
+
+  // Of the i-th waiting request the bytes arrive: a function of the offset, so that checksums can be
+  // known. A failed one leaves its buffer as it was.
+  void Answer(int i, absl::Status status = absl::OkStatus()) {
+    IoRequest request = Remove(i);
+    if (status.ok()) {
+      for (size_t at = 0; at < request.buffer.size(); ++at) {
+        request.buffer[at] = ByteAt(request.offset + at);
+      }
+    }
+    request.done(std::move(status));
+  }
+  int waiting() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return static_cast<int>(requests_.size());
+  }
+  int64_t offset(int i) const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return requests_[i].offset;
+  }
+  bool urgent(int i) const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return requests_[i].urgent;
+  }
+
+  static std::byte ByteAt(int64_t offset) { return static_cast<std::byte>(offset * 31 >> 3); }
+
+ private:
+  IoRequest Remove(int i) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    IoRequest request = std::move(requests_[i]);
+    requests_.erase(requests_.begin() + i);
+    return request;
+  }
+
+  mutable std::mutex mutex_;
+  std::deque<IoRequest> requests_;  // guarded by mutex_
+  const std::string description_ = "by hand";
+};
+
+constexpr int64_t kSlabBytes = 5000;  // takes 8192
+constexpr int64_t kRoom = 8192;
+
+std::vector<StreamSlab> Cycle(int n, const std::vector<int>& resident = {}) {
+  std::vector<StreamSlab> cycle;
+  for (int i = 0; i < n; ++i) {
+    std::vector<std::byte> bytes(kSlabBytes);
+    for (int64_t at = 0; at < kSlabBytes; ++at) bytes[at] = ManualEngine::ByteAt(i * kRoom + at);
+    cycle.push_back({.file = 0,
+                     .offset = i * kRoom,
+                     .bytes = kSlabBytes,
+                     .checksum = XXH3_64bits(bytes.data(), bytes.size()),
+                     .resident = std::ranges::count(resident, i) > 0});
+  }
+  return cycle;
+}
+
+class FaultTest : public testing::Test {
+ protected:
+  void Open(const std::vector<StreamSlab>& cycle, int64_t ring_bytes) {
+    auto stream = SlabStream::CreateWithEngine(
+        {"/store/000.slabs"}, cycle, {.ring_bytes = ring_bytes},
+        [this](const std::vector<std::string>&, absl::Span<const absl::Span<std::byte>>,
+               const IoOptions&) -> absl::StatusOr<std::unique_ptr<IoEngine>> {
+          auto engine = std::make_unique<ManualEngine>();
+          engine_ = engine.get();
+          return engine;
+        });
+    ASSERT_TRUE(stream.ok()) << stream.status();
+    stream_ = *std::move(stream);
+  }
+
+  void ExpectNext(int slab) {
+    absl::StatusOr<Lease> lease = stream_->Next();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    EXPECT_EQ(lease->slab(), slab);
+    EXPECT_EQ(lease->bytes()[kSlabBytes - 1],
+              ManualEngine::ByteAt(slab * kRoom + kSlabBytes - 1));
+  }
+
+  ManualEngine* engine_ = nullptr;  // the stream's
+  std::unique_ptr<SlabStream> stream_;
+};
+
+TEST_F(FaultTest, AsksForTheNextSlabWheneverThereIsRoom) {
+  Open(Cycle(3), 4 * kRoom);
+  ASSERT_EQ(engine_->waiting(), 4) << "the walk goes on past the end of a pass";
+  EXPECT_EQ(engine_->offset(3), 0);
+  for (int i = 0; i < 10; ++i) {
+    engine_->Answer(0);
+    EXPECT_EQ(engine_->waiting(), 3);
+    absl::StatusOr<Lease> lease = stream_->Next();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    EXPECT_EQ(engine_->waiting(), 3) << "a lease takes up room";
+    *lease = Lease();
+    ASSERT_EQ(engine_->waiting(), 4) << "and its end is a request";
+    EXPECT_EQ(engine_->offset(3), (i + 4) % 3 * kRoom);
+  }
+}
+
+TEST_F(FaultTest, AsksForResidentSlabsInTheOrderOfTheFirstWalkOnly) {
+  Open(Cycle(4, {0, 2}), kRoom);
+  ASSERT_EQ(engine_->waiting(), 3) << "0, 1 and 2; 3 has no room";
+  for (int slab : {0, 1, 2, 3}) {
+    ASSERT_GE(engine_->waiting(), 1);
+    EXPECT_EQ(engine_->offset(0), slab * kRoom);
+    engine_->Answer(0);
+    ExpectNext(slab);
+  }
+  for (int slab : {0, 1, 2, 3, 0, 1}) {
+    if (slab % 2 == 1) {
+      ASSERT_EQ(engine_->waiting(), 1);
+      EXPECT_EQ(engine_->offset(0), slab * kRoom);
+      engine_->Answer(0);
+    }
+    ExpectNext(slab);
+  }
+}
+
+TEST_F(FaultTest, ReadsNothingMoreOnceAllIsResident) {
+  Open(Cycle(3, {0, 1, 2}), 0);
+  ASSERT_EQ(engine_->waiting(), 3);
+  for (int i = 0; i < 3; ++i) engine_->Answer(0);
+  for (int i = 0; i < 9; ++i) ExpectNext(i % 3);
+  EXPECT_EQ(engine_->waiting(), 0);
+}
+
+TEST_F(FaultTest, HandsOutInOrderWhatArrivesInAny) {
+  Open(Cycle(5), 4 * kRoom);
+  for (int i : {3, 1, 0, 0}) engine_->Answer(i);
+  for (int slab : {0, 1, 2, 3}) ExpectNext(slab);
+}
+
+TEST_F(FaultTest, ReportsAFailedReadWhenTheWalkReachesIt) {
+  Open(Cycle(6), 5 * kRoom);
+  // Slabs 3 and 2 fail in this order, before 0 and 1 are there.
+  engine_->Answer(3, absl::UnavailableError("/store/000.slabs: reading: Input/output error"));
+  engine_->Answer(2, absl::UnavailableError("/store/000.slabs: reading: the file ended"));
+  engine_->Answer(0);
+  engine_->Answer(0);
+  ExpectNext(0);
+  ExpectNext(1);
+  EXPECT_EQ(engine_->waiting(), 1) << "nothing is asked for after a failure";
+  for (int again = 0; again < 2; ++again) {
+    const absl::Status status = stream_->Next().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(status.message(),
+              "/store/000.slabs: reading: the file ended (slab 2 at byte 16384)");
+  }
+}
+
+TEST_F(FaultTest, ReportsAWrongChecksumOfAResidentSlab) {
+  std::vector<StreamSlab> cycle = Cycle(2, {1});
+  cycle[1].checksum = 0xab;
+  Open(cycle, kRoom);
+  engine_->Answer(1);
+  engine_->Answer(0);
+  ExpectNext(0);
+  const absl::Status status = stream_->Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("/store/000.slabs: slab 1 at byte 8192: XXH3 "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("manifest says 00000000000000ab; shard"));
+}
+
+TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
+  Open(Cycle(4), 2 * kRoom);
+  engine_->Answer(0);
+  engine_->Answer(0);
+  Lease first = *stream_->Next();
+  Lease second = *stream_->Next();
+  const absl::Status status = stream_->Next().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("slab 2 of 5000 bytes"));
+  second = Lease();
+  EXPECT_TRUE(absl::IsFailedPrecondition(stream_->Next().status()))
+      << "room comes back in the order of the walk";
+  first = Lease();
+  ASSERT_EQ(engine_->waiting(), 2);
+  engine_->Answer(0);
+  ExpectNext(2);
+}
+
+TEST_F(FaultTest, WakesAWaitingNextWhenCancelled) {
+  Open(Cycle(4), 2 * kRoom);
+  engine_->Answer(1);  // slab 1 is there, slab 0 never comes
+  std::thread canceller([this] { stream_->Cancel(); });
+  EXPECT_TRUE(absl::IsCancelled(stream_->Next().status()));
+  canceller.join();
+  EXPECT_GE(stream_->counters().wait_seconds, 0);
+}
+
+TEST_F(FaultTest, KeepsLeasesValidAfterAnError) {
+  Open(Cycle(4), 3 * kRoom);
+  engine_->Answer(0);
+  const Lease lease = *stream_->Next();
+  engine_->Answer(0, absl::UnavailableError("gone"));
+  EXPECT_FALSE(stream_->Next().ok());
+  EXPECT_EQ(lease.bytes()[0], ManualEngine::ByteAt(0));
+}
+
+TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
+  Open(Cycle(4), 2 * kRoom);
+  std::vector<std::byte> out(4 * 100);
+  std::vector<SlabStream::Range> ranges;
+  for (int i = 0; i < 4; ++i) {
+    ranges.push_back({0, i * 5000 + 4090, absl::MakeSpan(out).subspan(i * 100, 100)});
+  }
+  absl::Status status = absl::UnknownError("not read");
+  std::thread reader([&] { status = stream_->ReadRanges(ranges); });
+  while (engine_->waiting() < 6) std::this_thread::yield();
+  for (int i = 2; i < 6; ++i) EXPECT_TRUE(engine_->urgent(i));
+  for (int i = 0; i < 4; ++i) engine_->Answer(2);
+  reader.join();
+  ASSERT_TRUE(status.ok()) << status;
+  for (int i = 0; i < 4; ++i) {
+    for (int at = 0; at < 100; ++at) {
+      ASSERT_EQ(out[i * 100 + at], ManualEngine::ByteAt(i * 5000 + 4090 + at));
+    }
+  }
+}
+
+TEST_F(FaultTest, StampsEveryMove) {
+  Open(Cycle(2), kRoom);
+  engine_->Answer(0);
+  ExpectNext(0);
+  std::vector<std::pair<int64_t, SlabState>> moves;
+  const std::vector<TimelineEvent> events = stream_->timeline();
+  for (const TimelineEvent& event : events) moves.emplace_back(event.position, event.to);
+  EXPECT_THAT(moves, testing::ElementsAre(
+                         testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kVerifying),
+                         testing::Pair(0, SlabState::kReady), testing::Pair(0, SlabState::kLeased),
+                         testing::Pair(0, SlabState::kFree), testing::Pair(1, SlabState::kReading)));
+  EXPECT_TRUE(std::ranges::is_sorted(events, {}, &TimelineEvent::time));
+}
+
+TEST(Timeline, KeepsTheLatestMoves) {
+  Timeline timeline;
+  EXPECT_TRUE(timeline.Events().empty());
+  for (int i = 0; i < Timeline::kEvents + 10; ++i) timeline.Stamp(i, SlabState::kReady);
+  const std::vector<TimelineEvent> events = timeline.Events();
+  ASSERT_EQ(events.size(), Timeline::kEvents);
+  EXPECT_EQ(events.front().position, 10);
+  EXPECT_EQ(events.back().position, Timeline::kEvents + 9);
+}
+
+}  // namespace
+}  // namespace sluice

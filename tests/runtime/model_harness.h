@@ -1,0 +1,118 @@
+// Shards a checkpoint into a temporary store and runs passes over it, placed as a test wants.
+#ifndef SLUICE_TESTS_RUNTIME_MODEL_HARNESS_H_
+#define SLUICE_TESTS_RUNTIME_MODEL_HARNESS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/thread_pool.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+#include "storage/checkpoint.h"
+#include "storage/layer_store.h"
+#include "storage/sharder.h"
+#include "tests/support/temp_dir.h"
+
+namespace sluice {
+
+inline std::string TestDataPath(const std::string& name) {
+  return std::string(SLUICE_SOURCE_DIR "/tests/data/") + name;
+}
+
+// A store made from a checkpoint of tests/data/models.
+class TestStore {
+ public:
+  TestStore(const std::string& model, const std::string& recipe, int64_t slab_bytes) {
+    auto checkpoint = Checkpoint::Open(TestDataPath("models/" + model));
+    EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+    ShardOptions options;
+    options.slab_bytes = slab_bytes;
+    options.num_threads = 2;
+    if (!recipe.empty()) options.recipe = *ParseRecipe(recipe);
+    const auto result = Shard(**checkpoint, dir_ / "store", options);
+    EXPECT_TRUE(result.ok()) << result.status();
+    auto store = LayerStore::Open(dir_ / "store");
+    EXPECT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+  }
+  const LayerStore& operator*() const { return *store_; }
+  const LayerStore* operator->() const { return store_.get(); }
+
+ private:
+  TempDir dir_;
+  std::unique_ptr<LayerStore> store_;
+};
+
+enum class Placement { kResident, kHalf, kStreamed };
+
+struct RunConfig {
+  std::string name;
+  Placement placement = Placement::kResident;
+  IoKind io = IoKind::kAuto;
+  int64_t chunk = 512;  // rows a pass
+  int num_threads = 1;
+  Isa isa = SupportedIsas().back();
+  KvType kv = KvType::kF32;
+  int64_t context = 512;
+  bool all_logits = true;
+};
+
+// A model over `store`, which must outlive it.
+struct TestModel {
+  TestModel(const LayerStore& store, const RunConfig& config) : pool(config.num_threads) {
+    PlanRequest request;
+    request.max_ram_bytes = int64_t{8} << 30;
+    request.context_tokens = config.context;
+    request.pass_rows = config.chunk;
+    request.logits_of_all_rows = config.all_logits;
+    request.k_type = request.v_type = config.kv;
+    auto plan = PlanMemory(store, request);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    if (config.placement != Placement::kResident) {
+      // The smallest ring that can work: two slabs.
+      plan->ring_bytes = 2 * ResidentSlabBytes(store.manifest().max_slab_bytes());
+      for (size_t i = 0; i < plan->residency.tier.size(); ++i) {
+        if (config.placement == Placement::kStreamed || i % 2 == 0) plan->residency.tier[i] = kOnDisk;
+      }
+    }
+    ops = *MakeCpuOps(config.isa, &pool);
+    IoOptions io;
+    io.kind = config.io;
+    auto made = Model::Create(store, *plan, ops.get(), io);
+    EXPECT_TRUE(made.ok()) << made.status();
+    model = *std::move(made);
+  }
+
+  // The logits of all of `tokens` as one new sequence.
+  std::vector<float> Logits(const std::vector<int32_t>& tokens) {
+    KvSequence sequence;
+    EXPECT_TRUE(model->kv_cache().Reserve(sequence, static_cast<int64_t>(tokens.size())).ok());
+    std::vector<float> all;
+    for (size_t done = 0; done < tokens.size();) {
+      std::vector<PassRow> rows;
+      while (done < tokens.size() && static_cast<int64_t>(rows.size()) < model->plan().pass_rows) {
+        rows.push_back({&sequence, static_cast<int64_t>(done), tokens[done], true});
+        ++done;
+      }
+      const auto logits = model->RunPass(rows);
+      EXPECT_TRUE(logits.ok()) << logits.status();
+      if (!logits.ok()) break;
+      all.insert(all.end(), logits->begin(), logits->end());
+    }
+    model->kv_cache().Release(sequence);
+    return all;
+  }
+
+  ThreadPool pool;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Model> model;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_TESTS_RUNTIME_MODEL_HARNESS_H_

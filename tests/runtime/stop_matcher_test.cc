@@ -1,0 +1,39 @@
+// Stop texts: found across pieces, nothing of them shown, nothing else withheld in the end.
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/generator.h"
+
+namespace sluice {
+namespace {
+
+struct Case {
+  std::vector<std::string> stops;
+  std::vector<std::string> pieces;
+  std::vector<std::string> shown;  // after each piece
+  std::string flushed;
+  bool stopped;
+};
+
+TEST(StopMatcher, ShowsTextAsSoonAsItCannotBeAStopText) {
+  const Case cases[] = {
+      {{}, {"a", "b"}, {"a", "b"}, "", false},
+      {{"END"}, {"the E", "ND and"}, {"the ", ""}, "", true},
+      {{"END"}, {"E", "N", "x"}, {"", "", "ENx"}, "", false},
+      {{"END"}, {"text EN"}, {"text "}, "EN", false},
+      {{"ab", "aab"}, {"a", "a", "b"}, {"", "", ""}, "", true},
+      {{"bc", "abcd"}, {"xab", "c"}, {"x", "a"}, "", true},
+      {{""}, {"a"}, {"a"}, "", false},
+      {{"STOP"}, {"aSTOPb", "c"}, {"a", ""}, "", true},
+  };
+  for (const Case& c : cases) {
+    StopMatcher matcher(c.stops);
+    for (size_t i = 0; i < c.pieces.size(); ++i) EXPECT_EQ(matcher.Push(c.pieces[i]), c.shown[i]) << c.pieces[i];
+    EXPECT_EQ(matcher.Flush(), c.flushed);
+    EXPECT_EQ(matcher.stopped(), c.stopped);
+  }
+}
+
+}  // namespace
+}  // namespace sluice

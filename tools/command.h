@@ -1,0 +1,76 @@
+// What a subcommand is: its options as a table, which parsing, --help and shell completion all read.
+#ifndef SLUICE_TOOLS_COMMAND_H_
+#define SLUICE_TOOLS_COMMAND_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// One option. Spelled as in llama.cpp: names of several letters may have one dash (-ctk).
+struct OptionSpec {
+  std::string name;         // "--max-ram"
+  std::string alias = {};   // "-c", "-ctk", or empty
+  std::string value = {};   // what follows it, for help: "SIZE"; empty for a switch
+  std::string help = {};
+  std::vector<std::string> choices = {};  // accepted values; empty: any
+  bool repeated = false;    // may be given several times
+  bool hidden = false;      // not in help or completion
+};
+
+// What was given on the command line.
+class Arguments {
+ public:
+  bool Has(absl::string_view option) const;
+  // The last value given, or none.
+  std::optional<std::string> Get(absl::string_view option) const;
+  std::vector<std::string> All(absl::string_view option) const;
+  // Typed values; a usage error names the option and what it wants.
+  absl::StatusOr<int64_t> Int(absl::string_view option, int64_t fallback, int64_t min, int64_t max) const;
+  absl::StatusOr<double> Double(absl::string_view option, double fallback) const;
+  absl::StatusOr<int64_t> Bytes(absl::string_view option, int64_t fallback) const;
+  const std::vector<std::string>& positionals() const { return positionals_; }
+
+ private:
+  friend absl::StatusOr<Arguments> ParseArguments(const struct CommandSpec&, absl::Span<const std::string>);
+  std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  std::vector<std::string> positionals_;
+};
+
+struct CommandSpec {
+  std::string name;
+  std::string summary;                   // one line
+  std::vector<std::string> positionals;  // "STORE"; all required
+  std::string description;               // paragraphs for --help
+  std::vector<OptionSpec> options;
+  std::vector<std::string> examples;
+  absl::Status (*run)(const Arguments&) = nullptr;
+};
+
+// InvalidArgument that stands for wrong usage: exit code 2 instead of 1.
+absl::Status UsageError(absl::string_view message);
+bool IsUsageError(const absl::Status& status);
+
+// Matches `args` (without program and command name) against the table. "--option=value" works too; "--" ends
+// the options. Usage errors name the culprit and, for a misspelt option, the nearest one.
+absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<const std::string> args);
+
+// The --help text.
+std::string CommandHelp(const CommandSpec& command);
+
+// "3GiB", "8M", "1.5GB", "4096": binary for KiB MiB GiB TiB and K M G T, decimal for KB MB GB TB.
+absl::StatusOr<int64_t> ParseByteSize(absl::string_view text);
+// "12.3 MiB"
+std::string FormatBytes(int64_t bytes);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_COMMAND_H_

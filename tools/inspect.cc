@@ -1,0 +1,154 @@
+// sluice inspect: what is in a store or a checkpoint; exports tensors.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "storage/checkpoint.h"
+#include "storage/export.h"
+#include "storage/layer_store.h"
+#include "tools/commands.h"
+
+namespace sluice {
+namespace {
+
+struct TensorLine {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::string encoding;
+  int64_t bytes;
+  bool fallback;
+};
+
+int64_t NumValues(const std::vector<int64_t>& shape) {
+  int64_t n = 1;
+  for (const int64_t size : shape) n *= size;
+  return n;
+}
+
+std::vector<TensorLine> StoreTensors(const Manifest& manifest) {
+  std::vector<TensorLine> lines;
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    const int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
+    lines.push_back({tensor.name, tensor.shape, std::string(Info(tensor.encoding).name),
+                     rows * RowBytes(tensor.encoding, tensor.shape.back()), tensor.fallback});
+  }
+  return lines;
+}
+
+std::vector<TensorLine> CheckpointTensors(const Checkpoint& checkpoint) {
+  std::vector<TensorLine> lines;
+  for (const TensorSpec& spec : ListTensors(checkpoint.hyper_parameters())) {
+    const CheckpointTensor* tensor = checkpoint.Find(spec.name);
+    if (tensor == nullptr) continue;
+    if (!lines.empty() && spec.role == TensorRole::kHead && checkpoint.hyper_parameters().tie_word_embeddings) {
+      continue;  // the embedding's own line stands for both
+    }
+    lines.push_back({tensor->name, tensor->shape, std::string(Info(tensor->encoding).name), tensor->bytes, false});
+  }
+  return lines;
+}
+
+void Print(const std::string& what, const HyperParameters& h, const std::vector<TensorLine>& tensors,
+           const std::vector<std::string>& facts) {
+  int64_t values = 0, bytes = 0;
+  for (const TensorLine& tensor : tensors) {
+    values += NumValues(tensor.shape);
+    bytes += tensor.bytes;
+  }
+  std::printf("%s\n", what.c_str());
+  for (const auto& [key, value] : HyperParametersToJson(h).items()) {
+    std::printf("  %-28s %s\n", key.c_str(), value.dump().substr(0, 100).c_str());
+  }
+  for (const std::string& fact : facts) std::printf("%s\n", fact.c_str());
+  std::printf("\n%-56s %-16s %-5s %14s %6s\n", "tensor", "shape", "type", "bytes", "bits");
+  for (const TensorLine& tensor : tensors) {
+    std::printf("%-56s %-16s %-5s %14lld %6.3f%s\n", tensor.name.c_str(),
+                absl::StrJoin(tensor.shape, "x").c_str(), tensor.encoding.c_str(),
+                static_cast<long long>(tensor.bytes), 8.0 * tensor.bytes / NumValues(tensor.shape),
+                tensor.fallback ? "  (fallback)" : "");
+  }
+  std::printf("\n%d tensors, %lld weights, %s, %.3f bits a weight\n", static_cast<int>(tensors.size()),
+              static_cast<long long>(values), FormatBytes(bytes).c_str(), values > 0 ? 8.0 * bytes / values : 0.0);
+}
+
+void PrintJson(const HyperParameters& h, const std::vector<TensorLine>& tensors, nlohmann::json object) {
+  object["config"] = HyperParametersToJson(h);
+  object["tensors"] = nlohmann::json::array();
+  for (const TensorLine& tensor : tensors) {
+    object["tensors"].push_back({{"name", tensor.name},
+                                 {"shape", tensor.shape},
+                                 {"encoding", tensor.encoding},
+                                 {"bytes", tensor.bytes},
+                                 {"fallback", tensor.fallback}});
+  }
+  std::printf("%s\n", object.dump().c_str());
+}
+
+absl::Status Inspect(const Arguments& args) {
+  const std::string& path = args.positionals()[0];
+  const std::optional<std::string> exported = args.Get("--export");
+  const bool json = args.Has("--json");
+  if (exported.has_value() != args.Has("--output")) {
+    return UsageError("--export TENSOR and -o FILE go together");
+  }
+  absl::StatusOr<std::unique_ptr<LayerStore>> store = LayerStore::Open(path);
+  if (store.ok()) {
+    if (exported.has_value()) return ExportTensor(**store, *exported, *args.Get("--output"));
+    const Manifest& manifest = (*store)->manifest();
+    const std::vector<TensorLine> tensors = StoreTensors(manifest);
+    if (json) {
+      PrintJson(manifest.hyper_parameters, tensors,
+                {{"kind", "store"}, {"recipe", manifest.recipe}, {"slabs", manifest.slabs.size()},
+                 {"slab_bytes", manifest.slab_bytes}, {"stored_bytes", manifest.slab_bytes_total()},
+                 {"source", manifest.source}});
+      return absl::OkStatus();
+    }
+    Print(absl::StrCat(path, ": a layer store, format ", kStoreFormatVersion), manifest.hyper_parameters, tensors,
+          {absl::StrCat("  recipe                       ", manifest.recipe, ", from ", manifest.source),
+           absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ", manifest.files.size(),
+                        " files, ", FormatBytes(manifest.slab_bytes_total()), ", largest ",
+                        FormatBytes(manifest.max_slab_bytes()))});
+    return absl::OkStatus();
+  }
+  if (!absl::IsNotFound(store.status())) return store.status();
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(path));
+  if (exported.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is a checkpoint; --export reads stores"));
+  }
+  const std::vector<TensorLine> tensors = CheckpointTensors(*checkpoint);
+  if (json) {
+    PrintJson(checkpoint->hyper_parameters(), tensors, {{"kind", "checkpoint"}});
+    return absl::OkStatus();
+  }
+  Print(absl::StrCat(path, ": a checkpoint of ", checkpoint->files().size(), " safetensors files"),
+        checkpoint->hyper_parameters(), tensors, {});
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec InspectCommand() {
+  CommandSpec command;
+  command.name = "inspect";
+  command.summary = "Show what is in a store or a checkpoint, export tensors";
+  command.positionals = {"STORE|MODEL_DIR"};
+  command.description =
+      "Lists hyper-parameters and tensors with encoding, size and bits a weight. --export writes one tensor of a "
+      "store as row-major bytes in its stored encoding (GGUF block order for quantized ones).";
+  command.options = {
+      {.name = "--export", .value = "TENSOR", .help = "Write this tensor to the file of -o."},
+      {.name = "--output", .alias = "-o", .value = "FILE", .help = "Where --export writes to."},
+      {.name = "--json", .help = "Print one JSON object instead."},
+  };
+  command.examples = {"sluice inspect bard.store",
+                      "sluice inspect bard.store --export model.norm.weight -o norm.f32"};
+  command.run = &Inspect;
+  return command;
+}
+
+}  // namespace sluice

@@ -1,0 +1,81 @@
+// The sluice command: finds the subcommand, parses, runs, and turns a Status into an exit code.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "tools/command.h"
+#include "tools/commands.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitInterrupted = 130;
+
+std::string ProgramHelp() {
+  std::string text =
+      "usage: sluice COMMAND [ARGUMENT]...\n\n"
+      "Runs language models that do not fit in memory: cuts a checkpoint into a store of slabs,\n"
+      "streams them from disk while the ones before compute, and keeps what fits.\n\nCommands:\n";
+  for (const CommandSpec& command : Commands()) {
+    absl::StrAppendFormat(&text, "  %-12s %s\n", command.name, command.summary);
+  }
+  absl::StrAppend(&text,
+                  "\n`sluice COMMAND --help` explains a command.\n"
+                  "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.\n");
+  return text;
+}
+
+int Fail(absl::string_view command, const absl::Status& status) {
+  const std::string message =
+      absl::StrReplaceAll(status.message(), {{"\n", " "}, {"\r", " "}});  // one line, whatever it quotes
+  std::fflush(stdout);
+  std::fprintf(stderr, "sluice%s%s: %s\n", command.empty() ? "" : " ", std::string(command).c_str(),
+               message.c_str());
+  if (IsUsageError(status)) {
+    std::fprintf(stderr, "Try `sluice%s%s --help`.\n", command.empty() ? "" : " ",
+                 std::string(command).c_str());
+    return kExitUsage;
+  }
+  return absl::IsCancelled(status) ? kExitInterrupted : kExitFailure;
+}
+
+int Main(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  if (args.empty()) return Fail("", UsageError("a command is missing"));
+  if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    std::fputs(ProgramHelp().c_str(), stdout);
+    return 0;
+  }
+  if (args[0] == "--version") {
+    std::printf("sluice %s\n", SLUICE_VERSION);
+    return 0;
+  }
+  for (const CommandSpec& command : Commands()) {
+    if (command.name != args[0]) continue;
+    const absl::StatusOr<Arguments> parsed =
+        ParseArguments(command, absl::MakeConstSpan(args).subspan(1));
+    if (!parsed.ok()) return Fail(command.name, parsed.status());
+    if (parsed->Has("--help")) {
+      std::fputs(CommandHelp(command).c_str(), stdout);
+      return 0;
+    }
+    const absl::Status status = command.run(*parsed);
+    if (!status.ok()) return Fail(command.name, status);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      return Fail(command.name, absl::DataLossError("cannot write to standard output"));
+    }
+    return 0;
+  }
+  return Fail("", UsageError(absl::StrCat("unknown command \"", args[0], "\"")));
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) { return sluice::Main(argc, argv); }

@@ -1,0 +1,93 @@
+// sluice perplexity: how well a store predicts a text.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "runtime/scorer.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+#include "tools/session.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kDefaultWindow = 256;
+
+absl::Status RunPerplexity(const Arguments& args) {
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  if (!args.Has("--ctx-size")) options.context_tokens = kDefaultWindow;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t max_tokens, args.Int("--tokens", -1, 1, int64_t{1} << 40));
+  const PerplexityRule rule = args.Get("--rule").value_or("every-token") == "llama.cpp"
+                                  ? PerplexityRule::kLlamaCpp
+                                  : PerplexityRule::kEveryToken;
+  const std::optional<std::string> file = args.Get("--file");
+  if (!file.has_value()) return UsageError("-f FILE is missing: the text to predict");
+  const std::atomic<bool>* const stop = InstallInterruptHandler();
+
+  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
+  if (session.tokenizer == nullptr) {
+    return absl::FailedPreconditionError("this model has no tokenizer; `sluice score --prompt-ids` scores ids");
+  }
+  const std::optional<int64_t> bos = session.store->hyper_parameters().bos_token_id;
+  if (!bos.has_value()) {
+    return absl::FailedPreconditionError("this model has no bos_token_id to begin the windows with");
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(*file));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                          session.tokenizer->Encode(text, {.add_special_tokens = false}));
+  if (max_tokens > 0 && static_cast<int64_t>(tokens.size()) > max_tokens) tokens.resize(max_tokens);
+
+  SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/true));
+  Progress progress("perplexity", ProgressUnit::kCount);
+  SLUICE_ASSIGN_OR_RETURN(
+      const PerplexityResult result,
+      Perplexity(*session.model, tokens, static_cast<int32_t>(*bos),
+                 session.model->plan().request.context_tokens, rule, stop,
+                 [&](int64_t done, int64_t total, const PerplexityResult& so_far) {
+                   progress.Update(done, total, absl::StrFormat("perplexity %.4f", so_far.perplexity));
+                 }));
+  if (args.Has("--json")) {
+    const nlohmann::json object = {{"mean_nll", result.mean_nll},
+                                   {"perplexity", result.perplexity},
+                                   {"num_tokens", result.num_tokens}};
+    std::printf("%s\n", object.dump().c_str());
+  } else {
+    std::printf("mean nll %.6f  perplexity %.4f  over %d tokens\n", result.mean_nll, result.perplexity,
+                static_cast<int>(result.num_tokens));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec PerplexityCommand() {
+  CommandSpec command;
+  command.name = "perplexity";
+  command.summary = "Measure how well a store predicts a text";
+  command.positionals = {"STORE"};
+  command.description =
+      "Mean negative log likelihood (nats) and perplexity of a text: consecutive windows of c-1 tokens, each "
+      "preceded by bos, every token scored, the last shorter window too. --rule llama.cpp cuts and scores as "
+      "llama-perplexity does: windows of c tokens, scored behind their middle.";
+  command.options = {
+      {.name = "--file", .alias = "-f", .value = "FILE", .help = "The text; - is standard input."},
+      {.name = "--tokens", .value = "N", .help = "Use only the first N tokens of the text."},
+      {.name = "--rule", .help = "How to cut and score (default every-token).",
+       .choices = {"every-token", "llama.cpp"}},
+      {.name = "--json", .help = "Print one JSON object instead."},
+  };
+  for (OptionSpec option : SessionOptionSpecs()) {
+    if (option.name == "--ctx-size") option.help = "Window in tokens (default 256; 0: the model's context).";
+    command.options.push_back(option);
+  }
+  command.examples = {"sluice perplexity bard.store -f bard-heldout.txt -c 256 --rule llama.cpp"};
+  command.run = &RunPerplexity;
+  return command;
+}
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+// sluice plan: what would lie where under a budget, and why.
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "tools/commands.h"
+#include "tools/session.h"
+
+namespace sluice {
+namespace {
+
+void PrintPlan(const Session& session, const MemoryPlan& plan) {
+  const Manifest& manifest = session.store->manifest();
+  const int64_t resident = plan.weight_bytes - plan.residency.streamed_bytes;
+  int64_t resident_slabs = 0;
+  for (const int tier : plan.residency.tier) resident_slabs += tier != kOnDisk;
+  std::printf("%s: %s, %d layers, %s of weights in %d slabs (%s)\n", session.store->dir().c_str(),
+              manifest.hyper_parameters.architecture.c_str(),
+              static_cast<int>(manifest.hyper_parameters.num_hidden_layers),
+              FormatBytes(plan.weight_bytes).c_str(), static_cast<int>(manifest.slabs.size()),
+              manifest.recipe.c_str());
+  std::printf("\nbudget%39s\n", FormatBytes(plan.request.max_ram_bytes).c_str());
+  for (const PlanItem& item : plan.items) {
+    std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
+  }
+  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(plan.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
+  std::printf("  = %-29s %12s\n", "left", FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
+  std::printf("\ncontext      %d tokens, passes of up to %d rows\n",
+              static_cast<int>(plan.request.context_tokens), static_cast<int>(plan.pass_rows));
+  std::printf("resident     %s in %d slabs, spread evenly over the pass\n", FormatBytes(resident).c_str(),
+              static_cast<int>(resident_slabs));
+  std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
+  if (plan.residency.streamed_bytes > 0) {
+    std::printf("floor        seconds a pass by disk: ");
+    for (const double gb_per_s : {1.0, 3.0, 7.0}) {
+      std::printf("%s%.3g s at %g GB/s", gb_per_s == 1.0 ? "" : ", ",
+                  plan.residency.streamed_bytes / 1e9 / gb_per_s, gb_per_s);
+    }
+    std::printf("\n");
+  }
+  std::printf("smallest     --max-ram %dMiB works at this context\n",
+              static_cast<int>((plan.minimum_bytes + 1048575) / 1048576));
+}
+
+absl::Status Plan(const Arguments& args) {
+  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
+  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  if (!args.Has("--json")) {
+    PrintPlan(session, plan);
+    return absl::OkStatus();
+  }
+  nlohmann::json items = nlohmann::json::object();
+  for (const PlanItem& item : plan.items) items[item.name] = item.bytes;
+  const nlohmann::json object = {
+      {"max_ram_bytes", plan.request.max_ram_bytes},
+      {"minimum_bytes", plan.minimum_bytes},
+      {"fixed_bytes", plan.fixed_bytes},
+      {"fixed", items},
+      {"ring_bytes", plan.ring_bytes},
+      {"resident_memory_bytes", plan.resident_bytes},
+      {"weight_bytes", plan.weight_bytes},
+      {"resident_bytes", plan.weight_bytes - plan.residency.streamed_bytes},
+      {"streamed_bytes", plan.residency.streamed_bytes},
+      {"context_tokens", plan.request.context_tokens},
+      {"pass_rows", plan.pass_rows},
+  };
+  std::printf("%s\n", object.dump().c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec PlanCommand() {
+  CommandSpec command;
+  command.name = "plan";
+  command.summary = "Show what would lie in memory and what on disk";
+  command.positionals = {"STORE"};
+  command.description =
+      "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
+      "the slabs that stay. A budget that cannot work is refused with the smallest one that can.";
+  command.options = SessionOptionSpecs();
+  command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
+  command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0"};
+  command.run = &Plan;
+  return command;
+}
+
+}  // namespace sluice

@@ -1,0 +1,82 @@
+// Draws progress.
+#include "tools/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tools/command.h"
+
+namespace sluice {
+namespace {
+
+std::string FormatDuration(double seconds) {
+  const int64_t s = static_cast<int64_t>(seconds + 0.5);
+  if (s >= 3600) return absl::StrFormat("%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
+  return absl::StrFormat("%d:%02d", s / 60, s % 60);
+}
+
+int TerminalWidth() {
+  winsize size = {};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return size.ws_col;
+}
+
+}  // namespace
+
+bool StderrIsTerminal() { return isatty(STDERR_FILENO) == 1; }
+
+Progress::Progress(std::string what, ProgressUnit unit)
+    : what_(std::move(what)), unit_(unit), terminal_(StderrIsTerminal()) {}
+
+Progress::~Progress() {
+  if (terminal_ && drawn_) std::fputc('\n', stderr);
+}
+
+void Progress::Update(int64_t done, int64_t total, absl::string_view note) {
+  const Clock::time_point now = Clock::now();
+  if (first_done_ < 0) {
+    first_done_ = done;
+    start_ = now;
+    last_draw_ = now - std::chrono::hours(1);
+  }
+  const double since_draw = std::chrono::duration<double>(now - last_draw_).count();
+  const int64_t tenth = total > 0 ? done * 10 / total : 10;
+  const bool finished = done >= total;
+  if (terminal_ ? since_draw < 0.1 && !finished : tenth == last_tenth_ && since_draw < 10) return;
+  last_draw_ = now;
+  last_tenth_ = tenth;
+
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double rate = seconds > 0.05 ? (done - first_done_) / seconds : 0;
+  std::string line = absl::StrFormat("%s %3d%%", what_, total > 0 ? done * 100 / total : 100);
+  std::string tail = unit_ == ProgressUnit::kBytes
+                         ? absl::StrCat("  ", FormatBytes(done), " of ", FormatBytes(total))
+                         : absl::StrCat("  ", done, " of ", total);
+  if (rate > 0) {
+    absl::StrAppend(&tail, unit_ == ProgressUnit::kBytes ? absl::StrFormat("  %.2f GB/s", rate / 1e9)
+                                                         : absl::StrFormat("  %.3g/s", rate));
+    if (!finished) absl::StrAppend(&tail, "  ", FormatDuration((total - done) / rate), " left");
+  }
+  if (!note.empty()) absl::StrAppend(&tail, "  ", note);
+  if (!terminal_) {
+    std::fprintf(stderr, "%s%s\n", line.c_str(), tail.c_str());
+    return;
+  }
+  const int width = TerminalWidth();
+  const int room = std::clamp(width - static_cast<int>(line.size() + tail.size()) - 4, 0, 40);
+  if (room >= 10) {
+    const int filled = total > 0 ? static_cast<int>(done * room / total) : room;
+    absl::StrAppend(&line, " [", std::string(filled, '='), std::string(room - filled, ' '), "]");
+  }
+  absl::StrAppend(&line, tail);
+  std::fprintf(stderr, "\r\033[K%s", line.substr(0, std::max(width - 1, 1)).c_str());
+  std::fflush(stderr);
+  drawn_ = true;
+}
+
+}  // namespace sluice

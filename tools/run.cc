@@ -1,0 +1,236 @@
+// sluice run: generates text from a store, streamed, and reports how it went.
+#include <sys/random.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "runtime/generator.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/session.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+struct RunReport {
+  int64_t prompt_tokens = 0;
+  int64_t generated_tokens = 0;
+  double prompt_tokens_per_s = 0;
+  double generation_tokens_per_s = 0;
+  double seconds_per_pass = 0;
+  double bytes_per_token = 0;      // read from disk a generated token, the prompt's passes excluded
+  double disk_gb_per_s = 0;        // while the disk was reading
+  double disk_wait_share = 0;      // of the time in passes that compute waited for the disk
+  double disk_hidden_share = 0;    // of the disk's time that ran behind compute
+  int64_t disk_bytes = 0;
+  int64_t resident_bytes = 0;      // weights that stay in memory
+  int64_t streamed_bytes = 0;      // weights read each pass
+  int64_t ring_bytes = 0;
+  int64_t peak_rss_bytes = 0;
+  int64_t max_ram_bytes = 0;
+  int64_t passes = 0;
+  int num_threads = 0;
+  uint64_t seed = 0;
+  std::string io;
+  std::string isa;
+  std::vector<std::string> fallback_tensors;
+};
+
+RunReport MakeReport(const Session& session, const SessionOptions& options, const GenerateOptions& generate,
+                     int64_t prompt_tokens, const GenerateResult& result) {
+  const Model& model = *session.model;
+  const StreamCounters stream = model.stream_counters();
+  const PassCounters& passes = model.pass_counters();
+  const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
+  RunReport r;
+  r.prompt_tokens = prompt_tokens;
+  r.generated_tokens = static_cast<int64_t>(result.ids.size());
+  r.prompt_tokens_per_s = ratio(static_cast<double>(prompt_tokens), result.prompt_seconds);
+  r.generation_tokens_per_s = ratio(result.generation_passes, result.generation_seconds);
+  r.seconds_per_pass = ratio(passes.seconds, passes.passes);
+  r.bytes_per_token = ratio(result.generation_bytes_read, result.generation_passes);
+  r.disk_gb_per_s = ratio(stream.io.bytes_read / 1e9, stream.io.busy_seconds);
+  r.disk_wait_share = std::min(1.0, ratio(stream.wait_seconds, passes.seconds));
+  r.disk_hidden_share =
+      stream.io.busy_seconds > 0 ? std::max(0.0, 1 - stream.wait_seconds / stream.io.busy_seconds) : 0;
+  r.disk_bytes = stream.io.bytes_read;
+  r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
+  r.streamed_bytes = model.plan().residency.streamed_bytes;
+  r.ring_bytes = model.plan().ring_bytes;
+  r.peak_rss_bytes = PeakRssBytes();
+  r.max_ram_bytes = options.max_ram_bytes;
+  r.passes = passes.passes;
+  r.num_threads = options.num_threads;
+  r.seed = generate.sampler.seed;
+  r.io = model.io_description();
+  r.isa = std::string(IsaName(options.isa));
+  for (const ManifestTensor& tensor : session.store->manifest().tensors) {
+    if (tensor.fallback) r.fallback_tensors.push_back(tensor.name);
+  }
+  return r;
+}
+
+nlohmann::json ReportToJson(const RunReport& r) {
+  return {{"prompt_tokens", r.prompt_tokens},
+          {"generated_tokens", r.generated_tokens},
+          {"prompt_tokens_per_s", r.prompt_tokens_per_s},
+          {"generation_tokens_per_s", r.generation_tokens_per_s},
+          {"seconds_per_pass", r.seconds_per_pass},
+          {"bytes_per_token", r.bytes_per_token},
+          {"disk_gb_per_s", r.disk_gb_per_s},
+          {"disk_wait_share", r.disk_wait_share},
+          {"disk_hidden_share", r.disk_hidden_share},
+          {"disk_bytes", r.disk_bytes},
+          {"resident_bytes", r.resident_bytes},
+          {"streamed_bytes", r.streamed_bytes},
+          {"ring_bytes", r.ring_bytes},
+          {"peak_rss_bytes", r.peak_rss_bytes},
+          {"max_ram_bytes", r.max_ram_bytes},
+          {"passes", r.passes},
+          {"threads", r.num_threads},
+          {"seed", r.seed},
+          {"io", r.io},
+          {"isa", r.isa},
+          {"fallback_tensors", r.fallback_tensors}};
+}
+
+void PrintReport(const RunReport& r) {
+  std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s\n", static_cast<int>(r.prompt_tokens),
+               r.prompt_tokens_per_s);
+  std::fprintf(stderr, "generation   %6d tokens  %9.2f tokens/s  %.4f s a pass, %d passes\n",
+               static_cast<int>(r.generated_tokens), r.generation_tokens_per_s, r.seconds_per_pass,
+               static_cast<int>(r.passes));
+  std::fprintf(stderr, "disk         %.4f GB read a token, %.2f GB/s while reading (%s)\n",
+               r.bytes_per_token / 1e9, r.disk_gb_per_s, r.io.c_str());
+  std::fprintf(stderr, "overlap      %.1f%% of the disk's time hidden, compute waited %.1f%% of its time\n",
+               100 * r.disk_hidden_share, 100 * r.disk_wait_share);
+  std::fprintf(stderr, "weights      %s resident, %s streamed each pass through a ring of %s\n",
+               FormatBytes(r.resident_bytes).c_str(), FormatBytes(r.streamed_bytes).c_str(),
+               FormatBytes(r.ring_bytes).c_str());
+  std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(r.peak_rss_bytes).c_str(),
+               FormatBytes(r.max_ram_bytes).c_str());
+  std::fprintf(stderr, "kernels      %s, %d threads; seed %llu\n", r.isa.c_str(), r.num_threads,
+               static_cast<unsigned long long>(r.seed));
+  if (!r.fallback_tensors.empty()) {
+    std::fprintf(stderr, "fallback     %d tensors whose shape the encoding did not fit, first %s\n",
+                 static_cast<int>(r.fallback_tensors.size()), r.fallback_tensors[0].c_str());
+  }
+}
+
+absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
+  GenerateOptions options;
+  SLUICE_ASSIGN_OR_RETURN(options.max_new_tokens, args.Int("--predict", -1, -1, int64_t{1} << 40));
+  SamplerOptions& sampler = options.sampler;
+  SLUICE_ASSIGN_OR_RETURN(sampler.temperature, args.Double("--temp", sampler.temperature));
+  SLUICE_ASSIGN_OR_RETURN(sampler.top_k, args.Int("--top-k", sampler.top_k, 0, int64_t{1} << 40));
+  SLUICE_ASSIGN_OR_RETURN(sampler.top_p, args.Double("--top-p", sampler.top_p));
+  SLUICE_ASSIGN_OR_RETURN(sampler.min_p, args.Double("--min-p", sampler.min_p));
+  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_penalty, args.Double("--repeat-penalty", sampler.repeat_penalty));
+  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_last_n,
+                          args.Int("--repeat-last-n", sampler.repeat_last_n, 0, int64_t{1} << 40));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t seed, args.Int("--seed", -1, -1, INT64_MAX));
+  sampler.seed = static_cast<uint64_t>(seed);
+  if (seed < 0) {
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) random = 1;
+    sampler.seed = random;
+  }
+  if (const absl::Status checked = CheckSamplerOptions(sampler); !checked.ok()) {
+    return UsageError(checked.message());
+  }
+  options.stop = args.All("--stop");
+  options.ignore_eos = args.Has("--ignore-eos");
+  return options;
+}
+
+absl::Status Run(const Arguments& args) {
+  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  const bool json = args.Has("--json");
+  generate.interrupt = InstallInterruptHandler();
+
+  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
+                          ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
+  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  SLUICE_RETURN_IF_ERROR(StartModel(session, options,
+                                    std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
+                                    /*logits_of_all_rows=*/false));
+  if (!json) {
+    if (session.tokenizer != nullptr && !args.Has("--no-display-prompt")) {
+      std::fputs(session.tokenizer->Decode(prompt, /*skip_special=*/true).c_str(), stdout);
+      std::fflush(stdout);
+    }
+    generate.on_text = [](absl::string_view text) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    };
+  }
+  SLUICE_ASSIGN_OR_RETURN(const GenerateResult result,
+                          Generate(*session.model, session.tokenizer.get(), prompt, generate));
+  const RunReport report =
+      MakeReport(session, options, generate, static_cast<int64_t>(prompt.size()), result);
+  if (json) {
+    const nlohmann::json object = {{"prompt_ids", prompt},
+                                   {"ids", result.ids},
+                                   {"text", result.text},
+                                   {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
+                                   {"report", ReportToJson(report)}};
+    std::printf("%s\n", object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  } else {
+    if (session.tokenizer == nullptr) {
+      for (size_t i = 0; i < result.ids.size(); ++i) std::printf("%s%d", i == 0 ? "" : ",", result.ids[i]);
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+    std::fprintf(stderr, "\n");
+    PrintReport(report);
+  }
+  if (result.finish_reason == FinishReason::kInterrupt) return absl::CancelledError("interrupted");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec RunCommand() {
+  CommandSpec command;
+  command.name = "run";
+  command.summary = "Generate text from a store, within a memory budget";
+  command.positionals = {"STORE"};
+  command.description =
+      "Continues a prompt with the model in STORE. Weights that fit the budget stay in memory, the others are "
+      "streamed from disk each pass, ahead of the computation. The text goes to standard output as it "
+      "comes, a report to standard error.\n\n"
+      "Ctrl-C stops after the current layer and still reports (exit code 130); twice stops at once.";
+  command.options = PromptOptionSpecs();
+  const std::vector<OptionSpec> own = {
+      {.name = "--predict", .alias = "-n", .value = "N",
+       .help = "Tokens to generate (default -1: until an end token or the end of the context)."},
+      {.name = "--temp", .value = "T", .help = "Temperature (default 0.8; 0: greedy)."},
+      {.name = "--top-k", .value = "K", .help = "Sample from the K most likely tokens (default 40; 0: all)."},
+      {.name = "--top-p", .value = "P", .help = "Sample from the likeliest tokens of this total (default 0.95)."},
+      {.name = "--min-p", .value = "P", .help = "Drop tokens below P times the likeliest one (default 0.05)."},
+      {.name = "--repeat-penalty", .value = "X", .help = "Penalty of repeated tokens (default 1: off)."},
+      {.name = "--repeat-last-n", .value = "N", .help = "How far back repetition counts (default 64)."},
+      {.name = "--seed", .alias = "-s", .value = "N", .help = "Seed of sampling (default: random, printed)."},
+      {.name = "--stop", .value = "TEXT", .help = "Stop before this text; may be repeated.", .repeated = true},
+      {.name = "--ignore-eos", .help = "Do not stop at an end token."},
+      {.name = "--no-display-prompt", .help = "Print only what is generated."},
+      {.name = "--json", .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
+  };
+  command.options.insert(command.options.end(), own.begin(), own.end());
+  for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
+  command.examples = {"sluice run llama-70b.store -p \"The sea was\" -n 64 --max-ram 6GiB",
+                      "sluice run bard.store -f scene.txt --temp 0 --json"};
+  command.run = &Run;
+  return command;
+}
+
+}  // namespace sluice

@@ -1,0 +1,158 @@
+// Opens a store and everything that a pass needs, as the command line says.
+#include "tools/session.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "kernels/status_macros.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kDefaultContext = 4096;
+
+KvType ParseKvType(const std::string& name) {
+  return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
+}
+
+}  // namespace
+
+std::vector<OptionSpec> SessionOptionSpecs() {
+  return {
+      {.name = "--ctx-size", .alias = "-c", .value = "N",
+       .help = "Context in tokens (default: the smaller of 4096 and the model's; 0: the model's)."},
+      {.name = "--threads", .alias = "-t", .value = "N", .help = "Compute threads (default: all CPUs)."},
+      {.name = "--max-ram", .value = "SIZE",
+       .help = "Memory for everything that sluice allocates, such as 3GiB (default: 80% of what is free)."},
+      {.name = "--cache-type-k", .alias = "-ctk", .help = "Type of the keys in the KV cache (default f16).",
+       .choices = {"f32", "f16", "q8_0"}},
+      {.name = "--cache-type-v", .alias = "-ctv", .help = "Type of the values (default f16).",
+       .choices = {"f32", "f16", "q8_0"}},
+      {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
+       .choices = {"auto", "uring", "threads"}},
+      {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
+  };
+}
+
+absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
+  SessionOptions options;
+  options.store = args.positionals()[0];
+  SLUICE_ASSIGN_OR_RETURN(options.max_ram_bytes, args.Bytes("--max-ram", DefaultMaxRamBytes()));
+  SLUICE_ASSIGN_OR_RETURN(options.context_tokens, args.Int("--ctx-size", -1, 0, int64_t{1} << 30));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 1024));
+  options.num_threads = static_cast<int>(threads);
+  options.k_type = ParseKvType(args.Get("--cache-type-k").value_or("f16"));
+  options.v_type = ParseKvType(args.Get("--cache-type-v").value_or("f16"));
+  SLUICE_ASSIGN_OR_RETURN(options.io.kind, ParseIoKind(args.Get("--io").value_or("auto")));
+  options.isa = SupportedIsas().back();
+  if (const std::optional<std::string> name = args.Get("--isa"); name.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsa(*name));
+  }
+  return options;
+}
+
+absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
+  Session session;
+  SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
+  if (tokenizer.ok()) {
+    session.tokenizer = *std::move(tokenizer);
+  } else if (!absl::IsNotFound(tokenizer.status())) {
+    return tokenizer.status();
+  }
+  return session;
+}
+
+absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
+                                       int64_t pass_rows, bool logits_of_all_rows) {
+  const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
+  PlanRequest request;
+  request.max_ram_bytes = options.max_ram_bytes;
+  request.context_tokens = options.context_tokens < 0    ? std::min(kDefaultContext, model_context)
+                           : options.context_tokens == 0 ? model_context
+                                                         : options.context_tokens;
+  if (request.context_tokens > model_context) {
+    return absl::InvalidArgumentError(absl::StrCat("-c ", request.context_tokens, " is more than the ",
+                                                   model_context, " tokens that the model was made for"));
+  }
+  request.pass_rows = std::clamp<int64_t>(pass_rows, 1, request.context_tokens);
+  request.logits_of_all_rows = logits_of_all_rows;
+  request.k_type = options.k_type;
+  request.v_type = options.v_type;
+  request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
+  return PlanMemory(*session.store, request);
+}
+
+absl::Status StartModel(Session& session, const SessionOptions& options, int64_t pass_rows,
+                        bool logits_of_all_rows) {
+  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                          PlanSession(session, options, pass_rows, logits_of_all_rows));
+  session.pool = std::make_unique<ThreadPool>(options.num_threads);
+  SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
+  SLUICE_ASSIGN_OR_RETURN(session.model,
+                          Model::Create(*session.store, plan, session.ops.get(), options.io));
+  return absl::OkStatus();
+}
+
+std::vector<OptionSpec> PromptOptionSpecs() {
+  return {
+      {.name = "--prompt", .alias = "-p", .value = "TEXT", .help = "The text."},
+      {.name = "--file", .alias = "-f", .value = "FILE", .help = "A file with the text; - is standard input."},
+      {.name = "--prompt-ids", .value = "IDS", .help = "Token ids instead of text, such as 5,9,12."},
+  };
+}
+
+absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
+  std::unique_ptr<FILE, int (*)(FILE*)> owned(nullptr, &std::fclose);
+  FILE* file = stdin;
+  if (path != "-") {
+    owned.reset(std::fopen(path.c_str(), "rbe"));
+    file = owned.get();
+    if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  }
+  std::string text;
+  char chunk[1 << 16];
+  while (const size_t n = std::fread(chunk, 1, sizeof(chunk), file)) {
+    text.append(chunk, n);
+    if (text.size() > (size_t{1} << 30)) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is larger than 1 GiB"));
+    }
+  }
+  if (std::ferror(file)) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
+  return text;
+}
+
+absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
+                                                const EncodeOptions& encode) {
+  const std::optional<std::string> ids = args.Get("--prompt-ids");
+  if (args.Has("--prompt") + args.Has("--file") + ids.has_value() != 1) {
+    return UsageError("give one of -p TEXT, -f FILE and --prompt-ids IDS");
+  }
+  std::vector<int32_t> tokens;
+  if (ids.has_value()) {
+    for (const absl::string_view word : absl::StrSplit(*ids, ',', absl::SkipWhitespace())) {
+      int32_t id;
+      if (!absl::SimpleAtoi(word, &id) || id < 0) {
+        return UsageError(absl::StrCat("--prompt-ids wants ids such as 5,9,12, not \"", word, "\""));
+      }
+      tokens.push_back(id);
+    }
+    return tokens;
+  }
+  std::string text = args.Get("--prompt").value_or("");
+  if (const std::optional<std::string> file = args.Get("--file"); file.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(*file));
+  }
+  if (tokenizer == nullptr) {
+    return absl::FailedPreconditionError("this model has no tokenizer; give the prompt as --prompt-ids 5,9,12");
+  }
+  return tokenizer->Encode(text, encode);
+}
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+// What run, plan, perplexity and score share: their options, and opening a store under a budget.
+#ifndef SLUICE_TOOLS_SESSION_H_
+#define SLUICE_TOOLS_SESSION_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/thread_pool.h"
+#include "prefetch/io_engine.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "storage/layer_store.h"
+#include "tools/command.h"
+
+namespace sluice {
+
+struct SessionOptions {
+  std::string store;
+  int64_t max_ram_bytes = 0;
+  int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
+  int num_threads = 1;
+  KvType k_type = KvType::kF16;
+  KvType v_type = KvType::kF16;
+  IoOptions io;
+  Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
+};
+
+// The options that ParseSessionOptions reads.
+std::vector<OptionSpec> SessionOptionSpecs();
+absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args);
+
+// Destroyed in reverse order: the model first.
+struct Session {
+  std::unique_ptr<LayerStore> store;
+  std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Model> model;
+};
+
+// Opens the store and its tokenizer: what is needed to know how many rows a prompt has.
+absl::StatusOr<Session> OpenStore(const SessionOptions& options);
+
+// The plan for passes of `pass_rows` rows.
+absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
+                                       int64_t pass_rows, bool logits_of_all_rows);
+
+// Plans, and starts threads, kernels and the model.
+absl::Status StartModel(Session& session, const SessionOptions& options, int64_t pass_rows,
+                        bool logits_of_all_rows);
+
+// The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is
+// tokenized as `encode` says. FailedPrecondition: a text for a store without a tokenizer.
+std::vector<OptionSpec> PromptOptionSpecs();
+absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
+                                                const EncodeOptions& encode);
+
+// Reads a whole text file of at most 1 GiB; "-" is standard input.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path);
+
+// Rows of one pass that prefill and scoring ask for.
+inline constexpr int64_t kPrefillRows = 512;
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_SESSION_H_

@@ -1,0 +1,94 @@
+// sluice shard: cuts a checkpoint into a layer store.
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/checkpoint.h"
+#include "storage/sharder.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kMinSlabBytes = 4096;
+constexpr int64_t kMaxSlabBytes = int64_t{256} << 20;
+
+absl::Status RunShard(const Arguments& args) {
+  const std::string& source = args.positionals()[0];
+  const std::string& store = args.positionals()[1];
+  const std::optional<std::string> encoding = args.Get("--encoding");
+  const std::optional<std::string> recipe = args.Get("--recipe");
+  if (encoding.has_value() && recipe.has_value()) {
+    return UsageError("give --encoding or --recipe, not both");
+  }
+  ShardOptions options;
+  if (encoding.has_value() || recipe.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(options.recipe, ParseRecipe(encoding.has_value() ? *encoding : *recipe));
+  }
+  SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, args.Bytes("--slab-size", kDefaultSlabBytes));
+  if (options.slab_bytes < kMinSlabBytes || options.slab_bytes > kMaxSlabBytes) {
+    return UsageError(absl::StrCat("--slab-size is from 4KiB to 256MiB, not ", options.slab_bytes, " bytes"));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
+  options.num_threads = static_cast<int>(threads);
+  options.stop = InstallInterruptHandler();
+
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
+  const auto start = std::chrono::steady_clock::now();
+  absl::StatusOr<ShardResult> result = absl::UnknownError("");
+  {
+    Progress progress("sharding", ProgressUnit::kBytes);
+    options.on_progress = [&](const ShardProgress& p) {
+      progress.Update(p.source_bytes_done, p.source_bytes_total);
+    };
+    result = Shard(*checkpoint, store, options);
+  }
+  if (absl::IsCancelled(result.status())) {
+    return absl::CancelledError("interrupted; the same command goes on where this one stopped");
+  }
+  SLUICE_RETURN_IF_ERROR(result.status());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  int fallbacks = 0;
+  for (const ManifestTensor& tensor : result->manifest.tensors) fallbacks += tensor.fallback;
+  std::printf("%s: %s in %d slabs, %s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
+              static_cast<int>(result->manifest.slabs.size()), result->manifest.recipe.c_str(), seconds,
+              result->resumed ? " (resumed)" : "");
+  if (fallbacks > 0) {
+    std::printf("%d tensors have a shape that the encoding does not fit; `sluice inspect %s` names them\n",
+                fallbacks, store.c_str());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec ShardCommand() {
+  CommandSpec command;
+  command.name = "shard";
+  command.summary = "Cut a checkpoint into a store that can be streamed";
+  command.positionals = {"MODEL_DIR", "STORE"};
+  command.description =
+      "Reads the Hugging Face checkpoint in MODEL_DIR (config.json and safetensors; a snapshot folder of the "
+      "Hugging Face cache works) and writes the folder STORE. Without an option the weights keep the "
+      "checkpoint's own type.\n\n"
+      "Interrupted or killed, the same command goes on where it was. MODEL_DIR is only read.";
+  command.options = {
+      {.name = "--encoding", .help = "Encoding of all matrices.",
+       .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
+      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
+       .choices = {"q4_k_m"}},
+      {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
+      {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
+  };
+  command.examples = {"sluice shard Llama-3.3-70B-Instruct llama-70b.store --recipe q4_k_m"};
+  command.run = &RunShard;
+  return command;
+}
+
+}  // namespace sluice

@@ -1,0 +1,134 @@
+// sluice tokenize: text to token ids and back.
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "runtime/tokenizer/tokenizer.h"
+#include "storage/json.h"
+#include "tools/commands.h"
+#include "tools/session.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+
+std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value) {
+  std::vector<int32_t> ids;
+  if (!value.is_array()) return absl::InvalidArgumentError("not a JSON array of ids");
+  for (const json& id : value) {
+    if (!id.is_number_integer() || id < 0 || id > INT32_MAX) {
+      return absl::InvalidArgumentError(absl::StrCat("not a token id: ", Dump(id).substr(0, 40)));
+    }
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+// Each line of `text`: a JSON string to ids, or with `decode` ids to a JSON string.
+absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, const EncodeOptions& encode,
+                           bool decode) {
+  std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
+  if (!lines.empty() && lines.back().empty()) lines.pop_back();
+  for (size_t i = 0; i < lines.size(); ++i) {
+    SLUICE_ASSIGN_OR_RETURN(const json value, ParseJson(lines[i], absl::StrCat("line ", i + 1)));
+    if (decode) {
+      const absl::StatusOr<std::vector<int32_t>> ids = IdsFromJson(value);
+      if (!ids.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": ", ids.status().message()));
+      }
+      std::printf("%s\n", Dump(tokenizer.Decode(*ids, /*skip_special=*/false)).c_str());
+      continue;
+    }
+    if (!value.is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": not a JSON string"));
+    }
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
+                            tokenizer.Encode(value.get_ref<const std::string&>(), encode));
+    std::printf("%s\n", Dump(ids).c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text) {
+  std::vector<int32_t> ids;
+  for (const absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
+    int32_t id;
+    if (!absl::SimpleAtoi(word, &id) || id < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("not a token id: \"", word.substr(0, 40), "\""));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+// A store keeps its tokenizer in a folder of its own.
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadFrom(const std::string& dir) {
+  struct stat info;
+  const std::string of_store = dir + "/tokenizer";
+  if (stat(of_store.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return Tokenizer::Load(of_store);
+  return Tokenizer::Load(dir);
+}
+
+absl::Status Tokenize(const Arguments& args) {
+  const bool decode = args.Has("--decode");
+  const EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
+  if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadFrom(args.positionals()[0]));
+  std::string text = args.Get("--prompt").value_or("");
+  if (!args.Has("--prompt")) {
+    SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(args.Get("--file").value_or("-")));
+  }
+  if (args.Has("--jsonl")) return TokenizeLines(*tokenizer, text, encode, decode);
+  if (decode) {
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(text));
+    const std::string decoded = tokenizer->Decode(ids, /*skip_special=*/false);
+    std::printf("%s\n", args.Has("--json") ? Dump(decoded).c_str() : decoded.c_str());
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text, encode));
+  if (args.Has("--json")) {
+    std::printf("%s\n", Dump(ids).c_str());
+    return absl::OkStatus();
+  }
+  for (const int32_t id : ids) {
+    std::printf("%8d  %s\n", id, Dump(tokenizer->Decode(absl::MakeConstSpan(&id, 1), false)).c_str());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec TokenizeCommand() {
+  CommandSpec command;
+  command.name = "tokenize";
+  command.summary = "Turn text into token ids, or ids into text";
+  command.positionals = {"STORE|MODEL_DIR"};
+  command.description =
+      "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string and each "
+      "output line a JSON array of ids; --decode goes the other way, special tokens kept.";
+  command.options = {
+      {.name = "--prompt", .alias = "-p", .value = "TEXT", .help = "The text (or ids, with --decode)."},
+      {.name = "--file", .alias = "-f", .value = "FILE", .help = "A file with it; - is standard input."},
+      {.name = "--jsonl", .help = "Lines of JSON in, lines of JSON out."},
+      {.name = "--no-special", .help = "Add no bos or eos."},
+      {.name = "--decode", .help = "Ids to text."},
+      {.name = "--json", .help = "Print one JSON array of ids, or one JSON string."},
+  };
+  command.examples = {"sluice tokenize bard.store -p \"To be\" --json",
+                      "sluice tokenize bard.store --decode -p 1001,276"};
+  command.run = &Tokenize;
+  return command;
+}
+
+}  // namespace sluice

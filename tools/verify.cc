@@ -1,0 +1,57 @@
+// sluice verify: checks every checksum of a store.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/verify.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+absl::Status Verify(const Arguments& args) {
+  const std::string& store = args.positionals()[0];
+  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
+  const std::atomic<bool>* const stop = InstallInterruptHandler();
+  absl::StatusOr<std::vector<std::string>> damage = std::vector<std::string>();
+  {
+    Progress progress("verifying", ProgressUnit::kBytes);
+    VerifyOptions options;
+    options.num_threads = static_cast<int>(threads);
+    options.on_progress = [&](const VerifyProgress& p) { progress.Update(p.bytes_done, p.bytes_total); };
+    options.stop = stop;
+    damage = VerifyStore(store, options);
+  }
+  SLUICE_RETURN_IF_ERROR(damage.status());
+  for (const std::string& line : *damage) std::printf("%s\n", line.c_str());
+  if (!damage->empty()) {
+    return absl::DataLossError(absl::StrCat(store, ": ", damage->size(), " damaged places; shard again"));
+  }
+  std::printf("%s: every checksum is right\n", store.c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec VerifyCommand() {
+  CommandSpec command;
+  command.name = "verify";
+  command.summary = "Check every checksum of a store";
+  command.positionals = {"STORE"};
+  command.description =
+      "Reads the whole store at disk speed and names file and slab (or tensor, or row) of each damage; exit "
+      "code 1 if there is any.";
+  command.options = {
+      {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
+  };
+  command.examples = {"sluice verify llama-70b.store"};
+  command.run = &Verify;
+  return command;
+}
+
+}  // namespace sluice
