@@ -124,29 +124,30 @@ bool ReadQueue::TakeLocked(Read* read) {
 bool ReadQueue::Complete(int64_t result, Read* read) {
   const IoFile& file = files_[read->file];
   if (!file.direct() && result > 0) file.DropPages(read->offset, read->room);
-  const absl::StatusOr<bool> arrived = Advance(file, result, read);
+  absl::StatusOr<bool> arrived = Advance(file, result, read);
   if (result > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
     bytes_read_ += result;
   }
   if (arrived.ok() && !*arrived) return true;
-  Fail(arrived.status(), read);
+  End(std::move(arrived).status(), read);
   return false;
 }
 
-void ReadQueue::Fail(const absl::Status& status, Read* read) {
+// A status is handed over, never shared: its reference count is Abseil's, which is not built for TSan.
+void ReadQueue::End(absl::Status status, Read* read) {
   const std::shared_ptr<ReadJob> job = std::move(read->job);
   bool last;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    last = EndLocked(job.get(), status);
+    last = EndLocked(std::move(status), job.get());
   }
-  if (last) job->request.done(job->status);
+  if (last) job->request.done(std::move(job->status));
 }
 
-bool ReadQueue::EndLocked(ReadJob* job, const absl::Status& status) {
+bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
   if (!status.ok()) {
-    job->status.Update(status);
+    job->status.Update(std::move(status));
     job->issued = job->size();  // what is left of it is not worth reading
   }
   if (--in_flight_ == 0) busy_ += Clock::now() - busy_since_;
@@ -167,7 +168,7 @@ void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
     for (auto* queue : {&urgent_, &ordinary_}) {
       for (std::shared_ptr<ReadJob>& job : *queue) {
         if (job->issued == job->size()) continue;  // the last of its reads answers
-        job->status.Update(status);
+        job->status.Update(absl::Status(status.code(), status.message()));
         job->issued = job->size();
         if (job->in_flight == 0) answers.push_back(std::move(job));
       }
@@ -175,7 +176,7 @@ void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
     }
     if (!answers.empty()) {
       lock.unlock();
-      for (const auto& job : answers) job->request.done(job->status);
+      for (const auto& job : answers) job->request.done(std::move(job->status));
       lock.lock();
     } else if (closed_) {
       return;

@@ -53,8 +53,8 @@ class ReadQueue {
   // After a call for `read` returned `result`. True: `read` must be called again. False: it has ended,
   // and its request was answered if this was the last of it.
   [[nodiscard]] bool Complete(int64_t result, Read* read);
-  // Ends `read` without a result.
-  void Fail(const absl::Status& status, Read* read);
+  // Ends `read` with `status`.
+  void End(absl::Status status, Read* read);
 
   // No more reads are handed out. True: as Push.
   [[nodiscard]] bool Close();
@@ -68,7 +68,7 @@ class ReadQueue {
 
   bool TakeLocked(Read* read);
   // Ends one read of `job`; returns the job if that was its last one, to be answered without the lock.
-  bool EndLocked(ReadJob* job, const absl::Status& status);
+  bool EndLocked(absl::Status status, ReadJob* job);
 
   const std::vector<IoFile>& files_;
   const int64_t read_bytes_;

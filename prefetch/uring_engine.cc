@@ -217,7 +217,7 @@ void UringEngine::Reap() {
 void UringEngine::Break(const absl::Status& status) {
   uring_->Exit();  // the kernel keeps the pages of reads in flight until they have ended
   for (Read& read : slots_) {
-    if (read.job != nullptr) queue_.Fail(status, &read);
+    if (read.job != nullptr) queue_.End(absl::Status(status.code(), status.message()), &read);
   }
   queue_.RefuseUntilClosed(status);
 }

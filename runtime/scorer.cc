@@ -72,15 +72,21 @@ absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t
 }
 
 absl::StatusOr<PerplexityResult> Perplexity(
-    Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, int64_t context, PerplexityRule rule,
+    Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, const PerplexityOptions& options,
     const std::atomic<bool>* stop,
     absl::FunctionRef<void(int64_t done, int64_t total, const PerplexityResult&)> on_window) {
+  const int64_t context = options.context;
+  const PerplexityRule rule = options.rule;
+  if (options.stride < 0) {
+    return absl::InvalidArgumentError(absl::StrCat("windows cannot be ", options.stride, " tokens apart"));
+  }
   if (context < 2) {
     return absl::InvalidArgumentError(absl::StrCat("a window of ", context, " tokens scores nothing"));
   }
   std::vector<std::vector<int32_t>> windows;
   if (rule == PerplexityRule::kEveryToken) {
-    for (size_t i = 0; i < text_tokens.size(); i += context - 1) {
+    const int64_t stride = options.stride > 0 ? options.stride : context - 1;
+    for (size_t i = 0; i < text_tokens.size(); i += stride) {
       const absl::Span<const int32_t> part = text_tokens.subspan(i, context - 1);
       windows.emplace_back(1, bos);
       windows.back().insert(windows.back().end(), part.begin(), part.end());

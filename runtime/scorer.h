@@ -36,6 +36,14 @@ enum class PerplexityRule : uint8_t {
   kLlamaCpp,
 };
 
+struct PerplexityOptions {
+  int64_t context = 256;  // tokens of a window, bos included; at least 2
+  PerplexityRule rule = PerplexityRule::kEveryToken;
+  // kEveryToken: tokens from the begin of a window to that of the next, at least 1; 0: context - 1, so that
+  // windows follow each other. With context, each window's successor skips a token, as some harnesses do.
+  int64_t stride = 0;
+};
+
 struct PerplexityResult {
   double mean_nll = 0;      // nats a token
   double perplexity = 0;    // exp(mean_nll)
@@ -43,9 +51,10 @@ struct PerplexityResult {
 };
 
 // Perplexity of `text_tokens` (without special tokens). `on_window(done, total, so far)` after each window.
-// InvalidArgument: context below 2 or above the plan's, or a text too short for one window.
+// InvalidArgument: context below 2 or above the plan's, a negative stride,
+// or a text too short for one window.
 absl::StatusOr<PerplexityResult> Perplexity(
-    Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, int64_t context, PerplexityRule rule,
+    Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, const PerplexityOptions& options,
     const std::atomic<bool>* stop,
     absl::FunctionRef<void(int64_t done, int64_t total, const PerplexityResult&)> on_window);
 

@@ -12,7 +12,7 @@
 
 namespace sluice {
 
-// What a tensor is for. The manifest stores these by name, so that the runtime parses no tensor name.
+// What a tensor is for. The manifest stores these by name: the runtime parses no tensor name.
 enum class TensorRole : uint8_t {
   kEmbedding,
   kAttentionNorm, kQ, kK, kV, kO, kQBias, kKBias, kVBias, kOBias, kQNorm, kKNorm,
@@ -34,7 +34,7 @@ struct TensorSpec {
   TensorRole role;
   int layer;                   // -1: not of a layer
   std::string name;            // in the checkpoint
-  std::vector<int64_t> shape;  // [rows, cols] of a matrix as stored (out_features, in_features), or [n]
+  std::vector<int64_t> shape;  // [n], or [rows, cols] as stored: out_features, in_features
 };
 
 // Everything that ParseHyperParameters accepts has a row in the table. Order: embedding, then layer

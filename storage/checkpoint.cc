@@ -82,13 +82,20 @@ absl::StatusOr<Contents> ListFolder(const std::string& dir) {
   while (const dirent* entry = ::readdir(stream)) names.insert(entry->d_name);
   ::closedir(stream);
   for (const std::string& name : names) {
-    if (name == "config.json") contents.config = true;
-    else if (name == "manifest.json") contents.manifest = true;
-    else if (name == kSingleFile) contents.single_file = true;
-    else if (name == kIndexFile) contents.index = true;
-    else if (absl::EndsWith(name, ".gguf")) Note(name, &contents.gguf);
-    else if (absl::EndsWith(name, ".safetensors")) Note(name, &contents.safetensors);
-    else if (IsPickle(name)) Note(name, &contents.pickle);
+    if (name == "config.json")
+      contents.config = true;
+    else if (name == "manifest.json")
+      contents.manifest = true;
+    else if (name == kSingleFile)
+      contents.single_file = true;
+    else if (name == kIndexFile)
+      contents.index = true;
+    else if (absl::EndsWith(name, ".gguf"))
+      Note(name, &contents.gguf);
+    else if (absl::EndsWith(name, ".safetensors"))
+      Note(name, &contents.safetensors);
+    else if (IsPickle(name))
+      Note(name, &contents.pickle);
   }
   return contents;
 }
@@ -129,12 +136,12 @@ absl::Status NoWeightsStatus(const std::string& dir, const Contents& contents) {
         dir, ": a LoRA adapter without its base model; merge them with peft and give the result"));
   }
   if (!contents.safetensors.empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        dir, ": neither ", kSingleFile, " nor ", kIndexFile, ", though ",
-        ShownName(contents.safetensors), " is there; download the missing index"));
+    return absl::NotFoundError(absl::StrCat(dir, ": neither ", kSingleFile, " nor ", kIndexFile,
+                                            ", though ", ShownName(contents.safetensors),
+                                            " is there; download the missing index"));
   }
-  return absl::NotFoundError(absl::StrCat(dir, ": neither ", kSingleFile, " nor ", kIndexFile,
-                                          "; download the weights"));
+  return absl::NotFoundError(
+      absl::StrCat(dir, ": neither ", kSingleFile, " nor ", kIndexFile, "; download the weights"));
 }
 
 // A file of the index must stay inside the folder. Links are followed: caches are made of them.
@@ -172,7 +179,8 @@ class Fingerprint {
  public:
   void Add(absl::string_view part) {
     AddNumber(part.size());
-    checksum_.Add(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(part.data()), part.size()));
+    checksum_.Add(
+        absl::MakeConstSpan(reinterpret_cast<const std::byte*>(part.data()), part.size()));
   }
   void AddNumber(uint64_t value) {
     std::byte bytes[8];
@@ -197,8 +205,8 @@ struct Stored {
 
 absl::Status AddTensors(SafetensorsFile file, int index, Stored* stored) {
   const auto twice = [&](const std::string& name) {
-    return absl::InvalidArgumentError(absl::StrCat(file.path, ": tensor ", ShownName(name),
-                                                   " stands in another file of the checkpoint too"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.path, ": tensor ", ShownName(name), " stands in another file of the checkpoint too"));
   };
   for (SafetensorsFile::Skipped& skipped : file.skipped) {
     if (stored->tensors.contains(skipped.name) || stored->skipped.contains(skipped.name)) {
@@ -226,9 +234,9 @@ absl::Status CheckIndex(const std::map<std::string, std::string>& index,
     if (stored.skipped.contains(name)) continue;
     const auto found = stored.tensors.find(name);
     if (found == stored.tensors.end() || files[found->second.file] != file) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Join(dir, kIndexFile), ": says that ", ShownName(name), " is in ",
-                       ShownName(file), ", where it is not; download both again"));
+      return absl::InvalidArgumentError(absl::StrCat(Join(dir, kIndexFile), ": says that ",
+                                                     ShownName(name), " is in ", ShownName(file),
+                                                     ", where it is not; download both again"));
     }
   }
   return absl::OkStatus();
@@ -239,11 +247,11 @@ absl::Status ChooseTensors(const std::string& dir, const HyperParameters& h, Sto
                            absl::flat_hash_map<std::string, CheckpointTensor>* chosen) {
   std::vector<std::string> missing;
   for (const TensorSpec& spec : ListTensors(h)) {
-    if (chosen->contains(spec.name)) continue;  // a tied head
+    if (spec.role == TensorRole::kHead && h.tie_word_embeddings) continue;  // is the embedding
     if (const auto skipped = stored.skipped.find(spec.name); skipped != stored.skipped.end()) {
-      return absl::UnimplementedError(absl::StrCat(
-          dir, ": tensor ", spec.name, " is stored as ", ShownName(skipped->second),
-          "; sluice reads F32, F16 and BF16"));
+      return absl::UnimplementedError(absl::StrCat(dir, ": tensor ", spec.name, " is stored as ",
+                                                   ShownName(skipped->second),
+                                                   "; sluice reads F32, F16 and BF16"));
     }
     const auto found = stored.tensors.find(spec.name);
     if (found == stored.tensors.end()) {
@@ -271,9 +279,9 @@ absl::Status ChooseTensors(const std::string& dir, const HyperParameters& h, Sto
     if (!IsIgnorableTensor(h, name)) extra.push_back(name);
   }
   if (extra.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      dir, ": ", extra.size(), extra.size() == 1 ? " tensor" : " tensors", " that ", h.architecture,
-      " does not have with this config.json: ", ShownList(extra)));
+  return absl::InvalidArgumentError(
+      absl::StrCat(dir, ": ", extra.size(), extra.size() == 1 ? " tensor" : " tensors", " that ",
+                   h.architecture, " does not have with this config.json: ", ShownList(extra)));
 }
 
 // Puts the ids of generation_config.json, where there is one, before those of config.json.

@@ -1,7 +1,7 @@
 // A Hugging Face checkpoint folder: config.json and safetensors files, opened and checked.
 //
-// Format: https://github.com/huggingface/safetensors (8-byte little-endian header length, JSON header,
-// tensor data), with model.safetensors.index.json where there are several files.
+// Format: https://github.com/huggingface/safetensors (8-byte little-endian header length, JSON
+// header, tensor data), with model.safetensors.index.json where there are several files.
 #ifndef SLUICE_STORAGE_CHECKPOINT_H_
 #define SLUICE_STORAGE_CHECKPOINT_H_
 
@@ -24,10 +24,10 @@ namespace sluice {
 // Where one tensor's bytes stand. Row-major, little-endian.
 struct CheckpointTensor {
   std::string name;
-  Encoding encoding;           // f32, f16 or bf16
+  Encoding encoding;  // f32, f16 or bf16
   std::vector<int64_t> shape;
-  int file;                    // index into Checkpoint::files()
-  int64_t offset;              // from the start of the file
+  int file;        // index into Checkpoint::files()
+  int64_t offset;  // from the start of the file
   int64_t bytes;
 };
 
@@ -55,24 +55,25 @@ class Checkpoint {
   // (symbolic links are followed). Every tensor that the architecture needs must be there with its
   // shape, and nothing else: missing, extra and misshapen ones are named.
   // FailedPrecondition for checkpoints with pickle files only or with quantization_config.
-  // A checkpoint that is tied by config.json but stores a head other than its embedding is opened as
-  // untied. eos_token_ids are those of generation_config.json, then those of config.json.
+  // A checkpoint that is tied by config.json but stores a head other than its embedding is opened
+  // as untied. eos_token_ids are those of generation_config.json, then those of config.json.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& dir);
   ~Checkpoint();
 
   const std::string& dir() const { return dir_; }
   const HyperParameters& hyper_parameters() const { return hyper_parameters_; }
   const std::vector<std::string>& files() const { return files_; }  // names inside dir(), sorted
-  // Every tensor of the files that the architecture uses, by name; null: there is none. A tied model
-  // has one tensor under the embedding's name and the head's, whichever of them is stored.
+  // Every tensor of the files that the architecture uses, by name; null: there is none. A tied
+  // model has one tensor under the embedding's name and the head's, whichever of them is stored.
   const CheckpointTensor* Find(absl::string_view name) const;
   // The encoding that most weight bytes have: what `shard` writes without an option.
   Encoding dtype() const { return dtype_; }
-  // XXH3-64 over names, sizes and headers of the files and config.json: tells one source from another.
+  // XXH3-64 over names, sizes and headers of the files and config.json: tells one source from
+  // another.
   uint64_t fingerprint() const { return fingerprint_; }
 
-  // Reads bytes [begin, begin + out.size()) of a tensor. Thread-safe (pread). DataLoss when the file
-  // has become shorter, Unavailable on a read error; both name file, tensor and offset.
+  // Reads bytes [begin, begin + out.size()) of a tensor. Thread-safe (pread). DataLoss when the
+  // file has become shorter, Unavailable on a read error; both name file, tensor and offset.
   absl::Status Read(const CheckpointTensor& tensor, int64_t begin, absl::Span<std::byte> out) const;
 
  private:

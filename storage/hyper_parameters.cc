@@ -1,10 +1,8 @@
 // Reads config.json: one row of the table below says what each architecture makes of its keys.
 #include "storage/hyper_parameters.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -25,7 +23,8 @@ enum class BiasRule : uint8_t { kNever, kAlways, kByKey };
 enum class WindowRule : uint8_t {
   kNone,         // `sliding_window` means nothing to this architecture
   kEveryLayer,   // `sliding_window` holds for all layers, null switches it off
-  kByLayerType,  // `use_sliding_window`, then `layer_types`, else layers from `max_window_layers` on
+  kByLayerType,  // `use_sliding_window`, then `layer_types`, else layers from `max_window_layers`
+                 // on
 };
 
 // A row per architecture, with the defaults of transformers' configuration class for keys that may
@@ -77,22 +76,38 @@ struct ForeignKey {
   double neutral;
 };
 constexpr ForeignKey kForeignKeys[] = {
-    {"partial_rotary_factor", 1},  {"rotary_pct", 1},
-    {"attn_logit_softcapping", 0}, {"final_logit_softcapping", 0},
-    {"logit_scale", 1},            {"logits_scaling", 1},
-    {"logit_softcap", 0},          {"query_pre_attn_scalar", 0},
-    {"attention_multiplier", 0},   {"embedding_multiplier", 1},
-    {"residual_multiplier", 1},    {"scale_emb", 1},
-    {"scale_depth", 0},            {"clip_qkv", 0},
-    {"num_experts", 0},            {"num_local_experts", 0},
-    {"n_routed_experts", 0},       {"num_experts_per_tok", 0},
-    {"kv_lora_rank", 0},           {"attention_chunk_size", 0},
-    {"attn_temperature_tuning", 0}, {"llama_4_scaling", 0},
-    {"no_rope_layers", 0},         {"cross_attention_layers", 0},
-    {"per_layer_config", 0},       {"alibi", 0},
-    {"use_parallel_residual", 0},  {"parallel_attn", 0},
-    {"use_qk_norm", 0},            {"use_attention_sinks", 0},
-    {"text_config", 0},            {"vision_config", 0},
+    {"partial_rotary_factor", 1},
+    {"rotary_pct", 1},
+    {"attn_logit_softcapping", 0},
+    {"final_logit_softcapping", 0},
+    {"logit_scale", 1},
+    {"logits_scaling", 1},
+    {"logit_softcap", 0},
+    {"query_pre_attn_scalar", 0},
+    {"attention_multiplier", 0},
+    {"embedding_multiplier", 1},
+    {"residual_multiplier", 1},
+    {"scale_emb", 1},
+    {"scale_depth", 0},
+    {"clip_qkv", 0},
+    {"num_experts", 0},
+    {"num_local_experts", 0},
+    {"n_routed_experts", 0},
+    {"num_experts_per_tok", 0},
+    {"kv_lora_rank", 0},
+    {"attention_chunk_size", 0},
+    {"attn_temperature_tuning", 0},
+    {"llama_4_scaling", 0},
+    {"no_rope_layers", 0},
+    {"cross_attention_layers", 0},
+    {"per_layer_config", 0},
+    {"alibi", 0},
+    {"use_parallel_residual", 0},
+    {"parallel_attn", 0},
+    {"use_qk_norm", 0},
+    {"use_attention_sinks", 0},
+    {"text_config", 0},
+    {"vision_config", 0},
     {"audio_config", 0},
 };
 
@@ -160,12 +175,14 @@ absl::StatusOr<const Architecture*> FindArchitecture(const json& config) {
     if (name.empty() ? model_type != row.model_type : name != row.name) continue;
     if (!model_type.empty() && model_type != row.model_type) {
       return absl::UnimplementedError(absl::StrCat("architecture ", row.name, " with model_type ",
-                                                   Shown(model_type), ", which sluice does not run"));
+                                                   Shown(model_type),
+                                                   ", which sluice does not run"));
     }
     return &row;
   }
   return absl::UnimplementedError(absl::StrCat(
-      "sluice does not run the architecture ", Shown(name.empty() ? model_type : name), " yet, only ",
+      "sluice does not run the architecture ", Shown(name.empty() ? model_type : name),
+      " yet, only ",
       absl::StrJoin(kArchitectures, ", ", [](std::string* out, const Architecture& row) {
         absl::StrAppend(out, row.name);
       })));
@@ -194,8 +211,8 @@ absl::Status CheckForeignKeys(const json& config) {
   for (const ForeignKey& foreign : kForeignKeys) {
     const json* value = JsonFind(config, foreign.key);
     if (value == nullptr || IsNeutral(*value, foreign.neutral)) continue;
-    return absl::UnimplementedError(
-        absl::StrCat("\"", foreign.key, "\" is ", Shown(*value), ", which sluice does not compute"));
+    return absl::UnimplementedError(absl::StrCat("\"", foreign.key, "\" is ", Shown(*value),
+                                                 ", which sluice does not compute"));
   }
   if (const json* act = JsonFind(config, "hidden_act")) {
     if (*act != "silu" && *act != "swish") {  // two names of one function
@@ -269,9 +286,9 @@ absl::StatusOr<std::vector<bool>> LayersThatSlide(const json& config, int64_t nu
   }
   for (const json& type : *types) {
     if (type != "full_attention" && type != "sliding_attention" && type != "attention") {
-      return absl::UnimplementedError(absl::StrCat(
-          "\"layer_types\" has ", Shown(type), ", sluice runs only \"full_attention\" and ",
-          "\"sliding_attention\""));
+      return absl::UnimplementedError(absl::StrCat("\"layer_types\" has ", Shown(type),
+                                                   ", sluice runs only \"full_attention\" and ",
+                                                   "\"sliding_attention\""));
     }
     slides.push_back(type == "sliding_attention");
   }
@@ -307,8 +324,8 @@ absl::Status ParseWindows(const json& config, const Architecture& row, HyperPara
   } else {
     // transformers' Mistral does not read `layer_types`, others do: run it only where both agree.
     if (window > 0 && !slides.empty() && num_sliding < num_layers) {
-      return absl::UnimplementedError(absl::StrCat("\"layer_types\" mixes full and sliding layers, ",
-                                                   "which ", row.name, " does not have"));
+      return absl::UnimplementedError(absl::StrCat(
+          "\"layer_types\" mixes full and sliding layers, ", "which ", row.name, " does not have"));
     }
     h->layer_windows.assign(num_layers, window);
   }
@@ -345,10 +362,11 @@ absl::Status ParseRopeScaling(const json& config, const json& rope, HyperParamet
   }
   if (r.type == RopeType::kYarn) {
     // transformers takes 0 for "not given" in these four.
-    for (const auto& [key, value] : {std::pair<absl::string_view, double*>("beta_fast", &r.beta_fast),
-                                     {"beta_slow", &r.beta_slow},
-                                     {"mscale", &r.mscale},
-                                     {"mscale_all_dim", &r.mscale_all_dim}}) {
+    for (const auto& [key, value] :
+         {std::pair<absl::string_view, double*>("beta_fast", &r.beta_fast),
+          {"beta_slow", &r.beta_slow},
+          {"mscale", &r.mscale},
+          {"mscale_all_dim", &r.mscale_all_dim}}) {
       const json* given = JsonFind(rope, key);
       if (given == nullptr || *given == 0) continue;
       SLUICE_ASSIGN_OR_RETURN(*value, PositiveOr(rope, key, 0));
@@ -396,7 +414,8 @@ absl::Status ParseRope(const json& config, HyperParameters* h) {
       SLUICE_ASSIGN_OR_RETURN(name, JsonString(rope, key));
     }
   }
-  const auto* known = absl::c_find_if(kRopeTypes, [&](const RopeTypeName& t) { return t.name == name; });
+  const auto* known =
+      absl::c_find_if(kRopeTypes, [&](const RopeTypeName& t) { return t.name == name; });
   if (known == std::end(kRopeTypes)) {
     return absl::UnimplementedError(
         absl::StrCat("sluice does not compute the rope type ", Shown(name), " yet"));
@@ -467,18 +486,6 @@ json RopeToJson(const RopeParameters& r) {
   return rope;
 }
 
-// The dimension whose wavelength makes `rotations` turns over the original context (YaRN, appendix
-// A.2 of https://arxiv.org/abs/2309.00071).
-double YarnDimension(const HyperParameters& h, double rotations) {
-  const double context = static_cast<double>(h.rope.original_max_position_embeddings);
-  return static_cast<double>(h.head_dim) *
-         std::log(context / (rotations * 2 * std::numbers::pi)) / (2 * std::log(h.rope.theta));
-}
-
-double YarnScale(double factor, double mscale) {
-  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<int64_t>> ParseEosTokenIds(const json& object) {
@@ -533,50 +540,6 @@ json HyperParametersToJson(const HyperParameters& h) {
     }
   }
   return config;
-}
-
-std::vector<double> RopeInverseFrequencies(const HyperParameters& h) {
-  const RopeParameters& r = h.rope;
-  const double dim = static_cast<double>(h.head_dim);
-  double low = 0, high = 0;  // yarn: the dimensions between which it passes from kept to stretched
-  if (r.type == RopeType::kYarn) {
-    low = YarnDimension(h, r.beta_fast);
-    high = YarnDimension(h, r.beta_slow);
-    if (r.truncate) {
-      low = std::floor(low);
-      high = std::ceil(high);
-    }
-    low = std::max(low, 0.0);
-    high = std::min(high, dim - 1);
-    if (low == high) high += 0.001;
-  }
-  std::vector<double> frequencies(h.head_dim / 2);
-  for (int64_t i = 0; i < h.head_dim / 2; ++i) {
-    const double frequency = std::pow(r.theta, -2.0 * static_cast<double>(i) / dim);
-    double kept = 1;  // the share that stays as it is; the rest is divided by the factor
-    if (r.type == RopeType::kLinear) {
-      kept = 0;
-    } else if (r.type == RopeType::kLlama3) {
-      const double turns = static_cast<double>(r.original_max_position_embeddings) * frequency /
-                           (2 * std::numbers::pi);
-      kept = std::clamp(
-          (turns - r.low_freq_factor) / (r.high_freq_factor - r.low_freq_factor), 0.0, 1.0);
-    } else if (r.type == RopeType::kYarn) {
-      kept = 1 - std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-    }
-    frequencies[i] = kept * frequency + (1 - kept) * frequency / r.factor;
-  }
-  return frequencies;
-}
-
-double RopeAttentionScaling(const HyperParameters& h) {
-  const RopeParameters& r = h.rope;
-  if (r.type != RopeType::kYarn) return 1.0;
-  if (r.attention_factor.has_value()) return *r.attention_factor;
-  if (r.mscale > 0 && r.mscale_all_dim > 0) {
-    return YarnScale(r.factor, r.mscale) / YarnScale(r.factor, r.mscale_all_dim);
-  }
-  return YarnScale(r.factor, 1.0);
 }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// A model's hyper-parameters, read from config.json (or from a store's manifest, which keeps them in
-// the same form).
+// A model's hyper-parameters, read from config.json (or from a store's manifest, which keeps them
+// in the same form).
 #ifndef SLUICE_STORAGE_HYPER_PARAMETERS_H_
 #define SLUICE_STORAGE_HYPER_PARAMETERS_H_
 
@@ -20,16 +20,16 @@ enum class RopeType : uint8_t { kDefault, kLinear, kLlama3, kYarn };
 struct RopeParameters {
   RopeType type = RopeType::kDefault;
   double theta = 10000.0;
-  double factor = 1.0;                             // linear, llama3, yarn
-  double low_freq_factor = 1.0;                    // llama3
-  double high_freq_factor = 4.0;                   // llama3
-  int64_t original_max_position_embeddings = 0;    // llama3, yarn
-  double beta_fast = 32.0;                         // yarn
-  double beta_slow = 1.0;                          // yarn
-  bool truncate = true;                            // yarn: correction range rounded to whole dims
-  std::optional<double> attention_factor;          // yarn
-  double mscale = 0.0;                             // yarn; 0: not given
-  double mscale_all_dim = 0.0;                     // yarn; 0: not given
+  double factor = 1.0;                           // linear, llama3, yarn
+  double low_freq_factor = 1.0;                  // llama3
+  double high_freq_factor = 4.0;                 // llama3
+  int64_t original_max_position_embeddings = 0;  // llama3, yarn
+  double beta_fast = 32.0;                       // yarn
+  double beta_slow = 1.0;                        // yarn
+  bool truncate = true;                          // yarn: correction range rounded to whole dims
+  std::optional<double> attention_factor;        // yarn
+  double mscale = 0.0;                           // yarn; 0: not given
+  double mscale_all_dim = 0.0;                   // yarn; 0: not given
 };
 
 // Names are those of config.json. Every size is positive and consistent:
@@ -52,7 +52,7 @@ struct HyperParameters {
   bool qkv_bias = false;
   bool output_bias = false;  // of the attention's output projection
   bool mlp_bias = false;
-  bool qk_norm = false;      // RMS norm over each q and k head
+  bool qk_norm = false;  // RMS norm over each q and k head
   std::optional<int64_t> bos_token_id;
   std::vector<int64_t> eos_token_ids;
 };

@@ -99,12 +99,13 @@ class DocumentBuilder : public nlohmann::json_sax<json> {
 };
 
 absl::Status WrongMember(absl::string_view key, absl::string_view wanted, const json* found) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", key, "\" ",
-                   found == nullptr ? std::string("is missing")
-                                    : absl::StrCat("is ", found->dump(-1, ' ', true,
-                                                    json::error_handler_t::replace).substr(0, 60)),
-                   ", expected ", wanted));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "\"", key, "\" ",
+      found == nullptr
+          ? std::string("is missing")
+          : absl::StrCat("is ",
+                         found->dump(-1, ' ', true, json::error_handler_t::replace).substr(0, 60)),
+      ", expected ", wanted));
 }
 
 }  // namespace
@@ -135,7 +136,8 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path, int64_t max_b
           absl::StrCat(path, ": larger than the ", max_bytes, " bytes such a file may have"));
     }
   }
-  if (std::ferror(file.get())) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
+  if (std::ferror(file.get()))
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
   return text;
 }
 

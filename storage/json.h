@@ -24,8 +24,8 @@ inline constexpr int kMaxJsonDepth = 64;
 // one key twice; the message has the byte offset or the key.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
 
-// The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument where
-// it is larger; all name the path.
+// The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument
+// where it is larger; all name the path.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path, int64_t max_bytes);
 
 // Reads and parses a whole file of at most `max_bytes`. Errors of ReadWholeFile and ParseJson.

@@ -1,4 +1,5 @@
-// Reads safetensors headers, trusting nothing in them: each bound is checked against the file's size.
+// Reads safetensors headers, trusting nothing in them: each bound is checked against the file's
+// size.
 #include "storage/safetensors.h"
 
 #include <fcntl.h>
@@ -34,11 +35,11 @@ struct Dtype {
   absl::string_view name;
   int bits;
 };
-constexpr Dtype kDtypes[] = {{"F32", 32},     {"F16", 16},     {"BF16", 16},    {"F64", 64},
-                             {"I64", 64},     {"U64", 64},     {"I32", 32},     {"U32", 32},
-                             {"I16", 16},     {"U16", 16},     {"I8", 8},       {"U8", 8},
-                             {"BOOL", 8},     {"F8_E5M2", 8},  {"F8_E4M3", 8},  {"F8_E8M0", 8},
-                             {"F6_E2M3", 6},  {"F6_E3M2", 6},  {"F4", 4},       {"C64", 64}};
+constexpr Dtype kDtypes[] = {{"F32", 32},    {"F16", 16},    {"BF16", 16},   {"F64", 64},
+                             {"I64", 64},    {"U64", 64},    {"I32", 32},    {"U32", 32},
+                             {"I16", 16},    {"U16", 16},    {"I8", 8},      {"U8", 8},
+                             {"BOOL", 8},    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
+                             {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},      {"C64", 64}};
 
 // One member of the header as it stands there.
 struct Entry {
@@ -189,10 +190,14 @@ class HeaderReader : public nlohmann::json_sax<json> {
 };
 
 bool ToEncoding(absl::string_view dtype, Encoding* encoding) {
-  if (dtype == "F32") *encoding = Encoding::kF32;
-  else if (dtype == "F16") *encoding = Encoding::kF16;
-  else if (dtype == "BF16") *encoding = Encoding::kBF16;
-  else return false;
+  if (dtype == "F32")
+    *encoding = Encoding::kF32;
+  else if (dtype == "F16")
+    *encoding = Encoding::kF16;
+  else if (dtype == "BF16")
+    *encoding = Encoding::kBF16;
+  else
+    return false;
   return true;
 }
 
@@ -259,7 +264,8 @@ absl::StatusOr<SafetensorsFile> ParseSafetensorsHeader(absl::string_view header,
                                                        absl::string_view path) {
   const int64_t header_bytes = static_cast<int64_t>(header.size());
   if (file_bytes < kLengthBytes + header_bytes) {
-    return Damaged(path, absl::StrCat("it takes ", header_bytes, " bytes of a file of ", file_bytes));
+    return Damaged(path,
+                   absl::StrCat("it takes ", header_bytes, " bytes of a file of ", file_bytes));
   }
   const uint64_t data_bytes = static_cast<uint64_t>(file_bytes - kLengthBytes - header_bytes);
   // The JSON library takes a zero byte for the end of the text and would not look behind it.
@@ -353,8 +359,9 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(int fd, const std::strin
   for (int i = 0; i < kLengthBytes; ++i) length |= uint64_t{bytes[i]} << (8 * i);
   const uint64_t limit = std::min<uint64_t>(kMaxHeaderBytes, header.file_bytes - kLengthBytes);
   if (length > limit) {
-    return Damaged(path, absl::StrCat("its length is said to be ", length, " bytes, but it can have ",
-                                      "at most ", limit, " in a file of ", header.file_bytes));
+    return Damaged(path,
+                   absl::StrCat("its length is said to be ", length, " bytes, but it can have ",
+                                "at most ", limit, " in a file of ", header.file_bytes));
   }
   header.text.resize(length);
   SLUICE_RETURN_IF_ERROR(read_at(kLengthBytes, header.text.data(), length));

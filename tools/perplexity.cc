@@ -22,9 +22,11 @@ absl::Status RunPerplexity(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   if (!args.Has("--ctx-size")) options.context_tokens = kDefaultWindow;
   SLUICE_ASSIGN_OR_RETURN(const int64_t max_tokens, args.Int("--tokens", -1, 1, int64_t{1} << 40));
-  const PerplexityRule rule = args.Get("--rule").value_or("every-token") == "llama.cpp"
-                                  ? PerplexityRule::kLlamaCpp
-                                  : PerplexityRule::kEveryToken;
+  PerplexityOptions perplexity;
+  SLUICE_ASSIGN_OR_RETURN(perplexity.stride, args.Int("--stride", 0, 1, int64_t{1} << 30));
+  perplexity.rule = args.Get("--rule").value_or("every-token") == "llama.cpp"
+                        ? PerplexityRule::kLlamaCpp
+                        : PerplexityRule::kEveryToken;
   const std::optional<std::string> file = args.Get("--file");
   if (!file.has_value()) return UsageError("-f FILE is missing: the text to predict");
   const std::atomic<bool>* const stop = InstallInterruptHandler();
@@ -43,11 +45,11 @@ absl::Status RunPerplexity(const Arguments& args) {
   if (max_tokens > 0 && static_cast<int64_t>(tokens.size()) > max_tokens) tokens.resize(max_tokens);
 
   SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/true));
+  perplexity.context = session.model->plan().request.context_tokens;
   Progress progress("perplexity", ProgressUnit::kCount);
   SLUICE_ASSIGN_OR_RETURN(
       const PerplexityResult result,
-      Perplexity(*session.model, tokens, static_cast<int32_t>(*bos),
-                 session.model->plan().request.context_tokens, rule, stop,
+      Perplexity(*session.model, tokens, static_cast<int32_t>(*bos), perplexity, stop,
                  [&](int64_t done, int64_t total, const PerplexityResult& so_far) {
                    progress.Update(done, total, absl::StrFormat("perplexity %.4f", so_far.perplexity));
                  }));
@@ -77,6 +79,8 @@ CommandSpec PerplexityCommand() {
   command.options = {
       {.name = "--file", .alias = "-f", .value = "FILE", .help = "The text; - is standard input."},
       {.name = "--tokens", .value = "N", .help = "Use only the first N tokens of the text."},
+      {.name = "--stride", .value = "N",
+       .help = "Tokens from one window's begin to the next one's (default c-1; every-token only)."},
       {.name = "--rule", .help = "How to cut and score (default every-token).",
        .choices = {"every-token", "llama.cpp"}},
       {.name = "--json", .help = "Print one JSON object instead."},

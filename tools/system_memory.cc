@@ -1,8 +1,7 @@
-// Reads /proc/meminfo and the cgroup's files.
+// Reads /proc and the cgroup's files.
 #include "tools/system_memory.h"
 
 #include <sched.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <fstream>
@@ -25,11 +24,12 @@ std::optional<int64_t> ReadNumber(const std::string& path) {
   return value;
 }
 
-std::optional<int64_t> MemAvailable() {
-  std::ifstream file("/proc/meminfo");
+// The line "KEY   123 kB" of a file of /proc, in bytes.
+std::optional<int64_t> ReadKib(const std::string& path, absl::string_view key) {
+  std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    if (!absl::StartsWith(line, "MemAvailable:")) continue;
-    const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    if (!absl::StartsWith(line, key)) continue;
+    const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
     int64_t kib;
     if (words.size() >= 2 && absl::SimpleAtoi(words[1], &kib)) return kib * 1024;
   }
@@ -69,15 +69,11 @@ std::optional<int64_t> CgroupRoom() {
 }  // namespace
 
 int64_t DefaultMaxRamBytes() {
-  const int64_t available = MemAvailable().value_or(int64_t{1} << 30);
+  const int64_t available = ReadKib("/proc/meminfo", "MemAvailable:").value_or(int64_t{1} << 30);
   return std::min(available, CgroupRoom().value_or(available)) / 10 * 8;
 }
 
-int64_t PeakRssBytes() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-}
+int64_t PeakRssBytes() { return ReadKib("/proc/self/status", "VmHWM:").value_or(0); }
 
 int AvailableCpus() {
   cpu_set_t set;

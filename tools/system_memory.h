@@ -9,7 +9,7 @@ namespace sluice {
 // 80% of the smaller of /proc/meminfo's MemAvailable and what is left of the cgroup's limit (v2 or v1).
 int64_t DefaultMaxRamBytes();
 
-// The largest resident set size that this process has had.
+// The largest resident set that this process has had since it was executed.
 int64_t PeakRssBytes();
 
 // CPUs this process may run on, at least 1.

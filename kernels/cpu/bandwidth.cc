@@ -13,13 +13,12 @@ namespace {
 
 constexpr int64_t kSliceBytes = int64_t{32} << 20;
 
-// Eight sums of 64-byte lines, which compilers turn into vector adds of the widest baseline registers;
-// a core's loads outrun its memory by far, so that wider ones would read no faster.
+// Eight sums of 64-byte lines, which compilers turn into vector adds of the baseline's registers: a
+// core's loads outrun its memory by far, so that wider ones would read no faster. No prefetching: where
+// measured, the hardware's alone was faster (kernels/cpu/matmul_simd.h).
 uint64_t SumLines(const uint64_t* words, int64_t count) {
   uint64_t sums[8] = {};
   for (int64_t i = 0; i + 8 <= count; i += 8) {
-    // The same distance as the products' (kernels/cpu/matmul_simd.h). Prefetching never faults.
-    __builtin_prefetch(reinterpret_cast<const char*>(words + i) + 4096);
     for (int j = 0; j < 8; ++j) sums[j] += words[i + j];
   }
   uint64_t sum = 0;

@@ -16,21 +16,25 @@ namespace sluice::SLUICE_SIMD_NAMESPACE {
 inline constexpr int kLine = 64;
 inline constexpr int kSegment = 1024;
 inline constexpr int64_t kActivationGroupBytes = sizeof(ActivationGroup256);
-// How far ahead of the line in use the stream of weights is asked for. Hardware prefetchers stop at
-// pages of 4 KiB and start anew at each plane.
-inline constexpr int64_t kPrefetchBytes = 4096;
-
 SLUICE_INLINE int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// A line of weights. Asking for one line ahead with each one used keeps the queue of misses even; a
-// group's lines asked for at once overran it (q8_0 fell from 27 to 21 GB/s on Zen 4).
+// Bytes ahead of the line in use that are asked for into the L2 cache, or 0. Measured on Zen 4: a single
+// token's stream is best left to the hardware's prefetchers (q4_k: 30 GB/s, with ours 24-28, and with ours
+// into L1 23), unless it jumps between planes (q5_k, q6_k: 25 GB/s, without ours 10) or the rows of
+// several tokens are read between its lines (q4_k, 4 tokens: 24 GB/s, without ours 12).
+SLUICE_INLINE constexpr int Ahead(int num_tokens, bool many_planes) {
+  return num_tokens > 1 || many_planes ? 16384 : 0;
+}
+
+// A line of weights, and half a line: 16 f16.
+template <int kAhead>
 SLUICE_INLINE I32 LoadLine(const uint8_t* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
+  if constexpr (kAhead > 0) _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1);
   return LoadI(p);
 }
-// Half a line: 16 f16.
+template <int kAhead>
 SLUICE_INLINE F32 LoadScales(const uint8_t* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
+  if constexpr (kAhead > 0) _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1);
   return LoadHalves(p);
 }
 
@@ -45,6 +49,7 @@ SLUICE_INLINE F32 BroadcastF(const float* p) { return SetF(*p); }
 struct Q8_0 {
   static constexpr int kGroup = 256;
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = false;
   SLUICE_INLINE static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 8 * kLine; }
 
   template <int R>
@@ -59,12 +64,12 @@ struct Q8_0 {
       }
 #pragma GCC unroll 8
       for (int quad = 0; quad < 8; ++quad) {
-        const ByteWeights w = PrepareBytes(LoadLine(quants + (8 * block + quad) * kLine));
+        const ByteWeights w = PrepareBytes(LoadLine<Ahead(R, kManyPlanes)>(quants + (8 * block + quad) * kLine));
         for (int r = 0; r < R; ++r) {
           sum[r] = DotBytes(sum[r], w, BroadcastI(a + r * stride + 32 * block + 4 * quad));
         }
       }
-      const F32 d = LoadScales(group + 32 * block);
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * block);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
         acc[r] = Fma(ToFloat(sum[r]), Mul(d, BroadcastF(at->scales + block)), acc[r]);
@@ -76,6 +81,7 @@ struct Q8_0 {
 struct Q4_0 {
   static constexpr int kGroup = 256;
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = false;
   SLUICE_INLINE static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 4 * kLine; }
 
   template <int R>
@@ -87,7 +93,7 @@ struct Q4_0 {
       for (int r = 0; r < R; ++r) sum[r] = ZeroPartial();
 #pragma GCC unroll 4
       for (int l = 0; l < 4; ++l) {
-        const I32 line = LoadLine(quants + (4 * block + l) * kLine);
+        const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + (4 * block + l) * kLine);
         const I32 low = LowNibbles(line);
         const I32 high = HighNibbles(line);
         for (int r = 0; r < R; ++r) {
@@ -96,7 +102,7 @@ struct Q4_0 {
           sum[r] = Dot(sum[r], high, BroadcastI(x + 16));
         }
       }
-      const F32 d = LoadScales(group + 32 * block);
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * block);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
         const I32 isum = AddI(Widen(sum[r]), Shl<3>(BroadcastI(at->minus_sums + block)));
@@ -111,13 +117,14 @@ template <int kFifthBit>
 struct Q45_K {
   static constexpr int kGroup = 256;
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = kFifthBit;
   static constexpr int kQuants = (4 + 8 * kFifthBit) * kLine;
   SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
 
   // Low nibbles and bits of quad l in `low`, of quad l + 4 in `high`.
-  template <int kL>
+  template <int R, int kL>
   SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 fifth, I32* low, I32* high) {
-    const I32 line = LoadLine(quants + kL * kLine);
+    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
     *low = LowNibbles(line);
     *high = HighNibbles(line);
     if constexpr (kFifthBit) {
@@ -131,9 +138,9 @@ struct Q45_K {
   SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
     // Six bits each: scales and minima 0..3 and 4..7, one a byte.
-    const I32 low_scales = LoadLine(group + kLine);
-    const I32 low_minima = LoadLine(group + 2 * kLine);
-    const I32 high = LoadLine(group + 3 * kLine);
+    const I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + kLine);
+    const I32 low_minima = LoadLine<Ahead(R, kManyPlanes)>(group + 2 * kLine);
+    const I32 high = LoadLine<Ahead(R, kManyPlanes)>(group + 3 * kLine);
     const I32 top = SetI(0x30303030);
     const I32 scales[2] = {Or(LowNibbles(low_scales), And(Shl<4>(high), top)),
                            Or(HighNibbles(low_scales), And(Shl<2>(high), top))};
@@ -145,7 +152,7 @@ struct Q45_K {
       I32 rest = scales[half];
       for (int s = 4 * half; s < 4 * half + 4; ++s) {
         const uint8_t* quants = group + kQuants + 4 * s * kLine;
-        const I32 fifth = kFifthBit ? LoadLine(group + (4 + s) * kLine) : ZeroI();
+        const I32 fifth = kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + (4 + s) * kLine) : ZeroI();
         const I32 scale = ScaleOfLowByte(rest);
         rest = Shr<8>(rest);
         // Where a partial sum has room for half of the sub-block only, low and high quads go apart.
@@ -161,13 +168,13 @@ struct Q45_K {
           }
         };
         I32 low, high;
-        Unpack<0>(quants, fifth, &low, &high);
+        Unpack<R, 0>(quants, fifth, &low, &high);
         line(0, low, high);
-        Unpack<1>(quants, fifth, &low, &high);
+        Unpack<R, 1>(quants, fifth, &low, &high);
         line(1, low, high);
-        Unpack<2>(quants, fifth, &low, &high);
+        Unpack<R, 2>(quants, fifth, &low, &high);
         line(2, low, high);
-        Unpack<3>(quants, fifth, &low, &high);
+        Unpack<R, 3>(quants, fifth, &low, &high);
         line(3, low, high);
         for (int r = 0; r < R; ++r) {
           scaled[r] = AddScaled(scaled[r], sum[r], scale);
@@ -175,8 +182,8 @@ struct Q45_K {
         }
       }
     }
-    const F32 d = LoadScales(group);
-    const F32 dmin = LoadScales(group + 32);
+    const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group);
+    const F32 dmin = LoadScales<Ahead(R, kManyPlanes)>(group + 32);
     for (int r = 0; r < R; ++r) {
       const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
       I32 sum = ZeroI();
@@ -194,14 +201,15 @@ struct Q45_K {
 struct Q6_K {
   static constexpr int kGroup = 512;
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = true;
   SLUICE_INLINE static int64_t Bytes(int n) {
     return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine;
   }
 
-  template <int kL>
+  template <int R, int kL>
   SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 high0, I32 high1, I32* low,
                                    I32* high) {
-    const I32 line = LoadLine(quants + kL * kLine);
+    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
     const I32 mask = SetI(0x30303030);
     if constexpr (kL < 3) {
       *low = Or(LowNibbles(line), And(Shl<4 - 2 * kL>(high0), mask));
@@ -223,7 +231,7 @@ struct Q6_K {
       I32 scaled[R];
       for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
       for (int w = 0; w < 4; ++w) {  // 64 values: two sub-blocks of 32, four scales
-        const I32 four = LoadLine(scales + (4 * b + w) * kLine);
+        const I32 four = LoadLine<Ahead(R, kManyPlanes)>(scales + (4 * b + w) * kLine);
         const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
                                  SignedScaleOfHighByte(Shl<16>(four)),
                                  SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
@@ -231,8 +239,8 @@ struct Q6_K {
         for (int s = 0; s < 2; ++s) {
           const int sub_block = 8 * b + 2 * w + s;
           const uint8_t* quants = low_bits + 4 * sub_block * kLine;
-          const I32 high0 = LoadLine(high_bits + 2 * sub_block * kLine);
-          const I32 high1 = LoadLine(high_bits + (2 * sub_block + 1) * kLine);
+          const I32 high0 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + 2 * sub_block * kLine);
+          const I32 high1 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * sub_block + 1) * kLine);
           const uint8_t* x = a + b * kActivationGroupBytes + 64 * w + 32 * s;
           Partial first[R], second[R];
           const auto start = [&]() __attribute__((always_inline)) {
@@ -252,22 +260,22 @@ struct Q6_K {
           };
           I32 low, high;
           start();
-          Unpack<0>(quants, high0, high1, &low, &high);
+          Unpack<R, 0>(quants, high0, high1, &low, &high);
           line(0, low, high);
-          Unpack<1>(quants, high0, high1, &low, &high);
+          Unpack<R, 1>(quants, high0, high1, &low, &high);
           line(1, low, high);
           if constexpr (kQuadsOf6Bits < 4) {
             flush();
             start();
           }
-          Unpack<2>(quants, high0, high1, &low, &high);
+          Unpack<R, 2>(quants, high0, high1, &low, &high);
           line(2, low, high);
-          Unpack<3>(quants, high0, high1, &low, &high);
+          Unpack<R, 3>(quants, high0, high1, &low, &high);
           line(3, low, high);
           flush();
         }
       }
-      const F32 d = LoadScales(group + 32 * b);
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes +
                                                                      r * stride);
@@ -310,15 +318,17 @@ struct QuantizedTile {
 // Each loader: four lines of f32, or two of pairs, as the weights of four values of K.
 struct LoadF32 {
   static constexpr int kBytes = 4 * kLine;  // of four values
+  template <int R>
   SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
-    for (int i = 0; i < 4; ++i) w[i] = AsFloat(LoadLine(p + i * kLine));
+    for (int i = 0; i < 4; ++i) w[i] = AsFloat(LoadLine<Ahead(R, false)>(p + i * kLine));
   }
 };
 struct LoadF16 {
   static constexpr int kBytes = 2 * kLine;
+  template <int R>
   SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
     for (int i = 0; i < 2; ++i) {
-      const I32 pair = LoadLine(p + i * kLine);
+      const I32 pair = LoadLine<Ahead(R, false)>(p + i * kLine);
       w[2 * i] = LowHalves(pair);
       w[2 * i + 1] = LowHalves(Shr<16>(pair));
     }
@@ -326,9 +336,10 @@ struct LoadF16 {
 };
 struct LoadBF16 {
   static constexpr int kBytes = 2 * kLine;
+  template <int R>
   SLUICE_INLINE static void Load(const uint8_t* p, F32 (&w)[4]) {
     for (int i = 0; i < 2; ++i) {
-      const I32 pair = LoadLine(p + i * kLine);
+      const I32 pair = LoadLine<Ahead(R, false)>(p + i * kLine);
       w[2 * i] = AsFloat(Shl<16>(pair));
       w[2 * i + 1] = AsFloat(And(pair, SetI(static_cast<int32_t>(0xFFFF0000))));
     }
@@ -350,7 +361,7 @@ struct FloatTile {
       }
       for (int64_t at = begin; at < end; at += 4) {
         F32 w[4];
-        Loader::Load(tile, w);
+        Loader::template Load<R>(tile, w);
         tile += Loader::kBytes;
         for (int r = 0; r < R; ++r) {
           const auto* x = reinterpret_cast<const float*>(activations + r * stride) + at;

@@ -1,5 +1,4 @@
-// Finds scales and quants of a k-quant super-block of 256 values so that the squared error is
-// small.
+// Finds scales and quants of a k-quant super-block so that the squared error is small.
 //
 // All of it is f32 arithmetic in a fixed order, one sub-block a vector lane, so that the result
 // does not depend on the instruction set.

@@ -1,5 +1,7 @@
 // q4_0: blocks of 32 values, 18 bytes: d (f16), then 16 bytes of which byte i holds the quants of
-// value i (low nibble) and value i + 16 (high nibble). value = (q - 8) * d.
+// value i (low nibble) and value i + 16 (high nibble).
+//
+//   value = (q - 8) * d
 #include <algorithm>
 #include <bit>
 #include <cstring>

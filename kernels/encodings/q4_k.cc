@@ -1,7 +1,8 @@
 // q4_k: super-blocks of 256 values = 8 sub-blocks of 32, 144 bytes: d (f16), dmin (f16), 12 bytes
 // of 6-bit scales and mins (kquant_layout.h), then 128 bytes of quants: byte 32j + i holds value i
-// of sub-block 2j (low nibble) and of sub-block 2j + 1 (high nibble). value = (d * scale) * q -
-// dmin * min.
+// of sub-block 2j (low nibble) and of sub-block 2j + 1 (high nibble).
+//
+//   value = (d * scale) * q - dmin * min
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 #include "kernels/encodings/kquant_layout.h"

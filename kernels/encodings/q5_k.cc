@@ -1,7 +1,8 @@
 // q5_k: super-blocks of 256 values = 8 sub-blocks of 32, 176 bytes: d (f16), dmin (f16), 12 bytes
 // of 6-bit scales and mins (kquant_layout.h), then 32 bytes of fifth bits (bit s of byte i: bit 4
-// of value i of sub-block s), then 128 bytes with the low 4 bits as in q4_k. value = (d * scale) *
-// q - dmin * min.
+// of value i of sub-block s), then 128 bytes with the low 4 bits as in q4_k.
+//
+//   value = (d * scale) * q - dmin * min
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 #include "kernels/encodings/kquant_layout.h"

@@ -1,8 +1,9 @@
 // q6_k: super-blocks of 256 values = 16 sub-blocks of 16, 210 bytes: 128 bytes with the low 4 bits
 // of the quants, 64 bytes with their high 2 bits, 16 int8 scales, d (f16). Each half h of 128
 // values has 64 and 32 of those bytes: value i of its run j of 32 (j = 0..3) is in the low (j < 2)
-// or high nibble of byte 64h + 32 * (j % 2) + i, and in bits 2j and 2j + 1 of byte 32h + i. value =
-// (d * scale) * (q - 32).
+// or high nibble of byte 64h + 32 * (j % 2) + i, and in bits 2j and 2j + 1 of byte 32h + i.
+//
+//   value = (d * scale) * (q - 32)
 #include <cstring>
 
 #include "kernels/encodings/codec.h"

@@ -1,6 +1,8 @@
-// q8_0: blocks of 32 values, 34 bytes: d (f16), then 32 int8 q. value = d * q.
+// q8_0: blocks of 32 values, 34 bytes: d (f16), then 32 int8 q.
+//
+//   value = d * q
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <cstring>
 
 #include "kernels/encodings/block_scale.h"

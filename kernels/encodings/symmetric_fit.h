@@ -1,5 +1,4 @@
-// Least-squares scales of blocks whose values are scale * q, q from -n to n - 1; four blocks at a
-// time.
+// Least-squares scales of blocks whose values are scale * q, q from -n to n - 1; four at a time.
 #ifndef SLUICE_KERNELS_ENCODINGS_SYMMETRIC_FIT_H_
 #define SLUICE_KERNELS_ENCODINGS_SYMMETRIC_FIT_H_
 

@@ -14,8 +14,8 @@ namespace sluice {
 
 struct AddedToken {
   int32_t id = 0;
-  std::string content;
-  std::string shown;  // what decoders get: the normalized content of a normalized token
+  std::string content = {};
+  std::string shown = {};  // what decoders get: the normalized content of a normalized token
   bool single_word = false;  // not where it touches a word character
   bool lstrip = false;       // takes the white space before it along
   bool rstrip = false;       // and the white space behind it

@@ -20,16 +20,16 @@
 namespace sluice {
 
 struct BpeOptions {
-  std::string unk_token;                  // empty: none; what has no token is then left out
+  std::string unk_token = {};                  // empty: none; what has no token is then left out
   bool has_unk_token = false;
   bool fuse_unk = false;                  // neighbouring unknown characters give one unk token
   bool byte_fallback = false;             // unknown characters become <0xNN> where all are tokens
   bool ignore_merges = false;             // a word that is a token is that token
-  std::string continuing_subword_prefix;  // before each character of a word but the first
-  std::string end_of_word_suffix;         // behind the last one
+  std::string continuing_subword_prefix = {};  // before each character of a word but the first
+  std::string end_of_word_suffix = {};         // behind the last one
   // Tokens that ignore_merges does not make of a word: control tokens, whose text in a word can
   // only be plain text.
-  absl::flat_hash_set<int32_t> never_whole;
+  absl::flat_hash_set<int32_t> never_whole = {};
 };
 
 // The merges as read, in order of rank: pairs of strings in one buffer.

@@ -27,7 +27,7 @@ class Answers {
   std::function<void(absl::Status)> Callback() {
     return [this](absl::Status status) {
       std::lock_guard<std::mutex> lock(mutex_);
-      status_.Update(status);
+      status_.Update(std::move(status));
       ++count_;
       more_.notify_one();
     };

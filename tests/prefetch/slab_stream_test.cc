@@ -5,7 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <deque>
+#include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -30,8 +31,12 @@ std::unique_ptr<SlabStream> Open(const TestStore& store, const StreamOptions& op
   return stream.ok() ? *std::move(stream) : nullptr;
 }
 
+bool Equal(absl::Span<const std::byte> a, absl::Span<const std::byte> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
 bool Holds(const Lease& lease, const TestStore& store) {
-  return std::ranges::equal(lease.bytes(), store.slab(lease.slab()));
+  return Equal(lease.bytes(), store.slab(lease.slab()));
 }
 
 // Takes `count` slabs, one at a time, and compares them.
@@ -156,8 +161,8 @@ TEST_P(StreamTest, ReadsRangesOfAnyAlignmentAmidTheStream) {
     const absl::Status status = stream->ReadRanges(ranges);
     ASSERT_TRUE(status.ok()) << status;
     for (const SlabStream::Range& range : ranges) {
-      ASSERT_TRUE(std::ranges::equal(
-          range.out, store.file(range.file).subspan(range.offset, range.out.size())));
+      ASSERT_TRUE(
+          Equal(range.out, store.file(range.file).subspan(range.offset, range.out.size())));
     }
     Walk(stream.get(), store, 4);
   }

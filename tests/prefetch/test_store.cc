@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -30,9 +31,12 @@ void WriteFile(const std::string& path, absl::Span<const std::byte> bytes) {
 }
 
 std::vector<std::byte> RandomBytes(int64_t size, uint32_t seed) {
-  std::mt19937 random(seed);
+  std::mt19937_64 random(seed);
   std::vector<std::byte> bytes(size);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+  for (int64_t at = 0; at < size; at += sizeof(uint64_t)) {
+    const uint64_t word = random();
+    std::memcpy(bytes.data() + at, &word, std::min<int64_t>(sizeof(word), size - at));
+  }
   return bytes;
 }
 

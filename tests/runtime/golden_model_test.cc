@@ -80,21 +80,20 @@ TEST_P(GoldenModel, GivesTheSameBitsHoweverItIsPlacedAndExecuted) {
   const GoldenCase golden = LoadCases(GetParam()).back();
   const RunConfig reference = {.name = "reference"};
   std::vector<float> expected;
-  for (const int64_t slab_bytes : {int64_t{4096}, int64_t{20000}, kDefaultSlabBytes}) {
+  for (const int64_t slab_bytes : {int64_t{1}, int64_t{20000}, kDefaultSlabBytes}) {  // 1: a tile a slab
     const TestStore store(GetParam(), "", slab_bytes);
     if (expected.empty()) expected = TestModel(*store, reference).Logits(golden.input_ids);
     std::vector<RunConfig> configs = {reference};
     for (const Placement placement : {Placement::kResident, Placement::kHalf, Placement::kStreamed}) {
       for (const IoKind io : {IoKind::kAuto, IoKind::kThreads}) {
-        for (const int64_t chunk : {512, 9, 1}) {
-          for (const int threads : {1, 2}) {
-            configs.push_back({.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
-                                                    static_cast<int>(io), " chunk ", chunk, " threads ", threads),
-                               .placement = placement,
-                               .io = io,
-                               .chunk = chunk,
-                               .num_threads = threads});
-          }
+        for (const auto& [chunk, threads] : {std::pair(512, 2), std::pair(9, 1), std::pair(1, 2)}) {
+          if (chunk == 1 && placement != Placement::kHalf) continue;  // 61 passes: one placement shows it
+          configs.push_back({.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
+                                                  static_cast<int>(io), " chunk ", chunk, " threads ", threads),
+                             .placement = placement,
+                             .io = io,
+                             .chunk = chunk,
+                             .num_threads = threads});
         }
       }
     }

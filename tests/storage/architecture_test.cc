@@ -46,8 +46,8 @@ TEST(Architecture, ListsTheTensorsOfAPlainLlamaInTheOrderOfAPass) {
   ASSERT_EQ(specs.size(), 1 + 2 * 9 + 2);
   EXPECT_EQ(specs.front().name, "model.embed_tokens.weight");
   EXPECT_THAT(specs.front().shape, ElementsAre(50, 12));
-  EXPECT_THAT(RolesOf(specs, 0), ElementsAre("attention_norm", "q", "k", "v", "o", "mlp_norm",
-                                             "gate", "up", "down"));
+  EXPECT_THAT(RolesOf(specs, 0),
+              ElementsAre("attention_norm", "q", "k", "v", "o", "mlp_norm", "gate", "up", "down"));
   EXPECT_EQ(RolesOf(specs, 0), RolesOf(specs, 1));
   EXPECT_THAT(RolesOf(specs, -1), ElementsAre("embedding", "final_norm", "head"));
   EXPECT_EQ(specs.back().name, "lm_head.weight");
@@ -91,7 +91,7 @@ TEST(Architecture, ShapesAreOutputsByInputs) {
 
 TEST(Architecture, BiasesAndHeadNormsComeWithTheirFlags) {
   const struct {
-    bool HyperParameters::* flag;
+    bool HyperParameters::*flag;
     int more;
   } kCases[] = {{&HyperParameters::qkv_bias, 3},
                 {&HyperParameters::output_bias, 1},
@@ -145,9 +145,9 @@ TEST(Architecture, OnlyHarmlessTensorsAreIgnored) {
   tied.tie_word_embeddings = true;
   EXPECT_TRUE(IsIgnorableTensor(tied, "lm_head.weight"));
   EXPECT_FALSE(IsIgnorableTensor(Small(), "lm_head.weight"));
-  for (const char* name : {"model.layers.0.self_attn.rotary_emb.inv_freq",
-                           "model.layers.17.self_attn.rotary_emb.inv_freq",
-                           "model.rotary_emb.inv_freq"}) {
+  for (const char* name :
+       {"model.layers.0.self_attn.rotary_emb.inv_freq",
+        "model.layers.17.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"}) {
     EXPECT_TRUE(IsIgnorableTensor(Small(), name)) << name;
   }
   for (const char* name : {"", "inv_freq", "model.layers..self_attn.rotary_emb.inv_freq",

@@ -67,9 +67,12 @@ class CheckpointTest : public testing::Test {
     std::string pattern = testing::TempDir() + "/checkpoint_test.XXXXXX";
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     dir_ = pattern;
-    config_ = {{"architectures", {"LlamaForCausalLM"}}, {"hidden_size", 4},
-               {"intermediate_size", 6},                {"num_hidden_layers", 1},
-               {"num_attention_heads", 2},              {"vocab_size", 10}};
+    config_ = {{"architectures", {"LlamaForCausalLM"}},
+               {"hidden_size", 4},
+               {"intermediate_size", 6},
+               {"num_hidden_layers", 1},
+               {"num_attention_heads", 2},
+               {"vocab_size", 10}};
     const auto h = ParseHyperParameters(config_, "config");
     ASSERT_TRUE(h.ok()) << h.status();
     char fill = 'a';
@@ -79,7 +82,8 @@ class CheckpointTest : public testing::Test {
   }
   void TearDown() override { fs::remove_all(dir_); }
 
-  static Tensor Make(const std::vector<int64_t>& shape, char fill, const std::string& dtype = "F32") {
+  static Tensor Make(const std::vector<int64_t>& shape, char fill,
+                     const std::string& dtype = "F32") {
     int64_t bytes = dtype == "F32" ? 4 : dtype == "I64" ? 8 : 2;
     for (const int64_t dim : shape) bytes *= dim;
     return {dtype, shape, std::string(bytes, fill)};
@@ -155,11 +159,16 @@ TEST(Checkpoint, OpensEveryModelOfTheRepository) {
       ASSERT_NE(tensor, nullptr) << c.model << " " << spec.name;
       EXPECT_EQ(tensor->shape, spec.shape);
       // Norms of these models lie around 1: the bytes are those of the tensor.
-      if (PlaceOf(spec.role) != TensorPlace::kResident || tensor->encoding != Encoding::kF32) continue;
+      if (PlaceOf(spec.role) != TensorPlace::kResident || tensor->encoding != Encoding::kF32)
+        continue;
       std::vector<float> values(tensor->bytes / 4);
-      ASSERT_TRUE((*checkpoint)->Read(*tensor, 0, absl::MakeSpan(
-          reinterpret_cast<std::byte*>(values.data()), values.size() * 4)).ok());
-      for (const float value : values) EXPECT_LT(std::abs(value), 20) << c.model << " " << spec.name;
+      ASSERT_TRUE(
+          (*checkpoint)
+              ->Read(*tensor, 0,
+                     absl::MakeSpan(reinterpret_cast<std::byte*>(values.data()), values.size() * 4))
+              .ok());
+      for (const float value : values)
+        EXPECT_LT(std::abs(value), 20) << c.model << " " << spec.name;
     }
   }
 }
@@ -269,7 +278,8 @@ TEST_F(CheckpointTest, ATiedModelMayStoreEitherNameOrBoth) {
       if (head) tensors_[kHead] = matrix;
       Write();
       if (!embedding && !head) {
-        ExpectRefused(absl::StatusCode::kInvalidArgument, "1 missing tensor of LlamaForCausalLM: model.embed_tokens.weight");
+        ExpectRefused(absl::StatusCode::kInvalidArgument,
+                      "1 missing tensor of LlamaForCausalLM: model.embed_tokens.weight");
         continue;
       }
       const auto checkpoint = Open();
@@ -302,7 +312,8 @@ TEST_F(CheckpointTest, EndOfSequenceIdsOfBothFilesCount) {
   WriteAll(dir_ / "generation_config.json", "{}");
   EXPECT_THAT((*Open())->hyper_parameters().eos_token_ids, ElementsAre(7, 3));
   WriteAll(dir_ / "generation_config.json", R"({"eos_token_id": "x"})");
-  ExpectRefused(absl::StatusCode::kInvalidArgument, "generation_config.json: \"eos_token_id\" is \"x\"");
+  ExpectRefused(absl::StatusCode::kInvalidArgument,
+                "generation_config.json: \"eos_token_id\" is \"x\"");
   WriteAll(dir_ / "generation_config.json", "{");
   ExpectRefused(absl::StatusCode::kInvalidArgument, "generation_config.json: not valid JSON");
 }
@@ -324,19 +335,31 @@ TEST_F(CheckpointTest, TensorsThatDoNotFitTheModelAreNamed) {
       {[&] { tensors_.erase(kUp); }, absl::StatusCode::kInvalidArgument,
        "1 missing tensor of LlamaForCausalLM: model.layers.0.mlp.up_proj.weight"},
       {[&] { tensors_.clear(); }, absl::StatusCode::kInvalidArgument, "and 8 more"},
-      {[&] { tensors_.erase(kHead); }, absl::StatusCode::kInvalidArgument, "LlamaForCausalLM: lm_head.weight"},
-      {[&] { tensors_[kUp] = Make({4, 6}, 'x'); }, absl::StatusCode::kInvalidArgument,
+      {[&] { tensors_.erase(kHead); }, absl::StatusCode::kInvalidArgument,
+       "LlamaForCausalLM: lm_head.weight"},
+      {[&] {
+         tensors_[kUp] = Make({4, 6}, 'x');
+       },
+       absl::StatusCode::kInvalidArgument,
        "up_proj.weight has the shape [4, 6], config.json asks for [6, 4]"},
       {[&] { tensors_[kUp] = Make({24}, 'x'); }, absl::StatusCode::kInvalidArgument, "shape [24]"},
-      {[&] { tensors_[kUp] = Make({6, 0}, 'x'); }, absl::StatusCode::kInvalidArgument, "shape [6, 0]"},
-      {[&] { tensors_[kUp] = Make({6, 4}, 'x', "I64"); }, absl::StatusCode::kUnimplemented,
+      {[&] {
+         tensors_[kUp] = Make({6, 0}, 'x');
+       },
+       absl::StatusCode::kInvalidArgument, "shape [6, 0]"},
+      {[&] {
+         tensors_[kUp] = Make({6, 4}, 'x', "I64");
+       },
+       absl::StatusCode::kUnimplemented,
        "up_proj.weight is stored as I64; sluice reads F32, F16 and BF16"},
       {[&] { tensors_["model.layers.0.self_attn.q_proj.bias"] = Make({4}, 'x'); },
        absl::StatusCode::kInvalidArgument, "1 tensor that LlamaForCausalLM does not have"},
-      {[&] { tensors_["model.layers.1.mlp.up_proj.weight"] = Make({6, 4}, 'x'); },
+      {[&] {
+         tensors_["model.layers.1.mlp.up_proj.weight"] = Make({6, 4}, 'x');
+       },
        absl::StatusCode::kInvalidArgument, "model.layers.1.mlp.up_proj.weight"},
-      {[&] { tensors_["position\nids"] = Make({4}, 'x', "I64"); }, absl::StatusCode::kInvalidArgument,
-       "position\\nids"},
+      {[&] { tensors_["position\nids"] = Make({4}, 'x', "I64"); },
+       absl::StatusCode::kInvalidArgument, "position\\nids"},
   };
   const std::map<std::string, Tensor> whole = tensors_;
   for (const auto& c : kCases) {
@@ -359,10 +382,12 @@ TEST_F(CheckpointTest, HostileIndexesAreRefused) {
       {[&] { index_ = json::array(); }, absl::StatusCode::kInvalidArgument, "no \"weight_map\""},
       {[&] { index_["weight_map"] = json::object(); }, absl::StatusCode::kInvalidArgument,
        "no \"weight_map\""},
-      {[&] { index_["weight_map"] = {1}; }, absl::StatusCode::kInvalidArgument, "no \"weight_map\""},
+      {[&] { index_["weight_map"] = {1}; }, absl::StatusCode::kInvalidArgument,
+       "no \"weight_map\""},
       {[&] { index_["weight_map"][kHead] = 7; }, absl::StatusCode::kInvalidArgument,
        "the file of lm_head.weight is no string"},
-      {[&] { set("../x.safetensors"); }, absl::StatusCode::kInvalidArgument, "\"../x.safetensors\""},
+      {[&] { set("../x.safetensors"); }, absl::StatusCode::kInvalidArgument,
+       "\"../x.safetensors\""},
       {[&] { set("a/../../x"); }, absl::StatusCode::kInvalidArgument, "inside the folder"},
       {[&] { set("/etc/passwd"); }, absl::StatusCode::kInvalidArgument, "inside the folder"},
       {[&] { set(""); }, absl::StatusCode::kInvalidArgument, "inside the folder"},
@@ -407,7 +432,8 @@ TEST_F(CheckpointTest, FoldersWithoutSafetensorsSayWhatTheyHold) {
       {"model.pt", absl::StatusCode::kFailedPrecondition, "pickle"},
       {"model.gguf", absl::StatusCode::kUnimplemented, "does not read GGUF yet"},
       {"adapter_model.safetensors", absl::StatusCode::kUnimplemented, "LoRA adapter"},
-      {"model-00001-of-00002.safetensors", absl::StatusCode::kNotFound, "download the missing index"},
+      {"model-00001-of-00002.safetensors", absl::StatusCode::kNotFound,
+       "download the missing index"},
       {"manifest.json", absl::StatusCode::kFailedPrecondition, "a layer store"},
   };
   for (const bool with_config : {true, false}) {
@@ -455,8 +481,9 @@ TEST_F(CheckpointTest, AFileCutAfterOpeningIsReportedWithTensorAndOffset) {
   std::vector<std::byte> bytes(tensor.bytes - 2);
   const absl::Status status = (*checkpoint)->Read(tensor, 2, absl::MakeSpan(bytes));
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("model.safetensors: tensor model.norm.weight at byte 5: the file has become"));
+  EXPECT_THAT(
+      std::string(status.message()),
+      HasSubstr("model.safetensors: tensor model.norm.weight at byte 5: the file has become"));
   ExpectRefused(absl::StatusCode::kInvalidArgument, "bytes of data");
 }
 

@@ -23,8 +23,9 @@ using ::testing::StartsWith;
 
 // The keys that have no default.
 json Config(const std::string& architecture = "LlamaForCausalLM") {
-  return {{"architectures", {architecture}}, {"hidden_size", 64},         {"intermediate_size", 160},
-          {"num_hidden_layers", 4},          {"num_attention_heads", 32}, {"vocab_size", 320}};
+  return {{"architectures", {architecture}}, {"hidden_size", 64},
+          {"intermediate_size", 160},        {"num_hidden_layers", 4},
+          {"num_attention_heads", 32},       {"vocab_size", 320}};
 }
 
 json With(json config, const json& more) {
@@ -45,9 +46,9 @@ json ReadData(const std::string& path) {
 }
 
 constexpr const char* kModels[] = {
-    "TinyStories-656K",   "bard-6.7M",        "llama-gqa-untied-f32",
-    "qwen2-bias-bf16",    "qwen2-yarn-bf16",  "llama3-rope-bf16-sharded",
-    "qwen3-qknorm-bf16",  "mistral-window-f16", "llama-linear-rope-f32"};
+    "TinyStories-656K",  "bard-6.7M",          "llama-gqa-untied-f32",
+    "qwen2-bias-bf16",   "qwen2-yarn-bf16",    "llama3-rope-bf16-sharded",
+    "qwen3-qknorm-bf16", "mistral-window-f16", "llama-linear-rope-f32"};
 
 TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
   const struct {
@@ -85,11 +86,13 @@ TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
 
 TEST(HyperParameters, ANullIsNotAlwaysAMissingKey) {
   EXPECT_EQ(Read(With(Config("MistralForCausalLM"), {{"num_key_value_heads", nullptr}}))
-                .num_key_value_heads, 32);
+                .num_key_value_heads,
+            32);
   EXPECT_THAT(Read(With(Config("MistralForCausalLM"), {{"sliding_window", nullptr}})).layer_windows,
               Each(0));
   EXPECT_EQ(Read(With(Config(), {{"head_dim", nullptr}})).head_dim, 2);
-  const HyperParameters none = Read(With(Config(), {{"bos_token_id", nullptr}, {"eos_token_id", nullptr}}));
+  const HyperParameters none =
+      Read(With(Config(), {{"bos_token_id", nullptr}, {"eos_token_id", nullptr}}));
   EXPECT_FALSE(none.bos_token_id.has_value());
   EXPECT_THAT(none.eos_token_ids, IsEmpty());
 }
@@ -123,20 +126,26 @@ TEST(HyperParameters, SlidingWindowsAreThoseOfTransformers) {
        {{"sliding_window", 16}, {"layer_types", std::vector<std::string>(4, "sliding_attention")}},
        {16, 16, 16, 16}},
       {"MistralForCausalLM",
-       {{"sliding_window", nullptr}, {"layer_types", std::vector<std::string>(4, "full_attention")}},
+       {{"sliding_window", nullptr},
+        {"layer_types", std::vector<std::string>(4, "full_attention")}},
        {0, 0, 0, 0}},
       {"Qwen2ForCausalLM", {{"sliding_window", 16}}, {0, 0, 0, 0}},
       {"Qwen2ForCausalLM", {{"sliding_window", 16}, {"use_sliding_window", false}}, {0, 0, 0, 0}},
       {"Qwen2ForCausalLM", {{"sliding_window", -1}, {"use_sliding_window", false}}, {0, 0, 0, 0}},
       {"Qwen2ForCausalLM", {{"sliding_window", 16}, {"use_sliding_window", true}}, {0, 0, 0, 0}},
-      {"Qwen2ForCausalLM", {{"use_sliding_window", true}, {"max_window_layers", 0}},
-       {4096, 4096, 4096, 4096}},
-      {"Qwen2ForCausalLM", {{"sliding_window", nullptr}, {"use_sliding_window", true},
-                            {"max_window_layers", 0}}, {0, 0, 0, 0}},
-      {"Qwen3ForCausalLM", {{"sliding_window", 16}, {"use_sliding_window", true},
-                            {"max_window_layers", 3}}, {0, 0, 0, 16}},
       {"Qwen2ForCausalLM",
-       {{"sliding_window", 16}, {"use_sliding_window", true}, {"max_window_layers", 0},
+       {{"use_sliding_window", true}, {"max_window_layers", 0}},
+       {4096, 4096, 4096, 4096}},
+      {"Qwen2ForCausalLM",
+       {{"sliding_window", nullptr}, {"use_sliding_window", true}, {"max_window_layers", 0}},
+       {0, 0, 0, 0}},
+      {"Qwen3ForCausalLM",
+       {{"sliding_window", 16}, {"use_sliding_window", true}, {"max_window_layers", 3}},
+       {0, 0, 0, 16}},
+      {"Qwen2ForCausalLM",
+       {{"sliding_window", 16},
+        {"use_sliding_window", true},
+        {"max_window_layers", 0},
         {"layer_types", {"full_attention", "sliding_attention", "full_attention", "attention"}}},
        {0, 16, 0, 0}},
   };
@@ -150,7 +159,8 @@ TEST(HyperParameters, OlderAndNewerSpellingsOfRopeMeanTheSame) {
   const json kSame[] = {
       {{"rope_theta", 5e5}, {"rope_scaling", With(yarn, {{"type", "yarn"}})}},
       {{"rope_theta", 5e5}, {"rope_scaling", With(yarn, {{"rope_type", "yarn"}})}},
-      {{"rope_theta", 5e5}, {"rope_scaling", With(yarn, {{"rope_type", "yarn"}, {"type", "linear"}})}},
+      {{"rope_theta", 5e5},
+       {"rope_scaling", With(yarn, {{"rope_type", "yarn"}, {"type", "linear"}})}},
       {{"rope_theta", 5e5}, {"rope_parameters", With(yarn, {{"rope_type", "yarn"}})}},
       {{"rope_parameters", With(yarn, {{"rope_type", "yarn"}, {"rope_theta", 5e5}})}},
       {{"rope_theta", 7.0},
@@ -159,7 +169,9 @@ TEST(HyperParameters, OlderAndNewerSpellingsOfRopeMeanTheSame) {
        {"rope_scaling", With(yarn, {{"rope_type", "yarn"}, {"rope_theta", 5e5}})}},
       {{"original_max_position_embeddings", 512},
        {"rope_scaling",
-        {{"rope_type", "yarn"}, {"rope_theta", 5e5}, {"factor", 4},
+        {{"rope_type", "yarn"},
+         {"rope_theta", 5e5},
+         {"factor", 4},
          {"original_max_position_embeddings", 77}}}},
   };
   for (const json& keys : kSame) {
@@ -189,8 +201,8 @@ TEST(HyperParameters, EndOfSequenceMayBeOneIdOrMany) {
   const struct {
     json id;
     std::vector<int64_t> ids;
-  } kCases[] = {{7, {7}},      {json::array({7, 3, 7}), {7, 3}}, {json::array(), {}},
-                {nullptr, {}}, {-1, {}},                         {json::array({-1, 5}), {5}}};
+  } kCases[] = {{7, {7}}, {json::array({7, 3, 7}), {7, 3}}, {json::array(), {}}, {nullptr, {}},
+                {-1, {}}, {json::array({-1, 5}), {5}}};
   for (const auto& c : kCases) {
     EXPECT_EQ(Read(With(Config(), {{"eos_token_id", c.id}})).eos_token_ids, c.ids) << c.id;
   }
@@ -203,11 +215,17 @@ TEST(HyperParameters, WithoutArchitecturesTheModelTypeDecides) {
 }
 
 TEST(HyperParameters, NeutralValuesOfForeignKeysAreAccepted) {
-  Read(With(Config(), {{"partial_rotary_factor", 1.0}, {"logit_scale", 1}, {"num_experts", 0},
-                       {"final_logit_softcapping", nullptr}, {"hidden_act", "swish"},
-                       {"no_rope_layers", json::array()}, {"use_qk_norm", false},
-                       {"quantization_config", nullptr}, {"pretraining_tp", 2},
-                       {"torch_dtype", "bfloat16"}, {"dtype", "float16"}}));
+  Read(With(Config(), {{"partial_rotary_factor", 1.0},
+                       {"logit_scale", 1},
+                       {"num_experts", 0},
+                       {"final_logit_softcapping", nullptr},
+                       {"hidden_act", "swish"},
+                       {"no_rope_layers", json::array()},
+                       {"use_qk_norm", false},
+                       {"quantization_config", nullptr},
+                       {"pretraining_tp", 2},
+                       {"torch_dtype", "bfloat16"},
+                       {"dtype", "float16"}}));
 }
 
 struct BadConfig {
@@ -225,7 +243,8 @@ std::vector<BadConfig> BadConfigs() {
   constexpr const char* kQwen = "Qwen2ForCausalLM";
   const auto rope = [](const json& members) { return json{{"rope_scaling", members}}; };
   return {
-      {"MixtralForCausalLM", json::object(), kUnimplemented, "\"MixtralForCausalLM\" yet, only Llama"},
+      {"MixtralForCausalLM", json::object(), kUnimplemented,
+       "\"MixtralForCausalLM\" yet, only Llama"},
       {"x\ny", json::object(), kUnimplemented, "\"x\\ny\""},
       {kLlama, {{"architectures", json::array()}}, kInvalid, "\"architectures\" is []"},
       {kLlama, {{"architectures", "LlamaForCausalLM"}}, kInvalid, "expected one name"},
@@ -233,14 +252,24 @@ std::vector<BadConfig> BadConfigs() {
       {kLlama, {{"architectures", nullptr}}, kInvalid, "\"architectures\" is missing"},
       {kLlama, {{"model_type", "mistral"}}, kUnimplemented, "model_type \"mistral\""},
       {kLlama, {{"model_type", 3}}, kInvalid, "\"model_type\" is 3"},
-      {kLlama, {{"quantization_config", {{"quant_method", "gptq"}}}},
-       absl::StatusCode::kFailedPrecondition, "method \"gptq\"); give the original"},
-      {"DeepseekV3ForCausalLM", {{"quantization_config", {{"quant_method", "fp8"}}}},
-       absl::StatusCode::kFailedPrecondition, "method \"fp8\""},
-      {kLlama, {{"quantization_config", 1}}, absl::StatusCode::kFailedPrecondition, "method unknown"},
+      {kLlama,
+       {{"quantization_config", {{"quant_method", "gptq"}}}},
+       absl::StatusCode::kFailedPrecondition,
+       "method \"gptq\"); give the original"},
+      {"DeepseekV3ForCausalLM",
+       {{"quantization_config", {{"quant_method", "fp8"}}}},
+       absl::StatusCode::kFailedPrecondition,
+       "method \"fp8\""},
+      {kLlama,
+       {{"quantization_config", 1}},
+       absl::StatusCode::kFailedPrecondition,
+       "method unknown"},
       {kLlama, {{"hidden_act", "gelu"}}, kUnimplemented, "\"hidden_act\" is \"gelu\""},
       {kLlama, {{"hidden_act", 7}}, kUnimplemented, "\"hidden_act\" is 7"},
-      {kLlama, {{"partial_rotary_factor", 0.5}}, kUnimplemented, "\"partial_rotary_factor\" is 0.5"},
+      {kLlama,
+       {{"partial_rotary_factor", 0.5}},
+       kUnimplemented,
+       "\"partial_rotary_factor\" is 0.5"},
       {kLlama, {{"attn_logit_softcapping", 50.0}}, kUnimplemented, "\"attn_logit_softcapping\""},
       {kLlama, {{"logits_scaling", 8}}, kUnimplemented, "\"logits_scaling\" is 8"},
       {kLlama, {{"embedding_multiplier", 12.0}}, kUnimplemented, "\"embedding_multiplier\""},
@@ -257,7 +286,10 @@ std::vector<BadConfig> BadConfigs() {
       {kLlama, {{"hidden_size", 65}}, kInvalid, "\"head_dim\" is missing"},
       {kLlama, {{"intermediate_size", 0}}, kInvalid, "\"intermediate_size\" is 0"},
       {kLlama, {{"num_hidden_layers", 0}}, kInvalid, "\"num_hidden_layers\" is 0"},
-      {kLlama, {{"num_hidden_layers", 1000000000}}, kInvalid, "\"num_hidden_layers\" is 1000000000"},
+      {kLlama,
+       {{"num_hidden_layers", 1000000000}},
+       kInvalid,
+       "\"num_hidden_layers\" is 1000000000"},
       {kLlama, {{"num_attention_heads", -1}}, kInvalid, "\"num_attention_heads\" is -1"},
       {kLlama, {{"num_key_value_heads", 0}}, kInvalid, "\"num_key_value_heads\" is 0"},
       {kLlama, {{"num_key_value_heads", 5}}, kInvalid, "no multiple of \"num_key_value_heads\", 5"},
@@ -289,32 +321,54 @@ std::vector<BadConfig> BadConfigs() {
       {kLlama, rope({{"type", "linear"}, {"factor", -2}}), kInvalid, "\"factor\" is -2"},
       {kLlama, rope({{"rope_type", "llama3"}, {"factor", 8}, {"high_freq_factor", 4}}), kInvalid,
        "\"low_freq_factor\" is missing"},
-      {kLlama, rope({{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4},
-                     {"high_freq_factor", 4}}), kInvalid, "\"high_freq_factor\" is 4"},
+      {kLlama,
+       rope({{"rope_type", "llama3"},
+             {"factor", 8},
+             {"low_freq_factor", 4},
+             {"high_freq_factor", 4}}),
+       kInvalid, "\"high_freq_factor\" is 4"},
       {kLlama, rope({{"rope_type", "yarn"}, {"factor", 8}, {"beta_fast", -1}}), kInvalid,
        "\"beta_fast\" is -1"},
       {kLlama, rope({{"rope_type", "yarn"}, {"factor", 8}, {"truncate", 1}}), kInvalid,
        "\"truncate\" is 1"},
-      {kLlama, rope({{"rope_type", "yarn"}, {"factor", 8}, {"original_max_position_embeddings", 0}}),
+      {kLlama,
+       rope({{"rope_type", "yarn"}, {"factor", 8}, {"original_max_position_embeddings", 0}}),
        kInvalid, "\"original_max_position_embeddings\" is 0"},
-      {kLlama, {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}}, kUnimplemented,
+      {kLlama,
+       {{"rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}}},
+       kUnimplemented,
        "by layer type"},
-      {kLlama, {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}},
-       kUnimplemented, "\"partial_rotary_factor\" is 0.5"},
+      {kLlama,
+       {{"rope_parameters", {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}}},
+       kUnimplemented,
+       "\"partial_rotary_factor\" is 0.5"},
       {kMistral, {{"sliding_window", 0}}, kInvalid, "\"sliding_window\" is 0"},
       {kMistral, {{"sliding_window", "all"}}, kInvalid, "\"sliding_window\" is \"all\""},
-      {kMistral, {{"layer_types", {"full_attention", "sliding_attention", "full_attention",
-                                   "sliding_attention"}}}, kUnimplemented, "mixes full and sliding"},
-      {kLlama, {{"layer_types", std::vector<std::string>(4, "sliding_attention")}}, kInvalid,
+      {kMistral,
+       {{"layer_types",
+         {"full_attention", "sliding_attention", "full_attention", "sliding_attention"}}},
+       kUnimplemented,
+       "mixes full and sliding"},
+      {kLlama,
+       {{"layer_types", std::vector<std::string>(4, "sliding_attention")}},
+       kInvalid,
        "has no sliding window"},
-      {kQwen, {{"layer_types", std::vector<std::string>(4, "sliding_attention")}}, kInvalid,
+      {kQwen,
+       {{"layer_types", std::vector<std::string>(4, "sliding_attention")}},
+       kInvalid,
        "has no sliding window"},
-      {kQwen, {{"layer_types", std::vector<std::string>(3, "full_attention")}}, kInvalid,
+      {kQwen,
+       {{"layer_types", std::vector<std::string>(3, "full_attention")}},
+       kInvalid,
        "expected a list of 4"},
-      {kQwen, {{"layer_types", std::vector<std::string>(4, "linear_attention")}}, kUnimplemented,
+      {kQwen,
+       {{"layer_types", std::vector<std::string>(4, "linear_attention")}},
+       kUnimplemented,
        "\"linear_attention\""},
       {kQwen, {{"layer_types", 4}}, kInvalid, "\"layer_types\" is 4"},
-      {kQwen, {{"use_sliding_window", true}, {"max_window_layers", -1}}, kInvalid,
+      {kQwen,
+       {{"use_sliding_window", true}, {"max_window_layers", -1}},
+       kInvalid,
        "\"max_window_layers\" is -1"},
   };
 }
@@ -345,8 +399,10 @@ TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
                                                       {"max_window_layers", 2},
                                                       {"rms_norm_eps", 0.1 + 0.2},
                                                       {"eos_token_id", {3, 1, 2}}}));
-  configs.push_back(With(Config(), {{"attention_bias", true}, {"mlp_bias", true},
-                                    {"bos_token_id", nullptr}, {"eos_token_id", nullptr}}));
+  configs.push_back(With(Config(), {{"attention_bias", true},
+                                    {"mlp_bias", true},
+                                    {"bos_token_id", nullptr},
+                                    {"eos_token_id", nullptr}}));
   configs.push_back(With(Config("MistralForCausalLM"), {{"sliding_window", nullptr}}));
   for (const json& config : configs) {
     const HyperParameters h = Read(config);
@@ -387,16 +443,17 @@ TEST(HyperParameters, RotaryFrequenciesAreThoseOfTransformers) {
 
 TEST(HyperParameters, PlainRotaryFrequenciesArePowersOfTheta) {
   const HyperParameters h = Read(With(Config(), {{"head_dim", 8}, {"rope_theta", 10000.0}}));
-  EXPECT_THAT(RopeInverseFrequencies(h),
-              ElementsAre(1.0, testing::DoubleEq(0.1), testing::DoubleEq(0.01), testing::DoubleEq(0.001)));
+  EXPECT_THAT(
+      RopeInverseFrequencies(h),
+      ElementsAre(1.0, testing::DoubleEq(0.1), testing::DoubleEq(0.01), testing::DoubleEq(0.001)));
   EXPECT_EQ(RopeAttentionScaling(h), 1.0);
 }
 
 // What the rest of the program relies on.
 void ExpectSound(const HyperParameters& h) {
-  for (const int64_t size : {h.hidden_size, h.intermediate_size, h.num_hidden_layers,
-                             h.num_attention_heads, h.num_key_value_heads, h.head_dim, h.vocab_size,
-                             h.max_position_embeddings}) {
+  for (const int64_t size :
+       {h.hidden_size, h.intermediate_size, h.num_hidden_layers, h.num_attention_heads,
+        h.num_key_value_heads, h.head_dim, h.vocab_size, h.max_position_embeddings}) {
     EXPECT_GT(size, 0);
     EXPECT_LT(size, int64_t{1} << 31);
   }
@@ -414,13 +471,36 @@ void ExpectSound(const HyperParameters& h) {
 TEST(HyperParameters, MutatedConfigurationsAreReadSoundlyOrRefused) {
   std::mt19937 random(20260102);
   const auto pick = [&](size_t n) { return static_cast<size_t>(random() % n); };
-  const json kValues[] = {nullptr, true, false, 0, 1, -1, 2, 7, 64, 1000003, INT64_MAX, UINT64_MAX,
-                          0.5, -0.0, 1e-300, 1e300, "", "yarn", "llama3", "x\n", json::array(),
-                          {1, 2}, {-1, nullptr}, json::object(), {{"rope_type", "yarn"}},
+  const json kValues[] = {nullptr,
+                          true,
+                          false,
+                          0,
+                          1,
+                          -1,
+                          2,
+                          7,
+                          64,
+                          1000003,
+                          INT64_MAX,
+                          UINT64_MAX,
+                          0.5,
+                          -0.0,
+                          1e-300,
+                          1e300,
+                          "",
+                          "yarn",
+                          "llama3",
+                          "x\n",
+                          json::array(),
+                          {1, 2},
+                          {-1, nullptr},
+                          json::object(),
+                          {{"rope_type", "yarn"}},
                           {{"type", "linear"}, {"factor", 1e-300}}};
   int accepted = 0, refused = 0;
   for (int round = 0; round < 3000; ++round) {
-    json config = ReadData(absl::StrCat("models/", kModels[pick(std::size(kModels))], "/config.json"));
+    json config =
+        ReadData(absl::StrCat("models/", kModels[pick(std::size(kModels))], "/config.json"));
     for (size_t i = 0, edits = 1 + pick(2); i < edits; ++i) {
       json* object = &config;
       if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&

@@ -22,7 +22,8 @@ std::string Nested(int depth) {
 }
 
 TEST(Json, ReadsADocumentAndSkipsAByteOrderMark) {
-  const auto parsed = ParseJson("\xEF\xBB\xBF {\"a\": [1, -2, 0.5, true, null, \"\\u00e9\"]} ", "x");
+  const auto parsed =
+      ParseJson("\xEF\xBB\xBF {\"a\": [1, -2, 0.5, true, null, \"\\u00e9\"]} ", "x");
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(*parsed, (json{{"a", {1, -2, 0.5, true, nullptr, "é"}}}));
 }
@@ -55,11 +56,9 @@ TEST(Json, NamesTheKeyThatAppearsTwiceOnOneLine) {
 }
 
 TEST(Json, IntegersMustFitAndBeExact) {
-  const json object = {{"int", -7},          {"big", INT64_MAX},
-                       {"whole", 4096.0},    {"half", 0.5},
-                       {"huge", UINT64_MAX}, {"vast", 1e300},
-                       {"text", "12"},       {"null", nullptr},
-                       {"long", std::string(500, 'x')}};
+  const json object = {{"int", -7},    {"big", INT64_MAX},   {"whole", 4096.0},
+                       {"half", 0.5},  {"huge", UINT64_MAX}, {"vast", 1e300},
+                       {"text", "12"}, {"null", nullptr},    {"long", std::string(500, 'x')}};
   EXPECT_EQ(*JsonInt(object, "int"), -7);
   EXPECT_EQ(*JsonInt(object, "big"), INT64_MAX);
   EXPECT_EQ(*JsonInt(object, "whole"), 4096);

@@ -78,7 +78,8 @@ TEST(Safetensors, OddButLawfulHeadersAreRead) {
       {R"({"scalar":{"dtype":"F16","shape":[],"data_offsets":[0,2]}})", 2, 1},
       {R"({"empty":{"dtype":"F32","shape":[0,7],"data_offsets":[0,0]}})", 0, 1},
       {R"({"e":{"dtype":"F32","shape":[0],"data_offsets":[4,4]},)"
-       R"("x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, 2},
+       R"("x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+       4, 2},
       {R"({"":{"data_offsets":[0,4],"shape":[1,1,1,1],"dtype":"F32"}})", 4, 1},
       {R"({"\u00e9\n":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, 1},
   };
@@ -91,12 +92,12 @@ TEST(Safetensors, OddButLawfulHeadersAreRead) {
 }
 
 TEST(Safetensors, OtherTypesAreSkippedByName) {
-  const auto file = Parse(
-      R"({"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
-      R"("f8":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[8,12]},)"
-      R"("f4":{"dtype":"F4","shape":[4],"data_offsets":[12,14]},)"
-      R"("new":{"dtype":"MX9","shape":[4],"data_offsets":[14,17]},)"
-      R"("x":{"dtype":"F16","shape":[1],"data_offsets":[17,19]}})", 19);
+  const auto file = Parse(R"({"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
+                          R"("f8":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[8,12]},)"
+                          R"("f4":{"dtype":"F4","shape":[4],"data_offsets":[12,14]},)"
+                          R"("new":{"dtype":"MX9","shape":[4],"data_offsets":[14,17]},)"
+                          R"("x":{"dtype":"F16","shape":[1],"data_offsets":[17,19]}})",
+                          19);
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_EQ(file->skipped.size(), 4);
   EXPECT_EQ(file->skipped[1].name, "f8");
@@ -108,7 +109,8 @@ TEST(Safetensors, HostileHeadersAreRefusedOnOneLineThatSaysWhy) {
   const struct {
     const char* header;
     const char* why;
-  } kCases[] = {  // all with 8 bytes of data
+  } kCases[] = {
+      // all with 8 bytes of data
       {"", "not valid JSON"},
       {"[]", "a list"},
       {"7", "instead of an object it holds a number"},
@@ -121,7 +123,8 @@ TEST(Safetensors, HostileHeadersAreRefusedOnOneLineThatSaysWhy) {
       {R"({"a":{}})", "lacks"},
       {R"({"a":{"dtype":"F32","shape":[2]}})", "lacks"},
       {R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "twice the key"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})", "unknown key \"more\""},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1}})",
+       "unknown key \"more\""},
       {R"({"a":{"dtype":7,"shape":[2],"data_offsets":[0,8]}})", "a number where"},
       {R"({"a":{"dtype":["F32"],"shape":[2],"data_offsets":[0,8]}})", "a list where"},
       {R"({"a":{"dtype":"F32","shape":2,"data_offsets":[0,8]}})", "a number where"},
@@ -131,29 +134,37 @@ TEST(Safetensors, HostileHeadersAreRefusedOnOneLineThatSaysWhy) {
       {R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", "no integer"},
       {R"({"a":{"dtype":"F32","shape":[true],"data_offsets":[0,8]}})", "a boolean"},
       {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "a negative number, -2"},
-      {R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})", "a number where"},
+      {R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}})",
+       "a number where"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "1 \"data_offsets\", expected 2"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}})", "a number where"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}})", "a negative number, -8"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "data_offsets 8 to 0"},
       {R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})", "has 8 bytes of data"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,16]}})", "to 16"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,99999999999999999999]}})", "no integer"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,99999999999999999999]}})",
+       "no integer"},
       {R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", "8 bytes, but [3] of F32"},
       {R"({"a":{"dtype":"I64","shape":[2],"data_offsets":[0,8]}})", "8 bytes, but [2] of I64"},
       {R"({"a":{"dtype":"F4","shape":[17],"data_offsets":[0,8]}})", "8 bytes, but [17] of F4"},
       {R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,8]}})", "8 bytes, but [0] of F32"},
-      {R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", "overflows"},
-      {R"({"a":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})", "8 bytes, but"},
-      {R"({"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}})", "overflows"},
+      {R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})",
+       "overflows"},
+      {R"({"a":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})",
+       "8 bytes, but"},
+      {R"({"a":{"dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0]}})",
+       "overflows"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-       R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "\"a\" appears twice"},
+       R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+       "\"a\" appears twice"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "tensor \"b\" starts at data byte 4"},
+       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       "tensor \"b\" starts at data byte 4"},
       {R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "starts at data byte 4"},
       {R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "the tensors take 4 bytes"},
       {R"({"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},)"
-       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "the tensors before it end at 2"},
+       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       "the tensors before it end at 2"},
       {R"({"__metadata__":{"a":{}}})", "\"__metadata__\" has an object"},
       {R"({"__metadata__":{"a":1}})", "\"__metadata__\" has a number"},
       {R"({"__metadata__":{},"__metadata__":{}})", "\"__metadata__\" appears twice"},
@@ -261,20 +272,47 @@ void ExpectSound(const SafetensorsFile& file, int64_t header_bytes) {
 TEST(Safetensors, MutatedHeadersAreReadSoundlyOrRefused) {
   std::mt19937 random(20260101);
   const auto pick = [&](size_t n) { return static_cast<size_t>(random() % n); };
-  constexpr const char* kPieces[] = {"{", "}", "[", "]", ",", ":", "\"", "0", "-1", "9", "1e9", "null",
-                                     "\\u0000", "18446744073709551615", "\"F16\"", "\"shape\":[",
-                                     "9223372036854775808", "\xff", "\"a\":", " "};
+  constexpr const char* kPieces[] = {"{",
+                                     "}",
+                                     "[",
+                                     "]",
+                                     ",",
+                                     ":",
+                                     "\"",
+                                     "0",
+                                     "-1",
+                                     "9",
+                                     "1e9",
+                                     "null",
+                                     "\\u0000",
+                                     "18446744073709551615",
+                                     "\"F16\"",
+                                     "\"shape\":[",
+                                     "9223372036854775808",
+                                     "\xff",
+                                     "\"a\":",
+                                     " "};
   int accepted = 0, refused = 0;
   for (int round = 0; round < 5000; ++round) {
     std::string header = kTwo;
     for (size_t i = 0, edits = 1 + pick(3); i < edits && !header.empty(); ++i) {
       const size_t at = pick(header.size());
       switch (pick(5)) {
-        case 0: header[at] = static_cast<char>(random()); break;
-        case 1: header.erase(at, 1 + pick(8)); break;
-        case 2: header.insert(at, kPieces[pick(std::size(kPieces))]); break;
-        case 3: header.insert(at, header.substr(pick(header.size()), pick(40))); break;
-        case 4: header[at] = static_cast<char>('0' + pick(10)); break;
+        case 0:
+          header[at] = static_cast<char>(random());
+          break;
+        case 1:
+          header.erase(at, 1 + pick(8));
+          break;
+        case 2:
+          header.insert(at, kPieces[pick(std::size(kPieces))]);
+          break;
+        case 3:
+          header.insert(at, header.substr(pick(header.size()), pick(40)));
+          break;
+        case 4:
+          header[at] = static_cast<char>('0' + pick(10));
+          break;
       }
     }
     const auto file = Parse(header, 28);

@@ -1,0 +1,187 @@
+// How near streaming slabs comes to what the disk gives: SlabStream with each engine, nothing resident,
+// against threads that only pread, in turns on the same file.
+//
+//   stream [directory = /tmp] [gigabytes = 4] [rounds = 5]
+//
+// Writes a file of random slabs there, and removes it. CPU is that of one core while streaming.
+#include <fcntl.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "prefetch/host_buffer.h"
+#include "prefetch/io_file.h"
+#include "prefetch/slab_stream.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kSlabBytes = int64_t{8} << 20;
+constexpr int64_t kRingBytes = int64_t{64} << 20;
+constexpr int64_t kReadBytes = int64_t{1} << 20;
+constexpr int kRawThreads = 8;
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+[[noreturn]] void Die(const std::string& why) {
+  std::fprintf(stderr, "%s\n", why.c_str());
+  std::exit(1);
+}
+
+// A file, removed by the destructor.
+class SlabFile {
+ public:
+  SlabFile(const std::string& directory, int64_t bytes) : path_(directory + "/sluice_bench_XXXXXX") {
+    const UniqueFd fd(mkstemp(path_.data()));
+    if (fd.get() < 0) Die("cannot write into " + directory);
+    std::mt19937_64 random(1);
+    std::vector<uint64_t> slab(kSlabBytes / sizeof(uint64_t));
+    for (int64_t offset = 0; offset < bytes; offset += kSlabBytes) {
+      for (uint64_t& word : slab) word = random();
+      cycle_.push_back({.file = 0,
+                        .offset = offset,
+                        .bytes = kSlabBytes,
+                        .checksum = XXH3_64bits(slab.data(), kSlabBytes)});
+      if (write(fd.get(), slab.data(), kSlabBytes) != kSlabBytes) Die("the disk is full");
+    }
+    if (fsync(fd.get()) != 0) Die("fsync failed");
+    posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+  ~SlabFile() { std::filesystem::remove(path_); }
+
+  const std::string& path() const { return path_; }
+  const std::vector<StreamSlab>& cycle() const { return cycle_; }
+  int64_t bytes() const { return static_cast<int64_t>(cycle_.size()) * kSlabBytes; }
+
+ private:
+  std::string path_;
+  std::vector<StreamSlab> cycle_;
+};
+
+// The limit: bytes a second of threads that take the next block and read it.
+double RawRate(const SlabFile& file) {
+  const absl::StatusOr<IoFile> in = IoFile::Open(file.path(), true);
+  if (!in.ok()) Die(in.status().ToString());
+  std::atomic<int64_t> next{0};
+  std::vector<std::thread> threads;
+  const double begin = Now();
+  for (int i = 0; i < kRawThreads; ++i) {
+    threads.emplace_back([&] {
+      const HostBuffer buffer = *HostBuffer::Create(kReadBytes);
+      for (int64_t at; (at = next.fetch_add(kReadBytes)) < file.bytes();) {
+        if (pread(in->fd(), buffer.data(), kReadBytes, at) != kReadBytes) Die("a short read");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return static_cast<double>(file.bytes()) / (Now() - begin);
+}
+
+// Seconds that threads of this name in this process have run.
+double CpuSeconds(const std::string& name) {
+  double seconds = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string comm;
+    std::getline(std::ifstream(task.path() / "comm") >> std::ws, comm);
+    double nanoseconds = 0;
+    if (comm == name) std::ifstream(task.path() / "schedstat") >> nanoseconds;
+    seconds += nanoseconds / 1e9;
+  }
+  return seconds;
+}
+
+struct StreamRun {
+  double rate, io_cpu, verify_cpu, verify_rate, disk_busy;
+  std::string description;
+};
+
+StreamRun RunStream(const SlabFile& file, const IoOptions& io) {
+  const double begin = Now();
+  auto stream =
+      SlabStream::Create({file.path()}, file.cycle(), {.io = io, .ring_bytes = kRingBytes});
+  if (!stream.ok()) Die(stream.status().ToString());
+  for (size_t i = 0; i < file.cycle().size(); ++i) {
+    const auto lease = (*stream)->Next();
+    if (!lease.ok()) Die(lease.status().ToString());
+  }
+  const double wall = Now() - begin;
+  const StreamCounters counters = (*stream)->counters();
+  return {.rate = static_cast<double>(file.bytes()) / wall,
+          .io_cpu = CpuSeconds("sluice-io") / wall,
+          .verify_cpu = CpuSeconds("sluice-verify") / wall,
+          .verify_rate = static_cast<double>(file.bytes()) / counters.verify_seconds,
+          .disk_busy = counters.io.busy_seconds / wall,
+          .description = (*stream)->io_description()};
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void Print(const std::string& what, const std::vector<double>& rates, double limit,
+           const std::string& more) {
+  const auto [least, most] = std::minmax_element(rates.begin(), rates.end());
+  std::printf("%-52s %5.2f GB/s (%.2f-%.2f)  %5.1f%% of the limit%s\n", what.c_str(),
+              Median(rates) / 1e9, *least / 1e9, *most / 1e9, 100 * Median(rates) / limit,
+              more.c_str());
+}
+
+void Run(const std::string& directory, int64_t bytes, int rounds) {
+  const SlabFile file(directory, bytes);
+  const std::vector<IoOptions> engines = {
+      {.kind = IoKind::kAuto},
+      {.kind = IoKind::kAuto, .register_buffers = false},
+      {.kind = IoKind::kThreads},
+      {.kind = IoKind::kAuto, .direct = false},
+      {.kind = IoKind::kThreads, .direct = false},
+  };
+  std::vector<double> raw;
+  std::vector<std::vector<StreamRun>> runs(engines.size());
+  for (int round = 0; round < rounds; ++round) {
+    raw.push_back(RawRate(file));
+    for (size_t i = 0; i < engines.size(); ++i) runs[i].push_back(RunStream(file, engines[i]));
+  }
+  const double limit = Median(raw);
+  Print(std::to_string(kRawThreads) + " threads that only pread (the limit)", raw, limit, "");
+  for (const std::vector<StreamRun>& of_engine : runs) {
+    const auto column = [&](double StreamRun::*value) {
+      std::vector<double> values;
+      for (const StreamRun& run : of_engine) values.push_back(run.*value);
+      return values;
+    };
+    char more[200];
+    std::snprintf(more, sizeof(more),
+                  "; disk busy %.1f%%, CPU: engine %.1f%%, verifier %.1f%% (%.1f GB/s)",
+                  100 * Median(column(&StreamRun::disk_busy)),
+                  100 * Median(column(&StreamRun::io_cpu)),
+                  100 * Median(column(&StreamRun::verify_cpu)),
+                  Median(column(&StreamRun::verify_rate)) / 1e9);
+    Print(of_engine[0].description, column(&StreamRun::rate), limit, more);
+  }
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  const std::string directory = argc > 1 ? argv[1] : "/tmp";
+  const double gigabytes = argc > 2 ? std::atof(argv[2]) : 4;
+  const int rounds = argc > 3 ? std::atoi(argv[3]) : 5;
+  sluice::Run(directory, static_cast<int64_t>(gigabytes * 1e9), std::max(1, rounds));
+}

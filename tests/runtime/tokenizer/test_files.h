@@ -1,0 +1,31 @@
+// Reading the tokenizers and vectors of tests/data (zstd-compressed where large) and of shared/.
+#ifndef SLUICE_TESTS_RUNTIME_TOKENIZER_TEST_FILES_H_
+#define SLUICE_TESTS_RUNTIME_TOKENIZER_TEST_FILES_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+// `path` below tests/data; where only path.zst is there, that one decompressed. Empty and a test
+// failure where neither is.
+std::string ReadData(const std::string& path);
+nlohmann::json ReadDataJson(const std::string& path);
+
+// A file below shared/fixtures, which a checkout need not have; empty where it is missing.
+std::string ReadShared(const std::string& path);
+
+// Writes a file into a new folder's place under the test's temporary directory; returns the folder.
+std::string MakeFolder(const std::string& name);
+void WriteFile(const std::string& path, absl::string_view text);
+
+// The tokenizer.json at `path` below tests/data; nullptr and a test failure where it does not load.
+std::unique_ptr<Tokenizer> LoadData(const std::string& path);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TESTS_RUNTIME_TOKENIZER_TEST_FILES_H_

@@ -1,0 +1,327 @@
+// Tests of the manifest's text: the same bytes each time, and nothing hostile gets through.
+#include "storage/manifest.h"
+
+#include <chrono>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "storage/manifest_text.h"
+#include "storage/shard_job.h"
+#include "storage/store_geometry.h"
+#include "storage/store_plan.h"
+#include "store_testing.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A manifest as Shard() makes it, but for its checksums.
+Manifest Planned(absl::string_view model, absl::string_view recipe = "", int64_t slab_bytes = 16384) {
+  std::optional<Recipe> chosen;
+  if (!recipe.empty()) chosen = Recipe{std::string(recipe)};
+  Manifest manifest = PlanStore(*OpenCheckpoint(ModelDir(model)), chosen, slab_bytes).manifest;
+  manifest.tokenizer_files = {{"config.json", 12, 3}, {"tokenizer.json", 4, 5}};
+  for (size_t i = 0; i < manifest.slabs.size(); ++i) manifest.slabs[i].checksum = i * 0x123456789abcdefull;
+  return manifest;
+}
+
+// The text of an edited document, with a right checksum at its end.
+std::string Sealed(json document) {
+  document.erase("checksum");
+  std::string text = document.dump();
+  text.back() = ',';  // was the closing brace
+  return SealManifest(text + "\n");
+}
+
+absl::Status ParseEdited(const json& document) {
+  const absl::StatusOr<Manifest> manifest = ParseManifest(Sealed(document), "m.json");
+  if (!manifest.ok()) return manifest.status();
+  // What was accepted must be safe to use, and must be written back unchanged.
+  const std::string text = SerializeManifest(*manifest);
+  const absl::StatusOr<Manifest> again = ParseManifest(text, "again");
+  EXPECT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again.ok() ? SerializeManifest(*again) : "", text);
+  return absl::OkStatus();
+}
+
+TEST(Checksum, IsXxh3AsOthersComputeIt) {
+  // XXH3_64bits of the empty input and of "abc", as xxhsum -H3 prints them.
+  EXPECT_EQ(ChecksumToHex(Checksum({})), "2d06800538d394c2");
+  const std::string abc = "abc";
+  EXPECT_EQ(ChecksumToHex(Checksum({reinterpret_cast<const std::byte*>(abc.data()), 3})),
+            "78af5f94892f3950");
+  EXPECT_EQ(*ParseChecksum("00000000000000ff"), 255u);
+  for (const char* bad : {"", "ff", "00000000000000FF", "00000000000000fg", "00000000000000ff0"}) {
+    EXPECT_FALSE(ParseChecksum(bad).ok()) << bad;
+  }
+}
+
+TEST(Manifest, ComesBackFromItsTextUnchanged) {
+  for (const std::string& model : GoldenModels()) {
+    for (const char* recipe : {"", "q8_0", "q4_k_m"}) {
+      const Manifest manifest = Planned(model, recipe);
+      const std::string text = SerializeManifest(manifest);
+      const absl::StatusOr<Manifest> parsed = ParseManifest(text, "m.json");
+      ASSERT_TRUE(parsed.ok()) << model << ": " << parsed.status();
+      EXPECT_EQ(SerializeManifest(*parsed), text) << model;
+      ASSERT_EQ(parsed->tensors.size(), manifest.tensors.size());
+      for (size_t i = 0; i < manifest.tensors.size(); ++i) {
+        EXPECT_EQ(parsed->tensors[i].name, manifest.tensors[i].name);
+        EXPECT_EQ(parsed->tensors[i].fallback, manifest.tensors[i].fallback);
+        EXPECT_EQ(parsed->tensors[i].encoding, manifest.tensors[i].encoding);
+        EXPECT_EQ(parsed->tensors[i].offset, manifest.tensors[i].offset);
+      }
+      ASSERT_EQ(parsed->slabs.size(), manifest.slabs.size());
+      for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+        EXPECT_EQ(parsed->slabs[i].tensors, manifest.slabs[i].tensors);
+        EXPECT_EQ(parsed->slabs[i].checksum, manifest.slabs[i].checksum);
+        EXPECT_EQ(parsed->slabs[i].offset, manifest.slabs[i].offset);
+        EXPECT_EQ(parsed->slabs[i].bytes, SlabBytes(*parsed, parsed->slabs[i]));
+      }
+      EXPECT_EQ(parsed->slab_bytes_total(), manifest.slab_bytes_total());
+      EXPECT_EQ(parsed->max_slab_bytes(), manifest.max_slab_bytes());
+      EXPECT_EQ(parsed->source_fingerprint, manifest.source_fingerprint);
+    }
+  }
+}
+
+TEST(Manifest, KeepsOddNamesAsJsonCan) {
+  Manifest manifest = Planned("qwen3-qknorm-bf16");
+  manifest.source = "quote \" back\\slash \n \xff (bf16)";
+  const absl::StatusOr<Manifest> parsed = ParseManifest(SerializeManifest(manifest), "m.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->source, "quote \" back\\slash \n \xef\xbf\xbd (bf16)");
+}
+
+TEST(Manifest, FindsTensorsByRoleAndLayer) {
+  const Manifest manifest = Planned("qwen2-bias-bf16");
+  EXPECT_EQ(manifest.Find(TensorRole::kQBias, 1)->name, "model.layers.1.self_attn.q_proj.bias");
+  EXPECT_EQ(manifest.Find(TensorRole::kQBias, 1)->encoding, Encoding::kF32);
+  EXPECT_EQ(manifest.Find(TensorRole::kOBias, 1), nullptr);
+  EXPECT_EQ(manifest.Find(TensorRole::kQ, 1000), nullptr);
+}
+
+TEST(Manifest, NewerFormatsAreRefusedWithTheVersionThatIsRead) {
+  json document = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16")));
+  document["format_version"] = 2;
+  document["whatever comes"] = {1, 2, 3};
+  const absl::Status status = ParseEdited(document);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("store format 2; this program reads format 1"));
+  // Also where a person only changed the number.
+  const std::string text = absl::StrReplaceAll(SerializeManifest(Planned("qwen3-qknorm-bf16")),
+                                               {{"\"format_version\": 1", "\"format_version\": 7"}});
+  EXPECT_EQ(ParseManifest(text, "m.json").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(Manifest, AnyFlippedBitOfTheTextIsFound) {
+  const std::string text = SerializeManifest(Planned("qwen3-qknorm-bf16"));
+  for (size_t i = 0; i < text.size(); i += 3) {
+    std::string damaged = text;
+    damaged[i] ^= static_cast<char>(1 << (i % 8));
+    const absl::Status status = ParseManifest(damaged, "m.json").status();
+    ASSERT_FALSE(status.ok()) << "byte " << i;
+    ASSERT_THAT(std::string(status.message()), StartsWith("m.json: ")) << "byte " << i;
+  }
+  for (const size_t length : {size_t{0}, size_t{1}, text.size() / 2, text.size() - 1}) {
+    EXPECT_EQ(ParseManifest(text.substr(0, length), "m.json").status().code(),
+              absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST(Manifest, RefusesWhatDoesNotFitTogether) {
+  const json good = json::parse(SerializeManifest(Planned("llama-gqa-untied-f32")));
+  ASSERT_TRUE(ParseEdited(good).ok()) << ParseEdited(good);
+  const size_t slabs = good["slabs"].size();
+  int gate = -1;  // the first slab of gate and up
+  for (size_t i = 0; i < slabs && gate < 0; ++i) {
+    if (good["slabs"][i].size() == 9) gate = static_cast<int>(i);
+  }
+  ASSERT_GE(gate, 0);
+  struct Case {
+    const char* what;
+    std::function<void(json&)> edit;
+    const char* message;
+  };
+  const std::vector<Case> cases = {
+      {"format", [](json& m) { m["format"] = "other"; }, "\"format\""},
+      {"version 0", [](json& m) { m["format_version"] = 0; }, "no store format 0"},
+      {"version missing", [](json& m) { m.erase("format_version"); }, "format_version"},
+      {"unknown member", [](json& m) { m["x"] = 1; }, "unknown member \"x\""},
+      {"unknown tensor member", [](json& m) { m["tensors"][0]["x"] = 1; }, "unknown member \"x\""},
+      {"slab target", [](json& m) { m["slab_bytes"] = 0; }, "slab_bytes"},
+      {"stride", [](json& m) { m["embedding_stride"] = 8; }, "embedding_stride"},
+      {"resident size", [](json& m) { m["resident_bytes"] = 64; }, "resident.bin"},
+      {"resident size odd", [](json& m) { m["resident_bytes"] = 65; }, "resident_bytes"},
+      {"config missing", [](json& m) { m.erase("config"); }, "config"},
+      {"config no object", [](json& m) { m["config"] = 3; }, "num_hidden_layers"},
+      {"layers", [](json& m) { m["config"]["num_hidden_layers"] = 1000000000000; }, "layers"},
+      {"fewer layers", [](json& m) { m["config"]["num_hidden_layers"] = 1; }, "tensors instead of"},
+      {"hidden size", [](json& m) { m["config"]["hidden_size"] = 128; }, "shape"},
+      {"no tensors", [](json& m) { m["tensors"] = json::array(); }, "layers"},
+      {"tensor gone", [](json& m) { m["tensors"].erase(3); }, "tensors instead of"},
+      {"tensors swapped", [](json& m) { std::swap(m["tensors"][2], m["tensors"][3]); }, "expected"},
+      {"tensor named otherwise", [](json& m) { m["tensors"][2]["name"] = "w"; }, "expected"},
+      {"role", [](json& m) { m["tensors"][2]["role"] = "k"; }, "expected"},
+      {"no such role", [](json& m) { m["tensors"][2]["role"] = "z"; }, "role"},
+      {"layer", [](json& m) { m["tensors"][2]["layer"] = 1; }, "expected"},
+      {"layer negative", [](json& m) { m["tensors"][2]["layer"] = -1; }, "layer"},
+      {"shape", [](json& m) { m["tensors"][2]["shape"] = {1, 2}; }, "shape"},
+      {"shape no array", [](json& m) { m["tensors"][2]["shape"] = 5; }, "array"},
+      {"encoding", [](json& m) { m["tensors"][2]["encoding"] = "q9"; }, "q9"},
+      {"encoding of other size", [](json& m) { m["tensors"][2]["encoding"] = "bf16"; }, "bytes"},
+      {"encoding not possible", [](json& m) { m["tensors"][2]["encoding"] = "q4_k"; }, "q4_k"},
+      {"resident encoding", [](json& m) { m["tensors"][1]["encoding"] = "bf16"; }, "resident"},
+      {"place", [](json& m) { m["tensors"][2]["place"] = "rows"; }, "rows"},
+      {"matrix with offset", [](json& m) { m["tensors"][2]["offset"] = 0; }, "offset"},
+      {"resident overlap", [](json& m) { m["tensors"][6]["offset"] = 0; }, "tensor 6"},
+      {"resident unaligned", [](json& m) { m["tensors"][1]["offset"] = 32; }, "64-aligned"},
+      {"resident checksum", [](json& m) { m["tensors"][1]["checksum"] = "12"; }, "checksum"},
+      {"root unknown", [](json& m) { m["files"][0][0] = 1; }, "no root 1"},
+      {"root negative", [](json& m) { m["files"][0][0] = -1; }, "no root -1"},
+      {"root empty", [](json& m) { m["roots"][0] = ""; }, "root"},
+      {"no roots", [](json& m) { m["roots"] = json::array(); }, "no root 0"},
+      {"path up", [](json& m) { m["files"][0][1] = "../x"; }, "no path below"},
+      {"path up inside", [](json& m) { m["files"][0][1] = "a/../../x"; }, "no path below"},
+      {"path absolute", [](json& m) { m["files"][0][1] = "/etc/passwd"; }, "no path below"},
+      {"path empty", [](json& m) { m["files"][0][1] = ""; }, "no path below"},
+      {"path with NUL", [](json& m) { m["files"][0][1] = std::string("a\0b", 3); }, "no path below"},
+      {"path twice", [](json& m) { m["files"][1][1] = m["files"][0][1]; }, "listed twice"},
+      {"file size odd", [](json& m) { m["files"][0][2] = 4097; }, "4097"},
+      {"file size negative", [](json& m) { m["files"][0][2] = -4096; }, "-4096"},
+      {"file too short", [](json& m) { m["files"][0][2] = 4096; }, "behind"},
+      {"copy outside", [](json& m) { m["tokenizer_files"][0][0] = "../x"; }, "tokenizer file 0"},
+      {"copy in folder", [](json& m) { m["tokenizer_files"][0][0] = "a/b"; }, "tokenizer file 0"},
+      {"copies unsorted", [](json& m) { m["tokenizer_files"][1][0] = "a"; }, "tokenizer file 1"},
+      {"no slabs", [](json& m) { m["slabs"] = json::array(); }, "slabs end"},
+      {"slab gone", [](json& m) { m["slabs"].erase(1); }, "slab 1"},
+      {"last slab gone", [=](json& m) { m["slabs"].erase(slabs - 1); }, "slabs end"},
+      {"slab twice", [](json& m) { m["slabs"].push_back(m["slabs"].back()); }, "behind the last"},
+      {"slabs swapped", [](json& m) { std::swap(m["slabs"][0], m["slabs"][1]); }, "slab 0"},
+      {"block", [](json& m) { m["slabs"][0][0] = 1; }, "block"},
+      {"file", [](json& m) { m["slabs"][0][1] = 99; }, "no file 99"},
+      {"offset odd", [](json& m) { m["slabs"][1][2] = 100; }, "not aligned"},
+      {"offset negative", [](json& m) { m["slabs"][1][2] = -4096; }, "not aligned"},
+      {"offset huge", [](json& m) { m["slabs"][1][2] = INT64_MAX / 4096 * 4096; }, "behind"},
+      {"overlap", [](json& m) { m["slabs"][1][2] = 0; }, "overlap"},
+      {"bytes", [](json& m) { m["slabs"][0][3] = 64; }, "64 bytes instead"},
+      {"checksum", [](json& m) { m["slabs"][0][4] = 5; }, "string"},
+      {"first tile", [](json& m) { m["slabs"][0][5] = 1; }, "slab 0"},
+      {"first tile negative", [](json& m) { m["slabs"][0][5] = -1; }, "tiles -1"},
+      {"first tile huge", [](json& m) { m["slabs"][0][5] = INT64_MAX; }, "tiles"},
+      {"no tiles", [](json& m) { m["slabs"][0][6] = 0; }, "tiles"},
+      {"tiles huge", [](json& m) { m["slabs"][0][6] = INT64_MAX; }, "tiles"},
+      {"tiles more than 64 bits", [](json& m) { m["slabs"][0][6] = UINT64_MAX; }, "integer"},
+      {"no tensor", [](json& m) { m["slabs"][0].erase(7); }, "integer"},
+      {"tensor unknown", [](json& m) { m["slabs"][0][7] = 1000; }, "no tensor 1000"},
+      {"tensor negative", [](json& m) { m["slabs"][0][7] = -1; }, "no tensor -1"},
+      {"a norm in a slab", [](json& m) { m["slabs"][0][7] = 1; }, "no matrix"},
+      {"three tensors", [](json& m) { m["slabs"][0].insert(m["slabs"][0].end(), {3, 4}); }, "too many"},
+      {"gate twice", [=](json& m) { m["slabs"][gate][8] = m["slabs"][gate][7]; }, "slab"},
+      {"up before gate", [=](json& m) { std::swap(m["slabs"][gate][7], m["slabs"][gate][8]); }, "slab"},
+      {"a slab that is no array", [](json& m) { m["slabs"][0] = "x"; }, "array"},
+      {"slabs no array", [](json& m) { m["slabs"] = 1; }, "slabs"},
+  };
+  for (const Case& c : cases) {
+    json document = good;
+    c.edit(document);
+    const absl::Status status = ParseEdited(document);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.what << ": " << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.message)) << c.what;
+  }
+}
+
+// Every value of the document is replaced by every one of a set of nasty ones.
+TEST(Manifest, NoReplacedValueDoesMoreThanFail) {
+  const json good = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16", "", 1 << 20)));
+  const std::vector<json> nasty = {nullptr, -1, 0, INT64_MAX, UINT64_MAX, 1e300, 0.5, "", "../..",
+                                   json::array(), json::object(), true};
+  const json flat = good.flatten();
+  int accepted = 0;
+  for (const auto& [pointer, value] : flat.items()) {
+    for (const json& replacement : nasty) {
+      json document = good;
+      document[json::json_pointer(pointer)] = replacement;
+      if (document != good && ParseEdited(document).ok()) ++accepted;
+    }
+  }
+  // Names for people, numbers of the config that nothing else depends on, and the like.
+  EXPECT_LT(accepted, static_cast<int>(flat.size() * nasty.size() / 10));
+}
+
+TEST(Manifest, NoMutatedTextDoesMoreThanFail) {
+  std::string body = SerializeManifest(Planned("qwen3-qknorm-bf16", "", 1 << 20));
+  body.resize(absl::string_view(body).rfind(kSealBegin));
+  std::mt19937 random(7);
+  const std::string bytes = "0123456789-,:.[]{}\"\\ e\xff";
+  for (int i = 0; i < 4000; ++i) {
+    std::string text = body;
+    for (int edits = 1 + random() % 4; edits > 0; --edits) {
+      const size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0: text[at] = bytes[random() % bytes.size()]; break;
+        case 1: text.insert(at, text.substr(random() % text.size(), random() % 40)); break;
+        case 2: text.erase(at, random() % 40); break;
+      }
+    }
+    const absl::StatusOr<Manifest> manifest = ParseManifest(SealManifest(text), "m.json");
+    if (manifest.ok()) {
+      const std::string written = SerializeManifest(*manifest);
+      ASSERT_TRUE(ParseManifest(written, "again").ok());
+    }
+  }
+}
+
+// A file that is all hole stands for 810 GB of weights; only its header is ever read here.
+TEST(Manifest, A405BModelsManifestIsReadInAFractionOfASecond) {
+  TemporaryFolder folder(TemporaryFolder::Where::kDisk);
+  json config = TinyConfig(16384, 53248, 128256);
+  config["num_hidden_layers"] = 126;
+  config["num_attention_heads"] = 128;
+  config["num_key_value_heads"] = 8;
+  WriteBytes(folder / "config.json", config.dump());
+  json header;
+  int64_t end = 0;
+  for (const TensorSpec& spec : ListTensors(*ParseHyperParameters(config, "test"))) {
+    int64_t bytes = 2;
+    for (const int64_t n : spec.shape) bytes *= n;
+    header[spec.name] = {{"dtype", "BF16"}, {"shape", spec.shape}, {"data_offsets", {end, end + bytes}}};
+    end += bytes;
+  }
+  std::string text = header.dump();
+  std::string length;
+  for (int i = 0; i < 8; ++i) length.push_back(static_cast<char>(text.size() >> (8 * i)));
+  WriteBytes(folder / "model.safetensors", length + text);
+  std::error_code error;
+  std::filesystem::resize_file(folder / "model.safetensors", 8 + text.size() + end, error);
+  if (error) GTEST_SKIP() << "no sparse file of " << end << " bytes: " << error.message();
+
+  const std::unique_ptr<Checkpoint> checkpoint = OpenCheckpoint(folder.path());
+  for (const char* recipe : {"bf16", "q4_k_m"}) {
+    const StorePlan plan = PlanStore(*checkpoint, Recipe{recipe}, kDefaultSlabBytes);
+    const std::string manifest = SerializeManifest(plan.manifest);
+    const auto start = std::chrono::steady_clock::now();
+    const absl::StatusOr<Manifest> parsed = ParseManifest(manifest, "m.json");
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    std::printf("%s: %zu slabs, %zu bytes of text, parsed in %.3f s; a worker's buffers %.1f MB\n",
+                recipe, parsed->slabs.size(), manifest.size(), seconds,
+                ShardWorker::MaxBytes(plan) / 1e6);
+    // One tile is 16 rows of 53,248 values. Eight threads must stay far below 512 MiB.
+    EXPECT_LT(ShardWorker::MaxBytes(plan), 16 << 20);
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,251 @@
+// The command as users meet it: exit codes, one-line errors for bad input, JSON on stdout alone, Ctrl-C.
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/reference_file.h"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/subprocess.h"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+std::string Data(const std::string& name) { return SLUICE_SOURCE_DIR "/tests/data/" + name; }
+
+// One line on stderr, nothing on stdout, exit code 1, and the words a user needs.
+void ExpectRefused(const std::vector<std::string>& args, const std::string& words) {
+  const Finished run = RunSluice(args);
+  EXPECT_EQ(run.exit_code, 1) << run.err << run.out;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  EXPECT_THAT(run.err, HasSubstr(words));
+  EXPECT_EQ(run.out, "");
+}
+
+// Changes `count` bytes of a file.
+void Overwrite(const std::string& path, int64_t offset, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  ASSERT_TRUE(file.good()) << path;
+  file.seekp(offset);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+void FlipBit(const std::string& path, int64_t offset) {
+  std::string byte = ReadWholeFile(path).substr(offset, 1);
+  byte[0] = static_cast<char>(byte[0] ^ 1);
+  Overwrite(path, offset, byte);
+}
+
+class Cli : public testing::Test {
+ protected:
+  // A store of TinyStories-656K in many slabs.
+  std::string MakeStore(const std::string& name = "store") {
+    const std::string store = dir_ / name;
+    const Finished run = RunSluice({"shard", Data("models/TinyStories-656K"), store, "--slab-size", "64KiB"});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return store;
+  }
+  TempDir dir_;
+};
+
+TEST_F(Cli, HelpAndVersionSucceedAndWrongUsageIsTwo) {
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"--help"}, {"help"}, {"--version"}, {"run", "--help"}, {"shard", "-h"}}) {
+    EXPECT_EQ(RunSluice(args).exit_code, 0) << args[0];
+  }
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{}, {"walk"}, {"run"}, {"run", "a", "b"}, {"run", "a", "--walk"},
+        {"run", "a", "-p", "x", "-f", "y"}, {"run", "a", "-p", "x", "-n", "many"}, {"run", "a", "-p", "x", "--top-p", "2"},
+        {"shard", "a"}, {"shard", "a", "b", "--encoding", "q9"}, {"shard", "a", "b", "--slab-size", "1"},
+        {"plan", "a", "--max-ram", "lots"}, {"completion", "fish"}, {"inspect", "a", "--export", "x"}}) {
+    const Finished run = RunSluice(args);
+    EXPECT_EQ(run.exit_code, 2) << run.err;
+    EXPECT_EQ(run.out, "");
+  }
+}
+
+TEST_F(Cli, JsonIsOneObjectAndNothingElse) {
+  const std::string store = MakeStore();
+  const Finished run = RunSluice({"run", store, "-p", "Once upon a time", "-n", "8", "--temp", "0", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const json result = json::parse(run.out);
+  EXPECT_EQ(result["ids"].size(), 8u);
+  EXPECT_EQ(result["finish_reason"], "length");
+  EXPECT_FALSE(result["text"].get<std::string>().empty());
+  for (const char* key : {"prompt_tokens_per_s", "generation_tokens_per_s", "seconds_per_pass", "bytes_per_token",
+                          "disk_gb_per_s", "disk_wait_share", "resident_bytes", "streamed_bytes", "peak_rss_bytes"}) {
+    EXPECT_TRUE(result["report"][key].is_number()) << key;
+  }
+  const Finished by_ids =
+      RunSluice({"run", store, "--prompt-ids", result["prompt_ids"].dump().substr(1, result["prompt_ids"].dump().size() - 2),
+                 "-n", "8", "--temp", "0", "--json"});
+  ASSERT_EQ(by_ids.exit_code, 0) << by_ids.err;
+  EXPECT_EQ(json::parse(by_ids.out)["ids"], result["ids"]);
+}
+
+TEST_F(Cli, SeedsMakeSamplingReproducible) {
+  const std::string store = MakeStore();
+  const auto text = [&](const char* seed) {
+    return json::parse(RunSluice({"run", store, "-p", "The dog", "-n", "16", "--seed", seed, "--json"}).out)["ids"];
+  };
+  EXPECT_EQ(text("5"), text("5"));
+  EXPECT_NE(text("5"), text("6"));
+}
+
+TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {
+  const std::string store = MakeStore();
+  bool sent = false;
+  const Finished run = RunSluice(
+      {"run", store, "-p", "Once", "--ignore-eos", "-c", "512", "--max-ram", "24MiB"},
+      [&](const std::string& out, pid_t pid) {
+        if (!sent && out.size() > 20) sent = kill(pid, SIGINT) == 0;
+      });
+  EXPECT_TRUE(sent);
+  // A fast machine may fill the context before the signal arrives.
+  if (run.exit_code != 0) {
+    EXPECT_EQ(run.exit_code, 130) << run.err;
+  }
+  EXPECT_THAT(run.err, HasSubstr("generation"));
+}
+
+TEST_F(Cli, TokenizesLinesBothWays) {
+  const std::string lines = "\"Once upon a time\"\n\"\"\n\"\\u00e9\\n two\"\n";
+  const std::string model = Data("models/TinyStories-656K");
+  const Finished encoded = RunSluice({"tokenize", model, "--jsonl", "--no-special"}, nullptr, lines);
+  ASSERT_EQ(encoded.exit_code, 0) << encoded.err;
+  EXPECT_EQ(std::count(encoded.out.begin(), encoded.out.end(), '\n'), 3);
+  const Finished decoded = RunSluice({"tokenize", model, "--jsonl", "--decode"}, nullptr, encoded.out);
+  ASSERT_EQ(decoded.exit_code, 0) << decoded.err;
+  EXPECT_EQ(json::parse(decoded.out.substr(0, decoded.out.find('\n'))), "Once upon a time");
+  ExpectRefused({"tokenize", model, "--jsonl", "-p", "no json"}, "line 1");
+  ExpectRefused({"tokenize", model, "--decode", "-p", "1,x"}, "\"x\"");
+}
+
+TEST_F(Cli, ScoresAddUpToThePerplexity) {
+  const std::string store = MakeStore();
+  const Finished score = RunSluice({"score", store, "--prompt-ids", "1,80,429,598", "--top", "2", "--json"});
+  ASSERT_EQ(score.exit_code, 0) << score.err;
+  const json result = json::parse(score.out);
+  ASSERT_EQ(result["logprobs"].size(), 4u);
+  EXPECT_TRUE(result["logprobs"][0].is_null());
+  for (int i = 1; i < 4; ++i) {
+    EXPECT_LT(result["logprobs"][i], 0);
+    ASSERT_EQ(result["top"][i].size(), 2u);
+    EXPECT_GE(result["top"][i][0][1], result["top"][i][1][1]);
+    EXPECT_GE(result["top"][i][0][1], result["logprobs"][i]);
+  }
+}
+
+TEST_F(Cli, ExportsTheCheckpointsOwnBytes) {
+  const std::string store = MakeStore();
+  const Finished run = RunSluice({"inspect", store, "--export", "model.layers.1.mlp.down_proj.weight", "-o", dir_ / "t"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const ReferenceFile checkpoint(Data("models/TinyStories-656K/model.safetensors"));
+  const std::vector<char> expected = checkpoint.Get<char>("model.layers.1.mlp.down_proj.weight");
+  EXPECT_EQ(ReadWholeFile(dir_ / "t"), std::string(expected.begin(), expected.end()));
+}
+
+TEST_F(Cli, RefusesStoresThatAreBroken) {
+  const std::string store = MakeStore();
+  const auto copy = [&](const std::string& name) {
+    fs::copy(store, dir_ / name, fs::copy_options::recursive);
+    return dir_ / name;
+  };
+  const std::vector<std::string> go = {"-p", "Once", "-n", "4", "--temp", "0"};
+  const auto run = [&](const std::string& path) {
+    std::vector<std::string> args = {"run", path};
+    args.insert(args.end(), go.begin(), go.end());
+    args.push_back("--json");
+    return args;
+  };
+  ExpectRefused(run(dir_ / "nowhere"), "nowhere");
+  ExpectRefused(run(Data("models/TinyStories-656K")), "TinyStories-656K");
+
+  const std::string slabs = copy("flipped_slab");
+  FlipBit(slabs + "/layers/001.slabs", 5000);
+  ExpectRefused(run(slabs), "001.slabs");
+  const Finished verify = RunSluice({"verify", slabs});
+  EXPECT_EQ(verify.exit_code, 1);
+  EXPECT_THAT(verify.out, HasSubstr("001.slabs"));
+  EXPECT_EQ(RunSluice({"verify", store}).exit_code, 0);
+
+  const std::string rows = copy("flipped_rows");
+  for (int64_t offset = 0; offset < static_cast<int64_t>(fs::file_size(rows + "/embedding.rows")); offset += 256) {
+    FlipBit(rows + "/embedding.rows", offset);
+  }
+  ExpectRefused(run(rows), "embedding.rows");
+
+  const std::string resident = copy("flipped_resident");
+  FlipBit(resident + "/resident.bin", 10);
+  ExpectRefused(run(resident), "resident.bin");
+
+  const std::string truncated = copy("truncated");
+  fs::resize_file(truncated + "/head.slabs", 4096);
+  ExpectRefused(run(truncated), "head.slabs");
+
+  const std::string missing = copy("missing");
+  fs::remove(missing + "/layers/000.slabs");
+  ExpectRefused(run(missing), "000.slabs");
+
+  const std::string manifest = copy("manifest");
+  std::string text = ReadWholeFile(manifest + "/manifest.json");
+  const size_t version = text.find("\"format_version\": 1");
+  ASSERT_NE(version, std::string::npos);
+  Overwrite(manifest + "/manifest.json", static_cast<int64_t>(version), "\"format_version\": 9");
+  ExpectRefused(run(manifest), "version");
+  std::ofstream(manifest + "/manifest.json", std::ios::trunc) << text.substr(0, text.size() / 2);
+  ExpectRefused(run(manifest), "manifest.json");
+
+  const std::string tokenizer = copy("tokenizer");
+  std::ofstream(tokenizer + "/tokenizer/tokenizer.json", std::ios::trunc) << "{\"model\": 5}";
+  ExpectRefused(run(tokenizer), "tokenizer.json");
+}
+
+TEST_F(Cli, RefusesPromptsThatCannotBeRun) {
+  const std::string store = MakeStore();
+  ExpectRefused({"run", store, "--prompt-ids", "", "--json"}, "empty");
+  ExpectRefused({"run", store, "--prompt-ids", "1,2,3,4,5,6,7,8", "-c", "4", "--json"}, "8 tokens, the context only 4");
+  ExpectRefused({"run", store, "--prompt-ids", "1,99999", "--json"}, "99999");
+  ExpectRefused({"run", store, "-f", dir_ / "nowhere"}, "nowhere");
+  ExpectRefused({"run", store, "-p", "x", "-c", "100000"}, "512");
+  ExpectRefused({"run", store, "-p", "x", "--max-ram", "1MiB"}, "needs at least");
+}
+
+TEST_F(Cli, RefusesWeightsThatAreNoNumbers) {
+  const std::string model = dir_ / "model";
+  fs::copy(Data("models/llama-gqa-untied-f32"), model, fs::copy_options::recursive);
+  std::string file = ReadWholeFile(model + "/model.safetensors");
+  uint64_t header_bytes;
+  std::memcpy(&header_bytes, file.data(), 8);
+  const json header = json::parse(file.substr(8, header_bytes));
+  const int64_t offset = header["model.layers.1.mlp.up_proj.weight"]["data_offsets"][0];
+  Overwrite(model + "/model.safetensors", static_cast<int64_t>(8 + header_bytes) + offset, std::string("\0\0\xC0\x7F", 4));
+  ASSERT_EQ(RunSluice({"shard", model, dir_ / "store"}).exit_code, 0);
+  ExpectRefused({"run", dir_ / "store", "--prompt-ids", "1,2", "-n", "2", "--json"}, "layer 1");
+  ExpectRefused({"shard", model, dir_ / "quantized", "--encoding", "q8_0"}, "up_proj");
+}
+
+TEST_F(Cli, CompletionScriptsAreValidShell) {
+  for (const char* shell : {"bash", "zsh"}) {
+    const Finished script = RunSluice({"completion", shell});
+    EXPECT_EQ(script.exit_code, 0);
+    EXPECT_THAT(script.out, HasSubstr("--max-ram"));
+    EXPECT_EQ(script.out.find("--isa"), std::string::npos) << "hidden";
+  }
+  std::ofstream(dir_ / "completion.bash") << RunSluice({"completion", "bash"}).out;
+  EXPECT_EQ(std::system(("bash -n " + (dir_ / "completion.bash")).c_str()), 0);
+}
+
+}  // namespace
+}  // namespace sluice
