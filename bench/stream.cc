@@ -1,9 +1,11 @@
-// How near streaming slabs comes to what the disk gives: SlabStream with each engine, nothing resident,
-// against threads that only pread, in turns on the same file.
+// How near streaming slabs comes to what the disk gives: SlabStream with each engine, nothing
+// resident, against threads that only pread, in turns on the same file.
 //
 //   stream [directory = /tmp] [gigabytes = 4] [rounds = 5]
 //
-// Writes a file of random slabs there, and removes it. CPU is that of one core while streaming.
+// Writes a file of random slabs there, and removes it. A stream is compared with the raw reads just
+// before it, as shared disks change their pace; rates and ratios are medians. CPU is in percent of
+// one core.
 #include <fcntl.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -46,7 +48,8 @@ double Now() {
 // A file, removed by the destructor.
 class SlabFile {
  public:
-  SlabFile(const std::string& directory, int64_t bytes) : path_(directory + "/sluice_bench_XXXXXX") {
+  SlabFile(const std::string& directory, int64_t bytes)
+      : path_(directory + "/sluice_bench_XXXXXX") {
     const UniqueFd fd(mkstemp(path_.data()));
     if (fd.get() < 0) Die("cannot write into " + directory);
     std::mt19937_64 random(1);
@@ -134,16 +137,9 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void Print(const std::string& what, const std::vector<double>& rates, double limit,
-           const std::string& more) {
-  const auto [least, most] = std::minmax_element(rates.begin(), rates.end());
-  std::printf("%-52s %5.2f GB/s (%.2f-%.2f)  %5.1f%% of the limit%s\n", what.c_str(),
-              Median(rates) / 1e9, *least / 1e9, *most / 1e9, 100 * Median(rates) / limit,
-              more.c_str());
-}
-
 void Run(const std::string& directory, int64_t bytes, int rounds) {
   const SlabFile file(directory, bytes);
+  RawRate(file);  // the first reads after the writing are slow
   const std::vector<IoOptions> engines = {
       {.kind = IoKind::kAuto},
       {.kind = IoKind::kAuto, .register_buffers = false},
@@ -151,28 +147,29 @@ void Run(const std::string& directory, int64_t bytes, int rounds) {
       {.kind = IoKind::kAuto, .direct = false},
       {.kind = IoKind::kThreads, .direct = false},
   };
-  std::vector<double> raw;
-  std::vector<std::vector<StreamRun>> runs(engines.size());
-  for (int round = 0; round < rounds; ++round) {
-    raw.push_back(RawRate(file));
-    for (size_t i = 0; i < engines.size(); ++i) runs[i].push_back(RunStream(file, engines[i]));
-  }
-  const double limit = Median(raw);
-  Print(std::to_string(kRawThreads) + " threads that only pread (the limit)", raw, limit, "");
-  for (const std::vector<StreamRun>& of_engine : runs) {
-    const auto column = [&](double StreamRun::*value) {
-      std::vector<double> values;
-      for (const StreamRun& run : of_engine) values.push_back(run.*value);
-      return values;
-    };
-    char more[200];
-    std::snprintf(more, sizeof(more),
-                  "; disk busy %.1f%%, CPU: engine %.1f%%, verifier %.1f%% (%.1f GB/s)",
-                  100 * Median(column(&StreamRun::disk_busy)),
-                  100 * Median(column(&StreamRun::io_cpu)),
-                  100 * Median(column(&StreamRun::verify_cpu)),
-                  Median(column(&StreamRun::verify_rate)) / 1e9);
-    Print(of_engine[0].description, column(&StreamRun::rate), limit, more);
+  std::printf("%d MiB slabs, %d MiB ring; the limit: %d threads that pread 1 MiB with O_DIRECT\n",
+              static_cast<int>(kSlabBytes >> 20), static_cast<int>(kRingBytes >> 20), kRawThreads);
+  for (const IoOptions& io : engines) {
+    std::vector<double> raw, rate, ratio, busy, io_cpu, verify_cpu, verify_rate;
+    std::string description;
+    for (int round = 0; round < rounds; ++round) {
+      raw.push_back(RawRate(file));
+      const StreamRun run = RunStream(file, io);
+      rate.push_back(run.rate);
+      ratio.push_back(run.rate / raw.back());
+      busy.push_back(run.disk_busy);
+      io_cpu.push_back(run.io_cpu);
+      verify_cpu.push_back(run.verify_cpu);
+      verify_rate.push_back(run.verify_rate);
+      description = run.description;
+    }
+    const auto [least, most] = std::minmax_element(rate.begin(), rate.end());
+    std::printf(
+        "%s\n  %.2f GB/s (%.2f-%.2f), limit %.2f GB/s, ratio %.1f%%; disk busy %.1f%%; CPU: "
+        "engine %.1f%%, verifier %.1f%% (XXH3 at %.1f GB/s)\n",
+        description.c_str(), Median(rate) / 1e9, *least / 1e9, *most / 1e9, Median(raw) / 1e9,
+        100 * Median(ratio), 100 * Median(busy), 100 * Median(io_cpu), 100 * Median(verify_cpu),
+        Median(verify_rate) / 1e9);
   }
 }
 

@@ -28,7 +28,7 @@ absl::StatusOr<HostBuffer> HostBuffer::Create(int64_t bytes) {
     if (head > 0) munmap(begin, head);
     begin += head;
     if (head < slack) munmap(begin + size, slack - head);
-    madvise(begin, size, MADV_HUGEPAGE);  // a kernel without huge pages refuses, and that is all right
+    madvise(begin, size, MADV_HUGEPAGE);  // refused by a kernel without them; small pages do
   }
   return HostBuffer(begin, size);
 }

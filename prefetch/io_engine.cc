@@ -29,8 +29,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> IoEngine::Create(
   }
   std::string reason;
   if (options.kind != IoKind::kThreads) {
-    absl::StatusOr<std::unique_ptr<IoEngine>> uring =
-        UringEngine::Create(&files, buffers, options);
+    absl::StatusOr<std::unique_ptr<IoEngine>> uring = UringEngine::Create(&files, buffers, options);
     if (uring.ok() || options.kind == IoKind::kUring) return uring;
     reason = std::string(uring.status().message());
   }

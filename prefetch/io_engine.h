@@ -24,18 +24,18 @@ struct IoOptions {
   IoKind kind = IoKind::kAuto;  // kAuto: io_uring where it is permitted, else the pread threads
   int queue_depth = 16;         // reads in flight
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
-  bool direct = true;           // O_DIRECT where the file system has it, else buffered and dropped
+  bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
 };
 
 // One read of a whole range. `buffer` must stay until `done` was called.
 struct IoRequest {
-  int file = 0;                  // index into the engine's files
-  int64_t offset = 0;            // a multiple of 4096
-  absl::Span<std::byte> buffer;  // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end
-                                 // inside the last 4096 bytes)
-  int64_t bytes = 0;             // bytes that must arrive, at least 1
-  bool urgent = false;           // goes ahead of everything that is not in flight yet
+  int file = 0;        // index into the engine's files
+  int64_t offset = 0;  // a multiple of 4096
+  // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end inside the last 4096).
+  absl::Span<std::byte> buffer;
+  int64_t bytes = 0;    // bytes that must arrive, at least 1
+  bool urgent = false;  // goes ahead of everything that is not in flight yet
   // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
   // failed or the file ended, with path and offset.
   std::function<void(absl::Status)> done;
@@ -43,21 +43,21 @@ struct IoRequest {
 
 struct IoCounters {
   int64_t bytes_read = 0;
-  double busy_seconds = 0;   // time with at least one read in flight
+  double busy_seconds = 0;  // time with at least one read in flight
 };
 
-// One queue of reads. Thread-safe. Owns its threads (joined by the destructor, which first lets reads in
-// flight end and answers the queued ones with Cancelled).
+// One queue of reads. Thread-safe. Owns its threads (joined by the destructor, which first lets
+// reads in flight end and answers the queued ones with Cancelled).
 class IoEngine {
  public:
   virtual ~IoEngine() = default;
 
-  // Opens `paths`. `buffers` are regions that requests will mostly read into: io_uring registers them
-  // where the system allows (in pieces of at most 1 GiB). Every fallback that was taken stands in
-  // description(). Unavailable where `options.kind` was demanded and cannot be had.
-  static absl::StatusOr<std::unique_ptr<IoEngine>> Create(const std::vector<std::string>& paths,
-                                                          absl::Span<const absl::Span<std::byte>> buffers,
-                                                          const IoOptions& options);
+  // Opens `paths`. `buffers` are regions that requests will mostly read into: io_uring registers
+  // them where the system allows (in pieces of at most 1 GiB). Every fallback that was taken stands
+  // in description(). Unavailable where `options.kind` was demanded and cannot be had.
+  static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
+      const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,
+      const IoOptions& options);
 
   virtual void Submit(IoRequest request) = 0;
   virtual IoCounters counters() const = 0;

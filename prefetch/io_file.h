@@ -28,7 +28,8 @@ class UniqueFd {
 class IoFile {
  public:
   // Opens `path` with O_DIRECT where `direct` and its file system has it: one read of 4096 bytes is
-  // tried, as some take the flag and refuse the reads. NotFound, PermissionDenied, ... name the path.
+  // tried, as some take the flag and refuse the reads. NotFound, PermissionDenied, ... name the
+  // path.
   static absl::StatusOr<IoFile> Open(absl::string_view path, bool direct);
 
   const std::string& path() const { return path_; }
@@ -47,8 +48,8 @@ class IoFile {
   bool direct_;
 };
 
-// For the report, of an engine that was asked for O_DIRECT or not: "O_DIRECT", "buffered reads", or both,
-// with the file whose system refuses O_DIRECT.
+// For the report, of an engine that was asked for O_DIRECT or not: "O_DIRECT", "buffered reads", or
+// both, with the file whose system refuses O_DIRECT.
 std::string DescribeFiles(absl::Span<const IoFile> files, bool asked_direct);
 
 }  // namespace sluice

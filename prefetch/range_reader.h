@@ -15,15 +15,15 @@
 
 namespace sluice {
 
-// Thread-safe; calls take turns. The engine and the bounce buffer must outlive it, and the engine must be
-// alive while a call runs.
+// Thread-safe; calls take turns. The engine and the bounce buffer must outlive it, and the engine
+// must be alive while a call runs.
 class RangeReader {
  public:
   // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
   RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : engine_(engine), bounce_(bounce) {}
 
-  // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several failures
-  // the first range's is returned.
+  // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several
+  // failures the first range's is returned.
   absl::Status Read(absl::Span<const SlabStream::Range> ranges);
 
  private:
@@ -32,7 +32,7 @@ class RangeReader {
     int file;
     int64_t offset;  // of the first block in the file
     std::byte* data;
-    int64_t skip;    // bytes of the blocks ahead of the part
+    int64_t skip;  // bytes of the blocks ahead of the part
     absl::Span<std::byte> out;
   };
 

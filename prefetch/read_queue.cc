@@ -15,7 +15,7 @@ namespace sluice {
 // Guarded by the queue's mutex, but for what never changes (request).
 struct ReadJob {
   IoRequest request;
-  int64_t issued = 0;   // bytes of request.buffer that were handed out; all of them once it has failed
+  int64_t issued = 0;   // bytes of request.buffer handed out; all of them once it failed
   int in_flight = 0;    // reads
   absl::Status status;  // the first failure
 
@@ -45,8 +45,7 @@ absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read) {
   // A direct read goes on where the last whole block ended; it stops short of one only at the end.
   const int64_t progress = file.direct() ? result / kReadAlignment * kReadAlignment : result;
   if (progress == 0) {
-    return FailedRead(file, *read,
-                      absl::StrCat("the file ended at byte ", read->offset + result));
+    return FailedRead(file, *read, absl::StrCat("the file ended at byte ", read->offset + result));
   }
   read->attempts = 0;
   read->offset += progress;
@@ -134,7 +133,8 @@ bool ReadQueue::Complete(int64_t result, Read* read) {
   return false;
 }
 
-// A status is handed over, never shared: its reference count is Abseil's, which is not built for TSan.
+// A status is handed over, never shared: its reference count is Abseil's, which is not built for
+// TSan.
 void ReadQueue::End(absl::Status status, Read* read) {
   const std::shared_ptr<ReadJob> job = std::move(read->job);
   bool last;

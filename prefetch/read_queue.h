@@ -31,13 +31,13 @@ struct Read {
   std::shared_ptr<ReadJob> job;
 };
 
-// Takes the result of a call (bytes, or -errno) into account. True: all has arrived. False: `read` is now
-// what is left, or the same again after EINTR or EAGAIN; call again. Unavailable: it failed, or the file
-// ended.
+// Takes the result of a call (bytes, or -errno) into account. True: all has arrived. False: `read`
+// is now what is left, or the same again after EINTR or EAGAIN; call again. Unavailable: it failed,
+// or the file ended.
 absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
 
-// Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that sleeps
-// in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
+// Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that
+// sleeps in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
 class ReadQueue {
  public:
   // `files` must outlive the queue.
@@ -50,8 +50,8 @@ class ReadQueue {
   Taken TryTake(Read* read);
   bool WaitAndTake(Read* read);  // false once closed
 
-  // After a call for `read` returned `result`. True: `read` must be called again. False: it has ended,
-  // and its request was answered if this was the last of it.
+  // After a call for `read` returned `result`. True: `read` must be called again. False: it has
+  // ended, and its request was answered if this was the last of it.
   [[nodiscard]] bool Complete(int64_t result, Read* read);
   // Ends `read` with `status`.
   void End(absl::Status status, Read* read);
@@ -67,7 +67,8 @@ class ReadQueue {
   using Clock = std::chrono::steady_clock;
 
   bool TakeLocked(Read* read);
-  // Ends one read of `job`; returns the job if that was its last one, to be answered without the lock.
+  // Ends one read of `job`; returns the job if that was its last one, to be answered without the
+  // lock.
   bool EndLocked(absl::Status status, ReadJob* job);
 
   const std::vector<IoFile>& files_;
@@ -81,7 +82,7 @@ class ReadQueue {
   bool taker_sleeps_ = false;                      // guarded by mutex_
   int in_flight_ = 0;                              // guarded by mutex_
   int64_t bytes_read_ = 0;                         // guarded by mutex_
-  Clock::duration busy_{0};                        // guarded by mutex_; without the time since busy_since_
+  Clock::duration busy_{0};                        // guarded by mutex_; up to busy_since_
   Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0
 };
 

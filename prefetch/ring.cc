@@ -1,4 +1,5 @@
-// The room is one gap, from the newest slab's end to the oldest one's begin, around the end of the ring.
+// The room is one gap, from the newest slab's end to the oldest one's begin, around the end of the
+// ring.
 #include "prefetch/ring.h"
 
 #include "absl/base/macros.h"
@@ -39,7 +40,7 @@ std::optional<int64_t> Ring::Allocate(int64_t bytes) {
   if (slots_.empty()) {
     if (size > capacity_) return std::nullopt;
     begin = 0;
-  } else if (const int64_t tail = slots_.front().begin; head_ <= tail) {  // the gap is in the middle
+  } else if (const int64_t tail = slots_.front().begin; head_ <= tail) {  // the gap is inside
     if (size > tail - head_) return std::nullopt;
   } else if (size > capacity_ - head_) {  // the gap goes around the end
     if (size > tail) return std::nullopt;
@@ -58,10 +59,10 @@ void Ring::Move(int64_t ticket, SlabState to) {
   ABSL_ASSERT(ticket >= first_ticket_ && ticket < next_ticket());
   MoveSlab(&slots_[ticket - first_ticket_].state, to);
   while (!slots_.empty() && slots_.front().state == SlabState::kFree) {
-    const int64_t freed = slots_.front().begin;
+    const int64_t freed = slots_.front().begin;  // the next one lower: around the end
     slots_.pop_front();
     ++first_ticket_;
-    if (slots_.empty() || slots_.front().begin < freed) unused_ = 0;  // the oldest is at the start now
+    if (slots_.empty() || slots_.front().begin < freed) unused_ = 0;
   }
   if (slots_.empty()) head_ = 0;
   ABSL_ASSERT(Consistent());

@@ -14,26 +14,26 @@ namespace sluice {
 //                 |           |
 //                 +-----------+----> kFailed, which ends the stream
 //
-// kFree -> kReading is the move of whichever thread found room; kReading -> kVerifying the engine's,
-// kVerifying -> kReady a verifier's; leasing and freeing are the compute thread's. All are made under the
-// stream's mutex. A resident slab stays kReady, leased or not.
+// kFree -> kReading is the move of whichever thread found room; kReading -> kVerifying the
+// engine's, kVerifying -> kReady a verifier's; leasing and freeing are the compute thread's. All
+// are made under the stream's mutex. A resident slab stays kReady, leased or not.
 enum class SlabState : uint8_t { kFree, kReading, kVerifying, kReady, kLeased, kFailed };
 
 // Makes the move; asserts that it is one of those above.
 void MoveSlab(SlabState* slab, SlabState to);
 
-// Counts bytes only; the memory is its owner's. Not thread-safe. Slabs are known by tickets 0, 1, 2, ...
-// in the order of their allocation. Memory comes back in that order: what was freed ahead of an older slab
-// waits for it.
-// Invariant, asserted after every move: slabs + room for more + the unused end == capacity.
+// Counts bytes only; the memory is its owner's. Not thread-safe. Slabs are known by tickets 0, 1,
+// 2, ... in the order of their allocation. Memory comes back in that order: what was freed ahead of
+// an older slab waits for it. Invariant, asserted after every move: slabs + room for more + the
+// unused end == capacity.
 class Ring {
  public:
   // `capacity`: a multiple of 4096.
   explicit Ring(int64_t capacity) : capacity_(capacity) {}
 
-  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096; the slab
-  // is kReading under the ticket next_ticket(). Nothing where there is no such room now. An empty ring has
-  // room for anything up to its capacity.
+  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096;
+  // the slab is kReading under the ticket next_ticket(). Nothing where there is no such room now.
+  // An empty ring has room for anything up to its capacity.
   std::optional<int64_t> Allocate(int64_t bytes);
 
   // Moves a slab of the ring; kFree gives up its ticket.
@@ -54,7 +54,7 @@ class Ring {
   bool Consistent() const;
 
   int64_t capacity_;
-  std::deque<Slot> slots_;  // the oldest first; their bytes follow each other, around the end once at most
+  std::deque<Slot> slots_;  // the oldest first; bytes in this order, around the end once
   int64_t first_ticket_ = 0;
   int64_t head_ = 0;    // where the newest slab ends
   int64_t unused_ = 0;  // bytes at the end that were too few for the slab that went to the start

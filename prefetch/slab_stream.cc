@@ -1,5 +1,5 @@
-// The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit, the
-// engine's thread reads them, a verifier checks them, and Next() hands them out.
+// The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit,
+// the engine's thread reads them, a verifier checks them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
 #include <pthread.h>
@@ -30,7 +30,8 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kBounceBytes = kHugePageBytes;
 // io_uring's rings, stacks as far as they are touched, the timeline.
 constexpr int64_t kOverheadBytes = int64_t{1} << 20;
-// Its StreamSlab and place, and a request in the queue: the first walk asks for resident slabs at once.
+// Its StreamSlab and place, and a request in the queue: the first walk asks for resident slabs at
+// once.
 constexpr int64_t kTableBytesPerSlab = 256;
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -56,8 +57,8 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
     }
     const std::string& path = paths[slab.file];
     if (slab.offset < 0 || slab.offset % kReadAlignment != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " is at byte ", slab.offset,
-                                                     ", not a multiple of ", kReadAlignment));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": slab ", i, " is at byte ", slab.offset, ", not a multiple of ", kReadAlignment));
     }
     if (slab.bytes <= 0) {
       return absl::InvalidArgumentError(
@@ -73,8 +74,8 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
 
 }  // namespace
 
-// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th streamed
-// slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
+// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th
+// streamed slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
 struct SlabStream::State {
   State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, HostBuffer ring_memory,
         HostBuffer arena, HostBuffer bounce);
@@ -101,7 +102,7 @@ struct SlabStream::State {
   const std::vector<std::string> paths;
   const std::vector<StreamSlab> cycle;
   const int64_t n;
-  std::vector<int64_t> place;  // of a resident slab its offset in the arena, of another its rank among those
+  std::vector<int64_t> place;  // a resident slab's offset in the arena, a streamed one's rank
   int64_t streamed_per_walk = 0;
   const HostBuffer ring_memory;
   const HostBuffer arena;
@@ -109,7 +110,7 @@ struct SlabStream::State {
 
   mutable std::mutex mutex;            // guards all down to `timeline`
   std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
-  std::condition_variable work;        // for verifiers: signalled when to_verify grows or closing is set
+  std::condition_variable work;        // signalled when to_verify grows or closing is set
   Ring ring;
   std::vector<SlabState> resident;  // a slab of the cycle each; kFree for those of the ring
   int64_t requested = 0;            // positions below it were asked for
@@ -242,10 +243,10 @@ absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) 
   const StreamSlab& slab = cycle[SlabAt(position)];
   const uint64_t got = XXH3_64bits(data, slab.bytes);
   if (got == slab.checksum) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(
-      paths[slab.file], ": slab ", SlabAt(position), " at byte ", slab.offset, ": XXH3 ",
-      absl::Hex(got, absl::kZeroPad16), ", manifest says ",
-      absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
+  return absl::DataLossError(
+      absl::StrCat(paths[slab.file], ": slab ", SlabAt(position), " at byte ", slab.offset,
+                   ": XXH3 ", absl::Hex(got, absl::kZeroPad16), ", manifest says ",
+                   absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
 }
 
 void SlabStream::State::RunVerifier() {
@@ -279,7 +280,7 @@ SlabStream::Lease::Lease(Lease&& other) noexcept
       bytes_(std::exchange(other.bytes_, {})) {}
 
 SlabStream::Lease& SlabStream::Lease::operator=(Lease&& other) noexcept {
-  Lease taken(std::move(other));  // the one held until now goes with it at the end, not with `other`
+  Lease taken(std::move(other));  // takes along what was held here, and drops it
   std::swap(stream_, taken.stream_);
   std::swap(slab_, taken.slab_);
   std::swap(position_, taken.position_);
@@ -312,8 +313,8 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
   auto state = std::make_unique<State>(std::move(paths), std::move(cycle), std::move(ring_memory),
                                        std::move(arena), std::move(bounce));
-  // The arena is not registered: that would take all of its pages before the first read, and each is read
-  // into once.
+  // The arena is not registered: that would take all of its pages before the first read, and each
+  // is read into once.
   std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
   if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
   SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
@@ -343,7 +344,7 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
     if (!state.ended.ok()) break;
     const SlabState now = state.StateAt(position);
     if (now == SlabState::kReady) break;
-    if (now == SlabState::kFree) {  // all before it were handed out, so only their leases take up room
+    if (now == SlabState::kFree) {  // all before it went out: their leases take up the room
       return absl::FailedPreconditionError(absl::StrCat(
           "slab ", state.SlabAt(position), " of ", slab.bytes, " bytes does not fit a ring of ",
           state.ring.capacity(), " bytes beside the leases held; drop one first"));

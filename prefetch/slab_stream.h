@@ -29,25 +29,25 @@ struct StreamSlab {
 struct StreamOptions {
   IoOptions io = {};
   int64_t ring_bytes = 0;  // for streamed slabs; at least the largest of them rounded up to 4096.
-                           // 0 is right where every slab is resident. From 2 MiB on it is rounded up
-                           // to 2 MiB, and all of that is used.
-  int verify_threads = 1;  // one checks 7 GB/s and more; disks that are faster together want another
+                           // 0 is right where every slab is resident. From 2 MiB on it is rounded
+                           // up to 2 MiB, and all of that is used.
+  int verify_threads = 1;  // one checks 7 GB/s and more; faster disks want another
 };
 
 struct StreamCounters {
   IoCounters io;
   int64_t slabs_leased = 0;
   int64_t bytes_leased = 0;
-  double wait_seconds = 0;       // Next() waiting for the disk
-  double verify_seconds = 0;     // checking XXH3
+  double wait_seconds = 0;    // Next() waiting for the disk
+  double verify_seconds = 0;  // checking XXH3
   int64_t ring_bytes = 0;
-  int64_t resident_bytes = 0;    // memory held for resident slabs
+  int64_t resident_bytes = 0;  // memory held for resident slabs
 };
 
 class SlabStream {
  public:
-  // The right to read a slab's bytes: 4096-byte aligned, verified, valid until the lease is destroyed (any
-  // order, before the stream).
+  // The right to read a slab's bytes: 4096-byte aligned, verified, valid until the lease is
+  // destroyed (any order, before the stream).
   class Lease {
    public:
     Lease() = default;
@@ -68,18 +68,19 @@ class SlabStream {
     absl::Span<const std::byte> bytes_;
   };
 
-  // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that large)
-  // plus resident slabs each rounded up to 4096, and what its tables and threads take. For the planner.
+  // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
+  // large) plus resident slabs each rounded up to 4096, and what its tables and threads take. For
+  // the planner.
   static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes);
 
-  // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses (the
-  // embedding's, for ReadRange).
+  // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses
+  // (the embedding's, for ReadRange).
   static absl::StatusOr<std::unique_ptr<SlabStream>> Create(std::vector<std::string> paths,
                                                             std::vector<StreamSlab> cycle,
                                                             const StreamOptions& options);
 
-  // The same on an engine of the caller's (tests: faults). The factory is called once, with the paths, the
-  // buffers to register, and options.io.
+  // The same on an engine of the caller's (tests: faults). The factory is called once, with the
+  // paths, the buffers to register, and options.io.
   using EngineFactory = std::function<absl::StatusOr<std::unique_ptr<IoEngine>>(
       const std::vector<std::string>&, absl::Span<const absl::Span<std::byte>>, const IoOptions&)>;
   static absl::StatusOr<std::unique_ptr<SlabStream>> CreateWithEngine(
@@ -89,18 +90,19 @@ class SlabStream {
   // Waits for the reads in flight. No lease may be held, and no call may be running.
   ~SlabStream();
 
-  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until it is verified. For one thread. A lease
-  // not yet dropped keeps its room in the ring, and so does what came after it: holding so many that the
-  // next slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once a lease
-  // was dropped. DataLoss: wrong checksum; Unavailable: failed or short read; both name file, slab and
-  // offset, come when the walk reaches that slab (those before it are still handed out), and every later
-  // call returns the same. Cancelled after Cancel(). Leases stay valid after any error.
+  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until it is verified. For one thread.
+  // A lease not yet dropped keeps its room in the ring, and so does what came after it: holding so
+  // many that the next slab cannot fit is FailedPrecondition, never a deadlock, and the call may be
+  // repeated once a lease was dropped. DataLoss: wrong checksum; Unavailable: failed or short read;
+  // both name file, slab and offset, come when the walk reaches that slab (those before it are
+  // still handed out), and every later call returns the same. Cancelled after Cancel(). Leases stay
+  // valid after any error.
   absl::StatusOr<Lease> Next();
 
-  // Reads [offset, offset + out.size()) of a file ahead of the queued slabs, and waits. Any alignment
-  // (embedding rows). Does the read on the engine's thread, not the caller's. Several ranges go out at once.
-  // Not verified: rows carry checksums of their own. Any thread. Unavailable: as Next(); it does not end
-  // the stream, and Cancel() does not end it.
+  // Reads [offset, offset + out.size()) of a file ahead of the queued slabs, and waits. Any
+  // alignment (embedding rows). Does the read on the engine's thread, not the caller's. Several
+  // ranges go out at once. Not verified: rows carry checksums of their own. Any thread.
+  // Unavailable: as Next(); it does not end the stream, and Cancel() does not end it.
   struct Range {
     int file;
     int64_t offset;

@@ -23,8 +23,9 @@ ThreadEngine::ThreadEngine(std::vector<IoFile> files, absl::string_view reason,
                            const IoOptions& options)
     : files_(std::move(files)), queue_(&files_, options.read_bytes) {
   const int count = std::clamp(options.queue_depth, 1, kMaxThreads);
-  description_ = absl::StrCat(count, " pread threads", reason.empty() ? "" : " (", reason,
-                              reason.empty() ? "" : ")", ", ", DescribeFiles(files_, options.direct));
+  description_ = absl::StrCat(count, " pread threads");
+  if (!reason.empty()) absl::StrAppend(&description_, " (", reason, ")");
+  absl::StrAppend(&description_, ", ", DescribeFiles(files_, options.direct));
   for (int i = 0; i < count; ++i) threads_.emplace_back([this] { Run(); });
 }
 

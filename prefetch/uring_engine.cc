@@ -1,5 +1,5 @@
-// The thread sleeps in io_uring_enter only: a Submit to a sleeping engine writes to an eventfd that the
-// ring polls, and one to a busy engine costs no system call.
+// The thread sleeps in io_uring_enter only: a Submit to a sleeping engine writes to an eventfd that
+// the ring polls, and one to a busy engine costs no system call.
 #include "prefetch/uring_engine.h"
 
 #include <poll.h>
@@ -77,7 +77,8 @@ UringEngine::UringEngine(std::unique_ptr<Uring> uring, UniqueFd wake, std::vecto
       wake_(std::move(wake)),
       description_(absl::StrCat("io_uring, ", DescribeFiles(files_, options.direct))),
       slots_(std::clamp(options.queue_depth, 1, kMaxQueueDepth)) {
-  for (int slot = static_cast<int>(slots_.size()) - 1; slot >= 0; --slot) free_slots_.push_back(slot);
+  for (int slot = static_cast<int>(slots_.size()) - 1; slot >= 0; --slot)
+    free_slots_.push_back(slot);
 }
 
 UringEngine::~UringEngine() {
@@ -115,8 +116,8 @@ void UringEngine::RegisterBuffers(absl::Span<const absl::Span<std::byte>> buffer
     absl::StrAppend(&description_, ", registered buffers");
     return;
   }
-  absl::StrAppend(&description_, ", unregistered buffers (locking ", total, " bytes: ",
-                  std::strerror(-result));
+  absl::StrAppend(&description_, ", unregistered buffers (locking ", total,
+                  " bytes: ", std::strerror(-result));
   if (rlimit limit; result == -ENOMEM && getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
     absl::StrAppend(&description_, ", RLIMIT_MEMLOCK is ", limit.rlim_cur);
   }

@@ -23,8 +23,8 @@ namespace sluice {
 // Owns the thread "sluice-io", which alone touches the io_uring once it runs.
 class UringEngine : public IoEngine {
  public:
-  // Takes `files` where it succeeds, and leaves them where it does not. Unavailable: this process may not
-  // use io_uring, or the kernel's is too old (reads need Linux 5.6).
+  // Takes `files` where it succeeds, and leaves them where it does not. Unavailable: this process
+  // may not use io_uring, or the kernel's is too old (reads need Linux 5.6).
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       std::vector<IoFile>* files, absl::Span<const absl::Span<std::byte>> buffers,
       const IoOptions& options);
@@ -75,7 +75,7 @@ class UringEngine : public IoEngine {
   std::vector<absl::Span<std::byte>> registered_;  // by buffer index
   std::string description_;
 
-  std::vector<Read> slots_;      // reads in flight, by user_data; `job` is null in a free one
+  std::vector<Read> slots_;  // reads in flight, by user_data; `job` is null in a free one
   std::vector<int> free_slots_;
   std::thread thread_;
 };

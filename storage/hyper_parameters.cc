@@ -57,7 +57,6 @@ constexpr std::array<Architecture, 4> kArchitectures = {{
 
 constexpr int64_t kDefaultSlidingWindow = 4096;
 constexpr int64_t kDefaultMaxWindowLayers = 28;
-constexpr double kDefaultRopeTheta = 10000.0;
 
 // Far above every real model, and low enough that no product of two of them overflows and that a
 // hostile number of layers cannot fill the memory.
@@ -70,7 +69,7 @@ constexpr int64_t kMaxVocabSize = int64_t{1} << 24;
 constexpr int64_t kMaxPositions = (int64_t{1} << 31) - 1;
 
 // Keys of relatives of these families that change the computation. A value other than the neutral
-// one is refused by name; null, false, empty and zero are always neutral.
+// one is refused by name; null, false and empty are always neutral.
 struct ForeignKey {
   absl::string_view key;
   double neutral;
@@ -203,7 +202,7 @@ absl::Status CheckNotQuantized(const json& config) {
 
 bool IsNeutral(const json& value, double neutral) {
   if (value.is_null() || value == false) return true;
-  if (value.is_number()) return value == 0 || value == neutral;
+  if (value.is_number()) return value == neutral;
   return (value.is_structured() || value.is_string()) && value.empty();
 }
 

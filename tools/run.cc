@@ -152,6 +152,7 @@ absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
 
 absl::Status Run(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();

@@ -15,6 +15,7 @@ namespace {
 
 absl::Status Score(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const int64_t top_k, args.Int("--top", 0, 0, 1 << 20));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));

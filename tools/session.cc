@@ -128,12 +128,14 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
   return text;
 }
 
+absl::Status CheckPromptOptions(const Arguments& args) {
+  if (args.Has("--prompt") + args.Has("--file") + args.Has("--prompt-ids") == 1) return absl::OkStatus();
+  return UsageError("give one of -p TEXT, -f FILE and --prompt-ids IDS");
+}
+
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
                                                 const EncodeOptions& encode) {
   const std::optional<std::string> ids = args.Get("--prompt-ids");
-  if (args.Has("--prompt") + args.Has("--file") + ids.has_value() != 1) {
-    return UsageError("give one of -p TEXT, -f FILE and --prompt-ids IDS");
-  }
   std::vector<int32_t> tokens;
   if (ids.has_value()) {
     for (const absl::string_view word : absl::StrSplit(*ids, ',', absl::SkipWhitespace())) {

@@ -57,6 +57,7 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 // The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is
 // tokenized as `encode` says. FailedPrecondition: a text for a store without a tokenizer.
 std::vector<OptionSpec> PromptOptionSpecs();
+absl::Status CheckPromptOptions(const Arguments& args);  // before anything is opened
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
                                                 const EncodeOptions& encode);
 

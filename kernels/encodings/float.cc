@@ -14,11 +14,11 @@ namespace {
 constexpr int kGroupValues = 256;
 
 void DecodeF32(const std::byte* blocks, int64_t num_values, float* values) {
-  std::memcpy(values, blocks, num_values * sizeof(float));
+  std::copy_n(blocks, num_values * sizeof(float), reinterpret_cast<std::byte*>(values));
 }
 
 void EncodeF32(const float* values, int64_t num_values, std::byte* blocks) {
-  std::memcpy(blocks, values, num_values * sizeof(float));
+  std::copy_n(reinterpret_cast<const std::byte*>(values), num_values * sizeof(float), blocks);
 }
 
 template <float (*kWiden)(uint16_t)>
@@ -44,7 +44,9 @@ void PackLane(const std::byte* blocks, int num_values, int lane, std::byte* grou
   for (; 4 * line + 4 <= row_bytes; ++line) {
     Store32(Load32(blocks + 4 * line), Word(group, line, lane));
   }
-  std::memcpy(Word(group, line, lane), blocks + 4 * line, row_bytes - 4 * line);
+  if (const int rest = row_bytes - 4 * line; rest > 0) {
+    std::memcpy(Word(group, line, lane), blocks + 4 * line, rest);
+  }
 }
 
 template <int kValueBytes>
@@ -54,7 +56,9 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
   for (; 4 * line + 4 <= row_bytes; ++line) {
     Store32(Load32(Word(group, line, lane)), blocks + 4 * line);
   }
-  std::memcpy(blocks + 4 * line, Word(group, line, lane), row_bytes - 4 * line);
+  if (const int rest = row_bytes - 4 * line; rest > 0) {
+    std::memcpy(blocks + 4 * line, Word(group, line, lane), rest);
+  }
 }
 
 }  // namespace

@@ -20,8 +20,8 @@
 namespace sluice {
 
 struct BpeOptions {
-  std::string unk_token = {};                  // empty: none; what has no token is then left out
-  bool has_unk_token = false;
+  bool has_unk_token = false;             // without one, what has no token is left out
+  std::string unk_token = {};
   bool fuse_unk = false;                  // neighbouring unknown characters give one unk token
   bool byte_fallback = false;             // unknown characters become <0xNN> where all are tokens
   bool ignore_merges = false;             // a word that is a token is that token

@@ -63,7 +63,8 @@ absl::StatusOr<Pattern> Pattern::FromJson(const nlohmann::json& component) {
       return pattern;
     }
   }
-  return absl::InvalidArgumentError("\"pattern\" is neither {\"String\": ...} nor {\"Regex\": ...}");
+  return absl::InvalidArgumentError(
+      "\"pattern\" is neither {\"String\": ...} nor {\"Regex\": ...}");
 }
 
 absl::Status Pattern::FindAll(absl::string_view text, std::vector<TextRange>* matches) const {

@@ -1,5 +1,5 @@
-// What the components of tokenizer.json (normalizers, pre-tokenizers, ...) have in common: a type, a
-// known set of keys, and patterns. Whatever is not known is an error that names it.
+// What the components of tokenizer.json (normalizers, pre-tokenizers, ...) have in common: a type,
+// a known set of keys, and patterns. Whatever is not known is an error that names it.
 #ifndef SLUICE_RUNTIME_TOKENIZER_COMPONENT_H_
 #define SLUICE_RUNTIME_TOKENIZER_COMPONENT_H_
 

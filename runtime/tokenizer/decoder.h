@@ -1,8 +1,9 @@
 // Decoders of tokenizer.json: from tokens to text, one token at a time.
 //
-// The library that wrote the file decodes a whole list of tokens by passing it through each decoder.
-// Here each decoder is a stage that takes tokens as they come and holds back only what later tokens
-// may still change, so that streaming and decoding at once are the same code and the same text.
+// The library that wrote the file decodes a whole list of tokens by passing it through each
+// decoder. Here each decoder is a stage that takes tokens as they come and holds back only what
+// later tokens may still change, so that streaming and decoding at once are the same code and the
+// same text.
 #ifndef SLUICE_RUNTIME_TOKENIZER_DECODER_H_
 #define SLUICE_RUNTIME_TOKENIZER_DECODER_H_
 
@@ -27,8 +28,8 @@ struct DecoderStep {
     kFuse,          // all tokens become one
     kReplace,       // in each token `content` becomes `with`
     kStrip,         // up to `start` and `stop` times `content` off the ends of each token
-    kMetaspace,     // `content` becomes a space, and nothing in the first token where `strips_first`
-    kSuffix,        // BPEDecoder: the suffix `content` becomes a space, and nothing in the last token
+    kMetaspace,     // `content` becomes a space; in the first token nothing if `strips_first`
+    kSuffix,        // BPEDecoder: `content` becomes a space, and nothing in the last token
   };
   Kind kind = Kind::kJoin;
   std::string content, with;
@@ -37,8 +38,8 @@ struct DecoderStep {
 };
 
 // Reads the member "decoder" of tokenizer.json (null: kJoin). Known types: ByteLevel, ByteFallback,
-// Fuse, Strip, Replace (of a string), Metaspace, BPEDecoder, Sequence. InvalidArgument: another type
-// (by name), an unknown key, a wrong value.
+// Fuse, Strip, Replace (of a string), Metaspace, BPEDecoder, Sequence. InvalidArgument: another
+// type (by name), an unknown key, a wrong value.
 absl::StatusOr<std::vector<DecoderStep>> ReadDecoder(const nlohmann::json& component);
 
 // One text being decoded. Not thread-safe. What it appends is valid UTF-8 and final.

@@ -42,8 +42,8 @@ absl::Status ReadReplace(const json& component, DecoderStep* step) {
 }
 
 absl::Status ReadMetaspace(const json& component, DecoderStep* step) {
-  SLUICE_RETURN_IF_ERROR(CheckKeys(
-      component, {"type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}));
+  SLUICE_RETURN_IF_ERROR(CheckKeys(component, {"type", "replacement", "prepend_scheme", "split",
+                                             "add_prefix_space", "str_rep"}));
   SLUICE_ASSIGN_OR_RETURN(const uint32_t character, CharacterMember(component, "replacement"));
   AppendUtf8(character, &step->content);
   std::string scheme = "always";

@@ -24,8 +24,8 @@ absl::Status TooLarge(size_t limit) {
       absl::StrCat("the normalizer makes more than ", limit, " bytes of this text"));
 }
 
-// Decomposes by character and orders marks by a stable sort: utf8proc's own ordering is quadratic in
-// a run of marks, and a prompt may consist of marks alone.
+// Decomposes by character and orders marks by a stable sort: utf8proc's own ordering is quadratic
+// in a run of marks, and a prompt may consist of marks alone.
 void UnicodeForm(bool compatibility, bool compose, std::string* text) {
   if (IsAscii(*text)) return;
   struct Decomposed {

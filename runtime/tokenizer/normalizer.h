@@ -24,9 +24,9 @@ class Normalizer {
   // name), an unknown key, a wrong value.
   static absl::StatusOr<Normalizer> FromJson(const nlohmann::json& component);
 
-  // Normalizes `text` (valid UTF-8, stays so) in place. `*at_start` says whether its first character
-  // stems from the first one of the whole input, and becomes false where that one is dropped.
-  // ResourceExhausted: a regex or the size of the result exceeds its limit.
+  // Normalizes `text` (valid UTF-8, stays so) in place. `*at_start` says whether its first
+  // character stems from the first one of the whole input, and becomes false where that one is
+  // dropped. ResourceExhausted: a regex or the size of the result exceeds its limit.
   absl::Status Apply(std::string* text, bool* at_start) const;
 
   int64_t MemoryBytes() const;

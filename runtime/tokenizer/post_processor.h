@@ -14,10 +14,10 @@ struct SpecialTokens {
   std::vector<int32_t> before, after;
 };
 
-// Reads the member "post_processor" of tokenizer.json. Known types: TemplateProcessing (its form for
-// one sequence), BertProcessing, RobertaProcessing, ByteLevel (which only moves offsets), Sequence.
-// Ids are not checked against a vocabulary. InvalidArgument: another type (by name), an unknown key,
-// a wrong value, a template that holds the sequence not exactly once.
+// Reads the member "post_processor" of tokenizer.json. Known types: TemplateProcessing (its form
+// for one sequence), BertProcessing, RobertaProcessing, ByteLevel (which only moves offsets),
+// Sequence. Ids are not checked against a vocabulary. InvalidArgument: another type (by name), an
+// unknown key, a wrong value, a template that holds the sequence not exactly once.
 absl::StatusOr<SpecialTokens> ReadPostProcessor(const nlohmann::json& component);
 
 }  // namespace sluice

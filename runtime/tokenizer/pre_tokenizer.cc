@@ -139,8 +139,8 @@ absl::Status PreTokenizer::AddSplit(const nlohmann::json& component) {
 }
 
 absl::Status PreTokenizer::AddMetaspace(const nlohmann::json& component) {
-  SLUICE_RETURN_IF_ERROR(CheckKeys(
-      component, {"type", "replacement", "prepend_scheme", "split", "add_prefix_space", "str_rep"}));
+  SLUICE_RETURN_IF_ERROR(CheckKeys(component, {"type", "replacement", "prepend_scheme", "split",
+                                             "add_prefix_space", "str_rep"}));
   SLUICE_ASSIGN_OR_RETURN(const uint32_t character, CharacterMember(component, "replacement"));
   std::string scheme = "always";
   const bool given = JsonFind(component, "prepend_scheme") != nullptr;

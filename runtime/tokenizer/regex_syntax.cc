@@ -12,8 +12,8 @@
 namespace sluice {
 namespace {
 
-// Members of classes, in PCRE2's terms. Oniguruma counts Latin-1's fractions and superscripts, and no
-// other such numbers, as word characters.
+// Members of classes, in PCRE2's terms. Oniguruma counts Latin-1's fractions and superscripts, and
+// no other such numbers, as word characters.
 constexpr char kWordClass[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\xb2\\xb3\\xb9\\xbc-\\xbe";
 constexpr char kPosixWordClass[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 constexpr char kHexClass[] = "0-9a-fA-F";

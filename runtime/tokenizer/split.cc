@@ -57,8 +57,12 @@ void SplitAt(absl::Span<const TextRange> matches, size_t size, SplitBehavior beh
       case SplitBehavior::kRemoved:
       case SplitBehavior::kIsolated: break;
       case SplitBehavior::kContiguous: joined = !last && is_match(i) == is_match(i + 1); break;
-      case SplitBehavior::kMergedWithPrevious: joined = !last && !is_match(i) && is_match(i + 1); break;
-      case SplitBehavior::kMergedWithNext: joined = !last && is_match(i) && !is_match(i + 1); break;
+      case SplitBehavior::kMergedWithPrevious:
+        joined = !last && !is_match(i) && is_match(i + 1);
+        break;
+      case SplitBehavior::kMergedWithNext:
+        joined = !last && is_match(i) && !is_match(i + 1);
+        break;
     }
     if (joined) continue;
     const size_t end = stretches[i].range.end;

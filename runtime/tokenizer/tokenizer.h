@@ -18,8 +18,8 @@ namespace sluice {
 struct EncodeOptions {
   // Put what the post-processor puts around a text (bos, eos) around this one.
   bool add_special_tokens = true;
-  // The text of a control token (an added token marked special) is that token. Otherwise it is plain
-  // text, as what a user typed should be.
+  // The text of a control token (an added token marked special) is that token. Otherwise it is
+  // plain text, as what a user typed should be.
   bool parse_special = true;
 };
 
@@ -28,10 +28,10 @@ class Tokenizer {
  public:
   // Reads tokenizer.json in `dir`, else vocab.json with merges.txt (GPT-2 and Qwen2 classes; added
   // tokens from tokenizer_config.json). Where the files put no special tokens around a text,
-  // add_bos_token and add_eos_token of tokenizer_config.json are honoured. Truncation and padding in
-  // tokenizer.json are ignored, as transformers does.
-  // NotFound: no tokenizer there. InvalidArgument, with file and reason: a malformed file, or anything
-  // in it that is not known: a model other than BPE, a component, an option, a regex construct.
+  // add_bos_token and add_eos_token of tokenizer_config.json are honoured. Truncation and padding
+  // in tokenizer.json are ignored, as transformers does. NotFound: no tokenizer there.
+  // InvalidArgument, with file and reason: a malformed file, or anything in it that is not known: a
+  // model other than BPE, a component, an option, a regex construct.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
 
   // The same from the text of a tokenizer.json; `what` names it in errors.
@@ -39,15 +39,15 @@ class Tokenizer {
                                                              absl::string_view what);
   ~Tokenizer();
 
-  // The ids of `text`. Malformed UTF-8 in it counts as U+FFFD, one for each longest malformed prefix
-  // of a character (what Python's errors="replace" gives). A character that has no token and no
-  // fallback in a vocabulary without unk_token is left out, as the reference does.
+  // The ids of `text`. Malformed UTF-8 in it counts as U+FFFD, one for each longest malformed
+  // prefix of a character (what Python's errors="replace" gives). A character that has no token and
+  // no fallback in a vocabulary without unk_token is left out, as the reference does.
   // ResourceExhausted: a regex or a normalizer of the file exceeds its limits on this text.
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                               EncodeOptions options = {}) const;
 
-  // The text of `ids`, always valid UTF-8; bytes that form no character become U+FFFD. Ids without a
-  // token are left out, and with `skip_special` special tokens are, too.
+  // The text of `ids`, always valid UTF-8; bytes that form no character become U+FFFD. Ids without
+  // a token are left out, and with `skip_special` special tokens are, too.
   std::string Decode(absl::Span<const int32_t> ids, bool skip_special) const;
 
   // The largest id + 1. Not every id below must have a token.
@@ -78,8 +78,9 @@ class Tokenizer {
 // Decodes ids one at a time, as they are generated. Not thread-safe. The tokenizer must outlive it.
 class StreamDecoder {
  public:
-  // The text will continue that of `prompt`: whether a leading space is shown, and to which character
-  // a first byte belongs, depends on it. An empty prompt means that the text stands alone.
+  // The text will continue that of `prompt`: whether a leading space is shown, and to which
+  // character a first byte belongs, depends on it. An empty prompt means that the text stands
+  // alone.
   StreamDecoder(const Tokenizer* tokenizer, bool skip_special,
                 absl::Span<const int32_t> prompt = {});
 

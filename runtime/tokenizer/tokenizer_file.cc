@@ -96,7 +96,9 @@ class Reader : public nlohmann::json_sax<json> {
       place_ = Place::kMerges;
       return true;
     }
-    if (At("vocab")) return Fail("the vocab of the model is an array, not {token: id} as BPE has it");
+    if (At("vocab")) {
+      return Fail("the vocab of the model is an array, not {token: id} as BPE has it");
+    }
     return Open(json::array());
   }
 
@@ -121,8 +123,8 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
  private:
-  // Where the reader is. kDocument -> kVocabulary -> kDocument, at model.vocab (in vocab.json, at the
-  // top); kDocument -> kMerges -> kDocument at model.merges, with kMergePair for ["a", "b"].
+  // Where the reader is. kDocument -> kVocabulary -> kDocument, at model.vocab (in vocab.json, at
+  // the top); kDocument -> kMerges -> kDocument at model.merges, with kMergePair for ["a", "b"].
   enum class Place : uint8_t { kDocument, kVocabulary, kMerges, kMergePair };
 
   bool Fail(absl::string_view message) {
@@ -268,7 +270,8 @@ absl::StatusOr<TokenizerFile> ReadVocabAndMerges(const std::string& vocab_path,
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.empty() || absl::StartsWith(line, "#version")) continue;
     const size_t space = line.find(' ');
-    const bool one_space = space != std::string::npos && line.find(' ', space + 1) == std::string::npos;
+    const bool one_space =
+        space != std::string::npos && line.find(' ', space + 1) == std::string::npos;
     std::string valid;
     AppendLossyUtf8(line, &valid);
     if (!one_space || valid != line) {

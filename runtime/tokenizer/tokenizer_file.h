@@ -22,8 +22,8 @@ struct TokenizerFile {
 };
 
 // NotFound: no such file. InvalidArgument names `what` (or the path) and: not JSON (with the byte
-// offset), nested too deep, a doubled key, a value of a wrong type, a token or id that comes twice, a
-// merge that is not two parts.
+// offset), nested too deep, a doubled key, a value of a wrong type, a token or id that comes twice,
+// a merge that is not two parts.
 absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::string& path);
 absl::StatusOr<TokenizerFile> ParseTokenizerJson(absl::string_view text, absl::string_view what);
 

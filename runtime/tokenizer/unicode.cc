@@ -105,7 +105,8 @@ bool IsMark(uint32_t code) {
 
 bool IsWord(uint32_t code) {
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
-  if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) return true;  // L M Nd Nl
+  // L*, M*, Nd, Nl
+  if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) return true;
   if (category == UTF8PROC_CATEGORY_PC) return true;
   // The symbols that are alphabetic (circled and squared letters), and the join controls.
   return (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||

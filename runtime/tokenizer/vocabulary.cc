@@ -40,7 +40,9 @@ absl::Status Vocabulary::Add(absl::string_view token, int64_t id) {
   if (bytes_.size() + token.size() > UINT32_MAX) return refuse("the vocabulary exceeds 4 GiB");
   if (4 * (size_ + int64_t{1}) > 3 * static_cast<int64_t>(table_.size())) Grow();
   const size_t bucket = Bucket(token);
-  if (table_[bucket] >= 0) return refuse(absl::StrCat("it has the id ", table_[bucket], " already"));
+  if (table_[bucket] >= 0) {
+    return refuse(absl::StrCat("it has the id ", table_[bucket], " already"));
+  }
   if (id >= id_end()) slots_.resize(id + 1);
   slots_[id] = {static_cast<uint32_t>(bytes_.size()), static_cast<int32_t>(token.size())};
   bytes_.append(token.data(), token.size());

@@ -12,8 +12,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto tokenizer = sluice::Tokenizer::FromJson(text, "fuzz");
   if (!tokenizer.ok()) return 0;
   for (const bool parse_special : {false, true}) {
-    const auto ids = (*tokenizer)->Encode("Hello  w\xC3\xB6rld <s> 123\n\xE2\x82 \xF0\x9F\x98\x80's",
-                                          {.parse_special = parse_special});
+    const auto ids =
+        (*tokenizer)->Encode("Hello  w\xC3\xB6rld <s> 123\n\xE2\x82 \xF0\x9F\x98\x80's",
+                             {.parse_special = parse_special});
     if (!ids.ok()) continue;
     const std::string whole = (*tokenizer)->Decode(*ids, false);
     sluice::StreamDecoder decoder(tokenizer->get(), false);

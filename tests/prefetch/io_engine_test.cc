@@ -98,8 +98,7 @@ TEST_P(EngineTest, ReadsIntoMemoryThatWasNotRegistered) {
   const HostBuffer registered = *HostBuffer::Create(8192);
   const HostBuffer other = *HostBuffer::Create(RoundUp(bytes.size(), 4096));
   const absl::Span<std::byte> region = registered.span();
-  auto engine =
-      IoEngine::Create({dir_.Path("file")}, {&region, 1}, GetParam().Options(4, 65536));
+  auto engine = IoEngine::Create({dir_.Path("file")}, {&region, 1}, GetParam().Options(4, 65536));
   ASSERT_TRUE(engine.ok()) << engine.status();
   Answers answers;
   (*engine)->Submit(ReadOf(other.span(), 0, bytes.size(), &answers));

@@ -1,4 +1,5 @@
-// What an ordinary user meets: little memory to lock, and no io_uring. Each test runs in a child process.
+// What an ordinary user meets: little memory to lock, and no io_uring. Each test runs in a child
+// process.
 #include <errno.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -20,7 +21,8 @@
 namespace sluice {
 namespace {
 
-// Two walks over `store`; what was in use, or what went wrong, goes to standard error. Ends the process.
+// Two walks over `store`; what was in use, or what went wrong, goes to standard error. Ends the
+// process.
 [[noreturn]] void StreamAndExit(const TestStore& store, const StreamOptions& options) {
   auto stream = SlabStream::Create(store.paths(), store.cycle(), options);
   if (!stream.ok()) {
@@ -67,7 +69,8 @@ class IoPermissionDeathTest : public testing::Test {
     return {.io = {.kind = kind}, .ring_bytes = ring_bytes};
   }
   void SkipWithoutUring() {
-    if (const std::string reason = WhyNot(EngineCases()[0]); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = WhyNot(EngineCases()[0]); !reason.empty())
+      GTEST_SKIP() << reason;
   }
 
   TestStore store_;

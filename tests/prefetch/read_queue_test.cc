@@ -56,9 +56,9 @@ TEST_F(ReadQueueTest, CutsARequestIntoReadsOfTheAskedSize) {
     EXPECT_EQ(read.data - buffer_.data(), read.offset);
     room_and_wanted.emplace_back(read.room, read.wanted);
   }
-  EXPECT_THAT(room_and_wanted, testing::ElementsAre(testing::Pair(8192, 8192),
-                                                    testing::Pair(8192, 8192),
-                                                    testing::Pair(4096, 20000 - 16384)));
+  EXPECT_THAT(room_and_wanted,
+              testing::ElementsAre(testing::Pair(8192, 8192), testing::Pair(8192, 8192),
+                                   testing::Pair(4096, 20000 - 16384)));
   Read none;
   EXPECT_EQ(queue.TryTake(&none), ReadQueue::Taken::kEmpty);
   EXPECT_FALSE(queue.Complete(8192, &reads[1]));
@@ -146,9 +146,9 @@ TEST_F(ReadQueueTest, CountsTheTimeWithReadsInFlightOnce) {
 struct AdvanceCase {
   const char* name;
   bool direct;
-  int64_t result;      // of a read of 3 pages at byte 4096, of which 9000 bytes are wanted
-  int expected;        // 1: arrived, 0: again, -1: failed
-  int64_t progress;    // where again
+  int64_t result;       // of a read of 3 pages at byte 4096, of which 9000 bytes are wanted
+  int expected;         // 1: arrived, 0: again, -1: failed
+  int64_t progress;     // where again
   const char* message;  // where failed
 };
 

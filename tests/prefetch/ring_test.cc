@@ -37,7 +37,8 @@ TEST(Ring, GoesToTheStartWhereTheEndIsTooSmall) {
   MakeLeased(&ring, 0);
   ring.Move(0, SlabState::kFree);
   EXPECT_EQ(ring.Allocate(3 * kPage), 0);
-  EXPECT_EQ(ring.Allocate(1), std::nullopt) << "the two pages at the end are lost until slab 1 is free";
+  EXPECT_EQ(ring.Allocate(1), std::nullopt)
+      << "the two pages at the end are lost until slab 1 is free";
   MakeLeased(&ring, 1);
   ring.Move(1, SlabState::kFree);
   EXPECT_EQ(ring.Allocate(5 * kPage), 3 * kPage);

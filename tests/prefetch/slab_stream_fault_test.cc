@@ -36,8 +36,8 @@ class ManualEngine : public IoEngine {
   IoCounters counters() const override { return {}; }
   const std::string& description() const override { return description_; }
 
-  // Of the i-th waiting request the bytes arrive: a function of the offset, so that checksums can be
-  // known. A failed one leaves its buffer as it was.
+  // Of the i-th waiting request the bytes arrive: a function of the offset, so that checksums can
+  // be known. A failed one leaves its buffer as it was.
   void Answer(int i, absl::Status status = absl::OkStatus()) {
     IoRequest request = Remove(i);
     if (status.ok()) {
@@ -111,8 +111,7 @@ class FaultTest : public testing::Test {
     absl::StatusOr<Lease> lease = stream_->Next();
     ASSERT_TRUE(lease.ok()) << lease.status();
     EXPECT_EQ(lease->slab(), slab);
-    EXPECT_EQ(lease->bytes()[kSlabBytes - 1],
-              ManualEngine::ByteAt(slab * kRoom + kSlabBytes - 1));
+    EXPECT_EQ(lease->bytes()[kSlabBytes - 1], ManualEngine::ByteAt(slab * kRoom + kSlabBytes - 1));
   }
 
   ManualEngine* engine_ = nullptr;  // the stream's
@@ -181,8 +180,7 @@ TEST_F(FaultTest, ReportsAFailedReadWhenTheWalkReachesIt) {
   for (int again = 0; again < 2; ++again) {
     const absl::Status status = stream_->Next().status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-    EXPECT_EQ(status.message(),
-              "/store/000.slabs: reading: the file ended (slab 2 at byte 16384)");
+    EXPECT_EQ(status.message(), "/store/000.slabs: reading: the file ended (slab 2 at byte 16384)");
   }
 }
 
@@ -264,10 +262,11 @@ TEST_F(FaultTest, StampsEveryMove) {
   std::vector<std::pair<int64_t, SlabState>> moves;
   const std::vector<TimelineEvent> events = stream_->timeline();
   for (const TimelineEvent& event : events) moves.emplace_back(event.position, event.to);
-  EXPECT_THAT(moves, testing::ElementsAre(
-                         testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kVerifying),
-                         testing::Pair(0, SlabState::kReady), testing::Pair(0, SlabState::kLeased),
-                         testing::Pair(0, SlabState::kFree), testing::Pair(1, SlabState::kReading)));
+  EXPECT_THAT(moves,
+              testing::ElementsAre(
+                  testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kVerifying),
+                  testing::Pair(0, SlabState::kReady), testing::Pair(0, SlabState::kLeased),
+                  testing::Pair(0, SlabState::kFree), testing::Pair(1, SlabState::kReading)));
   EXPECT_TRUE(std::ranges::is_sorted(events, {}, &TimelineEvent::time));
 }
 

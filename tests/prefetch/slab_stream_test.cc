@@ -1,4 +1,5 @@
-// Streams over real files: the bytes, whatever the engine, the ring, the depth and the order of leases.
+// Streams over real files: the bytes, whatever the engine, the ring, the depth and the order of
+// leases.
 #include "prefetch/slab_stream.h"
 
 #include <gmock/gmock.h>
@@ -68,8 +69,8 @@ TEST_P(StreamTest, DeliversEverySlabInOrderWalkAfterWalk) {
     for (int depth : {1, 3, 16}) {
       for (int64_t read_bytes : {65536, 1 << 20}) {
         SCOPED_TRACE(testing::Message() << "ring " << ring_bytes << ", depth " << depth);
-        auto stream = Open(
-            store, {.io = GetParam().Options(depth, read_bytes), .ring_bytes = ring_bytes});
+        auto stream =
+            Open(store, {.io = GetParam().Options(depth, read_bytes), .ring_bytes = ring_bytes});
         ASSERT_NE(stream, nullptr);
         EXPECT_THAT(stream->io_description(), HasSubstr(GetParam().description));
         Walk(stream.get(), store, 2 * kOddSizes.size() + 3);
@@ -92,8 +93,7 @@ TEST_P(StreamTest, ReadsResidentSlabsOnceAndKeepsThem) {
         streamed_room = std::max(streamed_room, RoundUp(slab.bytes, 4096));
       }
     }
-    auto stream =
-        Open(store, {.io = GetParam().Options(4, 65536), .ring_bytes = streamed_room});
+    auto stream = Open(store, {.io = GetParam().Options(4, 65536), .ring_bytes = streamed_room});
     ASSERT_NE(stream, nullptr);
     std::vector<const std::byte*> places(n);
     for (int i = 0; i < 3 * n; ++i) {
@@ -108,8 +108,8 @@ TEST_P(StreamTest, ReadsResidentSlabsOnceAndKeepsThem) {
     EXPECT_EQ(counters.slabs_leased, 3 * n);
     EXPECT_EQ(counters.bytes_leased, 3 * (resident_bytes + streamed_bytes));
     EXPECT_GE(counters.resident_bytes, resident_bytes);
-    // Ahead of the last lease it may have read what fits the ring. A read of the last 4096 bytes of a
-    // slab brings up to 4095 more.
+    // Ahead of the last lease it may have read what fits the ring. A read of the last 4096 bytes of
+    // a slab brings up to 4095 more.
     EXPECT_GE(counters.io.bytes_read, resident_bytes + 3 * streamed_bytes);
     EXPECT_LE(counters.io.bytes_read,
               resident_bytes + 3 * streamed_bytes + counters.ring_bytes + 4 * n * 4096);
@@ -151,7 +151,7 @@ TEST_P(StreamTest, ReadsRangesOfAnyAlignmentAmidTheStream) {
       const int file = random() % 2;
       const int64_t size = store.file(file).size();
       int64_t bytes = random() % 20000;
-      if (i == 3) bytes = store.file(file).size();  // larger than the bounce buffer in one of the files
+      if (i == 3) bytes = store.file(file).size();  // in one file more than the bounce buffer
       bytes = std::min(bytes, size);
       const int64_t offset = i == 5 ? size - bytes : random() % (size - bytes + 1);
       rows.emplace_back(bytes);
@@ -161,8 +161,7 @@ TEST_P(StreamTest, ReadsRangesOfAnyAlignmentAmidTheStream) {
     const absl::Status status = stream->ReadRanges(ranges);
     ASSERT_TRUE(status.ok()) << status;
     for (const SlabStream::Range& range : ranges) {
-      ASSERT_TRUE(
-          Equal(range.out, store.file(range.file).subspan(range.offset, range.out.size())));
+      ASSERT_TRUE(Equal(range.out, store.file(range.file).subspan(range.offset, range.out.size())));
     }
     Walk(stream.get(), store, 4);
   }
@@ -218,7 +217,8 @@ TEST_P(StreamTest, EndsCleanlyAtAnyMoment) {
   }
 }
 
-// A waiting Next() that is woken in time is in slab_stream_fault_test.cc, where the disk can be stopped.
+// A waiting Next() that is woken in time is in slab_stream_fault_test.cc, where the disk can be
+// stopped.
 TEST_P(StreamTest, StopsWhenCancelledFromAnotherThread) {
   const TestStore store(kOddSizes, 2);
   auto stream =
@@ -237,7 +237,7 @@ TEST_P(StreamTest, NeverStopsWhateverTheSizes) {
   for (int round = 0; round < 20; ++round) {
     std::vector<int64_t> sizes(1 + random() % 20);
     for (int64_t& size : sizes) size = 1 + random() % (random() % 2 == 0 ? 5000 : 200000);
-    const int residents = random() % 4;  // none, a quarter, half, three quarters; by chance sometimes all
+    const int residents = random() % 4;  // of four slabs; by chance sometimes all
     const uint32_t seed = random();
     const TestStore store(sizes, 1 + random() % 3, [&](int i) {
       return (seed * 2654435761u + i * 40503u) % 7919 % 4 < residents;
@@ -289,9 +289,10 @@ TEST(SlabStream, RefusesWhatCannotBeStreamed) {
 }
 
 TEST(SlabStream, CountsItsMemory) {
-  const std::vector<StreamSlab> cycle = {{.file = 0, .offset = 0, .bytes = 1, .resident = true},
-                                         {.file = 0, .offset = 4096, .bytes = 4097, .resident = true},
-                                         {.file = 0, .offset = 12288, .bytes = 50000}};
+  const std::vector<StreamSlab> cycle = {
+      {.file = 0, .offset = 0, .bytes = 1, .resident = true},
+      {.file = 0, .offset = 4096, .bytes = 4097, .resident = true},
+      {.file = 0, .offset = 12288, .bytes = 50000}};
   const int64_t fixed = SlabStream::MemoryBytes({}, 0);
   const int64_t tables = SlabStream::MemoryBytes({&cycle[2], 1}, 0) - fixed;
   EXPECT_EQ(SlabStream::MemoryBytes(cycle, 0), fixed + 3 * tables + 3 * 4096);

@@ -81,7 +81,8 @@ void TestStore::Truncate(int file, int64_t size) {
 const std::vector<EngineCase>& EngineCases() {
   static const std::vector<EngineCase> cases = {
       {"uring_registered", IoKind::kUring, true, true, "io_uring, O_DIRECT, registered buffers"},
-      {"uring_unregistered", IoKind::kUring, true, false, "io_uring, O_DIRECT, unregistered buffers"},
+      {"uring_unregistered", IoKind::kUring, true, false,
+       "io_uring, O_DIRECT, unregistered buffers"},
       {"uring_buffered", IoKind::kUring, false, true, "io_uring, buffered reads"},
       {"threads", IoKind::kThreads, true, true, "pread threads, O_DIRECT"},
       {"threads_buffered", IoKind::kThreads, false, true, "pread threads, buffered reads"},

@@ -30,12 +30,13 @@ class TempDir {
 void WriteFile(const std::string& path, absl::Span<const std::byte> bytes);
 std::vector<std::byte> RandomBytes(int64_t size, uint32_t seed);
 
-// Slab i of the cycle has sizes[i] random bytes and lies in file i % num_files, the next multiple of 4096
-// after what that file holds. The last slab of a file is not padded.
+// Slab i of the cycle has sizes[i] random bytes and lies in file i % num_files, the next multiple
+// of 4096 after what that file holds. The last slab of a file is not padded.
 class TestStore {
  public:
-  TestStore(const std::vector<int64_t>& sizes, int num_files,
-            const std::function<bool(int)>& is_resident = [](int) { return false; });
+  TestStore(
+      const std::vector<int64_t>& sizes, int num_files,
+      const std::function<bool(int)>& is_resident = [](int) { return false; });
 
   const std::vector<std::string>& paths() const { return paths_; }
   const std::vector<StreamSlab>& cycle() const { return cycle_; }

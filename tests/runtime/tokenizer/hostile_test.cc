@@ -27,10 +27,12 @@ constexpr char kSmall[] = R"({
   "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"},
     {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
   "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-    {"type": "Split", "pattern": {"Regex": "\\s+|\\p{L}+"}, "behavior": "Isolated", "invert": false},
+    {"type": "Split", "pattern": {"Regex": "\\s+|\\p{L}+"}, "behavior": "Isolated",
+     "invert": false},
     {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]},
   "post_processor": {"type": "TemplateProcessing",
-    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+               {"Sequence": {"id": "A", "type_id": 0}}],
     "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [9], "tokens": ["<s>"]}}},
   "decoder": {"type": "Sequence", "decoders": [{"type": "ByteLevel"}, {"type": "Fuse"},
     {"type": "Strip", "content": " ", "start": 1, "stop": 1}]},
@@ -80,7 +82,7 @@ TEST(Hostile, WhatIsWrongIsNamed) {
       {"\"abc\": 5", "\"abc\": 16000000", "gaps"},
       {"\"abc\": 5", "\"abc\": 1.5", "expected an integer"},
       {"\"abc\": 5", "\"abc\": [5]", "expected an integer"},
-      {"\"abc\": 5", "\"abc\": 4", "belongs to \\\"ab\\\""},
+      {"\"abc\": 5", "\"abc\": 4", "belongs to \"ab\""},
       {"\"abc\": 5", "\"ab\": 5", "has the id 4 already"},
       {"\"a b\"", "\"a b c\"", "merge 0"},
       {"\"a b\"", "\" b\"", "empty"},
@@ -108,8 +110,7 @@ TEST(Hostile, WhatIsWrongIsNamed) {
     const absl::Status status = Try(text);
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << c.to << ": " << status;
     EXPECT_THAT(std::string(status.message()),
-                AllOf(HasSubstr("hostile.json: "), HasSubstr(absl::StrReplaceAll(c.named, {{"\\\"", "\""}})),
-                      Not(HasSubstr("\n"))))
+                AllOf(HasSubstr("hostile.json: "), HasSubstr(c.named), Not(HasSubstr("\n"))))
         << c.to;
   }
 }
@@ -131,7 +132,8 @@ TEST(Hostile, CatastrophicPatternsEndWithAnError) {
 TEST(Hostile, NormalizersThatDoubleTheTextEndWithAnError) {
   std::string steps;
   for (int i = 0; i < 60; ++i) {
-    absl::StrAppend(&steps, ", {\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, \"content\": \"aa\"}");
+    absl::StrAppend(&steps,
+                    R"(, {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})");
   }
   const std::string text =
       absl::StrReplaceAll(kSmall, {{"{\"type\": \"NFC\"}", "{\"type\": \"NFC\"}" + steps}});

@@ -137,8 +137,10 @@ TEST(Normalizer, KnowsEachType) {
   EXPECT_EQ(Normalize(R"({"type":"NFKD"})", "\uFB01\u00E9"), "fie\u0301");
   EXPECT_EQ(Normalize(R"({"type":"Lowercase"})", "\u0130A\u00C9"), "i\u0307a\u00E9");
   EXPECT_EQ(Normalize(R"({"type":"StripAccents"})", "e\u0301"), "e");
-  EXPECT_EQ(Normalize(R"({"type":"Strip","strip_left":true,"strip_right":false})", " \u3000a "), "a ");
-  EXPECT_EQ(Normalize(R"({"type":"Replace","pattern":{"Regex":"\\s+"},"content":"_"})", "a  b c"), "a_b_c");
+  EXPECT_EQ(Normalize(R"({"type":"Strip","strip_left":true,"strip_right":false})", " \u3000a "),
+            "a ");
+  EXPECT_EQ(Normalize(R"({"type":"Replace","pattern":{"Regex":"\\s+"},"content":"_"})", "a  b c"),
+            "a_b_c");
   EXPECT_EQ(Normalize(R"({"type":"Prepend","prepend":"_"})", "a"), "_a");
   EXPECT_EQ(Normalize(R"({"type":"Prepend","prepend":"_"})", ""), "");
   EXPECT_EQ(Normalize(R"({"type":"ByteLevel"})", " a"), "\u0120a");
@@ -174,11 +176,13 @@ TEST(PreTokenizer, KnowsEachType) {
               ElementsAre("a", "12", "b"));
   EXPECT_THAT(PreTokenize(R"({"type":"Punctuation","behavior":"Contiguous"})", "a,.b$"),
               ElementsAre("a", ",.", "b", "$"));
-  EXPECT_THAT(PreTokenize(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first"})", "a b"),
-              ElementsAre("_a", "_b"));
-  EXPECT_THAT(PreTokenize(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never","split":false})",
-                          "a b"),
-              ElementsAre("a_b"));
+  EXPECT_THAT(
+      PreTokenize(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first"})", "a b"),
+      ElementsAre("_a", "_b"));
+  EXPECT_THAT(
+      PreTokenize(
+          R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never","split":false})", "a b"),
+      ElementsAre("a_b"));
   EXPECT_THAT(PreTokenize(R"({"type":"Whitespace"})", "ab!? c"), ElementsAre("ab", "!?", "c"));
   EXPECT_THAT(PreTokenize(R"({"type":"WhitespaceSplit"})", " ab!? c"), ElementsAre("ab!?", "c"));
   EXPECT_THAT(PreTokenize(R"({"type":"BertPreTokenizer"})", "ab! c"), ElementsAre("ab", "!", "c"));
@@ -250,8 +254,8 @@ TEST(Bpe, MergesByRankThenFromTheLeft) {
 TEST(Bpe, UnknownCharactersFallBack) {
   EXPECT_THAT(Encode({}, "a\u00E9"), ElementsAre(0));
   EXPECT_THAT(Encode({.byte_fallback = true}, "a\u00E9"), ElementsAre(0, 6, 7));
-  EXPECT_THAT(Encode({.unk_token = "<unk>", .has_unk_token = true}, "xya"), ElementsAre(5, 5, 0));
-  EXPECT_THAT(Encode({.unk_token = "<unk>", .has_unk_token = true, .fuse_unk = true}, "xya"),
+  EXPECT_THAT(Encode({.has_unk_token = true, .unk_token = "<unk>"}, "xya"), ElementsAre(5, 5, 0));
+  EXPECT_THAT(Encode({.has_unk_token = true, .unk_token = "<unk>", .fuse_unk = true}, "xya"),
               ElementsAre(5, 0));
   EXPECT_THAT(Encode({.ignore_merges = true}, "ab"), ElementsAre(3));
 }

@@ -48,7 +48,8 @@ std::string MakeFolder(const std::string& name) {
 }
 
 void WriteFile(const std::string& path, absl::string_view text) {
-  std::ofstream(path, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));
+  std::ofstream file(path, std::ios::binary);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
 }
 
 std::unique_ptr<Tokenizer> LoadData(const std::string& path) {

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/tokenizer/unicode.h"
 #include "test_files.h"
 
@@ -19,8 +20,8 @@ std::string ByteVocabulary(const std::string& rest) {
     std::snprintf(entry, sizeof(entry), "\"<0x%02X>\": %d, ", b, b + 10);
     vocab += entry;
   }
-  return R"({"added_tokens": [{"id": 0, "content": "<s>", "special": true, "normalized": false}],)" +
-         rest + R"("model": {"type": "BPE", "byte_fallback": true, "vocab": {)" + vocab +
+  return R"({"added_tokens": [{"id": 0, "content": "<s>", "special": true}],)" + rest +
+         R"("model": {"type": "BPE", "byte_fallback": true, "vocab": {)" + vocab +
          "\"<s>\": 0, \"\u2581\": 1, \"hi\": 2, \"h\": 3, \"i\": 4}, \"merges\": [\"h i\"]}}";
 }
 
@@ -116,8 +117,8 @@ TEST(StreamDecoder, ByteLevelShowsACharacterWithItsLastByte) {
 
 TEST(StreamDecoder, GivesWhatDecodeGivesForAnyIds) {
   std::mt19937 random(7);
-  for (const char* path : {"models/bard-6.7M/tokenizer.json", "models/TinyStories-656K/tokenizer.json"}) {
-    const auto tokenizer = LoadData(path);
+  for (const char* model : {"bard-6.7M", "TinyStories-656K"}) {
+    const auto tokenizer = LoadData(absl::StrCat("models/", model, "/tokenizer.json"));
     ASSERT_NE(tokenizer, nullptr);
     for (int round = 0; round < 300; ++round) {
       std::vector<int32_t> ids(random() % 40);
