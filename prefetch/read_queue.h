@@ -67,8 +67,7 @@ class ReadQueue {
   using Clock = std::chrono::steady_clock;
 
   bool TakeLocked(Read* read);
-  // Ends one read of `job`; returns the job if that was its last one, to be answered without the
-  // lock.
+  // Ends one read of `job`. True: that was its last, and it must be answered, without the lock.
   bool EndLocked(absl::Status status, ReadJob* job);
 
   const std::vector<IoFile>& files_;

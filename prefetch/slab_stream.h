@@ -74,7 +74,7 @@ class SlabStream {
   static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes);
 
   // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses
-  // (the embedding's, for ReadRange).
+  // (the embedding's, for ReadRanges).
   static absl::StatusOr<std::unique_ptr<SlabStream>> Create(std::vector<std::string> paths,
                                                             std::vector<StreamSlab> cycle,
                                                             const StreamOptions& options);

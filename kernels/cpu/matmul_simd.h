@@ -1,8 +1,8 @@
 // Matrix products on 16-row tiles: one loop, and a decoder an encoding. Include after a simd_<isa>.h.
 //
-// A thread walks its tiles in order of memory. For each tile it takes up to kMaxTokens activation rows
-// at once, so that a line is unpacked once for all of them; lane r is row r throughout, hence nothing
-// crosses lanes. One token is bound by memory: a line costs a load, its unpacking and one or two dot
+// A thread walks its tiles in order of memory, and each tile by segments of 1,024 values of K. It takes up
+// to kMaxTokens activation rows at once, so that a line is unpacked once for all of them; lane r is row r
+// throughout, hence nothing crosses lanes. One token is bound by memory: a line costs a load, its unpacking and one or two dot
 // products. The order of summing is that of matmul_scalar.cc, to the bit.
 #ifndef SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
@@ -292,25 +292,24 @@ struct Q6_K {
   }
 };
 
-// y[r] = the tile's 16 rows times token r.
+// A tile's weights by segments of K: acc[r] = the chains' end for token r over `k` (at most kSegment)
+// values from `segment` on. `a` is the segment's place in the first token's activations.
 template <class Decoder>
 struct QuantizedTile {
   static constexpr int kTokens = Decoder::kTokens;
+  SLUICE_INLINE static int64_t SegmentBytes() {
+    return kSegment / Decoder::kGroup * Decoder::Bytes(Decoder::kGroup);
+  }
+  static constexpr int64_t kActivationBytes = kSegment / 256 * kActivationGroupBytes;
+
   template <int R>
-  SLUICE_INLINE static void Run(const uint8_t* tile, int64_t k, const uint8_t* activations,
-                                int64_t stride, F32 (&total)[R]) {
-    for (int r = 0; r < R; ++r) total[r] = ZeroF();
-    for (int64_t begin = 0; begin < k; begin += kSegment) {
-      const int64_t end = begin + kSegment < k ? begin + kSegment : k;
-      F32 acc[R];
-      for (int r = 0; r < R; ++r) acc[r] = ZeroF();
-      for (int64_t at = begin; at < end; at += Decoder::kGroup) {
-        const int n = static_cast<int>(end - at < Decoder::kGroup ? end - at : Decoder::kGroup);
-        const int64_t bytes = Decoder::Bytes(n);
-        Decoder::Add(tile, n, activations + at / 256 * kActivationGroupBytes, stride, acc);
-        tile += bytes;
-      }
-      for (int r = 0; r < R; ++r) total[r] = ::sluice::SLUICE_SIMD_NAMESPACE::Add(total[r], acc[r]);
+  SLUICE_INLINE static void Run(const uint8_t* segment, int k, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    for (int r = 0; r < R; ++r) acc[r] = ZeroF();
+    for (int at = 0; at < k; at += Decoder::kGroup) {
+      const int n = k - at < Decoder::kGroup ? k - at : Decoder::kGroup;
+      Decoder::Add(segment, n, a + at / 256 * kActivationGroupBytes, stride, acc);
+      segment += Decoder::Bytes(n);
     }
   }
 };
@@ -349,29 +348,26 @@ struct LoadBF16 {
 template <class Loader>
 struct FloatTile {
   static constexpr int kTokens = kMaxFloatTokens;
+  SLUICE_INLINE static int64_t SegmentBytes() { return kSegment / 4 * Loader::kBytes; }
+  static constexpr int64_t kActivationBytes = kSegment * sizeof(float);
+
   template <int R>
-  SLUICE_INLINE static void Run(const uint8_t* tile, int64_t k, const uint8_t* activations,
-                                int64_t stride, F32 (&total)[R]) {
-    for (int r = 0; r < R; ++r) total[r] = ZeroF();
-    for (int64_t begin = 0; begin < k; begin += kSegment) {
-      const int64_t end = begin + kSegment < k ? begin + kSegment : k;
-      F32 c[R][4];
+  SLUICE_INLINE static void Run(const uint8_t* segment, int k, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    F32 c[R][4];
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < 4; ++i) c[r][i] = ZeroF();
+    }
+    for (int at = 0; at < k; at += 4) {
+      F32 w[4];
+      Loader::template Load<R>(segment, w);
+      segment += Loader::kBytes;
       for (int r = 0; r < R; ++r) {
-        for (int i = 0; i < 4; ++i) c[r][i] = ZeroF();
-      }
-      for (int64_t at = begin; at < end; at += 4) {
-        F32 w[4];
-        Loader::template Load<R>(tile, w);
-        tile += Loader::kBytes;
-        for (int r = 0; r < R; ++r) {
-          const auto* x = reinterpret_cast<const float*>(activations + r * stride) + at;
-          for (int i = 0; i < 4; ++i) c[r][i] = Fma(w[i], BroadcastF(x + i), c[r][i]);
-        }
-      }
-      for (int r = 0; r < R; ++r) {
-        total[r] = Add(total[r], Add(Add(c[r][0], c[r][1]), Add(c[r][2], c[r][3])));
+        const auto* x = reinterpret_cast<const float*>(a + r * stride) + at;
+        for (int i = 0; i < 4; ++i) c[r][i] = Fma(w[i], BroadcastF(x + i), c[r][i]);
       }
     }
+    for (int r = 0; r < R; ++r) acc[r] = Add(Add(c[r][0], c[r][1]), Add(c[r][2], c[r][3]));
   }
 };
 
@@ -381,54 +377,85 @@ inline constexpr int kAdd = 1;
 inline constexpr int kSwiGlu = 2;
 inline constexpr int kMultiply = 3;
 
-// R tokens from `token` on times one tile (or a pair of tiles).
-template <class Tile, int R>
-void MultiplyTokens(const MatMulJob& job, int64_t tile, int64_t token) {
-  const int sides = job.epilogue == kSwiGlu ? 2 : 1;
-  const int64_t row = job.first_row + 16 * tile;
-  const int64_t left = job.matrix_rows - row;
-  if (left <= 0) return;
-  const int lanes = left < 16 ? static_cast<int>(left) : 16;
+// Tokens that meet a segment of a tile before the next segment is read: their share of activations (80
+// KiB in int8) and the segment stay in the caches nearest to the core however large K is.
+inline constexpr int kPanelTokens = 64;
 
-  F32 y[R], gate[R];
-  for (int r = 0; r < R; ++r) y[r] = ZeroF();
-  for (int side = 0; side < sides; ++side) {
-    for (int r = 0; r < R; ++r) gate[r] = y[r];
-    Tile::template Run<R>(job.tiles + (tile * sides + side) * job.tile_bytes, job.k,
-                          job.activations + token * job.activation_stride, job.activation_stride, y);
-    const float* addend = side == 0 ? job.addend : job.up_addend;
-    if (addend != nullptr) {
-      const F32 values = LoadFirst(addend + row, lanes);
-      for (int r = 0; r < R; ++r) y[r] = Add(y[r], values);
-    }
-  }
-  for (int r = 0; r < R; ++r) {
-    float* out = job.out + (token + r) * job.out_stride + row;
-    if (job.epilogue == kAdd) y[r] = Add(LoadFirst(out, lanes), y[r]);
-    if (job.epilogue == kSwiGlu) y[r] = Mul(Silu(gate[r]), y[r]);
-    if (job.epilogue == kMultiply) y[r] = Mul(Silu(LoadFirst(out, lanes)), y[r]);
-    StoreFirst(y[r], out, lanes);
-  }
+// Adds a segment to the totals [token][16] of R tokens.
+template <class Tile, int R>
+void AddSegment(const uint8_t* segment, int k, const uint8_t* a, int64_t stride, float* totals) {
+  F32 acc[R];
+  Tile::template Run<R>(segment, k, a, stride, acc);
+  for (int r = 0; r < R; ++r) StoreF(Add(LoadF(totals + 16 * r), acc[r]), totals + 16 * r);
 }
 
 // Takes R tokens at a time while there are so many, and returns the first one left.
 template <class Tile, int R>
-SLUICE_INLINE int64_t MultiplyWhile(const MatMulJob& job, int64_t tile, int64_t token) {
+SLUICE_INLINE int AddWhile(const uint8_t* segment, int k, const uint8_t* a, int64_t stride,
+                           int token, int num_tokens, float* totals) {
   if constexpr (R <= Tile::kTokens) {
-    for (; job.num_tokens - token >= R; token += R) MultiplyTokens<Tile, R>(job, tile, token);
+    for (; num_tokens - token >= R; token += R) {
+      AddSegment<Tile, R>(segment, k, a + token * stride, stride, totals + 16 * token);
+    }
   }
   return token;
 }
 
+// totals[token][16] = the tile's rows times each of a panel's tokens.
+template <class Tile>
+SLUICE_INLINE void MultiplyPanel(const uint8_t* tile, int64_t k, const uint8_t* a, int64_t stride,
+                                 int num_tokens, float* totals) {
+  for (int i = 0; i < num_tokens; ++i) StoreF(ZeroF(), totals + 16 * i);
+  for (int64_t begin = 0; begin < k; begin += kSegment) {
+    const int n = static_cast<int>(k - begin < kSegment ? k - begin : kSegment);
+    int token = AddWhile<Tile, 8>(tile, n, a, stride, 0, num_tokens, totals);
+    token = AddWhile<Tile, 6>(tile, n, a, stride, token, num_tokens, totals);
+    token = AddWhile<Tile, 4>(tile, n, a, stride, token, num_tokens, totals);
+    token = AddWhile<Tile, 3>(tile, n, a, stride, token, num_tokens, totals);
+    token = AddWhile<Tile, 2>(tile, n, a, stride, token, num_tokens, totals);
+    AddWhile<Tile, 1>(tile, n, a, stride, token, num_tokens, totals);
+    tile += Tile::SegmentBytes();
+    a += Tile::kActivationBytes;
+  }
+}
+
+// Writes a panel's results for `lanes` rows from `row` on. `totals` is gate's for kSwiGlu, `up` up's.
+inline void Finish(const MatMulJob& job, int64_t row, int lanes, int64_t token, int num_tokens,
+                   const float* totals, const float* up) {
+  for (int i = 0; i < num_tokens; ++i) {
+    float* out = job.out + (token + i) * job.out_stride + row;
+    F32 y = LoadF(totals + 16 * i);
+    if (job.addend != nullptr) y = Add(y, LoadFirst(job.addend + row, lanes));
+    if (job.epilogue == kAdd) y = Add(LoadFirst(out, lanes), y);
+    if (job.epilogue == kMultiply) y = Mul(Silu(LoadFirst(out, lanes)), y);
+    if (job.epilogue == kSwiGlu) {
+      F32 other = LoadF(up + 16 * i);
+      if (job.up_addend != nullptr) other = Add(other, LoadFirst(job.up_addend + row, lanes));
+      y = Mul(Silu(y), other);
+    }
+    StoreFirst(y, out, lanes);
+  }
+}
+
 template <class Tile>
 void MatMul(const MatMulJob& job) {
+  alignas(64) float totals[2][kPanelTokens * 16];  // of a tile, or of gate and up
+  const int sides = job.epilogue == kSwiGlu ? 2 : 1;
   for (int64_t tile = job.tile_begin; tile < job.tile_end; ++tile) {
-    int64_t token = MultiplyWhile<Tile, 8>(job, tile, 0);
-    token = MultiplyWhile<Tile, 6>(job, tile, token);
-    token = MultiplyWhile<Tile, 4>(job, tile, token);
-    token = MultiplyWhile<Tile, 3>(job, tile, token);
-    token = MultiplyWhile<Tile, 2>(job, tile, token);
-    MultiplyWhile<Tile, 1>(job, tile, token);
+    const int64_t row = job.first_row + 16 * tile;
+    const int64_t left = job.matrix_rows - row;
+    if (left <= 0) return;
+    const int lanes = left < 16 ? static_cast<int>(left) : 16;
+    for (int64_t token = 0; token < job.num_tokens; token += kPanelTokens) {
+      const int64_t rest = job.num_tokens - token;
+      const int num_tokens = rest < kPanelTokens ? static_cast<int>(rest) : kPanelTokens;
+      for (int side = 0; side < sides; ++side) {
+        MultiplyPanel<Tile>(job.tiles + (tile * sides + side) * job.tile_bytes, job.k,
+                            job.activations + token * job.activation_stride, job.activation_stride,
+                            num_tokens, totals[side]);
+      }
+      Finish(job, row, lanes, token, num_tokens, totals[0], totals[1]);
+    }
   }
 }
 

@@ -209,13 +209,14 @@ struct Case {
   Epilogue epilogue;
   bool addend;
 };
-// Every block of tokens (8, 6, 4, 3, 2, 1 and mixtures), a last tile with padding, a single row.
+// Every block of tokens (8, 6, 4, 3, 2, 1 and mixtures), more than a panel of 64, a last tile with padding, a single row.
 constexpr Case kCases[] = {
     {16, 1, Epilogue::kStore, false},   {1, 1, Epilogue::kStore, true},
     {40, 2, Epilogue::kAdd, false},     {33, 3, Epilogue::kAdd, true},
     {31, 4, Epilogue::kSwiGlu, false},  {50, 5, Epilogue::kSwiGlu, true},
     {17, 7, Epilogue::kMultiply, true}, {32, 9, Epilogue::kStore, true},
     {15, 14, Epilogue::kAdd, false},    {16, 23, Epilogue::kMultiply, false},
+    {24, 70, Epilogue::kSwiGlu, true},
 };
 
 TEST_P(MatMulOf, EveryInstructionSetGivesTheBitsOfScalarCode) {

@@ -251,7 +251,14 @@ TEST_F(CheckpointTest, TheFingerprintTellsSourcesApart) {
   EXPECT_NE(second, first);
   tensors_["model.norm.weight"] = Make({4}, 'n', "F16");
   Write();
-  EXPECT_NE((*Open())->fingerprint(), second);
+  const uint64_t third = (*Open())->fingerprint();
+  EXPECT_NE(third, second);
+  const auto size = fs::file_size(dir_ / "model.safetensors");
+  tensors_["model.layers.0.input_layernorm.weight"] = Make({4}, 'b', "F16");
+  tensors_["model.norm.weight"] = Make({4}, 'n');
+  Write();  // as many bytes, another header
+  ASSERT_EQ(fs::file_size(dir_ / "model.safetensors"), size);
+  EXPECT_NE((*Open())->fingerprint(), third);
 }
 
 TEST_F(CheckpointTest, TypesMayDifferFromTensorToTensor) {

@@ -139,13 +139,25 @@ std::vector<std::string> DifferingFiles(const std::string& a, const std::string&
   return differing;
 }
 
-Manifest ShardOrDie(const std::string& model_dir, const std::string& store_dir,
-                    absl::string_view recipe, int64_t slab_bytes, int num_threads) {
+ShardOptions Options(absl::string_view recipe, int64_t slab_bytes, int num_threads) {
   ShardOptions options;
   if (!recipe.empty()) options.recipe = Recipe{std::string(recipe)};
   options.slab_bytes = slab_bytes;
   options.num_threads = num_threads;
-  absl::StatusOr<ShardResult> result = Shard(*OpenCheckpoint(model_dir), store_dir, options);
+  return options;
+}
+
+absl::Status TryShard(const std::string& model_dir, const std::string& store,
+                      const ShardOptions& options) {
+  absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(model_dir);
+  if (!checkpoint.ok()) return checkpoint.status();
+  return Shard(**checkpoint, store, options).status();
+}
+
+Manifest ShardOrDie(const std::string& model_dir, const std::string& store_dir,
+                    absl::string_view recipe, int64_t slab_bytes, int num_threads) {
+  absl::StatusOr<ShardResult> result =
+      Shard(*OpenCheckpoint(model_dir), store_dir, Options(recipe, slab_bytes, num_threads));
   EXPECT_TRUE(result.ok()) << result.status();
   if (!result.ok()) abort();
   return std::move(result->manifest);

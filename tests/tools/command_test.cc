@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/reference_file.h"
 #include "tools/commands.h"
 
 namespace sluice {
@@ -81,6 +82,13 @@ TEST(Commands, HaveHelpThatNamesEveryOption) {
       EXPECT_EQ(help.find(option.name) == std::string::npos, option.hidden) << command.name << option.name;
       EXPECT_TRUE(option.hidden || !option.help.empty()) << command.name << option.name;
     }
+  }
+}
+
+TEST(Commands, AreDocumentedByTheirOwnHelp) {
+  const std::string page = ReadWholeFile(SLUICE_SOURCE_DIR "/docs/cli.md");
+  for (const CommandSpec& command : Commands()) {
+    EXPECT_THAT(page, HasSubstr(CommandHelp(command))) << "docs/cli.md is behind on " << command.name;
   }
 }
 
