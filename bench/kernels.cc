@@ -1,4 +1,5 @@
-// Matrix products: GB/s of weight bytes and GOPS, next to this machine's limits measured in the same run.
+// Matrix products: GB/s of weight bytes and GOPS, next to this machine's limits measured in the
+// same run.
 //
 // For each encoding, instruction set and number of tokens it reports
 //   weights_GBps  bytes of weights a second, and
@@ -6,10 +7,10 @@
 //   GOPS          operations a second (2 a weight and token), and
 //   of_peak       their share of a loop of nothing but vpdpbusd (quantized) or fma (floats) on all
 //                 threads, with the instructions of that instruction set.
-// The matrix is far larger than the caches and each iteration takes its next slice, so that one token is
-// bound by memory. Rates are those of the best iteration, as the limits are: other programs on the
-// machine can only make one slower. `Time` is the mean; its distance from the best shows how busy the
-// machine was.
+// The matrix is far larger than the caches and each iteration takes its next slice, so that one
+// token is bound by memory. Rates are those of the best iteration, as the limits are: other
+// programs on the machine can only make one slower. `Time` is the mean; its distance from the best
+// shows how busy the machine was.
 //
 //   bench_kernels [--threads=N] [Google Benchmark's flags, as --benchmark_filter=q4_k/avx512]
 #include <sys/mman.h>
@@ -87,7 +88,8 @@ Buffer& Weights(Encoding encoding, int64_t num_tiles) {
       for (float& value : row) value = normal(random);
       EncodeRow(encoding, row.data(), kK, rows.data() + r * RowBytes(encoding, kK));
     }
-    PackTile(encoding, rows.data(), RowBytes(encoding, kK), 16, kK, buffer->data() + tile * tile_bytes);
+    PackTile(encoding, rows.data(), RowBytes(encoding, kK), 16, kK,
+             buffer->data() + tile * tile_bytes);
   }
   for (int64_t tile = kDistinct; tile < num_tiles; ++tile) {
     std::memcpy(buffer->data() + tile * tile_bytes, buffer->data() + tile % kDistinct * tile_bytes,
@@ -103,8 +105,8 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   // A slice takes about a millisecond, and scalar code at least 16 rows.
   const int64_t slice_values = isa == Isa::kScalar ? 1 : int64_t{150'000'000} / tokens;
   const int64_t all_tiles = kMatrixBytes / tile_bytes;
-  const int64_t num_tiles = std::clamp<int64_t>(slice_values / (16 * kK), pool.num_threads(),
-                                                kSliceBytes / tile_bytes);
+  const int64_t num_tiles =
+      std::clamp<int64_t>(slice_values / (16 * kK), pool.num_threads(), kSliceBytes / tile_bytes);
   Buffer& weights = Weights(encoding, all_tiles);
   std::unique_ptr<Ops> ops = *MakeCpuOps(isa, &pool);
   std::mt19937 random(2);
@@ -112,7 +114,8 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   std::vector<float> x(tokens * kK);
   for (float& value : x) value = normal(random);
   Buffer activations(tokens * ActivationRowBytes(info.activations, kK));
-  if (!ops->PrepareActivations(info.activations, x.data(), kK, tokens, kK, activations.data()).ok()) {
+  if (!ops->PrepareActivations(info.activations, x.data(), kK, tokens, kK, activations.data())
+           .ok()) {
     state.SkipWithError("PrepareActivations failed");
   }
   std::vector<float> out(tokens * num_tiles * 16);
@@ -185,7 +188,8 @@ int Main(int argc, char** argv) {
     }
   }
   benchmark::RunSpecifiedBenchmarks();
-  std::printf("after the run, %d threads read %.1f GB/s\n", threads, MeasureReadBandwidth(pool) / 1e9);
+  std::printf("after the run, %d threads read %.1f GB/s\n", threads,
+              MeasureReadBandwidth(pool) / 1e9);
   return 0;
 }
 

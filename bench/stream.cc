@@ -34,7 +34,7 @@ namespace {
 constexpr int64_t kSlabBytes = int64_t{8} << 20;
 constexpr int64_t kRingBytes = int64_t{64} << 20;
 constexpr int64_t kReadBytes = int64_t{1} << 20;
-constexpr int kRawThreads = 8;
+constexpr int kRawThreads = 16;  // as many reads in flight as the streams have
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

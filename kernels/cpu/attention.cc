@@ -1,4 +1,5 @@
-// Splits attention into jobs of one chunk for one group of heads, and merges their results in order.
+// Splits attention into jobs of one chunk for one group of heads, and merges their results in
+// order.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
@@ -131,8 +132,8 @@ void CpuAttention::RunChunks(const Call& call, int64_t row) {
   const int64_t slot_floats = num_heads * head_floats;
   const int64_t block_floats = kMaxHeadGroup * head_floats;
   const int threads = pool_->num_threads();
-  float* const q =
-      Scratch(num_heads * call.padded_dim + (1 + kWaveChunks) * slot_floats + threads * block_floats);
+  float* const q = Scratch(num_heads * call.padded_dim + (1 + kWaveChunks) * slot_floats +
+                           threads * block_floats);
   float* const slots = q + num_heads * call.padded_dim;
   float* const blocks = slots + (1 + kWaveChunks) * slot_floats;
   call.CopyQuery(row, 0, num_heads, q);

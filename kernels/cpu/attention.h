@@ -11,8 +11,9 @@
 
 namespace sluice {
 
-// Work is split over (KV head, row); where that is too little for the threads, as for one row with a
-// long context, over chunks of 512 positions too, and their results are merged in order: the same bits.
+// Work is split over (KV head, row); where that is too little for the threads, as for one row with
+// a long context, over chunks of 512 positions too, and their results are merged in order: the same
+// bits.
 //
 // Scratch only grows. With D = head_dim up to a multiple of 16 it is, in floats,
 //   a thread:  8 x (4 D + 4)                        for the split over rows

@@ -38,8 +38,7 @@ float KvValue(KvType type, const uint8_t* row, int64_t row_bytes, int64_t i) {
 // The visible positions [begin, end) of one block, for one head.
 void AttendBlock(const AttentionJob& job, int head, int64_t begin, int64_t end,
                  const AttentionState& state) {
-  const uint8_t* page =
-      job.pages + job.page_table[begin / kKvPageTokens] * job.page_stride;
+  const uint8_t* page = job.pages + job.page_table[begin / kKvPageTokens] * job.page_stride;
   const float* q = job.q + head * job.padded_dim;
   float p[kKvPageTokens] = {};
   float m = -std::numeric_limits<float>::infinity();

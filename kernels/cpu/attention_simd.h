@@ -1,13 +1,14 @@
-// Attention over KV pages; the bits of attention_scalar.cc. Include after a simd_<isa>.h.
+// Attention over KV pages; the bits of attention_scalar.cc.
 //
-// Heads of a group share the widening of keys and values: up to four heads meet a row at once, and the
-// page they read twice is in the L1 or L2 cache. Scores sum along head_dim in 16 lanes and are reduced
-// four keys at a time; values are summed along the keys, 16 or 64 elements wide.
+// Heads of a group share the widening of keys and values: up to four heads meet a row at once, and
+// the page they read twice is in the L1 or L2 cache. Scores sum along head_dim in 16 lanes and are
+// reduced four keys at a time; values are summed along the keys, 16 or 64 elements wide.
 #ifndef SLUICE_KERNELS_CPU_ATTENTION_SIMD_H_
 #define SLUICE_KERNELS_CPU_ATTENTION_SIMD_H_
 
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/rows_simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
@@ -223,13 +224,14 @@ inline void StoreKvQ8_0(const float* x, int64_t head_dim, uint8_t* row) {
   for (int64_t block = 0; block < blocks; ++block) {
     const F32 v[2] = {LoadUpTo(x, 32 * block, head_dim), LoadUpTo(x, 32 * block + 16, head_dim)};
     const I32 magnitude = SetI(INT32_MAX);
-    const int32_t amax_bits = ReduceMaxI(MaxI(And(AsInt(v[0]), magnitude), And(AsInt(v[1]), magnitude)));
+    const int32_t amax_bits =
+        ReduceMaxI(MaxI(And(AsInt(v[0]), magnitude), And(AsInt(v[1]), magnitude)));
     float amax;
     __builtin_memcpy(&amax, &amax_bits, 4);
     uint16_t bits = 0x7E00;  // NaN
     if (amax_bits < 0x7F800000) {
-      bits = static_cast<uint16_t>(_mm_cvtsi128_si32(
-          _mm_cvtps_ph(_mm_set_ss(amax / 127.0f), _MM_FROUND_TO_NEAREST_INT)));
+      bits = static_cast<uint16_t>(
+          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(amax / 127.0f), _MM_FROUND_TO_NEAREST_INT)));
     }
     __builtin_memcpy(row + 2 * block, &bits, 2);
     const F32 scale = SetF(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))));

@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kSliceBytes = int64_t{32} << 20;
 
 // Eight sums of 64-byte lines, which compilers turn into vector adds of the baseline's registers: a
-// core's loads outrun its memory by far, so that wider ones would read no faster. No prefetching: where
-// measured, the hardware's alone was faster (kernels/cpu/matmul_simd.h).
+// core's loads outrun its memory by far, so that wider ones would read no faster. No prefetching:
+// where measured, the hardware's alone was faster (kernels/cpu/matmul_simd.h).
 uint64_t SumLines(const uint64_t* words, int64_t count) {
   uint64_t sums[8] = {};
   for (int64_t i = 0; i + 8 <= count; i += 8) {
@@ -38,7 +38,8 @@ double MeasureReadBandwidth(ThreadPool& pool, int64_t buffer_bytes, int rounds) 
 #endif
   auto* const bytes = static_cast<char*>(buffer);
   // Touched by the threads that will read, for machines with several memories.
-  pool.Run(size, 4096, [&](int64_t begin, int64_t end) { std::memset(bytes + begin, 1, end - begin); });
+  pool.Run(size, 4096,
+           [&](int64_t begin, int64_t end) { std::memset(bytes + begin, 1, end - begin); });
   std::atomic<uint64_t> sink = 0;
   double best = 0;
   for (int64_t slice = 0; slice < size / kSliceBytes * rounds; ++slice) {

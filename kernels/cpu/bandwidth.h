@@ -8,9 +8,9 @@
 
 namespace sluice {
 
-// Bytes a second that the pool's threads together read from a buffer of `buffer_bytes` (several times
-// the last-level cache, in huge pages where the system gives them), which is read `rounds` times. The
-// best slice of 32 MiB counts: other programs on the machine can only make one slower.
+// Bytes a second that the pool's threads together read from a buffer of `buffer_bytes` (several
+// times the last-level cache, in huge pages where the system gives them), which is read `rounds`
+// times. The best slice of 32 MiB counts: other programs on the machine can only make one slower.
 // Returns 0 where the buffer cannot be allocated.
 double MeasureReadBandwidth(ThreadPool& pool, int64_t buffer_bytes = int64_t{512} << 20,
                             int rounds = 5);

@@ -1,6 +1,10 @@
 // Ops on the CPU: checks arguments, splits work over the thread pool, calls one table of kernels.
 #include "kernels/cpu/cpu_ops.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -39,6 +43,14 @@ const KernelTable* KernelsOf(Isa isa) {
   }
 }
 
+#if defined(__x86_64__)
+// Clang's __builtin_cpu_supports does not know it.
+bool HasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 // __builtin_cpu_supports looks at XGETBV too: registers that the system does not save do not count.
 bool CpuRuns(Isa isa) {
   switch (isa) {
@@ -46,8 +58,7 @@ bool CpuRuns(Isa isa) {
       return true;
 #if defined(__x86_64__)
     case Isa::kAvx2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
     case Isa::kAvx512:
       return CpuRuns(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -90,9 +101,9 @@ class CpuOps : public Ops {
   absl::Status MatMul(const MatMulArgs& args) override {
     const EncodingInfo& info = Info(args.encoding);
     if (args.k % info.block_values != 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a product of ", info.name, " weights needs K to be a multiple of ",
-                       info.block_values, ", not ", args.k));
+      return absl::InvalidArgumentError(absl::StrCat("a product of ", info.name,
+                                                     " weights needs K to be a multiple of ",
+                                                     info.block_values, ", not ", args.k));
     }
     MatMulJob job = {
         .tiles = reinterpret_cast<const uint8_t*>(args.tiles),

@@ -52,9 +52,9 @@ struct AttentionJob {
   int v_type;
   int64_t position_begin;  // visible positions [begin, end) of the chunk, at least one
   int64_t position_end;
-  int group;             // heads, 1 .. kMaxHeadGroup
-  int64_t padded_dim;    // head_dim up to a multiple of 16
-  const float* q;        // [group][padded_dim], zeros beyond head_dim
+  int group;           // heads, 1 .. kMaxHeadGroup
+  int64_t padded_dim;  // head_dim up to a multiple of 16
+  const float* q;      // [group][padded_dim], zeros beyond head_dim
   float attention_scale;
   AttentionState result;
   AttentionState block;  // scratch
@@ -63,7 +63,8 @@ struct AttentionJob {
 using MatMulKernel = void (*)(const MatMulJob& job);
 
 struct KernelTable {
-  // One row of k values into one activation row (kernels/cpu/activation_layout.h), all of it written.
+  // One row of k values into one activation row (kernels/cpu/activation_layout.h), all of it
+  // written.
   void (*quantize_block32)(const float* x, int64_t k, void* row);
   void (*quantize_block256)(const float* x, int64_t k, void* row);
 

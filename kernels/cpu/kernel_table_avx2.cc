@@ -2,8 +2,6 @@
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/simd_avx2.h"
-
 #include "kernels/cpu/attention_simd.h"
 #include "kernels/cpu/rows_simd.h"
 

@@ -1,8 +1,9 @@
-// exp and silu over 16 lanes; the bits of kernels/cpu/scalar_math.h. Include after a simd_<isa>.h.
+// exp and silu over 16 lanes; the bits of kernels/cpu/scalar_math.h.
 #ifndef SLUICE_KERNELS_CPU_MATH_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATH_SIMD_H_
 
 #include "kernels/cpu/exp_constants.h"
+#include "kernels/cpu/simd.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 

@@ -2,17 +2,19 @@
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/simd_avx2.h"
-
 #include "kernels/cpu/matmul_simd.h"
 
 namespace sluice {
 
 const MatMulKernel kAvx2MatMuls[8] = {
-    avx2::MatMul<avx2::FloatTile<avx2::LoadF32>>,    avx2::MatMul<avx2::FloatTile<avx2::LoadF16>>,
-    avx2::MatMul<avx2::FloatTile<avx2::LoadBF16>>,   avx2::MatMul<avx2::QuantizedTile<avx2::Q8_0>>,
-    avx2::MatMul<avx2::QuantizedTile<avx2::Q6_K>>,   avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<1>>>,
-    avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<0>>>, avx2::MatMul<avx2::QuantizedTile<avx2::Q4_0>>,
+    avx2::MatMul<avx2::FloatTile<avx2::LoadF32>>,
+    avx2::MatMul<avx2::FloatTile<avx2::LoadF16>>,
+    avx2::MatMul<avx2::FloatTile<avx2::LoadBF16>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q8_0>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q6_K>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<1>>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<0>>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q4_0>>,
 };
 
 }  // namespace sluice

@@ -98,8 +98,8 @@ struct Q45_K {
       const int shift = s / 4;  // sub-blocks 4..7 use the upper part of each byte
       const int high = Byte(group, 3, r, i);
       const int scale = ((Byte(group, 1, r, i) >> 4 * shift) & 15) | ((high >> 2 * shift) & 3) << 4;
-      const int min =
-          ((Byte(group, 2, r, i) >> 4 * shift) & 15) | ((high >> (4 + 2 * shift)) & 3) << 4;
+      const int min = ((Byte(group, 2, r, i) >> 4 * shift) & 15) | ((high >> (4 + 2 * shift)) & 3)
+                                                                       << 4;
       int32_t isum = 0;
       int32_t asum = 0;
       for (int v = 0; v < 32; ++v) {
@@ -161,7 +161,9 @@ float QuantizedDot(const uint8_t* tile, int r, int64_t k, const uint8_t* activat
   return total;
 }
 
-float LoadF32(const uint8_t* tile, int r, int64_t i) { return Load<float>(tile + i * kLine + 4 * r); }
+float LoadF32(const uint8_t* tile, int r, int64_t i) {
+  return Load<float>(tile + i * kLine + 4 * r);
+}
 float LoadF16(const uint8_t* tile, int r, int64_t i) {
   return F16ToF32(Load<uint16_t>(tile + i / 2 * kLine + 4 * r + 2 * (i % 2)));
 }

@@ -1,15 +1,17 @@
-// Matrix products on 16-row tiles: one loop, and a decoder an encoding. Include after a simd_<isa>.h.
+// Matrix products on 16-row tiles: one loop, and a decoder an encoding.
 //
-// A thread walks its tiles in order of memory, and each tile by segments of 1,024 values of K. It takes up
-// to kMaxTokens activation rows at once, so that a line is unpacked once for all of them; lane r is row r
-// throughout, hence nothing crosses lanes. One token is bound by memory: a line costs a load, its unpacking and one or two dot
-// products. The order of summing is that of matmul_scalar.cc, to the bit.
+// A thread walks its tiles in order of memory, and each tile by segments of 1,024 values of K. It
+// takes up to kMaxTokens activation rows at once, so that a line is unpacked once for all of them;
+// lane r is row r throughout, hence nothing crosses lanes. One token is bound by memory: a line
+// costs a load, its unpacking and one or two dot products. The order of summing is that of
+// matmul_scalar.cc, to the bit.
 #ifndef SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATMUL_SIMD_H_
 
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/math_simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
@@ -18,10 +20,11 @@ inline constexpr int kSegment = 1024;
 inline constexpr int64_t kActivationGroupBytes = sizeof(ActivationGroup256);
 SLUICE_INLINE int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Bytes ahead of the line in use that are asked for into the L2 cache, or 0. Measured on Zen 4: a single
-// token's stream is best left to the hardware's prefetchers (q4_k: 30 GB/s, with ours 24-28, and with ours
-// into L1 23), unless it jumps between planes (q5_k, q6_k: 25 GB/s, without ours 10) or the rows of
-// several tokens are read between its lines (q4_k, 4 tokens: 24 GB/s, without ours 12).
+// Bytes ahead of the line in use that are asked for into the L2 cache, or 0. Measured on Zen 4: a
+// single token's stream is best left to the hardware's prefetchers (q4_k: 30 GB/s, with ours 24-28,
+// and with ours into L1 23), unless it jumps between planes (q5_k, q6_k: 25 GB/s, without ours 10)
+// or the rows of several tokens are read between its lines (q4_k, 4 tokens: 24 GB/s, without ours
+// 12).
 SLUICE_INLINE constexpr int Ahead(int num_tokens, bool many_planes) {
   return num_tokens > 1 || many_planes ? 16384 : 0;
 }
@@ -42,9 +45,9 @@ SLUICE_INLINE I32 LowNibbles(I32 x) { return And(x, SetI(0x0F0F0F0F)); }
 SLUICE_INLINE I32 HighNibbles(I32 x) { return And(Shr<4>(x), SetI(0x0F0F0F0F)); }
 SLUICE_INLINE F32 BroadcastF(const float* p) { return SetF(*p); }
 
-// Each decoder has kGroup, Bytes(n) of a group of n values, and Add(), which continues the chains of R
-// tokens by one group: `a` is the group's place in the first token's activations, `stride` bytes
-// before the next token's.
+// Each decoder has kGroup, Bytes(n) of a group of n values, and Add(), which continues the chains
+// of R tokens by one group: `a` is the group's place in the first token's activations, `stride`
+// bytes before the next token's.
 
 struct Q8_0 {
   static constexpr int kGroup = 256;
@@ -64,7 +67,8 @@ struct Q8_0 {
       }
 #pragma GCC unroll 8
       for (int quad = 0; quad < 8; ++quad) {
-        const ByteWeights w = PrepareBytes(LoadLine<Ahead(R, kManyPlanes)>(quants + (8 * block + quad) * kLine));
+        const ByteWeights w =
+            PrepareBytes(LoadLine<Ahead(R, kManyPlanes)>(quants + (8 * block + quad) * kLine));
         for (int r = 0; r < R; ++r) {
           sum[r] = DotBytes(sum[r], w, BroadcastI(a + r * stride + 32 * block + 4 * quad));
         }
@@ -152,7 +156,8 @@ struct Q45_K {
       I32 rest = scales[half];
       for (int s = 4 * half; s < 4 * half + 4; ++s) {
         const uint8_t* quants = group + kQuants + 4 * s * kLine;
-        const I32 fifth = kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + (4 + s) * kLine) : ZeroI();
+        const I32 fifth =
+            kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + (4 + s) * kLine) : ZeroI();
         const I32 scale = ScaleOfLowByte(rest);
         rest = Shr<8>(rest);
         // Where a partial sum has room for half of the sub-block only, low and high quads go apart.
@@ -240,7 +245,8 @@ struct Q6_K {
           const int sub_block = 8 * b + 2 * w + s;
           const uint8_t* quants = low_bits + 4 * sub_block * kLine;
           const I32 high0 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + 2 * sub_block * kLine);
-          const I32 high1 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * sub_block + 1) * kLine);
+          const I32 high1 =
+              LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * sub_block + 1) * kLine);
           const uint8_t* x = a + b * kActivationGroupBytes + 64 * w + 32 * s;
           Partial first[R], second[R];
           const auto start = [&]() __attribute__((always_inline)) {
@@ -277,8 +283,8 @@ struct Q6_K {
       }
       const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
       for (int r = 0; r < R; ++r) {
-        const auto* at = reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes +
-                                                                     r * stride);
+        const auto* at =
+            reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes + r * stride);
         I32 sum = ZeroI();  // of scale * asum: 32 times that is the offset's share
         for (int w = 0; w < 4; ++w) {
           const I32 four = LoadI(scales + (4 * b + w) * kLine);
@@ -292,8 +298,8 @@ struct Q6_K {
   }
 };
 
-// A tile's weights by segments of K: acc[r] = the chains' end for token r over `k` (at most kSegment)
-// values from `segment` on. `a` is the segment's place in the first token's activations.
+// A tile's weights by segments of K: acc[r] = the chains' end for token r over `k` (at most
+// kSegment) values from `segment` on. `a` is the segment's place in the first token's activations.
 template <class Decoder>
 struct QuantizedTile {
   static constexpr int kTokens = Decoder::kTokens;
@@ -377,8 +383,8 @@ inline constexpr int kAdd = 1;
 inline constexpr int kSwiGlu = 2;
 inline constexpr int kMultiply = 3;
 
-// Tokens that meet a segment of a tile before the next segment is read: their share of activations (80
-// KiB in int8) and the segment stay in the caches nearest to the core however large K is.
+// Tokens that meet a segment of a tile before the next segment is read: their share of activations
+// (80 KiB in int8) and the segment stay in the caches nearest to the core however large K is.
 inline constexpr int kPanelTokens = 64;
 
 // Adds a segment to the totals [token][16] of R tokens.
@@ -419,7 +425,8 @@ SLUICE_INLINE void MultiplyPanel(const uint8_t* tile, int64_t k, const uint8_t* 
   }
 }
 
-// Writes a panel's results for `lanes` rows from `row` on. `totals` is gate's for kSwiGlu, `up` up's.
+// Writes a panel's results for `lanes` rows from `row` on. `totals` is gate's for kSwiGlu, `up`
+// up's.
 inline void Finish(const MatMulJob& job, int64_t row, int lanes, int64_t token, int num_tokens,
                    const float* totals, const float* up) {
   for (int i = 0; i < num_tokens; ++i) {

@@ -8,8 +8,8 @@
 namespace sluice {
 
 // Multiplications and additions a second of all threads together in independent chains, with the
-// instruction that the products of `isa` are made of: int8 dot products (`quantized`), else f32 fma.
-// The best of many attempts of less than a millisecond. `isa` must be supported.
+// instruction that the products of `isa` are made of: int8 dot products (`quantized`), else f32
+// fma. The best of many attempts of less than a millisecond. `isa` must be supported.
 double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized);
 
 }  // namespace sluice

@@ -2,8 +2,6 @@
 #include "kernels/cpu/peak_loops.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/simd_avx512.h"
-
 #include "kernels/cpu/peak_simd.h"
 
 namespace sluice {

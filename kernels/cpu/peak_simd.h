@@ -1,9 +1,9 @@
-// Multiply-adds in registers only: enough independent chains to fill the units. Include after a
-// simd_<isa>.h.
+// Multiply-adds in registers only: enough independent chains to fill the units.
 #ifndef SLUICE_KERNELS_CPU_PEAK_SIMD_H_
 #define SLUICE_KERNELS_CPU_PEAK_SIMD_H_
 
 #include "kernels/cpu/peak_loops.h"
+#include "kernels/cpu/simd.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 

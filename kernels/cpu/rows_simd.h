@@ -1,9 +1,10 @@
-// Operations on one activation row: quantizing, RMS norm, RoPE, exp. Include after a simd_<isa>.h.
+// Operations on one activation row: quantizing, RMS norm, RoPE, exp.
 #ifndef SLUICE_KERNELS_CPU_ROWS_SIMD_H_
 #define SLUICE_KERNELS_CPU_ROWS_SIMD_H_
 
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/math_simd.h"
+#include "kernels/cpu/simd.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
@@ -53,8 +54,7 @@ inline void QuantizeBlock32(const float* x, int64_t k, void* row) {
     for (int block = 0; block < 8; ++block) {
       const int64_t at = begin + 32 * block;
       int32_t sums[2];
-      group->scales[block] =
-          QuantizeBlock<2>(x + at, k - at, group->quants + 32 * block, sums);
+      group->scales[block] = QuantizeBlock<2>(x + at, k - at, group->quants + 32 * block, sums);
       group->minus_sums[block] = -(sums[0] + sums[1]);
     }
   }

@@ -89,7 +89,9 @@ SLUICE_INLINE I32 BroadcastI(const void* p) {
 SLUICE_INLINE I32 And(I32 x, I32 y) {
   return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
 }
-SLUICE_INLINE I32 Or(I32 x, I32 y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+SLUICE_INLINE I32 Or(I32 x, I32 y) {
+  return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)};
+}
 SLUICE_INLINE I32 AddI(I32 x, I32 y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }
@@ -169,9 +171,8 @@ SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
 }
 SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // values within int8
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xD8);
-  _mm_storeu_si128(
-      static_cast<__m128i*>(p),
-      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(words),
+                                                             _mm256_extracti128_si256(words, 1)));
 }
 
 // Makes the compiler take both for changed.
@@ -180,8 +181,8 @@ SLUICE_INLINE void Opaque(I32* x, I32* y) {
 }
 
 // Dot products of unsigned weights below 64 with int8. `Partial` is two 16-bit sums a word: a quad
-// adds at most 2 * w * 127 to each, so that 8 quads of w <= 15 (30,480), 4 of w <= 31 (31,496) and 2 of
-// w <= 63 (32,004) stay below 32,768 and neither vpmaddubsw saturates nor the sum wraps.
+// adds at most 2 * w * 127 to each, so that 8 quads of w <= 15 (30,480), 4 of w <= 31 (31,496) and
+// 2 of w <= 63 (32,004) stay below 32,768 and neither vpmaddubsw saturates nor the sum wraps.
 struct Partial {
   __m256i a, b;
 };

@@ -1,7 +1,8 @@
 // 16 lanes in one 512-bit register, for the bodies in *_simd.h.
 //
 // Each such header gives the same types and functions in a namespace of its own; the bodies are
-// compiled once in each. What all of them promise: the same bits as the formula beside the function.
+// compiled once in each. What all of them promise: the same bits as the formula beside the
+// function.
 #ifndef SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 #define SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 
@@ -52,7 +53,9 @@ SLUICE_INLINE F32 NegFma(F32 x, F32 y, F32 z) { return {_mm512_fnmadd_ps(x.v, y.
 // Where y is NaN: y.
 SLUICE_INLINE F32 Min(F32 x, F32 y) { return {_mm512_min_ps(x.v, y.v)}; }
 SLUICE_INLINE F32 Max(F32 x, F32 y) { return {_mm512_max_ps(x.v, y.v)}; }
-SLUICE_INLINE F32 Round(F32 x) { return {_mm512_roundscale_ps(x.v, 8)}; }  // nearest even, no exceptions
+SLUICE_INLINE F32 Round(F32 x) {
+  return {_mm512_roundscale_ps(x.v, 8)};
+}  // nearest even, no exceptions
 // 0 where x < limit, else y.
 SLUICE_INLINE F32 ZeroBelow(F32 x, F32 limit, F32 y) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_NLT_UQ), y.v)};
@@ -111,8 +114,8 @@ SLUICE_INLINE void StoreHalves(F32 x, void* p) {
 }
 SLUICE_INLINE F32 LowHalves(I32 x) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.v))}; }
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
-  return {_mm512_cvtepi32_ps(
-      _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+  return {
+      _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
 SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // low bytes
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x.v));
@@ -121,8 +124,8 @@ SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // low bytes
 // Makes the compiler take both for changed.
 SLUICE_INLINE void Opaque(I32* x, I32* y) { asm volatile("" : "+v"(x->v), "+v"(y->v)); }
 
-// Dot products of unsigned weights below 64 with int8, four a word. `Partial` may be added to for as
-// many quads as kQuads* says before it is read.
+// Dot products of unsigned weights below 64 with int8, four a word. `Partial` may be added to for
+// as many quads as kQuads* says before it is read.
 struct Partial {
   __m512i v;
 };

@@ -59,7 +59,8 @@ struct ThreadPool::State {
   int64_t count = 0;
   int64_t chunk = 1;
 
-  bool spin = true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
+  bool spin =
+      true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
   std::vector<std::thread> workers;
 
   void TakeChunks() {

@@ -1,7 +1,7 @@
 // The compute threads: a fixed team that runs one parallel loop at a time, many thousand a second.
 //
-// A pass is a few hundred short loops with serial steps between, so the workers spin briefly for the
-// next loop before they sleep. Neither Abseil nor the standard library has such a pool.
+// A pass is a few hundred short loops with serial steps between, so the workers spin briefly for
+// the next loop before they sleep. Neither Abseil nor the standard library has such a pool.
 #ifndef SLUICE_KERNELS_CPU_THREAD_POOL_H_
 #define SLUICE_KERNELS_CPU_THREAD_POOL_H_
 

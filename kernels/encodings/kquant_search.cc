@@ -134,7 +134,9 @@ AffineChoice ChooseScaleAndMin(const AffineLanes& x, const AffineFit& fit, float
   const Lanes nearest = RoundToEven(Clamp(DivideOrZero(fit.scale, Splat(d)), 0, 63));
   for (int a = -1; a <= 1; ++a) {
     const Lanes scale = Clamp(nearest + Splat(a), 0, 63);
-    const Lanes offset = (scale * Splat(d) - fit.scale) * fit.mean_quant - fit.offset;
+    // At most 1.5 d, unless the block needs a d beyond the largest f16.
+    const Lanes change = Clamp(scale * Splat(d) - fit.scale, -2 * d, 2 * d);
+    const Lanes offset = change * fit.mean_quant - fit.offset;
     const Lanes min = RoundToEven(Clamp(DivideOrZero(offset, Splat(dmin)), 0, 63));
     for (int b = -1; b <= 1; ++b) {
       TryScaleAndMin(x, d, dmin, scale, Clamp(min + Splat(b), 0, 63), max_quant, best);

@@ -3,7 +3,6 @@
 //
 //   value = (q - 8) * d
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "kernels/encodings/block_scale.h"
@@ -34,15 +33,13 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }
 
 void EncodeBlock(const float* x, float exact_scale, std::byte* block) {
-  const uint32_t amax_bits = LargestMagnitudeBits(x, kBlockValues);
-  if (amax_bits >= half::kInfBits) {
+  if (LargestMagnitudeBits(x, kBlockValues) >= half::kInfBits) {
     std::memset(block, 0, kBlockBytes);
     Store16(kNaNScale, block);
     return;
   }
-  // Far beyond the largest d = 65504, where the fit's squares may have overflowed.
-  const float amax = std::bit_cast<float>(amax_bits);
-  const uint16_t d = ScaleToF16(amax > 0x1p24f ? amax : exact_scale);
+  // The scale may have overflowed to an infinity of the right sign (all q x have one sign).
+  const uint16_t d = ScaleToF16(exact_scale);
   const float scale = half::F16ToF32(d);
   const float inverse = scale == 0 ? 0 : 1 / scale;
   int32_t quants[kBlockValues];

@@ -1,5 +1,5 @@
-// Attention and the KV cache: against a naive softmax in double precision, and the same bits however
-// the work is split.
+// Attention and the KV cache: against a naive softmax in double precision, and the same bits
+// however the work is split.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
@@ -148,7 +148,8 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 constexpr KvType kF32 = KvType::kF32;
 constexpr KvType kF16 = KvType::kF16;
 constexpr KvType kQ8 = KvType::kQ8_0;
-// Head sizes with and without padding, groups of 1 to 11 heads, contexts of a position to three chunks.
+// Head sizes with and without padding, groups of 1 to 11 heads, contexts of a position to three
+// chunks.
 constexpr Shape kShapes[] = {
     {kF32, kF32, 1, 1, 8, 1},      {kF16, kF16, 4, 2, 16, 64},   {kQ8, kQ8, 6, 2, 32, 65},
     {kF16, kQ8, 8, 2, 64, 130},    {kQ8, kF32, 3, 3, 80, 100},   {kF32, kF16, 7, 1, 96, 70},
@@ -179,7 +180,8 @@ TEST(Attention, ScalarCodeIsCloseToANaiveSoftmax) {
         const int64_t at = row * stride + head * shape.head_dim;
         const std::vector<double> want = sequence.Naive(rows[row], q.data() + at, head);
         for (int64_t i = 0; i < shape.head_dim; ++i) {
-          // Scores of up to ~10 with an error of 1e-6 make weights wrong by 1e-5 of themselves at most.
+          // Scores of up to ~10 with an error of 1e-6 make weights wrong by 1e-5 of themselves at
+          // most.
           EXPECT_NEAR(out[at + i], want[i], 2e-5) << "head_dim " << shape.head_dim;
         }
       }
@@ -287,8 +289,9 @@ TEST(AppendKv, RoundsAsItsDefinitionSays) {
 }
 
 TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
-  const float kRows[][2] = {{1e-6f, 2e-6f},   {1e-8f, 1.4e-5f}, {65504.0f, -65519.0f},
-                            {65520.0f, 1e-3f}, {1e7f, 8.4e6f},  {std::numeric_limits<float>::infinity(), 0}};
+  const float kRows[][2] = {{1e-6f, 2e-6f},        {1e-8f, 1.4e-5f},
+                            {65504.0f, -65519.0f}, {65520.0f, 1e-3f},
+                            {1e7f, 8.4e6f},        {std::numeric_limits<float>::infinity(), 0}};
   for (KvType type : {kF32, kF16, kQ8}) {
     const Shape shape = {type, type, 1, 1, 10, 6};
     std::vector<std::byte> want;

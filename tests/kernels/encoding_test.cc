@@ -291,6 +291,21 @@ TEST(Encoding, FiniteValuesStayFiniteAndNoFartherThanZeroIs) {
   }
 }
 
+TEST(Encoding, ValuesBeyondTheLargestScaleBecomeTheLargestOfTheirSign) {
+  for (const EncodingInfo& info : Encodings()) {
+    if (!info.quantized()) continue;
+    for (const float huge : {1e9f, 1e20f, kMax}) {
+      std::vector<float> values(512);
+      for (int i = 0; i < values.size(); ++i) values[i] = i % 3 ? huge : -huge;
+      const std::vector<float> decoded = RoundTrip(info.encoding, values);
+      for (int i = 0; i < values.size(); ++i) {
+        // q4_0 has the smallest range, 7 times the largest f16.
+        ASSERT_GE(decoded[i] * (i % 3 ? 1 : -1), 7 * 65504.0f) << info.name << ' ' << huge;
+      }
+    }
+  }
+}
+
 TEST(Encoding, ConstantBlocksComeBackAlmostExactly) {
   for (const EncodingInfo& info : Encodings()) {
     for (const float value : {1.0f, -1.0f, 0.37f, 300.0f, -0.002f}) {

@@ -39,8 +39,8 @@ void PutHalf(float value, std::byte* at) {
   std::memcpy(at, &bits, 2);
 }
 
-// A row of random blocks: every bit pattern of quants, scales and minima, and block scales for which
-// each of a value's terms stays within -1 .. 1.
+// A row of random blocks: every bit pattern of quants, scales and minima, and block scales for
+// which each of a value's terms stays within -1 .. 1.
 std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt19937& random) {
   std::vector<std::byte> row(RowBytes(encoding, k));
   std::uniform_real_distribution<float> unit(-1.0f, 1.0f);
@@ -107,7 +107,8 @@ struct Machine {
   std::unique_ptr<Ops> ops;
 };
 
-Bytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x, int64_t tokens, int64_t k) {
+Bytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x, int64_t tokens,
+               int64_t k) {
   const ActivationFormat format = Info(encoding).activations;
   Bytes out(tokens * ActivationRowBytes(format, k));
   EXPECT_TRUE(ops.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());
@@ -190,8 +191,8 @@ TEST_P(MatMulOf, ScalarCodeIsCloseToDoublePrecision) {
       const std::vector<double> values = Dequantized(format, row, k);
       double magnitude = 0;
       for (double value : values) magnitude += std::fabs(value);
-      // At most one rounding a value of K (floats) plus those of scales, minima and segments; each is
-      // at most 2^-24 of a sum that terms within -1 .. 1 bound by the activations' magnitude.
+      // At most one rounding a value of K (floats) plus those of scales, minima and segments; each
+      // is at most 2^-24 of a sum that terms within -1 .. 1 bound by the activations' magnitude.
       const double tolerance = (static_cast<double>(k) + 16) * std::ldexp(2 * magnitude, -24);
       for (int64_t r = 0; r < matrix.rows; ++r) {
         DecodeRow(encoding, matrix.encoded.data() + r * RowBytes(encoding, k), k, weights.data());
@@ -209,7 +210,8 @@ struct Case {
   Epilogue epilogue;
   bool addend;
 };
-// Every block of tokens (8, 6, 4, 3, 2, 1 and mixtures), more than a panel of 64, a last tile with padding, a single row.
+// Every block of tokens (8, 6, 4, 3, 2, 1 and mixtures), more than a panel of 64, a last tile with
+// padding, a single row.
 constexpr Case kCases[] = {
     {16, 1, Epilogue::kStore, false},   {1, 1, Epilogue::kStore, true},
     {40, 2, Epilogue::kAdd, false},     {33, 3, Epilogue::kAdd, true},
@@ -304,7 +306,8 @@ TEST_P(MatMulOf, ANonFiniteActivationComesOutAsNaN) {
   std::mt19937 random(5);
   const Encoding encoding = GetParam();
   const int64_t k = 512;
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     for (Isa isa : SupportedIsas()) {
       if (!Info(encoding).quantized() && std::isinf(bad)) continue;  // f32: infinite, by IEEE 754
       Machine machine(isa, 1);
@@ -351,16 +354,18 @@ TEST(MatMul, RefusesAKThatIsNoWholeNumberOfBlocks) {
   EXPECT_EQ(scalar.ops->MatMul(args).code(), absl::StatusCode::kInvalidArgument);
 }
 
-// Products at the edge of what the vpmaddubsw of AVX2 can hold: all weights and activations extreme.
+// Products at the edge of what the vpmaddubsw of AVX2 can hold: all weights and activations
+// extreme.
 TEST(MatMul, ExtremeQuantsDoNotSaturate) {
-  for (Encoding encoding : {Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K,
-                            Encoding::kQ4_0}) {
+  for (Encoding encoding :
+       {Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K, Encoding::kQ4_0}) {
     const EncodingInfo& info = Info(encoding);
     for (int fill : {0x00, 0x7F, 0x80, 0xFF}) {
       std::mt19937 random(7);
       Matrix matrix(encoding, 16, 256, random);
       for (std::byte& byte : matrix.encoded) byte = static_cast<std::byte>(fill);
-      for (int64_t at = 0; at < static_cast<int64_t>(matrix.encoded.size()); at += info.block_bytes) {
+      for (int64_t at = 0; at < static_cast<int64_t>(matrix.encoded.size());
+           at += info.block_bytes) {
         std::byte* block = matrix.encoded.data() + at;
         if (encoding == Encoding::kQ6_K) block += info.block_bytes - 2;
         PutHalf(0.5f, block);
@@ -378,7 +383,8 @@ TEST(MatMul, ExtremeQuantsDoNotSaturate) {
           ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
           results.push_back(out);
         }
-        for (const auto& result : results) EXPECT_TRUE(SameBits(result, results[0])) << NameOf(encoding);
+        for (const auto& result : results)
+          EXPECT_TRUE(SameBits(result, results[0])) << NameOf(encoding);
       }
     }
   }

@@ -147,8 +147,7 @@ TEST(RmsNorm, EveryInstructionSetGivesTheBitsOfScalarCode) {
     const std::vector<float> weight = RandomFloats(n, 12);
     std::vector<float> want(5 * n);
     Machine scalar(Isa::kScalar, 1);
-    ASSERT_TRUE(
-        scalar.ops->RmsNorm(x.data(), n, 5, n, weight.data(), 1e-5f, want.data(), n).ok());
+    ASSERT_TRUE(scalar.ops->RmsNorm(x.data(), n, 5, n, weight.data(), 1e-5f, want.data(), n).ok());
     for (int64_t row = 0; row < 5; ++row) {
       double squares = 0;
       for (int64_t i = 0; i < n; ++i) squares += double{x[row * n + i]} * x[row * n + i];
@@ -223,9 +222,9 @@ TEST(Rope, RotatesByThePositionAndEveryInstructionSetAgrees) {
 }
 
 TEST(Exp, IsCloseToTheLibraryAndTheSameEverywhere) {
-  std::vector<float> x = {0.0f,     -0.0f,      1.0f,   -1.0f, 88.37f,    88.3762626647949f,
-                          89.0f,    1e30f,      -87.3f, -88.0f, -87.3365f, -87.33651f,
-                          -1e30f,   kInfinity,  -kInfinity, kNaN, 1e-40f};
+  std::vector<float> x = {0.0f,   -0.0f,     1.0f,       -1.0f,  88.37f,    88.3762626647949f,
+                          89.0f,  1e30f,     -87.3f,     -88.0f, -87.3365f, -87.33651f,
+                          -1e30f, kInfinity, -kInfinity, kNaN,   1e-40f};
   for (float value = -90.0f; value < 90.0f; value += 0.00371f) x.push_back(value);
   std::vector<float> want(x.size());
   Kernels(Isa::kScalar).exp(x.data(), x.size(), want.data());

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -136,10 +137,17 @@ TEST_F(ReadQueueTest, CountsTheTimeWithReadsInFlightOnce) {
   EXPECT_EQ(queue.counters().busy_seconds, 0);
   (void)queue.Push(Request(0, 2 * 4096));
   Read reads[2];
-  for (Read& read : reads) ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point before = Clock::now();
+  ASSERT_EQ(queue.TryTake(&reads[0]), ReadQueue::Taken::kRead);
+  const Clock::time_point between = Clock::now();
+  while (Clock::now() - between < std::chrono::milliseconds(2)) {
+  }
+  ASSERT_EQ(queue.TryTake(&reads[1]), ReadQueue::Taken::kRead);
   for (Read& read : reads) EXPECT_FALSE(queue.Complete(4096, &read));
   const double busy = queue.counters().busy_seconds;
-  EXPECT_GT(busy, 0);
+  EXPECT_GE(busy, 0.002);
+  EXPECT_LE(busy, std::chrono::duration<double>(Clock::now() - before).count());
   EXPECT_EQ(queue.counters().busy_seconds, busy) << "it stands still while nothing is in flight";
 }
 

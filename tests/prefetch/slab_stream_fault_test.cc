@@ -1,11 +1,14 @@
 // Streams over a disk that the test moves by hand: order, faults, and that it is never left idle.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <fstream>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "prefetch/slab_stream.h"
 #include "tests/prefetch/test_store.h"
 
@@ -74,6 +78,15 @@ class ManualEngine : public IoEngine {
   std::deque<IoRequest> requests_;  // guarded by mutex_
   const std::string description_ = "by hand";
 };
+
+// The state of a thread in its /proc stat file: 'R' runs, 'S' sleeps.
+char StateOf(const std::string& stat) {
+  std::ifstream in(stat);
+  std::string line;
+  std::getline(in, line);
+  const size_t name_end = line.rfind(')');
+  return name_end == std::string::npos ? '?' : line[name_end + 2];
+}
 
 constexpr int64_t kSlabBytes = 5000;  // takes 8192
 constexpr int64_t kRoom = 8192;
@@ -217,12 +230,19 @@ TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
 }
 
 TEST_F(FaultTest, WakesAWaitingNextWhenCancelled) {
-  Open(Cycle(4), 2 * kRoom);
-  engine_->Answer(1);  // slab 1 is there, slab 0 never comes
-  std::thread canceller([this] { stream_->Cancel(); });
-  EXPECT_TRUE(absl::IsCancelled(stream_->Next().status()));
-  canceller.join();
-  EXPECT_GE(stream_->counters().wait_seconds, 0);
+  Open(Cycle(4), 2 * kRoom);  // no slab ever comes
+  absl::Status status;
+  std::promise<pid_t> id;
+  std::thread compute([&] {
+    id.set_value(gettid());
+    status = stream_->Next().status();
+  });
+  const std::string stat = absl::StrCat("/proc/self/task/", id.get_future().get(), "/stat");
+  while (StateOf(stat) != 'S') std::this_thread::yield();
+  stream_->Cancel();
+  compute.join();
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_GT(stream_->counters().wait_seconds, 0);
 }
 
 TEST_F(FaultTest, KeepsLeasesValidAfterAnError) {

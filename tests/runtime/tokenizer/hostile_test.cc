@@ -173,18 +173,18 @@ TEST(Hostile, MutationsNeverCrash) {
 }
 
 TEST(Hostile, AFolderWithoutTokenizerIsNotFound) {
-  EXPECT_TRUE(absl::IsNotFound(Tokenizer::Load(MakeFolder("empty")).status()));
+  EXPECT_TRUE(absl::IsNotFound(Tokenizer::Load(MakeTestFolder("empty")).status()));
   EXPECT_TRUE(absl::IsNotFound(Tokenizer::Load("/no/such/folder").status()));
 }
 
 TEST(Hostile, ErrorsNameTheFile) {
-  const std::string folder = MakeFolder("broken");
-  WriteFile(folder + "/tokenizer.json", "{\"model\": {\"type\": \"BPE\", ");
+  const std::string folder = MakeTestFolder("broken");
+  WriteTestFile(folder + "/tokenizer.json", "{\"model\": {\"type\": \"BPE\", ");
   EXPECT_THAT(std::string(Tokenizer::Load(folder).status().message()),
               AllOf(HasSubstr(folder + "/tokenizer.json"), HasSubstr("byte")));
-  WriteFile(folder + "/tokenizer.json", kSmall);
+  WriteTestFile(folder + "/tokenizer.json", kSmall);
   EXPECT_TRUE(Tokenizer::Load(folder).ok());
-  WriteFile(folder + "/tokenizer_config.json", "[1]");
+  WriteTestFile(folder + "/tokenizer_config.json", "[1]");
   EXPECT_THAT(std::string(Tokenizer::Load(folder).status().message()),
               HasSubstr("tokenizer_config.json"));
 }

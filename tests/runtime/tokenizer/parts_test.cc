@@ -181,7 +181,8 @@ TEST(PreTokenizer, KnowsEachType) {
       ElementsAre("_a", "_b"));
   EXPECT_THAT(
       PreTokenize(
-          R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never","split":false})", "a b"),
+          R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never","split":false})",
+          "a b"),
       ElementsAre("a_b"));
   EXPECT_THAT(PreTokenize(R"({"type":"Whitespace"})", "ab!? c"), ElementsAre("ab", "!?", "c"));
   EXPECT_THAT(PreTokenize(R"({"type":"WhitespaceSplit"})", " ab!? c"), ElementsAre("ab!?", "c"));

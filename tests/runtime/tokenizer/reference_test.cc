@@ -1,6 +1,7 @@
 // Every line of the reference vectors: what Hugging Face's own code and llama.cpp give.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <sstream>
 
 #include "absl/strings/numbers.h"
@@ -78,16 +79,17 @@ INSTANTIATE_TEST_SUITE_P(All, SharedVectors,
 
 // The older files: what is special comes from tokenizer_config.json and the class.
 std::unique_ptr<Tokenizer> LoadVocabAndMerges(const std::string& name, bool config) {
-  const std::string folder = MakeFolder("vocab_" + name);
+  const std::string folder = MakeTestFolder("vocab_" + name);
   for (const char* file : {"vocab.json", "merges.txt"}) {
-    WriteFile(absl::StrCat(folder, "/", file),
+    WriteTestFile(absl::StrCat(folder, "/", file),
               ReadData(absl::StrCat("tokenizers/", name, "/", file)));
   }
   if (config) {
-    WriteFile(folder + "/tokenizer_config.json",
+    WriteTestFile(folder + "/tokenizer_config.json",
               ReadData(absl::StrCat("tokenizers/", name, "/tokenizer_config.json")));
   }
   auto tokenizer = Tokenizer::Load(folder);
+  std::filesystem::remove_all(folder);  // megabytes
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
   return tokenizer.ok() ? *std::move(tokenizer) : nullptr;
 }

@@ -2,11 +2,14 @@
 #include "test_files.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zstd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+
+#include "absl/strings/str_cat.h"
 
 namespace sluice {
 namespace {
@@ -40,14 +43,15 @@ std::string ReadShared(const std::string& path) {
   return ReadFile(std::string(SLUICE_SOURCE_DIR) + "/../shared/fixtures/" + path);
 }
 
-std::string MakeFolder(const std::string& name) {
-  const std::string folder = testing::TempDir() + "/sluice_tokenizer_" + name;
+std::string MakeTestFolder(const std::string& name) {
+  const std::string folder = absl::StrCat(
+      testing::TempDir(), "/sluice_tokenizer_", getpid(), "_", name);
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;
 }
 
-void WriteFile(const std::string& path, absl::string_view text) {
+void WriteTestFile(const std::string& path, absl::string_view text) {
   std::ofstream file(path, std::ios::binary);
   file.write(text.data(), static_cast<std::streamsize>(text.size()));
 }

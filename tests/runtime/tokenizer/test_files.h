@@ -19,9 +19,9 @@ nlohmann::json ReadDataJson(const std::string& path);
 // A file below shared/fixtures, which a checkout need not have; empty where it is missing.
 std::string ReadShared(const std::string& path);
 
-// Writes a file into a new folder's place under the test's temporary directory; returns the folder.
-std::string MakeFolder(const std::string& name);
-void WriteFile(const std::string& path, absl::string_view text);
+// An empty folder of this name under the test's temporary directory.
+std::string MakeTestFolder(const std::string& name);
+void WriteTestFile(const std::string& path, absl::string_view text);
 
 // The tokenizer.json at `path` below tests/data; nullptr and a test failure where it does not load.
 std::unique_ptr<Tokenizer> LoadData(const std::string& path);

@@ -69,15 +69,15 @@ TEST(Tokenizer, MalformedInputCountsAsReplacementCharacters) {
 }
 
 TEST(Tokenizer, BosOfTheConfigIsHonouredWhereTheFileAddsNone) {
-  const std::string folder = MakeFolder("bos");
-  WriteFile(folder + "/tokenizer.json", ByteVocabulary(""));
+  const std::string folder = MakeTestFolder("bos");
+  WriteTestFile(folder + "/tokenizer.json", ByteVocabulary(""));
   EXPECT_THAT(*(*Tokenizer::Load(folder))->Encode("hi"), ElementsAre(2));
-  WriteFile(folder + "/tokenizer_config.json",
+  WriteTestFile(folder + "/tokenizer_config.json",
             R"({"add_bos_token": true, "bos_token": {"content": "<s>"}, "eos_token": "<s>"})");
   EXPECT_THAT(*(*Tokenizer::Load(folder))->Encode("hi"), ElementsAre(0, 2));
   EXPECT_THAT(*(*Tokenizer::Load(folder))->Encode("hi", {.add_special_tokens = false}),
               ElementsAre(2));
-  WriteFile(folder + "/tokenizer_config.json", R"({"add_bos_token": true, "bos_token": null})");
+  WriteTestFile(folder + "/tokenizer_config.json", R"({"add_bos_token": true, "bos_token": null})");
   EXPECT_TRUE(absl::IsInvalidArgument(Tokenizer::Load(folder).status()));
 }
 
