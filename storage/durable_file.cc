@@ -43,12 +43,15 @@ absl::Status FileError(int error, absl::string_view action, absl::string_view pa
   const std::string what = absl::StrCat("cannot ", action, " ", path);
   const absl::Status status = absl::ErrnoToStatus(error, what);
   switch (error) {
-    case ENOSPC: case EDQUOT:
+    case ENOSPC:
+    case EDQUOT:
       return absl::ResourceExhaustedError(status.message());
     case EFBIG:
       return absl::ResourceExhaustedError(
           absl::StrCat(status.message(), " (`ulimit -f`, or the file system's limit)"));
-    case EACCES: case EPERM: case EROFS:
+    case EACCES:
+    case EPERM:
+    case EROFS:
       return absl::PermissionDeniedError(status.message());
     case ENOENT:
       return absl::NotFoundError(status.message());
@@ -68,7 +71,8 @@ FileDescriptor::~FileDescriptor() {
 
 AlignedBytes AllocateAligned(int64_t bytes) {
   const int64_t blocks = (bytes + kDirectAlignment - 1) / kDirectAlignment;
-  void* memory = std::aligned_alloc(kDirectAlignment, std::max<int64_t>(1, blocks) * kDirectAlignment);
+  void* memory =
+      std::aligned_alloc(kDirectAlignment, std::max<int64_t>(1, blocks) * kDirectAlignment);
   if (memory == nullptr) throw std::bad_alloc();
   return AlignedBytes(static_cast<std::byte*>(memory));
 }
@@ -84,8 +88,8 @@ absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path, int64_t b
   }
   if (file.fd_.get() < 0) file.fd_ = FileDescriptor(open(path.c_str(), flags, 0644));
   if (file.fd_.get() < 0) return FileError(errno, "create", path);
-  // Reserving lays the file out in one piece however the threads' writes interleave, and finds a full
-  // disk before the work is done instead of after.
+  // Reserving lays the file out in one piece however the threads' writes interleave, and finds a
+  // full disk before the work is done instead of after.
   if (bytes > 0 && fallocate(file.fd_.get(), 0, 0, bytes) != 0 &&
       (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
     return FileError(errno, absl::StrCat("reserve ", bytes, " bytes for"), path);
@@ -153,8 +157,8 @@ absl::StatusOr<FolderLock> FolderLock::Acquire(const std::string& dir) {
       if (errno != EWOULDBLOCK) return FileError(errno, "lock", path);
       return absl::UnavailableError(absl::StrCat(dir, ": another process is writing this store"));
     }
-    // Its last holder may have removed the file between our open and our lock; then the lock is on a
-    // file that nobody else will ever find.
+    // Its last holder may have removed the file between our open and our lock; then the lock is on
+    // a file that nobody else will ever find.
     struct stat held, named;
     if (fstat(fd.get(), &held) != 0) return FileError(errno, "inspect", path);
     if (stat(path.c_str(), &named) == 0 && named.st_ino == held.st_ino &&

@@ -30,7 +30,11 @@ class FileDescriptor {
   FileDescriptor& operator=(FileDescriptor&& other) noexcept;
   ~FileDescriptor();
   int get() const { return fd_; }
-  int Release() { int fd = fd_; fd_ = -1; return fd; }
+  int Release() {
+    int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
 
  private:
   int fd_ = -1;
@@ -38,8 +42,8 @@ class FileDescriptor {
 
 enum class PageCache : uint8_t {
   kUse,
-  kBypass,  // O_DIRECT where the file system has it: offsets, sizes and addresses are then multiples of
-            // kDirectAlignment.
+  kBypass,  // O_DIRECT where the file system has it: offsets, sizes and addresses are then
+            // multiples of kDirectAlignment.
 };
 
 // Memory that O_DIRECT accepts.
@@ -55,8 +59,8 @@ AlignedBytes AllocateAligned(int64_t bytes);
 class OutputFile {
  public:
   OutputFile() = default;
-  // Creates or empties `path`, and reserves `bytes` on disk where the file system can. The file then
-  // has that size and reads as zeros.
+  // Creates or empties `path`, and reserves `bytes` on disk where the file system can. The file
+  // then has that size and reads as zeros.
   static absl::StatusOr<OutputFile> Create(const std::string& path, int64_t bytes, PageCache cache);
 
   // Writes all of `bytes`. What goes through the page cache starts on its way to the disk, so that
@@ -82,8 +86,8 @@ absl::Status MakeFolder(const std::string& dir);
 // Removes a file. OK where there is none.
 absl::Status RemoveFile(const std::string& path);
 
-// An exclusive flock on `dir`/.lock. The file goes with the lock; one left behind by a killed process
-// means nothing. (Not a lock on the folder itself: NFS wants a file open for writing.)
+// An exclusive flock on `dir`/.lock. The file goes with the lock; one left behind by a killed
+// process means nothing. (Not a lock on the folder itself: NFS wants a file open for writing.)
 class FolderLock {
  public:
   static constexpr char kName[] = ".lock";

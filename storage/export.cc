@@ -65,9 +65,8 @@ absl::Status ReadMatrix(const LayerStore& store, int wanted, Sink sink) {
   for (int i = 0; i < manifest.slabs.size(); ++i) {  // a matrix's slabs come in its order
     const ManifestSlab& slab = manifest.slabs[i];
     if (std::find(slab.tensors.begin(), slab.tensors.end(), wanted) == slab.tensors.end()) continue;
-    SLUICE_ASSIGN_OR_RETURN(
-        const InputFile file,
-        InputFile::Open(store.FilePath(slab.file), PageCache::kUse));
+    SLUICE_ASSIGN_OR_RETURN(const InputFile file,
+                            InputFile::Open(store.FilePath(slab.file), PageCache::kUse));
     SLUICE_RETURN_IF_ERROR(ReadSlab(store, i, wanted, file, sink));
   }
   return absl::OkStatus();
@@ -125,7 +124,8 @@ absl::Status ReadTensor(const LayerStore& store, int tensor, Sink sink) {
       return ReadEmbedding(store, entry, sink);
     case TensorPlace::kResident: {
       const absl::Span<const float> values = store.Resident(entry.role, entry.layer);
-      return sink({reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)});
+      return sink(
+          {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)});
     }
   }
   return absl::InternalError("a tensor of no place");
@@ -134,12 +134,14 @@ absl::Status ReadTensor(const LayerStore& store, int tensor, Sink sink) {
 absl::Status ExportTensor(const LayerStore& store, absl::string_view name,
                           const std::string& output_path) {
   const std::vector<ManifestTensor>& tensors = store.manifest().tensors;
-  const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                  [&](const ManifestTensor& tensor) { return tensor.name == name; });
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(),
+                   [&](const ManifestTensor& tensor) { return tensor.name == name; });
   if (found == tensors.end()) return NoSuchTensor(store, name);
   const std::string temporary = absl::StrCat(output_path, ".tmp");
   const auto write = [&]() -> absl::Status {
-    SLUICE_ASSIGN_OR_RETURN(const OutputFile output, OutputFile::Create(temporary, 0, PageCache::kUse));
+    SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
+                            OutputFile::Create(temporary, 0, PageCache::kUse));
     int64_t offset = 0;
     SLUICE_RETURN_IF_ERROR(ReadTensor(store, static_cast<int>(found - tensors.begin()),
                                       [&](absl::Span<const std::byte> rows) {

@@ -21,7 +21,8 @@ class InputFile {
   const std::string& path() const { return path_; }
   int64_t bytes() const { return bytes_; }
 
-  // Reads up to out.size() bytes; fewer only at the file's end. Thread-safe. Unavailable: I/O error.
+  // Reads up to out.size() bytes; fewer only at the file's end. Thread-safe. Unavailable: I/O
+  // error.
   absl::StatusOr<int64_t> ReadAt(int64_t offset, absl::Span<std::byte> out) const;
   // DataLoss where the file ends before `out` is full.
   absl::Status ReadAllAt(int64_t offset, absl::Span<std::byte> out) const;

@@ -1,15 +1,12 @@
-// Opens a store: every file of it is there in its size, and the resident tensors are what was written.
+// Opens a store: every file of it is there in its size, and the resident tensors are what was
+// written.
 #include "storage/layer_store.h"
 
-#include <sys/stat.h>
 
-#include <cerrno>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
-#include "storage/durable_file.h"
 #include "storage/input_file.h"
 #include "storage/store_geometry.h"
 #include "storage/store_paths.h"

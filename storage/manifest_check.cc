@@ -28,8 +28,8 @@ absl::Status Invalid(const Parts&... parts) {
 absl::Status CheckTensor(const ManifestTensor& tensor, const TensorSpec& spec) {
   if (tensor.name != spec.name || tensor.role != spec.role || tensor.layer != spec.layer) {
     return Invalid("expected ", spec.name, " (", RoleName(spec.role), " of layer ", spec.layer,
-                   "), found ", tensor.name, " (", RoleName(tensor.role), " of layer ", tensor.layer,
-                   ")");
+                   "), found ", tensor.name, " (", RoleName(tensor.role), " of layer ",
+                   tensor.layer, ")");
   }
   if (tensor.shape != spec.shape) {
     return Invalid("shape [", absl::StrJoin(tensor.shape, ", "), "] instead of [",
@@ -50,7 +50,8 @@ absl::Status CheckTensor(const ManifestTensor& tensor, const TensorSpec& spec) {
     return Invalid("resident tensors are f32, not ", Info(tensor.encoding).name);
   }
   if (tensor.shape.back() % Info(tensor.encoding).block_values != 0) {
-    return Invalid("rows of ", tensor.shape.back(), " values cannot be ", Info(tensor.encoding).name);
+    return Invalid("rows of ", tensor.shape.back(), " values cannot be ",
+                   Info(tensor.encoding).name);
   }
   return absl::OkStatus();
 }
@@ -58,7 +59,8 @@ absl::Status CheckTensor(const ManifestTensor& tensor, const TensorSpec& spec) {
 absl::Status CheckTensors(const Manifest& manifest) {
   const std::vector<TensorSpec> specs = ListTensors(manifest.hyper_parameters);
   if (manifest.tensors.size() != specs.size()) {
-    return Invalid(manifest.tensors.size(), " tensors instead of the architecture's ", specs.size());
+    return Invalid(manifest.tensors.size(), " tensors instead of the architecture's ",
+                   specs.size());
   }
   int64_t resident_end = 0;
   for (size_t i = 0; i < specs.size(); ++i) {
@@ -74,7 +76,8 @@ absl::Status CheckTensors(const Manifest& manifest) {
     if (PlaceOf(tensor.role) != TensorPlace::kResident) continue;
     const int64_t bytes = tensor.shape[0] * static_cast<int64_t>(sizeof(float));
     if (tensor.offset < resident_end || tensor.offset % kResidentAlignment != 0 ||
-        tensor.offset > manifest.resident_bytes || bytes > manifest.resident_bytes - tensor.offset) {
+        tensor.offset > manifest.resident_bytes ||
+        bytes > manifest.resident_bytes - tensor.offset) {
       return Invalid("tensor ", i, ": bytes ", tensor.offset, " to ", tensor.offset, " + ", bytes,
                      " overlap the tensor before, are not 64-aligned, or end behind the ",
                      manifest.resident_bytes, " bytes of ", kResidentFile);
@@ -95,7 +98,8 @@ bool IsPathBelowRoot(absl::string_view path) {
 absl::Status CheckFiles(const Manifest& manifest) {
   absl::flat_hash_set<std::pair<int, absl::string_view>> seen;
   for (const std::string& root : manifest.roots) {
-    if (root.empty() || root.find('\0') != std::string::npos) return Invalid("a root without a name");
+    if (root.empty() || root.find('\0') != std::string::npos)
+      return Invalid("a root without a name");
   }
   for (size_t i = 0; i < manifest.files.size(); ++i) {
     const ManifestFile& file = manifest.files[i];
@@ -125,7 +129,8 @@ absl::Status CheckFiles(const Manifest& manifest) {
 
 // One slab against its tensors and its file; what came before it is the walk's matter.
 absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
-  if (slab.tensors.empty() || slab.tensors.size() > 2) return Invalid("holds no tensor or too many");
+  if (slab.tensors.empty() || slab.tensors.size() > 2)
+    return Invalid("holds no tensor or too many");
   for (const int index : slab.tensors) {
     if (index < 0 || index >= manifest.tensors.size()) return Invalid("no tensor ", index);
     const ManifestTensor& tensor = manifest.tensors[index];

@@ -161,7 +161,8 @@ absl::StatusOr<ManifestTensor> ParseTensor(const json& item) {
   SLUICE_ASSIGN_OR_RETURN(tensor.encoding, ParseEncoding(encoding));
   SLUICE_ASSIGN_OR_RETURN(const std::string place, JsonString(item, "place"));
   if (place != PlaceName(PlaceOf(tensor.role))) {
-    return absl::InvalidArgumentError(absl::StrCat("a tensor of role ", role, " cannot be in ", place));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a tensor of role ", role, " cannot be in ", place));
   }
   if (item.contains("fallback")) {
     SLUICE_ASSIGN_OR_RETURN(tensor.fallback, JsonBool(item, "fallback"));
@@ -190,10 +191,10 @@ absl::StatusOr<HyperParameters> ParseConfig(const json& root, size_t num_tensors
 }
 
 absl::StatusOr<Manifest> ParseRootObject(const json& root) {
-  SLUICE_RETURN_IF_ERROR(CheckKeys(
-      root, {"format", "format_version", "source", "source_fingerprint", "recipe", "slab_bytes",
-             "embedding_stride", "resident_bytes", "config", "roots", "files", "tokenizer_files",
-             "tensors", "slabs", "checksum"}));
+  SLUICE_RETURN_IF_ERROR(
+      CheckKeys(root, {"format", "format_version", "source", "source_fingerprint", "recipe",
+                       "slab_bytes", "embedding_stride", "resident_bytes", "config", "roots",
+                       "files", "tokenizer_files", "tensors", "slabs", "checksum"}));
   Manifest manifest;
   SLUICE_ASSIGN_OR_RETURN(manifest.source, JsonString(root, "source"));
   SLUICE_ASSIGN_OR_RETURN(const std::string fingerprint, JsonString(root, "source_fingerprint"));
@@ -206,7 +207,8 @@ absl::StatusOr<Manifest> ParseRootObject(const json& root) {
   SLUICE_ASSIGN_OR_RETURN(manifest.files, ParseList<ManifestFile>(root, "files", ParseFile));
   SLUICE_ASSIGN_OR_RETURN(manifest.tokenizer_files,
                           ParseList<ManifestCopy>(root, "tokenizer_files", ParseCopy));
-  SLUICE_ASSIGN_OR_RETURN(manifest.tensors, ParseList<ManifestTensor>(root, "tensors", ParseTensor));
+  SLUICE_ASSIGN_OR_RETURN(manifest.tensors,
+                          ParseList<ManifestTensor>(root, "tensors", ParseTensor));
   SLUICE_ASSIGN_OR_RETURN(manifest.slabs, ParseList<ManifestSlab>(root, "slabs", ParseSlab));
   SLUICE_ASSIGN_OR_RETURN(manifest.hyper_parameters, ParseConfig(root, manifest.tensors.size()));
   SLUICE_RETURN_IF_ERROR(CheckManifest(manifest));
@@ -238,7 +240,8 @@ absl::Status CheckSeal(absl::string_view text) {
     return absl::DataLossError(
         "does not end with its checksum: cut short, damaged, or no manifest of a layer store");
   }
-  const std::string got = ChecksumToHex(ManifestBodyChecksum(text.substr(0, text.size() - seal_bytes)));
+  const std::string got =
+      ChecksumToHex(ManifestBodyChecksum(text.substr(0, text.size() - seal_bytes)));
   const absl::string_view want = text.substr(text.size() - seal_bytes + kSealBegin.size(), 16);
   if (got != want) {
     return absl::DataLossError(
@@ -263,7 +266,8 @@ absl::StatusOr<Manifest> ParseText(absl::string_view text) {
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view path) {
   absl::StatusOr<Manifest> manifest = ParseText(text);
   if (!manifest.ok()) {
-    return absl::Status(manifest.status().code(), absl::StrCat(path, ": ", manifest.status().message()));
+    return absl::Status(manifest.status().code(),
+                        absl::StrCat(path, ": ", manifest.status().message()));
   }
   return manifest;
 }

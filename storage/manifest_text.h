@@ -14,8 +14,8 @@ namespace sluice {
 
 inline constexpr char kManifestFormat[] = "sluice layer store";
 
-// The text ends with kSealBegin, 16 hexadecimal digits, kSealEnd. The digits are the checksum of all
-// bytes before kSealBegin. Every format version keeps this.
+// The text ends with kSealBegin, 16 hexadecimal digits, kSealEnd. The digits are the checksum of
+// all bytes before kSealBegin. Every format version keeps this.
 inline constexpr absl::string_view kSealBegin = "  \"checksum\": \"";
 inline constexpr absl::string_view kSealEnd = "\"\n}\n";
 

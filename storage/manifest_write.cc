@@ -27,7 +27,8 @@ void AppendList(absl::string_view key, const Items& items, WriteItem write_item,
 
 void WriteTensor(const ManifestTensor& tensor, std::string* out) {
   const TensorPlace place = PlaceOf(tensor.role);
-  absl::StrAppend(out, "{\"name\": ", JsonLine(tensor.name), ", \"role\": \"", RoleName(tensor.role), "\"");
+  absl::StrAppend(out, "{\"name\": ", JsonLine(tensor.name), ", \"role\": \"",
+                  RoleName(tensor.role), "\"");
   if (tensor.layer >= 0) absl::StrAppend(out, ", \"layer\": ", tensor.layer);
   absl::StrAppend(out, ", \"shape\": [", absl::StrJoin(tensor.shape, ", "), "], \"encoding\": \"",
                   Info(tensor.encoding).name, "\", \"place\": \"", PlaceName(place), "\"");
@@ -40,7 +41,8 @@ void WriteTensor(const ManifestTensor& tensor, std::string* out) {
 }
 
 void WriteSlab(const ManifestSlab& slab, std::string* out) {
-  absl::StrAppend(out, "[", slab.block, ", ", slab.file, ", ", slab.offset, ", ", slab.bytes, ", \"");
+  absl::StrAppend(out, "[", slab.block, ", ", slab.file, ", ", slab.offset, ", ", slab.bytes,
+                  ", \"");
   absl::StrAppend(out, ChecksumToHex(slab.checksum), "\", ", slab.first_tile, ", ", slab.num_tiles);
   for (const int tensor : slab.tensors) absl::StrAppend(out, ", ", tensor);
   absl::StrAppend(out, "]");
@@ -61,9 +63,12 @@ void AppendConfig(const HyperParameters& hyper_parameters, std::string* out) {
 
 absl::string_view PlaceName(TensorPlace place) {
   switch (place) {
-    case TensorPlace::kSlabs: return "slabs";
-    case TensorPlace::kResident: return "resident";
-    case TensorPlace::kRows: return "rows";
+    case TensorPlace::kSlabs:
+      return "slabs";
+    case TensorPlace::kResident:
+      return "resident";
+    case TensorPlace::kRows:
+      return "rows";
   }
   return "";
 }
@@ -87,20 +92,23 @@ std::string SerializeManifest(const Manifest& manifest) {
   absl::StrAppend(&out, "  \"embedding_stride\": ", manifest.embedding_stride, ",\n");
   absl::StrAppend(&out, "  \"resident_bytes\": ", manifest.resident_bytes, ",\n");
   AppendConfig(manifest.hyper_parameters, &out);
-  AppendList("roots", manifest.roots,
-             [](const std::string& root, std::string* line) { absl::StrAppend(line, JsonLine(root)); },
-             &out);
-  AppendList("files", manifest.files,
-             [](const ManifestFile& file, std::string* line) {
-               absl::StrAppend(line, "[", file.root, ", ", JsonLine(file.path), ", ", file.bytes, "]");
-             },
-             &out);
-  AppendList("tokenizer_files", manifest.tokenizer_files,
-             [](const ManifestCopy& copy, std::string* line) {
-               absl::StrAppend(line, "[", JsonLine(copy.name), ", ", copy.bytes, ", \"",
-                               ChecksumToHex(copy.checksum), "\"]");
-             },
-             &out);
+  AppendList(
+      "roots", manifest.roots,
+      [](const std::string& root, std::string* line) { absl::StrAppend(line, JsonLine(root)); },
+      &out);
+  AppendList(
+      "files", manifest.files,
+      [](const ManifestFile& file, std::string* line) {
+        absl::StrAppend(line, "[", file.root, ", ", JsonLine(file.path), ", ", file.bytes, "]");
+      },
+      &out);
+  AppendList(
+      "tokenizer_files", manifest.tokenizer_files,
+      [](const ManifestCopy& copy, std::string* line) {
+        absl::StrAppend(line, "[", JsonLine(copy.name), ", ", copy.bytes, ", \"",
+                        ChecksumToHex(copy.checksum), "\"]");
+      },
+      &out);
   AppendList("tensors", manifest.tensors, WriteTensor, &out);
   AppendList("slabs", manifest.slabs, WriteSlab, &out);
   return SealManifest(std::move(out));

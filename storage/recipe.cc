@@ -57,8 +57,8 @@ TensorEncoding ChooseEncoding(const Recipe& recipe, const HyperParameters& hyper
                                                : ParseEncoding(recipe.name).value();
   const int64_t k = tensor.shape.back();
   if (k % Info(wanted).block_values == 0) return {wanted, false};
-  // llama.cpp falls back from q4_k to q5_0 and such; one fallback for all loses the least and needs no
-  // further encodings.
+  // llama.cpp falls back from q4_k to q5_0 and such; one fallback for all loses the least and needs
+  // no further encodings.
   if (k % Info(Encoding::kQ8_0).block_values == 0) return {Encoding::kQ8_0, true};
   return {checkpoint_dtype, true};
 }

@@ -15,10 +15,13 @@ constexpr uint32_t kInfinityBits = 0x7f800000;
 // Magnitudes, as f32 bits, from which on a value would round to infinity.
 uint32_t OverflowBits(Encoding encoding) {
   switch (encoding) {
-    case Encoding::kF32: return kInfinityBits;
-    case Encoding::kBF16: return 0x7f7f8000;
+    case Encoding::kF32:
+      return kInfinityBits;
+    case Encoding::kBF16:
+      return 0x7f7f8000;
     // Quantized blocks have f16 scales. They reach a little further than f16 itself; no model does.
-    default: return std::bit_cast<uint32_t>(65520.0f);
+    default:
+      return std::bit_cast<uint32_t>(65520.0f);
   }
 }
 
@@ -45,8 +48,7 @@ absl::StatusOr<absl::Span<const std::byte>> RowEncoder::Rows(const CheckpointTen
   const int64_t k = tensor.shape.back();
   const int64_t source_row = RowBytes(tensor.encoding, k);
   source_.resize(num_rows * source_row);
-  SLUICE_RETURN_IF_ERROR(
-      checkpoint_.Read(tensor, first_row * source_row, absl::MakeSpan(source_)));
+  SLUICE_RETURN_IF_ERROR(checkpoint_.Read(tensor, first_row * source_row, absl::MakeSpan(source_)));
   if (tensor.encoding == encoding) return source_;
 
   const int64_t row_bytes = RowBytes(encoding, k);

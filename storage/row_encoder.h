@@ -18,12 +18,13 @@ class RowEncoder {
  public:
   explicit RowEncoder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // Rows [first_row, first_row + num_rows) of `tensor` (a vector is one row), RowBytes apart. They live
-  // until the next call. The tensor's own encoding is passed through bit for bit.
-  // InvalidArgument, naming tensor, row and column: a NaN or infinity that is to be quantized, or a value
-  // too large for the encoding (f16, bf16, or the f16 scales of the quantized ones).
-  absl::StatusOr<absl::Span<const std::byte>> Rows(const CheckpointTensor& tensor, Encoding encoding,
-                                                   int64_t first_row, int64_t num_rows);
+  // Rows [first_row, first_row + num_rows) of `tensor` (a vector is one row), RowBytes apart. They
+  // live until the next call. The tensor's own encoding is passed through bit for bit.
+  // InvalidArgument, naming tensor, row and column: a NaN or infinity that is to be quantized, or a
+  // value too large for the encoding (f16, bf16, or the f16 scales of the quantized ones).
+  absl::StatusOr<absl::Span<const std::byte>> Rows(const CheckpointTensor& tensor,
+                                                   Encoding encoding, int64_t first_row,
+                                                   int64_t num_rows);
 
  private:
   const Checkpoint& checkpoint_;

@@ -10,8 +10,8 @@
 namespace sluice {
 namespace {
 
-// Source rows, encoded rows and output of a unit together. Long enough for sequential reads of over a
-// megabyte, short enough for many threads.
+// Source rows, encoded rows and output of a unit together. Long enough for sequential reads of over
+// a megabyte, short enough for many threads.
 constexpr int64_t kUnitBytes = int64_t{6} << 20;
 
 int64_t SourceRowBytes(const CheckpointTensor& tensor) {
@@ -39,9 +39,10 @@ int64_t EmbeddingRowBufferBytes(const StorePlan& plan) {
 }
 
 // As many source bytes as all of the tensor's tiles' rows that exist.
-int64_t SourceBytesOfTiles(const StorePlan& plan, int tensor, int64_t first_tile, int64_t num_tiles) {
-  const int64_t end = std::min((first_tile + num_tiles) * kTileRows,
-                               plan.manifest.tensors[tensor].shape[0]);
+int64_t SourceBytesOfTiles(const StorePlan& plan, int tensor, int64_t first_tile,
+                           int64_t num_tiles) {
+  const int64_t end =
+      std::min((first_tile + num_tiles) * kTileRows, plan.manifest.tensors[tensor].shape[0]);
   return (end - first_tile * kTileRows) * SourceRowBytes(*plan.sources[tensor]);
 }
 
@@ -109,9 +110,12 @@ PageCache ShardWorker::CacheFor(const PlannedFile& file) {
 
 absl::Status ShardWorker::Run(const ShardJob& job, const OutputFile& output) {
   switch (plan_.files[job.file].kind) {
-    case PlannedFile::Kind::kResident: return WriteResident(output);
-    case PlannedFile::Kind::kEmbedding: return WriteEmbedding(job, output);
-    case PlannedFile::Kind::kSlabs: return WriteSlab(job.slab, output);
+    case PlannedFile::Kind::kResident:
+      return WriteResident(output);
+    case PlannedFile::Kind::kEmbedding:
+      return WriteEmbedding(job, output);
+    case PlannedFile::Kind::kSlabs:
+      return WriteSlab(job.slab, output);
   }
   return absl::InternalError("a file of no kind");
 }
@@ -204,8 +208,7 @@ absl::Status ShardWorker::WriteSlab(int index, const OutputFile& output) {
       held = RoundUp(held, kSlabAlignment);
     }
     const int64_t blocks = held / kSlabAlignment * kSlabAlignment;
-    SLUICE_RETURN_IF_ERROR(
-        Write(output, offset, {tiles_.get(), static_cast<size_t>(blocks)}));
+    SLUICE_RETURN_IF_ERROR(Write(output, offset, {tiles_.get(), static_cast<size_t>(blocks)}));
     offset += blocks;
     held -= blocks;
     std::memmove(tiles_.get(), tiles_.get() + blocks, held);

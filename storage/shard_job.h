@@ -37,13 +37,14 @@ struct ShardCounters {
 // bounded by MaxBytes() and not by the slab.
 class ShardWorker {
  public:
-  // Writes checksums into plan->manifest: those of a job's own slab or tensors. All must outlive this.
+  // Writes checksums into plan->manifest: those of a job's own slab or tensors. All must outlive
+  // this.
   ShardWorker(const Checkpoint& checkpoint, StorePlan* plan, ShardCounters* counters,
               const std::atomic<bool>& abort)
       : plan_(*plan), counters_(*counters), abort_(abort), encoder_(checkpoint) {}
 
-  // How the file of a job's `output` must be opened: slabs are written in whole 4 KiB blocks, past the
-  // page cache (which took three times as long, writing 1 GB to a virtual NVMe disk).
+  // How the file of a job's `output` must be opened: slabs are written in whole 4 KiB blocks, past
+  // the page cache (which took three times as long, writing 1 GB to a virtual NVMe disk).
   static PageCache CacheFor(const PlannedFile& file);
 
   // Cancelled once `abort` is set, within a unit.

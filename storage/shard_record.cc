@@ -52,13 +52,14 @@ absl::StatusOr<ShardRecord> ParseRecord(absl::string_view text) {
 
 std::string SerializeShardRecord(const ShardRecord& record) {
   std::string out = absl::StrCat(
-      "{\n  \"format_version\": ", kStoreFormatVersion, ",\n  \"source\": ", JsonLine(record.source),
-      ",\n  \"source_fingerprint\": \"", ChecksumToHex(record.source_fingerprint),
-      "\",\n  \"recipe\": ", JsonLine(record.recipe), ",\n  \"slab_bytes\": ", record.slab_bytes,
-      ",\n  \"finished\": {");
+      "{\n  \"format_version\": ", kStoreFormatVersion,
+      ",\n  \"source\": ", JsonLine(record.source), ",\n  \"source_fingerprint\": \"",
+      ChecksumToHex(record.source_fingerprint), "\",\n  \"recipe\": ", JsonLine(record.recipe),
+      ",\n  \"slab_bytes\": ", record.slab_bytes, ",\n  \"finished\": {");
   absl::string_view separator = "\n    ";
   for (const auto& [path, file] : record.finished) {
-    absl::StrAppend(&out, separator, JsonLine(path), ": {\"bytes\": ", file.bytes, ", \"checksums\": [",
+    absl::StrAppend(&out, separator, JsonLine(path), ": {\"bytes\": ", file.bytes,
+                    ", \"checksums\": [",
                     absl::StrJoin(file.checksums, ", ",
                                   [](std::string* text, uint64_t checksum) {
                                     absl::StrAppend(text, "\"", ChecksumToHex(checksum), "\"");
@@ -73,7 +74,8 @@ std::string SerializeShardRecord(const ShardRecord& record) {
 absl::StatusOr<ShardRecord> ParseShardRecord(absl::string_view text, absl::string_view path) {
   absl::StatusOr<ShardRecord> record = ParseRecord(text);
   if (!record.ok()) {
-    return absl::Status(record.status().code(), absl::StrCat(path, ": ", record.status().message()));
+    return absl::Status(record.status().code(),
+                        absl::StrCat(path, ": ", record.status().message()));
   }
   return record;
 }

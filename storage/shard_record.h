@@ -15,7 +15,8 @@ namespace sluice {
 struct ShardRecord {
   struct File {
     int64_t bytes;
-    // kSlabs: of its slabs; resident.bin: of its tensors, in the manifest's order; embedding.rows: none.
+    // kSlabs: of its slabs; resident.bin: of its tensors, in the manifest's order; embedding.rows:
+    // none.
     std::vector<uint64_t> checksums;
   };
   uint64_t source_fingerprint = 0;
@@ -26,7 +27,8 @@ struct ShardRecord {
 };
 
 std::string SerializeShardRecord(const ShardRecord& record);
-// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote it.
+// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote
+// it.
 absl::StatusOr<ShardRecord> ParseShardRecord(absl::string_view text, absl::string_view path);
 
 }  // namespace sluice

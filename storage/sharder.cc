@@ -22,7 +22,8 @@
 namespace sluice {
 namespace {
 
-// All workers' buffers together; the rest of the promised 512 MiB is for the manifest and for malloc.
+// All workers' buffers together; the rest of the promised 512 MiB is for the manifest and for
+// malloc.
 constexpr int64_t kBufferBytes = int64_t{320} << 20;
 
 // Files that may be open at once: while one is being synced, workers go on with the next.
@@ -32,9 +33,9 @@ constexpr std::chrono::milliseconds kProgressInterval(200);
 
 // Writes the files of a plan that the record does not have yet.
 //
-// Workers (at most num_threads) take jobs in order; each owns its buffers and the checksums that its job
-// computes. The finisher owns the record: it syncs a file whose jobs are all done, then records it. The
-// calling thread reports progress and looks at `stop`.
+// Workers (at most num_threads) take jobs in order; each owns its buffers and the checksums that
+// its job computes. The finisher owns the record: it syncs a file whose jobs are all done, then
+// records it. The calling thread reports progress and looks at `stop`.
 //
 //   file: kWaiting -> kWriting -> kWritten -> kRecorded        (moved by Advance, under mutex_)
 class FileWriter {
@@ -48,7 +49,7 @@ class FileWriter {
  private:
   enum class State : uint8_t { kWaiting, kWriting, kWritten, kRecorded };
   struct File {
-    int planned;           // of StorePlan::files
+    int planned;  // of StorePlan::files
     int64_t jobs_left;
     State state = State::kWaiting;
     std::once_flag opened;
@@ -69,19 +70,19 @@ class FileWriter {
   const std::string& dir_;
   const ShardOptions& options_;
   StorePlan& plan_;
-  ShardRecord& record_;   // the finisher's
+  ShardRecord& record_;  // the finisher's
   std::vector<File> files_;
   std::vector<std::pair<File*, ShardJob>> jobs_;
   ShardCounters counters_;
   int64_t source_bytes_total_ = 0;
   std::atomic<bool> abort_{false};  // set by Fail; read inside long jobs
 
-  std::mutex mutex_;                // guards what follows, and File::state and jobs_left
+  std::mutex mutex_;  // guards what follows, and File::state and jobs_left
   std::condition_variable changed_;
   size_t next_job_ = 0;
-  int recorded_ = 0;                // files_ that are kRecorded
+  int recorded_ = 0;  // files_ that are kRecorded
   int running_threads_ = 0;
-  absl::Status status_;             // the first failure
+  absl::Status status_;  // the first failure
 };
 
 void FileWriter::Prepare() {
@@ -128,12 +129,12 @@ void FileWriter::Report() const {
 }
 
 absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* worker) {
-  // The first job of a file creates it; the others wait here. Not under mutex_: reserving may be slow.
+  // The first job of a file creates it; the others wait here. Not under mutex_: reserving may be
+  // slow.
   std::call_once(file->opened, [&] {
     const PlannedFile& planned = plan_.files[file->planned];
-    absl::StatusOr<OutputFile> output =
-        OutputFile::Create(absl::StrCat(dir_, "/", planned.path), planned.bytes,
-                           ShardWorker::CacheFor(planned));
+    absl::StatusOr<OutputFile> output = OutputFile::Create(
+        absl::StrCat(dir_, "/", planned.path), planned.bytes, ShardWorker::CacheFor(planned));
     file->open_status = output.status();
     if (output.ok()) file->output = *std::move(output);
   });
@@ -163,7 +164,8 @@ void FileWriter::Work() {
   changed_.notify_all();
 }
 
-// The names of files are made durable at the end: LoadRecord drops a file that a power cut took away.
+// The names of files are made durable at the end: LoadRecord drops a file that a power cut took
+// away.
 absl::Status FileWriter::SyncAndRecord(File* file) {
   const PlannedFile& planned = plan_.files[file->planned];
   SLUICE_RETURN_IF_ERROR(file->output.Sync());
@@ -175,9 +177,8 @@ void FileWriter::Finish() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (File& file : files_) {
     // After a failure, files that are whole are still recorded: nobody has to write them again.
-    changed_.wait(lock, [&] {
-      return file.state == State::kWritten || (abort_ && running_threads_ == 1);
-    });
+    changed_.wait(
+        lock, [&] { return file.state == State::kWritten || (abort_ && running_threads_ == 1); });
     if (file.state != State::kWritten) continue;
     lock.unlock();
     absl::Status status = SyncAndRecord(&file);

@@ -108,7 +108,8 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
   const Manifest& manifest = plan.manifest;
   std::string difference;
   if (record.source_fingerprint != manifest.source_fingerprint) {
-    difference = absl::StrCat("of ", record.source, ", not of this checkpoint (", manifest.source, ")");
+    difference =
+        absl::StrCat("of ", record.source, ", not of this checkpoint (", manifest.source, ")");
   } else if (record.recipe != manifest.recipe) {
     difference = absl::StrCat("as ", record.recipe, ", not as ", manifest.recipe);
   } else if (record.slab_bytes != manifest.slab_bytes) {
@@ -116,9 +117,9 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
         absl::StrCat("with slabs of ", record.slab_bytes, " bytes, not ", manifest.slab_bytes);
   }
   if (!difference.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        dir, ": holds an unfinished store ", difference,
-        "; go on with the command that began it, remove it, or give another folder"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, ": holds an unfinished store ", difference,
+                     "; go on with the command that began it, remove it, or give another folder"));
   }
   std::map<std::string, ShardRecord::File> whole;
   for (const PlannedFile& file : plan.files) {
@@ -167,8 +168,8 @@ ShardRecord::File RecordOf(const StorePlan& plan, int planned_file) {
   return file;
 }
 
-absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan, const ShardRecord& record,
-                            int64_t other_bytes) {
+absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan,
+                            const ShardRecord& record, int64_t other_bytes) {
   struct statvfs disk;
   if (statvfs(dir.c_str(), &disk) != 0) return FileError(errno, "ask the free space of", dir);
   const int64_t block = std::max<int64_t>(1, static_cast<int64_t>(disk.f_frsize));

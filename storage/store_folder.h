@@ -19,26 +19,28 @@ enum class FolderState : uint8_t {
   kUnfinished,  // a store in the making
 };
 
-// NotFound: no parent. FailedPrecondition: a finished store ("already complete" where `plan` is what it
-// was made by), no folder, or a folder with other things in it. Changes nothing.
+// NotFound: no parent. FailedPrecondition: a finished store ("already complete" where `plan` is
+// what it was made by), no folder, or a folder with other things in it. Changes nothing.
 absl::StatusOr<FolderState> InspectFolder(const std::string& dir, const StorePlan& plan);
 
-// Reads unfinished.json. FailedPrecondition where source or options are not those of `plan`: names what
-// differs. Files that are not there in the right size are dropped from the record's finished ones.
+// Reads unfinished.json. FailedPrecondition where source or options are not those of `plan`: names
+// what differs. Files that are not there in the right size are dropped from the record's finished
+// ones.
 absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& plan);
 
 // A record of `plan` with nothing finished.
 ShardRecord NewRecord(const StorePlan& plan);
 
-// Puts a finished file's checksums into the plan's manifest. False where they are not as many as it has.
+// Puts a finished file's checksums into the plan's manifest. False where they are not as many as it
+// has.
 bool ApplyRecord(const ShardRecord::File& file, int planned_file, StorePlan* plan);
 // The inverse.
 ShardRecord::File RecordOf(const StorePlan& plan, int planned_file);
 
 // ResourceExhausted, with the numbers, where what is left to write does not fit.
 // `other_bytes` is what is written besides the plan's files.
-absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan, const ShardRecord& record,
-                            int64_t other_bytes);
+absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan,
+                            const ShardRecord& record, int64_t other_bytes);
 
 }  // namespace sluice
 

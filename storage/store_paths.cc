@@ -39,10 +39,10 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& dir) {
   }
   const std::string path = absl::StrCat(dir, "/", kManifestFile);
   if (!Exists(path)) {
-    return absl::NotFoundError(absl::StrCat(
-        dir, ": no layer store: ", kManifestFile, " is missing",
-        Exists(absl::StrCat(dir, "/config.json")) ? "; make one of this checkpoint by `sluice shard`"
-                                                  : ""));
+    return absl::NotFoundError(absl::StrCat(dir, ": no layer store: ", kManifestFile, " is missing",
+                                            Exists(absl::StrCat(dir, "/config.json"))
+                                                ? "; make one of this checkpoint by `sluice shard`"
+                                                : ""));
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxManifestBytes));
   return ParseManifest(text, path);

@@ -1,4 +1,5 @@
-// Finding and reading a store's manifest, and where its files are; shared by who opens and who verifies.
+// Finding and reading a store's manifest, and where its files are; shared by who opens and who
+// verifies.
 #ifndef SLUICE_STORAGE_STORE_PATHS_H_
 #define SLUICE_STORAGE_STORE_PATHS_H_
 

@@ -17,7 +17,7 @@ namespace sluice {
 struct PlannedFile {
   enum class Kind : uint8_t { kResident, kEmbedding, kSlabs };
   Kind kind;
-  std::string path;    // below the store
+  std::string path;  // below the store
   int64_t bytes;
   int first_slab = 0;  // kSlabs: of Manifest::slabs
   int num_slabs = 0;

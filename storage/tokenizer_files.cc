@@ -20,16 +20,24 @@ namespace {
 constexpr int64_t kCopyBytes = int64_t{1} << 20;
 
 // Sorted, as the manifest wants them.
-constexpr std::array<absl::string_view, 11> kNames = {
-    "added_tokens.json", "chat_template.jinja",   "chat_template.json",      "config.json",
-    "generation_config.json", "merges.txt",       "special_tokens_map.json", "tokenizer.json",
-    "tokenizer.model",   "tokenizer_config.json", "vocab.json"};
+constexpr std::array<absl::string_view, 11> kNames = {"added_tokens.json",
+                                                      "chat_template.jinja",
+                                                      "chat_template.json",
+                                                      "config.json",
+                                                      "generation_config.json",
+                                                      "merges.txt",
+                                                      "special_tokens_map.json",
+                                                      "tokenizer.json",
+                                                      "tokenizer.model",
+                                                      "tokenizer_config.json",
+                                                      "vocab.json"};
 static_assert(std::is_sorted(kNames.begin(), kNames.end()));
 
 absl::Status CopyFile(const std::string& source, const std::string& target, ManifestCopy* copy) {
   SLUICE_ASSIGN_OR_RETURN(const InputFile input, InputFile::Open(source, PageCache::kUse));
   copy->bytes = input.bytes();
-  SLUICE_ASSIGN_OR_RETURN(const OutputFile output, OutputFile::Create(target, copy->bytes, PageCache::kUse));
+  SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
+                          OutputFile::Create(target, copy->bytes, PageCache::kUse));
   std::vector<std::byte> buffer(std::min(kCopyBytes, copy->bytes));
   RunningChecksum checksum;
   for (int64_t done = 0; done < copy->bytes;) {

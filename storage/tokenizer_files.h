@@ -14,8 +14,8 @@ namespace sluice {
 // `source_dir`, by name, with their sizes; checksums are 0.
 absl::StatusOr<std::vector<ManifestCopy>> ListTokenizerFiles(const std::string& source_dir);
 
-// Copies them into the existing folder `target_dir`, synced, and fills in size and checksum. Removes
-// what an earlier attempt copied and the source has no longer.
+// Copies them into the existing folder `target_dir`, synced, and fills in size and checksum.
+// Removes what an earlier attempt copied and the source has no longer.
 absl::Status CopyTokenizerFiles(const std::string& source_dir, const std::string& target_dir,
                                 std::vector<ManifestCopy>* files);
 

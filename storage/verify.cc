@@ -25,9 +25,9 @@ constexpr std::chrono::milliseconds kProgressInterval(200);
 struct Job {
   enum class Kind : uint8_t { kSlab, kRows, kResident, kTokenizerFile };
   Kind kind;
-  int file = -1;            // of Verifier::files_
-  int index = 0;            // kSlab: of Manifest::slabs; kTokenizerFile: of tokenizer_files
-  int64_t first_row = 0;    // kRows
+  int file = -1;          // of Verifier::files_
+  int index = 0;          // kSlab: of Manifest::slabs; kTokenizerFile: of tokenizer_files
+  int64_t first_row = 0;  // kRows
   int64_t num_rows = 0;
   int64_t bytes = 0;
   std::vector<std::string> damage;  // written by the thread that has the job
@@ -105,8 +105,7 @@ void Verifier::ListJobs() {
     bytes_total_ += job.bytes;
     jobs_.push_back(std::move(job));
   };
-  const int resident =
-      OpenFile(absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
+  const int resident = OpenFile(absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
   add({Job::Kind::kResident, resident, 0, 0, 0, manifest_.resident_bytes, {}});
   const int embedding_file = OpenFile(absl::StrCat(dir_, "/", kEmbeddingFile), rows * stride);
   // A job's rows and the direct-I/O blocks at both of its ends fit a buffer.
@@ -125,7 +124,8 @@ void Verifier::ListJobs() {
   }
   for (int i = 0; i < manifest_.tokenizer_files.size(); ++i) {
     const ManifestCopy& copy = manifest_.tokenizer_files[i];
-    const int file = OpenFile(absl::StrCat(dir_, "/", kTokenizerFolder, "/", copy.name), copy.bytes);
+    const int file =
+        OpenFile(absl::StrCat(dir_, "/", kTokenizerFolder, "/", copy.name), copy.bytes);
     add({Job::Kind::kTokenizerFile, file, i, 0, 0, copy.bytes, {}});
   }
 }
@@ -133,20 +133,20 @@ void Verifier::ListJobs() {
 void Verifier::CheckSlab(Job* job, Worker* worker) {
   const ManifestSlab& slab = manifest_.slabs[job->index];
   const InputFile& file = *files_[job->file];
-  const std::string where = absl::StrCat(file.path(), ": slab ", job->index, " at byte ", slab.offset,
-                                         " (", manifest_.tensors[slab.tensors[0]].name, "): ");
+  const std::string where =
+      absl::StrCat(file.path(), ": slab ", job->index, " at byte ", slab.offset, " (",
+                   manifest_.tensors[slab.tensors[0]].name, "): ");
   const int64_t padded = RoundUp(slab.bytes, kSlabAlignment);
   bool padding_is_zero = true;
   worker->checksum.Reset();
   for (int64_t done = 0; done < padded && !abort_; done += kReadBytes) {
-    const auto part =
-        absl::MakeSpan(worker->buffer.get(), std::min(kReadBytes, padded - done));
+    const auto part = absl::MakeSpan(worker->buffer.get(), std::min(kReadBytes, padded - done));
     if (absl::Status status = file.ReadAllAt(slab.offset + done, part); !status.ok()) {
       job->damage.push_back(absl::StrCat(where, status.message()));
       return;
     }
-    const auto stored = part.first(
-        std::clamp<int64_t>(slab.bytes - done, 0, static_cast<int64_t>(part.size())));
+    const auto stored =
+        part.first(std::clamp<int64_t>(slab.bytes - done, 0, static_cast<int64_t>(part.size())));
     worker->checksum.Add(stored);
     padding_is_zero = padding_is_zero && IsZero(part.subspan(stored.size()));
     bytes_done_ += static_cast<int64_t>(stored.size());
@@ -187,10 +187,10 @@ void Verifier::CheckRows(Job* job, Worker* worker) {
     }
     if (!good && first_bad < 0) first_bad = row;
     if (good && first_bad >= 0) {
-      job->damage.push_back(absl::StrCat(
-          file.path(), ": row ", first_bad,
-          row - 1 > first_bad ? absl::StrCat(" to ", row - 1) : "", " at byte ", first_bad * stride,
-          ": wrong checksum, or missing"));
+      job->damage.push_back(absl::StrCat(file.path(), ": row ", first_bad,
+                                         row - 1 > first_bad ? absl::StrCat(" to ", row - 1) : "",
+                                         " at byte ", first_bad * stride,
+                                         ": wrong checksum, or missing"));
       first_bad = -1;
     }
   }
@@ -211,7 +211,8 @@ void Verifier::CheckResident(Job* job) {
   int64_t end = 0;  // of the tensor before
   const auto check_gap = [&](int64_t begin) {
     if (end < begin && begin <= *read && !IsZero(all.subspan(end, begin - end))) {
-      job->damage.push_back(absl::StrCat(file.path(), ": the padding at byte ", end, " is not zero"));
+      job->damage.push_back(
+          absl::StrCat(file.path(), ": the padding at byte ", end, " is not zero"));
     }
   };
   for (const ManifestTensor& tensor : manifest_.tensors) {
@@ -257,10 +258,14 @@ void Verifier::CheckTokenizerFile(Job* job, Worker* worker) {
 
 void Verifier::RunJob(Job* job, Worker* worker) {
   switch (job->kind) {
-    case Job::Kind::kSlab: return CheckSlab(job, worker);
-    case Job::Kind::kRows: return CheckRows(job, worker);
-    case Job::Kind::kResident: return CheckResident(job);
-    case Job::Kind::kTokenizerFile: return CheckTokenizerFile(job, worker);
+    case Job::Kind::kSlab:
+      return CheckSlab(job, worker);
+    case Job::Kind::kRows:
+      return CheckRows(job, worker);
+    case Job::Kind::kResident:
+      return CheckResident(job);
+    case Job::Kind::kTokenizerFile:
+      return CheckTokenizerFile(job, worker);
   }
 }
 

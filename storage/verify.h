@@ -19,15 +19,17 @@ struct VerifyProgress {
 
 struct VerifyOptions {
   int num_threads = 1;  // each reads, and checks, megabytes at a time; two or more keep a disk busy
-  std::function<void(const VerifyProgress&)> on_progress;  // from the calling thread, a few times a second
+  std::function<void(const VerifyProgress&)>
+      on_progress;  // from the calling thread, a few times a second
   const std::atomic<bool>* stop = nullptr;
 };
 
-// One line for each damage, in the order of the files; none: the store is whole. A line names the file and
-// the slab, rows, tensor or size. Goes on after damage and after read errors, which are lines too. Checked
-// are slabs and the zeros behind them, embedding rows, resident tensors, sizes, and tokenizer files (which
-// people may edit on purpose). Bytes are read past the page cache where the file system can.
-// An error where there is no readable manifest to compare with (see LayerStore::Open). Cancelled: `stop`.
+// One line for each damage, in the order of the files; none: the store is whole. A line names the
+// file and the slab, rows, tensor or size. Goes on after damage and after read errors, which are
+// lines too. Checked are slabs and the zeros behind them, embedding rows, resident tensors, sizes,
+// and tokenizer files (which people may edit on purpose). Bytes are read past the page cache where
+// the file system can. An error where there is no readable manifest to compare with (see
+// LayerStore::Open). Cancelled: `stop`.
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,
                                                      const VerifyOptions& options);
 

@@ -97,6 +97,17 @@ class Rewriter {
         if (in_class_) return Unsupported(absl::StrCat(in_.substr(at_, 2), " in a class"));
         Class(in_[at_ + 1] == 'W' ? kWordClass : kHexClass, true);
         break;
+      case 'b':  // a border of Oniguruma's words; in a class a backspace
+      case 'B':
+        if (in_class_) {
+          Copy(2);
+        } else {
+          const absl::string_view before = in_[at_ + 1] == 'b' ? "!" : "=";
+          Replace(2, absl::StrCat("(?:(?<=[", kWordClass, "])(?", before, "[", kWordClass,
+                                  "])|(?<![", kWordClass, "])(?", before == "!" ? "=" : "!", "[",
+                                  kWordClass, "]))"));
+        }
+        break;
       case 'v': Replace(2, "\\x0b"); break;
       case 'Q':
       case 'E':

@@ -1,4 +1,5 @@
-// Fuzzes ParseManifest: no text may do more than fail, and what is accepted is written back the same.
+// Fuzzes ParseManifest: no text may do more than fail, and what is accepted is written back the
+// same.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -197,7 +198,7 @@ int64_t CachedPages(const std::string& path, int64_t size) {
 TEST(IoEngine, LeavesNoPagesInTheCache) {
   const TempDir dir;
   const std::string path = dir.Path("file");
-  constexpr int64_t kBytes = 3000001;
+  constexpr int64_t kBytes = (24 << 20) + 1;  // enough for readahead to grow its pages
   WriteFile(path, RandomBytes(kBytes, 12));
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(fsync(fd.get()), 0);
@@ -207,13 +208,20 @@ TEST(IoEngine, LeavesNoPagesInTheCache) {
   }
   const HostBuffer buffer = *HostBuffer::Create(RoundUp(kBytes, 4096));
   for (const EngineCase& c : EngineCases()) {
-    auto engine = IoEngine::Create({path}, {}, c.Options(4, 65536));
-    if (!engine.ok()) continue;
-    Answers answers;
-    (*engine)->Submit(ReadOf(buffer.span(), 0, kBytes, &answers));
-    ASSERT_TRUE(answers.WaitFor(1).ok());
-    engine->reset();
-    EXPECT_EQ(CachedPages(path, kBytes), 0) << c.name;
+    for (int64_t read_bytes : {1 << 16, 1 << 20}) {
+      auto engine = IoEngine::Create({path}, {}, c.Options(16, read_bytes));
+      if (!engine.ok()) continue;
+      Answers answers;
+      int requests = 0;
+      for (int64_t offset = 0; offset < kBytes; offset += 4 << 20, ++requests) {
+        IoRequest request = ReadOf(buffer.span().subspan(offset), offset,
+                                   std::min<int64_t>(4 << 20, kBytes - offset), &answers);
+        (*engine)->Submit(std::move(request));
+      }
+      ASSERT_TRUE(answers.WaitFor(requests).ok());
+      engine->reset();
+      EXPECT_EQ(CachedPages(path, kBytes), 0) << c.name << ", reads of " << read_bytes;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-// Tests of taking tensors out of a store: the checkpoint's own bytes, or what the encoder makes of them.
+// Tests of taking tensors out of a store: the checkpoint's own bytes, or what the encoder makes of
+// them.
 #include "storage/export.h"
 
 #include <filesystem>
@@ -21,8 +22,10 @@ using ::testing::HasSubstr;
 std::string Expected(const Checkpoint& checkpoint, const ManifestTensor& tensor) {
   const CheckpointTensor& source = *checkpoint.Find(tensor.name);
   std::string bytes(source.bytes, '\0');
-  EXPECT_TRUE(checkpoint.Read(source, 0, absl::MakeSpan(reinterpret_cast<std::byte*>(bytes.data()),
-                                                        bytes.size())).ok());
+  EXPECT_TRUE(
+      checkpoint
+          .Read(source, 0, absl::MakeSpan(reinterpret_cast<std::byte*>(bytes.data()), bytes.size()))
+          .ok());
   if (source.encoding == tensor.encoding) return bytes;
   const int64_t k = source.shape.back();
   const int64_t rows = source.shape.size() == 1 ? 1 : source.shape[0];
@@ -30,8 +33,8 @@ std::string Expected(const Checkpoint& checkpoint, const ManifestTensor& tensor)
   std::string encoded(rows * row_bytes, '\0');
   std::vector<float> values(k);
   for (int64_t row = 0; row < rows; ++row) {
-    DecodeRow(source.encoding, reinterpret_cast<const std::byte*>(bytes.data()) + row * source_row, k,
-              values.data());
+    DecodeRow(source.encoding, reinterpret_cast<const std::byte*>(bytes.data()) + row * source_row,
+              k, values.data());
     EncodeRow(tensor.encoding, values.data(), k,
               reinterpret_cast<std::byte*>(encoded.data()) + row * row_bytes);
   }
@@ -56,7 +59,8 @@ void ExpectAllTensorsComeBack(const std::string& model_dir, absl::string_view re
 }
 
 TEST(Export, GivesBackTheCheckpointsBytesInItsOwnDtype) {
-  for (const std::string& model : GoldenModels()) ExpectAllTensorsComeBack(ModelDir(model), "", 20000);
+  for (const std::string& model : GoldenModels())
+    ExpectAllTensorsComeBack(ModelDir(model), "", 20000);
   for (const char* model : {"bard-6.7M", "TinyStories-656K"}) {
     ExpectAllTensorsComeBack(ModelDir(model), "", kDefaultSlabBytes);
     ExpectAllTensorsComeBack(ModelDir(model), "", 1);  // a tile a slab

@@ -1,7 +1,7 @@
 // Makes the system calls that change files fail, or kill the process, at a chosen moment.
 //
-// The test program defines pwrite, fsync, rename, ... itself, which goes before libc's; the code under test
-// needs no hook. Disarmed, each passes its call on.
+// The test program defines pwrite, fsync, rename, ... itself, which goes before libc's; the code
+// under test needs no hook. Disarmed, each passes its call on.
 #ifndef SLUICE_TESTS_STORAGE_FAULT_INJECTION_H_
 #define SLUICE_TESTS_STORAGE_FAULT_INJECTION_H_
 
@@ -11,10 +11,10 @@ namespace sluice {
 
 struct FaultPlan {
   enum class Action : uint8_t {
-    kCount,   // only count the calls
-    kKill,    // SIGKILL before the call; a pwrite has then written the first half of its blocks
-    kFail,    // this one call fails with `error`
-    kFailAll, // this call and all later ones
+    kCount,    // only count the calls
+    kKill,     // SIGKILL before the call; a pwrite has then written the first half of its blocks
+    kFail,     // this one call fails with `error`
+    kFailAll,  // this call and all later ones
   };
   Action action = Action::kCount;
   int64_t at = -1;  // which of the counted calls, from 0 on

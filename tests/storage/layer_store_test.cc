@@ -66,7 +66,8 @@ TEST(LayerStore, FindsFilesUnderSeveralRoots) {
   manifest.roots = {".", folder / "ssd1", "../ssd2"};
   manifest.files[1].root = 1;
   manifest.files[2].root = 2;
-  for (const char* root : {"ssd1", "ssd2"}) fs::create_directories(folder / absl::StrCat(root, "/layers"));
+  for (const char* root : {"ssd1", "ssd2"})
+    fs::create_directories(folder / absl::StrCat(root, "/layers"));
   fs::rename(folder / ("s/" + manifest.files[1].path), folder / ("ssd1/" + manifest.files[1].path));
   fs::rename(folder / ("s/" + manifest.files[2].path), folder / ("ssd2/" + manifest.files[2].path));
   WriteBytes(folder / "s/manifest.json", SerializeManifest(manifest));

@@ -26,12 +26,14 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 // A manifest as Shard() makes it, but for its checksums.
-Manifest Planned(absl::string_view model, absl::string_view recipe = "", int64_t slab_bytes = 16384) {
+Manifest Planned(absl::string_view model, absl::string_view recipe = "",
+                 int64_t slab_bytes = 16384) {
   std::optional<Recipe> chosen;
   if (!recipe.empty()) chosen = Recipe{std::string(recipe)};
   Manifest manifest = PlanStore(*OpenCheckpoint(ModelDir(model)), chosen, slab_bytes).manifest;
   manifest.tokenizer_files = {{"config.json", 12, 3}, {"tokenizer.json", 4, 5}};
-  for (size_t i = 0; i < manifest.slabs.size(); ++i) manifest.slabs[i].checksum = i * 0x123456789abcdefull;
+  for (size_t i = 0; i < manifest.slabs.size(); ++i)
+    manifest.slabs[i].checksum = i * 0x123456789abcdefull;
   return manifest;
 }
 
@@ -117,10 +119,12 @@ TEST(Manifest, NewerFormatsAreRefusedWithTheVersionThatIsRead) {
   document["whatever comes"] = {1, 2, 3};
   const absl::Status status = ParseEdited(document);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("store format 2; this program reads format 1"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("store format 2; this program reads format 1"));
   // Also where a person only changed the number.
-  const std::string text = absl::StrReplaceAll(SerializeManifest(Planned("qwen3-qknorm-bf16")),
-                                               {{"\"format_version\": 1", "\"format_version\": 7"}});
+  const std::string text =
+      absl::StrReplaceAll(SerializeManifest(Planned("qwen3-qknorm-bf16")),
+                          {{"\"format_version\": 1", "\"format_version\": 7"}});
   EXPECT_EQ(ParseManifest(text, "m.json").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -176,7 +180,11 @@ TEST(Manifest, RefusesWhatDoesNotFitTogether) {
       {"no such role", [](json& m) { m["tensors"][2]["role"] = "z"; }, "role"},
       {"layer", [](json& m) { m["tensors"][2]["layer"] = 1; }, "expected"},
       {"layer negative", [](json& m) { m["tensors"][2]["layer"] = -1; }, "layer"},
-      {"shape", [](json& m) { m["tensors"][2]["shape"] = {1, 2}; }, "shape"},
+      {"shape",
+       [](json& m) {
+         m["tensors"][2]["shape"] = {1, 2};
+       },
+       "shape"},
       {"shape no array", [](json& m) { m["tensors"][2]["shape"] = 5; }, "array"},
       {"encoding", [](json& m) { m["tensors"][2]["encoding"] = "q9"; }, "q9"},
       {"encoding of other size", [](json& m) { m["tensors"][2]["encoding"] = "bf16"; }, "bytes"},
@@ -195,7 +203,8 @@ TEST(Manifest, RefusesWhatDoesNotFitTogether) {
       {"path up inside", [](json& m) { m["files"][0][1] = "a/../../x"; }, "no path below"},
       {"path absolute", [](json& m) { m["files"][0][1] = "/etc/passwd"; }, "no path below"},
       {"path empty", [](json& m) { m["files"][0][1] = ""; }, "no path below"},
-      {"path with NUL", [](json& m) { m["files"][0][1] = std::string("a\0b", 3); }, "no path below"},
+      {"path with NUL", [](json& m) { m["files"][0][1] = std::string("a\0b", 3); },
+       "no path below"},
       {"path twice", [](json& m) { m["files"][1][1] = m["files"][0][1]; }, "listed twice"},
       {"file size odd", [](json& m) { m["files"][0][2] = 4097; }, "4097"},
       {"file size negative", [](json& m) { m["files"][0][2] = -4096; }, "-4096"},
@@ -226,9 +235,14 @@ TEST(Manifest, RefusesWhatDoesNotFitTogether) {
       {"tensor unknown", [](json& m) { m["slabs"][0][7] = 1000; }, "no tensor 1000"},
       {"tensor negative", [](json& m) { m["slabs"][0][7] = -1; }, "no tensor -1"},
       {"a norm in a slab", [](json& m) { m["slabs"][0][7] = 1; }, "no matrix"},
-      {"three tensors", [](json& m) { m["slabs"][0].insert(m["slabs"][0].end(), {3, 4}); }, "too many"},
+      {"three tensors",
+       [](json& m) {
+         m["slabs"][0].insert(m["slabs"][0].end(), {3, 4});
+       },
+       "too many"},
       {"gate twice", [=](json& m) { m["slabs"][gate][8] = m["slabs"][gate][7]; }, "slab"},
-      {"up before gate", [=](json& m) { std::swap(m["slabs"][gate][7], m["slabs"][gate][8]); }, "slab"},
+      {"up before gate", [=](json& m) { std::swap(m["slabs"][gate][7], m["slabs"][gate][8]); },
+       "slab"},
       {"a slab that is no array", [](json& m) { m["slabs"][0] = "x"; }, "array"},
       {"slabs no array", [](json& m) { m["slabs"] = 1; }, "slabs"},
   };
@@ -244,8 +258,8 @@ TEST(Manifest, RefusesWhatDoesNotFitTogether) {
 // Every value of the document is replaced by every one of a set of nasty ones.
 TEST(Manifest, NoReplacedValueDoesMoreThanFail) {
   const json good = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16", "", 1 << 20)));
-  const std::vector<json> nasty = {nullptr, -1, 0, INT64_MAX, UINT64_MAX, 1e300, 0.5, "", "../..",
-                                   json::array(), json::object(), true};
+  const std::vector<json> nasty = {nullptr, -1, 0,       INT64_MAX,     UINT64_MAX,     1e300,
+                                   0.5,     "", "../..", json::array(), json::object(), true};
   const json flat = good.flatten();
   int accepted = 0;
   for (const auto& [pointer, value] : flat.items()) {
@@ -269,9 +283,15 @@ TEST(Manifest, NoMutatedTextDoesMoreThanFail) {
     for (int edits = 1 + random() % 4; edits > 0; --edits) {
       const size_t at = random() % text.size();
       switch (random() % 3) {
-        case 0: text[at] = bytes[random() % bytes.size()]; break;
-        case 1: text.insert(at, text.substr(random() % text.size(), random() % 40)); break;
-        case 2: text.erase(at, random() % 40); break;
+        case 0:
+          text[at] = bytes[random() % bytes.size()];
+          break;
+        case 1:
+          text.insert(at, text.substr(random() % text.size(), random() % 40));
+          break;
+        case 2:
+          text.erase(at, random() % 40);
+          break;
       }
     }
     const absl::StatusOr<Manifest> manifest = ParseManifest(SealManifest(text), "m.json");
@@ -295,7 +315,8 @@ TEST(Manifest, A405BModelsManifestIsReadInAFractionOfASecond) {
   for (const TensorSpec& spec : ListTensors(*ParseHyperParameters(config, "test"))) {
     int64_t bytes = 2;
     for (const int64_t n : spec.shape) bytes *= n;
-    header[spec.name] = {{"dtype", "BF16"}, {"shape", spec.shape}, {"data_offsets", {end, end + bytes}}};
+    header[spec.name] = {
+        {"dtype", "BF16"}, {"shape", spec.shape}, {"data_offsets", {end, end + bytes}}};
     end += bytes;
   }
   std::string text = header.dump();

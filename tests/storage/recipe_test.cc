@@ -25,13 +25,14 @@ HyperParameters Model(const std::string& architecture, int layers, int heads, in
   return h;
 }
 
-TensorEncoding Choose(const std::string& recipe, const HyperParameters& h, TensorRole role, int layer,
-                      int64_t k = 1024, Encoding dtype = Encoding::kBF16) {
+TensorEncoding Choose(const std::string& recipe, const HyperParameters& h, TensorRole role,
+                      int layer, int64_t k = 1024, Encoding dtype = Encoding::kBF16) {
   return ChooseEncoding({recipe}, h, {role, layer, "", {256, k}}, dtype);
 }
 
 TEST(Recipe, ParsesEncodingsAndMixesAndListsThemForOthers) {
-  for (const EncodingInfo& info : Encodings()) EXPECT_TRUE(ParseRecipe(info.name).ok()) << info.name;
+  for (const EncodingInfo& info : Encodings())
+    EXPECT_TRUE(ParseRecipe(info.name).ok()) << info.name;
   EXPECT_EQ(ParseRecipe("q4_k_m")->name, "q4_k_m");
   for (const char* bad : {"", "Q4_K_M", "q4_k_s", "int3"}) {
     const absl::Status status = ParseRecipe(bad).status();
@@ -41,15 +42,16 @@ TEST(Recipe, ParsesEncodingsAndMixesAndListsThemForOthers) {
   }
 }
 
-// The types of the tensors in /work/shared/fixtures/models/bard-6.7M-gguf/bard-q4_k_m.gguf (8 layers,
-// tied), made by llama.cpp's llama-quantize; attn_v and ffn_down have the same pattern there.
+// The types of the tensors in /work/shared/fixtures/models/bard-6.7M-gguf/bard-q4_k_m.gguf (8
+// layers, tied), made by llama.cpp's llama-quantize; attn_v and ffn_down have the same pattern
+// there.
 TEST(Recipe, ChoosesWhatLlamaCppChoseForBard) {
   HyperParameters h = Model("LlamaForCausalLM", 8, 4, 2);
   h.tie_word_embeddings = true;
   const bool more[8] = {true, false, false, true, false, false, true, true};
   for (int layer = 0; layer < 8; ++layer) {
-    for (const TensorRole role : {TensorRole::kQ, TensorRole::kK, TensorRole::kO, TensorRole::kGate,
-                                  TensorRole::kUp}) {
+    for (const TensorRole role :
+         {TensorRole::kQ, TensorRole::kK, TensorRole::kO, TensorRole::kGate, TensorRole::kUp}) {
       EXPECT_EQ(Choose("q4_k_m", h, role, layer).encoding, Encoding::kQ4_K) << layer;
     }
     const Encoding expected = more[layer] ? Encoding::kQ6_K : Encoding::kQ4_K;

@@ -1,5 +1,5 @@
-// Tests of what a kill, a failing disk, a full one or a lost source leaves behind: a store that is whole, or
-// one that the same call goes on with.
+// Tests of what a kill, a failing disk, a full one or a lost source leaves behind: a store that is
+// whole, or one that the same call goes on with.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -39,8 +39,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// Runs `body` in a child process and returns what waitpid says. The child has the parent's memory but
-// none of its threads; it must not return into the test.
+// Runs `body` in a child process and returns what waitpid says. The child has the parent's memory
+// but none of its threads; it must not return into the test.
 int RunInChild(const std::function<absl::Status()>& body) {
   const pid_t child = fork();
   if (child == 0) {
@@ -123,7 +123,9 @@ TEST(ShardCrash, WritesFilesAgainThatAreNotWhatTheRecordSays) {
   TemporaryFolder folder;
   const std::string model = ModelDir("bard-6.7M");
   ShardOrDie(model, folder / "whole", "", 32768);
-  const auto cut = [](const std::string& store) { fs::resize_file(store + "/layers/000.slabs", 4096); };
+  const auto cut = [](const std::string& store) {
+    fs::resize_file(store + "/layers/000.slabs", 4096);
+  };
   const auto remove = [](const std::string& store) { fs::remove(store + "/resident.bin"); };
   const auto edit = [](const std::string& store) {
     json record = json::parse(ReadBytes(store + "/unfinished.json"));
@@ -146,9 +148,10 @@ TEST(ShardCrash, RefusesARecordThatItCannotRead) {
   TemporaryFolder folder;
   const std::string store = folder / "s";
   fs::create_directory(store);
-  for (const char* text : {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 2}",
-                           "{\"format_version\": 1, \"source\": \"\", \"recipe\": \"\", \"slab_bytes\": 1,"
-                           "\"source_fingerprint\": \"0000000000000000\", \"finished\": {\"x\": 3}}"}) {
+  for (const char* text :
+       {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 2}",
+        "{\"format_version\": 1, \"source\": \"\", \"recipe\": \"\", \"slab_bytes\": 1,"
+        "\"source_fingerprint\": \"0000000000000000\", \"finished\": {\"x\": 3}}"}) {
     WriteBytes(store + "/unfinished.json", text);
     const absl::Status status = TryShard(ModelDir("qwen3-qknorm-bf16"), store);
     EXPECT_THAT(Message(status), HasSubstr("unfinished.json")) << text;
@@ -242,7 +245,8 @@ TEST(ShardCrash, ReportsEveryFailingSystemCallAndGoesOnAfterwards) {
       ++reported;
       EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << at << ": " << status;
       EXPECT_THAT(Message(status), AllOf(HasSubstr(folder.path()), HasSubstr("nput/output error"),
-                                         Not(HasSubstr("\n")))) << at;
+                                         Not(HasSubstr("\n"))))
+          << at;
       const absl::Status again = TryShard(model, store, options);
       ASSERT_TRUE(again.ok() || absl::StrContains(Message(again), "already complete"))
           << at << ": " << again;

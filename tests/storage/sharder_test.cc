@@ -119,8 +119,11 @@ TEST(Shard, LaysOutEmbeddingRowsAndResidentTensorsAsSpecified) {
   const std::unique_ptr<Checkpoint> checkpoint = OpenCheckpoint(folder / "c");
   const CheckpointTensor& source = *checkpoint->Find("model.embed_tokens.weight");
   std::string expected(source.bytes, '\0');
-  ASSERT_TRUE(checkpoint->Read(source, 0, absl::MakeSpan(reinterpret_cast<std::byte*>(expected.data()),
-                                                         expected.size())).ok());
+  ASSERT_TRUE(
+      checkpoint
+          ->Read(source, 0,
+                 absl::MakeSpan(reinterpret_cast<std::byte*>(expected.data()), expected.size()))
+          .ok());
   for (int row = 0; row < 21; ++row) {
     EXPECT_EQ(rows.substr(row * 80, 72), expected.substr(row * 72, 72)) << row;
     uint64_t checksum;
@@ -183,18 +186,20 @@ TEST(Shard, CarriesOddFloatsOverAndRefusesToQuantizeThem) {
                         Case{"F32", NAN, "q8_0", false}, Case{"BF16", -kInfinity, "q4_0", false},
                         Case{"F16", kInfinity, "q8_0", false}}) {
     TemporaryFolder folder;
-    WriteCheckpoint(folder / "c", TinyConfig(64, 64, 40), [&](const std::string&) { return c.dtype; },
-                    [&](const std::string& name, std::vector<float>* values) {
-                      if (name == "model.layers.0.mlp.down_proj.weight") (*values)[64 * 17 + 5] = c.value;
-                    });
+    WriteCheckpoint(
+        folder / "c", TinyConfig(64, 64, 40), [&](const std::string&) { return c.dtype; },
+        [&](const std::string& name, std::vector<float>* values) {
+          if (name == "model.layers.0.mlp.down_proj.weight") (*values)[64 * 17 + 5] = c.value;
+        });
     const absl::Status status = TryShard(folder / "c", folder / "s", Options(c.recipe));
     if (c.ok) {
       EXPECT_TRUE(status.ok()) << c.recipe << " " << c.value << ": " << status;
       continue;
     }
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.recipe << " " << c.value;
-    EXPECT_THAT(Message(status), AllOf(HasSubstr("model.layers.0.mlp.down_proj.weight, row 17, column 5"),
-                                       HasSubstr(c.recipe)));
+    EXPECT_THAT(Message(status),
+                AllOf(HasSubstr("model.layers.0.mlp.down_proj.weight, row 17, column 5"),
+                      HasSubstr(c.recipe)));
   }
 }
 
@@ -253,8 +258,8 @@ TEST(Shard, LeavesAFinishedStoreAlone) {
 
 TEST(Shard, RefusesBadOptions) {
   TemporaryFolder folder;
-  for (const ShardOptions& options : {Options("", 0), Options("", -5), Options("", 4096, 0),
-                                      Options("q4_k_xl")}) {
+  for (const ShardOptions& options :
+       {Options("", 0), Options("", -5), Options("", 4096, 0), Options("q4_k_xl")}) {
     EXPECT_EQ(TryShard(ModelDir("qwen3-qknorm-bf16"), folder / "s", options).code(),
               absl::StatusCode::kInvalidArgument);
   }

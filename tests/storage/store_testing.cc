@@ -59,12 +59,18 @@ std::unique_ptr<LayerStore> OpenStore(const std::string& dir) {
 }
 
 json TinyConfig(int hidden, int intermediate, int vocab) {
-  return {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"},
-          {"hidden_size", hidden},                 {"intermediate_size", intermediate},
-          {"num_hidden_layers", 1},                {"num_attention_heads", 2},
-          {"num_key_value_heads", 1},              {"vocab_size", vocab},
-          {"max_position_embeddings", 128},        {"rms_norm_eps", 1e-5},
-          {"hidden_act", "silu"},                  {"rope_theta", 10000.0},
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"hidden_size", hidden},
+          {"intermediate_size", intermediate},
+          {"num_hidden_layers", 1},
+          {"num_attention_heads", 2},
+          {"num_key_value_heads", 1},
+          {"vocab_size", vocab},
+          {"max_position_embeddings", 128},
+          {"rms_norm_eps", 1e-5},
+          {"hidden_act", "silu"},
+          {"rope_theta", 10000.0},
           {"tie_word_embeddings", false}};
 }
 

@@ -18,8 +18,9 @@
 
 namespace sluice {
 
-// A new empty folder, removed by the destructor. In memory where there is /dev/shm: tests of hundreds of
-// stores would otherwise wait for the disk's fsync. kDisk is for what only a disk does (O_DIRECT).
+// A new empty folder, removed by the destructor. In memory where there is /dev/shm: tests of
+// hundreds of stores would otherwise wait for the disk's fsync. kDisk is for what only a disk does
+// (O_DIRECT).
 class TemporaryFolder {
  public:
   enum class Where { kMemory, kDisk };
@@ -42,8 +43,8 @@ std::unique_ptr<LayerStore> OpenStore(const std::string& dir);
 nlohmann::json TinyConfig(int hidden, int intermediate, int vocab);
 
 // Writes config.json and model.safetensors with every tensor that the config asks for. Values are
-// pseudo-random of about 0.1 and the same every time. `dtype` gives "F32", "F16" or "BF16" for a tensor's
-// name; `edit` may change its f32 values before they are rounded to that.
+// pseudo-random of about 0.1 and the same every time. `dtype` gives "F32", "F16" or "BF16" for a
+// tensor's name; `edit` may change its f32 values before they are rounded to that.
 void WriteCheckpoint(
     const std::string& dir, const nlohmann::json& config,
     const std::function<std::string(const std::string&)>& dtype,
@@ -57,7 +58,8 @@ std::map<std::string, std::string> ReadFolder(const std::string& dir);
 // Names of files that differ or that only one of the folders has.
 std::vector<std::string> DifferingFiles(const std::string& a, const std::string& b);
 
-ShardOptions Options(absl::string_view recipe = "", int64_t slab_bytes = 16384, int num_threads = 2);
+ShardOptions Options(absl::string_view recipe = "", int64_t slab_bytes = 16384,
+                     int num_threads = 2);
 // Opens the checkpoint and shards it.
 absl::Status TryShard(const std::string& model_dir, const std::string& store,
                       const ShardOptions& options = Options());

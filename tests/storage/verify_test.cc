@@ -70,21 +70,21 @@ TEST(Verify, NamesSlabTensorRowAndPaddingAndListsThemAll) {
   ASSERT_NE(padded.bytes % 4096, 0);
   Flip(store + "/" + m.files[slab.file].path, slab.offset + slab.bytes / 2);
   Flip(store + "/" + m.files[padded.file].path, padded.offset + padded.bytes);
-  for (const int row : {4, 5, 6, 39}) Flip(store + "/embedding.rows", row * m.embedding_stride + 70);
+  for (const int row : {4, 5, 6, 39})
+    Flip(store + "/embedding.rows", row * m.embedding_stride + 70);
   Flip(store + "/resident.bin", m.Find(TensorRole::kMlpNorm, 0)->offset + 5);
   Flip(store + "/resident.bin", 36 * 4);  // behind the first norm
   Flip(store + "/tokenizer/config.json", 3);
   for (const int threads : {1, 4}) {
-    EXPECT_THAT(
-        Complaints(store, threads),
-        ElementsAre(AllOf(HasSubstr("resident.bin"), HasSubstr("padding at byte 144")),
-                    AllOf(HasSubstr("resident.bin"), HasSubstr("post_attention_layernorm")),
-                    AllOf(HasSubstr("embedding.rows"), HasSubstr("row 4 to 6 at byte")),
-                    AllOf(HasSubstr("embedding.rows"), HasSubstr("row 39 at byte")),
-                    AllOf(HasSubstr("layers/000.slabs"), HasSubstr("slab 3 at byte"),
-                          HasSubstr(ChecksumToHex(slab.checksum))),
-                    AllOf(HasSubstr("head.slabs"), HasSubstr("padding")),
-                    HasSubstr("tokenizer/config.json")));
+    EXPECT_THAT(Complaints(store, threads),
+                ElementsAre(AllOf(HasSubstr("resident.bin"), HasSubstr("padding at byte 144")),
+                            AllOf(HasSubstr("resident.bin"), HasSubstr("post_attention_layernorm")),
+                            AllOf(HasSubstr("embedding.rows"), HasSubstr("row 4 to 6 at byte")),
+                            AllOf(HasSubstr("embedding.rows"), HasSubstr("row 39 at byte")),
+                            AllOf(HasSubstr("layers/000.slabs"), HasSubstr("slab 3 at byte"),
+                                  HasSubstr(ChecksumToHex(slab.checksum))),
+                            AllOf(HasSubstr("head.slabs"), HasSubstr("padding")),
+                            HasSubstr("tokenizer/config.json")));
   }
 }
 

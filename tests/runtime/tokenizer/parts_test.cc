@@ -90,6 +90,7 @@ TEST(Regex, OnigurumasMeaningsAreKept) {
   EXPECT_THAT(Matches("(?i:'s|'t)", "'S'\u017F'T"), ElementsAre("'S", "'\u017F", "'T"));
   EXPECT_THAT(Matches("[[:punct:]]", "a+\u00D7"), ElementsAre("+", "\u00D7"));
   EXPECT_THAT(Matches("\\u00e9", "e\u00E9"), ElementsAre("\u00E9"));
+  EXPECT_THAT(Matches("\\b.\\B", "e\u0301a-"), ElementsAre("e", "-"));
   EXPECT_THAT(Matches("x*", "axb"), ElementsAre("", "x", ""));
   for (const char* unsupported : {"[a[b]]", "[a&&b]", "[\\W]", "(?u)a", "\\Kx", "a\\"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(Regex::Compile(unsupported).status())) << unsupported;
