@@ -22,7 +22,7 @@ absl::StatusOr<IoKind> ParseIoKind(absl::string_view name);
 
 struct IoOptions {
   IoKind kind = IoKind::kAuto;  // kAuto: io_uring where it is permitted, else the pread threads
-  int queue_depth = 16;         // reads in flight
+  int queue_depth = 32;         // reads in flight
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
