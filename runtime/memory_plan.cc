@@ -14,8 +14,12 @@
 namespace sluice {
 namespace {
 
-// Per-thread scratch of the kernels (attention's partial results) and small tables of the run.
-constexpr int64_t kScratchBytes = int64_t{8} << 20;
+// Attention's partial results (kernels/cpu/attention.h has the formula), for up to 64 threads.
+int64_t KernelScratchBytes(const HyperParameters& h) {
+  constexpr int64_t kThreads = 64;
+  const int64_t d = (h.head_dim + 15) / 16 * 16;
+  return 4 * (kThreads * 8 * (4 * d + 4) + h.num_attention_heads * (d + 65 * (d + 2)));
+}
 
 int64_t RingSlabBytes(const Manifest& manifest) {
   return ResidentSlabBytes(manifest.max_slab_bytes());
@@ -87,7 +91,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         {"rotary tables", work.rope_bytes},
         {"norms, biases and manifest", store.MemoryBytes()},
         {"tokenizer", request.tokenizer_bytes},
-        {"I/O tables and kernel scratch", stream_tables + kScratchBytes},
+        {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
     };
     plan.fixed_bytes = 0;
     for (const PlanItem& item : plan.items) plan.fixed_bytes += item.bytes;

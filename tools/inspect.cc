@@ -61,7 +61,8 @@ void Print(const std::string& what, const HyperParameters& h, const std::vector<
     bytes += tensor.bytes;
   }
   std::printf("%s\n", what.c_str());
-  for (const auto& [key, value] : HyperParametersToJson(h).items()) {
+  const nlohmann::json config = HyperParametersToJson(h);  // items() refers to it
+  for (const auto& [key, value] : config.items()) {
     std::printf("  %-28s %s\n", key.c_str(), value.dump().substr(0, 100).c_str());
   }
   for (const std::string& fact : facts) std::printf("%s\n", fact.c_str());

@@ -149,6 +149,21 @@ TEST_F(Cli, ScoresAddUpToThePerplexity) {
   }
 }
 
+TEST_F(Cli, InspectsStoresAndCheckpoints) {
+  for (const std::string& path : {MakeStore(), Data("models/TinyStories-656K")}) {
+    const Finished text = RunSluice({"inspect", path});
+    EXPECT_EQ(text.exit_code, 0) << text.signal << text.err;
+    EXPECT_THAT(text.out, HasSubstr("model.layers.1.mlp.down_proj.weight"));
+    EXPECT_THAT(text.out, HasSubstr("num_key_value_heads"));
+    EXPECT_THAT(text.out, HasSubstr("bits a weight"));
+    const Finished object = RunSluice({"inspect", path, "--json"});
+    ASSERT_EQ(object.exit_code, 0) << object.err;
+    const json parsed = json::parse(object.out);
+    EXPECT_EQ(parsed["config"]["hidden_size"], 128);
+    EXPECT_GT(parsed["tensors"].size(), 15u);
+  }
+}
+
 TEST_F(Cli, ExportsTheCheckpointsOwnBytes) {
   const std::string store = MakeStore();
   const Finished run = RunSluice({"inspect", store, "--export", "model.layers.1.mlp.down_proj.weight", "-o", dir_ / "t"});
