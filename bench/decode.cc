@@ -41,7 +41,7 @@ bool Measure(const Checkpoint& checkpoint, const std::string& dir, const std::st
   const auto plan = PlanMemory(**store, request);
   ThreadPool pool(threads);
   const auto ops = MakeCpuOps(SupportedIsas().back(), &pool);
-  auto model = Model::Create(**store, *plan, ops->get(), IoOptions());
+  auto model = Model::Create(**store, *plan, ops->get(), ReadOptions());
   if (!model.ok()) return false;
   KvSequence sequence;
   if (!(*model)->kv_cache().Reserve(sequence, kWarmupPasses + kPasses).ok()) return false;

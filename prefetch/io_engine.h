@@ -26,6 +26,9 @@ struct IoOptions {
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
+  // A slower disk, simulated: reads go out no faster than this, but for what a late wake-up left
+  // over from the last few milliseconds. 0: as fast as the disk is.
+  int64_t max_bytes_per_s = 0;
 };
 
 // One read of a whole range. `buffer` must stay until `done` was called.
@@ -43,7 +46,9 @@ struct IoRequest {
 
 struct IoCounters {
   int64_t bytes_read = 0;
-  double busy_seconds = 0;  // time with at least one read in flight
+  double busy_seconds = 0;  // with at least one read in flight, or as long as the simulated disk
+                            // would have taken
+  double idle_seconds = 0;  // the rest of the time since the engine was created
 };
 
 // One queue of reads. Thread-safe. Owns its threads (joined by the destructor, which first lets

@@ -40,14 +40,18 @@ absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
 // sleeps in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
 class ReadQueue {
  public:
-  // `files` must outlive the queue.
-  ReadQueue(const std::vector<IoFile>* files, int64_t read_bytes);
+  using Clock = std::chrono::steady_clock;
+
+  // `files` must outlive the queue. Of `options` it uses read_bytes and max_bytes_per_s.
+  ReadQueue(const std::vector<IoFile>* files, const IoOptions& options);
 
   // True: the last TryTake found nothing, so its thread sleeps and must be woken.
   [[nodiscard]] bool Push(IoRequest request);
 
-  enum class Taken : uint8_t { kRead, kEmpty, kClosed };
+  // kLater: there is something, for which the simulated disk is ready at next_start().
+  enum class Taken : uint8_t { kRead, kEmpty, kLater, kClosed };
   Taken TryTake(Read* read);
+  Clock::time_point next_start() const;
   bool WaitAndTake(Read* read);  // false once closed
 
   // After a call for `read` returned `result`. True: `read` must be called again. False: it has
@@ -64,14 +68,17 @@ class ReadQueue {
   IoCounters counters() const;
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   bool TakeLocked(Read* read);
+  bool HeldBackLocked() const;
+  // The simulated disk takes its time for `bytes`.
+  void ChargeLocked(int64_t bytes, Clock::time_point now);
   // Ends one read of `job`. True: that was its last, and it must be answered, without the lock.
   bool EndLocked(absl::Status status, ReadJob* job);
 
   const std::vector<IoFile>& files_;
   const int64_t read_bytes_;
+  const int64_t max_bytes_per_s_;
+  const Clock::time_point created_ = Clock::now();
 
   mutable std::mutex mutex_;
   std::condition_variable work_;                   // signalled when a queue grows or closed_ is set
@@ -81,8 +88,10 @@ class ReadQueue {
   bool taker_sleeps_ = false;                      // guarded by mutex_
   int in_flight_ = 0;                              // guarded by mutex_
   int64_t bytes_read_ = 0;                         // guarded by mutex_
-  Clock::duration busy_{0};                        // guarded by mutex_; up to busy_since_
+  Clock::time_point next_start_;                   // guarded by mutex_; of the simulated disk
+  Clock::duration busy_{0};                        // guarded by mutex_; up to idle_since_
   Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0
+  Clock::time_point idle_since_;                   // guarded by mutex_; may lie ahead: simulated
 };
 
 }  // namespace sluice

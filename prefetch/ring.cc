@@ -13,8 +13,12 @@ bool MayMove(SlabState from, SlabState to) {
     case SlabState::kFree:
       return to == SlabState::kReading;
     case SlabState::kReading:
-      return to == SlabState::kVerifying || to == SlabState::kFailed;
+      return to == SlabState::kRead || to == SlabState::kFailed;
+    case SlabState::kRead:
+      return to == SlabState::kVerifying || to == SlabState::kUnpacking || to == SlabState::kReady;
     case SlabState::kVerifying:
+      return to == SlabState::kUnpacking || to == SlabState::kReady || to == SlabState::kFailed;
+    case SlabState::kUnpacking:
       return to == SlabState::kReady || to == SlabState::kFailed;
     case SlabState::kReady:
       return to == SlabState::kLeased;

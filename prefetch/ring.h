@@ -10,14 +10,24 @@ namespace sluice {
 
 // Where a slab in host memory stands.
 //
-//   kFree -> kReading -> kVerifying -> kReady -> kLeased -> kFree
-//                 |           |
-//                 +-----------+----> kFailed, which ends the stream
+//   kFree -> kReading -> kRead [-> kVerifying] [-> kUnpacking] -> kReady -> kLeased -> kFree
+//                 |                    |              |
+//                 +--------------------+--------------+----> kFailed, which ends the stream
 //
-// kFree -> kReading is the move of whichever thread found room; kReading -> kVerifying the
-// engine's, kVerifying -> kReady a verifier's; leasing and freeing are the compute thread's. All
-// are made under the stream's mutex. A resident slab stays kReady, leased or not.
-enum class SlabState : uint8_t { kFree, kReading, kVerifying, kReady, kLeased, kFailed };
+// kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's, then
+// a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was verified
+// before and need not be again skips kVerifying, one that is not compressed kUnpacking. All are made
+// under the stream's mutex. A resident slab stays kReady, leased or not.
+enum class SlabState : uint8_t {
+  kFree,
+  kReading,
+  kRead,
+  kVerifying,
+  kUnpacking,
+  kReady,
+  kLeased,
+  kFailed
+};
 
 // Makes the move; asserts that it is one of those above.
 void MoveSlab(SlabState* slab, SlabState to);

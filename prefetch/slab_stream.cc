@@ -1,5 +1,5 @@
 // The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit,
-// the engine's thread reads them, a verifier checks them, and Next() hands them out.
+// the engine's thread reads them, a worker checks them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
 #include <pthread.h>
@@ -34,7 +34,8 @@ constexpr int64_t kOverheadBytes = int64_t{1} << 20;
 // once.
 constexpr int64_t kTableBytesPerSlab = 256;
 
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+// What a worker does, for its clock.
+enum WorkerState { kIdle, kChecking, kWorkerStates };
 
 int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
   int64_t bytes = 0;
@@ -77,8 +78,8 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
 // A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th
 // streamed slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
 struct SlabStream::State {
-  State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, HostBuffer ring_memory,
-        HostBuffer arena, HostBuffer bounce);
+  State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, bool verify_once,
+        HostBuffer ring_memory, HostBuffer arena, HostBuffer bounce);
   ~State();
 
   int SlabAt(int64_t position) const { return static_cast<int>(position % n); }
@@ -91,7 +92,7 @@ struct SlabStream::State {
   void MoveAt(int64_t position, SlabState to);
 
   // These take the mutex; the others want it held.
-  void RunVerifier();
+  void RunWorker(StageClock<kWorkerStates>* clock);
   void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
   absl::Status Verify(int64_t position, const std::byte* data);
 
@@ -104,40 +105,48 @@ struct SlabStream::State {
   const int64_t n;
   std::vector<int64_t> place;  // a resident slab's offset in the arena, a streamed one's rank
   int64_t streamed_per_walk = 0;
+  const bool verify_once;
   const HostBuffer ring_memory;
   const HostBuffer arena;
   const HostBuffer bounce;
 
   mutable std::mutex mutex;            // guards all down to `timeline`
   std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
-  std::condition_variable work;        // signalled when to_verify grows or closing is set
+  std::condition_variable work;        // signalled when arrived grows or closing is set
   Ring ring;
   std::vector<SlabState> resident;  // a slab of the cycle each; kFree for those of the ring
   int64_t requested = 0;            // positions below it were asked for
   int64_t position = 0;             // Next()'s
-  std::deque<int64_t> to_verify;    // positions
+  std::deque<int64_t> arrived;      // positions that are kRead
+  std::vector<bool> verified;       // a slab of the cycle each: it need not be checked again
   int64_t failed_at = -1;           // the lowest position known to have failed; -1: none
   absl::Status failure;             // of failed_at
   absl::Status ended;               // once not OK, what every Next() returns
-  bool closing = false;             // the verifiers are to go home
-  StreamCounters counters;          // all but `io`
+  bool closing = false;             // the workers are to go home
+  StreamCounters counters;          // but for the engine's and the clocks'
+  enum { kNotWaiting, kWaiting, kConsumerStates };
+  StageClock<kConsumerStates> consumer;  // Next()
+  std::deque<StageClock<kWorkerStates>> worker_clocks;
   Timeline timeline;
 
   std::unique_ptr<IoEngine> engine;
   std::optional<RangeReader> range_reader;
-  std::vector<std::thread> verifiers;
+  std::vector<std::thread> workers;
 };
 
 SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSlab> cycle_in,
-                         HostBuffer ring_memory_in, HostBuffer arena_in, HostBuffer bounce_in)
+                         bool verify_once_in, HostBuffer ring_memory_in, HostBuffer arena_in,
+                         HostBuffer bounce_in)
     : paths(std::move(paths_in)),
       cycle(std::move(cycle_in)),
       n(static_cast<int64_t>(cycle.size())),
+      verify_once(verify_once_in),
       ring_memory(std::move(ring_memory_in)),
       arena(std::move(arena_in)),
       bounce(std::move(bounce_in)),
       ring(ring_memory.size()),
-      resident(cycle.size(), SlabState::kFree) {
+      resident(cycle.size(), SlabState::kFree),
+      verified(cycle.size(), false) {
   int64_t arena_end = 0;
   for (const StreamSlab& slab : cycle) {
     if (slab.resident) {
@@ -156,13 +165,13 @@ SlabStream::State::~State() {
     std::lock_guard<std::mutex> lock(mutex);
     ended.Update(absl::CancelledError("the stream is being closed"));
   }
-  engine.reset();  // answers every request, so nothing reaches the memory or to_verify from here on
+  engine.reset();  // answers every request, so nothing reaches the memory or `arrived` from here on
   {
     std::lock_guard<std::mutex> lock(mutex);
     closing = true;
     work.notify_all();
   }
-  for (std::thread& verifier : verifiers) verifier.join();
+  for (std::thread& worker : workers) worker.join();
 }
 
 std::byte* SlabStream::State::DataAt(int64_t position) const {
@@ -225,8 +234,13 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
                                              " at byte ", cycle[SlabAt(position)].offset, ")")));
     return;
   }
-  MoveAt(position, SlabState::kVerifying);
-  to_verify.push_back(position);
+  MoveAt(position, SlabState::kRead);
+  if (verified[SlabAt(position)]) {
+    MoveAt(position, SlabState::kReady);
+    slab_ready.notify_one();
+    return;
+  }
+  arrived.push_back(position);
   work.notify_one();
 }
 
@@ -249,22 +263,23 @@ absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) 
                    absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
 }
 
-void SlabStream::State::RunVerifier() {
+void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
   pthread_setname_np(pthread_self(), "sluice-verify");
   std::unique_lock<std::mutex> lock(mutex);
   for (;;) {
-    work.wait(lock, [this] { return closing || !to_verify.empty(); });
+    work.wait(lock, [this] { return closing || !arrived.empty(); });
     if (closing) return;
-    const int64_t position = to_verify.front();
-    to_verify.pop_front();
+    const int64_t position = arrived.front();
+    arrived.pop_front();
     const std::byte* const data = DataAt(position);
+    clock->Enter(kChecking);
+    MoveAt(position, SlabState::kVerifying);
     lock.unlock();
-    const Clock::time_point begin = Clock::now();
     absl::Status status = Verify(position, data);
-    const Clock::time_point end = Clock::now();
     lock.lock();
-    counters.verify_seconds += Seconds(end - begin);
+    clock->Enter(kIdle);
     if (status.ok()) {
+      verified[SlabAt(position)] = verify_once;
       MoveAt(position, SlabState::kReady);
       slab_ready.notify_one();
     } else {
@@ -311,16 +326,17 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   SLUICE_ASSIGN_OR_RETURN(HostBuffer ring_memory, HostBuffer::Create(options.ring_bytes));
   SLUICE_ASSIGN_OR_RETURN(HostBuffer arena, HostBuffer::Create(ArenaBytes(cycle)));
   SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
-  auto state = std::make_unique<State>(std::move(paths), std::move(cycle), std::move(ring_memory),
-                                       std::move(arena), std::move(bounce));
+  auto state = std::make_unique<State>(std::move(paths), std::move(cycle), options.verify_once,
+                                       std::move(ring_memory), std::move(arena), std::move(bounce));
   // The arena is not registered: that would take all of its pages before the first read, and each
   // is read into once.
   std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
   if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
   SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
   state->range_reader.emplace(state->engine.get(), state->bounce.span());
-  for (int i = 0; i < std::max(1, options.verify_threads); ++i) {
-    state->verifiers.emplace_back([s = state.get()] { s->RunVerifier(); });
+  for (int i = 0; i < std::max(1, options.worker_threads); ++i) {
+    StageClock<kWorkerStates>* const clock = &state->worker_clocks.emplace_back();
+    state->workers.emplace_back([s = state.get(), clock] { s->RunWorker(clock); });
   }
   {
     std::lock_guard<std::mutex> lock(state->mutex);
@@ -338,7 +354,6 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
   std::unique_lock<std::mutex> lock(state.mutex);
   const int64_t position = state.position;
   const StreamSlab& slab = state.cycle[state.SlabAt(position)];
-  std::optional<Clock::time_point> waiting_since;
   for (;;) {
     if (state.failed_at == position && state.ended.ok()) state.ended = state.failure;
     if (!state.ended.ok()) break;
@@ -349,23 +364,29 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
           "slab ", state.SlabAt(position), " of ", slab.bytes, " bytes does not fit a ring of ",
           state.ring.capacity(), " bytes beside the leases held; drop one first"));
     }
-    if (!waiting_since.has_value()) waiting_since = Clock::now();
+    state.consumer.Enter(State::kWaiting);
     state.slab_ready.wait(lock);
   }
-  if (waiting_since.has_value()) {
-    state.counters.wait_seconds += Seconds(Clock::now() - *waiting_since);
-  }
+  if (state.consumer.state() == State::kWaiting) state.consumer.Enter(State::kNotWaiting);
   SLUICE_RETURN_IF_ERROR(state.ended);
-  if (!slab.resident) state.MoveAt(position, SlabState::kLeased);
+  if (slab.resident) {
+    state.timeline.Stamp(position, SlabState::kLeased);
+  } else {
+    state.MoveAt(position, SlabState::kLeased);
+  }
   ++state.position;
   ++state.counters.slabs_leased;
   state.counters.bytes_leased += slab.bytes;
-  return Lease(slab.resident ? nullptr : this, state.SlabAt(position), position,
+  return Lease(this, state.SlabAt(position), position,
                {state.DataAt(position), static_cast<size_t>(slab.bytes)});
 }
 
 void SlabStream::Release(int64_t position) {
   std::lock_guard<std::mutex> lock(state_->mutex);
+  if (state_->cycle[state_->SlabAt(position)].resident) {
+    state_->timeline.Stamp(position, SlabState::kFree);
+    return;
+  }
   state_->MoveAt(position, SlabState::kFree);
   state_->RequestAhead();
 }
@@ -391,14 +412,22 @@ StreamCounters SlabStream::counters() const {
   std::lock_guard<std::mutex> lock(state_->mutex);
   StreamCounters counters = state_->counters;
   counters.io = state_->engine->counters();
+  const auto consumer = state_->consumer.Seconds();
+  counters.wait_seconds = consumer[State::kWaiting];
+  counters.wall_seconds = consumer[State::kWaiting] + consumer[State::kNotWaiting];
+  for (const StageClock<kWorkerStates>& clock : state_->worker_clocks) {
+    const auto seconds = clock.Seconds();
+    counters.verify_seconds += seconds[kChecking];
+    counters.worker_idle_seconds += seconds[kIdle];
+  }
   return counters;
 }
 
 const std::string& SlabStream::io_description() const { return state_->engine->description(); }
 
-std::vector<TimelineEvent> SlabStream::timeline() const {
+std::vector<TimelineEvent> SlabStream::TakeTimeline() {
   std::lock_guard<std::mutex> lock(state_->mutex);
-  return state_->timeline.Events();
+  return state_->timeline.Take();
 }
 
 }  // namespace sluice

@@ -31,15 +31,19 @@ struct StreamOptions {
   int64_t ring_bytes = 0;  // for streamed slabs; at least the largest of them rounded up to 4096.
                            // 0 is right where every slab is resident. From 2 MiB on it is rounded
                            // up to 2 MiB, and all of that is used.
-  int verify_threads = 1;  // one checks 7 GB/s and more; faster disks want another
+  int worker_threads = 1;  // they verify; one checks 7 GB/s and more, faster disks want another
+  bool verify_once = false;  // only the first time that a slab is read
 };
 
+// Each stage's seconds add up to wall_seconds, the workers' to worker_threads times that.
 struct StreamCounters {
   IoCounters io;
   int64_t slabs_leased = 0;
   int64_t bytes_leased = 0;
-  double wait_seconds = 0;    // Next() waiting for the disk
-  double verify_seconds = 0;  // checking XXH3
+  double wall_seconds = 0;         // since the stream was created
+  double wait_seconds = 0;         // Next() waiting for a slab
+  double verify_seconds = 0;       // of all workers: checking XXH3
+  double worker_idle_seconds = 0;  // of all workers
   int64_t ring_bytes = 0;
   int64_t resident_bytes = 0;  // memory held for resident slabs
 };
@@ -59,6 +63,7 @@ class SlabStream {
 
    private:
     friend class SlabStream;
+    // `stream` takes the lease back.
     Lease(SlabStream* stream, int slab, int64_t position, absl::Span<const std::byte> bytes)
         : stream_(stream), slab_(slab), position_(position), bytes_(bytes) {}
 
@@ -116,8 +121,9 @@ class SlabStream {
   // Any thread.
   StreamCounters counters() const;
   const std::string& io_description() const;
-  // The last Timeline::kEvents moves of slabs, the oldest first. Any thread.
-  std::vector<TimelineEvent> timeline() const;
+  // The moves of slabs since the last call, the oldest first; of more than Timeline::kEvents the
+  // latest. Any thread.
+  std::vector<TimelineEvent> TakeTimeline();
 
  private:
   struct State;

@@ -21,7 +21,7 @@ constexpr int kMaxThreads = 64;
 
 ThreadEngine::ThreadEngine(std::vector<IoFile> files, absl::string_view reason,
                            const IoOptions& options)
-    : files_(std::move(files)), queue_(&files_, options.read_bytes) {
+    : files_(std::move(files)), queue_(&files_, options) {
   const int count = std::clamp(options.queue_depth, 1, kMaxThreads);
   description_ = absl::StrCat(count, " pread threads");
   if (!reason.empty()) absl::StrAppend(&description_, " (", reason, ")");

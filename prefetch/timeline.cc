@@ -5,11 +5,13 @@
 
 namespace sluice {
 
-std::vector<TimelineEvent> Timeline::Events() const {
+std::vector<TimelineEvent> Timeline::Take() {
+  const int64_t first = std::max(taken_, count_ - kEvents);
+  lost_ += first - taken_;
+  taken_ = count_;
   std::vector<TimelineEvent> events;
-  for (int64_t i = std::max<int64_t>(0, count_ - kEvents); i < count_; ++i) {
-    events.push_back(events_[i % kEvents]);
-  }
+  events.reserve(count_ - first);
+  for (int64_t i = first; i < count_; ++i) events.push_back(events_[i % kEvents]);
   return events;
 }
 

@@ -1,4 +1,4 @@
-// When each slab changed hands: the latest moves of a stream, for traces.
+// When each slab changed hands, for traces; and where a stage's time went.
 #ifndef SLUICE_PREFETCH_TIMELINE_H_
 #define SLUICE_PREFETCH_TIMELINE_H_
 
@@ -17,7 +17,9 @@ struct TimelineEvent {
   SlabState to;
 };
 
-// Keeps the last kEvents, in memory of its own. Not thread-safe.
+// Holds up to kEvents that nobody took yet, in memory of its own; then the oldest are lost. A
+// resident slab is stamped kLeased and kFree as well, though its state stays kReady. Not
+// thread-safe.
 class Timeline {
  public:
   static constexpr int kEvents = 4096;
@@ -25,12 +27,45 @@ class Timeline {
   void Stamp(int64_t position, SlabState to) {
     events_[count_++ % kEvents] = {std::chrono::steady_clock::now(), position, to};
   }
-  // The oldest first.
-  std::vector<TimelineEvent> Events() const;
+  // What was stamped since the last Take, the oldest first.
+  std::vector<TimelineEvent> Take();
+  int64_t lost() const { return lost_; }
 
  private:
   std::array<TimelineEvent, kEvents> events_;
   int64_t count_ = 0;
+  int64_t taken_ = 0;
+  int64_t lost_ = 0;
+};
+
+// Which of `kStates` states a stage is in, and how long it was in each: all of its time is in one
+// of them, so they add up to the wall time. Begins in state 0. Not thread-safe.
+template <int kStates>
+class StageClock {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  void Enter(int state) { Enter(state, Clock::now()); }
+  void Enter(int state, Clock::time_point now) {
+    spent_[state_] += now - since_;
+    since_ = now;
+    state_ = state;
+  }
+  int state() const { return state_; }
+  // Seconds in each state, up to now.
+  std::array<double, kStates> Seconds() const {
+    std::array<double, kStates> seconds;
+    for (int i = 0; i < kStates; ++i) {
+      seconds[i] = std::chrono::duration<double>(spent_[i]).count();
+    }
+    seconds[state_] += std::chrono::duration<double>(Clock::now() - since_).count();
+    return seconds;
+  }
+
+ private:
+  std::array<Clock::duration, kStates> spent_ = {};
+  Clock::time_point since_ = Clock::now();
+  int state_ = 0;
 };
 
 }  // namespace sluice

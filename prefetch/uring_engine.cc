@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> UringEngine::Create(
 UringEngine::UringEngine(std::unique_ptr<Uring> uring, UniqueFd wake, std::vector<IoFile> files,
                          const IoOptions& options)
     : files_(std::move(files)),
-      queue_(&files_, options.read_bytes),
+      queue_(&files_, options),
       uring_(std::move(uring)),
       wake_(std::move(wake)),
       description_(absl::StrCat("io_uring, ", DescribeFiles(files_, options.direct))),
@@ -139,8 +139,10 @@ void UringEngine::Run() {
   ArmWake();
   int failures = 0;
   // With all slots taken a read will end, and that wakes as well.
-  while (Fill() || free_slots_.size() < slots_.size()) {
-    const int result = io_uring_submit_and_wait(uring_->get(), 1);
+  Filled filled;
+  while ((filled = Fill()) != Filled::kClosed || free_slots_.size() < slots_.size()) {
+    const int result = filled == Filled::kLater ? SubmitAndWaitUntil(queue_.next_start())
+                                                : io_uring_submit_and_wait(uring_->get(), 1);
     if (result >= 0) {
       failures = 0;
     } else if ((result != -EINTR && result != -EAGAIN && result != -EBUSY) ||
@@ -153,20 +155,32 @@ void UringEngine::Run() {
   queue_.RefuseUntilClosed(absl::CancelledError("the engine was closed"));
 }
 
-bool UringEngine::Fill() {
+int UringEngine::SubmitAndWaitUntil(ReadQueue::Clock::time_point time) {
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(time - ReadQueue::Clock::now());
+  __kernel_timespec timeout = {.tv_sec = 0, .tv_nsec = std::max<int64_t>(1, left.count())};
+  timeout.tv_sec = timeout.tv_nsec / 1000000000;
+  timeout.tv_nsec %= 1000000000;
+  io_uring_cqe* cqe;
+  const int result = io_uring_submit_and_wait_timeout(uring_->get(), &cqe, 1, &timeout, nullptr);
+  return result == -ETIME ? 0 : result;
+}
+
+UringEngine::Filled UringEngine::Fill() {
   while (!free_slots_.empty()) {
     const int slot = free_slots_.back();
     switch (queue_.TryTake(&slots_[slot])) {
       case ReadQueue::Taken::kClosed:
-        return false;
+        return Filled::kClosed;
       case ReadQueue::Taken::kEmpty:
-        return true;
+        return Filled::kAll;
+      case ReadQueue::Taken::kLater:
+        return Filled::kLater;
       case ReadQueue::Taken::kRead:
         free_slots_.pop_back();
         Prepare(slot);
     }
   }
-  return true;
+  return Filled::kAll;
 }
 
 void UringEngine::Prepare(int slot) {

@@ -59,7 +59,10 @@ class UringEngine : public IoEngine {
 
   // All below: the engine thread's.
   void Run();
-  bool Fill();  // queues reads while there are slots; false once the queue is closed
+  // Queues reads while there are slots. kLater: the next one waits for the simulated disk.
+  enum class Filled : uint8_t { kAll, kLater, kClosed };
+  Filled Fill();
+  int SubmitAndWaitUntil(ReadQueue::Clock::time_point time);  // 0 or more, or -errno
   void Prepare(int slot);
   void ArmWake();
   void Reap();

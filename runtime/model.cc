@@ -2,20 +2,28 @@
 #include "runtime/model.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "runtime/finite.h"
 
 namespace sluice {
+namespace {
+
+// A timeline holds 4096 moves; a slab makes six or seven.
+constexpr size_t kSlabsPerFlush = 64;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan, Ops* ops,
-                                                     const IoOptions& io) {
+                                                     const ReadOptions& read) {
   std::unique_ptr<Model> model(new Model(store, plan));
   const Manifest& manifest = store.manifest();
   const HyperParameters& h = manifest.hyper_parameters;
@@ -32,7 +40,8 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
     cycle.push_back({slab.file, slab.offset, slab.bytes, slab.checksum, plan.residency.tier[i] != kOnDisk});
   }
   StreamOptions stream_options;
-  stream_options.io = io;
+  stream_options.io = read.io;
+  stream_options.verify_once = read.verify_once;
   stream_options.ring_bytes = plan.ring_bytes;
   SLUICE_ASSIGN_OR_RETURN(model->stream_,
                           SlabStream::Create(std::move(paths), std::move(cycle), stream_options));
@@ -65,7 +74,10 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
     if (!staged.emplace(row.token, place).second) continue;
     ranges.push_back({embedding_file_, row.token * stride, absl::MakeSpan(place, row_bytes + 8)});
   }
-  SLUICE_RETURN_IF_ERROR(stream_->ReadRanges(ranges));
+  clock_.Enter(kWaitingForDisk);
+  const absl::Status gathered = stream_->ReadRanges(ranges);
+  clock_.Enter(kComputing);
+  SLUICE_RETURN_IF_ERROR(gathered);
   for (const SlabStream::Range& range : ranges) {
     uint64_t want;
     std::memcpy(&want, range.out.data() + row_bytes, sizeof(want));
@@ -84,7 +96,12 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
 
 absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow> rows,
                                                        const std::atomic<bool>* stop) {
-  const auto start = std::chrono::steady_clock::now();
+  clock_.Enter(kComputing);
+  const absl::Cleanup leave = [this, start = std::chrono::steady_clock::now()] {
+    pass_counters_.pass_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    clock_.Enter(kOther);
+  };
   const auto wanted = std::count_if(rows.begin(), rows.end(), [](const PassRow& r) { return r.wants_logits; });
   if (rows.empty() || static_cast<int64_t>(rows.size()) > plan_.pass_rows || wanted > plan_.logit_rows) {
     return absl::InternalError(absl::StrCat("a pass of ", rows.size(), " rows, ", wanted,
@@ -104,8 +121,12 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
       return absl::CancelledError("interrupted");
     }
-    SLUICE_ASSIGN_OR_RETURN(const SlabStream::Lease lease, stream_->Next());
-    SLUICE_RETURN_IF_ERROR(executor_->Slab(lease.slab(), lease.bytes()));
+    clock_.Enter(kWaitingForDisk);
+    absl::StatusOr<SlabStream::Lease> lease = stream_->Next();
+    clock_.Enter(kComputing);
+    SLUICE_RETURN_IF_ERROR(lease.status());
+    SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
+    if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
   }
   const absl::Span<const float> logits = executor_->logits();
   if (!AllFinite(logits)) {
@@ -114,8 +135,21 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   }
   ++pass_counters_.passes;
   pass_counters_.rows += static_cast<int64_t>(rows.size());
-  pass_counters_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return logits;
+}
+
+PassCounters Model::pass_counters() const {
+  PassCounters counters = pass_counters_;
+  const std::array<double, kStates> seconds = clock_.Seconds();
+  counters.other_seconds = seconds[kOther];
+  counters.compute_seconds = seconds[kComputing];
+  counters.wait_disk_seconds = seconds[kWaitingForDisk];
+  counters.wall_seconds = seconds[kOther] + seconds[kComputing] + seconds[kWaitingForDisk];
+  return counters;
+}
+
+void Model::FlushTimeline() {
+  if (timeline_sink_) timeline_sink_(stream_->TakeTimeline());
 }
 
 }  // namespace sluice

@@ -4,13 +4,16 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/ops.h"
 #include "prefetch/slab_stream.h"
+#include "prefetch/timeline.h"
 #include "runtime/block_executor.h"
 #include "runtime/kv_cache.h"
 #include "runtime/memory_plan.h"
@@ -27,10 +30,21 @@ struct PassRow {
   bool wants_logits;
 };
 
+// What the compute stage did since the model was created: its seconds add up to wall_seconds.
 struct PassCounters {
   int64_t passes = 0;
   int64_t rows = 0;
-  double seconds = 0;  // inside RunPass
+  double pass_seconds = 0;  // inside RunPass
+  double wall_seconds = 0;
+  double compute_seconds = 0;
+  double wait_disk_seconds = 0;  // for a slab, or for embedding rows
+  double other_seconds = 0;      // between passes: sampling, the terminal
+};
+
+// How Model::Create reads.
+struct ReadOptions {
+  IoOptions io;
+  bool verify_once = false;  // slabs are checked only the first time they are read
 };
 
 // Thread-compatible: one pass at a time.
@@ -39,7 +53,7 @@ class Model {
   // Starts reading the first slabs at once. `store` and `ops` must outlive the model, `plan` is PlanMemory's for
   // this store.
   static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
-                                                       Ops* ops, const IoOptions& io);
+                                                       Ops* ops, const ReadOptions& read);
 
   // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the cache.
   // Returns the logits [number of rows that want them, vocab_size], in row order, valid until the
@@ -54,7 +68,11 @@ class Model {
   const MemoryPlan& plan() const { return plan_; }
   KvCache& kv_cache() { return kv_cache_; }
   StreamCounters stream_counters() const { return stream_->counters(); }
-  const PassCounters& pass_counters() const { return pass_counters_; }
+  PassCounters pass_counters() const;
+  // Gives `sink` every move of a slab, in batches, during passes and by FlushTimeline.
+  using TimelineSink = std::function<void(absl::Span<const TimelineEvent>)>;
+  void SetTimelineSink(TimelineSink sink) { timeline_sink_ = std::move(sink); }
+  void FlushTimeline();
   const std::string& io_description() const { return stream_->io_description(); }
 
  private:
@@ -67,7 +85,10 @@ class Model {
   HostBuffer staging_;  // [pass_rows] rows of embedding.rows as stored
   std::unique_ptr<SlabStream> stream_;
   std::unique_ptr<BlockExecutor> executor_;
-  PassCounters pass_counters_;
+  PassCounters pass_counters_;  // but for the clock's
+  enum { kOther, kComputing, kWaitingForDisk, kStates };
+  StageClock<kStates> clock_;
+  TimelineSink timeline_sink_;
   int embedding_file_ = 0;  // in the stream's paths
 };
 

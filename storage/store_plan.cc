@@ -79,13 +79,11 @@ class Cutter {
   int64_t offset_ = 0;  // in the open file
 };
 
-void PlanTensors(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
-                 StorePlan* plan) {
+void PlanTensors(const PlanSource& source, const std::optional<Recipe>& recipe, StorePlan* plan) {
   Manifest& manifest = plan->manifest;
   for (const TensorSpec& spec : ListTensors(manifest.hyper_parameters)) {
-    const CheckpointTensor* source = checkpoint.Find(spec.name);
-    ABSL_ASSERT(source != nullptr);  // Checkpoint::Open saw to it
-    ManifestTensor tensor{spec.name, spec.role, spec.layer, spec.shape, source->encoding};
+    const Encoding encoding = source.encoding(spec);
+    ManifestTensor tensor{spec.name, spec.role, spec.layer, spec.shape, encoding};
     if (PlaceOf(spec.role) == TensorPlace::kResident) {
       tensor.encoding = Encoding::kF32;
       tensor.offset = manifest.resident_bytes;
@@ -93,12 +91,11 @@ void PlanTensors(const Checkpoint& checkpoint, const std::optional<Recipe>& reci
           RoundUp(spec.shape[0] * static_cast<int64_t>(sizeof(float)), kResidentAlignment);
     } else if (recipe.has_value()) {
       const TensorEncoding chosen =
-          ChooseEncoding(*recipe, manifest.hyper_parameters, spec, source->encoding);
+          ChooseEncoding(*recipe, manifest.hyper_parameters, spec, encoding);
       tensor.encoding = chosen.encoding;
       tensor.fallback = chosen.fallback;
     }
     manifest.tensors.push_back(std::move(tensor));
-    plan->sources.push_back(source);
   }
 }
 
@@ -110,15 +107,34 @@ int IndexOf(const Manifest& manifest, TensorRole role, int layer) {
 
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
                     int64_t slab_bytes) {
+  const auto find = [&checkpoint](const std::string& name) {
+    const CheckpointTensor* const tensor = checkpoint.Find(name);
+    ABSL_ASSERT(tensor != nullptr);  // Checkpoint::Open saw to it
+    return tensor;
+  };
+  const auto encoding = [&find](const TensorSpec& spec) { return find(spec.name)->encoding; };
+  StorePlan plan = PlanStore({.hyper_parameters = checkpoint.hyper_parameters(),
+                              .name = SourceName(checkpoint),
+                              .fingerprint = checkpoint.fingerprint(),
+                              .encoding = encoding},
+                             recipe, slab_bytes);
+  for (const ManifestTensor& tensor : plan.manifest.tensors) {
+    plan.sources.push_back(find(tensor.name));
+  }
+  return plan;
+}
+
+StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recipe,
+                    int64_t slab_bytes) {
   StorePlan plan;
   Manifest& manifest = plan.manifest;
-  const HyperParameters& h = checkpoint.hyper_parameters();
+  const HyperParameters& h = source.hyper_parameters;
   manifest.hyper_parameters = h;
-  manifest.source = SourceName(checkpoint);
-  manifest.source_fingerprint = checkpoint.fingerprint();
+  manifest.source = source.name;
+  manifest.source_fingerprint = source.fingerprint;
   manifest.recipe = recipe.has_value() ? recipe->name : kCheckpointRecipe;
   manifest.slab_bytes = slab_bytes;
-  PlanTensors(checkpoint, recipe, &plan);
+  PlanTensors(source, recipe, &plan);
 
   const ManifestTensor& embedding = *manifest.Find(TensorRole::kEmbedding, -1);
   manifest.embedding_stride = EmbeddingStride(embedding.encoding, embedding.shape[1]);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "storage/checkpoint.h"
 #include "storage/manifest.h"
 #include "storage/recipe.h"
@@ -30,7 +31,20 @@ struct StorePlan {
   std::vector<const CheckpointTensor*> sources;
 };
 
-// No recipe: each tensor keeps the checkpoint's encoding. The same arguments give the same plan.
+// Where the weights come from, for a plan that needs no checkpoint.
+struct PlanSource {
+  HyperParameters hyper_parameters;
+  std::string name;          // Manifest::source
+  uint64_t fingerprint = 0;  // Manifest::source_fingerprint
+  // The encoding that a tensor has there.
+  absl::FunctionRef<Encoding(const TensorSpec&)> encoding;
+};
+
+// No recipe: each tensor keeps its encoding. The same arguments give the same plan. It has no sources.
+StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recipe,
+                    int64_t slab_bytes);
+
+// The same for a checkpoint, with sources.
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
                     int64_t slab_bytes);
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
 
 namespace sluice {
@@ -136,6 +137,28 @@ absl::StatusOr<int64_t> Arguments::Bytes(absl::string_view option, int64_t fallb
   return *bytes;
 }
 
+absl::StatusOr<int64_t> Arguments::Rate(absl::string_view option, int64_t fallback) const {
+  const std::optional<std::string> text = Get(option);
+  if (!text.has_value()) return fallback;
+  const absl::StatusOr<int64_t> bytes = ParseByteSize(absl::StripSuffix(*text, "/s"));
+  if (!bytes.ok() || *bytes < 1) {
+    return UsageError(absl::StrCat(option, " wants a rate such as 1GB/s, not \"", *text, "\""));
+  }
+  return *bytes;
+}
+
+std::vector<std::string> Arguments::List(absl::string_view option) const {
+  const std::optional<std::string> text = Get(option);
+  if (!text.has_value()) return {};
+  return absl::StrSplit(*text, ',');
+}
+
+Arguments Arguments::With(absl::string_view option, absl::string_view value) const {
+  Arguments changed = *this;
+  changed.values_[std::string(option)] = {std::string(value)};
+  return changed;
+}
+
 absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<const std::string> args) {
   Arguments parsed;
   bool options_end = false;
@@ -172,7 +195,8 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<
     values.push_back(value);
   }
   if (parsed.Has("--help")) return parsed;
-  if (parsed.positionals_.size() < command.positionals.size()) {
+  if (parsed.positionals_.size() < command.positionals.size() &&
+      !absl::StartsWith(command.positionals[parsed.positionals_.size()], "[")) {
     return UsageError(absl::StrCat(command.positionals[parsed.positionals_.size()], " is missing"));
   }
   if (parsed.positionals_.size() > command.positionals.size()) {

@@ -37,6 +37,12 @@ class Arguments {
   absl::StatusOr<int64_t> Int(absl::string_view option, int64_t fallback, int64_t min, int64_t max) const;
   absl::StatusOr<double> Double(absl::string_view option, double fallback) const;
   absl::StatusOr<int64_t> Bytes(absl::string_view option, int64_t fallback) const;
+  // "1GB/s" or "500MiB/s", in bytes a second, at least 1.
+  absl::StatusOr<int64_t> Rate(absl::string_view option, int64_t fallback) const;
+  // The values of an option that takes several, such as 1GiB,2GiB; nothing where it was not given.
+  std::vector<std::string> List(absl::string_view option) const;
+  // The same arguments but for one option, which was given this value.
+  Arguments With(absl::string_view option, absl::string_view value) const;
   const std::vector<std::string>& positionals() const { return positionals_; }
 
  private:
@@ -48,7 +54,7 @@ class Arguments {
 struct CommandSpec {
   std::string name;
   std::string summary;                   // one line
-  std::vector<std::string> positionals;  // "STORE"; all required
+  std::vector<std::string> positionals;  // "STORE"; "[DIR]" may be left out, and comes last
   std::string description;               // paragraphs for --help
   std::vector<OptionSpec> options;
   std::vector<std::string> examples;

@@ -19,6 +19,9 @@ CommandSpec VerifyCommand();
 CommandSpec PerplexityCommand();
 CommandSpec ScoreCommand();
 CommandSpec TokenizeCommand();
+CommandSpec SynthCommand();
+CommandSpec ProbeCommand();
+CommandSpec BenchCommand();
 CommandSpec CompletionCommand();
 
 }  // namespace sluice

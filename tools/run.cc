@@ -47,19 +47,19 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
                      int64_t prompt_tokens, const GenerateResult& result) {
   const Model& model = *session.model;
   const StreamCounters stream = model.stream_counters();
-  const PassCounters& passes = model.pass_counters();
+  const PassCounters passes = model.pass_counters();
   const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
   RunReport r;
   r.prompt_tokens = prompt_tokens;
   r.generated_tokens = static_cast<int64_t>(result.ids.size());
   r.prompt_tokens_per_s = ratio(static_cast<double>(prompt_tokens), result.prompt_seconds);
   r.generation_tokens_per_s = ratio(result.generation_passes, result.generation_seconds);
-  r.seconds_per_pass = ratio(passes.seconds, passes.passes);
+  r.seconds_per_pass = ratio(passes.pass_seconds, passes.passes);
   r.bytes_per_token = ratio(result.generation_bytes_read, result.generation_passes);
   r.disk_gb_per_s = ratio(stream.io.bytes_read / 1e9, stream.io.busy_seconds);
-  r.disk_wait_share = std::min(1.0, ratio(stream.wait_seconds, passes.seconds));
+  r.disk_wait_share = std::min(1.0, ratio(passes.wait_disk_seconds, passes.pass_seconds));
   r.disk_hidden_share =
-      stream.io.busy_seconds > 0 ? std::max(0.0, 1 - stream.wait_seconds / stream.io.busy_seconds) : 0;
+      stream.io.busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_disk_seconds / stream.io.busy_seconds) : 0;
   r.disk_bytes = stream.io.bytes_read;
   r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
   r.streamed_bytes = model.plan().residency.streamed_bytes;

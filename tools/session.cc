@@ -36,6 +36,11 @@ std::vector<OptionSpec> SessionOptionSpecs() {
        .choices = {"f32", "f16", "q8_0"}},
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
+      {.name = "--verify",
+       .help = "Check a slab each time it is read, or only the first time in a run (default always).",
+       .choices = {"always", "once"}},
+      {.name = "--throttle-disk", .value = "RATE",
+       .help = "Read no faster than RATE, such as 1GB/s: a slower disk, simulated."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
   };
 }
@@ -49,12 +54,22 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.num_threads = static_cast<int>(threads);
   options.k_type = ParseKvType(args.Get("--cache-type-k").value_or("f16"));
   options.v_type = ParseKvType(args.Get("--cache-type-v").value_or("f16"));
-  SLUICE_ASSIGN_OR_RETURN(options.io.kind, ParseIoKind(args.Get("--io").value_or("auto")));
-  options.isa = SupportedIsas().back();
-  if (const std::optional<std::string> name = args.Get("--isa"); name.has_value()) {
-    SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsa(*name));
+  SLUICE_ASSIGN_OR_RETURN(options.read.io.kind, ParseIoKind(args.Get("--io").value_or("auto")));
+  options.probe = RecallProbe(ProbeCachePath(), options.store);
+  if (options.probe.has_value()) {
+    options.read.io.read_bytes = options.probe->rates.read_bytes;
+    options.read.io.queue_depth = options.probe->rates.queue_depth;
   }
+  options.read.verify_once = args.Get("--verify") == "once";
+  SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
+  SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   return options;
+}
+
+absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
+  const std::optional<std::string> name = args.Get("--isa");
+  if (!name.has_value()) return SupportedIsas().back();
+  return ParseIsa(*name);
 }
 
 absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
@@ -96,7 +111,7 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
   session.pool = std::make_unique<ThreadPool>(options.num_threads);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
   SLUICE_ASSIGN_OR_RETURN(session.model,
-                          Model::Create(*session.store, plan, session.ops.get(), options.io));
+                          Model::Create(*session.store, plan, session.ops.get(), options.read));
   return absl::OkStatus();
 }
 

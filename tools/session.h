@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/layer_store.h"
 #include "tools/command.h"
+#include "tools/machine_probe.h"
 
 namespace sluice {
 
@@ -26,13 +28,16 @@ struct SessionOptions {
   int num_threads = 1;
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
-  IoOptions io;
+  ReadOptions read;
+  std::optional<ProbeResult> probe;  // what `sluice probe` remembered of this CPU and the store's disk
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
 };
 
 // The options that ParseSessionOptions reads.
 std::vector<OptionSpec> SessionOptionSpecs();
 absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args);
+// --isa, or the fastest that this machine has.
+absl::StatusOr<Isa> ParseIsaOption(const Arguments& args);
 
 // Destroyed in reverse order: the model first.
 struct Session {

@@ -1,7 +1,6 @@
 // sluice shard: cuts a checkpoint into a layer store.
 #include <chrono>
 #include <cstdio>
-#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -11,30 +10,18 @@
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
+#include "tools/store_options.h"
 #include "tools/system_memory.h"
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kMinSlabBytes = 4096;
-constexpr int64_t kMaxSlabBytes = int64_t{256} << 20;
-
 absl::Status RunShard(const Arguments& args) {
   const std::string& source = args.positionals()[0];
   const std::string& store = args.positionals()[1];
-  const std::optional<std::string> encoding = args.Get("--encoding");
-  const std::optional<std::string> recipe = args.Get("--recipe");
-  if (encoding.has_value() && recipe.has_value()) {
-    return UsageError("give --encoding or --recipe, not both");
-  }
   ShardOptions options;
-  if (encoding.has_value() || recipe.has_value()) {
-    SLUICE_ASSIGN_OR_RETURN(options.recipe, ParseRecipe(encoding.has_value() ? *encoding : *recipe));
-  }
-  SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, args.Bytes("--slab-size", kDefaultSlabBytes));
-  if (options.slab_bytes < kMinSlabBytes || options.slab_bytes > kMaxSlabBytes) {
-    return UsageError(absl::StrCat("--slab-size is from 4KiB to 256MiB, not ", options.slab_bytes, " bytes"));
-  }
+  SLUICE_ASSIGN_OR_RETURN(options.recipe, ParseRecipeOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, ParseSlabSize(args));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.stop = InstallInterruptHandler();
@@ -78,14 +65,7 @@ CommandSpec ShardCommand() {
       "Hugging Face cache works) and writes the folder STORE. Without an option the weights keep the "
       "checkpoint's own type.\n\n"
       "Interrupted or killed, the same command goes on where it was. MODEL_DIR is only read.";
-  command.options = {
-      {.name = "--encoding", .help = "Encoding of all matrices.",
-       .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
-      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
-       .choices = {"q4_k_m"}},
-      {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
-      {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
-  };
+  command.options = StoreOptionSpecs("the checkpoint's own");
   command.examples = {"sluice shard Llama-3.3-70B-Instruct llama-70b.store --recipe q4_k_m"};
   command.run = &RunShard;
   return command;

@@ -48,7 +48,7 @@ class ReadQueueTest : public testing::Test {
 };
 
 TEST_F(ReadQueueTest, CutsARequestIntoReadsOfTheAskedSize) {
-  ReadQueue queue(&files_, 8192);
+  ReadQueue queue(&files_, {.read_bytes = 8192});
   (void)queue.Push(Request(4096, 20000));
   std::vector<std::pair<int64_t, int64_t>> room_and_wanted;
   Read reads[3];
@@ -72,7 +72,7 @@ TEST_F(ReadQueueTest, CutsARequestIntoReadsOfTheAskedSize) {
 }
 
 TEST_F(ReadQueueTest, HandsOutUrgentRequestsFirst) {
-  ReadQueue queue(&files_, 4096);
+  ReadQueue queue(&files_, {.read_bytes = 4096});
   for (int64_t page : {0, 1}) (void)queue.Push(Request(page * 8192, 8192));
   Read first;
   ASSERT_EQ(queue.TryTake(&first), ReadQueue::Taken::kRead);
@@ -87,7 +87,7 @@ TEST_F(ReadQueueTest, HandsOutUrgentRequestsFirst) {
 }
 
 TEST_F(ReadQueueTest, AsksForAWakeOnlyWhereTheTakerSleeps) {
-  ReadQueue queue(&files_, 4096);
+  ReadQueue queue(&files_, {.read_bytes = 4096});
   EXPECT_FALSE(queue.Push(Request(0, 1)));
   Read read;
   ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
@@ -98,7 +98,7 @@ TEST_F(ReadQueueTest, AsksForAWakeOnlyWhereTheTakerSleeps) {
 }
 
 TEST_F(ReadQueueTest, AnswersAFailedRequestOnceAndReadsNoMoreOfIt) {
-  ReadQueue queue(&files_, 4096);
+  ReadQueue queue(&files_, {.read_bytes = 4096});
   (void)queue.Push(Request(0, 5 * 4096));
   Read first, second, other;
   ASSERT_EQ(queue.TryTake(&first), ReadQueue::Taken::kRead);
@@ -116,7 +116,7 @@ TEST_F(ReadQueueTest, AnswersAFailedRequestOnceAndReadsNoMoreOfIt) {
 }
 
 TEST_F(ReadQueueTest, CancelsWhatWaitsWhenClosed) {
-  ReadQueue queue(&files_, 4096);
+  ReadQueue queue(&files_, {.read_bytes = 4096});
   (void)queue.Push(Request(0, 3 * 4096));
   (void)queue.Push(Request(4 * 4096, 1));
   Read read;
@@ -133,7 +133,7 @@ TEST_F(ReadQueueTest, CancelsWhatWaitsWhenClosed) {
 }
 
 TEST_F(ReadQueueTest, CountsTheTimeWithReadsInFlightOnce) {
-  ReadQueue queue(&files_, 4096);
+  ReadQueue queue(&files_, {.read_bytes = 4096});
   EXPECT_EQ(queue.counters().busy_seconds, 0);
   (void)queue.Push(Request(0, 2 * 4096));
   Read reads[2];
@@ -149,6 +149,40 @@ TEST_F(ReadQueueTest, CountsTheTimeWithReadsInFlightOnce) {
   EXPECT_GE(busy, 0.002);
   EXPECT_LE(busy, std::chrono::duration<double>(Clock::now() - before).count());
   EXPECT_EQ(queue.counters().busy_seconds, busy) << "it stands still while nothing is in flight";
+}
+
+TEST_F(ReadQueueTest, HandsOutNoFasterThanTheSimulatedDisk) {
+  // A page in 100 s: what comes later does not come in this test.
+  ReadQueue queue(&files_, {.read_bytes = 4096, .max_bytes_per_s = 41});
+  (void)queue.Push(Request(0, 2 * 4096));
+  Read read;
+  ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead) << "the first may go at once";
+  Read none;
+  EXPECT_EQ(queue.TryTake(&none), ReadQueue::Taken::kLater);
+  const auto left = queue.next_start() - ReadQueue::Clock::now();
+  EXPECT_GT(left, std::chrono::seconds(90));
+  EXPECT_LE(left, std::chrono::seconds(100));
+  EXPECT_FALSE(queue.Complete(4096, &read));
+  const IoCounters counters = queue.counters();
+  EXPECT_GT(counters.busy_seconds, 0) << "the simulated disk is not done";
+  EXPECT_NEAR(counters.idle_seconds, 0, 0.05);
+  (void)queue.Close();
+  EXPECT_EQ(queue.TryTake(&none), ReadQueue::Taken::kClosed);
+}
+
+TEST_F(ReadQueueTest, SplitsItsTimeIntoBusyAndIdle) {
+  const ReadQueue::Clock::time_point before = ReadQueue::Clock::now();
+  ReadQueue queue(&files_, {.read_bytes = 4096});
+  (void)queue.Push(Request(0, 4096));
+  Read read;
+  for (int i = 0; i < 2; ++i) {
+    const IoCounters counters = queue.counters();
+    const double wall =
+        std::chrono::duration<double>(ReadQueue::Clock::now() - before).count();
+    EXPECT_NEAR(counters.busy_seconds + counters.idle_seconds, wall, 0.05);
+    if (i == 0) ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
+  }
+  EXPECT_FALSE(queue.Complete(4096, &read));
 }
 
 struct AdvanceCase {

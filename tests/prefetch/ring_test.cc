@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kPage = 4096;
 
 void MakeLeased(Ring* ring, int64_t ticket) {
-  for (SlabState to : {SlabState::kVerifying, SlabState::kReady, SlabState::kLeased}) {
+  for (SlabState to : {SlabState::kRead, SlabState::kVerifying, SlabState::kReady, SlabState::kLeased}) {
     ring->Move(ticket, to);
   }
 }
@@ -117,7 +117,7 @@ TEST(RingDeathTest, RefusesMovesThatTheDrawingDoesNotHave) {
   ASSERT_EQ(ring.Allocate(1), 0);
   EXPECT_DEATH(ring.Move(0, SlabState::kLeased), "MayMove");
   EXPECT_DEATH(ring.Move(0, SlabState::kFree), "MayMove");
-  EXPECT_DEATH(ring.Move(1, SlabState::kVerifying), "ticket");
+  EXPECT_DEATH(ring.Move(1, SlabState::kRead), "ticket");
 }
 #endif
 

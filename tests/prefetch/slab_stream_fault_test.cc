@@ -107,9 +107,9 @@ std::vector<StreamSlab> Cycle(int n, const std::vector<int>& resident = {}) {
 
 class FaultTest : public testing::Test {
  protected:
-  void Open(const std::vector<StreamSlab>& cycle, int64_t ring_bytes) {
+  void Open(const std::vector<StreamSlab>& cycle, int64_t ring_bytes, bool verify_once = false) {
     auto stream = SlabStream::CreateWithEngine(
-        {"/store/000.slabs"}, cycle, {.ring_bytes = ring_bytes},
+        {"/store/000.slabs"}, cycle, {.ring_bytes = ring_bytes, .verify_once = verify_once},
         [this](const std::vector<std::string>&, absl::Span<const absl::Span<std::byte>>,
                const IoOptions&) -> absl::StatusOr<std::unique_ptr<IoEngine>> {
           auto engine = std::make_unique<ManualEngine>();
@@ -275,16 +275,47 @@ TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
   }
 }
 
+TEST_F(FaultTest, VerifiesASlabOnlyTheFirstTimeWhereThatIsAsked) {
+  for (const bool once : {false, true}) {
+    std::vector<StreamSlab> cycle = Cycle(3);
+    Open(cycle, 2 * kRoom, once);
+    for (int i = 0; i < 6; ++i) {
+      engine_->Answer(0);
+      ExpectNext(i % 3);
+    }
+    int verified = 0;
+    for (const TimelineEvent& event : stream_->TakeTimeline()) {
+      verified += event.to == SlabState::kVerifying;
+    }
+    EXPECT_EQ(verified, once ? 3 : 6);
+    stream_.reset();
+  }
+}
+
+TEST_F(FaultTest, AccountsForAllOfEachStagesTime) {
+  Open(Cycle(3), 2 * kRoom);
+  for (int i = 0; i < 30; ++i) {
+    engine_->Answer(0);
+    ExpectNext(i % 3);
+  }
+  const StreamCounters counters = stream_->counters();
+  EXPECT_GT(counters.wall_seconds, 0);
+  EXPECT_LE(counters.wait_seconds, counters.wall_seconds);
+  EXPECT_GT(counters.verify_seconds, 0);
+  EXPECT_NEAR(counters.verify_seconds + counters.worker_idle_seconds, counters.wall_seconds, 0.05);
+}
+
 TEST_F(FaultTest, StampsEveryMove) {
   Open(Cycle(2), kRoom);
   engine_->Answer(0);
   ExpectNext(0);
   std::vector<std::pair<int64_t, SlabState>> moves;
-  const std::vector<TimelineEvent> events = stream_->timeline();
+  const std::vector<TimelineEvent> events = stream_->TakeTimeline();
   for (const TimelineEvent& event : events) moves.emplace_back(event.position, event.to);
   EXPECT_THAT(moves,
               testing::ElementsAre(
-                  testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kVerifying),
+                  testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kRead),
+                  testing::Pair(0, SlabState::kVerifying),
                   testing::Pair(0, SlabState::kReady), testing::Pair(0, SlabState::kLeased),
                   testing::Pair(0, SlabState::kFree), testing::Pair(1, SlabState::kReading)));
   EXPECT_TRUE(std::ranges::is_sorted(events, {}, &TimelineEvent::time));
@@ -292,12 +323,29 @@ TEST_F(FaultTest, StampsEveryMove) {
 
 TEST(Timeline, KeepsTheLatestMoves) {
   Timeline timeline;
-  EXPECT_TRUE(timeline.Events().empty());
+  EXPECT_TRUE(timeline.Take().empty());
   for (int i = 0; i < Timeline::kEvents + 10; ++i) timeline.Stamp(i, SlabState::kReady);
-  const std::vector<TimelineEvent> events = timeline.Events();
+  const std::vector<TimelineEvent> events = timeline.Take();
   ASSERT_EQ(events.size(), Timeline::kEvents);
   EXPECT_EQ(events.front().position, 10);
   EXPECT_EQ(events.back().position, Timeline::kEvents + 9);
+  EXPECT_EQ(timeline.lost(), 10);
+  EXPECT_TRUE(timeline.Take().empty()) << "each is taken once";
+}
+
+TEST(StageClock, IsInOneStateAtATime) {
+  using Clock = StageClock<3>::Clock;
+  StageClock<3> clock;
+  const Clock::time_point start = Clock::now();
+  clock.Enter(1, start);
+  clock.Enter(2, start + std::chrono::seconds(5));
+  clock.Enter(1, start + std::chrono::seconds(6));
+  clock.Enter(0, start + std::chrono::seconds(8));
+  const std::array<double, 3> seconds = clock.Seconds();
+  EXPECT_EQ(seconds[1], 7);
+  EXPECT_EQ(seconds[2], 1);
+  const double wall = std::chrono::duration<double>(Clock::now() - start).count();
+  EXPECT_NEAR(seconds[0] + seconds[1] + seconds[2], wall, 0.05);
 }
 
 }  // namespace

@@ -245,7 +245,7 @@ TEST_P(StreamTest, NeverStopsWhateverTheSizes) {
     const int64_t ring_bytes = store.largest() + 4096 + random() % (4 * store.largest());
     auto stream = Open(store, {.io = GetParam().Options(1 + random() % 8, 4096 << random() % 6),
                                .ring_bytes = ring_bytes,
-                               .verify_threads = 1 + static_cast<int>(random() % 2)});
+                               .worker_threads = 1 + static_cast<int>(random() % 2)});
     ASSERT_NE(stream, nullptr);
     std::vector<Lease> held;
     for (int i = 0; i < 100; ++i) {

@@ -81,9 +81,9 @@ struct TestModel {
       }
     }
     ops = *MakeCpuOps(config.isa, &pool);
-    IoOptions io;
-    io.kind = config.io;
-    auto made = Model::Create(store, *plan, ops.get(), io);
+    ReadOptions read;
+    read.io.kind = config.io;
+    auto made = Model::Create(store, *plan, ops.get(), read);
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);
   }

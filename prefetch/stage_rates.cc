@@ -1,0 +1,151 @@
+// As many requests as keep the queue full; whoever is answered asks for the next piece.
+#include "prefetch/stage_rates.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "prefetch/host_buffer.h"
+
+namespace sluice {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kPieceBytes = int64_t{8} << 20;
+constexpr int64_t kLeastBytes = int64_t{1} << 20;
+
+struct Piece {
+  int file;
+  int64_t offset;
+  int64_t bytes;
+};
+
+std::vector<Piece> Pieces(const std::vector<ReadSource>& sources) {
+  std::vector<Piece> pieces;
+  for (size_t file = 0; file < sources.size(); ++file) {
+    for (int64_t offset = 0; offset < sources[file].bytes; offset += kPieceBytes) {
+      pieces.push_back({static_cast<int>(file), offset,
+                        std::min(kPieceBytes, sources[file].bytes - offset)});
+    }
+  }
+  return pieces;
+}
+
+// Reads pieces round and round until the deadline. Its callbacks run on the engine's threads.
+class Reader {
+ public:
+  Reader(std::vector<Piece> pieces, const HostBuffer& buffer, IoEngine* engine)
+      : pieces_(std::move(pieces)), buffer_(buffer), engine_(*engine) {}
+
+  absl::StatusOr<double> Run(int num_slots, double seconds) {
+    const Clock::time_point start = Clock::now();
+    deadline_ = start + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(seconds));
+    outstanding_ = num_slots;
+    next_ = num_slots;
+    for (int slot = 0; slot < num_slots; ++slot) Submit(slot, slot);
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return outstanding_ == 0; });
+    SLUICE_RETURN_IF_ERROR(status_);
+    const std::chrono::duration<double> taken = last_ - start;
+    return static_cast<double>(bytes_) / taken.count();
+  }
+
+ private:
+  void Submit(int slot, int64_t number) {
+    const Piece& piece = pieces_[number % static_cast<int64_t>(pieces_.size())];
+    IoRequest request;
+    request.file = piece.file;
+    request.offset = piece.offset;
+    request.bytes = piece.bytes;
+    request.buffer = {buffer_.data() + slot * kPieceBytes,
+                      static_cast<size_t>(RoundUp(piece.bytes, kReadAlignment))};
+    request.done = [this, slot, bytes = piece.bytes](absl::Status status) {
+      Arrived(slot, bytes, std::move(status));
+    };
+    engine_.Submit(std::move(request));
+  }
+
+  void Arrived(int slot, int64_t bytes, absl::Status status) {
+    int64_t number;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const Clock::time_point now = Clock::now();
+      if (now <= deadline_ || bytes_ == 0) {  // the queue is full until then
+        bytes_ += bytes;
+        last_ = now;
+      }
+      if (!status.ok()) status_ = std::move(status);
+      if (!status_.ok() || now >= deadline_) {
+        if (--outstanding_ == 0) done_.notify_one();
+        return;
+      }
+      number = next_++;
+    }
+    Submit(slot, number);
+  }
+
+  const std::vector<Piece> pieces_;
+  const HostBuffer& buffer_;
+  IoEngine& engine_;
+  Clock::time_point deadline_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable done_;
+  int outstanding_ = 0;
+  int64_t next_ = 0;
+  int64_t bytes_ = 0;
+  Clock::time_point last_;  // when the last of bytes_ arrived
+  absl::Status status_;
+};
+
+}  // namespace
+
+absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
+                                       const IoOptions& options, double seconds) {
+  int64_t total = 0;
+  std::vector<std::string> paths;
+  for (const ReadSource& source : sources) {
+    total += source.bytes;
+    paths.push_back(source.path);
+  }
+  if (total < kLeastBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "measuring a disk needs files of ", kLeastBytes, " bytes, not ", total));
+  }
+  // Two requests more than what is in flight: one has arrived, one waits for its turn.
+  const int64_t in_flight = options.queue_depth * std::min(options.read_bytes, kPieceBytes);
+  const int num_slots = static_cast<int>((in_flight + kPieceBytes - 1) / kPieceBytes + 2);
+  SLUICE_ASSIGN_OR_RETURN(const HostBuffer buffer, HostBuffer::Create(num_slots * kPieceBytes));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<IoEngine> engine,
+                          IoEngine::Create(paths, {buffer.span()}, options));
+  return Reader(Pieces(sources), buffer, engine.get()).Run(num_slots, seconds);
+}
+
+double MeasureVerifyRate(double seconds) {
+  constexpr int64_t kBytes = 8 * kPieceBytes;  // more than a core's caches
+  const std::unique_ptr<std::byte[]> bytes(new std::byte[kBytes]);
+  std::memset(bytes.get(), 1, kBytes);
+  uint64_t sum = 0;
+  double best = 0;
+  const Clock::time_point start = Clock::now();
+  for (int64_t offset = 0; best == 0 || Clock::now() - start < std::chrono::duration<double>(seconds);
+       offset = (offset + kPieceBytes) % kBytes) {
+    const Clock::time_point begin = Clock::now();
+    sum += XXH3_64bits(bytes.get() + offset, kPieceBytes);
+    const std::chrono::duration<double> taken = Clock::now() - begin;
+    best = std::max(best, static_cast<double>(kPieceBytes) / taken.count());
+  }
+  return sum == 0 ? 0 : best;  // the sum is used, so that it is computed
+}
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+// Divides bytes by rates.
+#include "runtime/pass_floor.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+double Ratio(double bytes, double bytes_per_s) { return bytes_per_s > 0 ? bytes / bytes_per_s : 0; }
+
+void AddProduct(Encoding encoding, int64_t rows, int64_t bytes, std::vector<PassWork::Product>* products) {
+  for (PassWork::Product& product : *products) {
+    if (product.encoding == encoding && product.rows == rows) {
+      product.bytes += bytes;
+      return;
+    }
+  }
+  products->push_back({encoding, rows, bytes});
+}
+
+}  // namespace
+
+double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_t rows,
+                            int num_threads) {
+  const KernelRate* below = nullptr;
+  const KernelRate* above = nullptr;
+  for (const KernelRate& rate : rates.kernels) {
+    if (rate.encoding != encoding || rate.bytes_per_s <= 0) continue;
+    if (rate.rows <= rows && (below == nullptr || rate.rows > below->rows)) below = &rate;
+    if (rate.rows >= rows && (above == nullptr || rate.rows < above->rows)) above = &rate;
+  }
+  double seconds = 0;
+  if (below != nullptr && above != nullptr && below != above) {
+    const double share = static_cast<double>(rows - below->rows) / (above->rows - below->rows);
+    seconds = (1 - share) / below->bytes_per_s + share / above->bytes_per_s;
+  } else if (below != nullptr) {
+    seconds = static_cast<double>(rows) / below->rows / below->bytes_per_s;
+  } else if (above != nullptr) {
+    seconds = 1 / above->bytes_per_s;
+  }
+  return num_threads > 0 ? seconds * rates.num_threads / num_threads : seconds;
+}
+
+PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
+                      int64_t logit_rows, int num_threads, bool verify_once) {
+  PassWork work;
+  work.num_threads = num_threads;
+  const int head = HeadBlock(manifest.hyper_parameters);
+  for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+    const ManifestSlab& slab = manifest.slabs[i];
+    AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
+               slab.bytes, &work.products);
+    work.touched_bytes += slab.bytes;
+    if (residency.tier[i] != kOnDisk) continue;
+    work.disk_bytes += slab.bytes;
+    work.touched_bytes += slab.bytes;
+    if (verify_once) continue;
+    work.verified_bytes += slab.bytes;
+    work.touched_bytes += slab.bytes;
+  }
+  return work;
+}
+
+PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
+  PassFloor floor;
+  floor.disk_s = Ratio(work.disk_bytes, rates.disk_bytes_per_s);
+  floor.memory_s = Ratio(work.touched_bytes, rates.memory_bytes_per_s);
+  floor.verify_s = Ratio(work.verified_bytes, rates.verify_bytes_per_s);
+  for (const PassWork::Product& product : work.products) {
+    floor.compute_s += product.bytes * KernelSecondsPerByte(rates, product.encoding, product.rows,
+                                                            work.num_threads);
+  }
+  floor.processor_s = floor.compute_s;
+  if (rates.num_cpus > 0) {
+    floor.processor_s =
+        std::max(floor.compute_s,
+                 (floor.compute_s * work.num_threads + floor.verify_s) / rates.num_cpus);
+  }
+  return floor;
+}
+
+double PassFloor::floor_s() const { return std::max({disk_s, memory_s, verify_s, compute_s}); }
+
+double PassFloor::predicted_s() const { return std::max({disk_s, memory_s, verify_s, processor_s}); }
+
+const char* PassFloor::bound_by() const {
+  const double predicted = predicted_s();
+  if (predicted == disk_s) return "disk";
+  if (predicted == memory_s) return "memory";
+  return predicted == verify_s ? "verify" : "compute";
+}
+
+}  // namespace sluice

@@ -1,0 +1,75 @@
+// The floor of a pass (DESIGN: the number that everything serves): pure functions of what a pass has
+// to do and of rates measured on this machine.
+#ifndef SLUICE_RUNTIME_PASS_FLOOR_H_
+#define SLUICE_RUNTIME_PASS_FLOOR_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/encoding.h"
+#include "prefetch/residency.h"
+#include "storage/manifest.h"
+
+namespace sluice {
+
+// All compute threads together, products of `rows` activation rows.
+struct KernelRate {
+  Encoding encoding;
+  int64_t rows;
+  double bytes_per_s;  // of tiles
+};
+
+// 0: not measured. Such a stage is taken to cost nothing.
+struct MachineRates {
+  double disk_bytes_per_s = 0;
+  int64_t read_bytes = 0;  // the best way to read: size of a read
+  int queue_depth = 0;     // and how many in flight
+  double memory_bytes_per_s = 0;
+  double verify_bytes_per_s = 0;  // one thread
+  int num_threads = 0;            // that the kernels were measured with
+  int num_cpus = 0;
+  std::vector<KernelRate> kernels;  // by encoding, then by rows
+};
+
+// Seconds a byte of tiles takes in products of `rows` rows with `num_threads` threads: the line through
+// the two measured row counts around it, and beyond the last one in proportion to the rows. 0 where
+// the encoding was not measured.
+double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_t rows,
+                            int num_threads);
+
+// What one pass has to do.
+struct PassWork {
+  struct Product {
+    Encoding encoding;
+    int64_t rows;
+    int64_t bytes;  // of tiles
+  };
+  std::vector<Product> products;
+  int64_t disk_bytes = 0;
+  int64_t verified_bytes = 0;
+  int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
+  int num_threads = 1;
+};
+// `rows` rows, of which `logit_rows` go through the head. `verify_once`: streamed slabs were verified
+// in an earlier pass.
+PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
+                      int64_t logit_rows, int num_threads, bool verify_once);
+
+struct PassFloor {
+  double disk_s = 0;
+  double memory_s = 0;
+  double verify_s = 0;  // one thread's
+  double compute_s = 0;
+  double processor_s = 0;  // compute and verifying shared out over the CPUs
+  // No pass can be faster, whatever overlaps.
+  double floor_s() const;
+  // What a pass takes if all that can overlap does; the processors may have to be shared.
+  double predicted_s() const;
+  // Which term sets predicted_s: "disk", "memory", "verify", "compute".
+  const char* bound_by() const;
+};
+PassFloor FloorOf(const PassWork& work, const MachineRates& rates);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_PASS_FLOOR_H_

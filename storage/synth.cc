@@ -1,0 +1,259 @@
+// Copies tiles of a small pool together, as fast as the disk takes them.
+#include "storage/synth.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/macros.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "kernels/tile.h"
+#include "storage/durable_file.h"
+#include "storage/store_folder.h"
+#include "storage/store_geometry.h"
+#include "storage/store_plan.h"
+
+namespace sluice {
+namespace {
+
+// Enough that no block repeats within what a compressor looks back on.
+constexpr int kPoolTiles = 16;
+// Rows of the embedding: a power of two, so that a chunk of the file repeats them as they are.
+constexpr int64_t kPoolRows = 256;
+constexpr std::chrono::milliseconds kProgressInterval(200);
+
+// Row r of a pool is Gaussian around 0 with a standard deviation of its own, about 1 / sqrt(k), which
+// keeps activations in range through any number of layers.
+class Generator {
+ public:
+  explicit Generator(uint64_t seed) : random_(seed) {}
+  // RowBytes(encoding, k) bytes a row.
+  std::vector<std::byte> Rows(Encoding encoding, int64_t num_rows, int64_t k) {
+    const int64_t row_bytes = RowBytes(encoding, k);
+    std::vector<std::byte> rows(num_rows * row_bytes);
+    std::vector<float> values(k);
+    for (int64_t row = 0; row < num_rows; ++row) {
+      const float scale = std::exp(0.3f * normal_(random_)) / std::sqrt(static_cast<float>(k));
+      for (float& value : values) value = scale * normal_(random_);
+      EncodeRow(encoding, values.data(), k, rows.data() + row * row_bytes);
+    }
+    return rows;
+  }
+
+ private:
+  std::mt19937_64 random_;
+  std::normal_distribution<float> normal_;
+};
+
+// kPoolTiles tiles for each encoding and width that the plan has.
+class TilePool {
+ public:
+  explicit TilePool(const Manifest& manifest) {
+    for (const ManifestTensor& tensor : manifest.tensors) {
+      if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
+      const int64_t k = tensor.shape[1];
+      std::vector<std::byte>& tiles = tiles_[{tensor.encoding, k}];
+      if (!tiles.empty()) continue;
+      const int64_t row_bytes = RowBytes(tensor.encoding, k);
+      const int64_t tile_bytes = TileBytes(tensor.encoding, k);
+      tiles.resize(kPoolTiles * tile_bytes);
+      const std::vector<std::byte> rows =
+          Generator(tiles_.size()).Rows(tensor.encoding, kPoolTiles * kTileRows, k);
+      for (int64_t tile = 0; tile < kPoolTiles; ++tile) {
+        PackTile(tensor.encoding, rows.data() + tile * kTileRows * row_bytes, row_bytes, kTileRows,
+                 k, tiles.data() + tile * tile_bytes);
+      }
+    }
+  }
+
+  // The slab's tiles, in an order that its number sets.
+  void Fill(const Manifest& manifest, int index, std::byte* out) const {
+    const ManifestSlab& slab = manifest.slabs[index];
+    const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
+    const int64_t tile_bytes = TileBytes(tensor.encoding, tensor.shape[1]);
+    const std::byte* const tiles = tiles_.at({tensor.encoding, tensor.shape[1]}).data();
+    std::mt19937_64 random(index);
+    for (int64_t done = 0; done < slab.bytes; done += tile_bytes) {
+      std::memcpy(out + done, tiles + random() % kPoolTiles * tile_bytes, tile_bytes);
+    }
+  }
+
+ private:
+  std::map<std::pair<Encoding, int64_t>, std::vector<std::byte>> tiles_;
+};
+
+// The padding rows of a last tile are zeros in a store; here every row is random.
+absl::Status CheckShapes(const Manifest& manifest) {
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    if (PlaceOf(tensor.role) == TensorPlace::kSlabs && tensor.shape[0] % kTileRows != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          tensor.name, " has ", tensor.shape[0], " rows, no multiple of ", kTileRows));
+    }
+  }
+  return absl::OkStatus();
+}
+
+class Writer {
+ public:
+  Writer(const std::string& dir, const SynthOptions& options, StorePlan* plan)
+      : dir_(dir), options_(options), plan_(*plan), pool_(plan->manifest) {
+    for (const PlannedFile& file : plan_.files) bytes_total_ += file.bytes;
+  }
+
+  absl::Status Run() {
+    for (const PlannedFile& file : plan_.files) {
+      const bool slabs = file.kind == PlannedFile::Kind::kSlabs;
+      SLUICE_ASSIGN_OR_RETURN(
+          const OutputFile output,
+          OutputFile::Create(absl::StrCat(dir_, "/", file.path), file.bytes,
+                             slabs ? PageCache::kBypass : PageCache::kUse));
+      if (slabs) {
+        SLUICE_RETURN_IF_ERROR(WriteSlabs(file, output));
+      } else if (file.kind == PlannedFile::Kind::kEmbedding) {
+        SLUICE_RETURN_IF_ERROR(WriteEmbedding(output));
+      } else {
+        SLUICE_RETURN_IF_ERROR(WriteResident(output));
+      }
+      SLUICE_RETURN_IF_ERROR(output.Sync());
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Progress(int64_t bytes) {
+    bytes_done_ += bytes;
+    if (options_.on_progress) options_.on_progress(bytes_done_, bytes_total_);
+    if (options_.stop != nullptr && *options_.stop) {
+      return absl::CancelledError(
+          absl::StrCat(dir_, ": stopped; the same command writes it anew"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteResident(const OutputFile& output) {
+    for (ManifestTensor& tensor : plan_.manifest.tensors) {
+      if (PlaceOf(tensor.role) != TensorPlace::kResident) continue;
+      const std::vector<float> ones(tensor.shape[0], 1.0f);
+      const auto bytes = absl::MakeConstSpan(reinterpret_cast<const std::byte*>(ones.data()),
+                                             ones.size() * sizeof(float));
+      tensor.checksum = Checksum(bytes);
+      SLUICE_RETURN_IF_ERROR(output.WriteAt(tensor.offset, bytes));
+    }
+    return Progress(plan_.manifest.resident_bytes);
+  }
+
+  absl::Status WriteEmbedding(const OutputFile& output) {
+    const ManifestTensor& tensor = *plan_.manifest.Find(TensorRole::kEmbedding, -1);
+    const int64_t row_bytes = RowBytes(tensor.encoding, tensor.shape[1]);
+    const int64_t stride = plan_.manifest.embedding_stride;
+    const std::vector<std::byte> rows = Generator(0).Rows(tensor.encoding, kPoolRows, tensor.shape[1]);
+    std::vector<std::byte> chunk(kPoolRows * stride);
+    for (int64_t row = 0; row < kPoolRows; ++row) {
+      std::byte* const out = chunk.data() + row * stride;
+      std::memcpy(out, rows.data() + row * row_bytes, row_bytes);
+      StoreChecksum(Checksum({out, static_cast<size_t>(row_bytes)}), out + row_bytes);
+    }
+    for (int64_t row = 0; row < tensor.shape[0]; row += kPoolRows) {
+      const int64_t bytes = std::min(kPoolRows, tensor.shape[0] - row) * stride;
+      SLUICE_RETURN_IF_ERROR(
+          output.WriteAt(row * stride, absl::MakeConstSpan(chunk).first(bytes)));
+      SLUICE_RETURN_IF_ERROR(Progress(bytes));
+    }
+    return absl::OkStatus();
+  }
+
+  // Workers take slabs in order; the calling thread reports.
+  absl::Status WriteSlabs(const PlannedFile& file, const OutputFile& output) {
+    std::mutex mutex;  // guards what follows
+    std::condition_variable changed;
+    int next = file.first_slab;
+    int running = std::max(1, options_.num_threads);
+    int64_t bytes_written = 0;
+    absl::Status status;
+    const auto work = [&] {
+      const AlignedBytes buffer = AllocateAligned(plan_.manifest.max_slab_bytes());
+      std::unique_lock<std::mutex> lock(mutex);
+      while (status.ok() && next < file.first_slab + file.num_slabs) {
+        const int index = next++;
+        lock.unlock();
+        absl::Status written = WriteSlab(index, output, buffer.get());
+        lock.lock();
+        status.Update(std::move(written));
+        bytes_written += plan_.manifest.slabs[index].bytes;
+      }
+      --running;
+      changed.notify_one();
+    };
+    std::vector<std::thread> threads;
+    for (int i = running; i > 0; --i) threads.emplace_back(work);
+    {
+      std::unique_lock<std::mutex> lock(mutex);
+      while (running > 0) {
+        // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
+        changed.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
+                           [&] { return running == 0; });
+        status.Update(Progress(std::exchange(bytes_written, 0)));
+      }
+    }
+    for (std::thread& thread : threads) thread.join();
+    return status;
+  }
+
+  absl::Status WriteSlab(int index, const OutputFile& output, std::byte* buffer) {
+    ManifestSlab& slab = plan_.manifest.slabs[index];
+    const int64_t padded = RoundUp(slab.bytes, kSlabAlignment);
+    pool_.Fill(plan_.manifest, index, buffer);
+    std::memset(buffer + slab.bytes, 0, padded - slab.bytes);
+    slab.checksum = Checksum({buffer, static_cast<size_t>(slab.bytes)});
+    return output.WriteAt(slab.offset, {buffer, static_cast<size_t>(padded)});
+  }
+
+  const std::string& dir_;
+  const SynthOptions& options_;
+  StorePlan& plan_;
+  const TilePool pool_;
+  int64_t bytes_done_ = 0;
+  int64_t bytes_total_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& options) {
+  const std::string name = absl::StrCat("random ", options.name);
+  const std::string shape = HyperParametersToJson(options.hyper_parameters).dump();
+  StorePlan plan = PlanStore(
+      {.hyper_parameters = options.hyper_parameters,
+       .name = name,
+       .fingerprint = Checksum(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(shape.data()),
+                                                   shape.size())),
+       .encoding = [](const TensorSpec&) { return Encoding::kBF16; }},
+      options.recipe, options.slab_bytes);
+  SLUICE_RETURN_IF_ERROR(CheckShapes(plan.manifest));
+  SLUICE_ASSIGN_OR_RETURN(const FolderState before, InspectFolder(dir, plan));
+  if (before == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(dir));
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  if (before == FolderState::kUnfinished) SLUICE_RETURN_IF_ERROR(LoadRecord(dir, plan).status());
+  const ShardRecord record = NewRecord(plan);
+  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, /*other_bytes=*/int64_t{1} << 20));
+  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kTokenizerFolder)));
+  SLUICE_RETURN_IF_ERROR(Writer(dir, options, &plan).Run());
+  SLUICE_RETURN_IF_ERROR(SyncFolder(absl::StrCat(dir, "/", kLayersFolder)));
+  SLUICE_RETURN_IF_ERROR(
+      WriteFileAtomically(dir, kManifestFile, SerializeManifest(plan.manifest)));
+  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kUnfinishedFile)));
+  SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
+  return std::move(plan.manifest);
+}
+
+}  // namespace sluice

@@ -1,0 +1,40 @@
+// Writes a store of random weights in a real model's shapes, to measure with instead of a download.
+#ifndef SLUICE_STORAGE_SYNTH_H_
+#define SLUICE_STORAGE_SYNTH_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "storage/hyper_parameters.h"
+#include "storage/manifest.h"
+#include "storage/recipe.h"
+
+namespace sluice {
+
+struct SynthOptions {
+  std::string name;  // of the shape, for people: "llama-3.1-8b"
+  HyperParameters hyper_parameters;
+  std::optional<Recipe> recipe;  // none: bf16
+  int64_t slab_bytes = kDefaultSlabBytes;
+  int num_threads = 1;
+  // Called from the calling thread, some times a second.
+  std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
+  const std::atomic<bool>* stop = nullptr;
+};
+
+// Rows are Gaussian with a scale of their own, so that they compress and quantize as trained ones
+// do; each matrix is made of a few random tiles in an order that differs from slab to slab, and its
+// checksums are real. The same options give the same bytes. Norms are ones. There is no tokenizer.
+//
+// `dir` must not exist, be empty, or hold what an interrupted call with the same options left, which
+// is written anew. Errors as Shard(): FailedPrecondition where something else is there,
+// ResourceExhausted where the disk is too small, Cancelled after *stop; all name the file.
+absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SYNTH_H_

@@ -1,0 +1,50 @@
+// One line of `sluice bench`, and the formats it is printed in.
+#ifndef SLUICE_TOOLS_BENCH_ROW_H_
+#define SLUICE_TOOLS_BENCH_ROW_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// Times are those of one repetition, on average: compute, wait_disk, wait_copy and other add up to
+// its wall time. Rates of 0: not known, as of a disk from which nothing was read.
+struct BenchRow {
+  std::string test;  // "pp512": a prompt of 512 tokens; "tg128": 128 tokens generated
+  int64_t max_ram_bytes = 0;
+  int queue_depth = 0;
+  int threads = 0;
+  int64_t resident_bytes = 0;  // weights in memory
+  int64_t streamed_bytes = 0;  // weights read each pass
+  int64_t ring_bytes = 0;
+  double tokens_per_s = 0;
+  double stddev = 0;  // of tokens_per_s
+  double gb_per_token = 0;
+  double disk_gb_per_s = 0;
+  double disk_share = 0;  // of what the probe (or --throttle-disk) says the disk can do
+  double memory_gb_per_s = 0;
+  double memory_share = 0;
+  double pass_efficiency = 0;  // floor of the passes over their wall time
+  double seconds_per_pass = 0;
+  double predicted_s = 0;  // a pass, by the arithmetic of `sluice plan`
+  double compute_s = 0;
+  double wait_disk_s = 0;
+  double wait_copy_s = 0;
+  double other_s = 0;
+  int64_t peak_rss_bytes = 0;  // of the process so far
+};
+
+enum class BenchFormat : uint8_t { kMarkdown, kCsv, kJson, kJsonLines };
+absl::StatusOr<BenchFormat> ParseBenchFormat(absl::string_view name);  // "md", "csv", "json", "jsonl"
+
+// All of the output, with the line's end. JSON is one array, JSON lines an object a line.
+std::string FormatRows(absl::Span<const BenchRow> rows, BenchFormat format);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_BENCH_ROW_H_

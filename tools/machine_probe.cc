@@ -1,0 +1,251 @@
+// Each rate by the code that a run uses: the engine, XXH3, the matrix kernels.
+#include "tools/machine_probe.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu/bandwidth.h"
+#include "kernels/cpu/matmul_rate.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/status_macros.h"
+#include "prefetch/stage_rates.h"
+#include "storage/durable_file.h"
+#include "storage/layer_store.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kKiB = 1024;
+constexpr int64_t kProbeFileBytes = int64_t{1} << 30;
+// Another way to read than the default must be faster by this much: a shared disk's rate drifts.
+constexpr double kFaster = 1.03;
+// Settings take turns: how a disk does now says little about how it will do in a second.
+constexpr int kRounds = 3;
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+// A file of random bytes that goes with this object.
+class ProbeFile {
+ public:
+  static absl::StatusOr<ProbeFile> Create(const std::string& dir) {
+    struct statvfs space;
+    if (statvfs(dir.c_str(), &space) != 0) return FileError(errno, "inspect", dir);
+    const int64_t free = static_cast<int64_t>(space.f_bavail) * space.f_frsize;
+    if (free < 2 * kProbeFileBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(dir, ": measuring the disk takes a file of ", kProbeFileBytes, " bytes for a ",
+                       "moment; ", free, " are free"));
+    }
+    ProbeFile file;
+    file.path_ = absl::StrCat(dir, "/.sluice-probe-", getpid());
+    SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
+                            OutputFile::Create(file.path_, kProbeFileBytes, PageCache::kBypass));
+    constexpr int64_t kChunk = int64_t{4} << 20;
+    const AlignedBytes chunk = AllocateAligned(kChunk);
+    std::mt19937_64 random(1);
+    auto* const words = reinterpret_cast<uint64_t*>(chunk.get());
+    std::generate(words, words + kChunk / 8, random);
+    for (int64_t offset = 0; offset < kProbeFileBytes; offset += kChunk) {
+      words[0] = random();
+      SLUICE_RETURN_IF_ERROR(output.WriteAt(offset, {chunk.get(), kChunk}));
+    }
+    SLUICE_RETURN_IF_ERROR(output.Sync());
+    return file;
+  }
+  ProbeFile() = default;
+  ProbeFile(ProbeFile&& other) noexcept : path_(std::exchange(other.path_, "")) {}
+  ProbeFile& operator=(ProbeFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~ProbeFile() {
+    if (!path_.empty()) unlink(path_.c_str());
+  }
+  ReadSource source() const { return {path_, kProbeFileBytes}; }
+
+ private:
+  std::string path_;
+};
+
+struct Setting {
+  int64_t read_bytes;
+  int queue_depth;
+};
+
+std::vector<Setting> DiskSettings(bool quick) {
+  if (quick) return {{kKiB * kKiB, 4}, {kKiB * kKiB, 16}, {kKiB * kKiB, 32}};
+  std::vector<Setting> settings;
+  for (const int64_t kib : {256, 512, 1024, 2048, 4096}) {
+    for (const int depth : {1, 2, 4, 8, 16, 32, 64}) settings.push_back({kib * kKiB, depth});
+  }
+  return settings;
+}
+
+DiskRate BestOf(const std::vector<DiskRate>& rates) {
+  const IoOptions usual;
+  DiskRate best = {usual.read_bytes, usual.queue_depth, 0};
+  for (const DiskRate& rate : rates) {
+    if (rate.read_bytes == usual.read_bytes && rate.queue_depth == usual.queue_depth) best = rate;
+  }
+  const double enough = kFaster * best.bytes_per_s;
+  for (const DiskRate& rate : rates) {
+    if (rate.bytes_per_s > std::max(enough, best.bytes_per_s)) best = rate;
+  }
+  return best;
+}
+
+class Prober {
+ public:
+  explicit Prober(const ProbeOptions& options) : options_(options), pool_(options.num_threads) {}
+
+  absl::StatusOr<ProbeResult> Run() {
+    const std::vector<Setting> settings = DiskSettings(options_.quick);
+    const std::vector<int64_t> rows =
+        options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
+    total_ = static_cast<int>(kRounds * settings.size() + 3 + options_.encodings.size() * rows.size());
+    result_.cpu = CpuName();
+    SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
+    result_.isa = std::string(IsaName(options_.isa));
+    SLUICE_RETURN_IF_ERROR(Disk(settings));
+    MachineRates& rates = result_.rates;
+    rates.num_threads = options_.num_threads;
+    rates.num_cpus = AvailableCpus();
+    Step("memory");
+    rates.memory_bytes_per_s =
+        MeasureReadBandwidth(pool_, options_.quick ? int64_t{96} << 20 : int64_t{256} << 20);
+    Step("verifying");
+    rates.verify_bytes_per_s = MeasureVerifyRate(options_.quick ? 0.05 : 0.5);
+    SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Ops> ops, MakeCpuOps(options_.isa, &pool_));
+    for (const Encoding encoding : options_.encodings) {
+      for (const int64_t n : rows) {
+        Step(absl::StrCat(Info(encoding).name, " with ", n, " rows"));
+        SLUICE_ASSIGN_OR_RETURN(
+            const double rate, MeasureMatMulRate(*ops, encoding, n, options_.quick ? 0.06 : 0.15));
+        rates.kernels.push_back({encoding, n, rate});
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void Step(absl::string_view what) {
+    if (options_.on_step) options_.on_step(what, done_, total_);
+    ++done_;
+  }
+
+  absl::Status Disk(const std::vector<Setting>& settings) {
+    Step("the files to read");
+    std::vector<ReadSource> sources;
+    ProbeFile file;
+    if (const auto store = LayerStore::Open(options_.dir); store.ok()) {
+      const std::vector<ManifestFile>& files = (*store)->manifest().files;
+      for (size_t i = 0; i < files.size(); ++i) {
+        sources.push_back({(*store)->FilePath(static_cast<int>(i)), files[i].bytes});
+      }
+    } else {
+      SLUICE_ASSIGN_OR_RETURN(file, ProbeFile::Create(options_.dir));
+      sources.push_back(file.source());
+    }
+    for (const Setting& setting : settings) {
+      result_.disk_rates.push_back({setting.read_bytes, setting.queue_depth, 0});
+    }
+    for (int round = 0; round < kRounds; ++round) {
+      for (DiskRate& best : result_.disk_rates) {
+        IoOptions io;
+        io.kind = options_.io;
+        io.read_bytes = best.read_bytes;
+        io.queue_depth = best.queue_depth;
+        Step(absl::StrCat("disk, ", best.queue_depth, " reads of ", best.read_bytes / kKiB, " KiB"));
+        SLUICE_ASSIGN_OR_RETURN(const double rate,
+                                MeasureReadRate(sources, io, options_.quick ? 0.1 : 0.15));
+        best.bytes_per_s = std::max(best.bytes_per_s, rate);
+      }
+    }
+    const DiskRate best = BestOf(result_.disk_rates);
+    result_.rates.read_bytes = best.read_bytes;
+    result_.rates.queue_depth = best.queue_depth;
+    for (const DiskRate& rate : result_.disk_rates) {
+      result_.rates.disk_bytes_per_s = std::max(result_.rates.disk_bytes_per_s, rate.bytes_per_s);
+    }
+    return absl::OkStatus();
+  }
+
+  const ProbeOptions& options_;
+  ThreadPool pool_;
+  ProbeResult result_;
+  int done_ = 0;
+  int total_ = 0;
+};
+
+}  // namespace
+
+std::string CpuName() {
+  std::ifstream in("/proc/cpuinfo");
+  std::string line;
+  std::string name = "unknown CPU";
+  while (std::getline(in, line)) {
+    if (line.rfind("model name", 0) != 0) continue;
+    name = line.substr(line.find(':') + 1);
+    break;
+  }
+  return absl::StrCat(absl::StripAsciiWhitespace(name), ", ", AvailableCpus(), " CPUs");
+}
+
+absl::StatusOr<std::string> DiskName(const std::string& dir) {
+  struct stat info;
+  if (stat(dir.c_str(), &info) != 0) return FileError(errno, "inspect", dir);
+  const std::string number = absl::StrCat(major(info.st_dev), ":", minor(info.st_dev));
+  const std::string sys = absl::StrCat("/sys/dev/block/", number);
+  char link[PATH_MAX];
+  const ssize_t length = readlink(sys.c_str(), link, sizeof(link));
+  if (length <= 0) return absl::StrCat("device ", number);
+  const absl::string_view target(link, length);
+  return absl::StrCat(target.substr(target.rfind('/') + 1), ", ", FirstLine(sys + "/size"),
+                      " sectors");
+}
+
+absl::StatusOr<ProbeResult> ProbeMachine(const ProbeOptions& options) {
+  return Prober(options).Run();
+}
+
+std::vector<Encoding> SlabEncodings(const Manifest& manifest) {
+  std::vector<Encoding> encodings;
+  for (const ManifestTensor& tensor : manifest.tensors) {
+    if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
+    if (std::find(encodings.begin(), encodings.end(), tensor.encoding) == encodings.end()) {
+      encodings.push_back(tensor.encoding);
+    }
+  }
+  return encodings;
+}
+
+std::string ProbeCachePath() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return absl::StrCat(cache, "/sluice/probe.json");
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return absl::StrCat(home, "/.cache/sluice/probe.json");
+  }
+  return "";
+}
+
+}  // namespace sluice

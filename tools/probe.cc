@@ -1,0 +1,127 @@
+// sluice probe: what this machine can do.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "tools/commands.h"
+#include "tools/machine_probe.h"
+#include "tools/progress.h"
+#include "tools/session.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+// Rates by size of a read (down) and reads in flight (across).
+void PrintDisk(const ProbeResult& result) {
+  std::vector<int64_t> sizes;
+  std::vector<int> depths;
+  for (const DiskRate& rate : result.disk_rates) {
+    if (std::find(sizes.begin(), sizes.end(), rate.read_bytes) == sizes.end()) {
+      sizes.push_back(rate.read_bytes);
+    }
+    if (std::find(depths.begin(), depths.end(), rate.queue_depth) == depths.end()) {
+      depths.push_back(rate.queue_depth);
+    }
+  }
+  std::printf("disk (%s): sequential GB/s by reads in flight\n%12s", result.disk.c_str(), "");
+  for (const int depth : depths) std::printf("%8d", depth);
+  for (const int64_t size : sizes) {
+    std::printf("\n%8d KiB", static_cast<int>(size / 1024));
+    for (const int depth : depths) {
+      for (const DiskRate& rate : result.disk_rates) {
+        if (rate.read_bytes != size || rate.queue_depth != depth) continue;
+        const bool best = size == result.rates.read_bytes && depth == result.rates.queue_depth;
+        std::printf("%7.2f%c", rate.bytes_per_s / 1e9, best ? '*' : ' ');
+      }
+    }
+  }
+  std::printf("\n%12s* is how sluice will read\n\n", "");
+}
+
+void PrintKernels(const ProbeResult& result) {
+  std::printf("matrix kernels (%s, %d threads): GB/s of weights, and GOPS, by rows\n%12s",
+              result.isa.c_str(), result.rates.num_threads, "");
+  std::vector<int64_t> rows;
+  for (const KernelRate& rate : result.rates.kernels) {
+    if (std::find(rows.begin(), rows.end(), rate.rows) == rows.end()) rows.push_back(rate.rows);
+  }
+  for (const int64_t n : rows) std::printf("%14d", static_cast<int>(n));
+  const Encoding* encoding = nullptr;
+  for (const KernelRate& rate : result.rates.kernels) {
+    const EncodingInfo& info = Info(rate.encoding);
+    if (encoding == nullptr || *encoding != rate.encoding) {
+      std::printf("\n%12s", std::string(info.name).c_str());
+    }
+    encoding = &rate.encoding;
+    const double weights_per_s = rate.bytes_per_s * 8 / info.bits_per_weight();
+    std::printf("%7.2f%7.0f", rate.bytes_per_s / 1e9, 2 * weights_per_s * rate.rows / 1e9);
+  }
+  std::printf("\n");
+}
+
+absl::Status Probe(const Arguments& args) {
+  ProbeOptions options;
+  options.dir = args.positionals().empty() ? "." : args.positionals()[0];
+  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 1024));
+  options.num_threads = static_cast<int>(threads);
+  SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
+  SLUICE_ASSIGN_OR_RETURN(options.io, ParseIoKind(args.Get("--io").value_or("auto")));
+  options.quick = args.Has("--quick");
+  for (const EncodingInfo& info : Encodings()) options.encodings.push_back(info.encoding);
+  absl::StatusOr<ProbeResult> result = absl::UnknownError("");
+  {
+    Progress progress("measuring", ProgressUnit::kCount);
+    options.on_step = [&](absl::string_view what, int done, int total) {
+      progress.Update(done, total, what);
+    };
+    result = ProbeMachine(options);
+  }
+  SLUICE_RETURN_IF_ERROR(result.status());
+  if (args.Has("--json")) {
+    std::printf("%s\n", ProbeToJson(*result).dump().c_str());
+  } else {
+    std::printf("%s\n\n", result->cpu.c_str());
+    PrintDisk(*result);
+    std::printf("memory       %7.2f GB/s read by %d threads\n", result->rates.memory_bytes_per_s / 1e9,
+                result->rates.num_threads);
+    std::printf("verifying    %7.2f GB/s a thread (XXH3)\n\n", result->rates.verify_bytes_per_s / 1e9);
+    PrintKernels(*result);
+  }
+  const std::string path = ProbeCachePath();
+  if (path.empty()) return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(RememberProbe(path, *result));
+  std::fprintf(stderr, "remembered in %s\n", path.c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec ProbeCommand() {
+  CommandSpec command;
+  command.name = "probe";
+  command.summary = "Measure disk, memory and kernels of this machine";
+  command.positionals = {"[DIR]"};
+  command.description =
+      "Measures what this machine can do with sluice's own reader and kernels: the disk by size of a read and "
+      "reads in flight, memory, checksums, and the matrix kernels by encoding and number of rows. DIR is a store, "
+      "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
+      "moment.\n\n"
+      "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json: run then reads the way that "
+      "was fastest, plan predicts with it, and bench compares with it.";
+  command.options = {
+      {.name = "--threads", .alias = "-t", .value = "N", .help = "Compute threads (default: all CPUs)."},
+      {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
+       .choices = {"auto", "uring", "threads"}},
+      {.name = "--quick", .help = "Fewer settings: a few seconds instead of about half a minute."},
+      {.name = "--json", .help = "Print one JSON object instead."},
+      {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
+  };
+  command.examples = {"sluice probe /mnt/nvme", "sluice probe llama-70b.store --json"};
+  command.run = &Probe;
+  return command;
+}
+
+}  // namespace sluice

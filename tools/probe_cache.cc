@@ -1,0 +1,119 @@
+// probe.json: a list of results, one a pair of CPU and disk.
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "storage/durable_file.h"
+#include "storage/input_file.h"
+#include "tools/machine_probe.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kMaxCacheBytes = int64_t{16} << 20;
+
+nlohmann::json ToJson(const ProbeResult& result) {
+  const MachineRates& r = result.rates;
+  nlohmann::json kernels = nlohmann::json::array();
+  for (const KernelRate& k : r.kernels) {
+    kernels.push_back({{"encoding", std::string(Info(k.encoding).name)},
+                       {"rows", k.rows},
+                       {"bytes_per_s", k.bytes_per_s}});
+  }
+  nlohmann::json disk = nlohmann::json::array();
+  for (const DiskRate& d : result.disk_rates) {
+    disk.push_back({{"read_bytes", d.read_bytes},
+                    {"queue_depth", d.queue_depth},
+                    {"bytes_per_s", d.bytes_per_s}});
+  }
+  return {{"cpu", result.cpu},
+          {"disk", result.disk},
+          {"isa", result.isa},
+          {"io", result.io},
+          {"threads", r.num_threads},
+          {"cpus", r.num_cpus},
+          {"disk_bytes_per_s", r.disk_bytes_per_s},
+          {"read_bytes", r.read_bytes},
+          {"queue_depth", r.queue_depth},
+          {"memory_bytes_per_s", r.memory_bytes_per_s},
+          {"verify_bytes_per_s", r.verify_bytes_per_s},
+          {"kernels", kernels},
+          {"disk_rates", disk}};
+}
+
+// Throws what nlohmann::json throws where a key is missing or of another type.
+ProbeResult FromJson(const nlohmann::json& json) {
+  ProbeResult result;
+  result.cpu = json.at("cpu");
+  result.disk = json.at("disk");
+  result.isa = json.at("isa");
+  result.io = json.at("io");
+  MachineRates& r = result.rates;
+  r.num_threads = json.at("threads");
+  r.num_cpus = json.at("cpus");
+  r.disk_bytes_per_s = json.at("disk_bytes_per_s");
+  r.read_bytes = json.at("read_bytes");
+  r.queue_depth = json.at("queue_depth");
+  r.memory_bytes_per_s = json.at("memory_bytes_per_s");
+  r.verify_bytes_per_s = json.at("verify_bytes_per_s");
+  for (const nlohmann::json& k : json.at("kernels")) {
+    const absl::StatusOr<Encoding> encoding = ParseEncoding(k.at("encoding").get<std::string>());
+    if (!encoding.ok()) continue;  // of another version
+    r.kernels.push_back({*encoding, k.at("rows"), k.at("bytes_per_s")});
+  }
+  for (const nlohmann::json& d : json.at("disk_rates")) {
+    result.disk_rates.push_back({d.at("read_bytes"), d.at("queue_depth"), d.at("bytes_per_s")});
+  }
+  return result;
+}
+
+// What the file holds and can be read; nothing where there is none.
+std::vector<ProbeResult> Load(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadTextFile(path, kMaxCacheBytes);
+  if (!text.ok()) return {};
+  std::vector<ProbeResult> results;
+  try {
+    for (const nlohmann::json& json : nlohmann::json::parse(*text)) {
+      results.push_back(FromJson(json));
+    }
+  } catch (const nlohmann::json::exception&) {
+    return {};  // a cache: what is damaged is measured again
+  }
+  return results;
+}
+
+}  // namespace
+
+nlohmann::json ProbeToJson(const ProbeResult& result) { return ToJson(result); }
+
+std::optional<ProbeResult> RecallProbe(const std::string& path, const std::string& dir) {
+  const absl::StatusOr<std::string> disk = DiskName(dir);
+  if (!disk.ok()) return std::nullopt;
+  for (ProbeResult& result : Load(path)) {
+    if (result.cpu == CpuName() && result.disk == *disk) return std::move(result);
+  }
+  return std::nullopt;
+}
+
+absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
+  const std::filesystem::path file(path);
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  if (error) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot make ", file.parent_path().string(), ": ", error.message()));
+  }
+  nlohmann::json list = nlohmann::json::array();
+  for (const ProbeResult& other : Load(path)) {
+    if (other.cpu != result.cpu || other.disk != result.disk) list.push_back(ToJson(other));
+  }
+  list.push_back(ToJson(result));
+  return WriteFileAtomically(file.parent_path().string(), file.filename().string(),
+                             list.dump(1) + "\n");
+}
+
+}  // namespace sluice

@@ -1,0 +1,85 @@
+// Each state of a slab but for waiting is a slice of the stage that is at work then.
+#include "tools/slices.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+// The stage at work on a slab in this state.
+std::optional<Stage> StageOf(SlabState state) {
+  switch (state) {
+    case SlabState::kReading:
+      return Stage::kDisk;
+    case SlabState::kVerifying:
+      return Stage::kVerify;
+    case SlabState::kUnpacking:
+      return Stage::kUnpack;
+    case SlabState::kLeased:
+      return Stage::kCompute;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+absl::string_view StageName(Stage stage) {
+  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "compute"};
+  return kNames[static_cast<int>(stage)];
+}
+
+std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
+  std::vector<Slice> slices;
+  for (const TimelineEvent& event : events) {
+    const auto visit = visits_.find(event.position);
+    if (visit != visits_.end()) {
+      if (const std::optional<Stage> stage = StageOf(visit->second.state); stage.has_value()) {
+        Time begin = visit->second.since;
+        if (stage == Stage::kDisk) {
+          begin = std::max(begin, disk_end_);
+          disk_end_ = event.time;
+        }
+        slices.push_back({.stage = *stage,
+                          .lane = Lane(*stage, begin, event.time),
+                          .position = event.position,
+                          .begin = begin,
+                          .end = event.time});
+      }
+    }
+    if (event.to == SlabState::kFree || event.to == SlabState::kFailed) {
+      visits_.erase(event.position);
+    } else {
+      visits_[event.position] = {event.to, event.time};
+    }
+  }
+  return slices;
+}
+
+int SliceBuilder::Lane(Stage stage, Time begin, Time end) {
+  std::vector<Time>& lanes = lanes_[static_cast<int>(stage)];
+  const auto free = std::find_if(lanes.begin(), lanes.end(), [&](Time t) { return t <= begin; });
+  const auto lane = free != lanes.end() ? free : lanes.insert(lanes.end(), end);
+  *lane = end;
+  return static_cast<int>(lane - lanes.begin());
+}
+
+std::string SlabName(const Manifest& manifest, int slab) {
+  std::string name;
+  for (const int index : manifest.slabs[slab].tensors) {
+    const ManifestTensor& tensor = manifest.tensors[index];
+    if (!name.empty()) {
+      absl::StrAppend(&name, "+", RoleName(tensor.role));
+    } else if (tensor.layer < 0) {
+      absl::StrAppend(&name, RoleName(tensor.role));
+    } else {
+      absl::StrAppend(&name, "layer ", tensor.layer, " ", RoleName(tensor.role));
+    }
+  }
+  return name;
+}
+
+}  // namespace sluice

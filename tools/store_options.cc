@@ -1,0 +1,45 @@
+// Encodings, recipes and slab sizes as the command line spells them.
+#include "tools/store_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/manifest.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kMinSlabBytes = 4096;
+constexpr int64_t kMaxSlabBytes = int64_t{256} << 20;
+
+}  // namespace
+
+std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback) {
+  return {
+      {.name = "--encoding", .help = absl::StrCat("Encoding of all matrices (default: ", fallback, ")."),
+       .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
+      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
+       .choices = {"q4_k_m"}},
+      {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
+      {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
+  };
+}
+
+absl::StatusOr<std::optional<Recipe>> ParseRecipeOptions(const Arguments& args) {
+  const std::optional<std::string> encoding = args.Get("--encoding");
+  const std::optional<std::string> recipe = args.Get("--recipe");
+  if (encoding.has_value() && recipe.has_value()) {
+    return UsageError("give --encoding or --recipe, not both");
+  }
+  if (!encoding.has_value() && !recipe.has_value()) return std::nullopt;
+  return ParseRecipe(encoding.has_value() ? *encoding : *recipe);
+}
+
+absl::StatusOr<int64_t> ParseSlabSize(const Arguments& args) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.Bytes("--slab-size", kDefaultSlabBytes));
+  if (bytes < kMinSlabBytes || bytes > kMaxSlabBytes) {
+    return UsageError(absl::StrCat("--slab-size is from 4KiB to 256MiB, not ", bytes, " bytes"));
+  }
+  return bytes;
+}
+
+}  // namespace sluice
