@@ -148,13 +148,6 @@ class ModelBench {
 
   // The floor and the prediction of all passes of one repetition.
   void AddFloors(const Test& test, double* floor_s, double* predicted_s, double* touched_bytes) {
-    MachineRates rates = options_.rates;
-    const int64_t throttle = session_options_.read.io.max_bytes_per_s;
-    if (throttle > 0) {
-      rates.disk_bytes_per_s = rates.disk_bytes_per_s > 0
-                                   ? std::min<double>(throttle, rates.disk_bytes_per_s)
-                                   : throttle;
-    }
     for (int64_t done = 0; done < test.tokens;) {
       const int64_t rows = std::min(test.prompt ? model().plan().pass_rows : 1, test.tokens - done);
       done += rows;
@@ -162,7 +155,7 @@ class ModelBench {
           DescribePass(session_.store->manifest(), model().plan().residency, rows,
                        done == test.tokens || !test.prompt, session_options_.num_threads,
                        session_options_.read.verify_once);
-      const PassFloor floor = FloorOf(work, rates);
+      const PassFloor floor = FloorOf(work, options_.rates);
       *floor_s += floor.floor_s();
       *predicted_s += floor.predicted_s();
       *touched_bytes += static_cast<double>(work.touched_bytes);
@@ -192,10 +185,7 @@ class ModelBench {
     row.stddev = reps > 1 ? std::sqrt(row.stddev / (reps - 1)) : 0;
     row.gb_per_token = bytes / 1e9 / reps / test.tokens;
     row.disk_gb_per_s = bytes / 1e9 / wall.count();
-    double disk_limit = options_.rates.disk_bytes_per_s;
-    const int64_t throttle = session_options_.read.io.max_bytes_per_s;
-    if (throttle > 0 && (disk_limit == 0 || throttle < disk_limit)) disk_limit = static_cast<double>(throttle);
-    row.disk_share = share(1e9 * row.disk_gb_per_s, disk_limit);
+    row.disk_share = share(1e9 * row.disk_gb_per_s, options_.rates.disk_bytes_per_s);
     row.memory_gb_per_s = reps * touched / 1e9 / wall.count();
     row.memory_share = share(1e9 * row.memory_gb_per_s, options_.rates.memory_bytes_per_s);
     row.pass_efficiency = reps * floor_s / wall.count();
@@ -234,24 +224,6 @@ absl::StatusOr<BenchOptions> ParseBenchOptions(const Arguments& args) {
   return options;
 }
 
-// What `sluice probe` remembered, or two seconds of measuring.
-absl::StatusOr<MachineRates> RatesFor(const SessionOptions& session_options, const Session& session) {
-  if (session_options.probe.has_value()) return session_options.probe->rates;
-  ProbeOptions options;
-  options.dir = session_options.store;
-  options.num_threads = session_options.num_threads;
-  options.isa = session_options.isa;
-  options.io = session_options.read.io.kind;
-  options.encodings = SlabEncodings(session.store->manifest());
-  options.quick = true;
-  Progress progress("measuring", ProgressUnit::kCount);
-  options.on_step = [&](absl::string_view what, int done, int total) {
-    progress.Update(done, total, what);
-  };
-  SLUICE_ASSIGN_OR_RETURN(const ProbeResult result, ProbeMachine(options));
-  return result.rates;
-}
-
 // The budgets and depths to go through, as arguments that ParseSessionOptions reads.
 absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& args) {
   std::vector<std::string> budgets = args.List("--max-ram");
@@ -283,7 +255,7 @@ absl::Status Bench(const Arguments& args) {
     configuration.context_tokens = options.context;
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
     if (options.rates.num_cpus == 0) {
-      SLUICE_ASSIGN_OR_RETURN(options.rates, RatesFor(configuration, session));
+      SLUICE_ASSIGN_OR_RETURN(options.rates, RatesForSession(configuration, session));
     }
     if (args.Has("--trace") && trace == nullptr) {
       SLUICE_ASSIGN_OR_RETURN(trace_store, LayerStore::Open(configuration.store));

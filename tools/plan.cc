@@ -12,6 +12,35 @@
 namespace sluice {
 namespace {
 
+// One generated token, and a prompt's pass of plan.pass_rows rows.
+struct Prediction {
+  PassFloor token;
+  PassFloor prompt;
+};
+
+Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
+                   const MachineRates& rates) {
+  const auto floor = [&](int64_t rows) {
+    return FloorOf(DescribePass(session.store->manifest(), plan.residency, rows, /*logit_rows=*/1,
+                                options.num_threads, options.read.verify_once),
+                   rates);
+  };
+  return {floor(1), floor(plan.pass_rows)};
+}
+
+void PrintPrediction(const Prediction& prediction, const MemoryPlan& plan, const MachineRates& rates) {
+  const PassFloor& token = prediction.token;
+  std::printf("\npredicted    %.4g s a generated token (%.3g tokens/s), bound by %s\n", token.predicted_s(),
+              1 / token.predicted_s(), token.bound_by());
+  std::printf("             %.4g s a pass of %d prompt tokens (%.3g tokens/s), bound by %s\n",
+              prediction.prompt.predicted_s(), static_cast<int>(plan.pass_rows),
+              static_cast<double>(plan.pass_rows) / prediction.prompt.predicted_s(), prediction.prompt.bound_by());
+  std::printf("             a token: disk %.4g s at %.2f GB/s, memory %.4g s at %.1f GB/s, verifying %.4g s, "
+              "kernels %.4g s\n",
+              token.disk_s, rates.disk_bytes_per_s / 1e9, token.memory_s, rates.memory_bytes_per_s / 1e9,
+              token.verify_s, token.compute_s);
+}
+
 void PrintPlan(const Session& session, const MemoryPlan& plan) {
   const Manifest& manifest = session.store->manifest();
   const int64_t resident = plan.weight_bytes - plan.residency.streamed_bytes;
@@ -34,14 +63,6 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   std::printf("resident     %s in %d slabs, spread evenly over the pass\n", FormatBytes(resident).c_str(),
               static_cast<int>(resident_slabs));
   std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
-  if (plan.residency.streamed_bytes > 0) {
-    std::printf("floor        seconds a pass by disk: ");
-    for (const double gb_per_s : {1.0, 3.0, 7.0}) {
-      std::printf("%s%.3g s at %g GB/s", gb_per_s == 1.0 ? "" : ", ",
-                  plan.residency.streamed_bytes / 1e9 / gb_per_s, gb_per_s);
-    }
-    std::printf("\n");
-  }
   std::printf("smallest     --max-ram %dMiB works at this context\n",
               static_cast<int>((plan.minimum_bytes + 1048575) / 1048576));
 }
@@ -50,13 +71,19 @@ absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  MachineRates rates;
+  if (!args.Has("--no-probe") || options.probe.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
+  }
+  const Prediction prediction = Predict(session, options, plan, rates);
   if (!args.Has("--json")) {
     PrintPlan(session, plan);
+    if (rates.num_cpus > 0) PrintPrediction(prediction, plan, rates);
     return absl::OkStatus();
   }
   nlohmann::json items = nlohmann::json::object();
   for (const PlanItem& item : plan.items) items[item.name] = item.bytes;
-  const nlohmann::json object = {
+  nlohmann::json object = {
       {"max_ram_bytes", plan.request.max_ram_bytes},
       {"minimum_bytes", plan.minimum_bytes},
       {"fixed_bytes", plan.fixed_bytes},
@@ -69,6 +96,15 @@ absl::Status Plan(const Arguments& args) {
       {"context_tokens", plan.request.context_tokens},
       {"pass_rows", plan.pass_rows},
   };
+  if (rates.num_cpus > 0) {
+    object["predicted_s"] = prediction.token.predicted_s();
+    object["predicted_prompt_s"] = prediction.prompt.predicted_s();
+    object["bound_by"] = prediction.token.bound_by();
+    object["floor"] = {{"disk_s", prediction.token.disk_s},
+                       {"memory_s", prediction.token.memory_s},
+                       {"verify_s", prediction.token.verify_s},
+                       {"compute_s", prediction.token.compute_s}};
+  }
   std::printf("%s\n", object.dump().c_str());
   return absl::OkStatus();
 }
@@ -82,8 +118,11 @@ CommandSpec PlanCommand() {
   command.positionals = {"STORE"};
   command.description =
       "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
-      "the slabs that stay. A budget that cannot work is refused with the smallest one that can.";
+      "the slabs that stay. A budget that cannot work is refused with the smallest one that can.\n\n"
+      "Then it predicts how long a pass takes, from what `sluice probe` remembered of this machine; without "
+      "that, the machine is measured for about two seconds.";
   command.options = SessionOptionSpecs();
+  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
   command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0"};
   command.run = &Plan;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +17,7 @@
 #include "tools/interrupt.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
+#include "tools/trace.h"
 
 namespace sluice {
 namespace {
@@ -150,6 +153,20 @@ absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
   return options;
 }
 
+// The writer must outlive the session's passes.
+absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, const std::string& path) {
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<TraceWriter> trace,
+                          TraceWriter::Create(path, session.store->manifest()));
+  trace->BeginWalk("run");
+  std::vector<bool> resident;
+  for (const int tier : session.model->plan().residency.tier) resident.push_back(tier != kOnDisk);
+  session.model->SetTimelineSink(
+      [writer = trace.get(), resident = std::move(resident)](absl::Span<const TimelineEvent> events) {
+        writer->Add(events, resident);
+      });
+  return trace;
+}
+
 absl::Status Run(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
@@ -164,6 +181,10 @@ absl::Status Run(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(StartModel(session, options,
                                     std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
                                     /*logits_of_all_rows=*/false));
+  std::unique_ptr<TraceWriter> trace;
+  if (args.Has("--trace")) {
+    SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, *args.Get("--trace")));
+  }
   if (!json) {
     if (session.tokenizer != nullptr && !args.Has("--no-display-prompt")) {
       std::fputs(session.tokenizer->Decode(prompt, /*skip_special=*/true).c_str(), stdout);
@@ -176,6 +197,10 @@ absl::Status Run(const Arguments& args) {
   }
   SLUICE_ASSIGN_OR_RETURN(const GenerateResult result,
                           Generate(*session.model, session.tokenizer.get(), prompt, generate));
+  if (trace != nullptr) {
+    session.model->FlushTimeline();
+    SLUICE_RETURN_IF_ERROR(trace->Close());
+  }
   const RunReport report =
       MakeReport(session, options, generate, static_cast<int64_t>(prompt.size()), result);
   if (json) {
@@ -224,6 +249,7 @@ CommandSpec RunCommand() {
       {.name = "--stop", .value = "TEXT", .help = "Stop before this text; may be repeated.", .repeated = true},
       {.name = "--ignore-eos", .help = "Do not stop at an end token."},
       {.name = "--no-display-prompt", .help = "Print only what is generated."},
+      {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
   };
   command.options.insert(command.options.end(), own.begin(), own.end());

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
+#include "tools/progress.h"
 #include "tools/system_memory.h"
 
 namespace sluice {
@@ -113,6 +114,32 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.ops.get(), options.read));
   return absl::OkStatus();
+}
+
+absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
+  MachineRates rates;
+  if (options.probe.has_value()) {
+    rates = options.probe->rates;
+  } else {
+    ProbeOptions probe;
+    probe.dir = options.store;
+    probe.num_threads = options.num_threads;
+    probe.isa = options.isa;
+    probe.io = options.read.io.kind;
+    probe.encodings = SlabEncodings(session.store->manifest());
+    probe.quick = true;
+    Progress progress("measuring", ProgressUnit::kCount);
+    probe.on_step = [&](absl::string_view what, int done, int total) {
+      progress.Update(done, total, what);
+    };
+    SLUICE_ASSIGN_OR_RETURN(const ProbeResult result, ProbeMachine(probe));
+    rates = result.rates;
+  }
+  const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
+  if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
+    rates.disk_bytes_per_s = throttle;
+  }
+  return rates;
 }
 
 std::vector<OptionSpec> PromptOptionSpecs() {

@@ -59,6 +59,10 @@ absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOpti
 absl::Status StartModel(Session& session, const SessionOptions& options, int64_t pass_rows,
                         bool logits_of_all_rows);
 
+// What this machine can do with the store: what `sluice probe` remembered, or two seconds of measuring,
+// with progress. A throttled disk counts as its throttle.
+absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
+
 // The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is
 // tokenized as `encode` says. FailedPrecondition: a text for a store without a tokenizer.
 std::vector<OptionSpec> PromptOptionSpecs();
