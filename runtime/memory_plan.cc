@@ -14,6 +14,8 @@
 namespace sluice {
 namespace {
 
+constexpr int kSlabsBehindTheDisk = 4;
+
 // Attention's partial results (kernels/cpu/attention.h has the formula), for up to 64 threads.
 int64_t KernelScratchBytes(const HyperParameters& h) {
   constexpr int64_t kThreads = 64;
@@ -23,6 +25,15 @@ int64_t KernelScratchBytes(const HyperParameters& h) {
 
 int64_t RingSlabBytes(const Manifest& manifest) {
   return ResidentSlabBytes(manifest.max_slab_bytes());
+}
+
+// A ring that keeps the disk busy: what is on its way, and slabs that are being verified, are ready
+// and are computed with. More would be better spent on slabs that stay. Of a small model it is not
+// more than an eighth, as a ring that holds much of the model is a bad way to keep it.
+int64_t RingBytes(const Manifest& manifest, const PlanRequest& request, int64_t all_resident) {
+  if (request.ring_bytes > 0) return request.ring_bytes;
+  return std::min(request.bytes_in_flight + kSlabsBehindTheDisk * RingSlabBytes(manifest),
+                  all_resident / 8);
 }
 
 }  // namespace
@@ -124,8 +135,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   const int64_t room = request.max_ram_bytes - plan.fixed_bytes;
   int64_t capacity = HostBuffer::RoundedBytes(all_resident);
   if (capacity > room) {
-    // Enough to keep reads in flight while a slab computes; the rest is better spent on residency.
-    const int64_t ring = std::clamp(std::min(request.max_ring_bytes, room / 4), min_ring, room);
+    const int64_t ring = std::clamp(RingBytes(manifest, request, all_resident), min_ring, room);
     plan.ring_bytes = ring / kReadAlignment * kReadAlignment;
     if (plan.ring_bytes > kHugePageBytes) plan.ring_bytes = plan.ring_bytes / kHugePageBytes * kHugePageBytes;
     // What is left, in a buffer that does not round up.

@@ -44,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   stream_options.verify_once = read.verify_once;
   stream_options.ring_bytes = plan.ring_bytes;
   SLUICE_ASSIGN_OR_RETURN(model->stream_,
-                          SlabStream::Create(std::move(paths), std::move(cycle), stream_options));
+                          SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
+                                                       stream_options, read.make_engine));
 
   const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
   const int64_t pages = (plan.request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;

@@ -45,6 +45,7 @@ struct PassCounters {
 struct ReadOptions {
   IoOptions io;
   bool verify_once = false;  // slabs are checked only the first time they are read
+  SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
 
 // Thread-compatible: one pass at a time.

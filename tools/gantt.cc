@@ -157,18 +157,15 @@ std::string DrawPass(const Manifest& manifest, absl::Span<const TimelineEvent> e
                      const std::vector<bool>& resident, int64_t pass, const std::string& title) {
   const int64_t n = static_cast<int64_t>(manifest.slabs.size());
   const std::vector<Slice> slices = SliceBuilder().Add(events);
-  // From the end of the pass before, where that is known, to the end of this one.
+  // From the end of the pass before, or of the first one from where its reading begins.
   Time begin = Time::max();
   Time end = Time::min();
   Time before = Time::min();
   for (const Slice& slice : slices) {
+    if (slice.position / n == pass) begin = std::min(begin, slice.begin);
     if (slice.stage != Stage::kCompute) continue;
-    if (slice.position / n == pass) {
-      begin = std::min(begin, slice.begin);
-      end = std::max(end, slice.end);
-    } else if (slice.position / n == pass - 1) {
-      before = std::max(before, slice.end);
-    }
+    if (slice.position / n == pass) end = std::max(end, slice.end);
+    if (slice.position / n == pass - 1) before = std::max(before, slice.end);
   }
   if (begin >= end) return "";
   if (before > Time::min()) begin = before;

@@ -42,6 +42,8 @@ std::vector<OptionSpec> SessionOptionSpecs() {
        .choices = {"always", "once"}},
       {.name = "--throttle-disk", .value = "RATE",
        .help = "Read no faster than RATE, such as 1GB/s: a slower disk, simulated."},
+      {.name = "--ring", .value = "SIZE",
+       .help = "Memory for slabs on their way (default: what keeps the disk busy)."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
   };
 }
@@ -61,6 +63,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
     options.read.io.read_bytes = options.probe->rates.read_bytes;
     options.read.io.queue_depth = options.probe->rates.queue_depth;
   }
+  SLUICE_ASSIGN_OR_RETURN(options.ring_bytes, args.Bytes("--ring", 0));
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
@@ -101,6 +104,8 @@ absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOpti
   request.logits_of_all_rows = logits_of_all_rows;
   request.k_type = options.k_type;
   request.v_type = options.v_type;
+  request.bytes_in_flight = options.read.io.read_bytes * options.read.io.queue_depth;
+  request.ring_bytes = options.ring_bytes;
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return PlanMemory(*session.store, request);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -25,6 +26,12 @@ struct Finished {
   std::string err;
   int64_t peak_rss_bytes = 0;
 };
+
+// Where the command remembers a probe: nowhere, unless a test sets it.
+inline std::string& CacheHome() {
+  static std::string* const home = new std::string(SLUICE_BINARY_DIR "/no-cache");
+  return *home;
+}
 
 // Runs `sluice ARGS...`. `on_output`, where given, sees all of standard output so far and the process id, whenever
 // more has come: to send a signal at the right moment without sleeping.
@@ -42,6 +49,7 @@ inline Finished RunSluice(std::vector<std::string> args,
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     dup2(err[1], STDERR_FILENO);
+    setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
     execv(argv[0], argv.data());
     _exit(127);
   }

@@ -1,0 +1,90 @@
+// The arithmetic of a pass's floor.
+#include "runtime/pass_floor.h"
+
+#include "gtest/gtest.h"
+#include "tests/runtime/model_harness.h"
+
+namespace sluice {
+namespace {
+
+MachineRates Rates() {
+  MachineRates rates;
+  rates.disk_bytes_per_s = 100;
+  rates.memory_bytes_per_s = 1000;
+  rates.verify_bytes_per_s = 500;
+  rates.num_threads = 2;
+  rates.num_cpus = 2;
+  rates.kernels = {{Encoding::kQ8_0, 1, 800}, {Encoding::kQ8_0, 9, 80}};
+  return rates;
+}
+
+TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
+  const MachineRates rates = Rates();
+  struct Case {
+    int64_t rows;
+    int threads;
+    double seconds_per_byte;
+  };
+  for (const Case& c : {Case{1, 2, 1.0 / 800}, Case{9, 2, 1.0 / 80}, Case{5, 2, (1.0 / 800 + 1.0 / 80) / 2},
+                        Case{18, 2, 2.0 / 80}, Case{1, 1, 2.0 / 800}}) {
+    EXPECT_DOUBLE_EQ(KernelSecondsPerByte(rates, Encoding::kQ8_0, c.rows, c.threads), c.seconds_per_byte)
+        << c.rows << " rows, " << c.threads << " threads";
+  }
+  EXPECT_EQ(KernelSecondsPerByte(rates, Encoding::kF32, 1, 2), 0) << "not measured";
+}
+
+TEST(PassFloor, IsTheLargestTerm) {
+  PassWork work;
+  work.num_threads = 2;
+  work.products = {{Encoding::kQ8_0, 1, 8000}};
+  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 10);
+  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "compute");
+  work.disk_bytes = 2000;
+  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 20);
+  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "disk");
+  work.touched_bytes = 30000;
+  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 30);
+  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "memory");
+}
+
+TEST(PassFloor, SharesTheProcessorsInThePrediction) {
+  PassWork work;
+  work.num_threads = 2;
+  work.products = {{Encoding::kQ8_0, 1, 8000}};  // 10 s of two threads
+  work.verified_bytes = 2000;                     // 4 s of one
+  const PassFloor floor = FloorOf(work, Rates());
+  EXPECT_EQ(floor.floor_s(), 10);
+  EXPECT_EQ(floor.predicted_s(), 12);
+}
+
+TEST(PassFloor, TakesWhatWasNotMeasuredToCostNothing) {
+  PassWork work;
+  work.disk_bytes = 1000;
+  work.products = {{Encoding::kF32, 1, 1000}};
+  EXPECT_EQ(FloorOf(work, MachineRates()).floor_s(), 0);
+}
+
+TEST(PassFloor, DescribesWhatAPassReads) {
+  const TestStore store("qwen2-bias-bf16", "", 8 << 10);
+  const Manifest& manifest = store->manifest();
+  Residency residency;
+  residency.tier.assign(manifest.slabs.size(), 0);
+  const PassWork resident = DescribePass(manifest, residency, 7, 1, 2, false);
+  EXPECT_EQ(resident.disk_bytes, 0);
+  EXPECT_EQ(resident.touched_bytes, manifest.slab_bytes_total());
+  ASSERT_EQ(resident.products.size(), 2) << "the head has its own number of rows";
+  EXPECT_EQ(resident.products[0].bytes + resident.products[1].bytes, manifest.slab_bytes_total());
+  EXPECT_EQ(resident.products[0].rows, 7);
+  EXPECT_EQ(resident.products[1].rows, 1);
+
+  residency.tier[0] = kOnDisk;
+  const int64_t bytes = manifest.slabs[0].bytes;
+  const PassWork streamed = DescribePass(manifest, residency, 7, 1, 2, false);
+  EXPECT_EQ(streamed.disk_bytes, bytes);
+  EXPECT_EQ(streamed.verified_bytes, bytes);
+  EXPECT_EQ(streamed.touched_bytes, resident.touched_bytes + 2 * bytes);
+  EXPECT_EQ(DescribePass(manifest, residency, 7, 1, 2, true).verified_bytes, 0);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,151 @@
+// From moves of slabs to slices, traces and pictures.
+#include "tools/slices.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/subprocess.h"
+#include "tools/gantt.h"
+#include "tools/trace.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using Time = std::chrono::steady_clock::time_point;
+
+Time At(int ms) { return Time(std::chrono::milliseconds(1000 + ms)); }
+
+int Millis(Time time) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(time - At(0)).count());
+}
+
+// Two slabs that are read at once; the second is kept.
+const std::vector<TimelineEvent> kEvents = {
+    {At(0), 0, SlabState::kReading},  {At(1), 1, SlabState::kReading},   {At(5), 0, SlabState::kRead},
+    {At(6), 0, SlabState::kVerifying}, {At(7), 1, SlabState::kRead},      {At(7), 1, SlabState::kVerifying},
+    {At(8), 0, SlabState::kReady},    {At(9), 1, SlabState::kReady},     {At(10), 0, SlabState::kLeased},
+    {At(14), 0, SlabState::kFree},    {At(15), 1, SlabState::kLeased},   {At(18), 1, SlabState::kFree},
+    {At(20), 3, SlabState::kLeased},  {At(21), 3, SlabState::kFree},
+};
+
+TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
+  std::vector<std::string> seen;
+  for (const Slice& s : SliceBuilder().Add(kEvents)) {
+    seen.push_back(std::string(StageName(s.stage)) + " " + std::to_string(s.lane) + " slab " +
+                   std::to_string(s.position) + ": " + std::to_string(Millis(s.begin)) + "-" +
+                   std::to_string(Millis(s.end)));
+  }
+  EXPECT_THAT(seen, testing::ElementsAre("disk 0 slab 0: 0-5", "disk 0 slab 1: 5-7", "verify 0 slab 0: 6-8",
+                                         "verify 1 slab 1: 7-9", "compute 0 slab 0: 10-14",
+                                         "compute 0 slab 1: 15-18", "compute 0 slab 3: 20-21"));
+}
+
+TEST(SliceBuilder, TakesEventsInPieces) {
+  SliceBuilder builder;
+  size_t slices = 0;
+  for (const TimelineEvent& event : kEvents) slices += builder.Add({event}).size();
+  EXPECT_EQ(slices, 7);
+}
+
+// A manifest of two slabs, as far as traces look at it.
+Manifest TwoSlabs() {
+  Manifest manifest;
+  ManifestTensor tensor;
+  tensor.role = TensorRole::kQ;
+  tensor.layer = 3;
+  manifest.tensors = {tensor};
+  ManifestSlab slab = {};
+  slab.tensors = {0};
+  slab.bytes = 5000;
+  manifest.slabs = {slab, slab};
+  return manifest;
+}
+
+// What Perfetto relies on: known phases, slices of a track that do not overlap, arrows with two ends.
+void ExpectValidTrace(const json& trace) {
+  std::map<std::pair<int, int>, double> track_end;
+  std::multiset<std::string> starts, ends;
+  for (const json& event : trace.at("traceEvents")) {
+    const std::string phase = event.at("ph");
+    const int pid = event.at("pid");
+    if (phase == "X") {
+      const double begin = event.at("ts");
+      EXPECT_GE(event.at("dur").get<double>(), 0);
+      double& end = track_end.try_emplace({pid, event.at("tid").get<int>()}, begin).first->second;
+      EXPECT_GE(begin, end - 0.002) << event;
+      end = begin + event.at("dur").get<double>();
+    } else if (phase == "s" || phase == "f") {
+      (phase == "s" ? starts : ends).insert(event.at("id").get<std::string>());
+    } else if (phase == "C") {
+      EXPECT_GE(event.at("args").at("bytes").get<int64_t>(), 0);
+    } else {
+      EXPECT_EQ(phase, "M") << event;
+    }
+  }
+  EXPECT_FALSE(ends.empty());
+  EXPECT_TRUE(std::includes(starts.begin(), starts.end(), ends.begin(), ends.end()));
+}
+
+TEST(TraceWriter, WritesAValidTrace) {
+  const TempDir dir;
+  const Manifest manifest = TwoSlabs();
+  auto writer = TraceWriter::Create(dir / "trace.json", manifest);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  (*writer)->BeginWalk("a \"name\"");
+  (*writer)->Add(kEvents, {false, true});
+  ASSERT_TRUE((*writer)->Close().ok());
+  const json trace = json::parse(std::ifstream(dir / "trace.json"));
+  ExpectValidTrace(trace);
+  int64_t most_in_ring = 0;
+  for (const json& event : trace["traceEvents"]) {
+    if (event.value("name", "") == "ring fill") most_in_ring = std::max<int64_t>(most_in_ring, event["args"]["bytes"]);
+  }
+  EXPECT_EQ(most_in_ring, 8192) << "slab 1 is resident";
+}
+
+TEST(TraceWriter, RefusesAFileThatCannotBeWritten) {
+  const Manifest manifest = TwoSlabs();
+  EXPECT_THAT(std::string(TraceWriter::Create("/nowhere/t.json", manifest).status().message()),
+              HasSubstr("/nowhere/t.json"));
+}
+
+TEST(TraceWriter, SaysSoWhereTheDiskIsFull) {
+  const Manifest manifest = TwoSlabs();
+  auto writer = TraceWriter::Create("/dev/full", manifest);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  EXPECT_TRUE(absl::IsDataLoss((*writer)->Close()));
+}
+
+TEST(Gantt, DrawsThePassThatIsAskedFor) {
+  const Manifest manifest = TwoSlabs();
+  const std::string svg = DrawPass(manifest, kEvents, {false, true}, 0, "one <pass>");
+  EXPECT_THAT(svg, HasSubstr("one &lt;pass&gt;"));
+  for (const char* stage : {"disk", "verify", "compute"}) EXPECT_THAT(svg, HasSubstr(stage));
+  EXPECT_EQ(svg.substr(svg.size() - 7), "</svg>\n");
+  EXPECT_EQ(DrawPass(manifest, kEvents, {false, true}, 7, "none"), "");
+}
+
+// The whole way, over a real model.
+TEST(Trace, OfARunIsValid) {
+  const TempDir dir;
+  const std::string model = SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K";
+  ASSERT_EQ(RunSluice({"shard", model, dir / "store", "--slab-size", "64KiB"}).exit_code, 0);
+  const Finished run = RunSluice({"run", dir / "store", "--prompt-ids", "1,2,3", "-n", "3", "--max-ram", "20MiB",
+                                  "--trace", dir / "trace.json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  ExpectValidTrace(json::parse(std::ifstream(dir / "trace.json")));
+}
+
+}  // namespace
+}  // namespace sluice
