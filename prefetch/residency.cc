@@ -5,17 +5,15 @@
 
 namespace sluice {
 
-int64_t ResidentSlabBytes(int64_t slab_bytes) { return (slab_bytes + 4095) / 4096 * 4096; }
-
-Residency PlaceSlabs(absl::Span<const int64_t> slab_bytes, absl::Span<const MemoryTier> tiers) {
+Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const MemoryTier> tiers) {
   Residency result;
-  result.tier.assign(slab_bytes.size(), kOnDisk);
+  result.tier.assign(slabs.size(), kOnDisk);
   result.tier_bytes.assign(tiers.size(), 0);
   for (size_t t = 0; t < tiers.size(); ++t) {
     const int64_t capacity = tiers[t].capacity_bytes;
     double left = 0;  // bytes not placed yet
-    for (size_t i = 0; i < slab_bytes.size(); ++i) {
-      if (result.tier[i] == kOnDisk) left += static_cast<double>(ResidentSlabBytes(slab_bytes[i]));
+    for (size_t i = 0; i < slabs.size(); ++i) {
+      if (result.tier[i] == kOnDisk) left += static_cast<double>(slabs[i].place_bytes);
     }
     if (left == 0 || capacity <= 0) continue;
     // Walk with a credit that grows by the share that fits, and place whenever it covers a slab.
@@ -23,25 +21,25 @@ Residency PlaceSlabs(absl::Span<const int64_t> slab_bytes, absl::Span<const Memo
     double credit = 0;
     int64_t& used = result.tier_bytes[t];
     const auto place = [&](size_t i) {
-      const int64_t bytes = ResidentSlabBytes(slab_bytes[i]);
+      const int64_t bytes = slabs[i].place_bytes;
       if (used + bytes > capacity) return false;
       used += bytes;
       result.tier[i] = static_cast<int>(t);
       return true;
     };
-    for (size_t i = 0; i < slab_bytes.size(); ++i) {
+    for (size_t i = 0; i < slabs.size(); ++i) {
       if (result.tier[i] != kOnDisk) continue;
-      const double bytes = static_cast<double>(ResidentSlabBytes(slab_bytes[i]));
+      const double bytes = static_cast<double>(slabs[i].place_bytes);
       credit += bytes * share;
       if (credit + 0.5 >= bytes && place(i)) credit -= bytes;
     }
     // What is left of the capacity by rounding: whatever still fits.
-    for (size_t i = 0; i < slab_bytes.size(); ++i) {
+    for (size_t i = 0; i < slabs.size(); ++i) {
       if (result.tier[i] == kOnDisk) place(i);
     }
   }
-  for (size_t i = 0; i < slab_bytes.size(); ++i) {
-    if (result.tier[i] == kOnDisk) result.streamed_bytes += slab_bytes[i];
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (result.tier[i] == kOnDisk) result.streamed_bytes += slabs[i].stored_bytes;
   }
   return result;
 }

@@ -13,7 +13,7 @@ namespace sluice {
 // A place where slabs can stay, best first.
 struct MemoryTier {
   std::string name;        // "RAM"
-  int64_t capacity_bytes;  // for resident slabs; each takes its size rounded up to 4096
+  int64_t capacity_bytes;  // for the places of resident slabs
 };
 
 inline constexpr int kOnDisk = -1;
@@ -24,12 +24,14 @@ struct Residency {
   int64_t streamed_bytes = 0;          // stored bytes read from disk each walk
 };
 
+struct SlabSize {
+  int64_t stored_bytes;  // read from disk
+  int64_t place_bytes;   // taken in memory
+};
+
 // Fills the tiers in order. Within a tier the slabs that stay are spread evenly over the walk, so that the
 // disk reads on while resident slabs compute: a least-recently-used cache would never hit on a cycle.
-Residency PlaceSlabs(absl::Span<const int64_t> slab_bytes, absl::Span<const MemoryTier> tiers);
-
-// What a slab takes in memory: its size rounded up to 4096.
-int64_t ResidentSlabBytes(int64_t slab_bytes);
+Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const MemoryTier> tiers);
 
 }  // namespace sluice
 

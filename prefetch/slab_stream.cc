@@ -1,5 +1,5 @@
 // The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit,
-// the engine's thread reads them, a worker checks them, and Next() hands them out.
+// the engine's thread reads them, a worker checks and decodes them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
 #include <pthread.h>
@@ -35,12 +35,12 @@ constexpr int64_t kOverheadBytes = int64_t{1} << 20;
 constexpr int64_t kTableBytesPerSlab = 256;
 
 // What a worker does, for its clock.
-enum WorkerState { kIdle, kChecking, kWorkerStates };
+enum WorkerState { kIdle, kChecking, kDecoding, kWorkerStates };
 
 int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
   int64_t bytes = 0;
   for (const StreamSlab& slab : cycle) {
-    if (slab.resident) bytes += RoundUp(slab.bytes, kReadAlignment);
+    if (slab.resident) bytes += slab.place_bytes();
   }
   return bytes;
 }
@@ -65,8 +65,12 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
       return absl::InvalidArgumentError(
           absl::StrCat(path, ": slab ", i, " has ", slab.bytes, " bytes"));
     }
-    if (!slab.resident && slab.bytes > ring_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " of ", slab.bytes,
+    if (slab.compression != SlabCompression::kNone && slab.raw_bytes < slab.bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " is compressed from ",
+                                                     slab.raw_bytes, " to ", slab.bytes, " bytes"));
+    }
+    if (!slab.resident && slab.place_bytes() > RoundUp(ring_bytes, kReadAlignment)) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " of ", slab.place_bytes(),
                                                      " bytes does not fit a ring of ", ring_bytes));
     }
   }
@@ -74,6 +78,15 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
 }
 
 }  // namespace
+
+int64_t StreamSlab::leased_bytes() const {
+  return compression == SlabCompression::kNone ? bytes : raw_bytes;
+}
+
+int64_t StreamSlab::place_bytes() const {
+  return compression == SlabCompression::kNone ? RoundUp(bytes, kReadAlignment)
+                                               : CompressedPlaceBytes(raw_bytes);
+}
 
 // A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th
 // streamed slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
@@ -87,14 +100,17 @@ struct SlabStream::State {
     return position / n * streamed_per_walk + place[SlabAt(position)];
   }
   // Where the slab lies; a streamed one must have room in the ring.
-  std::byte* DataAt(int64_t position) const;
+  std::byte* PlaceAt(int64_t position) const;
+  // Where it is read to: a compressed one at the end of its place, from where it is decoded forward.
+  absl::Span<std::byte> ReadBufferAt(int64_t position) const;
   SlabState StateAt(int64_t position) const;  // kFree: not yet asked for
   void MoveAt(int64_t position, SlabState to);
 
   // These take the mutex; the others want it held.
   void RunWorker(StageClock<kWorkerStates>* clock);
   void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
-  absl::Status Verify(int64_t position, const std::byte* data);
+  absl::Status Verify(int64_t position, const std::byte* data) const;
+  absl::Status Decode(int64_t position, std::byte* place, SlabDecoder* decoder) const;
 
   void RequestAhead();
   void Request(int64_t position);
@@ -151,7 +167,7 @@ SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSl
   for (const StreamSlab& slab : cycle) {
     if (slab.resident) {
       place.push_back(arena_end);
-      arena_end += RoundUp(slab.bytes, kReadAlignment);
+      arena_end += slab.place_bytes();
     } else {
       place.push_back(streamed_per_walk++);
     }
@@ -174,7 +190,13 @@ SlabStream::State::~State() {
   for (std::thread& worker : workers) worker.join();
 }
 
-std::byte* SlabStream::State::DataAt(int64_t position) const {
+absl::Span<std::byte> SlabStream::State::ReadBufferAt(int64_t position) const {
+  const StreamSlab& slab = cycle[SlabAt(position)];
+  const int64_t size = RoundUp(slab.bytes, kReadAlignment);
+  return {PlaceAt(position) + slab.place_bytes() - size, static_cast<size_t>(size)};
+}
+
+std::byte* SlabStream::State::PlaceAt(int64_t position) const {
   const int slab = SlabAt(position);
   return cycle[slab].resident ? arena.data() + place[slab]
                               : ring_memory.data() + ring.begin(TicketAt(position));
@@ -207,7 +229,7 @@ void SlabStream::State::RequestAhead() {
         return;  // all is here, or on its way
       }
     } else {
-      if (!ring.Allocate(slab.bytes).has_value()) return;
+      if (!ring.Allocate(slab.place_bytes()).has_value()) return;
       timeline.Stamp(requested, SlabState::kReading);
       Request(requested);
     }
@@ -220,7 +242,7 @@ void SlabStream::State::Request(int64_t position) {
   IoRequest request;
   request.file = slab.file;
   request.offset = slab.offset;
-  request.buffer = {DataAt(position), static_cast<size_t>(RoundUp(slab.bytes, kReadAlignment))};
+  request.buffer = ReadBufferAt(position);
   request.bytes = slab.bytes;
   request.done = [this, position](absl::Status status) { Arrived(position, status); };
   engine->Submit(std::move(request));
@@ -235,7 +257,8 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
     return;
   }
   MoveAt(position, SlabState::kRead);
-  if (verified[SlabAt(position)]) {
+  const int slab = SlabAt(position);
+  if (verified[slab] && cycle[slab].compression == SlabCompression::kNone) {
     MoveAt(position, SlabState::kReady);
     slab_ready.notify_one();
     return;
@@ -253,7 +276,7 @@ void SlabStream::State::Fail(int64_t position, absl::Status status) {
   slab_ready.notify_one();
 }
 
-absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) {
+absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) const {
   const StreamSlab& slab = cycle[SlabAt(position)];
   const uint64_t got = XXH3_64bits(data, slab.bytes);
   if (got == slab.checksum) return absl::OkStatus();
@@ -263,23 +286,53 @@ absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) 
                    absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
 }
 
+absl::Status SlabStream::State::Decode(int64_t position, std::byte* place,
+                                       SlabDecoder* decoder) const {
+  const StreamSlab& slab = cycle[SlabAt(position)];
+  const absl::Status status =
+      decoder->Decode(slab.compression, {place, static_cast<size_t>(slab.place_bytes())},
+                      slab.bytes, slab.raw_bytes);
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(paths[slab.file], ": slab ", SlabAt(position), " at byte ",
+                                   slab.offset, ": ", status.message()));
+}
+
 void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
-  pthread_setname_np(pthread_self(), "sluice-verify");
+  pthread_setname_np(pthread_self(), "sluice-worker");
+  SlabDecoder decoder;
   std::unique_lock<std::mutex> lock(mutex);
-  for (;;) {
-    work.wait(lock, [this] { return closing || !arrived.empty(); });
-    if (closing) return;
-    const int64_t position = arrived.front();
-    arrived.pop_front();
-    const std::byte* const data = DataAt(position);
+  // Both leave the lock for the work.
+  const auto verify = [&](int64_t position) -> absl::Status {
+    const std::byte* const data = ReadBufferAt(position).data();
     clock->Enter(kChecking);
     MoveAt(position, SlabState::kVerifying);
     lock.unlock();
     absl::Status status = Verify(position, data);
     lock.lock();
     clock->Enter(kIdle);
+    if (status.ok()) verified[SlabAt(position)] = verify_once;
+    return status;
+  };
+  const auto decode = [&](int64_t position) -> absl::Status {
+    std::byte* const place = PlaceAt(position);
+    clock->Enter(kDecoding);
+    MoveAt(position, SlabState::kUnpacking);
+    lock.unlock();
+    absl::Status status = Decode(position, place, &decoder);
+    lock.lock();
+    clock->Enter(kIdle);
+    return status;
+  };
+  for (;;) {
+    work.wait(lock, [this] { return closing || !arrived.empty(); });
+    if (closing) return;
+    const int64_t position = arrived.front();
+    arrived.pop_front();
+    const int slab = SlabAt(position);
+    absl::Status status = verified[slab] ? absl::OkStatus() : verify(position);
+    if (status.ok() && cycle[slab].compression != SlabCompression::kNone) status = decode(position);
     if (status.ok()) {
-      verified[SlabAt(position)] = verify_once;
       MoveAt(position, SlabState::kReady);
       slab_ready.notify_one();
     } else {
@@ -307,9 +360,11 @@ SlabStream::Lease::~Lease() {
   if (stream_ != nullptr) stream_->Release(position_);
 }
 
-int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes) {
+int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
+                                int worker_threads) {
   return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(ArenaBytes(cycle)) +
          HostBuffer::RoundedBytes(kBounceBytes) + kOverheadBytes +
+         worker_threads * SlabDecoder::MemoryBytes() +
          kTableBytesPerSlab * static_cast<int64_t>(cycle.size());
 }
 
@@ -361,7 +416,7 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
     if (now == SlabState::kReady) break;
     if (now == SlabState::kFree) {  // all before it went out: their leases take up the room
       return absl::FailedPreconditionError(absl::StrCat(
-          "slab ", state.SlabAt(position), " of ", slab.bytes, " bytes does not fit a ring of ",
+          "slab ", state.SlabAt(position), " of ", slab.place_bytes(), " bytes does not fit a ring of ",
           state.ring.capacity(), " bytes beside the leases held; drop one first"));
     }
     state.consumer.Enter(State::kWaiting);
@@ -376,9 +431,9 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
   }
   ++state.position;
   ++state.counters.slabs_leased;
-  state.counters.bytes_leased += slab.bytes;
+  state.counters.bytes_leased += slab.leased_bytes();
   return Lease(this, state.SlabAt(position), position,
-               {state.DataAt(position), static_cast<size_t>(slab.bytes)});
+               {state.PlaceAt(position), static_cast<size_t>(slab.leased_bytes())});
 }
 
 void SlabStream::Release(int64_t position) {
@@ -418,6 +473,7 @@ StreamCounters SlabStream::counters() const {
   for (const StageClock<kWorkerStates>& clock : state_->worker_clocks) {
     const auto seconds = clock.Seconds();
     counters.verify_seconds += seconds[kChecking];
+    counters.unpack_seconds += seconds[kDecoding];
     counters.worker_idle_seconds += seconds[kIdle];
   }
   return counters;

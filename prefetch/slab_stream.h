@@ -14,6 +14,7 @@
 #include "absl/types/span.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/timeline.h"
+#include "storage/slab_codec.h"
 
 namespace sluice {
 
@@ -21,17 +22,23 @@ namespace sluice {
 struct StreamSlab {
   int file = 0;           // index into the paths given to Create
   int64_t offset = 0;     // a multiple of 4096
-  int64_t bytes = 0;      // stored bytes, at least 1
+  int64_t bytes = 0;      // stored bytes, at least 1: what is read and verified
   uint64_t checksum = 0;  // XXH3-64 over them
   bool resident = false;  // read once, on the first walk, into memory of its own, and kept
+  SlabCompression compression = SlabCompression::kNone;
+  int64_t raw_bytes = 0;  // of a compressed slab, after decoding
+
+  int64_t leased_bytes() const;  // what Next() hands out
+  int64_t place_bytes() const;   // what it takes in memory, a multiple of 4096
 };
 
 struct StreamOptions {
   IoOptions io = {};
-  int64_t ring_bytes = 0;  // for streamed slabs; at least the largest of them rounded up to 4096.
+  int64_t ring_bytes = 0;  // for streamed slabs; at least the largest place_bytes() of them.
                            // 0 is right where every slab is resident. From 2 MiB on it is rounded
                            // up to 2 MiB, and all of that is used.
-  int worker_threads = 1;  // they verify; one checks 7 GB/s and more, faster disks want another
+  // They verify and decode. One checks 7 GB/s and more, but decodes only some 2 GB/s.
+  int worker_threads = 1;
   bool verify_once = false;  // only the first time that a slab is read
 };
 
@@ -39,10 +46,11 @@ struct StreamOptions {
 struct StreamCounters {
   IoCounters io;
   int64_t slabs_leased = 0;
-  int64_t bytes_leased = 0;
+  int64_t bytes_leased = 0;        // decoded
   double wall_seconds = 0;         // since the stream was created
   double wait_seconds = 0;         // Next() waiting for a slab
   double verify_seconds = 0;       // of all workers: checking XXH3
+  double unpack_seconds = 0;       // of all workers: decoding compressed slabs
   double worker_idle_seconds = 0;  // of all workers
   int64_t ring_bytes = 0;
   int64_t resident_bytes = 0;  // memory held for resident slabs
@@ -74,9 +82,9 @@ class SlabStream {
   };
 
   // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
-  // large) plus resident slabs each rounded up to 4096, and what its tables and threads take. For
-  // the planner.
-  static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes);
+  // large) plus the places of resident slabs, and what its tables and threads take. For the planner.
+  static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
+                             int worker_threads = 1);
 
   // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses
   // (the embedding's, for ReadRanges).

@@ -15,6 +15,8 @@ namespace sluice {
 namespace {
 
 constexpr int kSlabsBehindTheDisk = 4;
+// One decodes about as much as a fast disk delivers; two keep up with it.
+constexpr int kDecodingThreads = 2;
 
 // Attention's partial results (kernels/cpu/attention.h has the formula), for up to 64 threads.
 int64_t KernelScratchBytes(const HyperParameters& h) {
@@ -23,20 +25,34 @@ int64_t KernelScratchBytes(const HyperParameters& h) {
   return 4 * (kThreads * 8 * (4 * d + 4) + h.num_attention_heads * (d + 65 * (d + 2)));
 }
 
-int64_t RingSlabBytes(const Manifest& manifest) {
-  return ResidentSlabBytes(manifest.max_slab_bytes());
+int64_t RingSlabBytes(absl::Span<const StreamSlab> cycle) {
+  int64_t most = 0;
+  for (const StreamSlab& slab : cycle) most = std::max(most, slab.place_bytes());
+  return most;
 }
 
 // A ring that keeps the disk busy: what is on its way, and slabs that are being verified, are ready
 // and are computed with. More would be better spent on slabs that stay. Of a small model it is not
 // more than an eighth, as a ring that holds much of the model is a bad way to keep it.
-int64_t RingBytes(const Manifest& manifest, const PlanRequest& request, int64_t all_resident) {
-  if (request.ring_bytes > 0) return request.ring_bytes;
-  return std::min(request.bytes_in_flight + kSlabsBehindTheDisk * RingSlabBytes(manifest),
-                  all_resident / 8);
+int64_t RingBytes(absl::Span<const StreamSlab> cycle, const MemoryPlan& plan, int64_t all_resident) {
+  if (plan.request.ring_bytes > 0) return plan.request.ring_bytes;
+  // A compressed slab takes its decoded size from when it is asked for.
+  const double growth = static_cast<double>(all_resident) / static_cast<double>(plan.weight_bytes);
+  const auto in_flight = static_cast<int64_t>(growth * static_cast<double>(plan.request.bytes_in_flight));
+  return std::min(in_flight + kSlabsBehindTheDisk * RingSlabBytes(cycle), all_resident / 8);
 }
 
 }  // namespace
+
+StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
+  return {.file = slab.file,
+          .offset = slab.offset,
+          .bytes = slab.bytes,
+          .checksum = slab.checksum,
+          .resident = resident,
+          .compression = slab.compression,
+          .raw_bytes = slab.raw_bytes};
+}
 
 int64_t WorkspaceSizes::total() const {
   return residual_bytes + normed_bytes + block_bytes + activation_bytes[0] + activation_bytes[1] +
@@ -75,16 +91,18 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   MemoryPlan plan;
   plan.request = request;
 
-  std::vector<int64_t> slab_bytes;
+  std::vector<SlabSize> slab_sizes;
   std::vector<StreamSlab> cycle;
   int64_t all_resident = 0;
   for (const ManifestSlab& slab : manifest.slabs) {
-    slab_bytes.push_back(slab.bytes);
-    cycle.push_back({slab.file, slab.offset, slab.bytes, slab.checksum, false});
+    cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
+    slab_sizes.push_back({slab.bytes, cycle.back().place_bytes()});
     plan.weight_bytes += slab.bytes;
-    all_resident += ResidentSlabBytes(slab.bytes);
+    plan.raw_bytes += slab.raw_bytes;
+    all_resident += cycle.back().place_bytes();
   }
-  const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0);
+  if (plan.raw_bytes > plan.weight_bytes) plan.worker_threads = kDecodingThreads;
+  const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0, plan.worker_threads);
   const int64_t pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const int64_t kv_bytes =
@@ -110,7 +128,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   };
 
   // Two slabs: one is computed with while the next one arrives.
-  const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(manifest), all_resident));
+  const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
   plan.minimum_bytes = describe(1) + min_ring;
   if (plan.minimum_bytes > request.max_ram_bytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
@@ -135,14 +153,14 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   const int64_t room = request.max_ram_bytes - plan.fixed_bytes;
   int64_t capacity = HostBuffer::RoundedBytes(all_resident);
   if (capacity > room) {
-    const int64_t ring = std::clamp(RingBytes(manifest, request, all_resident), min_ring, room);
+    const int64_t ring = std::clamp(RingBytes(cycle, plan, all_resident), min_ring, room);
     plan.ring_bytes = ring / kReadAlignment * kReadAlignment;
     if (plan.ring_bytes > kHugePageBytes) plan.ring_bytes = plan.ring_bytes / kHugePageBytes * kHugePageBytes;
     // What is left, in a buffer that does not round up.
     capacity = room - plan.ring_bytes;
     if (capacity > kHugePageBytes) capacity = capacity / kHugePageBytes * kHugePageBytes;
   }
-  plan.residency = PlaceSlabs(slab_bytes, {{"RAM", capacity}});
+  plan.residency = PlaceSlabs(slab_sizes, {{"RAM", capacity}});
   plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[0]);
   return plan;
 }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/ops.h"
 #include "prefetch/residency.h"
+#include "prefetch/slab_stream.h"
 #include "storage/layer_store.h"
 
 namespace sluice {
@@ -39,12 +40,17 @@ struct MemoryPlan {
   std::vector<PlanItem> items;     // always needed, in the order they are printed
   int64_t fixed_bytes = 0;         // their sum
   int64_t ring_bytes = 0;
+  int worker_threads = 1;          // that verify and decode
   int64_t resident_bytes = 0;      // memory of resident slabs
   int64_t minimum_bytes = 0;       // the smallest budget that can work with this request
   Residency residency;             // one tier: RAM
   int64_t weight_bytes = 0;        // stored bytes of all slabs
+  int64_t raw_bytes = 0;           // the same, decoded
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }
 };
+
+// The slab as a stream sees it.
+StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);
 
 // A pure function of the store and the request. ResourceExhausted names the smallest budget that works;
 // InvalidArgument a context that is not positive.

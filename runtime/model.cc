@@ -36,13 +36,13 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   std::vector<StreamSlab> cycle;
   cycle.reserve(manifest.slabs.size());
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
-    const ManifestSlab& slab = manifest.slabs[i];
-    cycle.push_back({slab.file, slab.offset, slab.bytes, slab.checksum, plan.residency.tier[i] != kOnDisk});
+    cycle.push_back(StreamSlabOf(manifest.slabs[i], plan.residency.tier[i] != kOnDisk));
   }
   StreamOptions stream_options;
   stream_options.io = read.io;
   stream_options.verify_once = read.verify_once;
   stream_options.ring_bytes = plan.ring_bytes;
+  stream_options.worker_threads = plan.worker_threads;
   SLUICE_ASSIGN_OR_RETURN(model->stream_,
                           SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
                                                        stream_options, read.make_engine));

@@ -49,11 +49,15 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest.slabs[i];
     AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
-               slab.bytes, &work.products);
-    work.touched_bytes += slab.bytes;
+               slab.raw_bytes, &work.products);
+    work.touched_bytes += slab.raw_bytes;
     if (residency.tier[i] != kOnDisk) continue;
     work.disk_bytes += slab.bytes;
     work.touched_bytes += slab.bytes;
+    if (slab.compression != SlabCompression::kNone) {
+      work.unpacked_bytes += slab.raw_bytes;
+      work.touched_bytes += slab.bytes + slab.raw_bytes;
+    }
     if (verify_once) continue;
     work.verified_bytes += slab.bytes;
     work.touched_bytes += slab.bytes;
@@ -70,24 +74,24 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
     floor.compute_s += product.bytes * KernelSecondsPerByte(rates, product.encoding, product.rows,
                                                             work.num_threads);
   }
+  floor.unpack_s = Ratio(work.unpacked_bytes, rates.unpack_bytes_per_s);
   floor.processor_s = floor.compute_s;
   if (rates.num_cpus > 0) {
-    floor.processor_s =
-        std::max(floor.compute_s,
-                 (floor.compute_s * work.num_threads + floor.verify_s) / rates.num_cpus);
+    const double shared = floor.compute_s * work.num_threads + floor.verify_s + floor.unpack_s;
+    floor.processor_s = std::max(floor.compute_s, shared / rates.num_cpus);
   }
   return floor;
 }
 
-double PassFloor::floor_s() const { return std::max({disk_s, memory_s, verify_s, compute_s}); }
+double PassFloor::floor_s() const { return std::max({disk_s, memory_s, compute_s}); }
 
-double PassFloor::predicted_s() const { return std::max({disk_s, memory_s, verify_s, processor_s}); }
+double PassFloor::predicted_s() const { return std::max({disk_s, memory_s, processor_s}); }
 
 const char* PassFloor::bound_by() const {
   const double predicted = predicted_s();
   if (predicted == disk_s) return "disk";
   if (predicted == memory_s) return "memory";
-  return predicted == verify_s ? "verify" : "compute";
+  return "compute";
 }
 
 }  // namespace sluice

@@ -26,6 +26,7 @@ struct MachineRates {
   int queue_depth = 0;     // and how many in flight
   double memory_bytes_per_s = 0;
   double verify_bytes_per_s = 0;  // one thread
+  double unpack_bytes_per_s = 0;  // one thread decoding bf16, raw bytes
   int num_threads = 0;            // that the kernels were measured with
   int num_cpus = 0;
   std::vector<KernelRate> kernels;  // by encoding, then by rows
@@ -47,6 +48,7 @@ struct PassWork {
   std::vector<Product> products;
   int64_t disk_bytes = 0;
   int64_t verified_bytes = 0;
+  int64_t unpacked_bytes = 0;  // raw
   int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
   int num_threads = 1;
 };
@@ -59,13 +61,14 @@ struct PassFloor {
   double disk_s = 0;
   double memory_s = 0;
   double verify_s = 0;  // one thread's
+  double unpack_s = 0;  // one thread's
   double compute_s = 0;
-  double processor_s = 0;  // compute and verifying shared out over the CPUs
+  double processor_s = 0;  // computing, verifying and decoding shared out over the CPUs
   // No pass can be faster, whatever overlaps.
   double floor_s() const;
   // What a pass takes if all that can overlap does; the processors may have to be shared.
   double predicted_s() const;
-  // Which term sets predicted_s: "disk", "memory", "verify", "compute".
+  // Which term sets predicted_s: "disk", "memory" or "compute" (with all that shares the processors).
   const char* bound_by() const;
 };
 PassFloor FloorOf(const PassWork& work, const MachineRates& rates);

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
-#include "prefetch/residency.h"
+#include "runtime/memory_plan.h"
 
 namespace sluice {
 namespace {
@@ -96,8 +96,9 @@ void TraceWriter::WriteSlice(const Slice& slice) {
 }
 
 void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
-  const int64_t bytes =
-      manifest_.slabs[event.position % static_cast<int64_t>(manifest_.slabs.size())].bytes;
+  const ManifestSlab& slab =
+      manifest_.slabs[event.position % static_cast<int64_t>(manifest_.slabs.size())];
+  const int64_t bytes = slab.bytes;
   if (event.to == SlabState::kReading || event.to == SlabState::kRead) {
     reading_bytes_ += event.to == SlabState::kReading ? bytes : -bytes;
     Separate();
@@ -105,7 +106,7 @@ void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
                  walk_, Micros(event.time), static_cast<long long>(reading_bytes_));
   }
   if (!resident && (event.to == SlabState::kReading || event.to == SlabState::kFree)) {
-    const int64_t room = ResidentSlabBytes(bytes);
+    const int64_t room = StreamSlabOf(slab, resident).place_bytes();
     ring_bytes_ += event.to == SlabState::kReading ? room : -room;
     Separate();
     std::fprintf(file_, R"({"ph":"C","pid":%d,"ts":%.3f,"name":"ring fill","args":{"bytes":%lld}})",

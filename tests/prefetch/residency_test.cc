@@ -13,26 +13,33 @@ namespace {
 
 using ::testing::Each;
 
+// Slabs that take whole pages.
+std::vector<SlabSize> Sizes(const std::vector<int64_t>& stored) {
+  std::vector<SlabSize> sizes;
+  for (const int64_t bytes : stored) sizes.push_back({bytes, (bytes + 4095) / 4096 * 4096});
+  return sizes;
+}
+
 TEST(Residency, KeepsEverythingWhereItFits) {
   const std::vector<int64_t> slabs = {4096, 1, 10000};
-  const Residency r = PlaceSlabs(slabs, {{"RAM", 4096 + 4096 + 12288}});
+  const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", 4096 + 4096 + 12288}});
   EXPECT_THAT(r.tier, Each(0));
   EXPECT_EQ(r.streamed_bytes, 0);
 }
 
 TEST(Residency, StreamsEverythingWithoutCapacity) {
   const std::vector<int64_t> slabs = {4096, 1, 10000};
-  const Residency r = PlaceSlabs(slabs, {{"RAM", 0}});
+  const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", 0}});
   EXPECT_THAT(r.tier, Each(kOnDisk));
   EXPECT_EQ(r.streamed_bytes, 14097);
-  EXPECT_EQ(PlaceSlabs(slabs, {}).streamed_bytes, 14097);
+  EXPECT_EQ(PlaceSlabs(Sizes(slabs), {}).streamed_bytes, 14097);
   EXPECT_EQ(PlaceSlabs({}, {{"RAM", 100}}).streamed_bytes, 0);
 }
 
 TEST(Residency, SpreadsEvenlyOverTheWalk) {
   const std::vector<int64_t> slabs(100, 8192);
   for (const int64_t fits : {1, 10, 25, 50, 99}) {
-    const Residency r = PlaceSlabs(slabs, {{"RAM", fits * 8192 + 4095}});
+    const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", fits * 8192 + 4095}});
     int64_t resident = 0;
     for (size_t i = 0; i < slabs.size(); ++i) {
       resident += r.tier[i] == 0;
@@ -48,14 +55,14 @@ TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
   std::vector<int64_t> slabs;
   for (int i = 1; i < 200; ++i) slabs.push_back(i * 37 % 9000 + 1);
   const std::vector<MemoryTier> tiers = {{"VRAM", 100000}, {"RAM", 250001}};
-  const Residency r = PlaceSlabs(slabs, tiers);
+  const Residency r = PlaceSlabs(Sizes(slabs), tiers);
   std::vector<int64_t> used(2);
   int64_t streamed = 0;
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (r.tier[i] == kOnDisk) {
       streamed += slabs[i];
     } else {
-      used[r.tier[i]] += ResidentSlabBytes(slabs[i]);
+      used[r.tier[i]] += Sizes(slabs)[i].place_bytes;
     }
   }
   EXPECT_EQ(used, r.tier_bytes);

@@ -64,6 +64,14 @@ struct RunConfig {
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
 
+inline int64_t LargestPlace(const Manifest& manifest) {
+  int64_t most = 0;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    most = std::max(most, StreamSlabOf(slab, false).place_bytes());
+  }
+  return most;
+}
+
 // A model over `store`, which must outlive it.
 struct TestModel {
   TestModel(const LayerStore& store, const RunConfig& config) : pool(config.num_threads) {
@@ -76,7 +84,7 @@ struct TestModel {
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {
-      plan->ring_bytes = config.ring_slabs * ResidentSlabBytes(store.manifest().max_slab_bytes());
+      plan->ring_bytes = config.ring_slabs * LargestPlace(store.manifest());
       for (size_t i = 0; i < plan->residency.tier.size(); ++i) {
         if (config.placement == Placement::kStreamed || i % 2 == 0) plan->residency.tier[i] = kOnDisk;
       }
