@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "storage/checkpoint.h"
 #include "storage/sharder.h"
@@ -35,6 +36,10 @@ absl::Status RunShard(const Arguments& args) {
   if (options.slab_bytes < kMinSlabBytes || options.slab_bytes > kMaxSlabBytes) {
     return UsageError(absl::StrCat("--slab-size is from 4KiB to 256MiB, not ", options.slab_bytes, " bytes"));
   }
+  SLUICE_ASSIGN_OR_RETURN(options.compression, ParseStoreCompression(args.Get("--compress").value_or("none")));
+  if (options.compression != StoreCompression::kNone && options.slab_bytes > kMaxCompressedSlabBytes) {
+    return UsageError(absl::StrCat("with --compress, --slab-size is at most ", kMaxCompressedSlabBytes >> 20, "MiB"));
+  }
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.stop = InstallInterruptHandler();
@@ -56,8 +61,14 @@ absl::Status RunShard(const Arguments& args) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   int fallbacks = 0;
   for (const ManifestTensor& tensor : result->manifest.tensors) fallbacks += tensor.fallback;
-  std::printf("%s: %s in %d slabs, %s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
-              static_cast<int>(result->manifest.slabs.size()), result->manifest.recipe.c_str(), seconds,
+  const Manifest& manifest = result->manifest;
+  std::string compression;
+  if (manifest.compression != StoreCompression::kNone) {
+    compression = absl::StrFormat(", compressed to %.3f",
+                                  static_cast<double>(manifest.slab_bytes_total()) / manifest.raw_slab_bytes_total());
+  }
+  std::printf("%s: %s in %d slabs, %s%s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
+              static_cast<int>(manifest.slabs.size()), manifest.recipe.c_str(), compression.c_str(), seconds,
               result->resumed ? " (resumed)" : "");
   if (fallbacks > 0) {
     std::printf("%d tensors have a shape that the encoding does not fit; `sluice inspect %s` names them\n",
@@ -83,6 +94,8 @@ CommandSpec ShardCommand() {
        .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
       {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
        .choices = {"q4_k_m"}},
+      {.name = "--compress", .help = "Lossless compression of bf16, f16 and q8_0, where it pays (default none).",
+       .choices = {"none", "zstd"}},
       {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
       {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
   };
