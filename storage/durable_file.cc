@@ -105,6 +105,11 @@ absl::Status OutputFile::WriteAt(int64_t offset, absl::Span<const std::byte> byt
   return absl::OkStatus();
 }
 
+absl::Status OutputFile::Truncate(int64_t bytes) const {
+  if (ftruncate(fd_.get(), bytes) != 0) return FileError(errno, "set the size of", path_);
+  return absl::OkStatus();
+}
+
 absl::Status OutputFile::Sync() const {
   if (fsync(fd_.get()) != 0) return FileError(errno, "sync", path_);
   return absl::OkStatus();

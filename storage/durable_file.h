@@ -66,7 +66,8 @@ class OutputFile {
   // Writes all of `bytes`. What goes through the page cache starts on its way to the disk, so that
   // Sync() finds little left.
   absl::Status WriteAt(int64_t offset, absl::Span<const std::byte> bytes) const;
-  absl::Status Sync() const;  // fsync
+  absl::Status Truncate(int64_t bytes) const;  // gives what was reserved behind `bytes` back
+  absl::Status Sync() const;                   // fsync
   const std::string& path() const { return path_; }
 
  private:

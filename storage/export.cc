@@ -1,4 +1,5 @@
-// Reads slabs in units of tiles, verifies them on the way, and unpacks the wanted tensor's tiles.
+// Reads slabs in units of tiles, compressed ones whole, verifies them on the way, and unpacks the
+// wanted tensor's tiles.
 #include "storage/export.h"
 
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "kernels/tile.h"
 #include "storage/input_file.h"
 #include "storage/running_checksum.h"
+#include "storage/slab_codec.h"
 #include "storage/store_geometry.h"
 
 namespace sluice {
@@ -23,39 +25,92 @@ using Sink = absl::FunctionRef<absl::Status(absl::Span<const std::byte>)>;
 
 constexpr int64_t kUnitBytes = int64_t{4} << 20;
 
-absl::Status ReadSlab(const LayerStore& store, int index, int wanted, const InputFile& file,
-                      Sink sink) {
-  const Manifest& manifest = store.manifest();
-  const ManifestSlab& slab = manifest.slabs[index];
-  const ManifestTensor& tensor = manifest.tensors[wanted];
-  const int64_t k = tensor.shape[1];
-  const int64_t row_bytes = RowBytes(tensor.encoding, k);
-  const int64_t tile_bytes = TileBytes(tensor.encoding, k);
-  const int64_t step = slab.bytes / slab.num_tiles;  // a tile of each of the slab's tensors
-  const int64_t place = slab.tensors[0] == wanted ? 0 : tile_bytes;
-  const int64_t per_unit = std::max<int64_t>(1, kUnitBytes / step);
-  std::vector<std::byte> unit, rows;
-  RunningChecksum checksum;
-  for (int64_t done = 0; done < slab.num_tiles; done += per_unit) {
-    const int64_t n = std::min(per_unit, slab.num_tiles - done);
-    unit.resize(n * step);
-    SLUICE_RETURN_IF_ERROR(file.ReadAllAt(slab.offset + done * step, absl::MakeSpan(unit)));
-    checksum.Add(unit);
-    const int64_t first_row = (slab.first_tile + done) * kTileRows;
-    const int64_t num_rows = std::min(n * kTileRows, tensor.shape[0] - first_row);
-    rows.resize(num_rows * row_bytes);
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = i * kTileRows;
-      UnpackTile(tensor.encoding, unit.data() + i * step + place,
-                 static_cast<int>(std::min<int64_t>(kTileRows, num_rows - row)), k,
-                 rows.data() + row * row_bytes, row_bytes);
-    }
-    SLUICE_RETURN_IF_ERROR(sink(rows));
+// One slab that holds tiles of the tensor `wanted`.
+class SlabReader {
+ public:
+  SlabReader(const LayerStore& store, int slab, int wanted, const InputFile& file, Sink sink)
+      : manifest_(store.manifest()),
+        index_(slab),
+        slab_(manifest_.slabs[slab]),
+        tensor_(manifest_.tensors[wanted]),
+        step_(slab_.raw_bytes / slab_.num_tiles),
+        place_(slab_.tensors[0] == wanted ? 0 : TileBytes(tensor_.encoding, tensor_.shape[1])),
+        file_(file),
+        sink_(sink) {}
+
+  absl::Status Read() {
+    return slab_.compression == SlabCompression::kNone ? ReadRaw() : ReadCompressed();
   }
-  if (const uint64_t got = checksum.Value(); got != slab.checksum) {
-    return absl::DataLossError(absl::StrCat(
-        file.path(), ": slab ", index, " at byte ", slab.offset, ": XXH3 ", ChecksumToHex(got),
-        ", the manifest says ", ChecksumToHex(slab.checksum), "; shard the checkpoint again"));
+
+ private:
+  absl::Status ReadRaw();
+  absl::Status ReadCompressed();
+  absl::Status Unpack(int64_t first_tile, int64_t num_tiles, const std::byte* tiles);
+  absl::Status CompareChecksum(uint64_t got) const;
+  std::string Where() const {
+    return absl::StrCat(file_.path(), ": slab ", index_, " at byte ", slab_.offset, ": ");
+  }
+  int64_t tiles_per_unit() const { return std::max<int64_t>(1, kUnitBytes / step_); }
+
+  const Manifest& manifest_;
+  const int index_;
+  const ManifestSlab& slab_;
+  const ManifestTensor& tensor_;
+  const int64_t step_;   // a tile of each of the slab's tensors
+  const int64_t place_;  // of the wanted tile in that
+  const InputFile& file_;
+  Sink sink_;
+  std::vector<std::byte> rows_;
+};
+
+// `tiles` are the slab's from `first_tile` (of the slab) on.
+absl::Status SlabReader::Unpack(int64_t first_tile, int64_t num_tiles, const std::byte* tiles) {
+  const int64_t k = tensor_.shape[1];
+  const int64_t row_bytes = RowBytes(tensor_.encoding, k);
+  const int64_t first_row = (slab_.first_tile + first_tile) * kTileRows;
+  const int64_t num_rows = std::min(num_tiles * kTileRows, tensor_.shape[0] - first_row);
+  rows_.resize(num_rows * row_bytes);
+  for (int64_t i = 0; i < num_tiles; ++i) {
+    const int64_t row = i * kTileRows;
+    UnpackTile(tensor_.encoding, tiles + i * step_ + place_,
+               static_cast<int>(std::min<int64_t>(kTileRows, num_rows - row)), k,
+               rows_.data() + row * row_bytes, row_bytes);
+  }
+  return sink_(rows_);
+}
+
+absl::Status SlabReader::CompareChecksum(uint64_t got) const {
+  if (got == slab_.checksum) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(Where(), "XXH3 ", ChecksumToHex(got),
+                                          ", the manifest says ", ChecksumToHex(slab_.checksum),
+                                          "; shard the checkpoint again"));
+}
+
+absl::Status SlabReader::ReadRaw() {
+  std::vector<std::byte> unit;
+  RunningChecksum checksum;
+  for (int64_t done = 0; done < slab_.num_tiles; done += tiles_per_unit()) {
+    const int64_t n = std::min(tiles_per_unit(), slab_.num_tiles - done);
+    unit.resize(n * step_);
+    SLUICE_RETURN_IF_ERROR(file_.ReadAllAt(slab_.offset + done * step_, absl::MakeSpan(unit)));
+    checksum.Add(unit);
+    SLUICE_RETURN_IF_ERROR(Unpack(done, n, unit.data()));
+  }
+  return CompareChecksum(checksum.Value());
+}
+
+absl::Status SlabReader::ReadCompressed() {
+  std::vector<std::byte> place(CompressedPlaceBytes(slab_.raw_bytes));
+  const auto stored =
+      absl::MakeSpan(place).last(RoundUp(slab_.bytes, kSlabAlignment)).first(slab_.bytes);
+  SLUICE_RETURN_IF_ERROR(file_.ReadAllAt(slab_.offset, stored));
+  SLUICE_RETURN_IF_ERROR(CompareChecksum(Checksum(stored)));
+  const absl::Status status =
+      SlabDecoder().Decode(slab_.compression, absl::MakeSpan(place), slab_.bytes, slab_.raw_bytes);
+  if (!status.ok()) return absl::Status(status.code(), absl::StrCat(Where(), status.message()));
+  for (int64_t done = 0; done < slab_.num_tiles; done += tiles_per_unit()) {
+    const int64_t n = std::min(tiles_per_unit(), slab_.num_tiles - done);
+    SLUICE_RETURN_IF_ERROR(Unpack(done, n, place.data() + done * step_));
   }
   return absl::OkStatus();
 }
@@ -67,7 +122,7 @@ absl::Status ReadMatrix(const LayerStore& store, int wanted, Sink sink) {
     if (std::find(slab.tensors.begin(), slab.tensors.end(), wanted) == slab.tensors.end()) continue;
     SLUICE_ASSIGN_OR_RETURN(const InputFile file,
                             InputFile::Open(store.FilePath(slab.file), PageCache::kUse));
-    SLUICE_RETURN_IF_ERROR(ReadSlab(store, i, wanted, file, sink));
+    SLUICE_RETURN_IF_ERROR(SlabReader(store, i, wanted, file, sink).Read());
   }
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/tile.h"
 
@@ -21,6 +22,22 @@ absl::StatusOr<uint64_t> ParseChecksum(absl::string_view hex) {
   return checksum;
 }
 
+absl::string_view StoreCompressionName(StoreCompression compression) {
+  return compression == StoreCompression::kZstd ? "zstd" : "none";
+}
+
+absl::StatusOr<StoreCompression> ParseStoreCompression(absl::string_view name) {
+  for (const StoreCompression compression : {StoreCompression::kNone, StoreCompression::kZstd}) {
+    if (name == StoreCompressionName(compression)) return compression;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no compression \"", name.substr(0, 80), "\"; there are none and zstd"));
+}
+
+int FormatVersion(StoreCompression compression) {
+  return compression == StoreCompression::kNone ? 1 : 2;
+}
+
 const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
   for (const ManifestTensor& tensor : tensors) {
     if (tensor.role == role && tensor.layer == layer) return &tensor;
@@ -34,9 +51,15 @@ int64_t Manifest::slab_bytes_total() const {
   return total;
 }
 
+int64_t Manifest::raw_slab_bytes_total() const {
+  int64_t total = 0;
+  for (const ManifestSlab& slab : slabs) total += slab.raw_bytes;
+  return total;
+}
+
 int64_t Manifest::max_slab_bytes() const {
   int64_t most = 0;
-  for (const ManifestSlab& slab : slabs) most = std::max(most, slab.bytes);
+  for (const ManifestSlab& slab : slabs) most = std::max(most, slab.raw_bytes);
   return most;
 }
 

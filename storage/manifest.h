@@ -12,10 +12,13 @@
 #include "kernels/encoding.h"
 #include "storage/architecture.h"
 #include "storage/hyper_parameters.h"
+#include "storage/slab_codec.h"
 
 namespace sluice {
 
-inline constexpr int kStoreFormatVersion = 1;
+// The newest format that is read: 2 is 1 with compressed slabs. Each store is written in the oldest format
+// that can hold it (FormatVersion below).
+inline constexpr int kStoreFormatVersion = 2;
 inline constexpr int64_t kSlabAlignment = 4096;
 inline constexpr int64_t kDefaultSlabBytes = int64_t{8} << 20;
 
@@ -41,12 +44,22 @@ struct ManifestSlab {
   int block;              // storage/architecture.h numbers them
   int file;               // index into Manifest::files
   int64_t offset;         // in the file, a multiple of kSlabAlignment
-  int64_t bytes;          // stored bytes, without padding
+  int64_t bytes;          // stored bytes, without padding: what is read
   uint64_t checksum;      // over `bytes`
   std::vector<int> tensors;  // one or two indices into Manifest::tensors
   int64_t first_tile;     // of each tensor
   int64_t num_tiles;      // of each tensor
+  SlabCompression compression = SlabCompression::kNone;
+  int64_t raw_bytes = 0;  // bytes of its tiles, what a device consumes; `bytes` where not compressed
 };
+
+// What was asked for when the store was made. Each slab says itself whether it is compressed.
+enum class StoreCompression : uint8_t {
+  kNone,
+  kZstd,  // slabs for which CompressionFor (storage/slab_codec.h) names something, where it pays
+};
+absl::string_view StoreCompressionName(StoreCompression compression);  // "none", "zstd"
+absl::StatusOr<StoreCompression> ParseStoreCompression(absl::string_view name);
 
 // A file of slabs: roots let a store lie on several disks. Relative roots are relative to the store.
 struct ManifestFile {
@@ -68,7 +81,8 @@ struct Manifest {
   std::string source;               // what it was made from, for people: folder name and dtype
   uint64_t source_fingerprint = 0;  // Checkpoint::fingerprint
   std::string recipe;               // "q4_k_m", an encoding's name, or "checkpoint": each its own dtype
-  int64_t slab_bytes = kDefaultSlabBytes;  // the target it was cut with
+  int64_t slab_bytes = kDefaultSlabBytes;  // the target it was cut with, raw
+  StoreCompression compression = StoreCompression::kNone;
   std::vector<std::string> roots = {"."};
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;  // in the order of ListTensors
@@ -80,19 +94,24 @@ struct Manifest {
   std::vector<ManifestCopy> tokenizer_files;  // by name
 
   const ManifestTensor* Find(TensorRole role, int layer) const;  // null: the model has none
-  int64_t slab_bytes_total() const;
-  int64_t max_slab_bytes() const;
+  int64_t slab_bytes_total() const;      // stored
+  int64_t raw_slab_bytes_total() const;
+  int64_t max_slab_bytes() const;        // raw
 };
 
-// Bytes of the slab's tiles from its tensors' encodings and shapes; what `bytes` must be.
+// 1, or 2 for a store that was made with compression.
+int FormatVersion(StoreCompression compression);
+
+// Bytes of the slab's tiles from its tensors' encodings and shapes; what `raw_bytes` must be.
 int64_t SlabBytes(const Manifest& manifest, const ManifestSlab& slab);
 
 // The same manifest gives the same text, byte for byte.
 std::string SerializeManifest(const Manifest& manifest);
 
 // Parses and checks everything that others rely on: tensors are exactly those of the architecture with
-// their shapes, slabs cover each matrix once and in order, sizes agree, offsets are aligned, do not overlap and
-// lie inside their files, paths stay below their root. FailedPrecondition: a newer format version.
+// their shapes, slabs cover each matrix once and in order, sizes agree, compressed slabs are shorter than raw
+// and of an encoding that their compression can hold, offsets are aligned, do not overlap and lie inside their
+// files, paths stay below their root. FailedPrecondition: a newer format version.
 // DataLoss: the text's own checksum is wrong. InvalidArgument: everything else, naming the entry.
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view path);
 

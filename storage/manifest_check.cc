@@ -127,6 +127,25 @@ absl::Status CheckFiles(const Manifest& manifest) {
   return absl::OkStatus();
 }
 
+absl::Status CheckCompression(const Manifest& manifest, const ManifestSlab& slab) {
+  if (slab.compression == SlabCompression::kNone) {
+    if (slab.bytes == slab.raw_bytes) return absl::OkStatus();
+    return Invalid(slab.bytes, " bytes instead of ", slab.raw_bytes);
+  }
+  if (manifest.compression == StoreCompression::kNone) {
+    return Invalid("compressed, in a store without compression");
+  }
+  const Encoding encoding = manifest.tensors[slab.tensors[0]].encoding;
+  if (slab.compression == SlabCompression::kZstdPlanes && encoding != Encoding::kBF16 &&
+      encoding != Encoding::kF16) {
+    return Invalid("tiles of ", Info(encoding).name, " have no planes of 16-bit words");
+  }
+  if (slab.bytes < 1 || slab.bytes >= slab.raw_bytes || slab.raw_bytes > kMaxCompressedSlabBytes) {
+    return Invalid(slab.raw_bytes, " bytes cannot be compressed to ", slab.bytes);
+  }
+  return absl::OkStatus();
+}
+
 // One slab against its tensors and its file; what came before it is the walk's matter.
 absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
   if (slab.tensors.empty() || slab.tensors.size() > 2)
@@ -142,9 +161,10 @@ absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
                      ", which has ", tiles);
     }
   }
-  if (const int64_t bytes = SlabBytes(manifest, slab); slab.bytes != bytes) {
-    return Invalid(slab.bytes, " bytes instead of ", bytes);
+  if (const int64_t bytes = SlabBytes(manifest, slab); slab.raw_bytes != bytes) {
+    return Invalid(slab.raw_bytes, " bytes instead of ", bytes);
   }
+  SLUICE_RETURN_IF_ERROR(CheckCompression(manifest, slab));
   if (slab.file < 0 || slab.file >= manifest.files.size()) return Invalid("no file ", slab.file);
   const ManifestFile& file = manifest.files[slab.file];
   if (slab.offset < 0 || slab.offset % kSlabAlignment != 0 || slab.offset > file.bytes ||

@@ -45,6 +45,9 @@ void WriteSlab(const ManifestSlab& slab, std::string* out) {
                   ", \"");
   absl::StrAppend(out, ChecksumToHex(slab.checksum), "\", ", slab.first_tile, ", ", slab.num_tiles);
   for (const int tensor : slab.tensors) absl::StrAppend(out, ", ", tensor);
+  if (slab.compression != SlabCompression::kNone) {
+    absl::StrAppend(out, ", \"", SlabCompressionName(slab.compression), "\", ", slab.raw_bytes);
+  }
   absl::StrAppend(out, "]");
 }
 
@@ -83,12 +86,16 @@ std::string SerializeManifest(const Manifest& manifest) {
   std::string out;
   out.reserve(4096 + 200 * manifest.tensors.size() + 96 * manifest.slabs.size());
   absl::StrAppend(&out, "{\n  \"format\": \"", kManifestFormat, "\",\n");
-  absl::StrAppend(&out, "  \"format_version\": ", kStoreFormatVersion, ",\n");
+  absl::StrAppend(&out, "  \"format_version\": ", FormatVersion(manifest.compression), ",\n");
   absl::StrAppend(&out, "  \"source\": ", JsonLine(manifest.source), ",\n");
   absl::StrAppend(&out, "  \"source_fingerprint\": \"", ChecksumToHex(manifest.source_fingerprint),
                   "\",\n");
   absl::StrAppend(&out, "  \"recipe\": ", JsonLine(manifest.recipe), ",\n");
   absl::StrAppend(&out, "  \"slab_bytes\": ", manifest.slab_bytes, ",\n");
+  if (manifest.compression != StoreCompression::kNone) {
+    absl::StrAppend(&out, "  \"compression\": \"", StoreCompressionName(manifest.compression),
+                    "\",\n");
+  }
   absl::StrAppend(&out, "  \"embedding_stride\": ", manifest.embedding_stride, ",\n");
   absl::StrAppend(&out, "  \"resident_bytes\": ", manifest.resident_bytes, ",\n");
   AppendConfig(manifest.hyper_parameters, &out);

@@ -98,24 +98,31 @@ int64_t SourceBytes(const StorePlan& plan, int file) {
 
 int64_t ShardWorker::MaxBytes(const StorePlan& plan) {
   int64_t most = std::max(kUnitBytes, EmbeddingRowBufferBytes(plan));
+  int64_t compressed = 0;  // the longest slab's tiles, and what they are compressed to
   for (const ManifestSlab& slab : plan.manifest.slabs) {
     most = std::max(most, TileBufferBytes(plan, slab.tensors));
+    if (CompressionToTry(plan.manifest, slab) != SlabCompression::kNone) {
+      compressed = std::max(compressed, 2 * RoundUp(slab.raw_bytes, kSlabAlignment));
+    }
   }
-  return most;
+  return most + compressed;
 }
 
 PageCache ShardWorker::CacheFor(const PlannedFile& file) {
   return file.kind == PlannedFile::Kind::kSlabs ? PageCache::kBypass : PageCache::kUse;
 }
 
-absl::Status ShardWorker::Run(const ShardJob& job, const OutputFile& output) {
+absl::Status ShardWorker::Run(const ShardJob& job, const OutputFile& output, PlaceSlab place_slab) {
   switch (plan_.files[job.file].kind) {
     case PlannedFile::Kind::kResident:
       return WriteResident(output);
     case PlannedFile::Kind::kEmbedding:
       return WriteEmbedding(job, output);
     case PlannedFile::Kind::kSlabs:
-      return WriteSlab(job.slab, output);
+      return CompressionToTry(plan_.manifest, plan_.manifest.slabs[job.slab]) ==
+                     SlabCompression::kNone
+                 ? WriteSlab(job.slab, output, place_slab)
+                 : CompressSlab(job.slab, output, place_slab);
   }
   return absl::InternalError("a file of no kind");
 }
@@ -184,37 +191,64 @@ absl::Status ShardWorker::PackTiles(const ManifestSlab& slab, int64_t first_tile
   return absl::OkStatus();
 }
 
-absl::Status ShardWorker::WriteSlab(int index, const OutputFile& output) {
+absl::Status ShardWorker::WriteSlab(int index, const OutputFile& output, PlaceSlab place_slab) {
   ManifestSlab& slab = plan_.manifest.slabs[index];
+  SLUICE_ASSIGN_OR_RETURN(slab.offset, place_slab(index, slab.bytes));
   const int64_t step = slab.bytes / slab.num_tiles;  // a tile of each of its tensors
   const int64_t end = slab.first_tile + slab.num_tiles;
   const int64_t per_unit = TilesPerUnit(plan_, slab.tensors);
-  const int64_t capacity =
-      RoundUp(kSlabAlignment + std::min(per_unit, slab.num_tiles) * step, kSlabAlignment);
-  if (tiles_capacity_ < capacity) {
-    tiles_ = AllocateAligned(capacity);
-    tiles_capacity_ = capacity;
-  }
+  std::byte* const tiles = tiles_.Reserve(
+      RoundUp(kSlabAlignment + std::min(per_unit, slab.num_tiles) * step, kSlabAlignment));
   checksum_.Reset();
   int64_t offset = slab.offset;
-  int64_t held = 0;  // bytes in tiles_ that are still to be written at `offset`
+  int64_t held = 0;  // bytes in `tiles` that are still to be written at `offset`
   for (int64_t tile = slab.first_tile; tile < end; tile += per_unit) {
     const int64_t n = std::min(per_unit, end - tile);
-    SLUICE_RETURN_IF_ERROR(PackTiles(slab, tile, n, tiles_.get() + held));
-    checksum_.Add({tiles_.get() + held, static_cast<size_t>(n * step)});
+    SLUICE_RETURN_IF_ERROR(PackTiles(slab, tile, n, tiles + held));
+    checksum_.Add({tiles + held, static_cast<size_t>(n * step)});
     held += n * step;
     if (tile + n == end) {  // the slab's padding
-      std::memset(tiles_.get() + held, 0, RoundUp(held, kSlabAlignment) - held);
+      std::memset(tiles + held, 0, RoundUp(held, kSlabAlignment) - held);
       held = RoundUp(held, kSlabAlignment);
     }
     const int64_t blocks = held / kSlabAlignment * kSlabAlignment;
-    SLUICE_RETURN_IF_ERROR(Write(output, offset, {tiles_.get(), static_cast<size_t>(blocks)}));
+    SLUICE_RETURN_IF_ERROR(Write(output, offset, {tiles, static_cast<size_t>(blocks)}));
     offset += blocks;
     held -= blocks;
-    std::memmove(tiles_.get(), tiles_.get() + blocks, held);
+    std::memmove(tiles, tiles + blocks, held);
   }
   slab.checksum = checksum_.Value();
   return absl::OkStatus();
+}
+
+absl::Status ShardWorker::CompressSlab(int index, const OutputFile& output, PlaceSlab place_slab) {
+  ManifestSlab& slab = plan_.manifest.slabs[index];
+  const int64_t padded = RoundUp(slab.raw_bytes, kSlabAlignment);
+  const int64_t step = slab.raw_bytes / slab.num_tiles;  // a tile of each of its tensors
+  const int64_t per_unit = TilesPerUnit(plan_, slab.tensors);
+  std::byte* bytes = tiles_.Reserve(padded);
+  std::byte* const compressed = compressed_.Reserve(padded);
+  for (int64_t done = 0; done < slab.num_tiles; done += per_unit) {
+    SLUICE_RETURN_IF_ERROR(PackTiles(slab, slab.first_tile + done,
+                                     std::min(per_unit, slab.num_tiles - done),
+                                     bytes + done * step));
+    if (abort_) return absl::CancelledError("stopped");
+  }
+  const SlabCompression compression = CompressionToTry(plan_.manifest, slab);
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::optional<int64_t> compressed_bytes,
+      slab_encoder_.Encode(compression, {bytes, static_cast<size_t>(slab.raw_bytes)},
+                           {compressed, static_cast<size_t>(padded)}));
+  if (compressed_bytes.has_value()) {
+    slab.compression = compression;
+    slab.bytes = *compressed_bytes;
+    bytes = compressed;
+  }
+  slab.checksum = Checksum({bytes, static_cast<size_t>(slab.bytes)});
+  const int64_t stored = RoundUp(slab.bytes, kSlabAlignment);
+  std::memset(bytes + slab.bytes, 0, stored - slab.bytes);
+  SLUICE_ASSIGN_OR_RETURN(slab.offset, place_slab(index, slab.bytes));
+  return Write(output, slab.offset, {bytes, static_cast<size_t>(stored)});
 }
 
 }  // namespace sluice

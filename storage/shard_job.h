@@ -6,13 +6,34 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "storage/durable_file.h"
 #include "storage/row_encoder.h"
 #include "storage/running_checksum.h"
+#include "storage/slab_codec.h"
 #include "storage/store_plan.h"
 
 namespace sluice {
+
+// Memory for O_DIRECT that grows.
+class AlignedBuffer {
+ public:
+  // What was held before is lost where the buffer has to grow.
+  std::byte* Reserve(int64_t bytes) {
+    if (capacity_ < bytes) {
+      bytes_.reset();
+      bytes_ = AllocateAligned(bytes);
+      capacity_ = bytes;
+    }
+    return bytes_.get();
+  }
+
+ private:
+  AlignedBytes bytes_;
+  int64_t capacity_ = 0;
+};
 
 struct ShardJob {
   int file;               // of StorePlan::files
@@ -33,12 +54,16 @@ struct ShardCounters {
   std::atomic<int64_t> stored_bytes{0};
 };
 
+// Tells where in its file slab `slab` of `stored_bytes` begins. Blocks until those of its file
+// before it have asked; their jobs must have been begun. Cancelled where one of them failed.
+using PlaceSlab = absl::FunctionRef<absl::StatusOr<int64_t>(int slab, int64_t stored_bytes)>;
+
 // A worker's buffers. Long slabs are done in units of several tiles, so that what a worker holds is
-// bounded by MaxBytes() and not by the slab.
+// bounded by MaxBytes() and not by the slab; one that is to be compressed is held whole.
 class ShardWorker {
  public:
-  // Writes checksums into plan->manifest: those of a job's own slab or tensors. All must outlive
-  // this.
+  // Writes checksums, and slabs' offsets, stored bytes and compression, into plan->manifest: those
+  // of a job's own slab or tensors. All must outlive this.
   ShardWorker(const Checkpoint& checkpoint, StorePlan* plan, ShardCounters* counters,
               const std::atomic<bool>& abort)
       : plan_(*plan), counters_(*counters), abort_(abort), encoder_(checkpoint) {}
@@ -48,7 +73,7 @@ class ShardWorker {
   static PageCache CacheFor(const PlannedFile& file);
 
   // Cancelled once `abort` is set, within a unit.
-  absl::Status Run(const ShardJob& job, const OutputFile& output);
+  absl::Status Run(const ShardJob& job, const OutputFile& output, PlaceSlab place_slab);
 
   // The most that a worker's buffers can take for this plan.
   static int64_t MaxBytes(const StorePlan& plan);
@@ -56,7 +81,8 @@ class ShardWorker {
  private:
   absl::Status WriteResident(const OutputFile& output);
   absl::Status WriteEmbedding(const ShardJob& job, const OutputFile& output);
-  absl::Status WriteSlab(int slab, const OutputFile& output);
+  absl::Status WriteSlab(int slab, const OutputFile& output, PlaceSlab place_slab);
+  absl::Status CompressSlab(int slab, const OutputFile& output, PlaceSlab place_slab);
   absl::Status PackTiles(const ManifestSlab& slab, int64_t first_tile, int64_t num_tiles,
                          std::byte* out);
   absl::Status Write(const OutputFile& output, int64_t offset, absl::Span<const std::byte> bytes);
@@ -67,8 +93,10 @@ class ShardWorker {
   RowEncoder encoder_;
   RunningChecksum checksum_;
   std::vector<std::byte> rows_;  // of the embedding, with their checksums
-  AlignedBytes tiles_;           // a unit's, behind the less than 4 KiB that the unit before left
-  int64_t tiles_capacity_ = 0;
+  SlabEncoder slab_encoder_;
+  // A unit's, behind the less than 4 KiB that the unit before left; or, to be compressed, a slab's.
+  AlignedBuffer tiles_;
+  AlignedBuffer compressed_;
 };
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "storage/manifest.h"
 
 namespace sluice {
 
@@ -18,11 +19,14 @@ struct ShardRecord {
     // kSlabs: of its slabs; resident.bin: of its tensors, in the manifest's order; embedding.rows:
     // none.
     std::vector<uint64_t> checksums;
+    // kSlabs of a store with compression: of its slabs. As many as the raw bytes: not compressed.
+    std::vector<int64_t> stored_bytes = {};
   };
   uint64_t source_fingerprint = 0;
   std::string source;  // for people, as in the manifest
   std::string recipe;
   int64_t slab_bytes = 0;
+  StoreCompression compression = StoreCompression::kNone;
   std::map<std::string, File> finished;  // by path: written and synced
 };
 

@@ -52,6 +52,8 @@ class FileWriter {
     int planned;  // of StorePlan::files
     int64_t jobs_left;
     State state = State::kWaiting;
+    int next_slab = 0;      // the one that is placed next
+    int64_t slabs_end = 0;  // of the ones before
     std::once_flag opened;
     absl::Status open_status;
     OutputFile output;
@@ -61,6 +63,7 @@ class FileWriter {
   void Work();
   void Finish();
   absl::Status RunJob(const ShardJob& job, File* file, ShardWorker* worker);
+  absl::StatusOr<int64_t> Place(File* file, int slab, int64_t stored_bytes);
   absl::Status SyncAndRecord(File* file);
   void Advance(File* file, State from, State to);
   void Fail(absl::Status status);
@@ -77,7 +80,7 @@ class FileWriter {
   int64_t source_bytes_total_ = 0;
   std::atomic<bool> abort_{false};  // set by Fail; read inside long jobs
 
-  std::mutex mutex_;  // guards what follows, and File::state and jobs_left
+  std::mutex mutex_;  // guards what follows, and File::state, jobs_left, next_slab and slabs_end
   std::condition_variable changed_;
   size_t next_job_ = 0;
   int recorded_ = 0;  // files_ that are kRecorded
@@ -104,6 +107,7 @@ void FileWriter::Prepare() {
     files_[i].planned = left[i];
     const std::vector<ShardJob> jobs = ListJobs(plan_, left[i]);
     files_[i].jobs_left = static_cast<int64_t>(jobs.size());
+    files_[i].next_slab = plan_.files[left[i]].first_slab;
     for (const ShardJob& job : jobs) jobs_.emplace_back(&files_[i], job);
   }
 }
@@ -139,7 +143,22 @@ absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* wo
     if (output.ok()) file->output = *std::move(output);
   });
   SLUICE_RETURN_IF_ERROR(file->open_status);
-  return worker->Run(job, file->output);
+  return worker->Run(job, file->output, [&](int slab, int64_t stored_bytes) {
+    return Place(file, slab, stored_bytes);
+  });
+}
+
+// Slabs lie back to back in the manifest's order, and how long a compressed one gets is known only
+// to the worker that has it. Jobs are taken in that order, so the slabs waited for are all in work.
+absl::StatusOr<int64_t> FileWriter::Place(File* file, int slab, int64_t stored_bytes) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [&] { return abort_ || file->next_slab == slab; });
+  if (abort_) return absl::CancelledError("stopped");
+  const int64_t offset = file->slabs_end;
+  file->slabs_end += RoundUp(stored_bytes, kSlabAlignment);
+  ++file->next_slab;
+  changed_.notify_all();
+  return offset;
 }
 
 void FileWriter::Work() {
@@ -168,6 +187,10 @@ void FileWriter::Work() {
 // away.
 absl::Status FileWriter::SyncAndRecord(File* file) {
   const PlannedFile& planned = plan_.files[file->planned];
+  if (planned.kind == PlannedFile::Kind::kSlabs && file->slabs_end != planned.bytes) {
+    SLUICE_RETURN_IF_ERROR(file->output.Truncate(file->slabs_end));
+    SetSlabFileBytes(file->planned, file->slabs_end, &plan_);
+  }
   SLUICE_RETURN_IF_ERROR(file->output.Sync());
   record_.finished[planned.path] = RecordOf(plan_, file->planned);
   return WriteFileAtomically(dir_, kUnfinishedFile, SerializeShardRecord(record_));
@@ -224,6 +247,12 @@ absl::Status CheckOptions(const ShardOptions& options) {
   if (options.slab_bytes < 1) {
     return absl::InvalidArgumentError(absl::StrCat("slabs of ", options.slab_bytes, " bytes"));
   }
+  if (options.compression != StoreCompression::kNone &&
+      options.slab_bytes > kMaxCompressedSlabBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("slabs of ", options.slab_bytes,
+                                                   " bytes; compressed ones have at most ",
+                                                   kMaxCompressedSlabBytes));
+  }
   if (options.recipe.has_value()) return ParseRecipe(options.recipe->name).status();
   return absl::OkStatus();
 }
@@ -273,7 +302,7 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
                                   const ShardOptions& options) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
-  StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes);
+  StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes, options.compression);
   SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir, plan));
   if (state == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(store_dir));
   absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));

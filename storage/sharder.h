@@ -23,7 +23,8 @@ struct ShardProgress {
 
 struct ShardOptions {
   std::optional<Recipe> recipe;   // none: the checkpoint's own dtype, tensor by tensor
-  int64_t slab_bytes = kDefaultSlabBytes;
+  int64_t slab_bytes = kDefaultSlabBytes;  // at most kMaxCompressedSlabBytes with compression
+  StoreCompression compression = StoreCompression::kNone;
   int num_threads = 1;            // 1 or more
   std::function<void(const ShardProgress&)> on_progress;  // from the calling thread, a few times a second
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
@@ -41,7 +42,7 @@ struct ShardResult {
 // Killed at any point, the same call goes on behind the last finished file; the result is the same bytes.
 // FailedPrecondition: the folder holds a finished store, something else, or an unfinished store of another source
 // or other options (named). Unavailable: another process is writing. ResourceExhausted: disk space, with the
-// numbers. Cancelled: `stop` was set. The source is only read.
+// numbers; what compression saves is not counted on. Cancelled: `stop` was set. The source is only read.
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
                                   const ShardOptions& options);
 

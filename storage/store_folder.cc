@@ -48,7 +48,8 @@ absl::Status FinishedStatus(const std::string& dir, const StorePlan& plan) {
   if (absl::StatusOr<std::string> text = ReadTextFile(path, kMaxTextBytes); text.ok()) {
     if (absl::StatusOr<Manifest> found = ParseManifest(*text, path); found.ok()) {
       if (found->source_fingerprint == plan.manifest.source_fingerprint &&
-          found->recipe == plan.manifest.recipe && found->slab_bytes == plan.manifest.slab_bytes) {
+          found->recipe == plan.manifest.recipe && found->slab_bytes == plan.manifest.slab_bytes &&
+          found->compression == plan.manifest.compression) {
         return absl::FailedPreconditionError(
             absl::StrCat(dir, ": already complete: the store of ", found->source, " as ",
                          found->recipe, " is there; `sluice verify` checks its bytes"));
@@ -58,6 +59,27 @@ absl::Status FinishedStatus(const std::string& dir, const StorePlan& plan) {
   }
   return absl::FailedPreconditionError(
       absl::StrCat(dir, ": holds ", what, "; remove it, or give another folder"));
+}
+
+// Whether a record's `stored_bytes` can be those of the file's slabs, one behind the other.
+bool StoredBytesFit(const StorePlan& plan, const PlannedFile& planned,
+                    const ShardRecord::File& file) {
+  if (planned.kind != PlannedFile::Kind::kSlabs ||
+      plan.manifest.compression == StoreCompression::kNone) {
+    return file.stored_bytes.empty() && file.bytes == planned.bytes;
+  }
+  if (file.stored_bytes.size() != planned.num_slabs) return false;
+  int64_t end = 0;
+  for (int i = 0; i < planned.num_slabs; ++i) {
+    const ManifestSlab& slab = plan.manifest.slabs[planned.first_slab + i];
+    const int64_t bytes = file.stored_bytes[i];
+    if (bytes < 1 || bytes > slab.raw_bytes) return false;
+    if (bytes < slab.raw_bytes && CompressionToTry(plan.manifest, slab) == SlabCompression::kNone) {
+      return false;
+    }
+    end += RoundUp(bytes, kSlabAlignment);
+  }
+  return end == file.bytes;
 }
 
 std::string Gigabytes(int64_t bytes) {
@@ -98,6 +120,7 @@ ShardRecord NewRecord(const StorePlan& plan) {
   record.source_fingerprint = plan.manifest.source_fingerprint;
   record.recipe = plan.manifest.recipe;
   record.slab_bytes = plan.manifest.slab_bytes;
+  record.compression = plan.manifest.compression;
   return record;
 }
 
@@ -115,6 +138,9 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
   } else if (record.slab_bytes != manifest.slab_bytes) {
     difference =
         absl::StrCat("with slabs of ", record.slab_bytes, " bytes, not ", manifest.slab_bytes);
+  } else if (record.compression != manifest.compression) {
+    difference = absl::StrCat("with compression ", StoreCompressionName(record.compression),
+                              ", not ", StoreCompressionName(manifest.compression));
   }
   if (!difference.empty()) {
     return absl::FailedPreconditionError(
@@ -125,9 +151,11 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
   for (const PlannedFile& file : plan.files) {
     const auto found = record.finished.find(file.path);
     struct stat info;
-    if (found != record.finished.end() && found->second.bytes == file.bytes &&
+    // The plan's sizes are those before compression; ApplyRecord compares the record's more
+    // closely.
+    if (found != record.finished.end() && found->second.bytes <= file.bytes &&
         stat(absl::StrCat(dir, "/", file.path).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        info.st_size == file.bytes) {
+        info.st_size == found->second.bytes) {
       whole.insert(*found);
     }
   }
@@ -148,8 +176,19 @@ bool ApplyRecord(const ShardRecord::File& file, int planned_file, StorePlan* pla
       if (PlaceOf(tensor.role) == TensorPlace::kResident) checksums.push_back(&tensor.checksum);
     }
   }
-  if (checksums.size() != file.checksums.size()) return false;
+  if (checksums.size() != file.checksums.size() || !StoredBytesFit(*plan, planned, file)) {
+    return false;
+  }
   for (size_t i = 0; i < checksums.size(); ++i) *checksums[i] = file.checksums[i];
+  int64_t end = 0;
+  for (size_t i = 0; i < file.stored_bytes.size(); ++i) {
+    ManifestSlab& slab = manifest.slabs[planned.first_slab + i];
+    if (file.stored_bytes[i] < slab.raw_bytes) slab.compression = CompressionToTry(manifest, slab);
+    slab.bytes = file.stored_bytes[i];
+    slab.offset = end;
+    end += RoundUp(slab.bytes, kSlabAlignment);
+  }
+  if (!file.stored_bytes.empty()) SetSlabFileBytes(planned_file, end, plan);
   return true;
 }
 
@@ -158,7 +197,11 @@ ShardRecord::File RecordOf(const StorePlan& plan, int planned_file) {
   ShardRecord::File file{planned.bytes, {}};
   if (planned.kind == PlannedFile::Kind::kSlabs) {
     for (int i = 0; i < planned.num_slabs; ++i) {
-      file.checksums.push_back(plan.manifest.slabs[planned.first_slab + i].checksum);
+      const ManifestSlab& slab = plan.manifest.slabs[planned.first_slab + i];
+      file.checksums.push_back(slab.checksum);
+      if (plan.manifest.compression != StoreCompression::kNone) {
+        file.stored_bytes.push_back(slab.bytes);
+      }
     }
   } else if (planned.kind == PlannedFile::Kind::kResident) {
     for (const ManifestTensor& tensor : plan.manifest.tensors) {

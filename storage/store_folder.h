@@ -31,8 +31,8 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
 // A record of `plan` with nothing finished.
 ShardRecord NewRecord(const StorePlan& plan);
 
-// Puts a finished file's checksums into the plan's manifest. False where they are not as many as it
-// has.
+// Puts a finished file's checksums, and what its slabs' sizes have become, into the plan. False,
+// and nothing changed, where they are not as many as it has or do not fit together.
 bool ApplyRecord(const ShardRecord::File& file, int planned_file, StorePlan* plan);
 // The inverse.
 ShardRecord::File RecordOf(const StorePlan& plan, int planned_file);

@@ -68,7 +68,8 @@ class Cutter {
     slab.tensors = std::move(tensors);
     slab.first_tile = first_tile;
     slab.num_tiles = num_tiles;
-    slab.bytes = SlabBytes(manifest_, slab);
+    slab.raw_bytes = SlabBytes(manifest_, slab);
+    slab.bytes = slab.raw_bytes;
     offset_ += RoundUp(slab.bytes, kSlabAlignment);
     manifest_.slabs.push_back(std::move(slab));
   }
@@ -106,7 +107,7 @@ int IndexOf(const Manifest& manifest, TensorRole role, int layer) {
 }  // namespace
 
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes) {
+                    int64_t slab_bytes, StoreCompression compression) {
   const auto find = [&checkpoint](const std::string& name) {
     const CheckpointTensor* const tensor = checkpoint.Find(name);
     ABSL_ASSERT(tensor != nullptr);  // Checkpoint::Open saw to it
@@ -117,7 +118,7 @@ StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& r
                               .name = SourceName(checkpoint),
                               .fingerprint = checkpoint.fingerprint(),
                               .encoding = encoding},
-                             recipe, slab_bytes);
+                             recipe, slab_bytes, compression);
   for (const ManifestTensor& tensor : plan.manifest.tensors) {
     plan.sources.push_back(find(tensor.name));
   }
@@ -125,7 +126,7 @@ StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& r
 }
 
 StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes) {
+                    int64_t slab_bytes, StoreCompression compression) {
   StorePlan plan;
   Manifest& manifest = plan.manifest;
   const HyperParameters& h = source.hyper_parameters;
@@ -134,6 +135,7 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
   manifest.source_fingerprint = source.fingerprint;
   manifest.recipe = recipe.has_value() ? recipe->name : kCheckpointRecipe;
   manifest.slab_bytes = slab_bytes;
+  manifest.compression = compression;
   PlanTensors(source, recipe, &plan);
 
   const ManifestTensor& embedding = *manifest.Find(TensorRole::kEmbedding, -1);
@@ -155,6 +157,19 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
   cutter.CloseFile("head.slabs");
   ABSL_ASSERT(CheckManifest(manifest).ok());
   return plan;
+}
+
+SlabCompression CompressionToTry(const Manifest& manifest, const ManifestSlab& slab) {
+  if (manifest.compression == StoreCompression::kNone || slab.raw_bytes > kMaxCompressedSlabBytes) {
+    return SlabCompression::kNone;
+  }
+  return CompressionFor(manifest.tensors[slab.tensors[0]].encoding);
+}
+
+void SetSlabFileBytes(int planned_file, int64_t bytes, StorePlan* plan) {
+  PlannedFile& planned = plan->files[planned_file];
+  planned.bytes = bytes;
+  plan->manifest.files[plan->manifest.slabs[planned.first_slab].file].bytes = bytes;
 }
 
 }  // namespace sluice

@@ -41,12 +41,20 @@ struct PlanSource {
 };
 
 // No recipe: each tensor keeps its encoding. The same arguments give the same plan. It has no sources.
+// Where there is compression, the plan is of slabs that all stay raw: how long they, their files
+// and their offsets become is known once they have been encoded, and is never more.
 StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes);
+                    int64_t slab_bytes, StoreCompression compression = StoreCompression::kNone);
 
 // The same for a checkpoint, with sources.
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes);
+                    int64_t slab_bytes, StoreCompression compression = StoreCompression::kNone);
+
+// What a slab of the manifest is encoded with, if that pays.
+SlabCompression CompressionToTry(const Manifest& manifest, const ManifestSlab& slab);
+
+// Says in all places of the plan what size a file of slabs has got.
+void SetSlabFileBytes(int planned_file, int64_t bytes, StorePlan* plan);
 
 }  // namespace sluice
 

@@ -110,7 +110,8 @@ class Writer {
   }
 
   absl::Status Run() {
-    for (const PlannedFile& file : plan_.files) {
+    for (size_t i = 0; i < plan_.files.size(); ++i) {
+      const PlannedFile& file = plan_.files[i];
       const bool slabs = file.kind == PlannedFile::Kind::kSlabs;
       SLUICE_ASSIGN_OR_RETURN(
           const OutputFile output,
@@ -118,6 +119,8 @@ class Writer {
                              slabs ? PageCache::kBypass : PageCache::kUse));
       if (slabs) {
         SLUICE_RETURN_IF_ERROR(WriteSlabs(file, output));
+        SLUICE_RETURN_IF_ERROR(output.Truncate(end_));
+        SetSlabFileBytes(static_cast<int>(i), end_, &plan_);
       } else if (file.kind == PlannedFile::Kind::kEmbedding) {
         SLUICE_RETURN_IF_ERROR(WriteEmbedding(output));
       } else {
@@ -173,6 +176,8 @@ class Writer {
 
   // Workers take slabs in order; the calling thread reports.
   absl::Status WriteSlabs(const PlannedFile& file, const OutputFile& output) {
+    placed_ = file.first_slab;
+    end_ = 0;
     std::mutex mutex;  // guards what follows
     std::condition_variable changed;
     int next = file.first_slab;
@@ -180,15 +185,17 @@ class Writer {
     int64_t bytes_written = 0;
     absl::Status status;
     const auto work = [&] {
-      const AlignedBytes buffer = AllocateAligned(plan_.manifest.max_slab_bytes());
+      const AlignedBytes raw = AllocateAligned(plan_.manifest.max_slab_bytes());
+      const AlignedBytes stored = AllocateAligned(plan_.manifest.max_slab_bytes());
+      SlabEncoder encoder;
       std::unique_lock<std::mutex> lock(mutex);
       while (status.ok() && next < file.first_slab + file.num_slabs) {
         const int index = next++;
         lock.unlock();
-        absl::Status written = WriteSlab(index, output, buffer.get());
+        absl::Status written = WriteSlab(index, output, &encoder, raw.get(), stored.get());
         lock.lock();
         status.Update(std::move(written));
-        bytes_written += plan_.manifest.slabs[index].bytes;
+        bytes_written += plan_.manifest.slabs[index].raw_bytes;
       }
       --running;
       changed.notify_one();
@@ -208,19 +215,50 @@ class Writer {
     return status;
   }
 
-  absl::Status WriteSlab(int index, const OutputFile& output, std::byte* buffer) {
+  absl::Status WriteSlab(int index, const OutputFile& output, SlabEncoder* encoder, std::byte* raw,
+                         std::byte* stored) {
     ManifestSlab& slab = plan_.manifest.slabs[index];
+    pool_.Fill(plan_.manifest, index, raw);
+    std::byte* bytes = raw;
+    absl::Status encoded;
+    if (const SlabCompression compression = CompressionToTry(plan_.manifest, slab);
+        compression != SlabCompression::kNone) {
+      const auto raw_span = absl::MakeConstSpan(raw, slab.raw_bytes);
+      const auto size = encoder->Encode(compression, raw_span, {stored, raw_span.size()});
+      encoded = size.status();
+      if (size.ok() && size->has_value()) {
+        bytes = stored;
+        slab.bytes = **size;
+        slab.compression = compression;
+      }
+    }
+    Place(index);  // even after an error: the slabs behind this one wait for it
+    SLUICE_RETURN_IF_ERROR(encoded);
     const int64_t padded = RoundUp(slab.bytes, kSlabAlignment);
-    pool_.Fill(plan_.manifest, index, buffer);
-    std::memset(buffer + slab.bytes, 0, padded - slab.bytes);
-    slab.checksum = Checksum({buffer, static_cast<size_t>(slab.bytes)});
-    return output.WriteAt(slab.offset, {buffer, static_cast<size_t>(padded)});
+    std::memset(bytes + slab.bytes, 0, padded - slab.bytes);
+    slab.checksum = Checksum({bytes, static_cast<size_t>(slab.bytes)});
+    return output.WriteAt(slab.offset, {bytes, static_cast<size_t>(padded)});
+  }
+
+  // Puts a slab behind the one before it, once that has its place.
+  void Place(int index) {
+    std::unique_lock<std::mutex> lock(place_mutex_);
+    place_changed_.wait(lock, [&] { return placed_ == index; });
+    ManifestSlab& slab = plan_.manifest.slabs[index];
+    slab.offset = end_;
+    end_ += RoundUp(slab.bytes, kSlabAlignment);
+    ++placed_;
+    place_changed_.notify_all();
   }
 
   const std::string& dir_;
   const SynthOptions& options_;
   StorePlan& plan_;
   const TilePool pool_;
+  std::mutex place_mutex_;  // guards placed_ and end_ while workers run
+  std::condition_variable place_changed_;
+  int placed_ = 0;   // the first slab without a place
+  int64_t end_ = 0;  // of the last slab placed
   int64_t bytes_done_ = 0;
   int64_t bytes_total_ = 0;
 };
@@ -236,7 +274,7 @@ absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& 
        .fingerprint = Checksum(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(shape.data()),
                                                    shape.size())),
        .encoding = [](const TensorSpec&) { return Encoding::kBF16; }},
-      options.recipe, options.slab_bytes);
+      options.recipe, options.slab_bytes, options.compression);
   SLUICE_RETURN_IF_ERROR(CheckShapes(plan.manifest));
   SLUICE_ASSIGN_OR_RETURN(const FolderState before, InspectFolder(dir, plan));
   if (before == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(dir));

@@ -20,6 +20,7 @@ struct SynthOptions {
   HyperParameters hyper_parameters;
   std::optional<Recipe> recipe;  // none: bf16
   int64_t slab_bytes = kDefaultSlabBytes;
+  StoreCompression compression = StoreCompression::kNone;
   int num_threads = 1;
   // Called from the calling thread, some times a second.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;

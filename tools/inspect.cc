@@ -1,10 +1,13 @@
 // sluice inspect: what is in a store or a checkpoint; exports tensors.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
@@ -20,7 +23,8 @@ struct TensorLine {
   std::string name;
   std::vector<int64_t> shape;
   std::string encoding;
-  int64_t bytes;
+  int64_t bytes;      // without padding; of a compressed tensor its share of the stored slabs
+  int64_t raw_bytes;  // what it takes where it is not compressed
   bool fallback;
 };
 
@@ -30,14 +34,70 @@ int64_t NumValues(const std::vector<int64_t>& shape) {
   return n;
 }
 
+struct SlabSizes {
+  int64_t stored = 0;
+  int64_t raw = 0;
+  double ratio() const { return raw > 0 ? static_cast<double>(stored) / raw : 1.0; }
+};
+
 std::vector<TensorLine> StoreTensors(const Manifest& manifest) {
+  std::vector<SlabSizes> slabs(manifest.tensors.size());  // two matrices of a slab have it to equal parts
+  for (const ManifestSlab& slab : manifest.slabs) {
+    for (const int tensor : slab.tensors) {
+      slabs[tensor].stored += slab.bytes;
+      slabs[tensor].raw += slab.raw_bytes;
+    }
+  }
   std::vector<TensorLine> lines;
-  for (const ManifestTensor& tensor : manifest.tensors) {
+  for (size_t i = 0; i < manifest.tensors.size(); ++i) {
+    const ManifestTensor& tensor = manifest.tensors[i];
     const int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
+    const int64_t raw_bytes = rows * RowBytes(tensor.encoding, tensor.shape.back());
     lines.push_back({tensor.name, tensor.shape, std::string(Info(tensor.encoding).name),
-                     rows * RowBytes(tensor.encoding, tensor.shape.back()), tensor.fallback});
+                     std::llround(static_cast<double>(raw_bytes) * slabs[i].ratio()), raw_bytes, tensor.fallback});
   }
   return lines;
+}
+
+// What compression made of the slabs, by the encoding of their tensors.
+std::map<std::string, SlabSizes> SlabsByEncoding(const Manifest& manifest) {
+  std::map<std::string, SlabSizes> sizes;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    SlabSizes& sum = sizes[std::string(Info(manifest.tensors[slab.tensors[0]].encoding).name)];
+    sum.stored += slab.bytes;
+    sum.raw += slab.raw_bytes;
+  }
+  return sizes;
+}
+
+std::vector<std::string> StoreFacts(const Manifest& manifest) {
+  std::vector<std::string> facts = {
+      absl::StrCat("  recipe                       ", manifest.recipe, ", from ", manifest.source),
+      absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ", manifest.files.size(), " files, ",
+                   FormatBytes(manifest.slab_bytes_total()), ", largest ", FormatBytes(manifest.max_slab_bytes()))};
+  if (manifest.compression == StoreCompression::kNone) return facts;
+  facts.push_back(absl::StrCat("  compression                  ", StoreCompressionName(manifest.compression)));
+  for (const auto& [encoding, sizes] : SlabsByEncoding(manifest)) {
+    facts.push_back(absl::StrFormat("    %-26s %s of %s (%.3f)", encoding, FormatBytes(sizes.stored),
+                                    FormatBytes(sizes.raw), sizes.ratio()));
+  }
+  return facts;
+}
+
+nlohmann::json StoreJson(const Manifest& manifest) {
+  nlohmann::json object = {{"kind", "store"},
+                           {"recipe", manifest.recipe},
+                           {"slabs", manifest.slabs.size()},
+                           {"slab_bytes", manifest.slab_bytes},
+                           {"stored_bytes", manifest.slab_bytes_total()},
+                           {"raw_bytes", manifest.raw_slab_bytes_total()},
+                           {"compression", std::string(StoreCompressionName(manifest.compression))},
+                           {"encodings", nlohmann::json::object()},
+                           {"source", manifest.source}};
+  for (const auto& [encoding, sizes] : SlabsByEncoding(manifest)) {
+    object["encodings"][encoding] = {{"stored_bytes", sizes.stored}, {"raw_bytes", sizes.raw}};
+  }
+  return object;
 }
 
 std::vector<TensorLine> CheckpointTensors(const Checkpoint& checkpoint) {
@@ -48,7 +108,8 @@ std::vector<TensorLine> CheckpointTensors(const Checkpoint& checkpoint) {
     if (!lines.empty() && spec.role == TensorRole::kHead && checkpoint.hyper_parameters().tie_word_embeddings) {
       continue;  // the embedding's own line stands for both
     }
-    lines.push_back({tensor->name, tensor->shape, std::string(Info(tensor->encoding).name), tensor->bytes, false});
+    lines.push_back({tensor->name, tensor->shape, std::string(Info(tensor->encoding).name), tensor->bytes, tensor->bytes,
+                     false});
   }
   return lines;
 }
@@ -85,6 +146,7 @@ void PrintJson(const HyperParameters& h, const std::vector<TensorLine>& tensors,
                                  {"shape", tensor.shape},
                                  {"encoding", tensor.encoding},
                                  {"bytes", tensor.bytes},
+                                 {"raw_bytes", tensor.raw_bytes},
                                  {"fallback", tensor.fallback}});
   }
   std::printf("%s\n", object.dump().c_str());
@@ -103,17 +165,11 @@ absl::Status Inspect(const Arguments& args) {
     const Manifest& manifest = (*store)->manifest();
     const std::vector<TensorLine> tensors = StoreTensors(manifest);
     if (json) {
-      PrintJson(manifest.hyper_parameters, tensors,
-                {{"kind", "store"}, {"recipe", manifest.recipe}, {"slabs", manifest.slabs.size()},
-                 {"slab_bytes", manifest.slab_bytes}, {"stored_bytes", manifest.slab_bytes_total()},
-                 {"source", manifest.source}});
+      PrintJson(manifest.hyper_parameters, tensors, StoreJson(manifest));
       return absl::OkStatus();
     }
-    Print(absl::StrCat(path, ": a layer store, format ", kStoreFormatVersion), manifest.hyper_parameters, tensors,
-          {absl::StrCat("  recipe                       ", manifest.recipe, ", from ", manifest.source),
-           absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ", manifest.files.size(),
-                        " files, ", FormatBytes(manifest.slab_bytes_total()), ", largest ",
-                        FormatBytes(manifest.max_slab_bytes()))});
+    Print(absl::StrCat(path, ": a layer store, format ", FormatVersion(manifest.compression)),
+          manifest.hyper_parameters, tensors, StoreFacts(manifest));
     return absl::OkStatus();
   }
   if (!absl::IsNotFound(store.status())) return store.status();
@@ -139,8 +195,9 @@ CommandSpec InspectCommand() {
   command.summary = "Show what is in a store or a checkpoint, export tensors";
   command.positionals = {"STORE|MODEL_DIR"};
   command.description =
-      "Lists hyper-parameters and tensors with encoding, size and bits a weight. --export writes one tensor of a "
-      "store as row-major bytes in its stored encoding (GGUF block order for quantized ones).";
+      "Lists hyper-parameters and tensors with encoding, stored size and bits a weight, and what compression made of "
+      "each encoding. --export writes one tensor of a store as row-major bytes in its encoding, decompressed (GGUF "
+      "block order for quantized ones).";
   command.options = {
       {.name = "--export", .value = "TENSOR", .help = "Write this tensor to the file of -o."},
       {.name = "--output", .alias = "-o", .value = "FILE", .help = "Where --export writes to."},

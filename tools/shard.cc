@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "storage/checkpoint.h"
 #include "storage/sharder.h"
@@ -22,6 +23,7 @@ absl::Status RunShard(const Arguments& args) {
   ShardOptions options;
   SLUICE_ASSIGN_OR_RETURN(options.recipe, ParseRecipeOptions(args));
   SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, ParseSlabSize(args));
+  SLUICE_ASSIGN_OR_RETURN(options.compression, ParseCompression(args, options.slab_bytes));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.stop = InstallInterruptHandler();
@@ -43,8 +45,14 @@ absl::Status RunShard(const Arguments& args) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   int fallbacks = 0;
   for (const ManifestTensor& tensor : result->manifest.tensors) fallbacks += tensor.fallback;
-  std::printf("%s: %s in %d slabs, %s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
-              static_cast<int>(result->manifest.slabs.size()), result->manifest.recipe.c_str(), seconds,
+  const Manifest& manifest = result->manifest;
+  std::string compression;
+  if (manifest.compression != StoreCompression::kNone) {
+    compression = absl::StrFormat(", compressed to %.3f",
+                                  static_cast<double>(manifest.slab_bytes_total()) / manifest.raw_slab_bytes_total());
+  }
+  std::printf("%s: %s in %d slabs, %s%s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
+              static_cast<int>(manifest.slabs.size()), manifest.recipe.c_str(), compression.c_str(), seconds,
               result->resumed ? " (resumed)" : "");
   if (fallbacks > 0) {
     std::printf("%d tensors have a shape that the encoding does not fit; `sluice inspect %s` names them\n",

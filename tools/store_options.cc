@@ -19,6 +19,8 @@ std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback) {
        .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
       {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
        .choices = {"q4_k_m"}},
+      {.name = "--compress", .help = "Lossless compression of bf16, f16 and q8_0, where it pays (default none).",
+       .choices = {"none", "zstd"}},
       {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
       {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
   };
@@ -40,6 +42,16 @@ absl::StatusOr<int64_t> ParseSlabSize(const Arguments& args) {
     return UsageError(absl::StrCat("--slab-size is from 4KiB to 256MiB, not ", bytes, " bytes"));
   }
   return bytes;
+}
+
+absl::StatusOr<StoreCompression> ParseCompression(const Arguments& args, int64_t slab_bytes) {
+  SLUICE_ASSIGN_OR_RETURN(const StoreCompression compression,
+                          ParseStoreCompression(args.Get("--compress").value_or("none")));
+  if (compression != StoreCompression::kNone && slab_bytes > kMaxCompressedSlabBytes) {
+    return UsageError(
+        absl::StrCat("with --compress, --slab-size is at most ", kMaxCompressedSlabBytes >> 20, "MiB"));
+  }
+  return compression;
 }
 
 }  // namespace sluice

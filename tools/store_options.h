@@ -8,16 +8,18 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "storage/manifest.h"
 #include "storage/recipe.h"
 #include "tools/command.h"
 
 namespace sluice {
 
-// --encoding, --recipe, --slab-size and --threads. `fallback`: what weights are without the first two.
+// --encoding, --recipe, --compress, --slab-size and --threads. `fallback`: what weights are without the first two.
 std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback);
 // None where neither --encoding nor --recipe was given.
 absl::StatusOr<std::optional<Recipe>> ParseRecipeOptions(const Arguments& args);
 absl::StatusOr<int64_t> ParseSlabSize(const Arguments& args);
+absl::StatusOr<StoreCompression> ParseCompression(const Arguments& args, int64_t slab_bytes);
 
 }  // namespace sluice
 

@@ -29,6 +29,7 @@ absl::Status Synth(const Arguments& args) {
   h.layer_windows.resize(h.num_hidden_layers);
   SLUICE_ASSIGN_OR_RETURN(options.recipe, ParseRecipeOptions(args));
   SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, ParseSlabSize(args));
+  SLUICE_ASSIGN_OR_RETURN(options.compression, ParseCompression(args, options.slab_bytes));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.stop = InstallInterruptHandler();

@@ -119,6 +119,33 @@ TEST(Export, ReplacesTheFileOnceAllOfItIsVerified) {
               AllOf(HasSubstr("embedding.rows"), HasSubstr("row 7 ")));
 }
 
+// Damage that the checksum does not show: whoever made the slab also signed it.
+TEST(Export, ReportsACompressedSlabThatCannotBeDecoded) {
+  TemporaryFolder folder;
+  const std::string path = folder / "s/layers/000.slabs";
+  Manifest m =
+      ShardOrDie(ModelDir("bard-6.7M"), folder / "s", "", 100000, 2, StoreCompression::kZstd);
+  std::string bytes = ReadBytes(path);
+  const std::string before = bytes;
+  ManifestSlab& slab = m.slabs[0];
+  ASSERT_EQ(slab.compression, SlabCompression::kZstdPlanes);
+  bytes[slab.offset + 4] ^= 1;  // the first frame's magic number
+  const auto stored = absl::string_view(bytes).substr(slab.offset, slab.bytes);
+  WriteBytes(path, bytes);
+  const std::string& name = m.tensors[slab.tensors[0]].name;
+  absl::Status status = ExportTensor(*OpenStore(folder / "s"), name, folder / "out");
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("slab 0"), HasSubstr("XXH3")));
+
+  slab.checksum = Checksum({reinterpret_cast<const std::byte*>(stored.data()), stored.size()});
+  WriteBytes(folder / "s/manifest.json", SerializeManifest(m));
+  status = ExportTensor(*OpenStore(folder / "s"), name, folder / "out");
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("000.slabs: slab 0 at byte 0: chunk 0"), HasSubstr("no zstd frame")));
+  EXPECT_FALSE(fs::exists(folder / "out"));
+}
+
 TEST(Export, ReportsUnknownNamesAndPlacesThatCannotBeWritten) {
   TemporaryFolder folder;
   ShardOrDie(ModelDir("qwen3-qknorm-bf16"), folder / "s");

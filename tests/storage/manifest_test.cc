@@ -22,6 +22,7 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -89,6 +90,7 @@ TEST(Manifest, ComesBackFromItsTextUnchanged) {
         EXPECT_EQ(parsed->slabs[i].checksum, manifest.slabs[i].checksum);
         EXPECT_EQ(parsed->slabs[i].offset, manifest.slabs[i].offset);
         EXPECT_EQ(parsed->slabs[i].bytes, SlabBytes(*parsed, parsed->slabs[i]));
+        EXPECT_EQ(parsed->slabs[i].raw_bytes, parsed->slabs[i].bytes);
       }
       EXPECT_EQ(parsed->slab_bytes_total(), manifest.slab_bytes_total());
       EXPECT_EQ(parsed->max_slab_bytes(), manifest.max_slab_bytes());
@@ -105,6 +107,88 @@ TEST(Manifest, KeepsOddNamesAsJsonCan) {
   EXPECT_EQ(parsed->source, "quote \" back\\slash \n \xef\xbf\xbd (bf16)");
 }
 
+// A manifest of a compressed store: slab 0 is a bf16 one, stored in a block less than its raw
+// bytes.
+Manifest Compressed() {
+  std::optional<Recipe> recipe;
+  Manifest manifest = PlanStore(*OpenCheckpoint(ModelDir("qwen3-qknorm-bf16")), recipe, 16384,
+                                StoreCompression::kZstd)
+                          .manifest;
+  manifest.slabs[0].compression = SlabCompression::kZstdPlanes;
+  manifest.slabs[0].bytes = manifest.slabs[0].raw_bytes - 4097;
+  return manifest;
+}
+
+TEST(Manifest, FormatTwoHoldsCompressedSlabs) {
+  const Manifest manifest = Compressed();
+  const std::string text = SerializeManifest(manifest);
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("\"format_version\": 2"), HasSubstr("\"compression\": \"zstd\"")));
+  const absl::StatusOr<Manifest> parsed = ParseManifest(text, "m.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(SerializeManifest(*parsed), text);
+  EXPECT_EQ(parsed->compression, StoreCompression::kZstd);
+  const ManifestSlab& slab = parsed->slabs[0];
+  EXPECT_EQ(slab.compression, SlabCompression::kZstdPlanes);
+  EXPECT_EQ(slab.bytes, slab.raw_bytes - 4097);
+  EXPECT_EQ(slab.raw_bytes, SlabBytes(*parsed, slab));
+  EXPECT_EQ(parsed->slabs[1].compression, SlabCompression::kNone);
+  EXPECT_EQ(parsed->slabs[1].raw_bytes, parsed->slabs[1].bytes);
+  EXPECT_EQ(parsed->raw_slab_bytes_total() - parsed->slab_bytes_total(), 4097);
+  EXPECT_EQ(parsed->max_slab_bytes(), Planned("qwen3-qknorm-bf16").max_slab_bytes());
+}
+
+TEST(Manifest, RefusesCompressionThatCannotBe) {
+  const json good = json::parse(SerializeManifest(Compressed()));
+  ASSERT_TRUE(ParseEdited(good).ok()) << ParseEdited(good);
+  const json slab = good["slabs"][0];
+  ASSERT_EQ(slab.size(), 10u);
+  struct Case {
+    const char* what;
+    std::function<void(json&)> edit;
+    const char* message;
+  };
+  const std::vector<Case> cases = {
+      {"format 1", [](json& m) { m["format_version"] = 1; }, "this is format 1"},
+      {"format 2 without", [](json& m) { m.erase("compression"); }, "this is format 2"},
+      {"format 2 with none", [](json& m) { m["compression"] = "none"; }, "this is format 2"},
+      {"unknown", [](json& m) { m["compression"] = "lz4"; }, "no compression \"lz4\""},
+      {"no string", [](json& m) { m["compression"] = 1; }, "compression"},
+      {"a slab in format 1",
+       [](json& m) {
+         m["format_version"] = 1;
+         m.erase("compression");
+       },
+       "slab 0: compressed, in a store without compression"},
+      {"unknown of a slab", [](json& m) { m["slabs"][0][8] = "zip"; }, "no compression \"zip\""},
+      {"a slab's none", [](json& m) { m["slabs"][0][8] = "none"; }, "no compression \"none\""},
+      {"raw bytes missing", [](json& m) { m["slabs"][0].erase(9); }, "integer"},
+      {"raw bytes wrong", [](json& m) { m["slabs"][0][9] = 64; }, "64 bytes instead"},
+      {"one item more", [](json& m) { m["slabs"][0].push_back(1); }, "too many"},
+      {"as long as raw", [](json& m) { m["slabs"][0][3] = m["slabs"][0][9]; }, "cannot be"},
+      {"longer than raw", [](json& m) { m["slabs"][0][3] = 1 << 20; }, "cannot be"},
+      {"no bytes", [](json& m) { m["slabs"][0][3] = 0; }, "cannot be compressed to 0"},
+      {"negative", [](json& m) { m["slabs"][0][3] = -5; }, "cannot be compressed to -5"},
+      {"shorter without saying so", [](json& m) { m["slabs"][1][3] = 64; }, "64 bytes instead"},
+      {"planes of 32 bits",
+       [](json& m) {
+         m["tensors"][2]["encoding"] = "f32";
+         for (json& slab : m["slabs"]) {
+           if (slab[7] == 2)
+             slab[slab.size() == 10 ? 9 : 3] = 2 * slab[slab.size() == 10 ? 9 : 3].get<int64_t>();
+         }
+       },
+       "f32 have no planes"},
+  };
+  for (const Case& c : cases) {
+    json document = good;
+    c.edit(document);
+    const absl::Status status = ParseEdited(document);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.what << ": " << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.message)) << c.what;
+  }
+}
+
 TEST(Manifest, FindsTensorsByRoleAndLayer) {
   const Manifest manifest = Planned("qwen2-bias-bf16");
   EXPECT_EQ(manifest.Find(TensorRole::kQBias, 1)->name, "model.layers.1.self_attn.q_proj.bias");
@@ -115,12 +199,12 @@ TEST(Manifest, FindsTensorsByRoleAndLayer) {
 
 TEST(Manifest, NewerFormatsAreRefusedWithTheVersionThatIsRead) {
   json document = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16")));
-  document["format_version"] = 2;
+  document["format_version"] = 3;
   document["whatever comes"] = {1, 2, 3};
   const absl::Status status = ParseEdited(document);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("store format 2; this program reads format 1"));
+              HasSubstr("store format 3; this program reads formats 1 to 2"));
   // Also where a person only changed the number.
   const std::string text =
       absl::StrReplaceAll(SerializeManifest(Planned("qwen3-qknorm-bf16")),

@@ -99,7 +99,9 @@ TEST(ShardCrash, GoesOnOnlyWithTheSameSourceAndOptions) {
   for (const Case& c : {Case{model, Options("", 65536), "with slabs of 32768 bytes, not 65536"},
                         Case{model, Options("q8_0", 32768), "as checkpoint, not as q8_0"},
                         Case{ModelDir("qwen3-qknorm-bf16"), Options("", 32768),
-                             "of bard-6.7M (bf16), not of this checkpoint (qwen3-qknorm-bf16"}}) {
+                             "of bard-6.7M (bf16), not of this checkpoint (qwen3-qknorm-bf16"},
+                        Case{model, Options("", 32768, 2, StoreCompression::kZstd),
+                             "with compression none, not zstd"}}) {
     const absl::Status status = TryShard(c.model, store, c.options);
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
     EXPECT_THAT(Message(status), HasSubstr(c.message));
@@ -144,12 +146,69 @@ TEST(ShardCrash, WritesFilesAgainThatAreNotWhatTheRecordSays) {
   }
 }
 
+TEST(ShardCrash, GoesOnWithACompressedStore) {
+  const std::string model = ModelDir("bard-6.7M");
+  const ShardOptions options = Options("", 32768, 2, StoreCompression::kZstd);
+  TemporaryFolder folder;
+  ASSERT_TRUE(TryShard(model, folder / "whole", options).ok());
+  ArmFaults({});
+  ASSERT_TRUE(TryShard(model, folder / "counted", options).ok());
+  const int64_t calls = DisarmFaults();
+  for (int64_t at = 3; at < calls; at += calls / 12) {
+    const std::string store = folder / absl::StrCat(at);
+    ArmFaults({FaultPlan::Action::kFailAll, at, EIO});
+    const absl::Status status = TryShard(model, store, options);
+    DisarmFaults();
+    if (status.ok()) continue;  // the call was a hint
+    if (fs::exists(store + "/unfinished.json")) {
+      const absl::Status other = TryShard(model, store, Options("", 32768));
+      EXPECT_THAT(Message(other), HasSubstr("with compression zstd, not none")) << at;
+    }
+    const absl::Status again = TryShard(model, store, options);
+    ASSERT_TRUE(again.ok() || absl::StrContains(Message(again), "already complete")) << again;
+    fs::remove(store + "/.lock");
+    ASSERT_THAT(DifferingFiles(folder / "whole", store), IsEmpty()) << at;
+    fs::remove_all(store);
+  }
+}
+
+TEST(ShardCrash, WritesCompressedFilesAgainThatAreNotWhatTheRecordSays) {
+  TemporaryFolder folder;
+  const std::string model = ModelDir("bard-6.7M");
+  const ShardOptions options = Options("", 32768, 2, StoreCompression::kZstd);
+  ASSERT_TRUE(TryShard(model, folder / "whole", options).ok());
+  const auto edit = [](const std::function<void(json&)>& change) {
+    return [change](const std::string& store) {
+      json record = json::parse(ReadBytes(store + "/unfinished.json"));
+      change(record["finished"]["layers/000.slabs"]);
+      WriteBytes(store + "/unfinished.json", record.dump());
+    };
+  };
+  int i = 0;
+  for (const std::function<void(const std::string&)>& damage :
+       std::vector<std::function<void(const std::string&)>>{
+           [](const std::string& store) { fs::resize_file(store + "/layers/000.slabs", 4096); },
+           edit([](json& file) { file["stored_bytes"].erase(0); }),
+           edit([](json& file) { file.erase("stored_bytes"); }),
+           edit([](json& file) { file["stored_bytes"][0] = -4096; }),
+           edit([](json& file) { file["stored_bytes"][0] = 1 << 30; }), edit([](json& file) {
+             file["stored_bytes"][0] = file["stored_bytes"][0].get<int>() - 4096;
+           })}) {
+    const std::string store = folder / absl::StrCat(i++);
+    ShardHalf(model, store, options);
+    ASSERT_THAT(ReadBytes(store + "/unfinished.json"), HasSubstr("layers/000.slabs"));
+    damage(store);
+    EXPECT_TRUE(TryShard(model, store, options).ok());
+    EXPECT_THAT(DifferingFiles(folder / "whole", store), IsEmpty()) << i;
+  }
+}
+
 TEST(ShardCrash, RefusesARecordThatItCannotRead) {
   TemporaryFolder folder;
   const std::string store = folder / "s";
   fs::create_directory(store);
   for (const char* text :
-       {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 2}",
+       {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 3}",
         "{\"format_version\": 1, \"source\": \"\", \"recipe\": \"\", \"slab_bytes\": 1,"
         "\"source_fingerprint\": \"0000000000000000\", \"finished\": {\"x\": 3}}"}) {
     WriteBytes(store + "/unfinished.json", text);

@@ -60,6 +60,127 @@ TEST(Shard, WritesTheSameBytesOnADiskAndInMemory) {
   EXPECT_THAT(DifferingFiles(memory / "s", disk / "s"), IsEmpty());
 }
 
+constexpr StoreCompression kZstd = StoreCompression::kZstd;
+
+// Slabs are as the manifest says: back to back in their files, which end behind the last one.
+void ExpectBackToBack(const Manifest& manifest, const std::string& store) {
+  std::vector<int64_t> end(manifest.files.size());
+  for (const ManifestSlab& slab : manifest.slabs) {
+    EXPECT_EQ(slab.offset, end[slab.file]);
+    end[slab.file] += (slab.bytes + 4095) / 4096 * 4096;
+  }
+  for (size_t i = 0; i < end.size(); ++i) {
+    EXPECT_EQ(manifest.files[i].bytes, end[i]);
+    EXPECT_EQ(fs::file_size(store + "/" + manifest.files[i].path), end[i]);
+  }
+}
+
+void ExpectSameTensors(const std::string& a, const std::string& b) {
+  const std::unique_ptr<LayerStore> store_a = OpenStore(a), store_b = OpenStore(b);
+  for (int i = 0; i < store_a->manifest().tensors.size(); ++i) {
+    std::string bytes_a, bytes_b;
+    ASSERT_TRUE(CollectTensor(*store_a, i, &bytes_a).ok());
+    const absl::Status status = CollectTensor(*store_b, i, &bytes_b);
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(bytes_a == bytes_b) << b << " " << store_a->manifest().tensors[i].name;
+  }
+}
+
+TEST(Shard, CompressesTheSlabsForWhichItPays) {
+  struct Case {
+    const char* recipe;
+    SlabCompression expected;  // of most slabs
+  };
+  for (const Case& c :
+       {Case{"", SlabCompression::kZstdPlanes}, Case{"f16", SlabCompression::kZstdPlanes},
+        Case{"q8_0", SlabCompression::kNone}, Case{"q4_k", SlabCompression::kNone},
+        Case{"f32", SlabCompression::kNone}}) {
+    TemporaryFolder folder;
+    const Manifest m =
+        ShardOrDie(ModelDir("bard-6.7M"), folder / "s", c.recipe, kDefaultSlabBytes, 2, kZstd);
+    const std::unique_ptr<LayerStore> store = OpenStore(folder / "s");
+    EXPECT_EQ(SerializeManifest(store->manifest()), SerializeManifest(m));
+    EXPECT_EQ(m.compression, kZstd);
+    ExpectBackToBack(m, folder / "s");
+    int compressed = 0;
+    for (const ManifestSlab& slab : m.slabs) {
+      if (slab.compression == SlabCompression::kNone) continue;
+      EXPECT_EQ(slab.compression, c.expected);
+      ++compressed;
+    }
+    EXPECT_EQ(c.expected != SlabCompression::kNone, compressed > m.slabs.size() / 2)
+        << c.recipe << ": " << compressed << " of " << m.slabs.size();
+    EXPECT_THAT(*VerifyStore(folder / "s", {}), IsEmpty()) << c.recipe;
+    if (*c.recipe == '\0') {  // trained weights, bf16
+      EXPECT_LE(m.slab_bytes_total(), m.raw_slab_bytes_total() * 0.69);
+    }
+  }
+}
+
+// q8_0 of usual weights is 3% too long, and its scales are what could be saved. Where most weights
+// of a block are far smaller than its largest, the quants are few.
+TEST(Shard, CompressesQ8_0OfWeightsWithWideTails) {
+  TemporaryFolder folder;
+  WriteCheckpoint(
+      folder / "c", TinyConfig(256, 512, 300), [](const std::string&) { return "F32"; },
+      [](const std::string&, std::vector<float>* values) {
+        for (float& value : *values) value = value * value * value;
+      });
+  ShardOrDie(folder / "c", folder / "plain", "q8_0", 150000);
+  const Manifest m = ShardOrDie(folder / "c", folder / "s", "q8_0", 150000, 2, kZstd);
+  ExpectBackToBack(m, folder / "s");
+  for (const ManifestSlab& slab : m.slabs) EXPECT_EQ(slab.compression, SlabCompression::kZstd);
+  EXPECT_LT(m.slab_bytes_total(), m.raw_slab_bytes_total() * 0.9);
+  EXPECT_THAT(*VerifyStore(folder / "s", {}), IsEmpty());
+  ExpectSameTensors(folder / "plain", folder / "s");
+}
+
+TEST(Shard, ACompressedStoreHasTheTensorsOfAPlainOne) {
+  for (const char* model : {"bard-6.7M", "mistral-window-f16", "llama-gqa-untied-f32"}) {
+    for (const char* recipe : {"", "bf16", "q8_0", "q4_k_m"}) {
+      TemporaryFolder folder;
+      ShardOrDie(ModelDir(model), folder / "plain", recipe, 50000);
+      ShardOrDie(ModelDir(model), folder / "small", recipe, 300000, 2, kZstd);
+      ExpectSameTensors(folder / "plain", folder / "small");
+    }
+  }
+}
+
+TEST(Shard, CompressesToTheSameBytesWithAnyNumberOfThreads) {
+  for (const char* recipe : {"", "f16"}) {
+    TemporaryFolder folder;
+    ShardOrDie(ModelDir("bard-6.7M"), folder / "1", recipe, 50000, 1, kZstd);
+    for (const int threads : {2, 3, 16}) {
+      const std::string store = folder / absl::StrCat(threads);
+      ShardOrDie(ModelDir("bard-6.7M"), store, recipe, 50000, threads, kZstd);
+      EXPECT_THAT(DifferingFiles(folder / "1", store), IsEmpty()) << threads;
+    }
+  }
+}
+
+// Of gate and up only one can be compressed, and its length decides where the other's slabs lie.
+TEST(Shard, PlacesRawSlabsBetweenCompressedOnes) {
+  TemporaryFolder folder, disk(TemporaryFolder::Where::kDisk);
+  WriteCheckpoint(folder / "c", TinyConfig(256, 512, 40), [](const std::string& name) {
+    return name.find("up_proj") != std::string::npos ? "F32" : "BF16";
+  });
+  for (const std::string& store : {folder / "s", disk / "s"}) {
+    const Manifest m = ShardOrDie(folder / "c", store, "", 100000, 3, kZstd);
+    ExpectBackToBack(m, store);
+    std::vector<std::string> mlp;
+    for (const ManifestSlab& slab : m.slabs) {
+      if (slab.block != MlpBlock(0)) continue;
+      mlp.push_back(absl::StrCat(RoleName(m.tensors[slab.tensors[0]].role), " ",
+                                 SlabCompressionName(slab.compression)));
+    }
+    EXPECT_EQ(mlp[0], "gate zstd-planes");
+    EXPECT_EQ(mlp[1], "up none");
+    EXPECT_EQ(mlp[2], "gate zstd-planes");
+    EXPECT_THAT(*VerifyStore(store, {}), IsEmpty());
+  }
+  EXPECT_THAT(DifferingFiles(folder / "s", disk / "s"), IsEmpty());
+}
+
 TEST(Shard, CutsSlabsOfWholeTilesInTheOrderOfAPass) {
   TemporaryFolder folder;
   WriteCheckpoint(folder / "c", TinyConfig(64, 72, 40), [](const std::string&) { return "F32"; });
@@ -253,13 +374,16 @@ TEST(Shard, LeavesAFinishedStoreAlone) {
   EXPECT_THAT(Message(status), AllOf(HasSubstr("holds a finished store of qwen3-qknorm-bf16"),
                                      Not(HasSubstr("already"))));
   EXPECT_FALSE(TryShard(ModelDir("mistral-window-f16"), store).ok());
+  status = TryShard(ModelDir("qwen3-qknorm-bf16"), store, Options("", 16384, 2, kZstd));
+  EXPECT_THAT(Message(status), Not(HasSubstr("already")));
   EXPECT_EQ(ReadFolder(store), before);
 }
 
 TEST(Shard, RefusesBadOptions) {
   TemporaryFolder folder;
   for (const ShardOptions& options :
-       {Options("", 0), Options("", -5), Options("", 4096, 0), Options("q4_k_xl")}) {
+       {Options("", 0), Options("", -5), Options("", 4096, 0), Options("q4_k_xl"),
+        Options("", kMaxCompressedSlabBytes + 1, 1, kZstd)}) {
     EXPECT_EQ(TryShard(ModelDir("qwen3-qknorm-bf16"), folder / "s", options).code(),
               absl::StatusCode::kInvalidArgument);
   }

@@ -145,11 +145,13 @@ std::vector<std::string> DifferingFiles(const std::string& a, const std::string&
   return differing;
 }
 
-ShardOptions Options(absl::string_view recipe, int64_t slab_bytes, int num_threads) {
+ShardOptions Options(absl::string_view recipe, int64_t slab_bytes, int num_threads,
+                     StoreCompression compression) {
   ShardOptions options;
   if (!recipe.empty()) options.recipe = Recipe{std::string(recipe)};
   options.slab_bytes = slab_bytes;
   options.num_threads = num_threads;
+  options.compression = compression;
   return options;
 }
 
@@ -161,9 +163,10 @@ absl::Status TryShard(const std::string& model_dir, const std::string& store,
 }
 
 Manifest ShardOrDie(const std::string& model_dir, const std::string& store_dir,
-                    absl::string_view recipe, int64_t slab_bytes, int num_threads) {
-  absl::StatusOr<ShardResult> result =
-      Shard(*OpenCheckpoint(model_dir), store_dir, Options(recipe, slab_bytes, num_threads));
+                    absl::string_view recipe, int64_t slab_bytes, int num_threads,
+                    StoreCompression compression) {
+  absl::StatusOr<ShardResult> result = Shard(*OpenCheckpoint(model_dir), store_dir,
+                                             Options(recipe, slab_bytes, num_threads, compression));
   EXPECT_TRUE(result.ok()) << result.status();
   if (!result.ok()) abort();
   return std::move(result->manifest);

@@ -58,14 +58,15 @@ std::map<std::string, std::string> ReadFolder(const std::string& dir);
 // Names of files that differ or that only one of the folders has.
 std::vector<std::string> DifferingFiles(const std::string& a, const std::string& b);
 
-ShardOptions Options(absl::string_view recipe = "", int64_t slab_bytes = 16384,
-                     int num_threads = 2);
+ShardOptions Options(absl::string_view recipe = "", int64_t slab_bytes = 16384, int num_threads = 2,
+                     StoreCompression compression = StoreCompression::kNone);
 // Opens the checkpoint and shards it.
 absl::Status TryShard(const std::string& model_dir, const std::string& store,
                       const ShardOptions& options = Options());
 // Shards, and fails the test where that fails. `recipe` empty: the checkpoint's own dtype.
 Manifest ShardOrDie(const std::string& model_dir, const std::string& store_dir,
-                    absl::string_view recipe = "", int64_t slab_bytes = 16384, int num_threads = 2);
+                    absl::string_view recipe = "", int64_t slab_bytes = 16384, int num_threads = 2,
+                    StoreCompression compression = StoreCompression::kNone);
 
 // All rows of a tensor, and the status of reading it.
 absl::Status CollectTensor(const LayerStore& store, int tensor, std::string* bytes);

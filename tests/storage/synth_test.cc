@@ -67,6 +67,19 @@ TEST(Synth, GivesTheSameBytesForTheSameOptions) {
   EXPECT_EQ(read("a/head.slabs"), read("b/head.slabs"));
 }
 
+TEST(Synth, CompressesWhereThatIsAskedFor) {
+  const TempDir dir;
+  SynthOptions options = SmallOptions();
+  options.compression = StoreCompression::kZstd;
+  ASSERT_TRUE(Synthesize(dir / "packed", options).ok());
+  EXPECT_THAT(VerifyStore(dir / "packed", VerifyOptions()).value(), testing::IsEmpty());
+  const auto store = LayerStore::Open(dir / "packed");
+  ASSERT_TRUE(store.ok()) << store.status();
+  const Manifest& manifest = (*store)->manifest();
+  // Random weights are made to compress as trained ones do.
+  EXPECT_LT(manifest.slab_bytes_total(), 0.69 * manifest.raw_slab_bytes_total());
+}
+
 TEST(Synth, RefusesAFolderWithSomethingElse) {
   const TempDir dir;
   std::ofstream(dir / "letter") << "dear";

@@ -59,6 +59,29 @@ TEST(Verify, FindsAnyFlippedBitOfAnyFile) {
   }
 }
 
+TEST(Verify, FindsFlippedBitsOfCompressedSlabs) {
+  TemporaryFolder folder;
+  const std::string store = folder / "s";
+  const Manifest m =
+      ShardOrDie(ModelDir("bard-6.7M"), store, "", 100000, 2, StoreCompression::kZstd);
+  ASSERT_THAT(Complaints(store), IsEmpty());
+  int64_t padded = -1;  // a compressed slab with padding
+  for (size_t i = 0; i < m.slabs.size(); ++i) {
+    if (m.slabs[i].bytes < m.slabs[i].raw_bytes && m.slabs[i].bytes % 4096 != 0) padded = i;
+  }
+  ASSERT_GE(padded, 0);
+  const ManifestSlab& slab = m.slabs[padded];
+  const std::string path = store + "/" + m.files[slab.file].path;
+  const std::string name = absl::StrCat("slab ", padded, " at byte");
+  for (const int64_t at : {int64_t{0}, slab.bytes / 3, slab.bytes - 1}) {
+    Flip(path, slab.offset + at);
+    EXPECT_THAT(Complaints(store), ElementsAre(AllOf(HasSubstr(name), HasSubstr("XXH3"))));
+    Flip(path, slab.offset + at);
+  }
+  Flip(path, slab.offset + slab.bytes);
+  EXPECT_THAT(Complaints(store), ElementsAre(AllOf(HasSubstr(name), HasSubstr("padding"))));
+}
+
 TEST(Verify, NamesSlabTensorRowAndPaddingAndListsThemAll) {
   TemporaryFolder folder;
   const std::string store = folder / "s";

@@ -70,6 +70,7 @@ TEST_F(Cli, HelpAndVersionSucceedAndWrongUsageIsTwo) {
        {std::vector<std::string>{}, {"walk"}, {"run"}, {"run", "a", "b"}, {"run", "a", "--walk"},
         {"run", "a", "-p", "x", "-f", "y"}, {"run", "a", "-p", "x", "-n", "many"}, {"run", "a", "-p", "x", "--top-p", "2"},
         {"shard", "a"}, {"shard", "a", "b", "--encoding", "q9"}, {"shard", "a", "b", "--slab-size", "1"},
+        {"shard", "a", "b", "--compress", "lz4"}, {"shard", "a", "b", "--compress", "zstd", "--slab-size", "65MiB"},
         {"plan", "a", "--max-ram", "lots"}, {"completion", "fish"}, {"inspect", "a", "--export", "x"}}) {
     const Finished run = RunSluice(args);
     EXPECT_EQ(run.exit_code, 2) << run.err;
@@ -171,6 +172,29 @@ TEST_F(Cli, ExportsTheCheckpointsOwnBytes) {
   const ReferenceFile checkpoint(Data("models/TinyStories-656K/model.safetensors"));
   const std::vector<char> expected = checkpoint.Get<char>("model.layers.1.mlp.down_proj.weight");
   EXPECT_EQ(ReadWholeFile(dir_ / "t"), std::string(expected.begin(), expected.end()));
+}
+
+TEST_F(Cli, ShowsWhatCompressionSavedAndExportsTheSameBytes) {
+  const std::string plain = MakeStore(), small = dir_ / "small";
+  const Finished shard = RunSluice({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16", "--compress", "zstd"});
+  ASSERT_EQ(shard.exit_code, 0) << shard.err;
+  EXPECT_THAT(shard.out, HasSubstr("compressed to 0.6"));
+  EXPECT_EQ(RunSluice({"verify", small}).exit_code, 0);
+  EXPECT_THAT(RunSluice({"inspect", small}).out, HasSubstr("compression                  zstd\n    bf16"));
+  const json inspected = json::parse(RunSluice({"inspect", small, "--json"}).out);
+  EXPECT_EQ(inspected["compression"], "zstd");
+  EXPECT_LT(inspected["stored_bytes"], inspected["raw_bytes"]);
+  EXPECT_EQ(inspected["encodings"]["bf16"]["stored_bytes"], inspected["stored_bytes"]);
+  EXPECT_EQ(json::parse(RunSluice({"inspect", plain, "--json"}).out)["compression"], "none");
+
+  const std::string wide = dir_ / "bf16";
+  ASSERT_EQ(RunSluice({"shard", Data("models/TinyStories-656K"), wide, "--encoding", "bf16", "--compress", "none"}).exit_code, 0);
+  for (const std::string& store : {wide, small}) {
+    const Finished run = RunSluice({"inspect", store, "--export", "model.layers.0.mlp.up_proj.weight", "-o", store + ".t"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+  }
+  EXPECT_EQ(ReadWholeFile(wide + ".t"), ReadWholeFile(small + ".t"));
+  ExpectRefused({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16"}, "holds a finished store");
 }
 
 TEST_F(Cli, RefusesStoresThatAreBroken) {
