@@ -83,7 +83,8 @@ ReadQueue::Taken ReadQueue::TryTake(Read* read) {
   if (closed_) return Taken::kClosed;
   if (TakeLocked(read)) return Taken::kRead;
   taker_sleeps_ = true;
-  return HeldBackLocked() ? Taken::kLater : Taken::kEmpty;
+  // Asked only now, a queue that was held back a moment ago would look empty.
+  return HasWorkLocked() ? Taken::kLater : Taken::kEmpty;
 }
 
 ReadQueue::Clock::time_point ReadQueue::next_start() const {
@@ -98,7 +99,7 @@ bool ReadQueue::WaitAndTake(Read* read) {
       if (!urgent_.empty() || !ordinary_.empty()) work_.notify_one();  // a request is many reads
       return true;
     }
-    if (HeldBackLocked()) {
+    if (HasWorkLocked()) {
       // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
       work_.wait_until(lock, std::chrono::system_clock::now() + (next_start_ - Clock::now()));
     } else {
@@ -108,10 +109,7 @@ bool ReadQueue::WaitAndTake(Read* read) {
   return false;
 }
 
-bool ReadQueue::HeldBackLocked() const {
-  return max_bytes_per_s_ > 0 && !(urgent_.empty() && ordinary_.empty()) &&
-         Clock::now() < next_start_;
-}
+bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
 
 void ReadQueue::ChargeLocked(int64_t bytes, Clock::time_point now) {
   const std::chrono::duration<double> cost(static_cast<double>(bytes) / max_bytes_per_s_);
@@ -120,7 +118,7 @@ void ReadQueue::ChargeLocked(int64_t bytes, Clock::time_point now) {
 }
 
 bool ReadQueue::TakeLocked(Read* read) {
-  if (HeldBackLocked()) return false;
+  if (max_bytes_per_s_ > 0 && Clock::now() < next_start_) return false;
   for (auto* queue : {&urgent_, &ordinary_}) {
     while (!queue->empty()) {
       ReadJob& job = *queue->front();

@@ -69,7 +69,8 @@ class ReadQueue {
 
  private:
   bool TakeLocked(Read* read);
-  bool HeldBackLocked() const;
+  // After TakeLocked found nothing: what there is waits for the simulated disk.
+  bool HasWorkLocked() const;
   // The simulated disk takes its time for `bytes`.
   void ChargeLocked(int64_t bytes, Clock::time_point now);
   // Ends one read of `job`. True: that was its last, and it must be answered, without the lock.

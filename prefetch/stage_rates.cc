@@ -9,11 +9,15 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "kernels/encoding.h"
 #include "prefetch/host_buffer.h"
+#include "storage/slab_codec.h"
 
 namespace sluice {
 namespace {
@@ -146,6 +150,36 @@ double MeasureVerifyRate(double seconds) {
     best = std::max(best, static_cast<double>(kPieceBytes) / taken.count());
   }
   return sum == 0 ? 0 : best;  // the sum is used, so that it is computed
+}
+
+absl::StatusOr<UnpackRate> MeasureUnpackRate(double seconds) {
+  // A mebibyte of Gaussian weights, repeated: what entropy coding sees of them does not repeat less.
+  constexpr int64_t kDistinct = int64_t{1} << 20;
+  std::vector<std::byte> raw(kPieceBytes);
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0, 0.02f);
+  auto* const words = reinterpret_cast<uint16_t*>(raw.data());
+  for (int64_t i = 0; i < kDistinct / 2; ++i) words[i] = F32ToBF16(normal(random));
+  for (int64_t i = kDistinct; i < kPieceBytes; i += kDistinct) {
+    std::memcpy(raw.data() + i, raw.data(), kDistinct);
+  }
+  std::vector<std::byte> stored(kPieceBytes);
+  constexpr SlabCompression kCompression = SlabCompression::kZstdPlanes;
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> size,
+                          SlabEncoder().Encode(kCompression, raw, absl::MakeSpan(stored)));
+  if (!size.has_value()) return absl::InternalError("Gaussian weights did not compress");
+  std::vector<std::byte> place(CompressedPlaceBytes(kPieceBytes));
+  SlabDecoder decoder;
+  double best = 0;
+  const Clock::time_point start = Clock::now();
+  while (best == 0 || Clock::now() - start < std::chrono::duration<double>(seconds)) {
+    std::memcpy(place.data() + place.size() - RoundUp(*size, kReadAlignment), stored.data(), *size);
+    const Clock::time_point begin = Clock::now();
+    SLUICE_RETURN_IF_ERROR(decoder.Decode(kCompression, absl::MakeSpan(place), *size, kPieceBytes));
+    const std::chrono::duration<double> taken = Clock::now() - begin;
+    best = std::max(best, static_cast<double>(kPieceBytes) / taken.count());
+  }
+  return UnpackRate{best, static_cast<double>(*size) / kPieceBytes};
 }
 
 }  // namespace sluice

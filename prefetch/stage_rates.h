@@ -1,4 +1,4 @@
-// Measures what the stages of a stream can do on their own: reading and verifying.
+// Measures what the stages of a stream can do on their own: reading, verifying and decoding.
 #ifndef SLUICE_PREFETCH_STAGE_RATES_H_
 #define SLUICE_PREFETCH_STAGE_RATES_H_
 
@@ -25,6 +25,13 @@ absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
 
 // Bytes a second that one thread verifies.
 double MeasureVerifyRate(double seconds);
+
+// What one thread makes of compressed slabs of bf16 weights.
+struct UnpackRate {
+  double raw_bytes_per_s;
+  double stored_share;  // stored over raw bytes
+};
+absl::StatusOr<UnpackRate> MeasureUnpackRate(double seconds);
 
 }  // namespace sluice
 

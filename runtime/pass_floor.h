@@ -27,6 +27,7 @@ struct MachineRates {
   double memory_bytes_per_s = 0;
   double verify_bytes_per_s = 0;  // one thread
   double unpack_bytes_per_s = 0;  // one thread decoding bf16, raw bytes
+  double bf16_stored_share = 0;   // stored over raw bytes of compressed bf16 weights
   int num_threads = 0;            // that the kernels were measured with
   int num_cpus = 0;
   std::vector<KernelRate> kernels;  // by encoding, then by rows

@@ -121,7 +121,7 @@ class Prober {
     const std::vector<Setting> settings = DiskSettings(options_.quick);
     const std::vector<int64_t> rows =
         options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
-    total_ = static_cast<int>(kRounds * settings.size() + 3 + options_.encodings.size() * rows.size());
+    total_ = static_cast<int>(kRounds * settings.size() + 4 + options_.encodings.size() * rows.size());
     result_.cpu = CpuName();
     SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
     result_.isa = std::string(IsaName(options_.isa));
@@ -134,6 +134,10 @@ class Prober {
         MeasureReadBandwidth(pool_, options_.quick ? int64_t{96} << 20 : int64_t{256} << 20);
     Step("verifying");
     rates.verify_bytes_per_s = MeasureVerifyRate(options_.quick ? 0.05 : 0.5);
+    Step("decompressing");
+    SLUICE_ASSIGN_OR_RETURN(const UnpackRate unpack, MeasureUnpackRate(options_.quick ? 0.05 : 0.5));
+    rates.unpack_bytes_per_s = unpack.raw_bytes_per_s;
+    rates.bf16_stored_share = unpack.stored_share;
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Ops> ops, MakeCpuOps(options_.isa, &pool_));
     for (const Encoding encoding : options_.encodings) {
       for (const int64_t n : rows) {

@@ -1,5 +1,6 @@
 // sluice plan: what would lie where under a budget, and why.
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -16,19 +17,48 @@ namespace {
 struct Prediction {
   PassFloor token;
   PassFloor prompt;
+  // The token with --compress zstd, or of a compressed store without; where that changes anything.
+  std::optional<PassFloor> otherwise;
 };
+
+// The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are what
+// the probe's weights compress to. Nothing where there is nothing to compress.
+std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& rates) {
+  Manifest other = manifest;
+  bool changed = false;
+  for (ManifestSlab& slab : other.slabs) {
+    const Encoding encoding = other.tensors[slab.tensors[0]].encoding;
+    if (slab.compression != SlabCompression::kNone) {
+      slab.compression = SlabCompression::kNone;
+      slab.bytes = slab.raw_bytes;
+      changed = true;
+    } else if (manifest.compression == StoreCompression::kNone && encoding == Encoding::kBF16) {
+      slab.compression = CompressionFor(encoding);
+      slab.bytes = static_cast<int64_t>(rates.bf16_stored_share * static_cast<double>(slab.raw_bytes));
+      changed = true;
+    }
+  }
+  if (!changed || rates.bf16_stored_share <= 0) return std::nullopt;
+  return other;
+}
 
 Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
                    const MachineRates& rates) {
-  const auto floor = [&](int64_t rows) {
-    return FloorOf(DescribePass(session.store->manifest(), plan.residency, rows, /*logit_rows=*/1,
-                                options.num_threads, options.read.verify_once),
+  const Manifest& manifest = session.store->manifest();
+  const auto floor = [&](const Manifest& of, int64_t rows) {
+    return FloorOf(DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
+                                options.read.verify_once),
                    rates);
   };
-  return {floor(1), floor(plan.pass_rows)};
+  Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
+  if (const auto other = Otherwise(manifest, rates); other.has_value()) {
+    prediction.otherwise = floor(*other, 1);
+  }
+  return prediction;
 }
 
-void PrintPrediction(const Prediction& prediction, const MemoryPlan& plan, const MachineRates& rates) {
+void PrintPrediction(const Session& session, const Prediction& prediction, const MemoryPlan& plan,
+                     const MachineRates& rates) {
   const PassFloor& token = prediction.token;
   std::printf("\npredicted    %.4g s a generated token (%.3g tokens/s), bound by %s\n", token.predicted_s(),
               1 / token.predicted_s(), token.bound_by());
@@ -39,6 +69,12 @@ void PrintPrediction(const Prediction& prediction, const MemoryPlan& plan, const
               "kernels %.4g s\n",
               token.disk_s, rates.disk_bytes_per_s / 1e9, token.memory_s, rates.memory_bytes_per_s / 1e9,
               token.verify_s, token.compute_s);
+  if (!prediction.otherwise.has_value()) return;
+  const bool compressed = session.store->manifest().compression != StoreCompression::kNone;
+  const double with = compressed ? token.predicted_s() : prediction.otherwise->predicted_s();
+  const double without = compressed ? prediction.otherwise->predicted_s() : token.predicted_s();
+  std::printf("             --compress zstd %s on this machine: %.4g s a token with it, %.4g s without\n",
+              with < without ? "pays" : "does not pay", with, without);
 }
 
 void PrintPlan(const Session& session, const MemoryPlan& plan) {
@@ -78,7 +114,7 @@ absl::Status Plan(const Arguments& args) {
   const Prediction prediction = Predict(session, options, plan, rates);
   if (!args.Has("--json")) {
     PrintPlan(session, plan);
-    if (rates.num_cpus > 0) PrintPrediction(prediction, plan, rates);
+    if (rates.num_cpus > 0) PrintPrediction(session, prediction, plan, rates);
     return absl::OkStatus();
   }
   nlohmann::json items = nlohmann::json::object();
@@ -103,6 +139,7 @@ absl::Status Plan(const Arguments& args) {
     object["floor"] = {{"disk_s", prediction.token.disk_s},
                        {"memory_s", prediction.token.memory_s},
                        {"verify_s", prediction.token.verify_s},
+                       {"unpack_s", prediction.token.unpack_s},
                        {"compute_s", prediction.token.compute_s}};
   }
   std::printf("%s\n", object.dump().c_str());

@@ -87,7 +87,9 @@ absl::Status Probe(const Arguments& args) {
     PrintDisk(*result);
     std::printf("memory       %7.2f GB/s read by %d threads\n", result->rates.memory_bytes_per_s / 1e9,
                 result->rates.num_threads);
-    std::printf("verifying    %7.2f GB/s a thread (XXH3)\n\n", result->rates.verify_bytes_per_s / 1e9);
+    std::printf("verifying    %7.2f GB/s a thread (XXH3)\n", result->rates.verify_bytes_per_s / 1e9);
+    std::printf("decoding     %7.2f GB/s of bf16 a thread (zstd, stored at %.2f of their size)\n\n",
+                result->rates.unpack_bytes_per_s / 1e9, result->rates.bf16_stored_share);
     PrintKernels(*result);
   }
   const std::string path = ProbeCachePath();

@@ -41,6 +41,8 @@ nlohmann::json ToJson(const ProbeResult& result) {
           {"queue_depth", r.queue_depth},
           {"memory_bytes_per_s", r.memory_bytes_per_s},
           {"verify_bytes_per_s", r.verify_bytes_per_s},
+          {"unpack_bytes_per_s", r.unpack_bytes_per_s},
+          {"bf16_stored_share", r.bf16_stored_share},
           {"kernels", kernels},
           {"disk_rates", disk}};
 }
@@ -60,6 +62,8 @@ ProbeResult FromJson(const nlohmann::json& json) {
   r.queue_depth = json.at("queue_depth");
   r.memory_bytes_per_s = json.at("memory_bytes_per_s");
   r.verify_bytes_per_s = json.at("verify_bytes_per_s");
+  r.unpack_bytes_per_s = json.at("unpack_bytes_per_s");
+  r.bf16_stored_share = json.at("bf16_stored_share");
   for (const nlohmann::json& k : json.at("kernels")) {
     const absl::StatusOr<Encoding> encoding = ParseEncoding(k.at("encoding").get<std::string>());
     if (!encoding.ok()) continue;  // of another version

@@ -174,13 +174,17 @@ absl::Status Run(const Arguments& args) {
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
-  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
+  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
+  SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, MostPromptRows(args)));
+  SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
                           ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
-  SLUICE_RETURN_IF_ERROR(StartModel(session, options,
-                                    std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
-                                    /*logits_of_all_rows=*/false));
+  if (session.model == nullptr) {
+    SLUICE_RETURN_IF_ERROR(StartModel(session, options,
+                                      std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
+                                      /*logits_of_all_rows=*/false));
+  }
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, *args.Get("--trace")));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -76,19 +77,31 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
   return ParseIsa(*name);
 }
 
-absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
+absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  return session;
+}
+
+absl::Status LoadTokenizer(Session& session) {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
   if (tokenizer.ok()) {
     session.tokenizer = *std::move(tokenizer);
   } else if (!absl::IsNotFound(tokenizer.status())) {
     return tokenizer.status();
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
+  SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
   return session;
 }
 
-absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
+namespace {
+
+absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
   const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
   PlanRequest request;
@@ -107,6 +120,23 @@ absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOpti
   request.bytes_in_flight = options.read.io.read_bytes * options.read.io.queue_depth;
   request.ring_bytes = options.ring_bytes;
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
+  return request;
+}
+
+absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
+  session.pool = std::make_unique<ThreadPool>(options.num_threads);
+  SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
+  SLUICE_ASSIGN_OR_RETURN(session.model,
+                          Model::Create(*session.store, plan, session.ops.get(), options.read));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
+                                       int64_t pass_rows, bool logits_of_all_rows) {
+  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request,
+                          RequestFor(session, options, pass_rows, logits_of_all_rows));
   return PlanMemory(*session.store, request);
 }
 
@@ -114,11 +144,18 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
                         bool logits_of_all_rows) {
   SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan,
                           PlanSession(session, options, pass_rows, logits_of_all_rows));
-  session.pool = std::make_unique<ThreadPool>(options.num_threads);
-  SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
-  SLUICE_ASSIGN_OR_RETURN(session.model,
-                          Model::Create(*session.store, plan, session.ops.get(), options.read));
-  return absl::OkStatus();
+  return StartPlanned(session, options, plan);
+}
+
+absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows) {
+  int64_t file_bytes = 0;
+  for (const ManifestCopy& file : session.store->manifest().tokenizer_files) file_bytes += file.bytes;
+  SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, most_rows, false));
+  request.tokenizer_bytes = file_bytes;
+  const absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
+  // Loading holds the text and its parsed form for a moment.
+  if (!plan.ok() || plan->fixed_bytes < 4 * file_bytes) return absl::OkStatus();
+  return StartPlanned(session, options, *plan);
 }
 
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
@@ -178,6 +215,20 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
 absl::Status CheckPromptOptions(const Arguments& args) {
   if (args.Has("--prompt") + args.Has("--file") + args.Has("--prompt-ids") == 1) return absl::OkStatus();
   return UsageError("give one of -p TEXT, -f FILE and --prompt-ids IDS");
+}
+
+int64_t MostPromptRows(const Arguments& args) {
+  int64_t most = kPrefillRows;
+  if (const auto text = args.Get("--prompt"); text.has_value()) {
+    most = static_cast<int64_t>(text->size()) + 2;  // bos, and a space that some tokenizers put first
+  } else if (const auto ids = args.Get("--prompt-ids"); ids.has_value()) {
+    most = std::count(ids->begin(), ids->end(), ',') + 1;
+  } else if (const auto file = args.Get("--file"); file.has_value() && *file != "-") {
+    std::error_code error;
+    const uintmax_t size = std::filesystem::file_size(*file, error);
+    if (!error) most = static_cast<int64_t>(std::min<uintmax_t>(size, kPrefillRows)) + 2;
+  }
+  return std::min(most, kPrefillRows);
 }
 
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,

@@ -52,6 +52,17 @@ struct Session {
 // Opens the store and its tokenizer: what is needed to know how many rows a prompt has.
 absl::StatusOr<Session> OpenStore(const SessionOptions& options);
 
+// The same in two steps, for who starts the model between them.
+absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options);
+absl::Status LoadTokenizer(Session& session);
+
+// Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so that
+// the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for the
+// tokenizer's files in place of the tokenizer, which holds less. What loading takes for a moment is
+// memory that the KV cache and the activations do not touch before the first pass. Where the budget is
+// too small for that, session.model stays null, and StartModel is to be called when the ids are known.
+absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);
+
 // The plan for passes of `pass_rows` rows.
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);
@@ -68,6 +79,8 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
 // tokenized as `encode` says. FailedPrecondition: a text for a store without a tokenizer.
 std::vector<OptionSpec> PromptOptionSpecs();
 absl::Status CheckPromptOptions(const Arguments& args);  // before anything is opened
+// At least as many rows as the prompt can have, at most kPrefillRows: a token is a byte or more.
+int64_t MostPromptRows(const Arguments& args);
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
                                                 const EncodeOptions& encode);
 

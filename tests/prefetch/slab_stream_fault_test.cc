@@ -219,7 +219,7 @@ TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
   Lease second = *stream_->Next();
   const absl::Status status = stream_->Next().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("slab 2 of 5000 bytes"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("slab 2 of 8192 bytes"));
   second = Lease();
   EXPECT_TRUE(absl::IsFailedPrecondition(stream_->Next().status()))
       << "room comes back in the order of the walk";

@@ -271,8 +271,8 @@ TEST(SlabStream, RefusesWhatCannotBeStreamed) {
     const char* message;
   } const cases[] = {
       {"a ring too small", [](auto*, int64_t* ring) { *ring = 8192; },
-       "slab 1 of 9000 bytes does not fit a ring of 8192"},
-      {"no ring", [](auto*, int64_t* ring) { *ring = 0; }, "slab 0 of 5000"},
+       "slab 1 of 12288 bytes does not fit a ring of 8192"},
+      {"no ring", [](auto*, int64_t* ring) { *ring = 0; }, "slab 0 of 8192"},
       {"no slabs", [](auto* cycle, int64_t*) { cycle->clear(); }, "no slabs"},
       {"an empty slab", [](auto* cycle, int64_t*) { (*cycle)[1].bytes = 0; }, "slab 1 has 0 bytes"},
       {"an odd offset", [](auto* cycle, int64_t*) { (*cycle)[1].offset = 512; }, "at byte 512"},

@@ -143,6 +143,23 @@ TEST(FaultyDisk, FailedAndFalseReadsNeverGiveAWrongLogit) {
   EXPECT_GT(failed, 0);
 }
 
+// Every byte of a compressed slab that is wrong is found before or while it is decoded.
+TEST(FaultyDisk, NeverGivesAWrongLogitFromACompressedStore) {
+  const TestStore plain(kModel, "", 64 << 10);
+  const TestStore packed(kModel, "", 64 << 10, StoreCompression::kZstd);
+  ASSERT_LT(packed->manifest().slab_bytes_total(), plain->manifest().slab_bytes_total());
+  const std::vector<float> expected = TestModel(*plain, RunConfig()).Logits(kTokens);
+  for (uint32_t seed = 0; seed < 16; ++seed) {
+    TestModel model(*packed, FaultyConfig(seed, {.fails = 0, .lies = static_cast<int>(seed % 4 * 8)}));
+    const absl::StatusOr<std::vector<float>> logits = model.TryLogits(kTokens);
+    if (logits.ok()) {
+      EXPECT_EQ(*logits, expected) << "seed " << seed;
+    } else {
+      EXPECT_TRUE(absl::IsDataLoss(logits.status())) << logits.status();
+    }
+  }
+}
+
 TEST(FaultyDisk, EveryRingSizeGivesTheSameLogits) {
   const TestStore store(kModel, "", 8 << 10);
   const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(kTokens);

@@ -80,8 +80,12 @@ TEST_P(GoldenModel, GivesTheSameBitsHoweverItIsPlacedAndExecuted) {
   const GoldenCase golden = LoadCases(GetParam()).back();
   const RunConfig reference = {.name = "reference"};
   std::vector<float> expected;
-  for (const int64_t slab_bytes : {int64_t{1}, int64_t{20000}, kDefaultSlabBytes}) {  // 1: a tile a slab
-    const TestStore store(GetParam(), "", slab_bytes);
+  for (const auto& [slab_bytes, compression] :
+       {std::pair(int64_t{1}, StoreCompression::kNone),  // a tile a slab
+        std::pair(int64_t{20000}, StoreCompression::kNone),
+        std::pair(int64_t{65536}, StoreCompression::kZstd),
+        std::pair(kDefaultSlabBytes, StoreCompression::kNone)}) {
+    const TestStore store(GetParam(), "", slab_bytes, compression);
     if (expected.empty()) expected = TestModel(*store, reference).Logits(golden.input_ids);
     std::vector<RunConfig> configs = {reference};
     for (const Placement placement : {Placement::kResident, Placement::kHalf, Placement::kStreamed}) {

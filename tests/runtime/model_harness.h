@@ -27,12 +27,14 @@ inline std::string TestDataPath(const std::string& name) {
 // A store made from a checkpoint of tests/data/models.
 class TestStore {
  public:
-  TestStore(const std::string& model, const std::string& recipe, int64_t slab_bytes) {
+  TestStore(const std::string& model, const std::string& recipe, int64_t slab_bytes,
+            StoreCompression compression = StoreCompression::kNone) {
     auto checkpoint = Checkpoint::Open(TestDataPath("models/" + model));
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
     ShardOptions options;
     options.slab_bytes = slab_bytes;
     options.num_threads = 2;
+    options.compression = compression;
     if (!recipe.empty()) options.recipe = *ParseRecipe(recipe);
     const auto result = Shard(**checkpoint, dir_ / "store", options);
     EXPECT_TRUE(result.ok()) << result.status();
