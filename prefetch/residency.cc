@@ -4,38 +4,50 @@
 #include <algorithm>
 
 namespace sluice {
+namespace {
+
+// Places those slabs that are on disk and as brief as asked into one tier.
+void FillTier(absl::Span<const SlabSize> slabs, bool brief, int tier, int64_t capacity,
+              Residency* result) {
+  int64_t& used = result->tier_bytes[tier];
+  const auto waits = [&](size_t i) {
+    return result->tier[i] == kOnDisk && slabs[i].brief == brief;
+  };
+  double left = 0;  // bytes not placed yet
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (waits(i)) left += static_cast<double>(slabs[i].place_bytes);
+  }
+  if (left == 0 || capacity <= used) return;
+  const auto place = [&](size_t i) {
+    if (used + slabs[i].place_bytes > capacity) return false;
+    used += slabs[i].place_bytes;
+    result->tier[i] = tier;
+    return true;
+  };
+  // Walk with a credit that grows by the share that fits, and place whenever it covers a slab.
+  const double share = std::min(1.0, static_cast<double>(capacity - used) / left);
+  double credit = 0;
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (!waits(i)) continue;
+    const auto bytes = static_cast<double>(slabs[i].place_bytes);
+    credit += bytes * share;
+    if (credit + 0.5 >= bytes && place(i)) credit -= bytes;
+  }
+  // What is left of the capacity by rounding: whatever still fits.
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (waits(i)) place(i);
+  }
+}
+
+}  // namespace
 
 Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const MemoryTier> tiers) {
   Residency result;
   result.tier.assign(slabs.size(), kOnDisk);
   result.tier_bytes.assign(tiers.size(), 0);
   for (size_t t = 0; t < tiers.size(); ++t) {
-    const int64_t capacity = tiers[t].capacity_bytes;
-    double left = 0;  // bytes not placed yet
-    for (size_t i = 0; i < slabs.size(); ++i) {
-      if (result.tier[i] == kOnDisk) left += static_cast<double>(slabs[i].place_bytes);
-    }
-    if (left == 0 || capacity <= 0) continue;
-    // Walk with a credit that grows by the share that fits, and place whenever it covers a slab.
-    const double share = std::min(1.0, static_cast<double>(capacity) / left);
-    double credit = 0;
-    int64_t& used = result.tier_bytes[t];
-    const auto place = [&](size_t i) {
-      const int64_t bytes = slabs[i].place_bytes;
-      if (used + bytes > capacity) return false;
-      used += bytes;
-      result.tier[i] = static_cast<int>(t);
-      return true;
-    };
-    for (size_t i = 0; i < slabs.size(); ++i) {
-      if (result.tier[i] != kOnDisk) continue;
-      const double bytes = static_cast<double>(slabs[i].place_bytes);
-      credit += bytes * share;
-      if (credit + 0.5 >= bytes && place(i)) credit -= bytes;
-    }
-    // What is left of the capacity by rounding: whatever still fits.
-    for (size_t i = 0; i < slabs.size(); ++i) {
-      if (result.tier[i] == kOnDisk) place(i);
+    for (const bool brief : {true, false}) {
+      FillTier(slabs, brief, static_cast<int>(t), tiers[t].capacity_bytes, &result);
     }
   }
   for (size_t i = 0; i < slabs.size(); ++i) {

@@ -96,7 +96,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   int64_t all_resident = 0;
   for (const ManifestSlab& slab : manifest.slabs) {
     cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
-    slab_sizes.push_back({slab.bytes, cycle.back().place_bytes()});
+    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 && !request.logits_of_all_rows;
+    slab_sizes.push_back({slab.bytes, cycle.back().place_bytes(), brief});
     plan.weight_bytes += slab.bytes;
     plan.raw_bytes += slab.raw_bytes;
     all_resident += cycle.back().place_bytes();

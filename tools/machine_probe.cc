@@ -32,7 +32,7 @@ namespace {
 constexpr int64_t kKiB = 1024;
 constexpr int64_t kProbeFileBytes = int64_t{1} << 30;
 // Another way to read than the default must be faster by this much: a shared disk's rate drifts.
-constexpr double kFaster = 1.03;
+constexpr double kFaster = 1.1;
 // Settings take turns: how a disk does now says little about how it will do in a second.
 constexpr int kRounds = 3;
 

@@ -17,7 +17,7 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kK = 4096;
-constexpr int64_t kMatrixBytes = int64_t{96} << 20;
+constexpr int64_t kMatrixBytes = int64_t{256} << 20;
 constexpr int64_t kSliceBytes = int64_t{8} << 20;  // as a slab
 // More products of a slice than this take too long for one measurement.
 constexpr int64_t kSliceProducts = int64_t{1} << 32;

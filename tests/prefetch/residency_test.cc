@@ -51,6 +51,21 @@ TEST(Residency, SpreadsEvenlyOverTheWalk) {
   }
 }
 
+TEST(Residency, KeepsBriefSlabsFirst) {
+  std::vector<SlabSize> slabs(10, {.stored_bytes = 8192, .place_bytes = 8192});
+  for (int i = 6; i < 10; ++i) slabs[i].brief = true;
+  const auto kept = [&](int64_t fits) {
+    const Residency r = PlaceSlabs(slabs, {{"RAM", fits * 8192}});
+    int first = 0, brief = 0;
+    for (int i = 0; i < 10; ++i) (i < 6 ? first : brief) += r.tier[i] == 0;
+    return std::pair(first, brief);
+  };
+  EXPECT_EQ(kept(2), std::pair(0, 2));
+  EXPECT_EQ(kept(4), std::pair(0, 4));
+  EXPECT_EQ(kept(7), std::pair(3, 4));
+  EXPECT_EQ(kept(10), std::pair(6, 4));
+}
+
 TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
   std::vector<int64_t> slabs;
   for (int i = 1; i < 200; ++i) slabs.push_back(i * 37 % 9000 + 1);
