@@ -121,7 +121,7 @@ class Prober {
     const std::vector<Setting> settings = DiskSettings(options_.quick);
     const std::vector<int64_t> rows =
         options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
-    total_ = static_cast<int>(kRounds * settings.size() + 4 + options_.encodings.size() * rows.size());
+    total_ = static_cast<int>(kRounds * settings.size() + 5 + options_.encodings.size() * rows.size());
     result_.cpu = CpuName();
     SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
     result_.isa = std::string(IsaName(options_.isa));
@@ -147,6 +147,8 @@ class Prober {
         rates.kernels.push_back({encoding, n, rate});
       }
     }
+    Step("copies to the GPU");
+    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaCopies(options_.quick ? 0.05 : 0.5));
     return std::move(result_);
   }
 

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cuda/copy_rate.h"
 #include "kernels/encoding.h"
 #include "nlohmann/json.hpp"
 #include "prefetch/io_engine.h"
@@ -33,6 +34,7 @@ struct ProbeResult {
   std::string io;    // of the engine
   MachineRates rates;
   std::vector<DiskRate> disk_rates;  // all that were tried; rates has the best
+  std::vector<CudaDevice> devices;
 };
 
 struct ProbeOptions {

@@ -62,6 +62,14 @@ void PrintKernels(const ProbeResult& result) {
   std::printf("\n");
 }
 
+void PrintDevices(const ProbeResult& result) {
+  for (const CudaDevice& device : result.devices) {
+    std::printf("\n%s (compute capability %d.%d, %s): %.2f GB/s from pinned memory\n", device.name.c_str(),
+                device.compute_major, device.compute_minor, FormatBytes(device.memory_bytes).c_str(),
+                device.copy_bytes_per_s / 1e9);
+  }
+}
+
 absl::Status Probe(const Arguments& args) {
   ProbeOptions options;
   options.dir = args.positionals().empty() ? "." : args.positionals()[0];
@@ -91,6 +99,7 @@ absl::Status Probe(const Arguments& args) {
     std::printf("decoding     %7.2f GB/s of bf16 a thread (zstd, stored at %.2f of their size)\n\n",
                 result->rates.unpack_bytes_per_s / 1e9, result->rates.bf16_stored_share);
     PrintKernels(*result);
+    PrintDevices(*result);
   }
   const std::string path = ProbeCachePath();
   if (path.empty()) return absl::OkStatus();
@@ -108,7 +117,8 @@ CommandSpec ProbeCommand() {
   command.positionals = {"[DIR]"};
   command.description =
       "Measures what this machine can do with sluice's own reader and kernels: the disk by size of a read and "
-      "reads in flight, memory, checksums, and the matrix kernels by encoding and number of rows. DIR is a store, "
+      "reads in flight, memory, checksums, decoding, the matrix kernels by encoding and number of rows, and copies to "
+      "a GPU where there is one. DIR is a store, "
       "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
       "moment.\n\n"
       "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json: run then reads the way that "

@@ -30,7 +30,15 @@ nlohmann::json ToJson(const ProbeResult& result) {
                     {"queue_depth", d.queue_depth},
                     {"bytes_per_s", d.bytes_per_s}});
   }
+  nlohmann::json devices = nlohmann::json::array();
+  for (const CudaDevice& d : result.devices) {
+    devices.push_back({{"name", d.name},
+                       {"compute_capability", absl::StrCat(d.compute_major, ".", d.compute_minor)},
+                       {"memory_bytes", d.memory_bytes},
+                       {"copy_bytes_per_s", d.copy_bytes_per_s}});
+  }
   return {{"cpu", result.cpu},
+          {"devices", devices},
           {"disk", result.disk},
           {"isa", result.isa},
           {"io", result.io},
@@ -47,7 +55,7 @@ nlohmann::json ToJson(const ProbeResult& result) {
           {"disk_rates", disk}};
 }
 
-// Throws what nlohmann::json throws where a key is missing or of another type.
+// All but the devices, which are measured when they are used. Throws what nlohmann::json throws where a key is missing or of another type.
 ProbeResult FromJson(const nlohmann::json& json) {
   ProbeResult result;
   result.cpu = json.at("cpu");

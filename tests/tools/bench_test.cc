@@ -98,6 +98,7 @@ ProbeResult SomeProbe(const std::string& disk) {
   result.rates.disk_bytes_per_s = 2e9;
   result.rates.read_bytes = 1 << 19;
   result.rates.queue_depth = 7;
+  result.rates.memory_bytes_per_s = 2e10;
   result.rates.num_cpus = 2;
   result.rates.num_threads = 2;
   result.rates.kernels = {{Encoding::kQ4_K, 8, 1.5e9}};
@@ -158,7 +159,7 @@ TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
                         row["other_s"].get<double>() + row["wait_copy_s"].get<double>();
     // tokens / mean(rate) is at most the mean time, and close where repetitions take about the same.
     EXPECT_LE(tokens / row["tokens_per_s"].get<double>(), wall * 1.05 + 1e-3) << row;
-    EXPECT_EQ(row["gb_per_token"].get<double>() > 0, row["streamed_bytes"] > 0) << row;
+    if (row["streamed_bytes"] > 0) EXPECT_GT(row["gb_per_token"], 0) << row;
     EXPECT_GT(row["pass_efficiency"], 0);
   }
   EXPECT_EQ(tests, (std::map<std::string, int>{{"pp32", 4}, {"tg4", 4}}));
