@@ -1,6 +1,7 @@
 // Each rate by the code that a run uses: the engine, XXH3, the matrix kernels.
 #include "tools/machine_probe.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -43,7 +44,7 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-// A file of random bytes that goes with this object.
+// A file of random bytes without a name: it goes with this process, however that ends.
 class ProbeFile {
  public:
   static absl::StatusOr<ProbeFile> Create(const std::string& dir) {
@@ -55,10 +56,14 @@ class ProbeFile {
           absl::StrCat(dir, ": measuring the disk takes a file of ", kProbeFileBytes, " bytes for a ",
                        "moment; ", free, " are free"));
     }
-    ProbeFile file;
-    file.path_ = absl::StrCat(dir, "/.sluice-probe-", getpid());
+    const std::string path = absl::StrCat(dir, "/.sluice-probe-", getpid());
     SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
-                            OutputFile::Create(file.path_, kProbeFileBytes, PageCache::kBypass));
+                            OutputFile::Create(path, kProbeFileBytes, PageCache::kBypass));
+    ProbeFile file;
+    file.fd_ = FileDescriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const int error = errno;
+    unlink(path.c_str());
+    if (file.fd_.get() < 0) return FileError(error, "open", path);
     constexpr int64_t kChunk = int64_t{4} << 20;
     const AlignedBytes chunk = AllocateAligned(kChunk);
     std::mt19937_64 random(1);
@@ -71,19 +76,10 @@ class ProbeFile {
     SLUICE_RETURN_IF_ERROR(output.Sync());
     return file;
   }
-  ProbeFile() = default;
-  ProbeFile(ProbeFile&& other) noexcept : path_(std::exchange(other.path_, "")) {}
-  ProbeFile& operator=(ProbeFile&& other) noexcept {
-    std::swap(path_, other.path_);
-    return *this;
-  }
-  ~ProbeFile() {
-    if (!path_.empty()) unlink(path_.c_str());
-  }
-  ReadSource source() const { return {path_, kProbeFileBytes}; }
+  ReadSource source() const { return {absl::StrCat("/proc/self/fd/", fd_.get()), kProbeFileBytes}; }
 
  private:
-  std::string path_;
+  FileDescriptor fd_;
 };
 
 struct Setting {

@@ -151,10 +151,10 @@ absl::Status StartModelEarly(Session& session, const SessionOptions& options, in
   int64_t file_bytes = 0;
   for (const ManifestCopy& file : session.store->manifest().tokenizer_files) file_bytes += file.bytes;
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, most_rows, false));
-  request.tokenizer_bytes = file_bytes;
+  request.tokenizer_bytes = 2 * file_bytes;
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
   // Loading holds the text and its parsed form for a moment.
-  if (!plan.ok() || plan->fixed_bytes < 4 * file_bytes) return absl::OkStatus();
+  if (!plan.ok() || plan->fixed_bytes < 8 * file_bytes) return absl::OkStatus();
   return StartPlanned(session, options, *plan);
 }
 

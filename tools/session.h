@@ -57,8 +57,8 @@ absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options);
 absl::Status LoadTokenizer(Session& session);
 
 // Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so that
-// the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for the
-// tokenizer's files in place of the tokenizer, which holds less. What loading takes for a moment is
+// the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for twice
+// the tokenizer's files in place of the tokenizer, which holds less. What loading takes for a moment is
 // memory that the KV cache and the activations do not touch before the first pass. Where the budget is
 // too small for that, session.model stays null, and StartModel is to be called when the ids are known.
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);

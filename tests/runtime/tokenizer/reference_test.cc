@@ -215,5 +215,15 @@ TEST(OtherProjects, LlamaCppsVectorsAreMatched) {
   }
 }
 
+// What a model that starts before its tokenizer is loaded sets aside for it (tools/session.h).
+TEST(TokenizerMemory, IsLessThanTwiceItsFile) {
+  for (const char* name : {"falcon", "gpt2", "mistral-v0.3", "phi-2", "phi-3-mini"}) {
+    const std::string path = std::string("tokenizers/") + name + "/tokenizer.json";
+    const auto tokenizer = LoadData(path);
+    ASSERT_NE(tokenizer, nullptr);
+    EXPECT_LT(tokenizer->MemoryBytes(), 2 * static_cast<int64_t>(ReadData(path).size())) << name;
+  }
+}
+
 }  // namespace
 }  // namespace sluice
