@@ -26,8 +26,7 @@ struct IoOptions {
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
-  // A slower disk, simulated: reads go out no faster than this, but for what a late wake-up left
-  // over from the last few milliseconds. 0: as fast as the disk is.
+  // A slower disk, simulated (prefetch/simulated_disk.h). 0: as fast as the disk is.
   int64_t max_bytes_per_s = 0;
 };
 

@@ -26,8 +26,6 @@ namespace {
 
 // A call that is interrupted this often in a row is not going to get through.
 constexpr int kMaxAttempts = 1000;
-// How late a thread may wake and still make up for it.
-constexpr std::chrono::milliseconds kMaxCatchUp(5);
 // The kernel cuts a read at 2 GiB less a page.
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
 
@@ -61,7 +59,7 @@ ReadQueue::ReadQueue(const std::vector<IoFile>* files, const IoOptions& options)
     : files_(*files),
       read_bytes_(
           std::clamp(RoundUp(options.read_bytes, kReadAlignment), kReadAlignment, kMaxReadBytes)),
-      max_bytes_per_s_(options.max_bytes_per_s) {}
+      disk_(options.max_bytes_per_s, options.queue_depth * read_bytes_) {}
 
 bool ReadQueue::Push(IoRequest request) {
   ABSL_ASSERT(request.file >= 0 && request.file < static_cast<int>(files_.size()));
@@ -73,6 +71,7 @@ bool ReadQueue::Push(IoRequest request) {
   const bool urgent = request.urgent;
   job->request = std::move(request);
   std::lock_guard<std::mutex> lock(mutex_);
+  if (!HasWorkLocked()) disk_.Wake(Clock::now());
   (urgent ? urgent_ : ordinary_).push_back(std::move(job));
   work_.notify_one();
   return std::exchange(taker_sleeps_, false);
@@ -89,7 +88,7 @@ ReadQueue::Taken ReadQueue::TryTake(Read* read) {
 
 ReadQueue::Clock::time_point ReadQueue::next_start() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  return next_start_;
+  return disk_.next_start();
 }
 
 bool ReadQueue::WaitAndTake(Read* read) {
@@ -101,7 +100,7 @@ bool ReadQueue::WaitAndTake(Read* read) {
     }
     if (HasWorkLocked()) {
       // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
-      work_.wait_until(lock, std::chrono::system_clock::now() + (next_start_ - Clock::now()));
+      work_.wait_until(lock, std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
     } else {
       work_.wait(lock);
     }
@@ -111,14 +110,8 @@ bool ReadQueue::WaitAndTake(Read* read) {
 
 bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
 
-void ReadQueue::ChargeLocked(int64_t bytes, Clock::time_point now) {
-  const std::chrono::duration<double> cost(static_cast<double>(bytes) / max_bytes_per_s_);
-  next_start_ = std::max(next_start_, now - kMaxCatchUp) +
-                std::chrono::duration_cast<Clock::duration>(cost);
-}
-
 bool ReadQueue::TakeLocked(Read* read) {
-  if (max_bytes_per_s_ > 0 && Clock::now() < next_start_) return false;
+  if (!disk_.Ready(Clock::now())) return false;
   for (auto* queue : {&urgent_, &ordinary_}) {
     while (!queue->empty()) {
       ReadJob& job = *queue->front();
@@ -139,7 +132,7 @@ bool ReadQueue::TakeLocked(Read* read) {
       if (job.issued == job.size()) queue->pop_front();
       const Clock::time_point now = Clock::now();
       if (in_flight_++ == 0) busy_since_ = std::max(now, idle_since_);
-      if (max_bytes_per_s_ > 0) ChargeLocked(read->room, now);
+      disk_.Begin(read->room, now);
       return true;
     }
   }
@@ -177,7 +170,7 @@ bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
     job->issued = job->size();  // what is left of it is not worth reading
   }
   if (--in_flight_ == 0) {
-    idle_since_ = std::max({Clock::now(), busy_since_, next_start_});
+    idle_since_ = std::max({Clock::now(), busy_since_, disk_.next_start()});
     busy_ += idle_since_ - busy_since_;
   }
   return --job->in_flight == 0 && job->issued == job->size();

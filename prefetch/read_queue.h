@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/io_file.h"
+#include "prefetch/simulated_disk.h"
 
 namespace sluice {
 
@@ -42,7 +43,7 @@ class ReadQueue {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `files` must outlive the queue. Of `options` it uses read_bytes and max_bytes_per_s.
+  // `files` must outlive the queue. Of `options` it uses read_bytes, queue_depth and max_bytes_per_s.
   ReadQueue(const std::vector<IoFile>* files, const IoOptions& options);
 
   // True: the last TryTake found nothing, so its thread sleeps and must be woken.
@@ -71,14 +72,11 @@ class ReadQueue {
   bool TakeLocked(Read* read);
   // After TakeLocked found nothing: what there is waits for the simulated disk.
   bool HasWorkLocked() const;
-  // The simulated disk takes its time for `bytes`.
-  void ChargeLocked(int64_t bytes, Clock::time_point now);
   // Ends one read of `job`. True: that was its last, and it must be answered, without the lock.
   bool EndLocked(absl::Status status, ReadJob* job);
 
   const std::vector<IoFile>& files_;
   const int64_t read_bytes_;
-  const int64_t max_bytes_per_s_;
   const Clock::time_point created_ = Clock::now();
 
   mutable std::mutex mutex_;
@@ -89,7 +87,7 @@ class ReadQueue {
   bool taker_sleeps_ = false;                      // guarded by mutex_
   int in_flight_ = 0;                              // guarded by mutex_
   int64_t bytes_read_ = 0;                         // guarded by mutex_
-  Clock::time_point next_start_;                   // guarded by mutex_; of the simulated disk
+  SimulatedDisk disk_;                             // guarded by mutex_
   Clock::duration busy_{0};                        // guarded by mutex_; up to idle_since_
   Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0
   Clock::time_point idle_since_;                   // guarded by mutex_; may lie ahead: simulated

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -105,6 +106,25 @@ TEST_P(EngineTest, ReadsIntoMemoryThatWasNotRegistered) {
   (*engine)->Submit(ReadOf(other.span(), 0, bytes.size(), &answers));
   ASSERT_TRUE(answers.WaitFor(1).ok());
   EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), other.data()));
+}
+
+// However late its threads wake, it may be ahead of the simulated disk by its window and one read.
+TEST_P(EngineTest, IsNoFasterThanTheSimulatedDisk) {
+  constexpr int64_t kBytes = 1 << 20;
+  constexpr int64_t kReadBytes = 65536;
+  WriteFile(dir_.Path("file"), RandomBytes(kBytes, 9));
+  const HostBuffer buffer = *HostBuffer::Create(kBytes);
+  const absl::Span<std::byte> region = buffer.span();
+  IoOptions options = GetParam().Options(1, kReadBytes);
+  options.max_bytes_per_s = 50'000'000;
+  auto engine = IoEngine::Create({dir_.Path("file")}, {&region, 1}, options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto start = std::chrono::steady_clock::now();
+  Answers answers;
+  (*engine)->Submit(ReadOf(region, 0, kBytes, &answers));
+  ASSERT_TRUE(answers.WaitFor(1).ok());
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(seconds.count(), (kBytes - 2 * kReadBytes) / 50e6);
 }
 
 TEST_P(EngineTest, ReportsTheFileThatEndedEarly) {

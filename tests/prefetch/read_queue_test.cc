@@ -153,7 +153,7 @@ TEST_F(ReadQueueTest, CountsTheTimeWithReadsInFlightOnce) {
 
 TEST_F(ReadQueueTest, HandsOutNoFasterThanTheSimulatedDisk) {
   // A page in 100 s: what comes later does not come in this test.
-  ReadQueue queue(&files_, {.read_bytes = 4096, .max_bytes_per_s = 41});
+  ReadQueue queue(&files_, {.queue_depth = 1, .read_bytes = 4096, .max_bytes_per_s = 41});
   (void)queue.Push(Request(0, 2 * 4096));
   Read read;
   ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead) << "the first may go at once";
