@@ -13,25 +13,19 @@
 // shows how busy the machine was.
 //
 //   bench_kernels [--threads=N] [Google Benchmark's flags, as --benchmark_filter=q4_k/avx512]
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/kernel_bench.h"
 #include "benchmark/benchmark.h"
-#include "kernels/cpu/bandwidth.h"
-#include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/peak.h"
 #include "kernels/encoding.h"
 #include "kernels/ops.h"
 #include "kernels/tile.h"
@@ -42,32 +36,6 @@ namespace {
 constexpr int64_t kK = 4096;
 constexpr int64_t kMatrixBytes = int64_t{384} << 20;
 constexpr int64_t kSliceBytes = int64_t{24} << 20;
-
-// Pages that the system may make huge.
-class Buffer {
- public:
-  explicit Buffer(int64_t size) : size_(size) {
-    data_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data_ == MAP_FAILED) {
-      std::perror("mmap");
-      std::exit(1);
-    }
-    madvise(data_, size, MADV_HUGEPAGE);
-  }
-  ~Buffer() { munmap(data_, size_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  std::byte* data() { return static_cast<std::byte*>(data_); }
-
- private:
-  int64_t size_;
-  void* data_;
-};
-
-struct Limits {
-  double read_bandwidth;
-  double peak_ops[3][2];  // by Isa, quantized
-};
 
 // One encoding's weights, shared by all of its benchmarks: a few tiles of random blocks, repeated.
 Buffer& Weights(Encoding encoding, int64_t num_tiles) {
@@ -150,30 +118,10 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
 }
 
 int Main(int argc, char** argv) {
-  int threads = static_cast<int>(std::thread::hardware_concurrency());
-  int left = 1;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strncmp(argv[i], "--threads=", 10) == 0) {
-      threads = std::atoi(argv[i] + 10);
-    } else {
-      argv[left++] = argv[i];
-    }
-  }
-  argc = left;
+  const int threads = TakeThreads(&argc, argv);
   benchmark::Initialize(&argc, argv);
   ThreadPool pool(threads);
-  Limits limits = {};
-  limits.read_bandwidth = MeasureReadBandwidth(pool);
-  std::printf("%d threads read %.1f GB/s; peak GOPS (int8, f32):", threads,
-              limits.read_bandwidth / 1e9);
-  for (Isa isa : SupportedIsas()) {
-    double* const peak = limits.peak_ops[static_cast<int>(isa)];
-    peak[0] = MeasurePeakOps(pool, isa, false);
-    peak[1] = MeasurePeakOps(pool, isa, true);
-    std::printf(" %s %.0f, %.0f", std::string(IsaName(isa)).c_str(), peak[1] / 1e9, peak[0] / 1e9);
-  }
-  std::printf("\n");
-  std::fflush(stdout);
+  const Limits limits = MeasureLimits(pool);
   for (const EncodingInfo& info : Encodings()) {
     for (Isa isa : SupportedIsas()) {
       for (int64_t tokens : {int64_t{1}, int64_t{4}, int64_t{64}}) {

@@ -1,14 +1,18 @@
-// Splits attention into jobs of one chunk for one group of heads, and merges their results in
-// order.
+// Splits attention into tiles of rows, or into jobs of one chunk, for one group of heads, and merges
+// their results in order.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kChunkTokens = 8 * kKvPageTokens;
+constexpr int64_t kChunkBlocks = 8;
+constexpr int64_t kChunkTokens = kChunkBlocks * kKvPageTokens;
+// Queries (rows x heads) that share a widened block, at most.
+constexpr int64_t kTileQueries = 96;
 // Chunks whose results wait to be merged, at most.
 constexpr int64_t kWaveChunks = 64;
 // Below so many (row, group) items a thread, chunks are split too.
@@ -94,34 +98,150 @@ AttentionJob CpuAttention::Job(const Call& call, int64_t row, int64_t group, int
   };
 }
 
-void CpuAttention::RunRows(const Call& call) {
-  const int64_t state_floats = kMaxHeadGroup * (call.padded_dim + 2);
-  const int64_t thread_floats = kMaxHeadGroup * call.padded_dim + 3 * state_floats;
-  float* const scratch = Scratch(pool_->num_threads() * thread_floats);
-  const int64_t num_rows = static_cast<int64_t>(call.args.rows.size());
-  std::atomic<int64_t> next = 0;
-  // One range a thread, so that its begin names the thread's scratch. Rows of one group follow one
-  // another: rows of one sequence then find its keys in the cache.
-  pool_->Run(pool_->num_threads(), 1, [&](int64_t slot, int64_t) {
-    float* const q = scratch + slot * thread_floats;
-    const AttentionState total = StateAt(q + kMaxHeadGroup * call.padded_dim, kMaxHeadGroup);
-    const AttentionState chunk_state = StateAt(total.m + state_floats, kMaxHeadGroup);
-    const AttentionState block = StateAt(chunk_state.m + state_floats, kMaxHeadGroup);
-    for (int64_t item; (item = next.fetch_add(1)) < call.num_groups * num_rows;) {
-      const int64_t group = item / num_rows;
-      const int64_t row = item % num_rows;
-      const int heads = call.GroupSize(group);
-      call.CopyQuery(row, call.FirstHead(group), heads, q);
-      for (int64_t chunk = call.FirstChunk(row); chunk <= call.LastChunk(row); ++chunk) {
-        const bool first = chunk == call.FirstChunk(row);
-        AttentionJob job = Job(call, row, group, chunk);
-        job.q = q;
-        job.result = first ? total : chunk_state;
-        job.block = block;
-        kernels_->attend(job);
-        if (!first) kernels_->merge(total, chunk_state, heads, call.padded_dim);
+// One thread's scratch and its walk over the keys of one tile.
+class CpuAttention::TileRun {
+ public:
+  static int64_t Floats(int64_t padded_dim) {
+    return 2 * kKvPageTokens * padded_dim + kTileQueries * (3 * padded_dim + 4) +
+           kMaxHeadGroup * (padded_dim + 2);
+  }
+
+  TileRun(const CpuAttention& attention, const Call& call, float* scratch)
+      : attention_(attention), kernels_(*attention.kernels_), call_(call), keys_(scratch) {
+    values_ = keys_ + kKvPageTokens * call.padded_dim;
+    q_ = values_ + kKvPageTokens * call.padded_dim;
+    totals_ = q_ + kTileQueries * call.padded_dim;
+    chunks_ = totals_ + kTileQueries * (call.padded_dim + 2);
+    block_ = chunks_ + kTileQueries * (call.padded_dim + 2);
+  }
+
+  void Run(const Tile& tile, int64_t group) {
+    tile_ = tile;
+    group_ = group;
+    heads_ = call_.GroupSize(group);
+    int64_t first_chunk = call_.FirstChunk(tile.first_row);
+    int64_t last_chunk = call_.LastChunk(tile.first_row);
+    for (int64_t i = 0; i < tile.num_rows; ++i) {
+      call_.CopyQuery(tile.first_row + i, call_.FirstHead(group), heads_, Query(i));
+      first_chunk = std::min(first_chunk, call_.FirstChunk(tile.first_row + i));
+      last_chunk = std::max(last_chunk, call_.LastChunk(tile.first_row + i));
+    }
+    for (int64_t chunk = first_chunk; chunk <= last_chunk; ++chunk) {
+      if (tile.num_rows == 1 || kernels_.attend_tile == nullptr) {
+        for (int64_t i = 0; i < tile.num_rows; ++i) RunRow(i, chunk);
+      } else {
+        for (int64_t block = chunk * kChunkBlocks; block < (chunk + 1) * kChunkBlocks; ++block) {
+          RunBlock(chunk, block);
+        }
       }
-      call.Finish(row, call.FirstHead(group), heads, total);
+      for (int64_t i = 0; i < tile.num_rows; ++i) {
+        const int64_t row = tile.first_row + i;
+        if (chunk <= call_.FirstChunk(row) || chunk > call_.LastChunk(row)) continue;
+        kernels_.merge(State(totals_, i), State(chunks_, i), heads_, call_.padded_dim);
+      }
+    }
+    for (int64_t i = 0; i < tile.num_rows; ++i) {
+      call_.Finish(tile.first_row + i, call_.FirstHead(group), heads_, State(totals_, i));
+    }
+  }
+
+ private:
+  float* Query(int64_t i) const { return q_ + i * heads_ * call_.padded_dim; }
+  AttentionState State(float* states, int64_t i) const {
+    return StateAt(states + i * heads_ * (call_.padded_dim + 2), heads_);
+  }
+  // Where row i's share of a chunk goes.
+  AttentionState ChunkState(int64_t i, int64_t chunk) const {
+    return State(chunk == call_.FirstChunk(tile_.first_row + i) ? totals_ : chunks_, i);
+  }
+
+  void RunRow(int64_t i, int64_t chunk) {
+    const int64_t row = tile_.first_row + i;
+    if (chunk < call_.FirstChunk(row) || chunk > call_.LastChunk(row)) return;
+    AttentionJob job = attention_.Job(call_, row, group_, chunk);
+    job.q = Query(i);
+    job.result = ChunkState(i, chunk);
+    job.block = StateAt(block_, heads_);
+    kernels_.attend(job);
+  }
+
+  void RunBlock(int64_t chunk, int64_t block) {
+    const int64_t begin = block * kKvPageTokens;
+    const auto visible = [&](int64_t i) {
+      const AttentionRow& row = call_.args.rows[tile_.first_row + i];
+      return std::pair(static_cast<int>(std::max<int64_t>(0, row.first_visible - begin)),
+                       static_cast<int>(std::min<int64_t>(kKvPageTokens, row.position + 1 - begin)));
+    };
+    int first = kKvPageTokens;
+    int end = 0;
+    for (int64_t i = 0; i < tile_.num_rows; ++i) {
+      const auto [row_first, row_end] = visible(i);
+      if (row_first >= row_end) continue;
+      first = std::min(first, row_first);
+      end = std::max(end, row_end);
+    }
+    if (first >= end) return;
+    AttentionJob job = attention_.Job(call_, tile_.first_row, group_, chunk);
+    kernels_.widen_block(job, block, first, end, keys_, values_);
+    for (int64_t i = 0; i < tile_.num_rows; ++i) {
+      const auto [row_first, row_end] = visible(i);
+      if (row_first >= row_end) continue;
+      const int64_t chunk_first =
+          std::max(call_.args.rows[tile_.first_row + i].first_visible, chunk * kChunkTokens);
+      const bool is_first = block == chunk_first / kKvPageTokens;
+      const AttentionState state = ChunkState(i, chunk);
+      job.q = Query(i);
+      job.result = is_first ? state : StateAt(block_, heads_);
+      kernels_.attend_tile(job, keys_, values_, row_first, row_end);
+      if (!is_first) kernels_.merge(state, job.result, heads_, call_.padded_dim);
+    }
+  }
+
+  const CpuAttention& attention_;
+  const KernelTable& kernels_;
+  const Call& call_;
+  float* keys_;    // [padded_dim][64]
+  float* values_;  // [64][padded_dim]
+  float* q_;       // [row][heads][padded_dim]
+  float* totals_;  // [row] states of a group
+  float* chunks_;  // [row] states of a group
+  float* block_;   // a state of a group
+  Tile tile_ = {};
+  int64_t group_ = 0;
+  int heads_ = 0;
+};
+
+std::vector<CpuAttention::Tile> CpuAttention::Tiles(const Call& call) const {
+  const absl::Span<const AttentionRow> rows = call.args.rows;
+  const auto num_rows = static_cast<int64_t>(rows.size());
+  // Shorter ones where there are many threads to feed.
+  const int64_t most = std::clamp<int64_t>(
+      num_rows * call.num_groups / (kItemsPerThread * pool_->num_threads()), 1,
+      kTileQueries / std::min<int64_t>(call.heads_per_kv, kMaxHeadGroup));
+  std::vector<Tile> tiles;
+  for (int64_t row = 0; row < num_rows; ++row) {
+    if (!tiles.empty() && tiles.back().num_rows < most &&
+        rows[row].page_table == rows[row - 1].page_table &&
+        rows[row].position == rows[row - 1].position + 1) {
+      ++tiles.back().num_rows;
+    } else {
+      tiles.push_back({row, 1});
+    }
+  }
+  return tiles;
+}
+
+void CpuAttention::RunTiles(const Call& call, const std::vector<Tile>& tiles) {
+  const int64_t thread_floats = TileRun::Floats(call.padded_dim);
+  float* const scratch = Scratch(pool_->num_threads() * thread_floats);
+  const auto num_tiles = static_cast<int64_t>(tiles.size());
+  std::atomic<int64_t> next = 0;
+  // One range a thread, so that its begin names the thread's scratch. The last tiles of a prompt see
+  // the most keys and go first, so that the threads end together.
+  pool_->Run(pool_->num_threads(), 1, [&](int64_t slot, int64_t) {
+    TileRun run(*this, call, scratch + slot * thread_floats);
+    for (int64_t item; (item = next.fetch_add(1)) < call.num_groups * num_tiles;) {
+      run.Run(tiles[num_tiles - 1 - item / call.num_groups], item % call.num_groups);
     }
   });
 }
@@ -194,7 +314,7 @@ void CpuAttention::Run(const AttentionArgs& args, const float* q, int64_t q_stri
   };
   const int threads = pool_->num_threads();
   if (threads == 1 || num_rows * call.num_groups >= kItemsPerThread * threads) {
-    RunRows(call);
+    RunTiles(call, Tiles(call));
     return;
   }
   for (int64_t row = 0; row < num_rows; ++row) RunChunks(call, row);

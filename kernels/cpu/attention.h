@@ -11,12 +11,13 @@
 
 namespace sluice {
 
-// Work is split over (KV head, row); where that is too little for the threads, as for one row with
-// a long context, over chunks of 512 positions too, and their results are merged in order: the same
-// bits.
+// Work is split over (KV head, tile of rows), where a tile is consecutive positions of one sequence:
+// each KV block is widened once for all of them. Where that is too little for the threads, as for one
+// row with a long context, it is split over chunks of 512 positions too, and their results are
+// merged in order: the same bits.
 //
 // Scratch only grows. With D = head_dim up to a multiple of 16 it is, in floats,
-//   a thread:  8 x (4 D + 4)                        for the split over rows
+//   a thread:  128 D + 96 (3 D + 4) + 8 (D + 2)     for the split over tiles (D = 128: 271 KB)
 //   in all:    num_heads x (D + 65 (D + 2))         for the split over chunks, whatever the context
 // which for 64 heads of 128 is 2.2 MB.
 class CpuAttention {
@@ -32,8 +33,14 @@ class CpuAttention {
 
  private:
   struct Call;  // one call's arguments and derived sizes
+  struct Tile {
+    int64_t first_row;
+    int64_t num_rows;
+  };
+  class TileRun;  // a group of heads of one tile
+  std::vector<Tile> Tiles(const Call& call) const;
 
-  void RunRows(const Call& call);
+  void RunTiles(const Call& call, const std::vector<Tile>& tiles);
   void RunChunks(const Call& call, int64_t row);
   AttentionJob Job(const Call& call, int64_t row, int64_t head, int64_t chunk) const;
   float* Scratch(int64_t floats);

@@ -79,6 +79,13 @@ struct KernelTable {
   // By KvType: one head's row of head_dim values, padding written too.
   void (*store_kv[3])(const float* x, int64_t head_dim, uint8_t* row);
   void (*attend)(const AttentionJob& job);
+  // For rows that share a block; null where only `attend` is there. Places [first, end) of the
+  // block's page as f32: keys [padded_dim][64], values [64][padded_dim].
+  void (*widen_block)(const AttentionJob& job, int64_t block, int first, int end, float* keys,
+                      float* values);
+  // One row's group of heads against places [first, end) of a widened block, into job.result.
+  void (*attend_tile)(const AttentionJob& job, const float* keys, const float* values, int first,
+                      int end);
   // into = merge(into, next) for all heads of a group.
   void (*merge)(const AttentionState& into, const AttentionState& next, int group,
                 int64_t padded_dim);

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include "kernels/cpu/attention_simd.h"
+#include "kernels/cpu/attention_tile_simd.h"
 #include "kernels/cpu/rows_simd.h"
 
 namespace sluice {
@@ -16,6 +17,8 @@ const KernelTable kAvx2Kernels = {
     .exp = avx2::ExpRow,
     .store_kv = {avx2::StoreKvF32, avx2::StoreKvF16, avx2::StoreKvQ8_0},
     .attend = avx2::Attend,
+    .widen_block = avx2::WidenBlock,
+    .attend_tile = avx2::AttendTile,
     .merge = avx2::Merge,
 };
 

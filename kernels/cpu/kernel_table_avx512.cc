@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include "kernels/cpu/attention_simd.h"
+#include "kernels/cpu/attention_tile_simd.h"
 #include "kernels/cpu/rows_simd.h"
 
 namespace sluice {
@@ -16,6 +17,8 @@ const KernelTable kAvx512Kernels = {
     .exp = avx512::ExpRow,
     .store_kv = {avx512::StoreKvF32, avx512::StoreKvF16, avx512::StoreKvQ8_0},
     .attend = avx512::Attend,
+    .widen_block = avx512::WidenBlock,
+    .attend_tile = avx512::AttendTile,
     .merge = avx512::Merge,
 };
 

@@ -20,6 +20,8 @@ const KernelTable kScalarKernels = {
     .exp = scalar::ExpRow,
     .store_kv = {scalar::StoreKvF32, scalar::StoreKvF16, scalar::StoreKvQ8_0},
     .attend = scalar::Attend,
+    .widen_block = nullptr,
+    .attend_tile = nullptr,
     .merge = scalar::Merge,
 };
 

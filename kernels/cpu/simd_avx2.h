@@ -21,6 +21,10 @@ struct I32 {
 // Tokens that fit the registers beside the weights.
 inline constexpr int kMaxTokens = 4;
 inline constexpr int kMaxFloatTokens = 2;
+// Vectors of keys whose scores four heads take at once.
+inline constexpr int kScoreVectors = 1;
+// Sums of values that fit the registers beside a row and its weights.
+inline constexpr int kValueVectors = 6;
 
 // Floats.
 SLUICE_INLINE F32 ZeroF() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }

@@ -30,6 +30,10 @@ struct I32 {
 // Tokens that fit the registers beside the weights.
 inline constexpr int kMaxTokens = 8;
 inline constexpr int kMaxFloatTokens = 6;
+// Vectors of keys whose scores four heads take at once.
+inline constexpr int kScoreVectors = 4;
+// Sums of values that fit the registers beside a row and its weights.
+inline constexpr int kValueVectors = 24;
 
 // Floats.
 SLUICE_INLINE F32 ZeroF() { return {_mm512_setzero_ps()}; }

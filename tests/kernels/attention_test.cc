@@ -219,6 +219,45 @@ TEST(Attention, EveryInstructionSetAndSplitGivesTheBitsOfScalarCode) {
   }
 }
 
+// Rows that follow one another share their keys' widened blocks: up to 75 of them here, over block and
+// chunk boundaries, with and without a window, some of another sequence between.
+TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
+  for (const Shape& shape : kShapes) {
+    const int64_t stride = shape.num_heads * shape.head_dim;
+    const int64_t first_row = std::max<int64_t>(0, shape.positions - 70);
+    for (const int64_t window : {int64_t{0}, int64_t{50}}) {
+      const auto rows_of = [&](const Sequence& sequence, const Sequence& other) {
+        std::vector<AttentionRow> rows;
+        for (int64_t p = first_row; p < shape.positions; ++p) {
+          if (p == first_row + 20) {
+            for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i) rows.push_back(other.Row(i));
+          }
+          rows.push_back(sequence.Row(p, window == 0 ? 0 : std::max<int64_t>(0, p - window + 1)));
+        }
+        return rows;
+      };
+      std::vector<float> want;
+      for (Isa isa : SupportedIsas()) {
+        for (int threads : {1, 2}) {
+          if (isa == Isa::kScalar && threads > 1) continue;
+          Machine machine(isa, threads);
+          Sequence sequence(shape, 11);
+          sequence.Append(*machine.ops);
+          // Its page table is another, and leads to the same pages.
+          Sequence other = sequence;
+          const std::vector<AttentionRow> rows = rows_of(sequence, other);
+          const std::vector<float> q = RandomFloats(rows.size() * stride, 13);
+          const std::vector<float> out = Attend(*machine.ops, sequence.Args(rows), q);
+          if (isa == Isa::kScalar) want = out;
+          EXPECT_TRUE(SameBits(out, want)) << IsaName(isa) << ", " << threads
+                                           << " threads, head_dim " << shape.head_dim
+                                           << ", window " << window;
+        }
+      }
+    }
+  }
+}
+
 // More chunks than wait to be merged at once, so that waves follow one another.
 TEST(Attention, ALongContextGivesTheSameBitsHoweverItIsSplit) {
   const Shape shape = {kF16, kF16, 2, 1, 16, 40000};
