@@ -1,93 +1,119 @@
 // Decoding with every weight resident: bytes of weights a second over the machine's read bandwidth.
 //
-// usage: decode [ENCODING]...   (default q8_0 q4_k bf16)
-// Makes a Llama of about 0.55 B random weights in the temporary folder, shards it to each encoding, and decodes
-// one token a pass, threads = CPUs. The limit is the read bandwidth of the same threads in the same run.
+//   decode STORE... [--pairs=N] [--threads=N] [--json]
+//
+// For each store: N pairs (default 5) of decoding, one token a pass, for about a second, and of
+// reading 1 GiB with the same threads, the best of three. Prints medians and the median of the pairs'
+// ratios with its spread. `sluice synth` makes stores without a download.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
-#include "kernels/cpu/bandwidth.h"
-#include "kernels/cpu/cpu_ops.h"
+#include "bench/kernel_bench.h"
 #include "runtime/model.h"
-#include "storage/sharder.h"
-#include "tests/support/synthetic_checkpoint.h"
 
 namespace sluice {
 namespace {
 
-constexpr int kWarmupPasses = 3;
-constexpr int kPasses = 24;
+using Clock = std::chrono::steady_clock;
 
-// Prints one row; returns false after an error.
-bool Measure(const Checkpoint& checkpoint, const std::string& dir, const std::string& encoding, int threads) {
-  const std::string store_dir = dir + "/" + encoding;
-  ShardOptions shard;
-  shard.recipe = Recipe{encoding};
-  shard.num_threads = threads;
-  if (const auto result = Shard(checkpoint, store_dir, shard); !result.ok()) {
-    std::fprintf(stderr, "%s\n", result.status().ToString().c_str());
-    return false;
+constexpr int64_t kReadBytes = int64_t{1} << 30;
+constexpr int kMaxPasses = 256;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Decodes for about a second from an empty context and returns bytes of weights a second.
+absl::StatusOr<double> DecodeRate(Model& model) {
+  KvSequence sequence;
+  if (const absl::Status s = model.kv_cache().Reserve(sequence, kMaxPasses); !s.ok()) return s;
+  const Clock::time_point start = Clock::now();
+  int passes = 0;
+  while (passes < kMaxPasses && SecondsSince(start) < 1) {
+    const PassRow row = {&sequence, passes, 1 + passes, true};
+    if (const auto logits = model.RunPass({row}); !logits.ok()) return logits.status();
+    ++passes;
   }
-  const auto store = LayerStore::Open(store_dir);
-  if (!store.ok()) return false;
+  const double seconds = SecondsSince(start);
+  model.kv_cache().Release(sequence);
+  return static_cast<double>(model.plan().weight_bytes) * passes / seconds;
+}
+
+absl::Status Measure(const std::string& path, ThreadPool& pool, int pairs, bool json) {
+  auto store = LayerStore::Open(path);
+  if (!store.ok()) return store.status();
   PlanRequest request;
   request.max_ram_bytes = int64_t{1} << 40;
-  request.context_tokens = 256;
-  const auto plan = PlanMemory(**store, request);
-  ThreadPool pool(threads);
-  const auto ops = MakeCpuOps(SupportedIsas().back(), &pool);
+  request.context_tokens = kMaxPasses;
+  auto plan = PlanMemory(**store, request);
+  if (!plan.ok()) return plan.status();
+  auto ops = MakeCpuOps(SupportedIsas().back(), &pool);
+  if (!ops.ok()) return ops.status();
   auto model = Model::Create(**store, *plan, ops->get(), ReadOptions());
-  if (!model.ok()) return false;
-  KvSequence sequence;
-  if (!(*model)->kv_cache().Reserve(sequence, kWarmupPasses + kPasses).ok()) return false;
-
-  const double before = MeasureReadBandwidth(pool);
-  std::vector<double> seconds;
-  for (int i = 0; i < kWarmupPasses + kPasses; ++i) {
-    const absl::Time start = absl::Now();
-    const PassRow row = {&sequence, i, 1 + i, true};
-    if (const auto logits = (*model)->RunPass({row}); !logits.ok()) {
-      std::fprintf(stderr, "%s\n", logits.status().ToString().c_str());
-      return false;
+  if (!model.ok()) return model.status();
+  if (const auto warm = DecodeRate(**model); !warm.ok()) return warm.status();
+  Buffer buffer(kReadBytes);
+  std::memset(buffer.data(), 1, kReadBytes);
+  std::vector<double> rates, limits, ratios;
+  for (int i = 0; i < pairs; ++i) {
+    const auto rate = DecodeRate(**model);
+    if (!rate.ok()) return rate.status();
+    double limit = 0;
+    for (int j = 0; j < 3; ++j) {
+      limit = std::max(limit, ReadThrough(pool, {buffer.data(), kReadBytes}));
     }
-    if (i >= kWarmupPasses) seconds.push_back(absl::ToDoubleSeconds(absl::Now() - start));
+    rates.push_back(*rate);
+    limits.push_back(limit);
+    ratios.push_back(*rate / limit);
   }
-  const double limit = std::max(before, MeasureReadBandwidth(pool));
-  std::sort(seconds.begin(), seconds.end());
-  const double median = seconds[seconds.size() / 2];
-  const double rate = static_cast<double>(plan->weight_bytes) / median;
-  std::printf("%-6s %8.1f MB  %7.2f ms a token (%.2f .. %.2f)  %6.2f GB/s of %6.2f GB/s: %.2f\n", encoding.c_str(),
-              plan->weight_bytes / 1e6, median * 1e3, seconds.front() * 1e3, seconds.back() * 1e3, rate / 1e9,
-              limit / 1e9, rate / limit);
+  const double least = *std::min_element(ratios.begin(), ratios.end());
+  const double most = *std::max_element(ratios.begin(), ratios.end());
+  const double weights = static_cast<double>(plan->weight_bytes);
+  std::printf(json ? "{\"store\": \"%s\", \"weight_bytes\": %.0f, \"tokens_per_s\": %.3f, \"bytes_per_s\": %.0f, "
+                     "\"read_bytes_per_s\": %.0f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f}\n"
+                   : "%s: %.0f bytes of weights, %.2f tokens/s, %.3g bytes/s of %.3g: %.3f (%.3f .. %.3f)\n",
+              path.c_str(), weights, Median(rates) / weights, Median(rates), Median(limits),
+              Median(ratios), least, most);
   std::fflush(stdout);
-  return true;
+  return absl::OkStatus();
 }
 
 int Main(int argc, char** argv) {
-  std::vector<std::string> encodings(argv + 1, argv + argc);
-  if (encodings.empty()) encodings = {"q8_0", "q4_k", "bf16"};
-  std::string dir = (std::filesystem::temp_directory_path() / "sluice-decode.XXXXXX").string();
-  if (mkdtemp(dir.data()) == nullptr) return 1;
-  WriteSyntheticCheckpoint(dir + "/model", {.hidden_size = 2048,
-                                            .intermediate_size = 8192,
-                                            .num_hidden_layers = 8,
-                                            .num_attention_heads = 32,
-                                            .num_key_value_heads = 8,
-                                            .vocab_size = 32000});
-  bool ok = true;
-  {
-    const auto checkpoint = Checkpoint::Open(dir + "/model");
-    ok = checkpoint.ok();
-    const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    for (const std::string& encoding : encodings) ok = ok && Measure(**checkpoint, dir, encoding, threads);
+  const int threads = TakeThreads(&argc, argv);
+  int pairs = 5;
+  bool json = false;
+  std::vector<std::string> stores;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strncmp(argv[i], "--pairs=", 8) == 0) {
+      pairs = std::max(1, std::atoi(argv[i] + 8));
+    } else if (std::strcmp(argv[i], "--json") == 0) {
+      json = true;
+    } else {
+      stores.push_back(argv[i]);
+    }
   }
-  std::filesystem::remove_all(dir);
-  return ok ? 0 : 1;
+  if (stores.empty()) {
+    std::fprintf(stderr, "usage: decode STORE... [--pairs=N] [--threads=N] [--json]\n");
+    return 2;
+  }
+  ThreadPool pool(threads);
+  for (const std::string& store : stores) {
+    if (const absl::Status status = Measure(store, pool, pairs, json); !status.ok()) {
+      std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+      return 1;
+    }
+  }
+  return 0;
 }
 
 }  // namespace

@@ -30,9 +30,12 @@ using Clock = std::chrono::steady_clock;
 
 // A row of the table, before it is measured.
 struct Test {
-  bool prompt;     // a prompt in as few passes as the plan allows; else a token a pass
+  bool prompt;        // a prompt in as few passes as the plan allows; else a token a pass
   int64_t tokens;
-  std::string Name() const { return absl::StrCat(prompt ? "pp" : "tg", tokens); }
+  int64_t depth = 0;  // tokens that are in the context before
+  std::string Name() const {
+    return absl::StrCat(prompt ? "pp" : "tg", tokens, depth > 0 ? absl::StrCat(" @ d", depth) : "");
+  }
 };
 
 // What the stages had done at some moment.
@@ -79,18 +82,22 @@ class ModelBench {
   }
 
   // Reads what stays resident, and touches every buffer.
-  absl::Status WarmUp() { return RunTokens({.prompt = true, .tokens = 1}); }
+  absl::Status WarmUp() { return RunAlone({.prompt = true, .tokens = 1}); }
 
   absl::StatusOr<BenchRow> Measure(const Test& test) {
     std::vector<double> rates;
+    KvSequence sequence;
+    SLUICE_RETURN_IF_ERROR(model().kv_cache().Reserve(sequence, test.depth + test.tokens));
+    SLUICE_RETURN_IF_ERROR(RunTokens({.prompt = true, .tokens = test.depth}, sequence));
     const Snapshot before = Take();
     for (int64_t i = 0; i < options_.repetitions; ++i) {
       const Clock::time_point start = Clock::now();
-      SLUICE_RETURN_IF_ERROR(RunTokens(test));
+      SLUICE_RETURN_IF_ERROR(RunTokens(test, sequence));  // in the place of the repetition before
       const std::chrono::duration<double> seconds = Clock::now() - start;
       rates.push_back(test.tokens / seconds.count());
     }
     const Snapshot after = Take();
+    model().kv_cache().Release(sequence);
     model().FlushTimeline();
     return MakeRow(test, rates, before, after);
   }
@@ -102,7 +109,7 @@ class ModelBench {
       events.insert(events.end(), more.begin(), more.end());
     });
     model().FlushTimeline();
-    const absl::Status run = RunTokens({.prompt = false, .tokens = 3});
+    const absl::Status run = RunAlone({.prompt = false, .tokens = 3});
     model().FlushTimeline();
     ObserveForTrace();
     SLUICE_RETURN_IF_ERROR(run);
@@ -126,9 +133,16 @@ class ModelBench {
 
   Snapshot Take() { return {Clock::now(), model().pass_counters(), model().stream_counters()}; }
 
-  absl::Status RunTokens(const Test& test) {
+  // With a sequence of its own.
+  absl::Status RunAlone(const Test& test) {
     KvSequence sequence;
     SLUICE_RETURN_IF_ERROR(model().kv_cache().Reserve(sequence, test.tokens));
+    SLUICE_RETURN_IF_ERROR(RunTokens(test, sequence));
+    model().kv_cache().Release(sequence);
+    return absl::OkStatus();
+  }
+
+  absl::Status RunTokens(const Test& test, const KvSequence& sequence) {
     std::uniform_int_distribution<int32_t> token(
         0, static_cast<int32_t>(model().hyper_parameters().vocab_size) - 1);
     std::vector<PassRow> rows;
@@ -137,12 +151,11 @@ class ModelBench {
       const int64_t count = std::min(most, test.tokens - done);
       rows.clear();
       for (int64_t i = 0; i < count; ++i) {
-        rows.push_back({&sequence, done + i, token(random_), done + i + 1 == test.tokens || !test.prompt});
+        rows.push_back({&sequence, test.depth + done + i, token(random_), done + i + 1 == test.tokens || !test.prompt});
       }
       SLUICE_RETURN_IF_ERROR(model().RunPass(rows, options_.interrupt).status());
       done += count;
     }
-    model().kv_cache().Release(sequence);
     return absl::OkStatus();
   }
 
@@ -211,15 +224,19 @@ absl::StatusOr<BenchOptions> ParseBenchOptions(const Arguments& args) {
   BenchOptions options;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> prompts, ParseCounts(args, "--n-prompt", 512));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> generated, ParseCounts(args, "--n-gen", 128));
-  for (const int64_t n : prompts) {
-    if (n > 0) options.tests.push_back({true, n});
-  }
-  for (const int64_t n : generated) {
-    if (n > 0) options.tests.push_back({false, n});
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int64_t> depths, ParseCounts(args, "--n-depth", 0));
+  for (const int64_t depth : depths) {
+    for (const int64_t n : prompts) {
+      if (n > 0) options.tests.push_back({true, n, depth});
+    }
+    for (const int64_t n : generated) {
+      if (n > 0) options.tests.push_back({false, n, depth});
+    }
   }
   if (options.tests.empty()) return UsageError("-p and -n are both 0: nothing to measure");
   options.context = *std::max_element(prompts.begin(), prompts.end()) +
-                    *std::max_element(generated.begin(), generated.end());
+                    *std::max_element(generated.begin(), generated.end()) +
+                    *std::max_element(depths.begin(), depths.end());
   SLUICE_ASSIGN_OR_RETURN(options.repetitions, args.Int("--repetitions", 3, 1, 1000000));
   return options;
 }
@@ -263,7 +280,8 @@ absl::Status Bench(const Arguments& args) {
     }
     int64_t pass_rows = 1;
     for (const Test& test : options.tests) {
-      if (test.prompt) pass_rows = std::max(pass_rows, std::min(test.tokens, kPrefillRows));
+      const int64_t prompt = test.prompt ? std::max(test.tokens, test.depth) : test.depth;
+      pass_rows = std::max(pass_rows, std::min(prompt, kPrefillRows));
     }
     SLUICE_RETURN_IF_ERROR(StartModel(session, configuration, pass_rows, /*logits_of_all_rows=*/false));
     ModelBench bench(&session, configuration, options, trace.get());
@@ -304,11 +322,14 @@ CommandSpec BenchCommand() {
       "limits them: GB read a token, the disk's and the memory's rate and their share of what the probe says, "
       "pass efficiency (the physical floor of a pass over its time), and how the time splits into computing "
       "and waiting. Weights that stay in memory are read before the measurement.\n\n"
-      "--max-ram and --queue-depth take several values, such as 1GiB,2GiB,4GiB. Without a remembered probe the "
+      "The context is what a row's name says: its tokens, after N others where it ends in @ dN.\n\n"
+      "--max-ram, --queue-depth, -p, -n and -d take several values, such as 1GiB,2GiB,4GiB. Without a remembered probe the "
       "machine is measured for two seconds first.";
   command.options = {
       {.name = "--n-prompt", .alias = "-p", .value = "N", .help = "Tokens of the prompt (default 512; 0: none)."},
       {.name = "--n-gen", .alias = "-n", .value = "N", .help = "Tokens to generate (default 128; 0: none)."},
+      {.name = "--n-depth", .alias = "-d", .value = "N",
+       .help = "Tokens in the context before each test, not timed (default 0)."},
       {.name = "--repetitions", .alias = "-r", .value = "N", .help = "Repetitions (default 3)."},
       {.name = "--output", .alias = "-o", .help = "Format (default md).", .choices = {"md", "csv", "json", "jsonl"}},
       {.name = "--queue-depth", .value = "N", .help = "Reads in flight (default: the probe's best, or 32)."},

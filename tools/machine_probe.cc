@@ -111,7 +111,7 @@ DiskRate BestOf(const std::vector<DiskRate>& rates) {
 
 class Prober {
  public:
-  explicit Prober(const ProbeOptions& options) : options_(options), pool_(options.num_threads) {}
+  explicit Prober(const ProbeOptions& options) : options_(options), pool_(options.num_threads, options.placement) {}
 
   absl::StatusOr<ProbeResult> Run() {
     const std::vector<Setting> settings = DiskSettings(options_.quick);

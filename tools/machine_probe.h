@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/cpu/thread_pool.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cuda/copy_rate.h"
 #include "kernels/encoding.h"
@@ -40,6 +41,7 @@ struct ProbeResult {
 struct ProbeOptions {
   std::string dir;  // a store, whose files are read; or a folder, where a file is made for it
   int num_threads = 1;
+  ThreadPlacement placement;
   Isa isa = Isa::kScalar;
   IoKind io = IoKind::kAuto;
   std::vector<Encoding> encodings;  // to measure the kernels of

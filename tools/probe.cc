@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/machine_probe.h"
 #include "tools/progress.h"
 #include "tools/session.h"
@@ -73,8 +74,9 @@ void PrintDevices(const ProbeResult& result) {
 absl::Status Probe(const Arguments& args) {
   ProbeOptions options;
   options.dir = args.positionals().empty() ? "." : args.positionals()[0];
-  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 1024));
-  options.num_threads = static_cast<int>(threads);
+  SLUICE_ASSIGN_OR_RETURN(ComputeThreads threads, ParseComputeThreads(args));
+  options.num_threads = threads.count;
+  options.placement = std::move(threads.placement);
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   SLUICE_ASSIGN_OR_RETURN(options.io, ParseIoKind(args.Get("--io").value_or("auto")));
   options.quick = args.Has("--quick");
@@ -123,14 +125,15 @@ CommandSpec ProbeCommand() {
       "moment.\n\n"
       "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json: run then reads the way that "
       "was fastest, plan predicts with it, and bench compares with it.";
-  command.options = {
-      {.name = "--threads", .alias = "-t", .value = "N", .help = "Compute threads (default: all CPUs)."},
+  command.options = ComputeThreadSpecs();
+  const std::vector<OptionSpec> others = {
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
       {.name = "--quick", .help = "Fewer settings: a few seconds instead of about half a minute."},
       {.name = "--json", .help = "Print one JSON object instead."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
   };
+  command.options.insert(command.options.end(), others.begin(), others.end());
   command.examples = {"sluice probe /mnt/nvme", "sluice probe llama-70b.store --json"};
   command.run = &Probe;
   return command;

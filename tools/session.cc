@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
+#include "tools/compute_threads.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
 
@@ -26,10 +27,9 @@ KvType ParseKvType(const std::string& name) {
 }  // namespace
 
 std::vector<OptionSpec> SessionOptionSpecs() {
-  return {
+  std::vector<OptionSpec> specs = {
       {.name = "--ctx-size", .alias = "-c", .value = "N",
        .help = "Context in tokens (default: the smaller of 4096 and the model's; 0: the model's)."},
-      {.name = "--threads", .alias = "-t", .value = "N", .help = "Compute threads (default: all CPUs)."},
       {.name = "--max-ram", .value = "SIZE",
        .help = "Memory for everything that sluice allocates, such as 3GiB (default: 80% of what is free)."},
       {.name = "--cache-type-k", .alias = "-ctk", .help = "Type of the keys in the KV cache (default f16).",
@@ -47,6 +47,9 @@ std::vector<OptionSpec> SessionOptionSpecs() {
        .help = "Memory for slabs on their way (default: what keeps the disk busy)."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
   };
+  const std::vector<OptionSpec> threads = ComputeThreadSpecs();
+  specs.insert(specs.begin() + 1, threads.begin(), threads.end());
+  return specs;
 }
 
 absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
@@ -54,8 +57,9 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.store = args.positionals()[0];
   SLUICE_ASSIGN_OR_RETURN(options.max_ram_bytes, args.Bytes("--max-ram", DefaultMaxRamBytes()));
   SLUICE_ASSIGN_OR_RETURN(options.context_tokens, args.Int("--ctx-size", -1, 0, int64_t{1} << 30));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 1024));
-  options.num_threads = static_cast<int>(threads);
+  SLUICE_ASSIGN_OR_RETURN(ComputeThreads threads, ParseComputeThreads(args));
+  options.num_threads = threads.count;
+  options.placement = std::move(threads.placement);
   options.k_type = ParseKvType(args.Get("--cache-type-k").value_or("f16"));
   options.v_type = ParseKvType(args.Get("--cache-type-v").value_or("f16"));
   SLUICE_ASSIGN_OR_RETURN(options.read.io.kind, ParseIoKind(args.Get("--io").value_or("auto")));
@@ -124,10 +128,11 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
 }
 
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
-  session.pool = std::make_unique<ThreadPool>(options.num_threads);
+  session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.ops.get(), options.read));
+  session.pool->PlaceCaller();
   return absl::OkStatus();
 }
 
@@ -166,6 +171,7 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     ProbeOptions probe;
     probe.dir = options.store;
     probe.num_threads = options.num_threads;
+    probe.placement = options.placement;
     probe.isa = options.isa;
     probe.io = options.read.io.kind;
     probe.encodings = SlabEncodings(session.store->manifest());

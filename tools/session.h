@@ -26,6 +26,7 @@ struct SessionOptions {
   int64_t max_ram_bytes = 0;
   int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
   int num_threads = 1;
+  ThreadPlacement placement;
   int64_t ring_bytes = 0;  // 0: PlanMemory's choice
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;

@@ -28,6 +28,18 @@ uint64_t SumLines(const uint64_t* words, int64_t count) {
 
 }  // namespace
 
+double ReadThrough(ThreadPool& pool, absl::Span<const std::byte> memory) {
+  std::atomic<uint64_t> sink = 0;
+  const auto lines = static_cast<int64_t>(memory.size()) / 64;
+  const auto start = std::chrono::steady_clock::now();
+  pool.Run(lines, 64, [&](int64_t begin, int64_t end) {
+    const auto* words = reinterpret_cast<const uint64_t*>(memory.data());
+    sink.fetch_add(SumLines(words + 8 * begin, 8 * (end - begin)), std::memory_order_relaxed);
+  });
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(64 * lines) / seconds.count();
+}
+
 double MeasureReadBandwidth(ThreadPool& pool, int64_t buffer_bytes, int rounds) {
   const int64_t size = std::max<int64_t>(1, buffer_bytes / kSliceBytes) * kSliceBytes;
   void* const buffer =
@@ -40,17 +52,10 @@ double MeasureReadBandwidth(ThreadPool& pool, int64_t buffer_bytes, int rounds) 
   // Touched by the threads that will read, for machines with several memories.
   pool.Run(size, 4096,
            [&](int64_t begin, int64_t end) { std::memset(bytes + begin, 1, end - begin); });
-  std::atomic<uint64_t> sink = 0;
   double best = 0;
   for (int64_t slice = 0; slice < size / kSliceBytes * rounds; ++slice) {
-    const char* const from = bytes + slice * kSliceBytes % size;
-    const auto start = std::chrono::steady_clock::now();
-    pool.Run(kSliceBytes / 64, 64, [&](int64_t begin, int64_t end) {
-      const auto* words = reinterpret_cast<const uint64_t*>(from);
-      sink.fetch_add(SumLines(words + 8 * begin, 8 * (end - begin)), std::memory_order_relaxed);
-    });
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::max(best, static_cast<double>(kSliceBytes) / seconds.count());
+    const auto* from = static_cast<const std::byte*>(buffer) + slice * kSliceBytes % size;
+    best = std::max(best, ReadThrough(pool, {from, kSliceBytes}));
   }
   munmap(buffer, size);
   return best;

@@ -2,8 +2,10 @@
 #ifndef SLUICE_KERNELS_CPU_BANDWIDTH_H_
 #define SLUICE_KERNELS_CPU_BANDWIDTH_H_
 
+#include <cstddef>
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace sluice {
@@ -14,6 +16,9 @@ namespace sluice {
 // Returns 0 where the buffer cannot be allocated.
 double MeasureReadBandwidth(ThreadPool& pool, int64_t buffer_bytes = int64_t{512} << 20,
                             int rounds = 5);
+
+// Bytes a second of reading `memory` once with the pool's threads; whole lines of 64 bytes count.
+double ReadThrough(ThreadPool& pool, absl::Span<const std::byte> memory);
 
 }  // namespace sluice
 

@@ -11,13 +11,14 @@
 // A worker that sleeps through a loop is not waited for: on a busy machine the others do its share.
 #include "kernels/cpu/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "kernels/cpu/cpu_topology.h"
 
 namespace sluice {
 namespace {
@@ -52,11 +53,11 @@ struct Ranges {
   }
 };
 
-int OnlineCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());
+void Place(const ThreadPlacement& placement, int thread) {
+  if (placement.cpus.empty()) return;
+  const int cpu = placement.cpus[thread % placement.cpus.size()];
+  // What the system refuses is left as it is: a thread in another place computes the same.
+  RunOnCpus(placement.strict ? std::vector<int>{cpu} : placement.cpus).IgnoreError();
 }
 
 void Pause() {
@@ -80,6 +81,7 @@ struct ThreadPool::State {
 
   bool spin =
       true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
+  ThreadPlacement placement;
   std::vector<std::thread> workers;
 
   void TakeRanges() {
@@ -127,12 +129,18 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int num_threads, ThreadPlacement placement)
+    : state_(std::make_unique<State>()) {
   num_threads = std::clamp(num_threads, 1, static_cast<int>(kMembers));
-  state_->spin = num_threads <= OnlineCpus();
+  const size_t cpus = placement.cpus.empty() ? AllowedCpus().size() : placement.cpus.size();
+  state_->spin = num_threads <= static_cast<int>(cpus);
+  state_->placement = std::move(placement);
   state_->workers.reserve(num_threads - 1);
   for (int i = 1; i < num_threads; ++i) {
-    state_->workers.emplace_back([state = state_.get()] { state->Work(); });
+    state_->workers.emplace_back([state = state_.get(), i] {
+      Place(state->placement, i);
+      state->Work();
+    });
   }
 }
 
@@ -143,6 +151,8 @@ ThreadPool::~ThreadPool() {
 }
 
 int ThreadPool::num_threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::PlaceCaller() { Place(state_->placement, 0); }
 
 void ThreadPool::Run(int64_t count, int64_t grain,
                      absl::FunctionRef<void(int64_t begin, int64_t end)> body) {

@@ -7,20 +7,31 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 
 namespace sluice {
 
+// Where the team runs. CPUs that the system refuses are ignored.
+struct ThreadPlacement {
+  std::vector<int> cpus;  // empty: wherever the system puts them
+  bool strict = false;    // thread i keeps to cpus[i % size]; else all of them to any of `cpus`
+};
+
 class ThreadPool {
  public:
   // Starts num_threads - 1 workers (num_threads >= 1): the caller of Run is the first of the team.
-  explicit ThreadPool(int num_threads);
+  explicit ThreadPool(int num_threads, ThreadPlacement placement = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int num_threads() const;
+
+  // Puts the calling thread, which is to call Run, into its place. Threads that it starts from then on
+  // would run there too, so the engine's are started before.
+  void PlaceCaller();
 
   // Calls body(begin, end) over disjoint ranges that cover [0, count), on all threads, and returns
   // when all are done. Ranges are at least `grain` long but for the last. One caller at a time.

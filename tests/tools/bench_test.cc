@@ -167,6 +167,21 @@ TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
   EXPECT_THAT(ReadWholeFile(dir_ / "p.svg"), HasSubstr("</svg>"));
 }
 
+TEST_F(BenchCli, MeasuresAfterAContextOfSomeDepth) {
+  const Finished run = RunSluice({"bench", store_, "-p", "8", "-n", "2", "-d", "0,40", "-r", "2", "-o", "json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  std::vector<std::string> tests;
+  for (const json& row : json::parse(run.out)) {
+    tests.push_back(row["test"]);
+    // The tokens of the depth are not timed: two repetitions of a prompt's pass, or of two tokens.
+    EXPECT_GT(row["tokens_per_s"], 0);
+    EXPECT_NEAR(row["compute_s"].get<double>() + row["wait_disk_s"].get<double>() + row["other_s"].get<double>(),
+                row["seconds_per_pass"].get<double>() * (row["test"].get<std::string>()[0] == 'p' ? 1 : 2),
+                1e-3 + 0.05 * row["seconds_per_pass"].get<double>());
+  }
+  EXPECT_EQ(tests, (std::vector<std::string>{"pp8", "tg2", "pp8 @ d40", "tg2 @ d40"}));
+}
+
 TEST_F(BenchCli, ProbesAndRemembers) {
   CacheHome() = dir_.path();
   const Finished probe = RunSluice({"probe", store_, "--quick", "--json"});
@@ -196,6 +211,10 @@ TEST_F(BenchCli, RefusesWhatItCannotDo) {
   for (const Case& c : std::vector<Case>{
            {{"bench", store_, "-p", "0", "-n", "0"}, 2, "nothing to measure"},
            {{"bench", store_, "-p", "many"}, 2, "--n-prompt"},
+           {{"bench", store_, "-n", "100", "-p", "100", "-d", "500"}, 1, "-c 700 is more than"},
+           {{"bench", store_, "--cpu-range", "8000"}, 1, "CPU 8000 is none"},
+           {{"bench", store_, "--cpu-range", "0", "--cpu-mask", "1"}, 2, "one of --cpu-mask and --cpu-range"},
+           {{"bench", store_, "--cpu-mask", "zz"}, 2, "no mask of CPUs"},
            {{"bench", store_, "--queue-depth", "0"}, 2, "--queue-depth"},
            {{"bench", store_, "--throttle-disk", "fast"}, 2, "a rate such as 1GB/s"},
            {{"bench", store_, "-n", "100000"}, 1, "-c 100512 is more than"},

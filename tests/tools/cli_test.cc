@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/cpu/cpu_topology.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
@@ -104,6 +105,22 @@ TEST_F(Cli, SeedsMakeSamplingReproducible) {
   };
   EXPECT_EQ(text("5"), text("5"));
   EXPECT_NE(text("5"), text("6"));
+}
+
+TEST_F(Cli, ComputesTheSameWhereverItsThreadsRun) {
+  const std::string store = MakeStore();
+  const std::vector<std::string> args = {"run", store, "-p", "Once", "--temp", "0", "-n", "8", "--json"};
+  const std::string cpu = std::to_string(AllowedCpus().front());
+  std::vector<std::string> texts;
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{}, {"-Cr", cpu, "-t", "1"}, {"-Cr", cpu, "-t", "2"}, {"--cpu-strict", "1"}}) {
+    std::vector<std::string> all = args;
+    all.insert(all.end(), more.begin(), more.end());
+    const Finished run = RunSluice(all);
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    texts.push_back(json::parse(run.out)["text"]);
+    EXPECT_EQ(texts.back(), texts.front());
+  }
 }
 
 TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {

@@ -1,0 +1,55 @@
+// Reads the options; the system's view of its CPUs comes from kernels/cpu/cpu_topology.
+#include "tools/compute_threads.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/cpu/cpu_topology.h"
+#include "kernels/status_macros.h"
+
+namespace sluice {
+
+std::vector<OptionSpec> ComputeThreadSpecs() {
+  return {
+      {.name = "--threads", .alias = "-t", .value = "N",
+       .help = "Compute threads (default: one a physical core)."},
+      {.name = "--cpu-mask", .alias = "-C", .value = "M", .help = "CPUs to compute on, such as 0xff."},
+      {.name = "--cpu-range", .alias = "-Cr", .value = "LO-HI", .help = "The same, such as 0-7."},
+      {.name = "--cpu-strict", .help = "1: each compute thread keeps to a CPU of its own (default 0).",
+       .choices = {"0", "1"}},
+  };
+}
+
+absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args) {
+  const std::vector<int> allowed = AllowedCpus();
+  std::vector<int> cpus = allowed;
+  const bool chosen = args.Has("--cpu-mask") || args.Has("--cpu-range");
+  if (args.Has("--cpu-mask") && args.Has("--cpu-range")) {
+    return UsageError("give one of --cpu-mask and --cpu-range");
+  }
+  if (chosen) {
+    const absl::StatusOr<std::vector<int>> parsed = args.Has("--cpu-mask")
+                                                        ? ParseCpuMask(*args.Get("--cpu-mask"))
+                                                        : ParseCpuRange(*args.Get("--cpu-range"));
+    if (!parsed.ok()) return UsageError(parsed.status().message());
+    cpus = *parsed;
+    std::vector<int> others;
+    std::set_difference(cpus.begin(), cpus.end(), allowed.begin(), allowed.end(),
+                        std::back_inserter(others));
+    if (!others.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("CPU ", others.front(),
+                                                     " is none that this process may use: ",
+                                                     absl::StrJoin(allowed, ",")));
+    }
+  }
+  const std::vector<CpuPlace> places = ReadCpuPlaces("/sys/devices/system", cpus);
+  ComputeThreads threads;
+  threads.placement.strict = args.Get("--cpu-strict") == "1";
+  if (chosen || threads.placement.strict) threads.placement.cpus = ComputeOrder(places);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t count, args.Int("--threads", CountCores(places), 1, 1024));
+  threads.count = static_cast<int>(count);
+  return threads;
+}
+
+}  // namespace sluice

@@ -1,0 +1,28 @@
+// -t and where the compute threads run, for every command that computes.
+#ifndef SLUICE_TOOLS_COMPUTE_THREADS_H_
+#define SLUICE_TOOLS_COMPUTE_THREADS_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/cpu/thread_pool.h"
+#include "tools/command.h"
+
+namespace sluice {
+
+struct ComputeThreads {
+  int count = 1;
+  ThreadPlacement placement;
+};
+
+// --threads, --cpu-mask, --cpu-range and --cpu-strict, as llama.cpp has them.
+std::vector<OptionSpec> ComputeThreadSpecs();
+
+// Without -t: a thread a physical core of the CPUs that were named, or that this process may use;
+// siblings of a core share its vector units, and what is left of it is for reading and verifying.
+// InvalidArgument: CPUs that this process may not use.
+absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_COMPUTE_THREADS_H_
