@@ -29,7 +29,7 @@ struct KvQ8_0 {
   SLUICE_INLINE static F32 Load(const uint8_t* row, int64_t row_bytes, int64_t j) {
     uint16_t bits;
     __builtin_memcpy(&bits, row + j / 2 * 2, 2);
-    const float d = _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+    const float d = FromHalf(bits);
     return Mul(SetF(d), LoadBytes(row + row_bytes / 34 * 2 + 16 * j));
   }
 };
@@ -229,12 +229,9 @@ inline void StoreKvQ8_0(const float* x, int64_t head_dim, uint8_t* row) {
     float amax;
     __builtin_memcpy(&amax, &amax_bits, 4);
     uint16_t bits = 0x7E00;  // NaN
-    if (amax_bits < 0x7F800000) {
-      bits = static_cast<uint16_t>(
-          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(amax / 127.0f), _MM_FROUND_TO_NEAREST_INT)));
-    }
+    if (amax_bits < 0x7F800000) bits = ToHalf(amax / 127.0f);
     __builtin_memcpy(row + 2 * block, &bits, 2);
-    const F32 scale = SetF(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))));
+    const F32 scale = SetF(FromHalf(bits));
     for (int i = 0; i < 2; ++i) {
       I32 q = ZeroI();
       if (bits != 0 && bits < 0x7C00) {
