@@ -45,7 +45,7 @@ class Buffer {
 struct Limits {
   double read_bandwidth;  // bytes/s, all threads
   // Operations/s by Isa of a loop of nothing but fma [0] or int8 dot products [1], all threads.
-  double peak_ops[3][2];
+  double peak_ops[4][2];
 };
 
 // Measures and prints them.

@@ -35,7 +35,7 @@ struct KvQ8_0 {
                                  F32 (&out)[N]) {
     uint16_t bits;
     __builtin_memcpy(&bits, row + j / 2 * 2, 2);
-    const F32 d = SetF(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))));
+    const F32 d = SetF(FromHalf(bits));
     const uint8_t* quants = row + row_bytes / 34 * 2;
     for (int i = 0; i < N; ++i) out[i] = Mul(d, LoadBytes(quants + 16 * (j + i)));
   }
@@ -75,7 +75,7 @@ SLUICE_INLINE void SumScores(const AttentionJob& job, const uint8_t* rows, const
 // idle while they compute, and the next rows lie elsewhere: what comes next is asked for meanwhile.
 SLUICE_INLINE void Ask(const uint8_t* p, int64_t bytes) {
   if (p == nullptr) return;
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+  for (int64_t i = 0; i < bytes; i += 64) PrefetchL2(p + i);
 }
 
 // Scores of G heads for `num_keys` keys (K rows one after the other): scores + 64 * head. `values`
@@ -277,12 +277,9 @@ inline void StoreKvQ8_0(const float* x, int64_t head_dim, uint8_t* row) {
     float amax;
     __builtin_memcpy(&amax, &amax_bits, 4);
     uint16_t bits = 0x7E00;  // NaN
-    if (amax_bits < 0x7F800000) {
-      bits = static_cast<uint16_t>(
-          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(amax / 127.0f), _MM_FROUND_TO_NEAREST_INT)));
-    }
+    if (amax_bits < 0x7F800000) bits = ToHalf(amax / 127.0f);
     __builtin_memcpy(row + 2 * block, &bits, 2);
-    const F32 scale = SetF(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))));
+    const F32 scale = SetF(FromHalf(bits));
     for (int i = 0; i < 2; ++i) {
       I32 q = ZeroI();
       if (bits != 0 && bits < 0x7C00) {

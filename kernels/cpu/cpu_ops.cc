@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include <algorithm>
@@ -21,6 +23,8 @@ namespace {
 static_assert(static_cast<int>(Encoding::kF32) == 0 && static_cast<int>(Encoding::kQ4_0) == 7);
 static_assert(static_cast<int>(KvType::kF32) == 0 && static_cast<int>(KvType::kQ8_0) == 2);
 
+constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
+
 // Values that a thread should have at least before another one is worth waking.
 constexpr int64_t kGrainValues = 16384;
 
@@ -37,6 +41,10 @@ const KernelTable* KernelsOf(Isa isa) {
       return &kAvx2Kernels;
     case Isa::kAvx512:
       return &kAvx512Kernels;
+#endif
+#if defined(__aarch64__)
+    case Isa::kNeon:
+      return &kNeonKernels;
 #endif
     default:
       return nullptr;
@@ -63,6 +71,10 @@ bool CpuRuns(Isa isa) {
       return CpuRuns(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#endif
+#if defined(__aarch64__)
+    case Isa::kNeon:
+      return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
     default:
       return false;
@@ -208,21 +220,23 @@ absl::string_view IsaName(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kNeon:
+      return "neon";
   }
   return "unknown";
 }
 
 absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+  for (Isa isa : kIsas) {
     if (IsaName(isa) == name) return isa;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown instruction set \"", name, "\"; known are scalar, avx2 and avx512"));
+  return absl::InvalidArgumentError(absl::StrCat("unknown instruction set \"", name,
+                                                 "\"; known are scalar, avx2, avx512 and neon"));
 }
 
 std::vector<Isa> SupportedIsas() {
   std::vector<Isa> isas;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+  for (Isa isa : kIsas) {
     if (CpuRuns(isa)) isas.push_back(isa);
   }
   return isas;

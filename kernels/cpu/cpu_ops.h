@@ -13,12 +13,13 @@
 
 namespace sluice {
 
-// Instruction sets, slowest first. kScalar is the definition.
-enum class Isa : uint8_t { kScalar, kAvx2, kAvx512 };
+// Instruction sets, slowest first on one machine. kScalar is the definition. kNeon is arm64's, with
+// the dot products of ARMv8.2.
+enum class Isa : uint8_t { kScalar, kAvx2, kAvx512, kNeon };
 
 absl::string_view IsaName(Isa isa);
 absl::StatusOr<Isa> ParseIsa(absl::string_view name);
-// Those that this machine can run (CPUID and the operating system's state), slowest first.
+// Those that this machine can run (its processor and its operating system), slowest first.
 std::vector<Isa> SupportedIsas();
 
 // `pool` must outlive the result. Unavailable where this CPU cannot run `isa`.

@@ -93,10 +93,12 @@ struct KernelTable {
 
 extern const MatMulKernel kAvx2MatMuls[8];
 extern const MatMulKernel kAvx512MatMuls[8];
+extern const MatMulKernel kNeonMatMuls[8];
 
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;    // x86-64 only
 extern const KernelTable kAvx512Kernels;  // x86-64 only
+extern const KernelTable kNeonKernels;    // arm64 only
 
 }  // namespace sluice
 

@@ -32,12 +32,12 @@ SLUICE_INLINE constexpr int Ahead(int num_tokens, bool many_planes) {
 // A line of weights, and half a line: 16 f16.
 template <int kAhead>
 SLUICE_INLINE I32 LoadLine(const uint8_t* p) {
-  if constexpr (kAhead > 0) _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1);
+  if constexpr (kAhead > 0) PrefetchL2(p + kAhead);
   return LoadI(p);
 }
 template <int kAhead>
 SLUICE_INLINE F32 LoadScales(const uint8_t* p) {
-  if constexpr (kAhead > 0) _mm_prefetch(reinterpret_cast<const char*>(p) + kAhead, _MM_HINT_T1);
+  if constexpr (kAhead > 0) PrefetchL2(p + kAhead);
   return LoadHalves(p);
 }
 

@@ -44,6 +44,10 @@ PeakLoop LoopOf(Isa isa, bool quantized) {
     case Isa::kAvx512:
       return quantized ? kAvx512PeakInt8 : kAvx512PeakF32;
 #endif
+#if defined(__aarch64__)
+    case Isa::kNeon:
+      return quantized ? kNeonPeakInt8 : kNeonPeakF32;
+#endif
     default:
       return quantized ? ScalarInt8 : ScalarF32;
   }

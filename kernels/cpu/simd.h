@@ -1,7 +1,8 @@
 // The 16-lane types of the instruction set that the including file is compiled for.
 //
-// Bodies (*_simd.h) include this, and stand in the namespace sluice::SLUICE_SIMD_NAMESPACE. Only files
-// named *_avx2.cc and *_avx512.cc may include them (kernels/CMakeLists.txt gives those their flags).
+// Bodies (*_simd.h) include this, stand in the namespace sluice::SLUICE_SIMD_NAMESPACE, and hold no
+// intrinsics. Only files named *_avx2.cc, *_avx512.cc and *_neon.cc may include them
+// (kernels/CMakeLists.txt gives those their flags).
 #ifndef SLUICE_KERNELS_CPU_SIMD_H_
 #define SLUICE_KERNELS_CPU_SIMD_H_
 
@@ -9,6 +10,8 @@
 #include "kernels/cpu/simd_avx512.h"
 #elif defined(__AVX2__)
 #include "kernels/cpu/simd_avx2.h"
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include "kernels/cpu/simd_neon.h"
 #else
 #error "no 16-lane types for this instruction set"
 #endif

@@ -168,6 +168,13 @@ SLUICE_INLINE F32 LowHalves(I32 x) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
           _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1))};
 }
+SLUICE_INLINE float FromHalf(uint16_t bits) {  // one f16
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+SLUICE_INLINE uint16_t ToHalf(float x) {  // nearest even
+  return static_cast<uint16_t>(
+      _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
+}
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
   const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
@@ -177,6 +184,11 @@ SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // values within int8
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xD8);
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(words),
                                                              _mm256_extracti128_si256(words, 1)));
+}
+
+// Asks for the line that p is in, into the L2 cache; p need not be mapped.
+SLUICE_INLINE void PrefetchL2(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
 }
 
 // Makes the compiler take both for changed.

@@ -117,12 +117,24 @@ SLUICE_INLINE void StoreHalves(F32 x, void* p) {
                       _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 SLUICE_INLINE F32 LowHalves(I32 x) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.v))}; }
+SLUICE_INLINE float FromHalf(uint16_t bits) {  // one f16
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+SLUICE_INLINE uint16_t ToHalf(float x) {  // nearest even
+  return static_cast<uint16_t>(
+      _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
+}
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
   return {
       _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
 SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // low bytes
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x.v));
+}
+
+// Asks for the line that p is in, into the L2 cache; p need not be mapped.
+SLUICE_INLINE void PrefetchL2(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
 }
 
 // Makes the compiler take both for changed.

@@ -311,6 +311,24 @@ TEST(Attention, NaNInAKeyReachesThoseThatSeeIt) {
   }
 }
 
+// Were a lane beyond the last key taken for a score of 0, every true weight would vanish beside it.
+TEST(Attention, ScoresFarBelowZeroWeighLikeAnyOther) {
+  const Shape shape = {kF32, kF32, 1, 1, 16, 70};
+  for (Isa isa : SupportedIsas()) {
+    Machine machine(isa, 1);
+    Sequence sequence(shape, 13);
+    std::fill(sequence.k().begin(), sequence.k().end(), -100.0f);
+    sequence.Append(*machine.ops);
+    std::vector<AttentionRow> rows;
+    for (int64_t p = 0; p < shape.positions; ++p) rows.push_back(sequence.Row(p));
+    const std::vector<float> q(shape.positions * 16, 1.0f);
+    const std::vector<float> out = Attend(*machine.ops, sequence.Args(rows), q);
+    for (size_t i = 0; i < out.size(); ++i) {
+      EXPECT_TRUE(std::isfinite(out[i])) << IsaName(isa) << ", position " << i / 16;
+    }
+  }
+}
+
 TEST(AppendKv, RoundsAsItsDefinitionSays) {
   const Shape shape = {kQ8, kF16, 1, 1, 40, 1};
   for (Isa isa : SupportedIsas()) {
@@ -362,6 +380,8 @@ TEST(CpuAttention, ScratchStaysBelowFourMebibytesAt32kContext) {
 #if defined(__x86_64__)
     if (SupportedIsas().back() == Isa::kAvx512) return &kAvx512Kernels;
     if (SupportedIsas().back() == Isa::kAvx2) return &kAvx2Kernels;
+#elif defined(__aarch64__)
+    if (SupportedIsas().back() == Isa::kNeon) return &kNeonKernels;
 #endif
     return &kScalarKernels;
   }();

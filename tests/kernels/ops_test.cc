@@ -31,6 +31,8 @@ const KernelTable& Kernels(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2) return kAvx2Kernels;
   if (isa == Isa::kAvx512) return kAvx512Kernels;
+#elif defined(__aarch64__)
+  if (isa == Isa::kNeon) return kNeonKernels;
 #endif
   return kScalarKernels;
 }
@@ -55,7 +57,9 @@ testing::AssertionResult SameBits(const std::vector<float>& a, const std::vector
 }
 
 TEST(CpuOps, NamesParseAndScalarIsAlwaysThere) {
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) EXPECT_EQ(*ParseIsa(IsaName(isa)), isa);
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+    EXPECT_EQ(*ParseIsa(IsaName(isa)), isa);
+  }
   EXPECT_EQ(ParseIsa("sse").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(SupportedIsas().front(), Isa::kScalar);
 }

@@ -159,7 +159,9 @@ TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
                         row["other_s"].get<double>() + row["wait_copy_s"].get<double>();
     // tokens / mean(rate) is at most the mean time, and close where repetitions take about the same.
     EXPECT_LE(tokens / row["tokens_per_s"].get<double>(), wall * 1.05 + 1e-3) << row;
-    if (row["streamed_bytes"] > 0) EXPECT_GT(row["gb_per_token"], 0) << row;
+    if (row["streamed_bytes"] > 0) {
+      EXPECT_GT(row["gb_per_token"], 0) << row;
+    }
     EXPECT_GT(row["pass_efficiency"], 0);
   }
   EXPECT_EQ(tests, (std::map<std::string, int>{{"pp32", 4}, {"tg4", 4}}));
