@@ -1,12 +1,16 @@
 // The trained models: completions, likelihoods and perplexities of transformers and llama.cpp.
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/encoding.h"
 #include "nlohmann/json.hpp"
 #include "runtime/generator.h"
 #include "runtime/scorer.h"
 #include "runtime/tokenizer/tokenizer.h"
+#include "storage/export.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/reference_file.h"
 
@@ -14,6 +18,7 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
+namespace fs = std::filesystem;
 
 struct Trained {
   const char* model;
@@ -102,6 +107,69 @@ TEST(Perplexity, OfEachEncodingIsAtMostHalfAPercentAboveLlamaCpp) {
     EXPECT_LE(result.perplexity, 1.005 * golden[recipe].get<double>()) << recipe;
     EXPECT_GE(result.perplexity, 0.99 * golden["f32"].get<double>()) << recipe << ": too good to be true";
     RecordProperty("perplexity_" + recipe, std::to_string(result.perplexity));
+  }
+}
+
+// Writes `store`'s weights, decoded, as a checkpoint of f32 in the new folder `dir`.
+void WriteDequantized(const LayerStore& store, const std::string& dir) {
+  fs::create_directory(dir);
+  const std::string source = TestDataPath("models/bard-6.7M");
+  fs::copy(source + "/tokenizer.json", dir);
+  json config = json::parse(ReadWholeFile(source + "/config.json"));
+  config["dtype"] = "float32";
+  config["tie_word_embeddings"] = false;  // embedding and head may have become different encodings
+  std::ofstream(dir + "/config.json") << config;
+  json header;
+  std::vector<float> values;
+  for (size_t i = 0; i < store.manifest().tensors.size(); ++i) {
+    const ManifestTensor& tensor = store.manifest().tensors[i];
+    std::vector<std::byte> stored;
+    ASSERT_TRUE(ReadTensor(store, static_cast<int>(i), [&](absl::Span<const std::byte> part) {
+                  stored.insert(stored.end(), part.begin(), part.end());
+                  return absl::OkStatus();
+                }).ok());
+    const int64_t columns = tensor.shape.back();
+    const int64_t row_bytes = RowBytes(tensor.encoding, columns);
+    const int64_t rows = static_cast<int64_t>(stored.size()) / row_bytes;
+    const size_t begin = values.size();
+    values.resize(begin + rows * columns);
+    for (int64_t row = 0; row < rows; ++row) {
+      DecodeRow(tensor.encoding, stored.data() + row * row_bytes, columns, values.data() + begin + row * columns);
+    }
+    header[tensor.role == TensorRole::kHead ? "lm_head.weight" : tensor.name] = {
+        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {4 * begin, 4 * values.size()}}};
+  }
+  const std::string text = header.dump();
+  const uint64_t header_bytes = text.size();
+  std::ofstream file(dir + "/model.safetensors", std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&header_bytes), 8).write(text.data(), text.size());
+  file.write(reinterpret_cast<const char*>(values.data()), 4 * values.size());
+}
+
+// What activations in int8 cost: the same weights, decoded and multiplied in f32.
+TEST(Perplexity, OfQuantizedProductsIsThatOfExactOnesWithinAFifthOfAPercent) {
+#ifdef SLUICE_SANITIZED
+  const std::vector<std::string> recipes = {"q4_k_m"};
+#else
+  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0"};
+#endif
+  constexpr int64_t kTokens = 4096;  // docs/performance.md has the whole text's
+  const PerplexityOptions options = {.rule = PerplexityRule::kLlamaCpp};
+  for (const std::string& recipe : recipes) {
+    const TestStore store("bard-6.7M", recipe, kDefaultSlabBytes);
+    const TempDir dir;
+    WriteDequantized(*store, dir / "exact");
+    const auto checkpoint = Checkpoint::Open(dir / "exact");
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    ASSERT_TRUE(Shard(**checkpoint, dir / "store", {.num_threads = 2}).ok());
+    const auto exact = LayerStore::Open(dir / "store");
+    ASSERT_TRUE(exact.ok()) << exact.status();
+    const double nll = MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options).mean_nll;
+    const double exact_nll = MeasurePerplexity(**exact, "text/bard-heldout.txt", kTokens, options).mean_nll;
+    EXPECT_NE(nll, exact_nll) << recipe << ": the same number means that both took the same way";
+    EXPECT_NEAR(nll / exact_nll, 1, 0.002) << recipe;  // the bound that docs/performance.md states
+    RecordProperty("mean_nll_" + recipe, std::to_string(nll));
+    RecordProperty("exact_mean_nll_" + recipe, std::to_string(exact_nll));
   }
 }
 
