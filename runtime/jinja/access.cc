@@ -28,8 +28,7 @@ bool IsAnyOf(absl::string_view name, absl::Span<const absl::string_view> names) 
 
 Value Hidden(const Value& value, absl::string_view name) {
   return Value::Undefined(absl::StrCat("access to attribute ", ReprOfText(name), " of '",
-                                       TypeName(value), "' object is unsafe."),
-                          /*is_security=*/true);
+                                       TypeName(value), "' object is unsafe."));
 }
 
 std::string NameForUndefined(const Value& value) {

@@ -93,7 +93,7 @@ enum class StatementType : uint8_t {
   kCallBlock,    // value is the call; signature, body
   kFilterBlock,  // value: filters over body
   kWith,         // assignments, body
-  kScope,        // body in a scope of its own: block and generation
+  kScope,        // body in a scope of its own: generation, and print of several values
   kBreak,
   kContinue,
 };

@@ -51,9 +51,8 @@ absl::StatusOr<int64_t> Invocation::Int(size_t i, int64_t otherwise) const {
   return Error("'", TypeName(args[i]), "' object cannot be interpreted as an integer");
 }
 
-absl::StatusOr<bool> Invocation::Bool(size_t i, bool otherwise) const {
-  if (!Has(i)) return otherwise;
-  return IsTrue(args[i]);
+bool Invocation::Bool(size_t i, bool otherwise) const {
+  return Has(i) ? IsTrue(args[i]) : otherwise;
 }
 
 absl::StatusOr<std::string> Invocation::Text(size_t i, absl::string_view otherwise) const {

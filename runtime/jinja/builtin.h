@@ -25,8 +25,9 @@ struct Invocation {
   bool Has(size_t i) const { return !args[i].is_missing(); }
   // The argument as one type, or `otherwise` where it was not given; an error for another type.
   absl::StatusOr<int64_t> Int(size_t i, int64_t otherwise) const;
-  absl::StatusOr<bool> Bool(size_t i, bool otherwise) const;  // any value, by its truth
   absl::StatusOr<std::string> Text(size_t i, absl::string_view otherwise) const;
+  // The truth of any value.
+  bool Bool(size_t i, bool otherwise) const;
 };
 
 struct Builtin {

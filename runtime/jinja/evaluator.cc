@@ -249,8 +249,7 @@ absl::StatusOr<Value> Evaluator::EvaluateLogic(const Expression& expression,
   for (const Expression* const part : expression.parts) {
     JINJA_ASSIGN_OR_RETURN(value, Evaluate(*part, scope));
     if (part == expression.parts.back()) break;
-    JINJA_ASSIGN_OR_RETURN(const bool truth, IsTrue(value));
-    if (truth == decides) break;
+    if (IsTrue(value) == decides) break;
   }
   return value;
 }

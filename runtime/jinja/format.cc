@@ -47,7 +47,7 @@ std::string Grouped(std::string digits) {
   return digits;
 }
 
-// `negative` and `digits` with sign, prefix and padding.
+// `sign` and `body` with what fills the width.
 absl::StatusOr<std::string> Pad(Runtime& runtime, const Specification& spec, std::string sign,
                                 std::string body, char default_align) {
   const char align = spec.align == '\0' ? default_align : spec.align;
@@ -119,8 +119,8 @@ absl::StatusOr<std::string> FormatText(Runtime& runtime, const Specification& sp
 // One conversion of %: reads the rest of it at `*at` and formats the value that `next` gives.
 class PercentFormatter {
  public:
-  PercentFormatter(Runtime& runtime, absl::string_view format, const Value& values)
-      : runtime_(runtime), format_(format), values_(values) {}
+  PercentFormatter(Runtime& runtime, const StringData& format, const Value& values)
+      : runtime_(runtime), format_(format.text), escapes_(format.markup), values_(values) {}
 
   absl::StatusOr<std::string> Run() {
     std::string out;
@@ -200,9 +200,13 @@ class PercentFormatter {
 
   absl::StatusOr<std::string> FormatOne(Specification spec, const Value& value) {
     if (spec.type == 's' || spec.type == 'r' || spec.type == 'a') {
-      if (spec.align == '=') spec = {.align = '>', .width = spec.width, .precision = spec.precision, .type = spec.type};
+      if (spec.align == '=') {  // zeros are for numbers
+        spec.align = '>';
+        spec.fill = " ";
+      }
       JINJA_ASSIGN_OR_RETURN(std::string text,
                              spec.type == 's' ? Str(runtime_, value) : Repr(runtime_, value));
+      if (escapes_ && !(value.is_markup() && spec.type == 's')) text = EscapeHtml(text);
       return FormatText(runtime_, spec, std::move(text), '>');
     }
     if (value.is_undefined()) return Error(value.undefined().message);
@@ -228,6 +232,7 @@ class PercentFormatter {
 
   Runtime& runtime_;
   const absl::string_view format_;
+  const bool escapes_;  // what goes into safe HTML
   const Value& values_;
   size_t at_ = 0;
   size_t used_ = 0;
@@ -289,8 +294,8 @@ absl::StatusOr<std::string> FormatValue(Runtime& runtime, const Value& value,
 
 class BraceFormatter {
  public:
-  BraceFormatter(Runtime& runtime, absl::string_view format, const CallArguments& values)
-      : runtime_(runtime), format_(format), values_(values) {}
+  BraceFormatter(Runtime& runtime, const StringData& format, const CallArguments& values)
+      : runtime_(runtime), format_(format.text), escapes_(format.markup), values_(values) {}
 
   absl::StatusOr<std::string> Run() {
     std::string out;
@@ -338,7 +343,8 @@ class BraceFormatter {
     } else if (!conversion.empty()) {
       return Error("unknown conversion '!", conversion, "'");
     }
-    return FormatValue(runtime_, value, specification);
+    JINJA_ASSIGN_OR_RETURN(std::string text, FormatValue(runtime_, value, specification));
+    return escapes_ && !value.is_markup() ? EscapeHtml(text) : text;
   }
 
   absl::StatusOr<Value> FieldValue(absl::string_view field) {
@@ -371,6 +377,9 @@ class BraceFormatter {
   absl::StatusOr<Value> Argument(absl::string_view name) {
     size_t digits = 0;
     size_t index = static_cast<size_t>(TakeNumber(name, &digits));
+    if (digits == name.size() && (name.empty() ? numbered_ : next_ > 0)) {
+      return Error("fields with and without numbers cannot be mixed");
+    }
     if (name.empty()) {
       index = next_++;
     } else if (digits < name.size()) {
@@ -379,6 +388,7 @@ class BraceFormatter {
       }
       return Error("there is no argument '", name.substr(0, 80), "' to format");
     }
+    numbered_ |= !name.empty();
     if (index >= values_.positional.size()) {
       return Error("Replacement index ", index, " out of range for positional args tuple");
     }
@@ -387,20 +397,22 @@ class BraceFormatter {
 
   Runtime& runtime_;
   const absl::string_view format_;
+  const bool escapes_;  // what goes into safe HTML
   const CallArguments& values_;
-  size_t next_ = 0;
+  size_t next_ = 0;  // of the fields without a number
+  bool numbered_ = false;
 };
 
 }  // namespace
 
 absl::StatusOr<Value> FormatPercent(Runtime& runtime, const Value& format, const Value& values) {
-  JINJA_ASSIGN_OR_RETURN(std::string text, PercentFormatter(runtime, format.text(), values).Run());
+  JINJA_ASSIGN_OR_RETURN(std::string text, PercentFormatter(runtime, format.string(), values).Run());
   return runtime.String(std::move(text), format.is_markup());
 }
 
 absl::StatusOr<Value> FormatBraces(Runtime& runtime, const Value& format,
                                    const CallArguments& values) {
-  JINJA_ASSIGN_OR_RETURN(std::string text, BraceFormatter(runtime, format.text(), values).Run());
+  JINJA_ASSIGN_OR_RETURN(std::string text, BraceFormatter(runtime, format.string(), values).Run());
   return runtime.String(std::move(text), format.is_markup());
 }
 

@@ -143,7 +143,7 @@ absl::StatusOr<Value> Sum(Invocation& call) {
 }
 
 absl::StatusOr<Value> FileSize(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool binary, call.Bool(0, false));
+  const bool binary = call.Bool(0, false);
   std::optional<double> bytes;
   if (call.self.is_number()) bytes = call.self.as_double();
   if (call.self.is_string()) bytes = ParseFloat(call.self.text());

@@ -93,13 +93,11 @@ absl::StatusOr<bool> InOrder(Runtime& runtime, const Value& a, const Value& b, b
 
 }  // namespace
 
-absl::StatusOr<bool> IsTrue(const Value& value) {
+bool IsTrue(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:
     case Kind::kNone: return false;
-    case Kind::kUndefined:
-      if (value.undefined().is_security) return Error(value.undefined().message);
-      return false;
+    case Kind::kUndefined: return false;
     case Kind::kBool:
     case Kind::kInt: return value.as_int() != 0;
     case Kind::kFloat: return value.as_double() != 0;
@@ -125,7 +123,6 @@ absl::StatusOr<bool> Equal(Runtime& runtime, const Value& a, const Value& b) {
     case Kind::kDict: return EqualDicts(runtime, a.dict(), b.dict());
     case Kind::kObject:
       return a.object().type_name() == b.object().type_name() && a.object().Equals(b.object());
-    case Kind::kUndefined: return !a.undefined().is_security && !b.undefined().is_security;
     default: return true;
   }
 }
@@ -186,9 +183,7 @@ absl::StatusOr<bool> Compare(Runtime& runtime, CompareOperator op, const Value& 
 
 absl::StatusOr<int64_t> Length(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined:
-      if (value.undefined().is_security) return Error(value.undefined().message);
-      return 0;
+    case Kind::kUndefined: return 0;
     case Kind::kString: return value.string().length;
     case Kind::kList:
     case Kind::kTuple: return static_cast<int64_t>(value.items().size());
@@ -203,7 +198,7 @@ absl::StatusOr<int64_t> Length(const Value& value) {
 
 bool IsIterable(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return !value.undefined().is_security;
+    case Kind::kUndefined:
     case Kind::kString:
     case Kind::kList:
     case Kind::kTuple:
@@ -217,9 +212,7 @@ absl::StatusOr<std::vector<Value>> Items(Runtime& runtime, const Value& value) {
   JINJA_RETURN_IF_ERROR(runtime.Step(value.Size()));
   std::vector<Value> items;
   switch (value.kind()) {
-    case Kind::kUndefined:
-      if (value.undefined().is_security) return Error(value.undefined().message);
-      return items;
+    case Kind::kUndefined: return items;
     case Kind::kString:
       JINJA_RETURN_IF_ERROR(runtime.Step(value.string().length));
       JINJA_RETURN_IF_ERROR(runtime.CheckRoom(value.string().length * 128));

@@ -15,8 +15,7 @@ enum class BinaryOperator : uint8_t { kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, k
 enum class UnaryOperator : uint8_t { kNegate, kPlus };
 enum class CompareOperator : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe, kIn, kNotIn };
 
-// bool(value). An error for what the sandbox hides.
-absl::StatusOr<bool> IsTrue(const Value& value);
+bool IsTrue(const Value& value);
 
 absl::StatusOr<bool> Equal(Runtime& runtime, const Value& a, const Value& b);
 // a < b; an error where Python has no order for the two types.

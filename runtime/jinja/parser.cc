@@ -252,9 +252,13 @@ class StatementParser {
   }
 
   StatementOr ParsePrint() {
-    Statement* const node = Make(StatementType::kPrint);
+    Statement* const node = Make(StatementType::kScope);
     tokens_.Advance();
-    JINJA_ASSIGN_OR_RETURN(node->value, expressions_.ParseTuple());
+    do {
+      Statement* const print = Make(StatementType::kPrint);
+      JINJA_ASSIGN_OR_RETURN(print->value, expressions_.ParseExpression());
+      node->body.push_back(print);
+    } while (tokens_.SkipOperator(","));
     return node;
   }
 

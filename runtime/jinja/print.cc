@@ -81,10 +81,7 @@ absl::Status AppendRepr(Runtime& runtime, const Value& value, std::string* out) 
 
 absl::StatusOr<std::string> Str(Runtime& runtime, const Value& value) {
   if (value.is_string()) return value.text();
-  if (value.is_undefined()) {
-    if (value.undefined().is_security) return Error(value.undefined().message);
-    return std::string();
-  }
+  if (value.is_undefined()) return std::string();
   return Repr(runtime, value);
 }
 

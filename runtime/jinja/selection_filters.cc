@@ -28,11 +28,14 @@ absl::StatusOr<std::string> NameAt(const CallArguments& given, size_t i, absl::s
   return given.positional[i].text();
 }
 
-// A generator of what `each` makes of the items, up to the first error.
+// A generator of what `each` makes of the items, up to the first error. Of what is false, None for
+// one, there are no items.
 template <typename Each>
 absl::StatusOr<Value> Generate(Invocation& call, Each each) {
-  JINJA_ASSIGN_OR_RETURN(const std::vector<Value> items, Items(call.runtime, call.self));
-  std::vector<Value> made;
+  std::vector<Value> items, made;
+  if (IsTrue(call.self)) {
+    JINJA_ASSIGN_OR_RETURN(items, Items(call.runtime, call.self));
+  }
   absl::Status status;
   for (const Value& item : items) {
     status = each(item, &made);
@@ -104,8 +107,7 @@ absl::StatusOr<Value> Select(Invocation& call) {
     if (test != nullptr) {
       JINJA_ASSIGN_OR_RETURN(value, Invoke(call.runtime, *test, value, arguments));
     }
-    JINJA_ASSIGN_OR_RETURN(const bool truth, IsTrue(value));
-    if (truth == wanted) made->push_back(item);
+    if (IsTrue(value) == wanted) made->push_back(item);
     return absl::OkStatus();
   });
 }

@@ -28,11 +28,10 @@ Value IgnoreCase(Runtime& runtime, const Value& value, bool case_sensitive) {
 }
 
 absl::StatusOr<Value> Default(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool boolean, call.Bool(1, false));
+  const bool boolean = call.Bool(1, false);
   bool replaced = call.self.is_undefined();
   if (boolean && !replaced) {
-    JINJA_ASSIGN_OR_RETURN(const bool truth, IsTrue(call.self));
-    replaced = !truth;
+    replaced = !IsTrue(call.self);
   }
   if (!replaced) return call.self;
   return call.Has(0) ? call.args[0] : call.runtime.String("");
@@ -124,9 +123,9 @@ absl::StatusOr<Value> Unkeyed(Runtime& runtime, std::vector<Keyed> sorted) {
 }
 
 absl::StatusOr<Value> DictSort(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool case_sensitive, call.Bool(0, false));
+  const bool case_sensitive = call.Bool(0, false);
   JINJA_ASSIGN_OR_RETURN(const std::string by, call.Text(1, "key"));
-  JINJA_ASSIGN_OR_RETURN(const bool reverse, call.Bool(2, false));
+  const bool reverse = call.Bool(2, false);
   if (by != "key" && by != "value") {
     return Error("You can only sort by either \"key\" or \"value\"");
   }
@@ -141,8 +140,8 @@ absl::StatusOr<Value> DictSort(Invocation& call) {
   return Unkeyed(call.runtime, std::move(keyed));
 }
 
-// The items with what is at `path` in each as their keys; several paths with commas between them
-// make a list of keys.
+// The items with what is at `path` in each as their keys. With `several`, the key is a list of what
+// is at each of the paths, which have commas between them: so equal ones need no order.
 absl::StatusOr<std::vector<Keyed>> KeyedItems(Invocation& call, const Value& path,
                                               bool case_sensitive, bool several) {
   JINJA_ASSIGN_OR_RETURN(const std::vector<Value> items, Items(call.runtime, call.self));
@@ -163,15 +162,15 @@ absl::StatusOr<std::vector<Keyed>> KeyedItems(Invocation& call, const Value& pat
       JINJA_ASSIGN_OR_RETURN(const Value key, GetPath(call.runtime, item, one));
       keys.push_back(IgnoreCase(call.runtime, key, case_sensitive));
     }
-    Value key = keys.size() == 1 ? keys[0] : call.runtime.List(std::move(keys));
+    Value key = several ? call.runtime.List(std::move(keys)) : keys[0];
     keyed.emplace_back(std::move(key), item);
   }
   return keyed;
 }
 
 absl::StatusOr<Value> Sort(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool reverse, call.Bool(0, false));
-  JINJA_ASSIGN_OR_RETURN(const bool case_sensitive, call.Bool(1, false));
+  const bool reverse = call.Bool(0, false);
+  const bool case_sensitive = call.Bool(1, false);
   JINJA_ASSIGN_OR_RETURN(std::vector<Keyed> keyed,
                          KeyedItems(call, call.args[2], case_sensitive, /*several=*/true));
   JINJA_RETURN_IF_ERROR(SortByKey(call.runtime, &keyed, reverse));
@@ -179,7 +178,7 @@ absl::StatusOr<Value> Sort(Invocation& call) {
 }
 
 absl::StatusOr<Value> Unique(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool case_sensitive, call.Bool(0, false));
+  const bool case_sensitive = call.Bool(0, false);
   JINJA_ASSIGN_OR_RETURN(const std::vector<Keyed> keyed,
                          KeyedItems(call, call.args[1], case_sensitive, /*several=*/false));
   std::vector<Value> items, others;  // `others` are keys that a dict cannot have
@@ -209,7 +208,7 @@ absl::StatusOr<Value> Unique(Invocation& call) {
 
 template <bool largest>
 absl::StatusOr<Value> Extreme(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool case_sensitive, call.Bool(0, false));
+  const bool case_sensitive = call.Bool(0, false);
   JINJA_ASSIGN_OR_RETURN(const std::vector<Keyed> keyed,
                          KeyedItems(call, call.args[1], case_sensitive, /*several=*/false));
   if (keyed.empty()) return Value::Undefined("No aggregated item, sequence was empty.");
@@ -225,7 +224,7 @@ absl::StatusOr<Value> Extreme(Invocation& call) {
 }
 
 absl::StatusOr<Value> GroupBy(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool case_sensitive, call.Bool(2, false));
+  const bool case_sensitive = call.Bool(2, false);
   JINJA_ASSIGN_OR_RETURN(const std::vector<Value> items, Items(call.runtime, call.self));
   std::vector<Keyed> keyed;
   std::vector<Value> groups;

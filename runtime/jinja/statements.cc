@@ -86,9 +86,9 @@ absl::StatusOr<Evaluator::Flow> Evaluator::ExecuteBody(const Body& body,
   const DepthGuard deeper(runtime_);
   JINJA_RETURN_IF_ERROR(deeper.status());
   for (const Statement* const statement : body) {
-    absl::StatusOr<Flow> flow = runtime_.Step();
-    if (flow.status().ok()) flow = Execute(*statement, scope);
-    if (!flow.ok()) return Located(std::move(flow).status(), statement->offset);
+    JINJA_RETURN_IF_ERROR(runtime_.Step());
+    const absl::StatusOr<Flow> flow = Execute(*statement, scope);
+    if (!flow.ok()) return Located(flow.status(), statement->offset);
     if (*flow != Flow::kNext) return flow;
   }
   return Flow::kNext;

@@ -101,8 +101,8 @@ absl::StatusOr<Value> Indent(Invocation& call) {
     JINJA_RETURN_IF_ERROR(call.runtime.CheckRoom(width));
     indent.assign(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   }
-  JINJA_ASSIGN_OR_RETURN(const bool first, call.Bool(1, false));
-  JINJA_ASSIGN_OR_RETURN(const bool blank, call.Bool(2, false));
+  const bool first = call.Bool(1, false);
+  const bool blank = call.Bool(2, false);
   const std::string text = call.self.text() + "\n";
   const std::vector<absl::string_view> lines = SplitLines(text, false);
   JINJA_RETURN_IF_ERROR(call.runtime.Step(
@@ -121,7 +121,7 @@ absl::StatusOr<Value> Indent(Invocation& call) {
 absl::StatusOr<Value> Truncate(Invocation& call) {
   JINJA_RETURN_IF_ERROR(NeedsText(call, "truncate"));
   JINJA_ASSIGN_OR_RETURN(const int64_t length, call.Int(0, 255));
-  JINJA_ASSIGN_OR_RETURN(const bool cuts_words, call.Bool(1, false));
+  const bool cuts_words = call.Bool(1, false);
   JINJA_ASSIGN_OR_RETURN(const std::string end, call.Text(2, "..."));
   const bool has_leeway = call.Has(3) && !call.args[3].is_none();
   JINJA_ASSIGN_OR_RETURN(const int64_t leeway, has_leeway ? call.Int(3, 5) : int64_t{5});
@@ -225,7 +225,7 @@ absl::StatusOr<Value> UrlEncode(Invocation& call) {
 
 absl::StatusOr<Value> XmlAttributes(Invocation& call) {
   if (!call.self.is_dict()) return Error("xmlattr wants a mapping");
-  JINJA_ASSIGN_OR_RETURN(const bool space, call.Bool(0, true));
+  const bool space = call.Bool(0, true);
   std::string out;
   for (const auto& [key, value] : call.self.dict().entries()) {
     if (value.is_none() || value.is_undefined()) continue;

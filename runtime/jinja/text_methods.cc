@@ -61,7 +61,7 @@ absl::StatusOr<Value> Split(Invocation& call) {
 }
 
 absl::StatusOr<Value> Lines(Invocation& call) {
-  JINJA_ASSIGN_OR_RETURN(const bool keep_ends, call.Bool(0, false));
+  const bool keep_ends = call.Bool(0, false);
   return TextList(call.runtime, SplitLines(Self(call), keep_ends), call.self.is_markup());
 }
 

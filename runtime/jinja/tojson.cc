@@ -155,8 +155,8 @@ bool IsGiven(const Value& value) { return !value.is_missing() && !value.is_none(
 absl::StatusOr<JsonStyle> ParseJsonStyle(Runtime& runtime, const std::vector<Value>& args) {
   const Value &ensure_ascii = args[0], &indent = args[1], &separators = args[2], &sort = args[3];
   JsonStyle style;
-  JINJA_ASSIGN_OR_RETURN(style.ensure_ascii, IsTrue(ensure_ascii));
-  JINJA_ASSIGN_OR_RETURN(style.sort_keys, IsTrue(sort));
+  style.ensure_ascii = IsTrue(ensure_ascii);
+  style.sort_keys = IsTrue(sort);
   if (IsGiven(indent)) {
     style.item_separator = ",";
     if (indent.is_string()) {

@@ -120,8 +120,8 @@ const Value* DictData::Find(absl::string_view key) const {
   return nullptr;
 }
 
-Value Value::Undefined(std::string message, bool is_security) {
-  return Value(Kind::kUndefined, std::make_shared<UndefinedData>(std::move(message), is_security));
+Value Value::Undefined(std::string message) {
+  return Value(Kind::kUndefined, std::make_shared<UndefinedData>(std::move(message)));
 }
 
 Value Value::Bool(bool value) {

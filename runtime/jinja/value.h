@@ -79,17 +79,16 @@ class DictData : public Shared {
 };
 
 struct UndefinedData : Shared {
-  UndefinedData(std::string message, bool is_security)
-      : Shared(nullptr, 0, 0), message(std::move(message)), is_security(is_security) {}
+  explicit UndefinedData(std::string message)
+      : Shared(nullptr, 0, 0), message(std::move(message)) {}
   const std::string message;  // what a use of it says
-  const bool is_security;     // stands for an attribute that the sandbox hides
 };
 
 class Value {
  public:
   Value() = default;  // kMissing
 
-  static Value Undefined(std::string message, bool is_security = false);
+  static Value Undefined(std::string message);
   static Value None() { return Value(Kind::kNone); }
   static Value Bool(bool value);
   static Value Int(int64_t value);
