@@ -183,7 +183,9 @@ absl::StatusOr<Value> Evaluator::EvaluateFilter(const Expression& expression,
   if (expression.parts[0] != nullptr) {
     JINJA_ASSIGN_OR_RETURN(input, Evaluate(*expression.parts[0], scope));
   }
-  if (expression.builtin == nullptr) return Error("there is no filter named '", expression.name, "'");
+  if (expression.builtin == nullptr) {
+    return Error("there is no filter named '", expression.name, "'");
+  }
   JINJA_ASSIGN_OR_RETURN(const CallArguments arguments,
                          EvaluateArguments(expression.arguments, scope));
   return Invoke(runtime_, *expression.builtin, input, arguments);

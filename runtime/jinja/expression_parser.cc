@@ -324,7 +324,8 @@ ExpressionOr ExpressionParser::ParseNumber() {
   if (token.type == TokenType::kInteger) {
     const std::optional<int64_t> value = ParseInteger(token.text);
     if (!value.has_value()) {
-      return tokens_.Fail(absl::StrCat("\"", token.text.substr(0, 40), "\" is no integer of 64 bits"));
+      return tokens_.Fail(
+          absl::StrCat("\"", token.text.substr(0, 40), "\" is no integer of 64 bits"));
     }
     node->literal = Value::Int(*value);
   } else {
@@ -505,7 +506,8 @@ ExpressionOr ExpressionParser::ParseFilters(const Expression* input, bool is_inl
     JINJA_ASSIGN_OR_RETURN(node->name, ParseDottedName());
     node->builtin = FindFilter(node->name);
     if (node->builtin == nullptr) {
-      unknown_.push_back({node->offset, absl::StrCat("there is no filter named '", node->name, "'")});
+      unknown_.push_back(
+          {node->offset, absl::StrCat("there is no filter named '", node->name, "'")});
     }
     if (tokens_.IsOperator("(")) {
       JINJA_ASSIGN_OR_RETURN(node->arguments, ParseArguments());

@@ -282,7 +282,9 @@ absl::StatusOr<std::string> FormatValue(Runtime& runtime, const Value& value,
     if (spec.type != '\0' && absl::StrContains("eEfFgG%", spec.type)) {
       return FormatDouble(runtime, spec, value.as_double());
     }
-    if (value.is_float() && spec.type == '\0') return FormatDouble(runtime, spec, value.as_double());
+    if (value.is_float() && spec.type == '\0') {
+      return FormatDouble(runtime, spec, value.as_double());
+    }
     if (value.is_integral() && (spec.type == '\0' || absl::StrContains("bdoxX", spec.type))) {
       if (spec.precision >= 0) return Error("Precision not allowed in integer format specifier");
       return FormatInteger(runtime, spec, value.as_int());
@@ -406,7 +408,8 @@ class BraceFormatter {
 }  // namespace
 
 absl::StatusOr<Value> FormatPercent(Runtime& runtime, const Value& format, const Value& values) {
-  JINJA_ASSIGN_OR_RETURN(std::string text, PercentFormatter(runtime, format.string(), values).Run());
+  JINJA_ASSIGN_OR_RETURN(std::string text,
+                         PercentFormatter(runtime, format.string(), values).Run());
   return runtime.String(std::move(text), format.is_markup());
 }
 

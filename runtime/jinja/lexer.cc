@@ -198,9 +198,11 @@ class Lexer {
         brackets->push_back(c == '(' ? ')' : c == '[' ? ']' : '}');
       } else if (c == ')' || c == ']' || c == '}') {
         if (brackets->empty() || brackets->back() != c) {
-          const std::string wanted =
-              brackets->empty() ? "" : absl::StrCat(", expected '", std::string(1, brackets->back()), "'");
-          return Fail(at_, absl::StrCat("unexpected '", op, "'", wanted));
+          std::string message = absl::StrCat("unexpected '", op, "'");
+          if (!brackets->empty()) {
+            absl::StrAppend(&message, ", expected '", std::string(1, brackets->back()), "'");
+          }
+          return Fail(at_, message);
         }
         brackets->pop_back();
       }

@@ -17,7 +17,6 @@ class Memory {
   bool HasRoomFor(int64_t bytes) const { return bytes <= limit_ - used_; }
   // What is small is made first and looked at after.
   bool exhausted() const { return used_ > limit_; }
-  int64_t limit() const { return limit_; }
 
  private:
   friend class Charge;

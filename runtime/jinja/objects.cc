@@ -42,8 +42,8 @@ std::shared_ptr<RangeObject> RangeObject::Part(int64_t first, int64_t stride,
   const int64_t start = start_ + first * step_;
   if (count <= 1) return std::make_shared<RangeObject>(start, start + count, 1, count);
   const int64_t step = step_ * stride;
-  return std::make_shared<RangeObject>(start, start + (count - 1) * step + (step < 0 ? -1 : 1), step,
-                                       count);
+  const int64_t last = start + (count - 1) * step;
+  return std::make_shared<RangeObject>(start, last + (step < 0 ? -1 : 1), step, count);
 }
 
 absl::string_view ViewObject::type_name() const {

@@ -1,4 +1,4 @@
-// The objects that expressions make: ranges, dict views, generators, methods, functions, namespaces.
+// The objects that expressions make: ranges, dict views, generators, methods, namespaces.
 #ifndef SLUICE_RUNTIME_JINJA_OBJECTS_H_
 #define SLUICE_RUNTIME_JINJA_OBJECTS_H_
 

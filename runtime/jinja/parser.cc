@@ -276,7 +276,9 @@ class StatementParser {
   StatementOr ParseContinue() { return ParseLoopControl(StatementType::kContinue); }
 
   StatementOr ParseLoopControl(StatementType type) {
-    if (loops_ == 0) return tokens_.Fail(absl::StrCat("'", tokens_.current().text, "' is outside of a loop"));
+    if (loops_ == 0) {
+      return tokens_.Fail(absl::StrCat("'", tokens_.current().text, "' is outside of a loop"));
+    }
     Statement* const node = Make(type);
     tokens_.Advance();
     return node;

@@ -130,7 +130,9 @@ absl::StatusOr<Value> DictSort(Invocation& call) {
     return Error("You can only sort by either \"key\" or \"value\"");
   }
   if (call.self.is_undefined()) return Error(call.self.undefined().message);
-  if (!call.self.is_dict()) return Error("dictsort wants a mapping, not '", TypeName(call.self), "'");
+  if (!call.self.is_dict()) {
+    return Error("dictsort wants a mapping, not '", TypeName(call.self), "'");
+  }
   std::vector<Keyed> keyed;
   for (const auto& [key, value] : call.self.dict().entries()) {
     keyed.emplace_back(IgnoreCase(call.runtime, by == "key" ? key : value, case_sensitive),
@@ -240,7 +242,7 @@ absl::StatusOr<Value> GroupBy(Invocation& call) {
   for (size_t i = 0; i < keyed.size();) {
     std::vector<Value> group;
     const size_t first = i;
-    for (bool same = true; same; ) {
+    for (bool same = true; same;) {
       group.push_back(keyed[i++].second);
       if (i == keyed.size()) break;
       JINJA_ASSIGN_OR_RETURN(same, Equal(call.runtime, keyed[first].first, keyed[i].first));

@@ -166,7 +166,9 @@ size_t ByteOffset(absl::string_view text, int64_t index) {
 }
 
 bool IsSpace(uint32_t code) {
-  if (code < 0x80) return code == ' ' || (code >= 9 && code <= 13) || (code >= 0x1C && code <= 0x1F);
+  if (code < 0x80) {
+    return code == ' ' || (code >= 9 && code <= 13) || (code >= 0x1C && code <= 0x1F);
+  }
   return code == 0x85 || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||
          code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
 }

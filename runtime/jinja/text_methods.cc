@@ -29,8 +29,7 @@ absl::StatusOr<Value> Mapped(Invocation& call) {
 }
 
 std::string CaseFold(absl::string_view text) {
-  std::string out;
-  for (const char c : ToLower(text)) out += c;
+  std::string out = ToLower(text);
   for (size_t at = out.find("\u00DF"); at != std::string::npos; at = out.find("\u00DF", at)) {
     out.replace(at, 2, "ss");
   }

@@ -41,7 +41,7 @@ TEST(Errors, HaveLineAndColumnAndSayWhatIsExpected) {
       {"{{ 1 | nope }}", "line 1, column 8: there is no filter named 'nope'"},
       {"{{ 1 is nope }}", "there is no test named 'nope'"},
       {"{% break %}", "'break' is outside of a loop"},
-      {"\n{{ raise_exception('Roles must alternate') }}", "line 2, column 19: Roles must alternate"},
+      {"\n{{ raise_exception('Roles alternate') }}", "line 2, column 19: Roles alternate"},
       {"{{ nope.x }}", "line 1, column 8: 'nope' is undefined"},
       {"{{ {'a': 1}.b.c }}", "'dict object' has no attribute 'b'"},
       {"{{ 'x'.foo() }}", "'str object' has no attribute 'foo'"},
