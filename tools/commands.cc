@@ -7,8 +7,8 @@ const std::vector<CommandSpec>& Commands() {
   static const std::vector<CommandSpec>* const commands = [] {
     auto* list = new std::vector<CommandSpec>{
         ShardCommand(),      RunCommand(),   PlanCommand(),     InspectCommand(),   VerifyCommand(),
-        PerplexityCommand(), ScoreCommand(), TokenizeCommand(), SynthCommand(),     ProbeCommand(),
-        BenchCommand(),      CompletionCommand()};
+        PerplexityCommand(), ScoreCommand(), TokenizeCommand(), TemplateCommand(),  SynthCommand(),
+        ProbeCommand(),      BenchCommand(), CompletionCommand()};
     for (CommandSpec& command : *list) {
       command.options.push_back({.name = "--help", .alias = "-h", .help = "Show this text."});
     }

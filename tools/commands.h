@@ -19,6 +19,7 @@ CommandSpec VerifyCommand();
 CommandSpec PerplexityCommand();
 CommandSpec ScoreCommand();
 CommandSpec TokenizeCommand();
+CommandSpec TemplateCommand();
 CommandSpec SynthCommand();
 CommandSpec ProbeCommand();
 CommandSpec BenchCommand();

@@ -32,5 +32,21 @@ TEST(Folders, IncludeOnlyThemselvesAndFoldersToTheirRight) {
   EXPECT_GT(checked, 50) << "the test must have read the sources";
 }
 
+// Chat templates are a library of their own.
+TEST(Folders, JinjaIncludesNothingElseOfTheProject) {
+  int checked = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(SLUICE_SOURCE_DIR) / "runtime/jinja")) {
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line); ++checked) {
+      for (const char* const folder : {"tools/", "prefetch/", "storage/", "kernels/", "runtime/"}) {
+        const std::string include = std::string("#include \"") + folder;
+        if (line.rfind(include, 0) != 0) continue;
+        EXPECT_EQ(line.rfind("#include \"runtime/jinja/", 0), 0u) << entry.path() << ": " << line;
+      }
+    }
+  }
+  EXPECT_GT(checked, 1000) << "the test must have read the sources";
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Reading the tokenizers and vectors of tests/data (zstd-compressed where large) and of shared/.
+// Reading the tokenizers and vectors of tests/data and of shared/.
 #ifndef SLUICE_TESTS_RUNTIME_TOKENIZER_TEST_FILES_H_
 #define SLUICE_TESTS_RUNTIME_TOKENIZER_TEST_FILES_H_
 
@@ -8,16 +8,11 @@
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "runtime/tokenizer/tokenizer.h"
+#include "tests/support/data_file.h"
 
 namespace sluice {
 
-// `path` below tests/data; where only path.zst is there, that one decompressed. Empty and a test
-// failure where neither is.
-std::string ReadData(const std::string& path);
 nlohmann::json ReadDataJson(const std::string& path);
-
-// A file below shared/fixtures, which a checkout need not have; empty where it is missing.
-std::string ReadShared(const std::string& path);
 
 // An empty folder of this name under the test's temporary directory.
 std::string MakeTestFolder(const std::string& name);

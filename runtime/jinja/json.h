@@ -1,0 +1,21 @@
+// JSON to values, for a template's context.
+#ifndef SLUICE_RUNTIME_JINJA_JSON_H_
+#define SLUICE_RUNTIME_JINJA_JSON_H_
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/jinja/value.h"
+
+namespace sluice::jinja {
+
+// Deepest nesting that is read.
+inline constexpr int kMaxJsonDepth = 64;
+
+// One document, as Python's json.loads reads it: objects keep the order of their keys, and of keys
+// that come twice the last counts. `what` names the source in errors. InvalidArgument: not JSON,
+// too deep, or an integer of more than 64 bits.
+absl::StatusOr<Value> ValueFromJson(absl::string_view text, absl::string_view what);
+
+}  // namespace sluice::jinja
+
+#endif  // SLUICE_RUNTIME_JINJA_JSON_H_

@@ -1,0 +1,31 @@
+// Parsing and evaluating, put together.
+#include "runtime/jinja/template.h"
+
+#include <utility>
+
+#include "runtime/jinja/ast.h"
+#include "runtime/jinja/evaluator.h"
+#include "runtime/jinja/parser.h"
+#include "runtime/jinja/runtime.h"
+#include "runtime/jinja/status_macros.h"
+
+namespace sluice::jinja {
+
+Template::Template(std::unique_ptr<const Ast> ast, const Limits& limits)
+    : ast_(std::move(ast)), limits_(limits) {}
+Template::Template(Template&&) noexcept = default;
+Template& Template::operator=(Template&&) noexcept = default;
+Template::~Template() = default;
+
+absl::StatusOr<Template> Template::Parse(absl::string_view source, const Limits& limits) {
+  JINJA_ASSIGN_OR_RETURN(std::unique_ptr<const Ast> ast, ParseTemplate(source, limits));
+  return Template(std::move(ast), limits);
+}
+
+absl::StatusOr<std::string> Template::Render(const Value& context, const std::tm& now) const {
+  if (!context.is_dict()) return Error("the context is not a dict");
+  Runtime runtime(limits_, now);
+  return Evaluator(*ast_, context, &runtime).Run();
+}
+
+}  // namespace sluice::jinja
