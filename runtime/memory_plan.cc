@@ -96,7 +96,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   int64_t all_resident = 0;
   for (const ManifestSlab& slab : manifest.slabs) {
     cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
-    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 && !request.logits_of_all_rows;
+    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 && request.num_sequences == 1 &&
+                       !request.logits_of_all_rows;
     slab_sizes.push_back({slab.bytes, cycle.back().place_bytes(), brief});
     plan.weight_bytes += slab.bytes;
     plan.raw_bytes += slab.raw_bytes;
@@ -104,10 +105,11 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   }
   if (plan.raw_bytes > plan.weight_bytes) plan.worker_threads = kDecodingThreads;
   const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0, plan.worker_threads);
-  const int64_t pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  const int64_t context_pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  plan.kv_pages = request.kv_pages > 0 ? std::max(request.kv_pages, context_pages)
+                                       : context_pages * request.num_sequences;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
-  const int64_t kv_bytes =
-      KvCache::BytesForPages(kv, h.num_hidden_layers, pages * request.num_sequences);
+  const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages);
 
   const auto describe = [&](int64_t rows) {
     plan.pass_rows = rows;
@@ -123,6 +125,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         {"tokenizer", request.tokenizer_bytes},
         {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
     };
+    if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
     plan.fixed_bytes = 0;
     for (const PlanItem& item : plan.items) plan.fixed_bytes += item.bytes;
     return plan.fixed_bytes;

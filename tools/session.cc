@@ -99,8 +99,6 @@ absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
   return session;
 }
 
-namespace {
-
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
   const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
@@ -130,8 +128,6 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
                           Model::Create(*session.store, plan, session.ops.get(), options.read));
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
