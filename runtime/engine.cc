@@ -27,11 +27,11 @@ struct Engine::Sequence {
   SequenceResult result;
   std::optional<StreamDecoder> decoder;
   StopMatcher matcher;
-  std::string certain;        // text of the last token
-  int64_t characters = 0;     // that the decoder has given
-  int64_t limit = 0;          // of generated tokens
+  std::string certain;     // text of the last token
+  int64_t characters = 0;  // that the decoder has given
+  int64_t limit = 0;       // of generated tokens
   std::optional<FinishReason> finish_reason;
-  int64_t last_logits = 0;    // of a finished one: the position whose logits are the last that it needs
+  int64_t last_logits = 0;  // of a finished one: the position whose logits are the last that it needs
 };
 
 Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& options)
@@ -50,8 +50,8 @@ absl::Status Engine::Check(const SequenceRequest& request) const {
   }
   const auto known = static_cast<int64_t>(request.prompt.size() + request.generated.size());
   if (static_cast<int64_t>(request.prompt.size()) > context || known > context + 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the prompt has ", request.prompt.size(),
-                                                   " tokens, the context only ", context));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the prompt has ", request.prompt.size(), " tokens, the context only ", context));
   }
   for (const std::vector<int32_t>* ids : {&request.prompt, &request.generated}) {
     for (const int32_t id : *ids) {
@@ -82,9 +82,7 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
   tokens.insert(tokens.end(), s.result.ids.begin(), s.result.ids.end());
   const bool wants_prompt = s.request.top_logprobs >= 0 && s.request.prompt_logprobs;
   const bool wants_answer = s.request.top_logprobs >= 0 && !s.result.ids.empty();
-  int64_t first_logit = wants_prompt   ? 0
-                        : wants_answer ? prompt_tokens - 1
-                                       : static_cast<int64_t>(tokens.size()) - 1;
+  int64_t first_logit = wants_prompt ? 0 : wants_answer ? prompt_tokens - 1 : static_cast<int64_t>(tokens.size()) - 1;
   if (s.finished()) tokens.pop_back();  // nothing comes behind it: only log probabilities can be missing
   if (first_logit >= static_cast<int64_t>(tokens.size())) {
     const int64_t id = --last_finished_;

@@ -99,8 +99,8 @@ class Engine {
   PassScheduler scheduler_;
   TokenChooser chooser_;
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
-  std::deque<int64_t> finished_;  // submitted with nothing left to compute
-  int64_t last_finished_ = 0;     // their numbers count down from here
+  std::deque<int64_t> finished_;                            // submitted with nothing left to compute
+  int64_t last_finished_ = 0;                               // their numbers count down from here
 };
 
 }  // namespace sluice

@@ -11,7 +11,7 @@
 namespace sluice {
 
 struct TokenLogProb {
-  double log_prob = 0;  // natural, at temperature 1
+  double log_prob = 0;                          // natural, at temperature 1
   std::vector<std::pair<int32_t, double>> top;  // the most likely tokens, best first; equal ones by id
 };
 

@@ -68,7 +68,8 @@ void PassScheduler::DropPages(Sequence& sequence) {
 // Goes on with pages that others have computed, up to the first row whose logits are owed.
 void PassScheduler::SharePages(Sequence& sequence) {
   const absl::Span<const int32_t> tokens = sequence.tokens;
-  while (sequence.done == sequence.published * kKvPageTokens && sequence.first_logit >= sequence.done + kKvPageTokens) {
+  while (sequence.done == sequence.published * kKvPageTokens &&
+         sequence.first_logit >= sequence.done + kKvPageTokens) {
     const std::optional<PagePool::Shared> shared =
         pool_->Share(sequence.prefix, tokens.subspan(sequence.done, kKvPageTokens));
     if (!shared.has_value()) return;

@@ -70,10 +70,10 @@ class PassScheduler {
   struct Sequence {
     std::vector<int32_t> tokens;
     int64_t max_tokens;
-    int64_t first_logit;     // the first position whose logits are still owed
-    KvSequence pages = {};   // for positions below `done`
-    int64_t done = 0;        // rows computed or shared
-    int64_t published = 0;   // pages whose content the pool knows
+    int64_t first_logit;            // the first position whose logits are still owed
+    KvSequence pages = {};          // for positions below `done`
+    int64_t done = 0;               // rows computed or shared
+    int64_t published = 0;          // pages whose content the pool knows
     PrefixName prefix = kNoPrefix;  // of the published pages
 
     int64_t left() const { return static_cast<int64_t>(tokens.size()) - done; }

@@ -43,7 +43,9 @@ TokenChooser::TokenChooser(int64_t vocab_size) {
 size_t TokenChooser::Nucleus(double share, double sum) {
   order_.resize(weights_.size());
   std::iota(order_.begin(), order_.end(), 0);
-  const auto better = [&](int32_t a, int32_t b) { return weights_[a] != weights_[b] ? weights_[a] > weights_[b] : a < b; };
+  const auto better = [&](int32_t a, int32_t b) {
+    return weights_[a] != weights_[b] ? weights_[a] > weights_[b] : a < b;
+  };
   // Mostly a few tokens have it all: sort some, and more only if they do not.
   double cumulative = 0;
   size_t kept = 0;

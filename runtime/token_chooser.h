@@ -15,8 +15,8 @@ struct ChoiceParams {
   double temperature = 1;  // 0: the most likely token, of equal ones the lowest
   double top_p = 1;        // keep the smallest set that has this probability; 1: all
   uint64_t seed = 0;
-  double frequency_penalty = 0;  // off a token's logit for each time it was generated
-  double presence_penalty = 0;   // the same, once
+  double frequency_penalty = 0;                       // off a token's logit for each time it was generated
+  double presence_penalty = 0;                        // the same, once
   std::vector<std::pair<int32_t, float>> logit_bias;  // added
 };
 // InvalidArgument names a parameter outside its range, or a token of logit_bias outside the vocabulary.

@@ -76,9 +76,7 @@ absl::Status Merge(const Arguments& args) {
   return absl::OkStatus();
 }
 
-std::string KvTypeName(KvType type) {
-  return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16";
-}
+std::string KvTypeName(KvType type) { return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16"; }
 
 uint64_t StoreHash(const LayerStore& store) {
   const std::string text = SerializeManifest(store.manifest());
@@ -111,9 +109,8 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   if (batch.batch_size == 0 || options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
   }
-  SLUICE_ASSIGN_OR_RETURN(BatchShape shape,
-                          SampleShape(batch.input, input.num_lines, batch.plain_text, session.tokenizer.get(),
-                                      request.context_tokens));
+  SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text,
+                                                        session.tokenizer.get(), request.context_tokens));
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   return PlanBatch(*session.store, request, *rates, options.num_threads, options.read.verify_once, shape,
                    batch.batch_size);
@@ -128,7 +125,8 @@ class FloorSum {
   void Add(const StepReport& step) {
     if (rates_.num_cpus == 0 || step.rows == 0) return;
     seconds_ += FloorOf(DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
-                                     step.logit_rows, options_.num_threads, options_.read.verify_once), rates_)
+                                     step.logit_rows, options_.num_threads, options_.read.verify_once),
+                        rates_)
                     .floor_s();
   }
   // Floor over measured time; 0 where no rates are known.
@@ -181,7 +179,8 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   std::fprintf(stderr, "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
                ratio(report.tokens, seconds), static_cast<int>(report.tokens), static_cast<int>(report.passes),
                static_cast<int>(plan.batch_size), seconds_a_pass);
-  std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9, model.io_description().c_str());
+  std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
+               model.io_description().c_str());
   if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
                FormatBytes(plan.memory.request.max_ram_bytes).c_str());
@@ -197,11 +196,11 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
-  const JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
-  SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
-
   MachineRates rates;
   SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan, PlanJob(batch, options, session, input, request, &rates));
+  // Behind the plan: a job that has no room to run leaves no files.
+  const JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
+  SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows});
   BatchJob batch_job(batch.input, session.tokenizer.get(), &engine, &output, plan.batch_size);
@@ -233,7 +232,8 @@ CommandSpec BatchCommand() {
   command.summary = "Answer a file of requests, many at once, and go on after any interruption";
   command.positionals = {"[STORE]"};
   command.description =
-      "Reads requests (OpenAI's batch lines for /v1/completions, or lines {\"prompt\": ...}), runs as many at once as "
+      "Reads requests (OpenAI's batch lines for /v1/completions, or lines {\"prompt\": ...}), runs as many at once "
+      "as "
       "the memory budget allows, so that one reading of the weights serves all of them, and writes a line a "
       "request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
       "Run the same command again to go on after Ctrl-C, a kill or a power cut: what is finished is skipped, and "
@@ -245,9 +245,12 @@ CommandSpec BatchCommand() {
       {.name = "--input", .alias = "-i", .value = "FILE", .help = "Requests, one a line."},
       {.name = "--output", .alias = "-o", .value = "FILE", .help = "Results, one a line, in any order."},
       {.name = "--text", .help = "Each line of the input is a prompt as it stands."},
-      {.name = "--batch-size", .value = "auto|N",
+      {.name = "--batch-size",
+       .value = "auto|N",
        .help = "Requests at once (default auto: what gives the most tokens a second)."},
-      {.name = "--seed", .alias = "-s", .value = "N",
+      {.name = "--seed",
+       .alias = "-s",
+       .value = "N",
        .help = "Seed of requests that name none; each gets its own from it (default 0)."},
       {.name = "--retry-errors", .help = "Try again what an earlier run wrote to the errors file."},
       {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},

@@ -109,12 +109,13 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
               shape.prompt_tokens, shape.answer_tokens);
   std::printf("KV cache     %d pages of %d tokens in RAM, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages), kKvPageTokens,
-              static_cast<double>(batch.memory.kv_pages) * kKvPageTokens / static_cast<double>(request.context_tokens));
+              static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
+                  static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
   std::printf("\npredicted    %.3g tokens/s generated: %.4g s a pass of %.0f rows, bound by %s\n", batch.tokens_per_s,
               batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
-  std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s; kernels take as long as "
-              "the disk at %d rows\n",
+  std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
+              "             kernels take as long as the disk at %d rows\n",
               batch.pass.disk_s, batch.pass.memory_s, batch.pass.verify_s, batch.pass.compute_s,
               static_cast<int>(batch.balanced_rows));
 }

@@ -38,7 +38,9 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) const {
       continue;
     }
     if (tokenizer_ == nullptr) {
-      return ApiError{.message = "this model has no tokenizer: the prompt must be token ids", .param = "prompt", .code = "no_tokenizer"};
+      return ApiError{.message = "this model has no tokenizer: the prompt must be token ids",
+                      .param = "prompt",
+                      .code = "no_tokenizer"};
     }
     std::string& text = std::get<std::string>(input);
     absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(text);
@@ -63,9 +65,9 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
   request.prompt = flight.prompts[choice / asked.n];
   request.max_new_tokens = asked.max_tokens;
   request.choice = asked.choice;
-  request.choice.seed = HashOf(asked.seed.has_value()
-                                   ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
-                                   : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
+  request.choice.seed =
+      HashOf(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
+                                    : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
   request.top_logprobs = asked.top_logprobs;
   request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
@@ -153,12 +155,13 @@ void BatchJob::WriteFinished() {
       if (i % flight.request.n == 0) report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
       if (!flight.request.echo) continue;
       const std::string* text = std::get_if<std::string>(&flight.request.prompts[prompt]);
-      choice.prompt_text = text != nullptr          ? *text
+      choice.prompt_text = text != nullptr         ? *text
                            : tokenizer_ != nullptr ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
-                                                    : std::string();
+                                                   : std::string();
     }
-    output_->AddResult(ResultLine(flight.ids, flight.custom_id, 200,
-                                  CompletionBody(flight.request, flight.choices, output_->job().created, tokenizer_)));
+    output_->AddResult(
+        ResultLine(flight.ids, flight.custom_id, 200,
+                   CompletionBody(flight.request, flight.choices, output_->job().created, tokenizer_)));
     ++report_.succeeded;
   }
   finished_.clear();

@@ -27,13 +27,13 @@ namespace sluice {
 inline constexpr int64_t kMaxBatchLineBytes = int64_t{4} << 20;
 
 struct BatchReport {
-  int64_t lines = 0;           // done with: answered, failed, of other parts, blank
-  int64_t succeeded = 0;       // requests of this job, in this run and earlier ones
+  int64_t lines = 0;      // done with: answered, failed, of other parts, blank
+  int64_t succeeded = 0;  // requests of this job, in this run and earlier ones
   int64_t failed = 0;
-  int64_t prompt_tokens = 0;   // of requests that ended in this run
+  int64_t prompt_tokens = 0;  // of requests that ended in this run
   int64_t completion_tokens = 0;
-  int64_t tokens = 0;          // chosen in this run
-  int64_t rows = 0;            // computed in this run
+  int64_t tokens = 0;  // chosen in this run
+  int64_t rows = 0;    // computed in this run
   int64_t passes = 0;
   bool interrupted = false;
 };
@@ -47,7 +47,11 @@ class BatchJob {
 
   // All must outlive the job. `tokenizer` may be null: then prompts have to be ids.
   BatchJob(std::string input, const Tokenizer* tokenizer, Engine* engine, BatchOutput* output, int64_t max_sequences)
-      : input_(std::move(input)), tokenizer_(tokenizer), engine_(engine), output_(output), read_ahead_(max_sequences) {}
+      : input_(std::move(input)),
+        tokenizer_(tokenizer),
+        engine_(engine),
+        output_(output),
+        read_ahead_(max_sequences) {}
 
   // Runs until every line has its result or its error, or, between two passes, until `stop` is set. `on_pass` comes
   // after each pass, with what it did.

@@ -61,8 +61,8 @@ absl::Status BatchOutput::BeginOrGoOn() {
   if (!absl::IsNotFound(text.status())) return text.status();
   for (const AppendFile* file : {&results_, &errors_}) {
     if (file->size() > 0) {
-      return absl::FailedPreconditionError(absl::StrCat(file->path(), " exists, but ", paths_.job,
-                                                        " does not: it is of no job that could go on; give another -o"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          file->path(), " exists, but ", paths_.job, " does not: it is of no job that could go on; give another -o"));
     }
   }
   const size_t slash = paths_.job.rfind('/');

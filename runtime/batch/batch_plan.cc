@@ -36,8 +36,9 @@ double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const B
 int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates, int num_threads,
                      bool verify_once) {
   const auto computes_in_time = [&](int64_t rows) {
-    const PassFloor floor = FloorOf(DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows),
-                                                 num_threads, verify_once), rates);
+    const PassFloor floor = FloorOf(
+        DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once),
+        rates);
     return floor.processor_s <= floor.disk_s;
   };
   if (plan.residency.streamed_bytes == 0 || computes_in_time(plan.pass_rows)) return plan.pass_rows;
@@ -54,7 +55,8 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size) {
   const Manifest& manifest = store.manifest();
-  const double tokens = std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
+  const double tokens =
+      std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
   const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
   const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
 
@@ -68,7 +70,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
-    plan.rows = std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
+    plan.rows =
+        std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
     const double generating = plan.rows / rows_each;
     PassWork work = DescribePass(manifest, plan.memory.residency, static_cast<int64_t>(std::ceil(plan.rows)),
                                  plan.batch_size, num_threads, verify_once);
@@ -126,7 +129,8 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   if (prompts > 0) {
     shape.prompt_tokens = prompt_tokens / prompts;
     shape.answer_tokens = answer_tokens / prompts;
-    shape.num_sequences = static_cast<int64_t>(std::ceil(static_cast<double>(num_lines) * sequences / static_cast<double>(lines)));
+    shape.num_sequences =
+        static_cast<int64_t>(std::ceil(static_cast<double>(num_lines) * sequences / static_cast<double>(lines)));
   }
   return shape;
 }

@@ -17,7 +17,7 @@ namespace sluice {
 struct BatchShape {
   double prompt_tokens = 128;
   double answer_tokens = 128;
-  int64_t num_sequences = 0;  // 0: more than fit
+  int64_t num_sequences = 0;      // 0: more than fit
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
 };
 
@@ -34,9 +34,9 @@ struct BatchPlan {
 // rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and requests_bytes are set here.
 //
 // A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts, and takes what
-// PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then read
-// each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than
-// 1 / B of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
+// PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
+// read each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B
+// of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size);
 

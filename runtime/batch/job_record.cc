@@ -25,20 +25,26 @@ absl::Status ReadRecord(const json& root, JobRecord* record) {
     return absl::FailedPreconditionError(absl::StrCat("a job of format ", version, ", this program knows format ",
                                                       kJobFormatVersion, "; go on with the sluice that began it"));
   }
-  for (const auto& [name, hash] : {std::pair{"input_hash", &record->input_hash}, {"store_hash", &record->store_hash}}) {
+  for (const auto& [name, hash] :
+       {std::pair{"input_hash", &record->input_hash}, {"store_hash", &record->store_hash}}) {
     SLUICE_ASSIGN_OR_RETURN(const std::string hex, JsonString(root, name));
     SLUICE_ASSIGN_OR_RETURN(*hash, ParseChecksum(hex));
   }
-  for (const auto& [name, text] :
-       {std::pair{"input", &record->input}, {"input_format", &record->input_format}, {"store", &record->store},
-        {"device", &record->device}, {"cache_type_k", &record->k_type}, {"cache_type_v", &record->v_type}}) {
+  for (const auto& [name, text] : {std::pair{"input", &record->input},
+                                   {"input_format", &record->input_format},
+                                   {"store", &record->store},
+                                   {"device", &record->device},
+                                   {"cache_type_k", &record->k_type},
+                                   {"cache_type_v", &record->v_type}}) {
     SLUICE_ASSIGN_OR_RETURN(*text, JsonString(root, name));
   }
   int64_t seed;
-  for (const auto& [name, number] :
-       {std::pair{"created", &record->created}, {"input_lines", &record->input_lines},
-        {"context_tokens", &record->context_tokens}, {"seed", &seed}, {"part", &record->part},
-        {"num_parts", &record->num_parts}}) {
+  for (const auto& [name, number] : {std::pair{"created", &record->created},
+                                     {"input_lines", &record->input_lines},
+                                     {"context_tokens", &record->context_tokens},
+                                     {"seed", &seed},
+                                     {"part", &record->part},
+                                     {"num_parts", &record->num_parts}}) {
     SLUICE_ASSIGN_OR_RETURN(*number, JsonInt(root, name));
   }
   record->seed = static_cast<uint64_t>(seed);
@@ -77,8 +83,8 @@ absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_vi
 
 absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path) {
   const auto differs = [&](absl::string_view what, absl::string_view was, absl::string_view is) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ", is,
-                                                      "; give what it was begun with, or another -o"));
+    return absl::FailedPreconditionError(absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ",
+                                                      is, "; give what it was begun with, or another -o"));
   };
   if (begun.input_hash != asked.input_hash) {
     return differs("input", absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),
@@ -88,7 +94,8 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
     return differs("store", absl::StrCat(begun.store, " (XXH3 ", ChecksumToHex(begun.store_hash), ")"),
                    absl::StrCat(asked.store, " (XXH3 ", ChecksumToHex(asked.store_hash), ")"));
   }
-  if (begun.input_format != asked.input_format) return differs("input format", begun.input_format, asked.input_format);
+  if (begun.input_format != asked.input_format)
+    return differs("input format", begun.input_format, asked.input_format);
   if (begun.device != asked.device) return differs("device", begun.device, asked.device);
   if (begun.k_type != asked.k_type) return differs("type of keys (-ctk)", begun.k_type, asked.k_type);
   if (begun.v_type != asked.v_type) return differs("type of values (-ctv)", begun.v_type, asked.v_type);
@@ -97,7 +104,8 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
   }
   if (begun.seed != asked.seed) return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
   if (begun.part != asked.part || begun.num_parts != asked.num_parts) {
-    return differs("--part", absl::StrCat(begun.part, "/", begun.num_parts), absl::StrCat(asked.part, "/", asked.num_parts));
+    return differs("--part", absl::StrCat(begun.part, "/", begun.num_parts),
+                   absl::StrCat(asked.part, "/", asked.num_parts));
   }
   return absl::OkStatus();
 }

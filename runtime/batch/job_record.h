@@ -17,7 +17,7 @@ struct JobRecord {
   uint64_t input_hash = 0;
   int64_t input_lines = 0;
   std::string input_format = "openai";  // or "text"
-  std::string store;    // path, for people
+  std::string store;                    // path, for people
   uint64_t store_hash = 0;
   std::string device = "cpu";
   std::string k_type;

@@ -42,8 +42,8 @@ struct Place {
 // N, from the names of the files beside `output`.
 absl::StatusOr<int64_t> FindParts(const std::string& output) {
   const BatchPaths paths(output);
-  const std::string prefix =
-      absl::StrCat(std::filesystem::path(std::string(absl::StripSuffix(output, ".jsonl"))).filename().string(), ".part");
+  const std::string prefix = absl::StrCat(
+      std::filesystem::path(std::string(absl::StripSuffix(output, ".jsonl"))).filename().string(), ".part");
   int64_t found = 0;
   std::error_code error;
   for (std::filesystem::directory_iterator it(paths.dir, error), end; !error && it != end; it.increment(error)) {
@@ -52,7 +52,8 @@ absl::StatusOr<int64_t> FindParts(const std::string& output) {
     if (!absl::ConsumePrefix(&rest, prefix) || !absl::ConsumeSuffix(&rest, ".job.json")) continue;
     const std::vector<absl::string_view> numbers = absl::StrSplit(rest, "of");
     int64_t part, parts;
-    if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &part) || !absl::SimpleAtoi(numbers[1], &parts)) continue;
+    if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &part) || !absl::SimpleAtoi(numbers[1], &parts))
+      continue;
     if (found != 0 && parts != found) {
       return absl::FailedPreconditionError(absl::StrCat(output, " has parts of ", found, " and parts of ", parts,
                                                         " beside it; move away those that are not meant"));

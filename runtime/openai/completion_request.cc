@@ -58,9 +58,11 @@ MaybeError ReadString(absl::string_view name, const json& value, std::string* ou
 MaybeError ReadIds(const json& array, std::vector<int32_t>* ids) {
   ids->reserve(array.size());
   for (const json& item : array) {
-    if (!item.is_number_integer()) return WrongType("prompt", "a string, an array of strings, of token ids, or of arrays of those");
+    if (!item.is_number_integer())
+      return WrongType("prompt", "a string, an array of strings, of token ids, or of arrays of those");
     const auto id = item.get<int64_t>();
-    if (id < 0 || id > std::numeric_limits<int32_t>::max()) return Wrong("prompt", "holds a number that is no token id");
+    if (id < 0 || id > std::numeric_limits<int32_t>::max())
+      return Wrong("prompt", "holds a number that is no token id");
     ids->push_back(static_cast<int32_t>(id));
   }
   return std::nullopt;
@@ -123,7 +125,8 @@ MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest
   if (logprobs != nullptr && logprobs->is_boolean()) {
     request->top_logprobs = logprobs->get<bool>() ? 0 : -1;
   } else if (logprobs != nullptr) {
-    if (MaybeError error = ReadInt("logprobs", *logprobs, 0, kMaxTopLogprobs, &request->top_logprobs); error.has_value()) {
+    if (MaybeError error = ReadInt("logprobs", *logprobs, 0, kMaxTopLogprobs, &request->top_logprobs);
+        error.has_value()) {
       return error;
     }
   }
@@ -146,7 +149,8 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   if (name == "logit_bias") return ReadBias(value, &request->choice.logit_bias);
   if (name == "seed") {
     int64_t seed;
-    MaybeError error = ReadInt(name, value, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), &seed);
+    MaybeError error =
+        ReadInt(name, value, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), &seed);
     if (!error.has_value()) request->seed = seed;
     return error;
   }
@@ -178,7 +182,9 @@ MaybeError CheckRequest(const CompletionRequest& request) {
   return std::nullopt;
 }
 
-ApiError NotJson(absl::string_view message) { return {.message = std::string(message), .param = "", .code = "invalid_json"}; }
+ApiError NotJson(absl::string_view message) {
+  return {.message = std::string(message), .param = "", .code = "invalid_json"};
+}
 
 // The members around a body. Null members count as missing.
 MaybeError CheckEnvelope(const json& line) {
@@ -192,8 +198,9 @@ MaybeError CheckEnvelope(const json& line) {
   const json* url = JsonFind(line, "url");
   if (url == nullptr) return Wrong("url", "is missing", "missing_required_parameter");
   if (*url == "/v1/chat/completions") {
-    return ApiError{.message = "chats need chat templates, which this version does not have; send the whole text to "
-                               "/v1/completions",
+    return ApiError{.message =
+                        "chats need chat templates, which this version does not have; send the whole text to "
+                        "/v1/completions",
                     .param = "url",
                     .code = "chat_templates_unsupported"};
   }
@@ -227,7 +234,8 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
     for (size_t at = 0; at < line.size();) {
       const Utf8Char c = DecodeUtf8(line, at);
       if (c.state != Utf8State::kValid) {
-        parsed.request = ApiError{.message = absl::StrCat("the line is not UTF-8 at byte ", at + 1), .param = "", .code = "invalid_utf8"};
+        parsed.request = ApiError{
+            .message = absl::StrCat("the line is not UTF-8 at byte ", at + 1), .param = "", .code = "invalid_utf8"};
         return parsed;
       }
       at += c.size;

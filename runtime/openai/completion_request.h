@@ -19,7 +19,7 @@ namespace sluice {
 using PromptInput = std::variant<std::string, std::vector<int32_t>>;
 
 struct CompletionRequest {
-  std::string model;  // echoed
+  std::string model;                 // echoed
   std::vector<PromptInput> prompts;  // one or more; the answer's index is prompt * n + choice
   int64_t max_tokens = 16;
   ChoiceParams choice;  // without its seed
@@ -32,7 +32,7 @@ struct CompletionRequest {
   int64_t num_choices() const { return n * static_cast<int64_t>(prompts.size()); }
 };
 
-inline constexpr int64_t kMaxChoices = 4096;    // of one request
+inline constexpr int64_t kMaxChoices = 4096;  // of one request
 inline constexpr int64_t kMaxTopLogprobs = 20;
 inline constexpr size_t kMaxStops = 16;
 

@@ -40,7 +40,8 @@ struct ResultIds {
 };
 
 // {"id", "custom_id", "response": {status_code, request_id, body}, "error": null} and a newline.
-std::string ResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code, const nlohmann::json& body);
+std::string ResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
+                       const nlohmann::json& body);
 
 }  // namespace sluice
 

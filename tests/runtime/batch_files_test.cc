@@ -117,7 +117,9 @@ TEST(Journal, IsRewrittenWithWhatIsStillNeeded) {
 
 TEST(Journal, RefusesOtherFiles) {
   const TempDir dir;
-  { ASSERT_TRUE(Journal::Open(dir / "j", 1, [](const JournalEntry&) {}).ok()); }
+  {
+    ASSERT_TRUE(Journal::Open(dir / "j", 1, [](const JournalEntry&) {}).ok());
+  }
   const auto other_job = Journal::Open(dir / "j", 2, [](const JournalEntry&) {});
   EXPECT_TRUE(absl::IsFailedPrecondition(other_job.status())) << other_job.status();
   Write(dir / "text", "my notes");
@@ -146,15 +148,12 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
     const char* name;
     void (*change)(JobRecord&);
   };
-  const Case cases[] = {{"input:", [](JobRecord& j) { j.input_hash = 7; }},
-                        {"store:", [](JobRecord& j) { j.store_hash = 7; }},
-                        {"format", [](JobRecord& j) { j.input_format = "text"; }},
-                        {"device", [](JobRecord& j) { j.device = "gpu"; }},
-                        {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},
-                        {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
-                        {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},
-                        {"--seed", [](JobRecord& j) { j.seed = 7; }},
-                        {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
+  const Case cases[] = {
+      {"input:", [](JobRecord& j) { j.input_hash = 7; }},        {"store:", [](JobRecord& j) { j.store_hash = 7; }},
+      {"format", [](JobRecord& j) { j.input_format = "text"; }}, {"device", [](JobRecord& j) { j.device = "gpu"; }},
+      {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},         {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
+      {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},       {"--seed", [](JobRecord& j) { j.seed = 7; }},
+      {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
   for (const Case& c : cases) {
     JobRecord other = Job();
     c.change(other);
@@ -170,7 +169,8 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
 }
 
 std::string Line(int number) {
-  return "{\"id\": \"batch_req_000000000000000" + std::to_string(number) + "\", \"custom_id\": \"" + std::string(1000, 'x') + "\"}\n";
+  return "{\"id\": \"batch_req_000000000000000" + std::to_string(number) + "\", \"custom_id\": \"" +
+         std::string(1000, 'x') + "\"}\n";
 }
 
 TEST(BatchOutput, GoesOnBehindWhatIsWhole) {

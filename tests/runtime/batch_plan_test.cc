@@ -68,8 +68,9 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   ASSERT_GT(plan->memory.residency.streamed_bytes, 0);
   const auto floor = [&](int64_t rows) {
-    return FloorOf(DescribePass(store->manifest(), plan->memory.residency, rows, std::min<int64_t>(rows, 16), kThreads, false),
-                   rates);
+    return FloorOf(
+        DescribePass(store->manifest(), plan->memory.residency, rows, std::min<int64_t>(rows, 16), kThreads, false),
+        rates);
   };
   ASSERT_LT(plan->balanced_rows, plan->memory.pass_rows);
   EXPECT_LE(floor(plan->balanced_rows).processor_s, floor(plan->balanced_rows).disk_s);

@@ -131,10 +131,9 @@ TEST_F(EngineTest, GivesARequestTheSameAloneAndInAnyCompany) {
       TestEngine(**store_, tokenizer_, {.sequences = 1, .pass_rows = 200, .kv_pages = 4}).Run(requests, order);
   std::mt19937 random(2);
   int64_t preemptions = 0, shared = 0;
-  for (const TestEngine::Config& config :
-       {TestEngine::Config{.sequences = 40, .pass_rows = 300, .kv_pages = 200},
-        TestEngine::Config{.sequences = 12, .pass_rows = 40, .kv_pages = 9},
-        TestEngine::Config{.sequences = 3, .pass_rows = 7, .kv_pages = 4}}) {
+  for (const TestEngine::Config& config : {TestEngine::Config{.sequences = 40, .pass_rows = 300, .kv_pages = 200},
+                                           TestEngine::Config{.sequences = 12, .pass_rows = 40, .kv_pages = 9},
+                                           TestEngine::Config{.sequences = 3, .pass_rows = 7, .kv_pages = 4}}) {
     std::shuffle(order.begin(), order.end(), random);
     TestEngine together(**store_, tokenizer_, config);
     const std::vector<SequenceResult> results = together.Run(requests, order);

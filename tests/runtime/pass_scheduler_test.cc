@@ -92,8 +92,8 @@ class Simulation {
     }
     std::vector<int32_t> tokens;
     std::vector<uint64_t> hashes;  // of the tokens up to each
-    int64_t grows_to;    // tokens when it ends
-    int64_t next_logit;  // the first position whose logits did not come yet
+    int64_t grows_to;              // tokens when it ends
+    int64_t next_logit;            // the first position whose logits did not come yet
   };
 
   int64_t Uniform(int64_t low, int64_t high) {

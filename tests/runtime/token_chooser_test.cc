@@ -32,7 +32,9 @@ TEST(TokenChooser, PenalizesWhatWasGenerated) {
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .frequency_penalty = 0.5}, generated, 3), 1);
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .frequency_penalty = 1.5}, generated, 3), 0);
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .presence_penalty = 1.9}, generated, 3), 1);
-  EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .presence_penalty = 2.0, .logit_bias = {{0, 0.1f}}}, generated, 3), 0);
+  EXPECT_EQ(
+      chooser.Choose(kLogits, {.temperature = 0, .presence_penalty = 2.0, .logit_bias = {{0, 0.1f}}}, generated, 3),
+      0);
 }
 
 TEST(TokenChooser, DrawsInProportionToTheProbabilities) {

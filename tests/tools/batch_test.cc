@@ -42,8 +42,8 @@ class Batch : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(),
-                                    "--slab-size", "256KiB"});
+    const Finished run = RunSluice(
+        {"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(), "--slab-size", "256KiB"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   static void TearDownTestSuite() { delete dir_; }
@@ -56,8 +56,8 @@ class Batch : public testing::Test {
 
   std::vector<std::string> Args(const std::string& input, const std::string& output,
                                 const std::vector<std::string>& more = {}, const std::string& batch_size = "8") {
-    std::vector<std::string> args = {"batch", Store(), "-i", input, "-o", output, "-c", "256", "--batch-size",
-                                     batch_size, "--max-ram", "64MiB", "-t", "1"};
+    std::vector<std::string> args = {"batch", Store(),        "-i",       input,       "-o",    output, "-c",
+                                     "256",   "--batch-size", batch_size, "--max-ram", "64MiB", "-t",   "1"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -93,7 +93,12 @@ std::string SoakRequests() {
     if (i % 5 == 0) body["logprobs"] = 1;
     if (i % 11 == 0) body["stop"] = {".", " and"};
     if (i % 17 == 0) body["stream"] = true;  // an error
-    text += json{{"custom_id", "request-" + std::to_string(i)}, {"method", "POST"}, {"url", "/v1/completions"}, {"body", body}}.dump() + "\n";
+    text += json{{"custom_id", "request-" + std::to_string(i)},
+                 {"method", "POST"},
+                 {"url", "/v1/completions"},
+                 {"body", body}}
+                .dump() +
+            "\n";
   }
   return text;
 }
@@ -172,20 +177,26 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
     for (int i = 1; i < 300; ++i) list += ",5";
     return list;
   }() + "]";
-  const std::string input = Write("in.jsonl", std::string("{\"custom_id\": \"good\", \"prompt\": \"Once\", \"max_tokens\": 3}\n") +
-      "{\"custom_id\": \"cut off\n"
-      "\n"
-      "{\"custom_id\": \"good\", \"prompt\": \"twice\"}\n"
-      "{\"custom_id\": \"url\", \"url\": \"/v1/images\", \"body\": {\"prompt\": \"x\"}}\n"
-      "{\"custom_id\": \"field\", \"prompt\": \"x\", \"colour\": 1}\n"
-      "{\"custom_id\": \"type\", \"prompt\": 1.5}\n"
-      "{\"custom_id\": \"long\", \"prompt\": " + ids + "}\n"
-      "{\"custom_id\": \"vocabulary\", \"prompt\": [1, 5000]}\n"
-      "{\"custom_id\": \"bias\", \"prompt\": \"x\", \"logit_bias\": {\"5000\": 1}}\n"
-      "{\"prompt\": \"" + std::string(10 << 20, 'x') + "\"}\n"
-      "{\"prompt\": \"\xff\"}\n" + std::string("\0\0\n", 3) +
-      "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": {\"messages\": []}}\n"
-      "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
+  const std::string input = Write(
+      "in.jsonl", std::string("{\"custom_id\": \"good\", \"prompt\": \"Once\", \"max_tokens\": 3}\n") +
+                      "{\"custom_id\": \"cut off\n"
+                      "\n"
+                      "{\"custom_id\": \"good\", \"prompt\": \"twice\"}\n"
+                      "{\"custom_id\": \"url\", \"url\": \"/v1/images\", \"body\": {\"prompt\": \"x\"}}\n"
+                      "{\"custom_id\": \"field\", \"prompt\": \"x\", \"colour\": 1}\n"
+                      "{\"custom_id\": \"type\", \"prompt\": 1.5}\n"
+                      "{\"custom_id\": \"long\", \"prompt\": " +
+                      ids +
+                      "}\n"
+                      "{\"custom_id\": \"vocabulary\", \"prompt\": [1, 5000]}\n"
+                      "{\"custom_id\": \"bias\", \"prompt\": \"x\", \"logit_bias\": {\"5000\": 1}}\n"
+                      "{\"prompt\": \"" +
+                      std::string(10 << 20, 'x') +
+                      "\"}\n"
+                      "{\"prompt\": \"\xff\"}\n" +
+                      std::string("\0\0\n", 3) +
+                      "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": {\"messages\": []}}\n"
+                      "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
   const std::string output = mine_ / "out.jsonl";
   const Finished run = RunSluice(Args(input, output, {"--json"}));
   ASSERT_EQ(run.exit_code, 0) << run.err;
@@ -235,7 +246,8 @@ TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
 }
 
 TEST_F(Batch, ScoresATextWithEcho) {
-  const std::string input = Write("in.jsonl", "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
+  const std::string input =
+      Write("in.jsonl", "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
   ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"-ctk", "f32", "-ctv", "f32"})).exit_code, 0);
   const auto lines = Lines(mine_ / "out.jsonl");
   ASSERT_EQ(lines.size(), 1u);
@@ -277,7 +289,8 @@ TEST_F(Batch, RefusesFilesOfOtherJobsByName) {
 
 TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
   std::string text;
-  for (int i = 0; i < 12; ++i) text += "{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": \"The dog\", \"max_tokens\": 4}\n";
+  for (int i = 0; i < 12; ++i)
+    text += "{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": \"The dog\", \"max_tokens\": 4}\n";
   text += "{\"custom_id\": \"r3\", \"prompt\": \"again\"}\n\nnonsense\n";
   const std::string input = Write("in.jsonl", text);
   const std::string output = mine_ / "out.jsonl";
