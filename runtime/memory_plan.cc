@@ -133,24 +133,26 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
 
   // Two slabs: one is computed with while the next one arrives.
   const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
-  plan.minimum_bytes = describe(1) + min_ring;
+  const int64_t least_rows = std::min(request.num_sequences, request.pass_rows);
+  plan.minimum_bytes = describe(least_rows) + min_ring;
   if (plan.minimum_bytes > request.max_ram_bytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
-        "of %d tokens; give --max-ram %dMiB, a smaller -c, or -ctk and -ctv q8_0",
+        "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
         request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), plan.minimum_bytes,
-        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576));
+        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576,
+        request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
   }
   // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
-  // weights: each halving doubles the passes of a prompt, each byte here is one less resident.
+  // weights (but a row for each sequence): each halving doubles the passes of a prompt, each byte here is one less resident.
   const int64_t base = plan.fixed_bytes;
   int64_t rows = request.pass_rows;
-  while (rows > 1) {
+  while (rows > least_rows) {
     const int64_t extra = describe(rows) - base;
     const int64_t room = request.max_ram_bytes - base - min_ring;
     const bool all_fits = plan.fixed_bytes + HostBuffer::RoundedBytes(all_resident) <= request.max_ram_bytes;
     if (extra <= room / 3 || all_fits) break;
-    rows = (rows + 1) / 2;
+    rows = std::max((rows + 1) / 2, least_rows);
   }
   describe(rows);
 

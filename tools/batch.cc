@@ -102,18 +102,31 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   return job;
 }
 
-// Without a batch size, one is chosen by rates that are remembered or measured; with one, remembered ones only say
-// how to mix passes.
+// Stands in for a probe that nobody ran: measuring here would take more memory than --max-ram may allow. Kernels
+// cost nothing in it, so the batch is as large as pays for a disk that is the bottleneck.
+MachineRates AssumedRates() {
+  MachineRates rates;
+  rates.disk_bytes_per_s = 2e9;
+  rates.memory_bytes_per_s = 20e9;
+  return rates;
+}
+
+// `rates` are the remembered ones, or none.
 absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                                   const InputSummary& input, const PlanRequest& request, MachineRates* rates) {
-  if (batch.batch_size == 0 || options.probe.has_value()) {
+  if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
+  } else if (batch.batch_size == 0) {
+    std::fprintf(stderr,
+                 "no probe of this machine is remembered: the batch size is right for a slow disk; `sluice probe %s` "
+                 "once makes it fit\n",
+                 options.store.c_str());
   }
   SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text,
                                                         session.tokenizer.get(), request.context_tokens));
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
-  return PlanBatch(*session.store, request, *rates, options.num_threads, options.read.verify_once, shape,
-                   batch.batch_size);
+  return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
+                   options.read.verify_once, shape, batch.batch_size);
 }
 
 // Adds up what the passes of a job should have taken.
