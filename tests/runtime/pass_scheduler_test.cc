@@ -50,6 +50,7 @@ class Simulation {
     slots_.resize(pages_ * kKvPageTokens);
     requests_ = Uniform(1, 60);
     prefix_ = Uniform(0, 2) == 0 ? Uniform(0, context_) : 0;
+    period_ = Uniform(0, 1) == 0 ? kKvPageTokens : 1000;  // pages of equal tokens in different places, or not
   }
 
   void Run() {
@@ -108,7 +109,7 @@ class Simulation {
     Live live;
     const int64_t prompt = Uniform(1, context_);
     for (int64_t i = 0; i < prompt; ++i) {
-      live.Push(static_cast<int32_t>(i < prefix_ ? i : 1000 + random_() % 1000));
+      live.Push(static_cast<int32_t>(i < prefix_ ? i % period_ : 1000 + random_() % 1000));
     }
     live.next_logit = Uniform(0, 9) == 0 ? Uniform(0, prompt - 1) : prompt - 1;
     const int64_t most = Uniform(prompt, context_);
@@ -169,7 +170,7 @@ class Simulation {
 
   std::mt19937 random_;
   ScheduleLimits limits_;
-  int64_t context_, pages_, requests_, prefix_, needed_ = 0;
+  int64_t context_, pages_, requests_, prefix_, period_, needed_ = 0;
   std::map<int64_t, Live> live_;
   std::vector<uint64_t> slots_;  // of all pages: the hash of the tokens up to the one whose key is there
 };
