@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/ops.h"
 #include "prefetch/host_buffer.h"
+#include "runtime/page_pool.h"
 
 namespace sluice {
 
@@ -28,6 +29,8 @@ class KvCache {
   // Gives all pages of `sequence` back.
   void Release(KvSequence& sequence);
 
+  // Who holds which page, for users of pages that share them.
+  PagePool& pool() { return pool_; }
   const KvShape& shape() const { return shape_; }
   std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
   int64_t page_stride() const { return page_bytes_; }
@@ -37,7 +40,7 @@ class KvCache {
   int64_t page_bytes_ = 0;
   int64_t layer_bytes_ = 0;
   HostBuffer memory_;
-  std::vector<int32_t> free_pages_;  // a stack; lowest page on top
+  PagePool pool_;
 };
 
 }  // namespace sluice

@@ -96,7 +96,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   int64_t all_resident = 0;
   for (const ManifestSlab& slab : manifest.slabs) {
     cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
-    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 && !request.logits_of_all_rows;
+    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 && request.num_sequences == 1 &&
+                       !request.logits_of_all_rows;
     slab_sizes.push_back({slab.bytes, cycle.back().place_bytes(), brief});
     plan.weight_bytes += slab.bytes;
     plan.raw_bytes += slab.raw_bytes;
@@ -104,10 +105,11 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   }
   if (plan.raw_bytes > plan.weight_bytes) plan.worker_threads = kDecodingThreads;
   const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0, plan.worker_threads);
-  const int64_t pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  const int64_t context_pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  plan.kv_pages = request.kv_pages > 0 ? std::max(request.kv_pages, context_pages)
+                                       : context_pages * request.num_sequences;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
-  const int64_t kv_bytes =
-      KvCache::BytesForPages(kv, h.num_hidden_layers, pages * request.num_sequences);
+  const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages);
 
   const auto describe = [&](int64_t rows) {
     plan.pass_rows = rows;
@@ -123,6 +125,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         {"tokenizer", request.tokenizer_bytes},
         {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
     };
+    if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
     plan.fixed_bytes = 0;
     for (const PlanItem& item : plan.items) plan.fixed_bytes += item.bytes;
     return plan.fixed_bytes;
@@ -130,24 +133,26 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
 
   // Two slabs: one is computed with while the next one arrives.
   const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
-  plan.minimum_bytes = describe(1) + min_ring;
+  const int64_t least_rows = std::min(request.num_sequences, request.pass_rows);
+  plan.minimum_bytes = describe(least_rows) + min_ring;
   if (plan.minimum_bytes > request.max_ram_bytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
-        "of %d tokens; give --max-ram %dMiB, a smaller -c, or -ctk and -ctv q8_0",
+        "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
         request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), plan.minimum_bytes,
-        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576));
+        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576,
+        request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
   }
   // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
-  // weights: each halving doubles the passes of a prompt, each byte here is one less resident.
+  // weights (but a row for each sequence): each halving doubles the passes of a prompt, each byte here is one less resident.
   const int64_t base = plan.fixed_bytes;
   int64_t rows = request.pass_rows;
-  while (rows > 1) {
+  while (rows > least_rows) {
     const int64_t extra = describe(rows) - base;
     const int64_t room = request.max_ram_bytes - base - min_ring;
     const bool all_fits = plan.fixed_bytes + HostBuffer::RoundedBytes(all_resident) <= request.max_ram_bytes;
     if (extra <= room / 3 || all_fits) break;
-    rows = (rows + 1) / 2;
+    rows = std::max((rows + 1) / 2, least_rows);
   }
   describe(rows);
 

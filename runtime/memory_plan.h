@@ -17,7 +17,9 @@ namespace sluice {
 struct PlanRequest {
   int64_t max_ram_bytes = 0;      // budget for everything that sluice allocates
   int64_t context_tokens = 0;     // of each sequence
-  int64_t num_sequences = 1;
+  int64_t num_sequences = 1;      // at once; each may want logits of one row a pass
+  int64_t kv_pages = 0;           // they share; 0: pages for the whole context of each
+  int64_t requests_bytes = 0;     // what the caller keeps of them: prompts, answers, ids
   int64_t pass_rows = 1;          // token rows wanted in one pass; fewer where the budget is tight
   bool logits_of_all_rows = false;  // else of one row a sequence
   KvType k_type = KvType::kF16;
@@ -37,6 +39,7 @@ struct MemoryPlan {
   PlanRequest request;
   int64_t pass_rows = 0;           // granted
   int64_t logit_rows = 0;          // rows of a pass that may want logits
+  int64_t kv_pages = 0;
   std::vector<PlanItem> items;     // always needed, in the order they are printed
   int64_t fixed_bytes = 0;         // their sum
   int64_t ring_bytes = 0;

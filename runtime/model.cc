@@ -48,9 +48,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
                                                        stream_options, read.make_engine));
 
   const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
-  const int64_t pages = (plan.request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
-  SLUICE_ASSIGN_OR_RETURN(
-      model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, pages * plan.request.num_sequences));
+  SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages));
   SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));
   SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, ops, &model->kv_cache_));
   return model;

@@ -3,40 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "runtime/log_probs.h"
 
 namespace sluice {
-namespace {
-
-// log(sum(exp(logits))), in double.
-double LogSumExp(absl::Span<const float> logits) {
-  const double best = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - best);
-  return best + std::log(sum);
-}
-
-TokenScore ScoreOne(absl::Span<const float> logits, int32_t token, int64_t position, int64_t top_k) {
-  const double normalizer = LogSumExp(logits);
-  TokenScore score;
-  score.position = position;
-  score.log_prob = logits[token] - normalizer;
-  if (top_k > 0) {
-    std::vector<int32_t> ids(logits.size());
-    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
-    const size_t n = std::min<size_t>(top_k, ids.size());
-    std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](int32_t a, int32_t b) {
-      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-    });
-    for (size_t i = 0; i < n; ++i) score.top.emplace_back(ids[i], logits[ids[i]] - normalizer);
-  }
-  return score;
-}
-
-}  // namespace
 
 absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t first_scored, int64_t top_k,
                          const std::atomic<bool>* stop,
@@ -63,7 +37,8 @@ absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t
     SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model.RunPass(rows, stop));
     for (const PassRow& row : rows) {
       if (!row.wants_logits) continue;
-      on_score(ScoreOne(logits.first(vocab_size), tokens[row.position + 1], row.position + 1, top_k));
+      TokenLogProb score = LogProbOf(logits.first(vocab_size), tokens[row.position + 1], top_k);
+      on_score({row.position + 1, score.log_prob, std::move(score.top)});
       logits.remove_prefix(vocab_size);
     }
     done += count;

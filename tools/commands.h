@@ -13,6 +13,7 @@ const std::vector<CommandSpec>& Commands();
 
 CommandSpec ShardCommand();
 CommandSpec RunCommand();
+CommandSpec BatchCommand();
 CommandSpec PlanCommand();
 CommandSpec InspectCommand();
 CommandSpec VerifyCommand();

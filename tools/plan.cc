@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
 #include "tools/session.h"
 
@@ -103,9 +104,73 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
               static_cast<int>((plan.minimum_bytes + 1048575) / 1048576));
 }
 
+void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanRequest& request) {
+  std::printf("\nbatch        %d sequences at once, of %.0f + %.0f tokens each\n", static_cast<int>(batch.batch_size),
+              shape.prompt_tokens, shape.answer_tokens);
+  std::printf("KV cache     %d pages of %d tokens in RAM, for %.1f whole contexts\n",
+              static_cast<int>(batch.memory.kv_pages), kKvPageTokens,
+              static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
+                  static_cast<double>(request.context_tokens));
+  if (batch.tokens_per_s <= 0) return;
+  std::printf("\npredicted    %.3g tokens/s generated: %.4g s a pass of %.0f rows, bound by %s\n", batch.tokens_per_s,
+              batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
+  std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
+              "             kernels take as long as the disk at %d rows\n",
+              batch.pass.disk_s, batch.pass.memory_s, batch.pass.verify_s, batch.pass.compute_s,
+              static_cast<int>(batch.balanced_rows));
+}
+
+// sluice plan --batch: what `sluice batch` would choose.
+absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, const Session& session) {
+  BatchShape shape;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t prompt, args.Int("--prompt-tokens", 128, 1, int64_t{1} << 30));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
+  shape.prompt_tokens = static_cast<double>(prompt);
+  shape.answer_tokens = static_cast<double>(answer);
+  int64_t batch_size = 0;
+  if (args.Get("--batch-size").value_or("auto") != "auto") {
+    SLUICE_ASSIGN_OR_RETURN(batch_size, args.Int("--batch-size", 0, 1, 1 << 16));
+  }
+  MachineRates rates;
+  if (!args.Has("--no-probe") || options.probe.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
+  } else if (batch_size == 0) {
+    return UsageError("without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
+  }
+  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  SLUICE_ASSIGN_OR_RETURN(const BatchPlan batch, PlanBatch(*session.store, request, rates, options.num_threads,
+                                                           options.read.verify_once, shape, batch_size));
+  if (!args.Has("--json")) {
+    PrintPlan(session, batch.memory);
+    PrintBatch(batch, shape, request);
+    return absl::OkStatus();
+  }
+  nlohmann::json object = {{"max_ram_bytes", request.max_ram_bytes},
+                           {"fixed_bytes", batch.memory.fixed_bytes},
+                           {"streamed_bytes", batch.memory.residency.streamed_bytes},
+                           {"weight_bytes", batch.memory.weight_bytes},
+                           {"pass_rows", batch.memory.pass_rows},
+                           {"batch_size", batch.batch_size},
+                           {"kv_pages", batch.memory.kv_pages},
+                           {"kv_page_tokens", kKvPageTokens},
+                           {"balanced_rows", batch.balanced_rows}};
+  if (batch.tokens_per_s > 0) {
+    object["rows"] = batch.rows;
+    object["predicted_s"] = batch.pass.predicted_s();
+    object["tokens_per_s"] = batch.tokens_per_s;
+    object["bound_by"] = batch.pass.bound_by();
+  }
+  std::printf("%s\n", object.dump().c_str());
+  return absl::OkStatus();
+}
+
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
+  if (args.Has("--batch")) return PlanBatchJob(args, options, session);
+  for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
+    if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
+  }
   SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
   MachineRates rates;
   if (!args.Has("--no-probe") || options.probe.has_value()) {
@@ -157,11 +222,21 @@ CommandSpec PlanCommand() {
       "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
       "the slabs that stay. A budget that cannot work is refused with the smallest one that can.\n\n"
       "Then it predicts how long a pass takes, from what `sluice probe` remembered of this machine; without "
-      "that, the machine is measured for about two seconds.";
+      "that, the machine is measured for about two seconds.\n\n"
+      "With --batch: how many requests `sluice batch` would run at once, where their KV cache goes, and the tokens a "
+      "second to expect of all of them together.";
   command.options = SessionOptionSpecs();
+  command.options.push_back({.name = "--batch", .help = "Plan a batch job instead of one sequence."});
+  command.options.push_back({.name = "--batch-size", .value = "auto|N",
+                             .help = "Requests at once (default auto: what gives the most tokens a second)."});
+  command.options.push_back({.name = "--prompt-tokens", .value = "N",
+                             .help = "Tokens of an average prompt of the job (default 128)."});
+  command.options.push_back({.name = "--answer-tokens", .value = "N",
+                             .help = "Tokens of an average answer of the job (default 128)."});
   command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
-  command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0"};
+  command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0",
+                      "sluice plan llama-70b.store --batch --max-ram 24GiB --prompt-tokens 800"};
   command.run = &Plan;
   return command;
 }

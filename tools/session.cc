@@ -103,8 +103,6 @@ absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
   return session;
 }
 
-namespace {
-
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
   const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
@@ -135,8 +133,6 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   session.pool->PlaceCaller();
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {

@@ -64,11 +64,17 @@ absl::Status LoadTokenizer(Session& session);
 // too small for that, session.model stays null, and StartModel is to be called when the ids are known.
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);
 
+// What a plan for one sequence in passes of `pass_rows` rows is asked for.
+absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
+                                       int64_t pass_rows, bool logits_of_all_rows);
+// Starts threads, kernels and the model.
+absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan);
+
 // The plan for passes of `pass_rows` rows.
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);
 
-// Plans, and starts threads, kernels and the model.
+// Both.
 absl::Status StartModel(Session& session, const SessionOptions& options, int64_t pass_rows,
                         bool logits_of_all_rows);
 

@@ -38,6 +38,12 @@ Utf8Char DecodeUtf8(absl::string_view text, size_t at) {
   return {code, size, Utf8State::kValid};
 }
 
+int64_t CountCharacters(absl::string_view text) {
+  int64_t count = 0;
+  for (const char byte : text) count += !IsUtf8Continuation(byte);
+  return count;
+}
+
 void AppendUtf8(uint32_t code, std::string* out) {
   if (code < 0x80) {
     out->push_back(static_cast<char>(code));

@@ -34,6 +34,8 @@ inline size_t Utf8Size(char lead) {
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 inline bool IsUtf8Continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
+// Characters in valid UTF-8.
+int64_t CountCharacters(absl::string_view text);
 
 // `code` must be a Unicode scalar value.
 void AppendUtf8(uint32_t code, std::string* out);

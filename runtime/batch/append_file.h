@@ -1,0 +1,38 @@
+// A file that grows at its end, by whole pieces.
+#ifndef SLUICE_RUNTIME_BATCH_APPEND_FILE_H_
+#define SLUICE_RUNTIME_BATCH_APPEND_FILE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/durable_file.h"
+
+namespace sluice {
+
+class AppendFile {
+ public:
+  // Opens `path` for appending behind what it holds, or creates it. Errors of FileError.
+  static absl::StatusOr<AppendFile> Open(const std::string& path);
+
+  // Takes an exclusive flock, which goes with this object. Unavailable: another process has it.
+  absl::Status Lock() const;
+  // Writes all of `bytes` at the end. Where that fails, what was written of them is cut off again.
+  absl::Status Append(absl::string_view bytes);
+  absl::Status Truncate(int64_t bytes);
+  absl::Status Sync() const;  // fsync
+
+  int64_t size() const { return size_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  FileDescriptor fd_;
+  std::string path_;
+  int64_t size_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_BATCH_APPEND_FILE_H_

@@ -1,0 +1,209 @@
+// Lines to sequences, sequences to lines.
+#include "runtime/batch/batch_job.h"
+
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/manifest.h"
+
+namespace sluice {
+namespace {
+
+uint64_t HashOf(absl::string_view text) {
+  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+}
+
+ApiError EngineError(const absl::Status& status) {
+  const bool too_long = absl::StrContains(status.message(), "the context only");
+  return {.message = std::string(status.message()),
+          .param = too_long || absl::StrContains(status.message(), "prompt") ? "prompt" : "",
+          .code = too_long ? "context_length_exceeded" : "invalid_value"};
+}
+
+}  // namespace
+
+void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
+  output_->AddError(ResultLine(flight.ids, flight.custom_id, error.status_code, ErrorBody(error)));
+  ++report_.failed;
+}
+
+std::optional<ApiError> BatchJob::Prepare(InFlight& flight) const {
+  for (PromptInput& input : flight.request.prompts) {
+    if (std::vector<int32_t>* ids = std::get_if<std::vector<int32_t>>(&input); ids != nullptr) {
+      flight.prompts.push_back(std::move(*ids));
+      continue;
+    }
+    if (tokenizer_ == nullptr) {
+      return ApiError{.message = "this model has no tokenizer: the prompt must be token ids",
+                      .param = "prompt",
+                      .code = "no_tokenizer"};
+    }
+    std::string& text = std::get<std::string>(input);
+    absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(text);
+    if (!ids.ok()) {
+      return ApiError{.message = std::string(ids.status().message()), .param = "prompt", .code = "invalid_value"};
+    }
+    flight.prompts.push_back(*std::move(ids));
+    if (!flight.request.echo) std::string().swap(text);
+  }
+  flight.choices.resize(flight.request.num_choices());
+  flight.tokens.resize(flight.choices.size());
+  for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
+    const absl::Status status = engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
+    if (!status.ok()) return EngineError(status);
+  }
+  return std::nullopt;
+}
+
+SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) const {
+  const CompletionRequest& asked = flight.request;
+  SequenceRequest request;
+  request.prompt = flight.prompts[choice / asked.n];
+  request.max_new_tokens = asked.max_tokens;
+  request.choice = asked.choice;
+  request.choice.seed =
+      HashOf(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
+                                    : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
+  request.stop = asked.stop;
+  request.top_logprobs = asked.top_logprobs;
+  request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
+  return request;
+}
+
+void BatchJob::TakeLine(const LineReader::Line& line) {
+  const JobRecord& job = output_->job();
+  BatchLine parsed{DefaultCustomId(line.number),
+                   ApiError{.message = absl::StrCat("the line is longer than ", kMaxBatchLineBytes, " bytes"),
+                            .param = "",
+                            .code = "line_too_long"}};
+  if (!line.too_long) parsed = ParseBatchLine(line.text, line.number, job.input_format == "text");
+  if (job.num_parts > 1 && PartOf(parsed.custom_id, job.num_parts) != job.part) return;
+
+  auto flight = std::make_unique<InFlight>(line.number, parsed.custom_id);
+  const bool first = seen_.insert(HashOf(parsed.custom_id)).second;
+  if (output_->HasResult(flight->ids.line) || output_->HasError(flight->ids.line)) {
+    ++(output_->HasResult(flight->ids.line) ? report_.succeeded : report_.failed);
+    return;
+  }
+  if (!first) {
+    return Fail(*flight, {.message = "an earlier line has this custom_id; only that one was run",
+                          .param = "custom_id",
+                          .code = "duplicate_custom_id"});
+  }
+  if (const ApiError* error = std::get_if<ApiError>(&parsed.request); error != nullptr) return Fail(*flight, *error);
+  flight->request = std::get<CompletionRequest>(std::move(parsed.request));
+  if (const std::optional<ApiError> error = Prepare(*flight); error.has_value()) return Fail(*flight, *error);
+  submitting_ = flight.get();
+  in_flight_.emplace(line.number, std::move(flight));
+}
+
+absl::Status BatchJob::SubmitNext() {
+  InFlight& flight = *submitting_;
+  const int64_t choice = flight.submitted;
+  SequenceRequest request = RequestFor(flight, choice);
+  request.generated = output_->TakeJournaled(flight.number, static_cast<int32_t>(choice));
+  flight.tokens[choice] = request.generated;
+  request.on_token = [this, &flight, choice](int32_t token, absl::string_view) {
+    flight.tokens[choice].push_back(token);
+    output_->AddToken({flight.number, static_cast<int32_t>(choice), token});
+  };
+  request.on_finish = [this, &flight, choice](SequenceResult result) {
+    flight.choices[choice].result = std::move(result);
+    if (++flight.finished == static_cast<int64_t>(flight.choices.size())) finished_.push_back(flight.number);
+  };
+  SLUICE_RETURN_IF_ERROR(engine_->Submit(std::move(request)).status());
+  if (++flight.submitted == static_cast<int64_t>(flight.choices.size())) submitting_ = nullptr;
+  return absl::OkStatus();
+}
+
+// Has the engine know enough sequences for the next pass.
+absl::Status BatchJob::Fill(LineReader* reader) {
+  while (engine_->num_waiting() < read_ahead_) {
+    if (submitting_ != nullptr) {
+      SLUICE_RETURN_IF_ERROR(SubmitNext());
+      continue;
+    }
+    if (input_ended_) return absl::OkStatus();
+    LineReader::Line line;
+    SLUICE_ASSIGN_OR_RETURN(const bool more, reader->Next(&line));
+    input_ended_ = !more;
+    if (!more) continue;
+    lines_read_ = line.number;
+    const int64_t in_flight = static_cast<int64_t>(in_flight_.size());
+    if (!IsBlankLine(line.text)) TakeLine(line);
+    // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile up.
+    if (static_cast<int64_t>(in_flight_.size()) == in_flight && line.number % 1024 == 0) {
+      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+    }
+  }
+  return absl::OkStatus();
+}
+
+void BatchJob::WriteFinished() {
+  for (const int64_t number : finished_) {
+    const auto node = in_flight_.extract(number);
+    InFlight& flight = *node.mapped();
+    for (size_t i = 0; i < flight.choices.size(); ++i) {
+      const size_t prompt = i / flight.request.n;
+      CompletionChoice& choice = flight.choices[i];
+      choice.prompt = &flight.prompts[prompt];
+      report_.completion_tokens += static_cast<int64_t>(choice.result.ids.size());
+      if (i % flight.request.n == 0) report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
+      if (!flight.request.echo) continue;
+      const std::string* text = std::get_if<std::string>(&flight.request.prompts[prompt]);
+      choice.prompt_text = text != nullptr         ? *text
+                           : tokenizer_ != nullptr ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
+                                                   : std::string();
+    }
+    output_->AddResult(
+        ResultLine(flight.ids, flight.custom_id, 200,
+                   CompletionBody(flight.request, flight.choices, output_->job().created, tokenizer_)));
+    ++report_.succeeded;
+  }
+  finished_.clear();
+}
+
+absl::Status BatchJob::CompactJournal() {
+  std::vector<JournalEntry> entries;
+  for (const auto& [number, flight] : in_flight_) {
+    for (size_t choice = 0; choice < flight->tokens.size(); ++choice) {
+      for (const int32_t token : flight->tokens[choice]) {
+        entries.push_back({number, static_cast<int32_t>(choice), token});
+      }
+    }
+  }
+  return output_->CompactJournal(std::move(entries));
+}
+
+absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
+                                          absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input_, kMaxBatchLineBytes));
+  while (true) {
+    if (stop != nullptr && stop->load()) {
+      report_.interrupted = true;
+      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+      SLUICE_RETURN_IF_ERROR(output_->Sync());
+      return report_;
+    }
+    SLUICE_RETURN_IF_ERROR(Fill(&reader));
+    if (engine_->idle()) break;
+    SLUICE_ASSIGN_OR_RETURN(const StepReport step, engine_->Step());
+    report_.tokens += step.tokens;
+    report_.rows += step.rows;
+    report_.passes += step.rows > 0;
+    WriteFinished();
+    SLUICE_RETURN_IF_ERROR(output_->EndPass());
+    if (output_->JournalIsLong()) SLUICE_RETURN_IF_ERROR(CompactJournal());
+    report_.lines = lines_read_ - static_cast<int64_t>(in_flight_.size());
+    on_pass(report_, step);
+  }
+  report_.lines = lines_read_;
+  SLUICE_RETURN_IF_ERROR(output_->Finish());
+  return report_;
+}
+
+}  // namespace sluice

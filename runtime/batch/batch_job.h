@@ -1,0 +1,102 @@
+// A file of requests through an engine, to a file of results.
+#ifndef SLUICE_RUNTIME_BATCH_BATCH_JOB_H_
+#define SLUICE_RUNTIME_BATCH_BATCH_JOB_H_
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "runtime/batch/batch_output.h"
+#include "runtime/batch/line_reader.h"
+#include "runtime/engine.h"
+#include "runtime/openai/completion_request.h"
+#include "runtime/openai/completion_response.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+// Longer lines are answered with an error and never held whole.
+inline constexpr int64_t kMaxBatchLineBytes = int64_t{4} << 20;
+
+struct BatchReport {
+  int64_t lines = 0;      // done with: answered, failed, of other parts, blank
+  int64_t succeeded = 0;  // requests of this job, in this run and earlier ones
+  int64_t failed = 0;
+  int64_t prompt_tokens = 0;  // of requests that ended in this run
+  int64_t completion_tokens = 0;
+  int64_t tokens = 0;  // chosen in this run
+  int64_t rows = 0;    // computed in this run
+  int64_t passes = 0;
+  bool interrupted = false;
+};
+
+// Requests are read in the order of the file as the engine has room for them, so that memory does not grow with
+// the file, but for kBytesPerLine: which custom_ids were seen, and which results an earlier run has written.
+class BatchJob {
+ public:
+  // Of two hash sets, which hold both copies while they grow.
+  static constexpr int64_t kBytesPerLine = 48;
+
+  // All must outlive the job. `tokenizer` may be null: then prompts have to be ids.
+  BatchJob(std::string input, const Tokenizer* tokenizer, Engine* engine, BatchOutput* output, int64_t max_sequences)
+      : input_(std::move(input)),
+        tokenizer_(tokenizer),
+        engine_(engine),
+        output_(output),
+        read_ahead_(max_sequences) {}
+
+  // Runs until every line has its result or its error, or, between two passes, until `stop` is set. `on_pass` comes
+  // after each pass, with what it did.
+  absl::StatusOr<BatchReport> Run(const std::atomic<bool>* stop,
+                                  absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass);
+
+ private:
+  // A request that is being answered.
+  struct InFlight {
+    InFlight(int64_t line, std::string id) : number(line), custom_id(std::move(id)), ids(line, custom_id) {}
+    int64_t number;
+    std::string custom_id;
+    ResultIds ids;
+    CompletionRequest request;
+    std::vector<std::vector<int32_t>> prompts;
+    std::vector<CompletionChoice> choices;
+    std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal
+    int64_t submitted = 0;                     // choices
+    int64_t finished = 0;
+  };
+
+  absl::Status Fill(LineReader* reader);
+  void TakeLine(const LineReader::Line& line);
+  void Fail(const InFlight& flight, const ApiError& error);
+  // Tokenizes the prompts and checks that the engine takes them.
+  std::optional<ApiError> Prepare(InFlight& flight) const;
+  SequenceRequest RequestFor(const InFlight& flight, int64_t choice) const;
+  absl::Status SubmitNext();
+  void WriteFinished();
+  absl::Status CompactJournal();
+
+  const std::string input_;
+  const Tokenizer* const tokenizer_;
+  Engine* const engine_;
+  BatchOutput* const output_;
+  const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end in this one
+  bool input_ended_ = false;
+  int64_t lines_read_ = 0;
+  absl::flat_hash_set<uint64_t> seen_;  // hashes of custom_ids
+  std::map<int64_t, std::unique_ptr<InFlight>> in_flight_;
+  InFlight* submitting_ = nullptr;  // has choices that were not submitted yet
+  std::vector<int64_t> finished_;   // lines, since WriteFinished
+  BatchReport report_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_BATCH_BATCH_JOB_H_

@@ -1,0 +1,143 @@
+// Order of writes and syncs, and recovery.
+#include "runtime/batch/batch_output.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "runtime/batch/line_reader.h"
+#include "storage/durable_file.h"
+#include "storage/json.h"
+#include "storage/manifest.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kPassesPerSync = 8;
+constexpr std::chrono::seconds kSecondsPerSync(10);
+constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
+constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
+constexpr int64_t kMaxJobRecordBytes = 1 << 20;
+
+uint64_t HashOf(const std::string& text) {
+  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> ScanResults(const std::string& path,
+                                    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line) {
+  // Only the beginning of a line is looked at, so that lines may be of any length.
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(path, /*max_bytes=*/256));
+  LineReader::Line line;
+  int64_t end = 0;
+  std::pair<uint64_t, int64_t> last = {0, -1};  // its length is known when the next one begins
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
+    if (last.second >= 0) on_line(last.first, last.second, line.offset - last.second);
+    last.second = -1;
+    end = line.offset;
+    if (!more || !line.whole) return end;
+    absl::StatusOr<uint64_t> id = absl::StartsWith(line.text, kLineStart)
+                                      ? ParseChecksum(line.text.substr(kLineStart.size(), 16))
+                                      : absl::InvalidArgumentError("another beginning");
+    if (!id.ok()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": line ", line.number, " is not a result that a batch job wrote; give another -o"));
+    }
+    last = {*id, line.offset};
+  }
+}
+
+absl::Status BatchOutput::BeginOrGoOn() {
+  const absl::StatusOr<std::string> text = ReadWholeFile(paths_.job, kMaxJobRecordBytes);
+  if (text.ok()) {
+    SLUICE_ASSIGN_OR_RETURN(const JobRecord begun, ParseJobRecord(*text, paths_.job));
+    SLUICE_RETURN_IF_ERROR(CheckSameJob(begun, job_, paths_.results));
+    job_ = begun;
+    return absl::OkStatus();
+  }
+  if (!absl::IsNotFound(text.status())) return text.status();
+  for (const AppendFile* file : {&results_, &errors_}) {
+    if (file->size() > 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          file->path(), " exists, but ", paths_.job, " does not: it is of no job that could go on; give another -o"));
+    }
+  }
+  const size_t slash = paths_.job.rfind('/');
+  return WriteFileAtomically(paths_.dir, paths_.job.substr(slash == std::string::npos ? 0 : slash + 1),
+                             SerializeJobRecord(job_));
+}
+
+absl::Status BatchOutput::ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done) {
+  SLUICE_ASSIGN_OR_RETURN(const int64_t end,
+                          ScanResults(file->path(), [&](uint64_t id, int64_t, int64_t) { done->insert(id); }));
+  return end < file->size() ? file->Truncate(end) : absl::OkStatus();
+}
+
+absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const JobRecord& job, bool retry_errors) {
+  BatchOutput output(path, job);
+  SLUICE_ASSIGN_OR_RETURN(output.results_, AppendFile::Open(output.paths_.results));
+  SLUICE_RETURN_IF_ERROR(output.results_.Lock());
+  SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
+  SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn());
+  if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
+  SLUICE_RETURN_IF_ERROR(ReadDone(&output.results_, &output.succeeded_));
+  SLUICE_RETURN_IF_ERROR(ReadDone(&output.errors_, &output.failed_));
+  SLUICE_ASSIGN_OR_RETURN(
+      output.journal_,
+      Journal::Open(output.paths_.journal, HashOf(SerializeJobRecord(output.job_)), [&](const JournalEntry& entry) {
+        output.journaled_[{entry.line, entry.choice}].push_back(entry.token);
+      }));
+  output.journal_limit_ = std::max(kLeastJournalLimit, 2 * output.journal_.size());
+  SLUICE_RETURN_IF_ERROR(SyncFolder(output.paths_.dir));
+  return output;
+}
+
+std::vector<int32_t> BatchOutput::TakeJournaled(int64_t line, int32_t choice) {
+  const auto node = journaled_.extract({line, choice});
+  return node.empty() ? std::vector<int32_t>() : std::move(node.mapped());
+}
+
+absl::Status BatchOutput::EndPass() {
+  SLUICE_RETURN_IF_ERROR(journal_.Append(entries_));
+  entries_.clear();
+  if (!results_text_.empty()) SLUICE_RETURN_IF_ERROR(results_.Append(results_text_));
+  results_text_.clear();
+  if (!errors_text_.empty()) SLUICE_RETURN_IF_ERROR(errors_.Append(errors_text_));
+  errors_text_.clear();
+  if (++passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
+    return absl::OkStatus();
+  }
+  return Sync();
+}
+
+absl::Status BatchOutput::Sync() {
+  SLUICE_RETURN_IF_ERROR(results_.Sync());
+  SLUICE_RETURN_IF_ERROR(errors_.Sync());
+  SLUICE_RETURN_IF_ERROR(journal_.Sync());
+  passes_since_sync_ = 0;
+  last_sync_ = std::chrono::steady_clock::now();
+  return absl::OkStatus();
+}
+
+absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
+  SLUICE_RETURN_IF_ERROR(results_.Sync());
+  SLUICE_RETURN_IF_ERROR(errors_.Sync());
+  for (const auto& [sequence, tokens] : journaled_) {
+    for (const int32_t token : tokens) in_flight.push_back({sequence.first, sequence.second, token});
+  }
+  SLUICE_RETURN_IF_ERROR(journal_.Rewrite(in_flight));
+  journal_limit_ = std::max(kLeastJournalLimit, 2 * journal_.size());
+  return absl::OkStatus();
+}
+
+absl::Status BatchOutput::Finish() {
+  SLUICE_RETURN_IF_ERROR(EndPass());
+  SLUICE_RETURN_IF_ERROR(Sync());
+  SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
+  return SyncFolder(paths_.dir);
+}
+
+}  // namespace sluice

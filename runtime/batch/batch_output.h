@@ -1,0 +1,79 @@
+// What a batch job leaves on disk while it runs: results, errors, the journal; and taking it up again.
+#ifndef SLUICE_RUNTIME_BATCH_BATCH_OUTPUT_H_
+#define SLUICE_RUNTIME_BATCH_BATCH_OUTPUT_H_
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/batch/append_file.h"
+#include "runtime/batch/job_record.h"
+#include "runtime/batch/journal.h"
+
+namespace sluice {
+
+// Gives the hash in "batch_req_<hash>" of each whole line of a results or errors file to `on_line`, with the
+// line's place, and returns where the whole lines end. FailedPrecondition: a line that no job wrote.
+absl::StatusOr<int64_t> ScanResults(const std::string& path,
+                                    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
+
+// In this order after each pass: the journal gets the pass's tokens in one write, then results and errors get their
+// lines. All are synced every 8 passes or 10 s. So a process that dies loses at most a pass, a machine that does the
+// last few; a line that was torn is cut when the job goes on, and its request runs again, to the same end.
+class BatchOutput {
+ public:
+  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
+  // With `retry_errors`, what failed counts as not done. Unavailable: another process has the lock.
+  // FailedPrecondition: the files are another job's, or nobody's.
+  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job, bool retry_errors);
+
+  const JobRecord& job() const { return job_; }
+  // By ResultIds::line.
+  bool HasResult(uint64_t line_id) const { return succeeded_.contains(line_id); }
+  bool HasError(uint64_t line_id) const { return failed_.contains(line_id); }
+  // The tokens that the journal has of a sequence; they are the caller's from now on.
+  std::vector<int32_t> TakeJournaled(int64_t line, int32_t choice);
+
+  void AddToken(const JournalEntry& entry) { entries_.push_back(entry); }
+  void AddResult(const std::string& line) { results_text_ += line; }
+  void AddError(const std::string& line) { errors_text_ += line; }
+  // Writes what was added.
+  absl::Status EndPass();
+  absl::Status Sync();
+
+  // Whether it pays to rewrite the journal with what is still in flight.
+  bool JournalIsLong() const { return journal_.size() > journal_limit_; }
+  // Syncs results, then drops all journal records but `in_flight` and what nobody took yet.
+  absl::Status CompactJournal(std::vector<JournalEntry> in_flight);
+  // All is done: syncs, and removes the journal.
+  absl::Status Finish();
+
+ private:
+  BatchOutput(std::string output, JobRecord job) : paths_(output), job_(std::move(job)) {}
+  absl::Status BeginOrGoOn();
+  static absl::Status ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done);
+
+  BatchPaths paths_;
+  JobRecord job_;
+  AppendFile results_, errors_;
+  Journal journal_;
+  int64_t journal_limit_;
+  absl::flat_hash_set<uint64_t> succeeded_, failed_;  // lines of earlier runs
+  std::map<std::pair<int64_t, int32_t>, std::vector<int32_t>> journaled_;
+
+  std::vector<JournalEntry> entries_;  // of this pass
+  std::string results_text_, errors_text_;
+  int passes_since_sync_ = 0;
+  std::chrono::steady_clock::time_point last_sync_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_BATCH_BATCH_OUTPUT_H_

@@ -1,0 +1,138 @@
+// Tries batch sizes.
+#include "runtime/batch/batch_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "kernels/status_macros.h"
+#include "runtime/batch/line_reader.h"
+#include "runtime/openai/completion_request.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kMostSequences = 1024;
+// Rows of a pass that prompts are wanted in, beside the rows that generate.
+constexpr int64_t kPromptRows = 512;
+// A batch must be this much faster than a smaller one to be worth its memory.
+constexpr double kWorthwhile = 1.02;
+// Beside 12 bytes a token (twice as an id, once in the journal's list): the objects of a sequence.
+constexpr int64_t kSequenceBytes = 4096;
+constexpr int64_t kSequenceTokenBytes = 12;
+
+// What PassFloor knows nothing of: keys and values that attention reads, on average half of the answer's.
+double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const BatchShape& shape, double sequences) {
+  const HyperParameters& h = manifest.hyper_parameters;
+  const int64_t token_bytes = h.num_hidden_layers * h.num_key_value_heads *
+                              (KvRowBytes(request.k_type, h.head_dim) + KvRowBytes(request.v_type, h.head_dim));
+  return sequences * (shape.prompt_tokens + shape.answer_tokens / 2) * static_cast<double>(token_bytes);
+}
+
+// The most rows that are computed while the disk reads a pass's slabs.
+int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates, int num_threads,
+                     bool verify_once) {
+  const auto computes_in_time = [&](int64_t rows) {
+    const PassFloor floor = FloorOf(
+        DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once),
+        rates);
+    return floor.processor_s <= floor.disk_s;
+  };
+  if (plan.residency.streamed_bytes == 0 || computes_in_time(plan.pass_rows)) return plan.pass_rows;
+  int64_t good = 0, bad = plan.pass_rows;
+  while (bad - good > 1) {
+    const int64_t middle = good + (bad - good) / 2;
+    (computes_in_time(middle) ? good : bad) = middle;
+  }
+  return std::max<int64_t>(good, 1);
+}
+
+}  // namespace
+
+absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
+                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size) {
+  const Manifest& manifest = store.manifest();
+  const double tokens =
+      std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
+  const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
+  const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
+
+  const auto plan_for = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
+    request.num_sequences = sequences;
+    request.kv_pages = sequences * pages_each;
+    request.pass_rows = sequences + kPromptRows;
+    request.requests_bytes =
+        shape.bookkeeping_bytes +
+        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens));  // running and waiting
+    BatchPlan plan;
+    SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
+    plan.batch_size = std::min(sequences, plan.memory.logit_rows);
+    plan.rows =
+        std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
+    const double generating = plan.rows / rows_each;
+    PassWork work = DescribePass(manifest, plan.memory.residency, static_cast<int64_t>(std::ceil(plan.rows)),
+                                 plan.batch_size, num_threads, verify_once);
+    work.touched_bytes += static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
+    plan.pass = FloorOf(work, rates);
+    if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
+    plan.balanced_rows = BalancedRows(manifest, plan.memory, rates, num_threads, verify_once);
+    return plan;
+  };
+  if (batch_size > 0) return plan_for(batch_size);
+
+  const int64_t most = shape.num_sequences > 0 ? std::min(shape.num_sequences, kMostSequences) : kMostSequences;
+  SLUICE_ASSIGN_OR_RETURN(BatchPlan best, plan_for(1));
+  for (int64_t sequences = 2; best.batch_size < most; sequences += std::max<int64_t>(1, sequences / 4)) {
+    absl::StatusOr<BatchPlan> plan = plan_for(std::min(sequences, most));
+    if (absl::IsResourceExhausted(plan.status())) break;
+    SLUICE_RETURN_IF_ERROR(plan.status());
+    if (plan->tokens_per_s > kWorthwhile * best.tokens_per_s) best = *std::move(plan);
+    if (sequences >= most) break;
+  }
+  return best;
+}
+
+absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
+                                       const Tokenizer* tokenizer, int64_t context_tokens) {
+  constexpr int kSample = 64;
+  constexpr int64_t kMaxSampledLine = 1 << 18;
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
+  double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
+  int64_t lines = 0;
+  for (; lines < kSample; ++lines) {
+    LineReader::Line line;
+    SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
+    if (!more) break;
+    if (line.too_long) continue;
+    const BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text);
+    const auto* request = std::get_if<CompletionRequest>(&parsed.request);
+    if (request == nullptr) continue;
+    sequences += static_cast<double>(request->num_choices());
+    for (const PromptInput& prompt : request->prompts) {
+      int64_t n = 0;
+      if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt); ids != nullptr) {
+        n = static_cast<int64_t>(ids->size());
+      } else if (tokenizer != nullptr) {
+        const auto encoded = tokenizer->Encode(std::get<std::string>(prompt));
+        if (encoded.ok()) n = static_cast<int64_t>(encoded->size());
+      }
+      if (n == 0 || n > context_tokens) continue;
+      prompts += 1;
+      prompt_tokens += static_cast<double>(n);
+      answer_tokens += static_cast<double>(std::min(request->max_tokens, context_tokens - n));
+    }
+  }
+  BatchShape shape;
+  if (prompts > 0) {
+    shape.prompt_tokens = prompt_tokens / prompts;
+    shape.answer_tokens = answer_tokens / prompts;
+    shape.num_sequences =
+        static_cast<int64_t>(std::ceil(static_cast<double>(num_lines) * sequences / static_cast<double>(lines)));
+  }
+  return shape;
+}
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+// How many sequences a batch job runs at once, and what to expect of it: a pure function of measured rates.
+#ifndef SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_
+#define SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/memory_plan.h"
+#include "runtime/pass_floor.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "storage/layer_store.h"
+
+namespace sluice {
+
+// What requests look like on average, and how many there are.
+struct BatchShape {
+  double prompt_tokens = 128;
+  double answer_tokens = 128;
+  int64_t num_sequences = 0;      // 0: more than fit
+  int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
+};
+
+struct BatchPlan {
+  MemoryPlan memory;
+  int64_t batch_size = 0;     // sequences at once
+  int64_t balanced_rows = 0;  // as in ScheduleLimits
+  double rows = 0;            // of an average pass
+  PassFloor pass;             // of such a pass
+  double tokens_per_s = 0;    // generated; 0 where no rate is known
+};
+
+// Sizes the KV cache for `batch_size` average sequences (0: as many as give the most tokens a second) and the
+// rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and requests_bytes are set here.
+//
+// A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts, and takes what
+// PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
+// read each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B
+// of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
+absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
+                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size);
+
+// The average shape of the first requests of a batch file of `num_lines` lines; lines that are wrong do not count.
+// Without any right one, BatchShape's own numbers. `tokenizer` may be null.
+absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
+                                       const Tokenizer* tokenizer, int64_t context_tokens);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_

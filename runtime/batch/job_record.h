@@ -1,0 +1,55 @@
+// results.job.json: what a job is, so that it only goes on as what it was begun.
+#ifndef SLUICE_RUNTIME_BATCH_JOB_RECORD_H_
+#define SLUICE_RUNTIME_BATCH_JOB_RECORD_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace sluice {
+
+struct JobRecord {
+  int64_t created = 0;  // seconds since 1970, of the first start
+  std::string input;    // path, for people
+  uint64_t input_hash = 0;
+  int64_t input_lines = 0;
+  std::string input_format = "openai";  // or "text"
+  std::string store;                    // path, for people
+  uint64_t store_hash = 0;
+  std::string device = "cpu";
+  std::string k_type;
+  std::string v_type;
+  int64_t context_tokens = 0;
+  uint64_t seed = 0;
+  int64_t part = 0;
+  int64_t num_parts = 1;
+};
+
+std::string SerializeJobRecord(const JobRecord& record);
+// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote it.
+absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_view path);
+
+// FailedPrecondition names what differs between the job in `path` and the one that was asked for, but for
+// `created` and the paths. Memory, threads and the batch size may differ: they change no result.
+absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path);
+
+// The files of a job, by the one that was asked for: results.jsonl -> results.errors.jsonl, ...
+struct BatchPaths {
+  explicit BatchPaths(const std::string& output);
+  std::string results;
+  std::string errors;
+  std::string job;
+  std::string journal;
+  std::string dir;  // that they are in
+};
+// results.jsonl -> results.part0of4.jsonl
+std::string PartPath(const std::string& output, int64_t part, int64_t num_parts);
+// The part that runs the request: XXH3-64 of its custom_id, modulo the number of parts.
+int64_t PartOf(absl::string_view custom_id, int64_t num_parts);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_BATCH_JOB_RECORD_H_

@@ -1,0 +1,20 @@
+// What is wrong with a request, as the OpenAI API says it.
+#ifndef SLUICE_RUNTIME_OPENAI_API_ERROR_H_
+#define SLUICE_RUNTIME_OPENAI_API_ERROR_H_
+
+#include <string>
+
+namespace sluice {
+
+// Goes out as {"error": {message, type, param, code}} with its status code; an empty param is null.
+struct ApiError {
+  std::string message;
+  std::string param;
+  std::string code;  // "invalid_value", "unknown_parameter", ...
+  std::string type = "invalid_request_error";
+  int status_code = 400;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPENAI_API_ERROR_H_

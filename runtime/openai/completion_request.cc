@@ -1,0 +1,279 @@
+// Reads requests member by member; the first thing that is wrong is what is reported.
+#include "runtime/openai/completion_request.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/tokenizer/unicode.h"
+#include "storage/json.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using MaybeError = std::optional<ApiError>;  // none: all is well
+
+constexpr size_t kMaxCustomIdBytes = 512;
+
+ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code = "invalid_value") {
+  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
+}
+
+ApiError WrongType(absl::string_view param, absl::string_view wanted) {
+  return Wrong(param, absl::StrCat("must be ", wanted), "invalid_type");
+}
+
+MaybeError ReadInt(absl::string_view name, const json& value, int64_t min, int64_t max, int64_t* out) {
+  const json object = {{std::string(name), value}};
+  const absl::StatusOr<int64_t> number = JsonInt(object, name);
+  if (!number.ok()) return WrongType(name, "an integer");
+  if (*number < min || *number > max) return Wrong(name, absl::StrCat("must be from ", min, " to ", max));
+  *out = *number;
+  return std::nullopt;
+}
+
+MaybeError ReadDouble(absl::string_view name, const json& value, double* out) {
+  if (!value.is_number()) return WrongType(name, "a number");
+  *out = value.get<double>();
+  return std::nullopt;
+}
+
+MaybeError ReadBool(absl::string_view name, const json& value, bool* out) {
+  if (!value.is_boolean()) return WrongType(name, "true or false");
+  *out = value.get<bool>();
+  return std::nullopt;
+}
+
+MaybeError ReadString(absl::string_view name, const json& value, std::string* out) {
+  const std::string* text = value.get_ptr<const std::string*>();
+  if (text == nullptr) return WrongType(name, "a string");
+  *out = *text;
+  return std::nullopt;
+}
+
+MaybeError ReadIds(const json& array, std::vector<int32_t>* ids) {
+  ids->reserve(array.size());
+  for (const json& item : array) {
+    if (!item.is_number_integer())
+      return WrongType("prompt", "a string, an array of strings, of token ids, or of arrays of those");
+    const auto id = item.get<int64_t>();
+    if (id < 0 || id > std::numeric_limits<int32_t>::max())
+      return Wrong("prompt", "holds a number that is no token id");
+    ids->push_back(static_cast<int32_t>(id));
+  }
+  return std::nullopt;
+}
+
+// "text", [1, 2], ["text", "text"], [[1, 2], [3]], also mixed.
+MaybeError ReadPrompt(const json& value, std::vector<PromptInput>* prompts) {
+  if (const std::string* text = value.get_ptr<const std::string*>(); text != nullptr) {
+    prompts->emplace_back(*text);
+    return std::nullopt;
+  }
+  if (!value.is_array()) return WrongType("prompt", "a string or an array");
+  if (value.empty()) return Wrong("prompt", "is an empty array");
+  if (value[0].is_number()) {
+    std::vector<int32_t> ids;
+    if (MaybeError error = ReadIds(value, &ids); error.has_value()) return error;
+    prompts->emplace_back(std::move(ids));
+    return std::nullopt;
+  }
+  for (const json& item : value) {
+    if (const std::string* text = item.get_ptr<const std::string*>(); text != nullptr) {
+      prompts->emplace_back(*text);
+      continue;
+    }
+    std::vector<int32_t> ids;
+    if (!item.is_array()) return WrongType("prompt", "a string or an array of strings or token ids");
+    if (MaybeError error = ReadIds(item, &ids); error.has_value()) return error;
+    prompts->emplace_back(std::move(ids));
+  }
+  return std::nullopt;
+}
+
+MaybeError ReadStop(const json& value, std::vector<std::string>* stop) {
+  const json list = value.is_array() ? value : json::array({value});
+  if (list.size() > kMaxStops) return Wrong("stop", absl::StrCat("has more than ", kMaxStops, " texts"));
+  for (const json& item : list) {
+    std::string text;
+    if (ReadString("stop", item, &text).has_value()) return WrongType("stop", "a string or an array of strings");
+    if (text.empty()) return Wrong("stop", "holds an empty text");
+    stop->push_back(std::move(text));
+  }
+  return std::nullopt;
+}
+
+MaybeError ReadBias(const json& value, std::vector<std::pair<int32_t, float>>* bias) {
+  if (!value.is_object()) return WrongType("logit_bias", "an object of token ids and numbers");
+  for (const auto& [key, item] : value.items()) {
+    int32_t id;
+    if (!absl::SimpleAtoi(key, &id) || id < 0) return Wrong("logit_bias", "has a member that is no token id");
+    if (!item.is_number()) return WrongType("logit_bias", "an object of token ids and numbers");
+    bias->emplace_back(id, item.get<float>());
+  }
+  // The text's order of members is not kept, and "7" and "07" are one token: the sum has one order this way.
+  std::sort(bias->begin(), bias->end());
+  return std::nullopt;
+}
+
+// `logprobs` of a completion is the number of likeliest tokens; with `top_logprobs`, and in chats, it is a switch.
+MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest* request) {
+  if (logprobs != nullptr && logprobs->is_boolean()) {
+    request->top_logprobs = logprobs->get<bool>() ? 0 : -1;
+  } else if (logprobs != nullptr) {
+    if (MaybeError error = ReadInt("logprobs", *logprobs, 0, kMaxTopLogprobs, &request->top_logprobs);
+        error.has_value()) {
+      return error;
+    }
+  }
+  if (top == nullptr) return std::nullopt;
+  if (request->top_logprobs < 0) return Wrong("top_logprobs", "needs logprobs");
+  return ReadInt("top_logprobs", *top, 0, kMaxTopLogprobs, &request->top_logprobs);
+}
+
+// Members that have no place above.
+MaybeError ReadMember(const std::string& name, const json& value, CompletionRequest* request) {
+  if (name == "model") return ReadString(name, value, &request->model);
+  if (name == "prompt") return ReadPrompt(value, &request->prompts);
+  if (name == "max_tokens" || name == "max_completion_tokens") {
+    return ReadInt(name, value, 0, int64_t{1} << 40, &request->max_tokens);
+  }
+  if (name == "temperature") return ReadDouble(name, value, &request->choice.temperature);
+  if (name == "top_p") return ReadDouble(name, value, &request->choice.top_p);
+  if (name == "frequency_penalty") return ReadDouble(name, value, &request->choice.frequency_penalty);
+  if (name == "presence_penalty") return ReadDouble(name, value, &request->choice.presence_penalty);
+  if (name == "logit_bias") return ReadBias(value, &request->choice.logit_bias);
+  if (name == "seed") {
+    int64_t seed;
+    MaybeError error =
+        ReadInt(name, value, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), &seed);
+    if (!error.has_value()) request->seed = seed;
+    return error;
+  }
+  if (name == "stop") return ReadStop(value, &request->stop);
+  if (name == "n") return ReadInt(name, value, 1, kMaxChoices, &request->n);
+  if (name == "echo") return ReadBool(name, value, &request->echo);
+  if (name == "user" || name == "metadata" || name == "store" || name == "service_tier") return std::nullopt;
+  if (name == "logprobs" || name == "top_logprobs") return std::nullopt;  // ReadLogprobs
+  if (name == "stream" && value.is_boolean() && !value.get<bool>()) return std::nullopt;
+  if (name == "stream" || name == "tools" || name == "tool_choice" || name == "functions") {
+    return Wrong(name, "is not supported in a batch of completions", "unsupported_parameter");
+  }
+  return Wrong(absl::string_view(name).substr(0, 100), "is no parameter of a completion", "unknown_parameter");
+}
+
+// What does not depend on the model; the engine checks the rest.
+MaybeError CheckRequest(const CompletionRequest& request) {
+  if (request.prompts.empty()) return Wrong("prompt", "is missing", "missing_required_parameter");
+  if (request.num_choices() > kMaxChoices) {
+    return Wrong("n", absl::StrCat("times the prompts is ", request.num_choices(), ", more than ", kMaxChoices));
+  }
+  ChoiceParams params = request.choice;
+  params.logit_bias.clear();
+  if (const absl::Status status = CheckChoiceParams(params, 0); !status.ok()) {
+    const std::string message(status.message());
+    const std::string name = message.substr(0, message.find(' '));
+    return ApiError{.message = message, .param = name, .code = "invalid_value"};
+  }
+  return std::nullopt;
+}
+
+ApiError NotJson(absl::string_view message) {
+  return {.message = std::string(message), .param = "", .code = "invalid_json"};
+}
+
+// The members around a body. Null members count as missing.
+MaybeError CheckEnvelope(const json& line) {
+  for (const auto& [name, value] : line.items()) {
+    if (name != "custom_id" && name != "method" && name != "url" && name != "body") {
+      return Wrong(absl::string_view(name).substr(0, 100), "is no member of a batch line", "unknown_parameter");
+    }
+  }
+  const json* method = JsonFind(line, "method");
+  if (method != nullptr && *method != "POST") return Wrong("method", "must be \"POST\"");
+  const json* url = JsonFind(line, "url");
+  if (url == nullptr) return Wrong("url", "is missing", "missing_required_parameter");
+  if (*url == "/v1/chat/completions") {
+    return ApiError{.message =
+                        "chats need chat templates, which this version does not have; send the whole text to "
+                        "/v1/completions",
+                    .param = "url",
+                    .code = "chat_templates_unsupported"};
+  }
+  if (*url != "/v1/completions") return Wrong("url", "must be \"/v1/completions\"", "invalid_url");
+  if (JsonFind(line, "body") == nullptr) return Wrong("body", "is missing", "missing_required_parameter");
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool IsBlankLine(absl::string_view line) { return absl::StripAsciiWhitespace(line).empty(); }
+
+std::string DefaultCustomId(int64_t number) { return absl::StrCat("line-", number); }
+
+std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const json& body) {
+  if (!body.is_object()) return WrongType("body", "an object");
+  CompletionRequest request;
+  for (const auto& [name, value] : body.items()) {
+    if (value.is_null()) continue;
+    if (MaybeError error = ReadMember(name, value, &request); error.has_value()) return *std::move(error);
+  }
+  MaybeError error = ReadLogprobs(JsonFind(body, "logprobs"), JsonFind(body, "top_logprobs"), &request);
+  if (!error.has_value()) error = CheckRequest(request);
+  if (error.has_value()) return *std::move(error);
+  return request;
+}
+
+BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text) {
+  BatchLine parsed{DefaultCustomId(number), ApiError()};
+  if (plain_text) {
+    for (size_t at = 0; at < line.size();) {
+      const Utf8Char c = DecodeUtf8(line, at);
+      if (c.state != Utf8State::kValid) {
+        parsed.request = ApiError{
+            .message = absl::StrCat("the line is not UTF-8 at byte ", at + 1), .param = "", .code = "invalid_utf8"};
+        return parsed;
+      }
+      at += c.size;
+    }
+    CompletionRequest request;
+    request.prompts.emplace_back(std::string(line));
+    parsed.request = std::move(request);
+    return parsed;
+  }
+  absl::StatusOr<json> root = ParseJson(line, "the line");
+  if (!root.ok()) {
+    parsed.request = NotJson(root.status().message());
+    return parsed;
+  }
+  if (!root->is_object()) {
+    parsed.request = NotJson("the line is no JSON object");
+    return parsed;
+  }
+  if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {
+    const std::string* text = id->get_ptr<const std::string*>();
+    if (text == nullptr || text->empty() || text->size() > kMaxCustomIdBytes) {
+      parsed.request = WrongType("custom_id", absl::StrCat("a string of 1 to ", kMaxCustomIdBytes, " bytes"));
+      return parsed;
+    }
+    parsed.custom_id = *text;
+  }
+  const bool shorthand = root->contains("prompt") && !root->contains("body");
+  if (shorthand) {
+    root->erase("custom_id");
+    parsed.request = ParseCompletionRequest(*root);
+    return parsed;
+  }
+  if (MaybeError error = CheckEnvelope(*root); error.has_value()) {
+    parsed.request = *std::move(error);
+  } else {
+    parsed.request = ParseCompletionRequest((*root)["body"]);
+  }
+  return parsed;
+}
+
+}  // namespace sluice

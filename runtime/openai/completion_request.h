@@ -1,0 +1,60 @@
+// The body of a request to /v1/completions, and a line of a batch file around it.
+#ifndef SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
+#define SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+#include "runtime/openai/api_error.h"
+#include "runtime/token_chooser.h"
+
+namespace sluice {
+
+// Text, or token ids.
+using PromptInput = std::variant<std::string, std::vector<int32_t>>;
+
+struct CompletionRequest {
+  std::string model;                 // echoed
+  std::vector<PromptInput> prompts;  // one or more; the answer's index is prompt * n + choice
+  int64_t max_tokens = 16;
+  ChoiceParams choice;  // without its seed
+  std::optional<int64_t> seed;
+  std::vector<std::string> stop;
+  int64_t n = 1;
+  int64_t top_logprobs = -1;  // below 0: no log probabilities
+  bool echo = false;
+
+  int64_t num_choices() const { return n * static_cast<int64_t>(prompts.size()); }
+};
+
+inline constexpr int64_t kMaxChoices = 4096;  // of one request
+inline constexpr int64_t kMaxTopLogprobs = 20;
+inline constexpr size_t kMaxStops = 16;
+
+// Reads a body. user, metadata, store and service_tier are ignored, null is as good as not there, every other
+// member must be known and of its type.
+std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const nlohmann::json& body);
+
+struct BatchLine {
+  std::string custom_id;  // "line-N" where the line has none, or is no JSON
+  std::variant<CompletionRequest, ApiError> request;
+};
+
+// Line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone, with or without a
+// custom_id ({"prompt": ...}). With `plain_text` the line is a prompt itself. Any bytes may come.
+BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text);
+
+// Such lines are skipped.
+bool IsBlankLine(absl::string_view line);
+
+// What a line is called if nothing else is known of it.
+std::string DefaultCustomId(int64_t number);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_

@@ -1,0 +1,48 @@
+// Chooses tokens as the OpenAI API defines its sampling parameters.
+#ifndef SLUICE_RUNTIME_TOKEN_CHOOSER_H_
+#define SLUICE_RUNTIME_TOKEN_CHOOSER_H_
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+struct ChoiceParams {
+  double temperature = 1;  // 0: the most likely token, of equal ones the lowest
+  double top_p = 1;        // keep the smallest set that has this probability; 1: all
+  uint64_t seed = 0;
+  double frequency_penalty = 0;                       // off a token's logit for each time it was generated
+  double presence_penalty = 0;                        // the same, once
+  std::vector<std::pair<int32_t, float>> logit_bias;  // added
+};
+// InvalidArgument names a parameter outside its range, or a token of logit_bias outside the vocabulary.
+absl::Status CheckChoiceParams(const ChoiceParams& params, int64_t vocab_size);
+
+// Applies bias and penalties, then the temperature, then top_p, then draws. Owns scratch of vocab_size
+// entries. The random number depends on (seed, position) alone (UniformAt in runtime/sampler.h), so that
+// a sequence can be taken up anywhere.
+class TokenChooser {
+ public:
+  explicit TokenChooser(int64_t vocab_size);
+
+  // logits [vocab_size], finite. `generated` are the tokens after the prompt, `position` is that of the token to
+  // choose.
+  int32_t Choose(absl::Span<const float> logits, const ChoiceParams& params, absl::Span<const int32_t> generated,
+                 int64_t position);
+
+ private:
+  // Sorts the likeliest tokens to the front of order_ until they have `share` of `sum`; how many those are.
+  size_t Nucleus(double share, double sum);
+
+  std::vector<float> logits_;
+  std::vector<double> weights_;
+  std::vector<int32_t> order_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TOKEN_CHOOSER_H_

@@ -1,0 +1,240 @@
+// Many sequences at once give each what it would get alone, whatever company, order and interruptions.
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/scorer.h"
+#include "tests/runtime/model_harness.h"
+
+namespace sluice {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A model for `sequences` at once, and an engine over it.
+struct TestEngine {
+  struct Config {
+    int64_t sequences = 1;
+    int64_t pass_rows = 64;
+    int64_t kv_pages = 8;
+    int64_t context = 256;
+  };
+  TestEngine(const LayerStore& store, const Tokenizer* tokenizer, const Config& config) : pool(1) {
+    PlanRequest request;
+    request.max_ram_bytes = int64_t{1} << 30;
+    request.context_tokens = config.context;
+    request.num_sequences = config.sequences;
+    request.kv_pages = config.kv_pages;
+    request.pass_rows = config.pass_rows;
+    request.k_type = request.v_type = KvType::kQ8_0;
+    ops = *MakeCpuOps(SupportedIsas().back(), &pool);
+    model = *Model::Create(store, *PlanMemory(store, request), ops.get(), {});
+    engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences});
+  }
+
+  // Runs `requests` to their ends, in `order`.
+  std::vector<SequenceResult> Run(const std::vector<SequenceRequest>& requests, const std::vector<size_t>& order) {
+    std::vector<SequenceResult> results(requests.size());
+    for (const size_t i : order) {
+      SequenceRequest request = requests[i];
+      request.on_finish = [&results, i](SequenceResult result) { results[i] = std::move(result); };
+      EXPECT_TRUE(engine->Submit(std::move(request)).ok());
+    }
+    while (!engine->idle()) {
+      const auto report = engine->Step();
+      EXPECT_TRUE(report.ok()) << report.status();
+      if (!report.ok()) break;
+      EXPECT_LE(report->rows, model->plan().pass_rows);
+    }
+    return results;
+  }
+
+  ThreadPool pool;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Model> model;
+  std::optional<Engine> engine;
+};
+
+void ExpectSame(const SequenceResult& got, const SequenceResult& want) {
+  EXPECT_EQ(got.ids, want.ids);
+  EXPECT_EQ(got.text, want.text);
+  EXPECT_EQ(got.finish_reason, want.finish_reason);
+  EXPECT_EQ(got.text_offsets, want.text_offsets);
+  const auto same = [](const std::vector<TokenLogProb>& a, const std::vector<TokenLogProb>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const TokenLogProb& x, const TokenLogProb& y) {
+      return x.log_prob == y.log_prob && x.top == y.top;
+    });
+  };
+  EXPECT_TRUE(same(got.log_probs, want.log_probs));
+  EXPECT_TRUE(same(got.prompt_log_probs, want.prompt_log_probs));
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    store_ = new TestStore("TinyStories-656K", "", 50000);
+    tokenizer_ = Tokenizer::Load((*store_)->TokenizerDir())->release();
+  }
+  static void TearDownTestSuite() {
+    delete tokenizer_;
+    delete store_;
+  }
+
+  // Requests of all kinds and lengths; some share a prefix of more than a page.
+  static std::vector<SequenceRequest> Requests(size_t n) {
+    const std::string story = "Once upon a time there was a little girl named Lily. She loved to play outside. ";
+    std::string prefix;
+    for (int i = 0; i < 6; ++i) prefix += story;
+    const char* const prompts[] = {"Once upon a time", "The dog", "Tom and his mom went to the park. Tom saw"};
+    std::mt19937 random(1);
+    std::vector<SequenceRequest> requests;
+    for (size_t i = 0; i < n; ++i) {
+      SequenceRequest request;
+      const std::string text = (i % 3 == 0 ? prefix : "") + prompts[random() % 3];
+      request.prompt = *tokenizer_->Encode(text);
+      request.max_new_tokens = static_cast<int64_t>(i % 6 == 1 ? 200 : random() % 40);
+      request.ignore_eos = i % 6 == 1;
+      request.choice.temperature = i % 4 == 0 ? 0 : 0.9;
+      request.choice.top_p = i % 4 == 1 ? 0.9 : 1;
+      request.choice.seed = i;
+      if (i % 5 == 0) request.choice.frequency_penalty = 0.7;
+      if (i % 6 == 2) request.stop = {" the", "."};
+      if (i % 4 == 2) request.top_logprobs = 2;
+      request.prompt_logprobs = i % 8 == 2;
+      requests.push_back(std::move(request));
+    }
+    return requests;
+  }
+
+  static TestStore* store_;
+  static const Tokenizer* tokenizer_;
+};
+TestStore* EngineTest::store_ = nullptr;
+const Tokenizer* EngineTest::tokenizer_ = nullptr;
+
+TEST_F(EngineTest, GivesARequestTheSameAloneAndInAnyCompany) {
+#ifdef SLUICE_SANITIZED
+  const std::vector<SequenceRequest> requests = Requests(12);
+#else
+  const std::vector<SequenceRequest> requests = Requests(60);
+#endif
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  const std::vector<SequenceResult> alone =
+      TestEngine(**store_, tokenizer_, {.sequences = 1, .pass_rows = 200, .kv_pages = 4}).Run(requests, order);
+  std::mt19937 random(2);
+  int64_t preemptions = 0, shared = 0;
+  for (const TestEngine::Config& config : {TestEngine::Config{.sequences = 40, .pass_rows = 300, .kv_pages = 200},
+                                           TestEngine::Config{.sequences = 12, .pass_rows = 40, .kv_pages = 9},
+                                           TestEngine::Config{.sequences = 3, .pass_rows = 7, .kv_pages = 4}}) {
+    std::shuffle(order.begin(), order.end(), random);
+    TestEngine together(**store_, tokenizer_, config);
+    const std::vector<SequenceResult> results = together.Run(requests, order);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(testing::Message() << "request " << i << " among " << config.sequences);
+      ExpectSame(results[i], alone[i]);
+    }
+    preemptions += together.engine->counters().preemptions;
+    shared += together.engine->counters().shared_rows;
+    EXPECT_EQ(together.model->kv_cache().pool().available(), config.kv_pages);
+  }
+  EXPECT_GT(preemptions, 0);
+  EXPECT_GT(shared, 0);
+}
+
+TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {
+  const std::vector<SequenceRequest> requests = Requests(12);
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  TestEngine first(**store_, tokenizer_, {.sequences = 4, .kv_pages = 20});
+  const std::vector<SequenceResult> whole = first.Run(requests, order);
+  for (const size_t kept : {size_t{1}, size_t{7}, size_t{40}}) {
+    std::vector<SequenceRequest> rest = requests;
+    for (size_t i = 0; i < rest.size(); ++i) {
+      rest[i].generated.assign(whole[i].ids.begin(), whole[i].ids.begin() + std::min(kept, whole[i].ids.size()));
+    }
+    const std::vector<SequenceResult> resumed = first.Run(rest, order);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(testing::Message() << "request " << i << " after " << kept << " tokens");
+      ExpectSame(resumed[i], whole[i]);
+    }
+  }
+}
+
+TEST_F(EngineTest, AgreesWithGenerateAndScore) {
+  TestModel model(**store_, {.name = "reference", .kv = KvType::kQ8_0, .context = 256});
+  const std::vector<int32_t> prompt = *tokenizer_->Encode("One day, a cat");
+  GenerateOptions options;
+  options.max_new_tokens = 20;
+  options.sampler.temperature = 0;
+  const auto expected = Generate(*model.model, tokenizer_, prompt, options);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  TestEngine engine(**store_, tokenizer_, {});
+  std::string streamed;
+  SequenceRequest request{.prompt = prompt, .max_new_tokens = 20, .choice = {.temperature = 0}};
+  request.on_token = [&](int32_t, absl::string_view text) { streamed.append(text.data(), text.size()); };
+  const SequenceResult result = engine.Run({request}, {0})[0];
+  EXPECT_EQ(result.ids, expected->ids);
+  EXPECT_EQ(result.text, expected->text);
+  EXPECT_EQ(streamed, expected->text);
+
+  SequenceRequest scored{.prompt = prompt, .max_new_tokens = 0, .top_logprobs = 3, .prompt_logprobs = true};
+  const SequenceResult scores = engine.Run({scored}, {0})[0];
+  ASSERT_EQ(scores.prompt_log_probs.size(), prompt.size() - 1);
+  size_t i = 0;
+  ASSERT_TRUE(ScoreTokens(*model.model, prompt, 1, 3, nullptr, [&](const TokenScore& score) {
+                EXPECT_EQ(score.log_prob, scores.prompt_log_probs[i].log_prob);
+                EXPECT_EQ(score.top, scores.prompt_log_probs[i].top);
+                ++i;
+              }).ok());
+  EXPECT_EQ(i, prompt.size() - 1);
+}
+
+TEST_F(EngineTest, CancelsAtAnyTime) {
+  TestEngine test(**store_, tokenizer_, {.sequences = 2, .kv_pages = 8});
+  Engine& engine = *test.engine;
+  int64_t ids[4];
+  int finished = 0, tokens = 0;
+  for (int i = 0; i < 4; ++i) {
+    SequenceRequest request{.prompt = {1, 80, 147}, .max_new_tokens = i == 3 ? 0 : 50, .ignore_eos = true};
+    request.on_token = [&, i](int32_t, absl::string_view) {
+      if (i == 0 && ++tokens == 5) engine.Cancel(ids[0]);  // itself
+    };
+    request.on_finish = [&](SequenceResult) { ++finished; };
+    ids[i] = *engine.Submit(std::move(request));
+  }
+  engine.Cancel(ids[3]);  // which has nothing to compute
+  engine.Cancel(ids[2]);  // which waits
+  while (!engine.idle()) ASSERT_TRUE(engine.Step().ok());
+  EXPECT_EQ(finished, 1);
+  EXPECT_EQ(tokens, 5);
+  EXPECT_EQ(test.model->kv_cache().pool().available(), 8);
+}
+
+TEST_F(EngineTest, FillsTheContextAndRefusesWhatCannotRun) {
+  TestEngine test(**store_, tokenizer_, {.kv_pages = 1, .context = 40});
+  const std::vector<int32_t> prompt(30, 5);
+  SequenceRequest request{.prompt = prompt, .max_new_tokens = 1000, .ignore_eos = true};
+  const SequenceResult result = test.Run({request}, {0})[0];
+  EXPECT_EQ(result.ids.size(), 11u) << "the last token is chosen, but has no place in the cache any more";
+  EXPECT_EQ(result.finish_reason, FinishReason::kLength);
+  const auto refusal = [&](std::vector<int32_t> ids, ChoiceParams choice = {}) {
+    return std::string(test.engine->Submit({.prompt = std::move(ids), .choice = choice}).status().message());
+  };
+  EXPECT_THAT(refusal({}), HasSubstr("empty"));
+  EXPECT_THAT(refusal(std::vector<int32_t>(41, 5)), HasSubstr("41 tokens, the context only 40"));
+  EXPECT_THAT(refusal({5, 2048}), HasSubstr("token 2048 is outside"));
+  EXPECT_THAT(refusal({5, -1}), HasSubstr("token -1 is outside"));
+  EXPECT_THAT(refusal({5}, {.top_p = 2}), HasSubstr("top_p"));
+  EXPECT_TRUE(test.engine->idle());
+}
+
+}  // namespace
+}  // namespace sluice

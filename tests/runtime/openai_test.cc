@@ -1,0 +1,180 @@
+// Batch lines: what is right is read as OpenAI means it, what is wrong is named.
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/openai/completion_request.h"
+#include "runtime/openai/completion_response.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+ApiError ErrorOf(const std::string& line, bool plain_text = false) {
+  const BatchLine parsed = ParseBatchLine(line, 7, plain_text);
+  const auto* error = std::get_if<ApiError>(&parsed.request);
+  EXPECT_NE(error, nullptr) << line;
+  return error == nullptr ? ApiError() : *error;
+}
+
+CompletionRequest RequestOf(const std::string& line) {
+  const BatchLine parsed = ParseBatchLine(line, 7, false);
+  const auto* error = std::get_if<ApiError>(&parsed.request);
+  EXPECT_EQ(error, nullptr) << line << ": " << error->message;
+  return error == nullptr ? std::get<CompletionRequest>(parsed.request) : CompletionRequest();
+}
+
+TEST(OpenAi, ReadsAWholeLine) {
+  const std::string line = R"({"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {
+      "model": "m", "prompt": ["x", [1, 2]], "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "seed": -3,
+      "stop": "end", "n": 2, "logprobs": 3, "frequency_penalty": 0.1, "presence_penalty": -0.2,
+      "logit_bias": {"9": -100, "4": 1}, "echo": true, "user": "u", "metadata": {"k": 1}, "store": false,
+      "service_tier": "auto", "suffix": null, "stream": false}})";
+  EXPECT_EQ(ParseBatchLine(line, 7, false).custom_id, "a");
+  const CompletionRequest r = RequestOf(line);
+  EXPECT_EQ(r.model, "m");
+  ASSERT_EQ(r.prompts.size(), 2u);
+  EXPECT_EQ(std::get<std::string>(r.prompts[0]), "x");
+  EXPECT_THAT(std::get<std::vector<int32_t>>(r.prompts[1]), ElementsAre(1, 2));
+  EXPECT_EQ(r.max_tokens, 5);
+  EXPECT_EQ(r.choice.temperature, 0.5);
+  EXPECT_EQ(r.choice.top_p, 0.9);
+  EXPECT_EQ(r.seed, -3);
+  EXPECT_THAT(r.stop, ElementsAre("end"));
+  EXPECT_EQ(r.num_choices(), 4);
+  EXPECT_EQ(r.top_logprobs, 3);
+  EXPECT_EQ(r.choice.frequency_penalty, 0.1);
+  EXPECT_EQ(r.choice.presence_penalty, -0.2);
+  EXPECT_THAT(r.choice.logit_bias, ElementsAre(testing::Pair(4, 1.0f), testing::Pair(9, -100.0f)));
+  EXPECT_TRUE(r.echo);
+}
+
+TEST(OpenAi, ReadsTheShortFormsAndFillsInDefaults) {
+  const CompletionRequest r = RequestOf(R"({"prompt": "x"})");
+  EXPECT_EQ(r.max_tokens, 16);
+  EXPECT_EQ(r.choice.temperature, 1);
+  EXPECT_EQ(r.n, 1);
+  EXPECT_EQ(r.top_logprobs, -1);
+  EXPECT_FALSE(r.seed.has_value());
+  EXPECT_EQ(ParseBatchLine(R"({"prompt": "x"})", 7, false).custom_id, "line-7");
+  EXPECT_EQ(ParseBatchLine(R"({"prompt": "x", "custom_id": "b"})", 7, false).custom_id, "b");
+  EXPECT_EQ(RequestOf(R"({"prompt": "x", "max_completion_tokens": 9})").max_tokens, 9);
+  EXPECT_EQ(RequestOf(R"({"prompt": [1, 2, 3]})").prompts.size(), 1u);
+  EXPECT_EQ(RequestOf(R"({"prompt": "x", "logprobs": true, "top_logprobs": 4})").top_logprobs, 4);
+  EXPECT_EQ(RequestOf(R"({"prompt": "x", "logprobs": 0})").top_logprobs, 0);
+  const BatchLine text = ParseBatchLine("{\"prompt\"", 3, true);
+  EXPECT_EQ(text.custom_id, "line-3");
+  EXPECT_EQ(std::get<std::string>(std::get<CompletionRequest>(text.request).prompts[0]), "{\"prompt\"");
+}
+
+TEST(OpenAi, NamesWhatIsWrong) {
+  struct Case {
+    const char* line;
+    const char* code;
+    const char* param;
+    const char* words;
+  };
+  const Case cases[] = {
+      {"", "invalid_json", "", "not valid JSON"},
+      {"{\"prompt\": \"x\"", "invalid_json", "", "not valid JSON"},
+      {"[1]", "invalid_json", "", "no JSON object"},
+      {"{\"prompt\": \"\xff\xfe\"}", "invalid_json", "", "not valid JSON"},
+      {R"({"prompt": "x", "prompt": "y"})", "invalid_json", "", "twice"},
+      {R"({"custom_id": 5, "prompt": "x"})", "invalid_type", "custom_id", "string"},
+      {R"({"custom_id": "", "prompt": "x"})", "invalid_type", "custom_id", "string"},
+      {R"({"custom_id": "a"})", "missing_required_parameter", "url", "missing"},
+      {R"({"url": "/v1/completions"})", "missing_required_parameter", "body", "missing"},
+      {R"({"url": "/v1/completions", "body": 5})", "invalid_type", "body", "object"},
+      {R"({"url": "/v1/completions", "body": {}})", "missing_required_parameter", "prompt", "missing"},
+      {R"({"url": "/v1/embeddings", "body": {}})", "invalid_url", "url", "/v1/completions"},
+      {R"({"url": "/v1/chat/completions", "body": {"messages": []}})", "chat_templates_unsupported", "url", "chat"},
+      {R"({"method": "GET", "url": "/v1/completions", "body": {}})", "invalid_value", "method", "POST"},
+      {R"({"url": "/v1/completions", "body": {}, "priority": 1})", "unknown_parameter", "priority", "batch line"},
+      {R"({"prompt": 5})", "invalid_type", "prompt", "string"},
+      {R"({"prompt": []})", "invalid_value", "prompt", "empty"},
+      {R"({"prompt": [1, "x"]})", "invalid_type", "prompt", "string"},
+      {R"({"prompt": [[1], 5]})", "invalid_type", "prompt", "string"},
+      {R"({"prompt": [1, -1]})", "invalid_value", "prompt", "token id"},
+      {R"({"prompt": [1, 99999999999]})", "invalid_value", "prompt", "token id"},
+      {R"({"prompt": "x", "max_tokens": -1})", "invalid_value", "max_tokens", "from 0"},
+      {R"({"prompt": "x", "max_tokens": "5"})", "invalid_type", "max_tokens", "integer"},
+      {R"({"prompt": "x", "max_tokens": 1.5})", "invalid_type", "max_tokens", "integer"},
+      {R"({"prompt": "x", "temperature": 3})", "invalid_value", "temperature", "[0, 2]"},
+      {R"({"prompt": "x", "temperature": "hot"})", "invalid_type", "temperature", "number"},
+      {R"({"prompt": "x", "top_p": 0})", "invalid_value", "top_p", "(0, 1]"},
+      {R"({"prompt": "x", "frequency_penalty": 5})", "invalid_value", "frequency_penalty", "[-2, 2]"},
+      {R"({"prompt": "x", "n": 0})", "invalid_value", "n", "from 1"},
+      {R"({"prompt": ["x", "y"], "n": 4000})", "invalid_value", "n", "8000"},
+      {R"({"prompt": "x", "stop": [""]})", "invalid_value", "stop", "empty"},
+      {R"({"prompt": "x", "stop": 5})", "invalid_type", "stop", "string"},
+      {R"({"prompt": "x", "logprobs": 21})", "invalid_value", "logprobs", "20"},
+      {R"({"prompt": "x", "top_logprobs": 2})", "invalid_value", "top_logprobs", "needs logprobs"},
+      {R"({"prompt": "x", "logit_bias": {"a": 1}})", "invalid_value", "logit_bias", "token id"},
+      {R"({"prompt": "x", "logit_bias": {"1": "a"}})", "invalid_type", "logit_bias", "numbers"},
+      {R"({"prompt": "x", "echo": 1})", "invalid_type", "echo", "true or false"},
+      {R"({"prompt": "x", "stream": true})", "unsupported_parameter", "stream", "not supported"},
+      {R"({"prompt": "x", "tools": []})", "unsupported_parameter", "tools", "not supported"},
+      {R"({"prompt": "x", "images": []})", "unknown_parameter", "images", "no parameter"},
+  };
+  for (const Case& c : cases) {
+    const ApiError error = ErrorOf(c.line);
+    EXPECT_EQ(error.code, c.code) << c.line;
+    EXPECT_EQ(error.param, c.param) << c.line;
+    EXPECT_THAT(error.message, HasSubstr(c.words)) << c.line;
+    EXPECT_EQ(error.status_code, 400);
+  }
+  EXPECT_EQ(ErrorOf("caf\xe9", /*plain_text=*/true).code, "invalid_utf8");
+}
+
+TEST(OpenAi, WritesACompletionWithItsLogProbabilities) {
+  CompletionRequest request;
+  request.model = "m";
+  request.prompts = {"p", "q"};
+  request.top_logprobs = 1;
+  const std::vector<int32_t> p = {1, 2}, q = {3};
+  SequenceResult first;
+  first.ids = {5, 6};
+  first.text = "ab";
+  first.finish_reason = FinishReason::kLength;
+  first.log_probs = {{-0.5, {{5, -0.5}}}, {-1.5, {{7, -0.25}}}};
+  first.text_offsets = {0, 1};
+  SequenceResult second;
+  second.finish_reason = FinishReason::kStop;
+  const json body = CompletionBody(request, {{first, &p, ""}, {second, &q, ""}}, 99, nullptr);
+  EXPECT_EQ(body["object"], "text_completion");
+  EXPECT_EQ(body["created"], 99);
+  EXPECT_EQ(body["usage"], (json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}}));
+  EXPECT_EQ(body["choices"][0]["text"], "ab");
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(body["choices"][1]["index"], 1);
+  EXPECT_EQ(body["choices"][1]["finish_reason"], "stop");
+  const json& logprobs = body["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["token_logprobs"], (json{-0.5, -1.5}));
+  EXPECT_EQ(logprobs["top_logprobs"][1], (json{{"token_id:7", -0.25}}));
+  EXPECT_EQ(logprobs["text_offset"], (json{0, 1}));
+}
+
+TEST(OpenAi, NamesLinesByNumberAndCustomId) {
+  const ResultIds a(1, "x"), again(1, "x"), b(2, "x"), c(1, "y");
+  EXPECT_EQ(a.id, again.id);
+  EXPECT_NE(a.id, b.id);
+  EXPECT_NE(a.id, c.id);
+  EXPECT_EQ(a.request, again.request);
+  const std::string line = ResultLine(a, "quo\"te\n", 200, json{{"object", "text_completion"}});
+  EXPECT_EQ(line.back(), '\n');
+  EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
+  const json parsed = json::parse(line);
+  EXPECT_EQ(parsed["custom_id"], "quo\"te\n");
+  EXPECT_EQ(parsed["id"], a.id);
+  EXPECT_EQ(parsed["response"]["body"]["id"], a.body);
+  EXPECT_TRUE(parsed["error"].is_null());
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,346 @@
+// Batch jobs as users run them: hostile input, kills at random points, parts, other people's files.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/reference_file.h"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/subprocess.h"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+// The issue asks for 100 kills of a job of 300 requests; that was run by hand with these constants changed.
+#ifdef SLUICE_SANITIZED
+constexpr int kKills = 3;
+constexpr int kRequests = 40;
+#else
+constexpr int kKills = 12;
+constexpr int kRequests = 120;
+#endif
+
+class Batch : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TempDir;
+    const Finished run = RunSluice(
+        {"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(), "--slab-size", "256KiB"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+  }
+  static void TearDownTestSuite() { delete dir_; }
+  static std::string Store() { return *dir_ / "store"; }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    std::ofstream(mine_ / name, std::ios::binary | std::ios::trunc) << text;
+    return mine_ / name;
+  }
+
+  std::vector<std::string> Args(const std::string& input, const std::string& output,
+                                const std::vector<std::string>& more = {}, const std::string& batch_size = "8") {
+    std::vector<std::string> args = {"batch", Store(),        "-i",       input,       "-o",    output, "-c",
+                                     "256",   "--batch-size", batch_size, "--max-ram", "64MiB", "-t",   "1"};
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  }
+
+  // The lines of a results or errors file by custom_id, each once and whole, without when the job began.
+  static std::map<std::string, json> Lines(const std::string& path) {
+    std::map<std::string, json> lines;
+    const std::string text = ReadWholeFile(path);
+    EXPECT_TRUE(text.empty() || text.back() == '\n');
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = text.find('\n', at);
+      json line = json::parse(text.substr(at, end - at));
+      line["response"]["body"].erase("created");
+      EXPECT_TRUE(lines.emplace(line["custom_id"], line).second) << "doubled: " << line["custom_id"];
+      at = end + 1;
+    }
+    return lines;
+  }
+
+  static TempDir* dir_;
+  TempDir mine_;
+};
+TempDir* Batch::dir_ = nullptr;
+
+std::string SoakRequests() {
+  std::mt19937 random(3);
+  std::string text;
+  for (int i = 0; i < kRequests; ++i) {
+    json body = {{"model", "m"}, {"prompt", "Once upon a time"}, {"max_tokens", 4 + random() % 40}};
+    if (i % 3 == 0) body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
+    if (i % 4 == 0) body["temperature"] = 0;
+    if (i % 7 == 0) body["n"] = 3;
+    if (i % 5 == 0) body["logprobs"] = 1;
+    if (i % 11 == 0) body["stop"] = {".", " and"};
+    if (i % 17 == 0) body["stream"] = true;  // an error
+    text += json{{"custom_id", "request-" + std::to_string(i)},
+                 {"method", "POST"},
+                 {"url", "/v1/completions"},
+                 {"body", body}}
+                .dump() +
+            "\n";
+  }
+  return text;
+}
+
+// Starts a run whose output nobody sees.
+pid_t Start(std::vector<std::string> args) {
+  args.insert(args.begin(), SLUICE_BINARY_DIR "/sluice");
+  std::vector<char*> argv;
+  for (std::string& arg : args) argv.push_back(arg.data());
+  argv.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  if (freopen("/dev/null", "w", stderr) == nullptr) _exit(126);
+  setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
+  execv(argv[0], argv.data());
+  _exit(127);
+}
+
+// Starts a run and kills it once its files have grown by `bytes`. True if it was killed before it was done.
+bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::string>& files, int64_t bytes) {
+  const auto total = [&] {
+    int64_t sum = 0;
+    for (const std::string& file : files) {
+      struct stat info;
+      if (stat(file.c_str(), &info) == 0) sum += info.st_size;
+    }
+    return sum;
+  };
+  const int64_t target = total() + bytes;
+  const pid_t pid = Start(args);
+  int status = 0;
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    if (total() < target) {
+      usleep(200);  // between two looks, so that there is a processor left to run it
+      continue;
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    break;
+  }
+  if (WIFSIGNALED(status)) return true;
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  return false;
+}
+
+TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
+  const std::string input = Write("in.jsonl", SoakRequests());
+  const Finished whole = RunSluice(Args(input, mine_ / "whole.jsonl"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t{kRequests});
+  EXPECT_FALSE(fs::exists(mine_ / "whole.journal"));
+
+  std::mt19937 random(5);
+  const int64_t size = static_cast<int64_t>(fs::file_size(mine_ / "whole.jsonl"));
+  int kills = 0, rounds = 0;
+  // Where the job is done before all kills are, it begins again under another name.
+  for (std::string name = "killed0"; kills < kKills; name = "killed" + std::to_string(++rounds)) {
+    const std::string output = mine_ / (name + ".jsonl");
+    const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"), mine_ / (name + ".journal")};
+    while (kills < kKills &&
+           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
+      ++kills;
+    }
+    const Finished last = RunSluice(Args(input, output, {"--json"}, "3"));
+    ASSERT_EQ(last.exit_code, 0) << last.err;
+    EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() + json::parse(last.out)["failed"].get<size_t>(),
+              size_t{kRequests});
+    EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
+    EXPECT_EQ(Lines(files[1]), Lines(mine_ / "whole.errors.jsonl"));
+  }
+}
+
+TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
+  const std::string ids = "[" + [] {
+    std::string list = "5";
+    for (int i = 1; i < 300; ++i) list += ",5";
+    return list;
+  }() + "]";
+  const std::string input = Write(
+      "in.jsonl", std::string("{\"custom_id\": \"good\", \"prompt\": \"Once\", \"max_tokens\": 3}\n") +
+                      "{\"custom_id\": \"cut off\n"
+                      "\n"
+                      "{\"custom_id\": \"good\", \"prompt\": \"twice\"}\n"
+                      "{\"custom_id\": \"url\", \"url\": \"/v1/images\", \"body\": {\"prompt\": \"x\"}}\n"
+                      "{\"custom_id\": \"field\", \"prompt\": \"x\", \"colour\": 1}\n"
+                      "{\"custom_id\": \"type\", \"prompt\": 1.5}\n"
+                      "{\"custom_id\": \"long\", \"prompt\": " +
+                      ids +
+                      "}\n"
+                      "{\"custom_id\": \"vocabulary\", \"prompt\": [1, 5000]}\n"
+                      "{\"custom_id\": \"bias\", \"prompt\": \"x\", \"logit_bias\": {\"5000\": 1}}\n"
+                      "{\"prompt\": \"" +
+                      std::string(10 << 20, 'x') +
+                      "\"}\n"
+                      "{\"prompt\": \"\xff\"}\n" +
+                      std::string("\0\0\n", 3) +
+                      "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": {\"messages\": []}}\n"
+                      "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
+  const std::string output = mine_ / "out.jsonl";
+  const Finished run = RunSluice(Args(input, output, {"--json"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto results = Lines(output);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results.at("good")["response"]["body"]["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(results.count("line-15"), 1u);
+  std::map<std::string, std::string> codes;
+  std::string text = ReadWholeFile(mine_ / "out.errors.jsonl");
+  for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+    const json line = json::parse(text.substr(at, text.find('\n', at) - at));
+    EXPECT_EQ(line["response"]["status_code"], 400);
+    codes[line["custom_id"]] = line["response"]["body"]["error"]["code"];
+  }
+  EXPECT_EQ(codes, (std::map<std::string, std::string>{{"line-2", "invalid_json"},
+                                                       {"good", "duplicate_custom_id"},
+                                                       {"url", "invalid_url"},
+                                                       {"field", "unknown_parameter"},
+                                                       {"type", "invalid_type"},
+                                                       {"long", "context_length_exceeded"},
+                                                       {"vocabulary", "invalid_value"},
+                                                       {"bias", "invalid_value"},
+                                                       {"line-11", "line_too_long"},
+                                                       {"line-12", "invalid_json"},
+                                                       {"line-13", "invalid_json"},
+                                                       {"chat", "chat_templates_unsupported"}}));
+  const json report = json::parse(run.out);
+  EXPECT_EQ(report["succeeded"], 2);
+  EXPECT_EQ(report["failed"], 12);
+
+  // Again: nothing is left to do; and with --retry-errors the same errors come once more, not twice.
+  for (const char* option : {"--json", "--retry-errors"}) {
+    ASSERT_EQ(RunSluice(Args(input, output, {option})).exit_code, 0);
+    EXPECT_EQ(Lines(output), results);
+    const std::string again = ReadWholeFile(mine_ / "out.errors.jsonl");
+    EXPECT_EQ(std::count(again.begin(), again.end(), '\n'), 12);
+  }
+}
+
+TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
+  const std::string empty = Write("empty.jsonl", "");
+  ASSERT_EQ(RunSluice(Args(empty, mine_ / "none.jsonl")).exit_code, 0);
+  EXPECT_EQ(ReadWholeFile(mine_ / "none.jsonl"), "");
+  const std::string input = Write("in.txt", "Once upon a time\nThe dog said \"{\n");
+  ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"--text"})).exit_code, 0);
+  EXPECT_EQ(Lines(mine_ / "out.jsonl").size(), 2u);
+}
+
+TEST_F(Batch, ScoresATextWithEcho) {
+  const std::string input =
+      Write("in.jsonl", "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
+  ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"-ctk", "f32", "-ctv", "f32"})).exit_code, 0);
+  const auto lines = Lines(mine_ / "out.jsonl");
+  ASSERT_EQ(lines.size(), 1u);
+  const json& choice = lines.begin()->second["response"]["body"]["choices"][0];
+  const json score = json::parse(
+      RunSluice({"score", Store(), "--prompt-ids", "1,80,429,598", "-ctk", "f32", "-ctv", "f32", "--json"}).out);
+  EXPECT_EQ(choice["logprobs"]["token_logprobs"], score["logprobs"]);
+  EXPECT_EQ(choice["logprobs"]["tokens"].size(), 4u);
+  EXPECT_TRUE(choice["logprobs"]["top_logprobs"][0].is_null());
+  EXPECT_EQ(choice["logprobs"]["top_logprobs"][2].size(), 2u);
+  EXPECT_EQ(choice["finish_reason"], "length");
+}
+
+TEST_F(Batch, RefusesFilesOfOtherJobsByName) {
+  const std::string input = Write("in.jsonl", "{\"prompt\": \"x\", \"max_tokens\": 2}\n");
+  const std::string output = mine_ / "out.jsonl";
+  ASSERT_EQ(RunSluice(Args(input, output)).exit_code, 0);
+  const std::string results = ReadWholeFile(output);
+  const auto refusal = [&](const std::vector<std::string>& args) {
+    const Finished run = RunSluice(args);
+    EXPECT_EQ(run.exit_code, 1) << run.err;
+    EXPECT_EQ(ReadWholeFile(output), results);
+    return run.err;
+  };
+  EXPECT_THAT(refusal(Args(input, output, {"-ctk", "q8_0"})), HasSubstr("-ctk"));
+  EXPECT_THAT(refusal(Args(input, output, {"--seed", "5"})), HasSubstr("--seed"));
+  EXPECT_THAT(refusal(Args(input, output, {"--text"})), HasSubstr("format"));
+  EXPECT_THAT(refusal(Args(Write("other.jsonl", "{\"prompt\": \"y\"}\n"), output)), HasSubstr("another input"));
+  const int fd = open(output.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(flock(fd, LOCK_EX), 0);
+  EXPECT_THAT(refusal(Args(input, output)), HasSubstr("another process"));
+  close(fd);
+  fs::remove(mine_ / "out.job.json");
+  EXPECT_THAT(refusal(Args(input, output)), HasSubstr("out.job.json"));
+  EXPECT_EQ(RunSluice(Args(mine_ / "nowhere", mine_ / "new.jsonl")).exit_code, 1);
+  EXPECT_FALSE(fs::exists(mine_ / "new.jsonl"));
+  EXPECT_EQ(RunSluice({"batch", Store(), "-i", input}).exit_code, 2);
+}
+
+TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
+  std::string text;
+  for (int i = 0; i < 12; ++i)
+    text += "{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": \"The dog\", \"max_tokens\": 4}\n";
+  text += "{\"custom_id\": \"r3\", \"prompt\": \"again\"}\n\nnonsense\n";
+  const std::string input = Write("in.jsonl", text);
+  const std::string output = mine_ / "out.jsonl";
+  const std::vector<std::string> merge = {"batch", "--merge", "-i", input, "-o", output};
+  EXPECT_THAT(RunSluice(merge).err, HasSubstr("no parts"));
+  for (const char* part : {"0/3", "2/3"}) ASSERT_EQ(RunSluice(Args(input, output, {"--part", part})).exit_code, 0);
+  EXPECT_THAT(RunSluice(merge).err, HasSubstr("part 1 of 3 was not run"));
+  ASSERT_EQ(RunSluice(Args(input, output, {"--part", "1/3"})).exit_code, 0);
+  const std::string part = mine_ / "out.part1of3.jsonl";
+  const std::string whole_part = ReadWholeFile(part);
+  ASSERT_FALSE(whole_part.empty());
+  Write("out.part1of3.jsonl", whole_part.substr(0, whole_part.size() - 10));
+  EXPECT_THAT(RunSluice(merge).err, HasSubstr("run part 1 of 3 to its end"));
+  Write("out.part1of3.jsonl", whole_part);
+  EXPECT_FALSE(fs::exists(output));
+
+  ASSERT_EQ(RunSluice(merge).exit_code, 0) << RunSluice(merge).err;
+  ASSERT_EQ(RunSluice(Args(input, mine_ / "whole.jsonl")).exit_code, 0);
+  EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
+  const std::string results = ReadWholeFile(output);
+  for (int i = 1; i < 12; ++i) {
+    EXPECT_LT(results.find("\"r" + std::to_string(i - 1) + "\""), results.find("\"r" + std::to_string(i) + "\""));
+  }
+  EXPECT_EQ(ReadWholeFile(mine_ / "out.errors.jsonl").find("duplicate_custom_id") != std::string::npos, true);
+  EXPECT_THAT(RunSluice(merge).err, HasSubstr("exists already"));
+  for (const char* wrong : {"3/3", "-1/3", "1", "a/b"}) {
+    EXPECT_EQ(RunSluice(Args(input, output, {"--part", wrong})).exit_code, 2) << wrong;
+  }
+}
+
+TEST_F(Batch, CtrlCFinishesThePassAndTheNextRunGoesOn) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "{\"prompt\": \"Once upon a time\", \"max_tokens\": 40}\n";
+  const std::string input = Write("in.jsonl", text);
+  const std::string output = mine_ / "out.jsonl";
+  const std::vector<std::string> args = Args(input, output);
+  const pid_t pid = Start(args);
+  struct stat info;
+  while (stat((mine_ / "out.journal").c_str(), &info) != 0 || info.st_size < 100) usleep(200);
+  kill(pid, SIGINT);
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+  EXPECT_TRUE(fs::exists(mine_ / "out.journal"));
+  EXPECT_LT(Lines(output).size(), 40u);
+  ASSERT_EQ(RunSluice(args).exit_code, 0);
+  EXPECT_EQ(Lines(output).size(), 40u);
+  EXPECT_FALSE(fs::exists(mine_ / "out.journal"));
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,281 @@
+// sluice batch: a file of requests to a file of results, many at once, and on again after any interruption.
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "kernels/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "runtime/batch/batch_job.h"
+#include "runtime/batch/batch_output.h"
+#include "runtime/batch/batch_plan.h"
+#include "runtime/batch/job_record.h"
+#include "runtime/batch/line_reader.h"
+#include "runtime/batch/merge.h"
+#include "runtime/engine.h"
+#include "tools/commands.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+#include "tools/session.h"
+#include "tools/system_memory.h"
+
+namespace sluice {
+namespace {
+
+struct BatchOptions {
+  std::string input;
+  std::string output;  // of this part
+  bool plain_text = false;
+  bool retry_errors = false;
+  int64_t batch_size = 0;  // 0: auto
+  uint64_t seed = 0;
+  int64_t part = 0;
+  int64_t num_parts = 1;
+};
+
+absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
+  BatchOptions options;
+  if (!args.Has("--input") || !args.Has("--output")) return UsageError("give -i REQUESTS and -o RESULTS");
+  options.input = *args.Get("--input");
+  options.output = *args.Get("--output");
+  if (options.input == "-") return UsageError("-i must be a file: it is read more than once");
+  options.plain_text = args.Has("--text");
+  options.retry_errors = args.Has("--retry-errors");
+  if (args.Get("--batch-size").value_or("auto") != "auto") {
+    SLUICE_ASSIGN_OR_RETURN(options.batch_size, args.Int("--batch-size", 0, 1, 1 << 16));
+  }
+  SLUICE_ASSIGN_OR_RETURN(const int64_t seed, args.Int("--seed", 0, 0, INT64_MAX));
+  options.seed = static_cast<uint64_t>(seed);
+  if (const std::optional<std::string> part = args.Get("--part"); part.has_value()) {
+    const std::vector<std::string> numbers = absl::StrSplit(*part, '/');
+    if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &options.part) ||
+        !absl::SimpleAtoi(numbers[1], &options.num_parts) || options.part < 0 || options.part >= options.num_parts) {
+      return UsageError(absl::StrCat("--part wants I/N with I from 0 to N - 1, not \"", *part, "\""));
+    }
+    options.output = PartPath(options.output, options.part, options.num_parts);
+  }
+  return options;
+}
+
+absl::Status Merge(const Arguments& args) {
+  if (!args.positionals().empty() || args.Has("--part")) {
+    return UsageError("--merge takes only -i REQUESTS and -o RESULTS");
+  }
+  SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const MergeReport report, MergeParts(batch.input, batch.output));
+  std::printf("%s: %d results and %d errors of %d parts\n", batch.output.c_str(), static_cast<int>(report.results),
+              static_cast<int>(report.errors), static_cast<int>(report.num_parts));
+  return absl::OkStatus();
+}
+
+std::string KvTypeName(KvType type) { return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16"; }
+
+uint64_t StoreHash(const LayerStore& store) {
+  const std::string text = SerializeManifest(store.manifest());
+  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+}
+
+JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
+                      const InputSummary& input, int64_t context_tokens) {
+  JobRecord job;
+  job.created = static_cast<int64_t>(std::time(nullptr));
+  job.input = batch.input;
+  job.input_hash = input.checksum;
+  job.input_lines = input.num_lines;
+  job.input_format = batch.plain_text ? "text" : "openai";
+  job.store = options.store;
+  job.store_hash = StoreHash(*session.store);
+  job.k_type = KvTypeName(options.k_type);
+  job.v_type = KvTypeName(options.v_type);
+  job.context_tokens = context_tokens;
+  job.seed = batch.seed;
+  job.part = batch.part;
+  job.num_parts = batch.num_parts;
+  return job;
+}
+
+// Stands in for a probe that nobody ran: measuring here would take more memory than --max-ram may allow. Kernels
+// cost nothing in it, so the batch is as large as pays for a disk that is the bottleneck.
+MachineRates AssumedRates() {
+  MachineRates rates;
+  rates.disk_bytes_per_s = 2e9;
+  rates.memory_bytes_per_s = 20e9;
+  return rates;
+}
+
+// `rates` are the remembered ones, or none.
+absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
+                                  const InputSummary& input, const PlanRequest& request, MachineRates* rates) {
+  if (options.probe.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
+  } else if (batch.batch_size == 0) {
+    std::fprintf(stderr,
+                 "no probe of this machine is remembered: the batch size is right for a slow disk; `sluice probe %s` "
+                 "once makes it fit\n",
+                 options.store.c_str());
+  }
+  SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text,
+                                                        session.tokenizer.get(), request.context_tokens));
+  shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
+  return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
+                   options.read.verify_once, shape, batch.batch_size);
+}
+
+// Adds up what the passes of a job should have taken.
+class FloorSum {
+ public:
+  FloorSum(const Session& session, const SessionOptions& options, MachineRates rates)
+      : session_(session), options_(options), rates_(std::move(rates)) {}
+
+  void Add(const StepReport& step) {
+    if (rates_.num_cpus == 0 || step.rows == 0) return;
+    seconds_ += FloorOf(DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
+                                     step.logit_rows, options_.num_threads, options_.read.verify_once),
+                        rates_)
+                    .floor_s();
+  }
+  // Floor over measured time; 0 where no rates are known.
+  double Efficiency() const {
+    const double measured = session_.model->pass_counters().pass_seconds;
+    return measured > 0 ? seconds_ / measured : 0;
+  }
+
+ private:
+  const Session& session_;
+  const SessionOptions& options_;
+  const MachineRates rates_;
+  double seconds_ = 0;
+};
+
+void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, double efficiency,
+                      bool json) {
+  const Model& model = *session.model;
+  const double seconds = model.pass_counters().wall_seconds;
+  const int64_t bytes_read = model.stream_counters().io.bytes_read;
+  const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
+  const double bytes_a_token = ratio(static_cast<double>(bytes_read), report.tokens);
+  const double seconds_a_pass = ratio(model.pass_counters().pass_seconds, report.passes);
+  if (json) {
+    nlohmann::json object = {{"succeeded", report.succeeded},
+                             {"failed", report.failed},
+                             {"prompt_tokens", report.prompt_tokens},
+                             {"completion_tokens", report.completion_tokens},
+                             {"generated_tokens", report.tokens},
+                             {"rows", report.rows},
+                             {"passes", report.passes},
+                             {"seconds", seconds},
+                             {"tokens_per_s", ratio(report.tokens, seconds)},
+                             {"rows_per_s", ratio(report.rows, seconds)},
+                             {"seconds_per_pass", seconds_a_pass},
+                             {"bytes_read", bytes_read},
+                             {"bytes_per_token", bytes_a_token},
+                             {"batch_size", plan.batch_size},
+                             {"kv_pages", plan.memory.kv_pages},
+                             {"streamed_bytes", plan.memory.residency.streamed_bytes},
+                             {"peak_rss_bytes", PeakRssBytes()},
+                             {"max_ram_bytes", plan.memory.request.max_ram_bytes},
+                             {"interrupted", report.interrupted}};
+    if (efficiency > 0) object["pass_efficiency"] = efficiency;
+    std::printf("%s\n", object.dump().c_str());
+    return;
+  }
+  std::fprintf(stderr, "requests     %d answered, %d failed%s\n", static_cast<int>(report.succeeded),
+               static_cast<int>(report.failed), report.interrupted ? "; interrupted, run it again to go on" : "");
+  std::fprintf(stderr, "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
+               ratio(report.tokens, seconds), static_cast<int>(report.tokens), static_cast<int>(report.passes),
+               static_cast<int>(plan.batch_size), seconds_a_pass);
+  std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
+               model.io_description().c_str());
+  if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
+  std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
+               FormatBytes(plan.memory.request.max_ram_bytes).c_str());
+}
+
+absl::Status Batch(const Arguments& args) {
+  if (args.Has("--merge")) return Merge(args);
+  if (args.positionals().empty()) return UsageError("STORE is missing");
+  SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  const std::atomic<bool>* const stop = InstallInterruptHandler();
+
+  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
+  SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
+  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  MachineRates rates;
+  SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan, PlanJob(batch, options, session, input, request, &rates));
+  // Behind the plan: a job that has no room to run leaves no files.
+  const JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
+  SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
+  SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
+  Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows});
+  BatchJob batch_job(batch.input, session.tokenizer.get(), &engine, &output, plan.batch_size);
+
+  FloorSum floor(session, options, rates);
+  BatchReport report;
+  {
+    Progress progress("requests", ProgressUnit::kCount);
+    SLUICE_ASSIGN_OR_RETURN(report, batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
+      floor.Add(step);
+      const PassCounters passes = session.model->pass_counters();
+      progress.Update(now.lines, input.num_lines,
+                      absl::StrFormat("%.3g tokens/s  %.3g s a pass  %d in flight",
+                                      static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
+                                      passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
+                                      engine.num_running()));
+    }));
+  }
+  PrintBatchReport(report, session, plan, floor.Efficiency(), args.Has("--json"));
+  if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandSpec BatchCommand() {
+  CommandSpec command;
+  command.name = "batch";
+  command.summary = "Answer a file of requests, many at once, and go on after any interruption";
+  command.positionals = {"[STORE]"};
+  command.description =
+      "Reads requests (OpenAI's batch lines for /v1/completions, or lines {\"prompt\": ...}), runs as many at once "
+      "as "
+      "the memory budget allows, so that one reading of the weights serves all of them, and writes a line a "
+      "request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
+      "Run the same command again to go on after Ctrl-C, a kill or a power cut: what is finished is skipped, and "
+      "what was in flight goes on where it was. An answer does not depend on the others, nor on interruptions.\n\n"
+      "Ctrl-C finishes the pass and stops (exit code 130); twice stops at once.\n\n"
+      "With --part I/N it answers one of N parts, into RESULTS.partIofN.jsonl: for N machines that share nothing but "
+      "the files. --merge then writes RESULTS from all parts, in the order of the input.";
+  command.options = {
+      {.name = "--input", .alias = "-i", .value = "FILE", .help = "Requests, one a line."},
+      {.name = "--output", .alias = "-o", .value = "FILE", .help = "Results, one a line, in any order."},
+      {.name = "--text", .help = "Each line of the input is a prompt as it stands."},
+      {.name = "--batch-size",
+       .value = "auto|N",
+       .help = "Requests at once (default auto: what gives the most tokens a second)."},
+      {.name = "--seed",
+       .alias = "-s",
+       .value = "N",
+       .help = "Seed of requests that name none; each gets its own from it (default 0)."},
+      {.name = "--retry-errors", .help = "Try again what an earlier run wrote to the errors file."},
+      {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},
+      {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
+      {.name = "--json", .help = "Print the report at the end as one JSON object."},
+  };
+  for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
+  command.examples = {"sluice batch llama-70b.store -i requests.jsonl -o results.jsonl --max-ram 24GiB",
+                      "sluice batch bard.store -i prompts.txt --text -o results.jsonl --batch-size 32",
+                      "sluice batch --merge -i requests.jsonl -o results.jsonl"};
+  command.run = &Batch;
+  return command;
+}
+
+}  // namespace sluice
