@@ -35,7 +35,6 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   std::byte* data() { return static_cast<std::byte*>(data_); }
-  int64_t size() const { return size_; }
 
  private:
   int64_t size_;
