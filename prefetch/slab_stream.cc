@@ -69,6 +69,10 @@ absl::Status Check(const std::vector<std::string>& paths, absl::Span<const Strea
       return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " is compressed from ",
                                                      slab.raw_bytes, " to ", slab.bytes, " bytes"));
     }
+    if (slab.resident && slab.first_walk_only) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": slab ", i, " is to stay and to be kept elsewhere"));
+    }
     if (!slab.resident && slab.place_bytes() > RoundUp(ring_bytes, kReadAlignment)) {
       return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " of ", slab.place_bytes(),
                                                      " bytes does not fit a ring of ", ring_bytes));
@@ -88,8 +92,9 @@ int64_t StreamSlab::place_bytes() const {
                                                : CompressedPlaceBytes(raw_bytes);
 }
 
-// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. The n-th
-// streamed slab of a walk has the ring's ticket pass * streamed slabs a walk + n.
+// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. Streamed slabs
+// take the ring's tickets in that order; the first walk has more of them than the others where some are
+// for it only.
 struct SlabStream::State {
   State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, bool verify_once,
         HostBuffer ring_memory, HostBuffer arena, HostBuffer bounce);
@@ -97,8 +102,15 @@ struct SlabStream::State {
 
   int SlabAt(int64_t position) const { return static_cast<int>(position % n); }
   int64_t TicketAt(int64_t position) const {
-    return position / n * streamed_per_walk + place[SlabAt(position)];
+    const int slab = SlabAt(position);
+    const int64_t pass = position / n;
+    return pass == 0 ? first_rank[slab] : streamed_first + (pass - 1) * streamed_per_walk + place[slab];
   }
+  bool LeftOut(int64_t position) const {
+    return position >= n && cycle[SlabAt(position)].first_walk_only;
+  }
+  // Whether every walk from `position` on is empty.
+  bool NothingFrom(int64_t position) const { return position >= n && streamed_first == n && streamed_per_walk == 0; }
   // Where the slab lies; a streamed one must have room in the ring.
   std::byte* PlaceAt(int64_t position) const;
   // Where it is read to: a compressed one at the end of its place, from where it is decoded forward.
@@ -119,12 +131,16 @@ struct SlabStream::State {
   const std::vector<std::string> paths;
   const std::vector<StreamSlab> cycle;
   const int64_t n;
-  std::vector<int64_t> place;  // a resident slab's offset in the arena, a streamed one's rank
-  int64_t streamed_per_walk = 0;
+  std::vector<int64_t> place;  // a resident slab's offset in the arena, a streamed one's rank in a walk
+  std::vector<int64_t> first_rank;  // a streamed slab's rank in the first walk
+  int64_t streamed_first = 0;       // slabs that the first walk streams
+  int64_t streamed_per_walk = 0;    // that each later one does
   const bool verify_once;
   const HostBuffer ring_memory;
   const HostBuffer arena;
   const HostBuffer bounce;
+  DeviceRange pinned_ring;   // for copies to a device, where there is one
+  DeviceRange pinned_arena;
 
   mutable std::mutex mutex;            // guards all down to `timeline`
   std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
@@ -165,11 +181,13 @@ SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSl
       verified(cycle.size(), false) {
   int64_t arena_end = 0;
   for (const StreamSlab& slab : cycle) {
+    first_rank.push_back(streamed_first);
     if (slab.resident) {
       place.push_back(arena_end);
       arena_end += slab.place_bytes();
     } else {
-      place.push_back(streamed_per_walk++);
+      ++streamed_first;
+      place.push_back(slab.first_walk_only ? -1 : streamed_per_walk++);
     }
   }
   counters.ring_bytes = ring_memory.size();
@@ -221,14 +239,13 @@ void SlabStream::State::MoveAt(int64_t position, SlabState to) {
 void SlabStream::State::RequestAhead() {
   while (ended.ok() && failed_at < 0) {
     const StreamSlab& slab = cycle[SlabAt(requested)];
+    if (requested >= n && streamed_per_walk == 0) return;  // all is here, or on its way
     if (slab.resident) {
       if (requested < n) {
         MoveAt(requested, SlabState::kReading);
         Request(requested);
-      } else if (streamed_per_walk == 0) {
-        return;  // all is here, or on its way
       }
-    } else {
+    } else if (!LeftOut(requested)) {
       if (!ring.Allocate(slab.place_bytes()).has_value()) return;
       timeline.Stamp(requested, SlabState::kReading);
       Request(requested);
@@ -383,6 +400,12 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
   auto state = std::make_unique<State>(std::move(paths), std::move(cycle), options.verify_once,
                                        std::move(ring_memory), std::move(arena), std::move(bounce));
+  if (options.device != nullptr && state->ring_memory.size() > 0) {
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_ring, options.device->Pin(state->ring_memory.span()));
+  }
+  if (options.device != nullptr && state->arena.size() > 0) {
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_arena, options.device->Pin(state->arena.span()));
+  }
   // The arena is not registered: that would take all of its pages before the first read, and each
   // is read into once.
   std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
@@ -407,6 +430,10 @@ SlabStream::~SlabStream() = default;
 absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
   State& state = *state_;
   std::unique_lock<std::mutex> lock(state.mutex);
+  if (state.NothingFrom(state.position)) {
+    return absl::OutOfRangeError("the stream was for one walk, which is over");
+  }
+  while (state.LeftOut(state.position)) ++state.position;
   const int64_t position = state.position;
   const StreamSlab& slab = state.cycle[state.SlabAt(position)];
   for (;;) {

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/device.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/timeline.h"
 #include "storage/slab_codec.h"
@@ -25,6 +26,8 @@ struct StreamSlab {
   int64_t bytes = 0;      // stored bytes, at least 1: what is read and verified
   uint64_t checksum = 0;  // XXH3-64 over them
   bool resident = false;  // read once, on the first walk, into memory of its own, and kept
+  bool first_walk_only = false;  // streamed on the first walk, and left out of the others: who took it keeps
+                                 // it elsewhere. Not with `resident`.
   SlabCompression compression = SlabCompression::kNone;
   int64_t raw_bytes = 0;  // of a compressed slab, after decoding
 
@@ -40,6 +43,8 @@ struct StreamOptions {
   // They verify and decode. One checks 7 GB/s and more, but decodes only some 2 GB/s.
   int worker_threads = 1;
   bool verify_once = false;  // only the first time that a slab is read
+  // Where not null, the memory of slabs is pinned for copies to it. Outlives the stream.
+  Device* device = nullptr;
 };
 
 // Each stage's seconds add up to wall_seconds, the workers' to worker_threads times that.
@@ -103,13 +108,13 @@ class SlabStream {
   // Waits for the reads in flight. No lease may be held, and no call may be running.
   ~SlabStream();
 
-  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until it is verified. For one thread.
+  // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only); blocks until it is verified. For one thread.
   // A lease not yet dropped keeps its room in the ring, and so does what came after it: holding so
   // many that the next slab cannot fit is FailedPrecondition, never a deadlock, and the call may be
   // repeated once a lease was dropped. DataLoss: wrong checksum; Unavailable: failed or short read;
   // both name file, slab and offset, come when the walk reaches that slab (those before it are
   // still handed out), and every later call returns the same. Cancelled after Cancel(). Leases stay
-  // valid after any error.
+  // valid after any error. OutOfRange: after the first walk of a cycle that is for the first walk only.
   absl::StatusOr<Lease> Next();
 
   // Reads [offset, offset + out.size()) of a file ahead of the queued slabs, and waits. Any

@@ -1,0 +1,107 @@
+// Hands out slabs in device memory, in cycle order: the next ones are copied while earlier ones compute.
+#ifndef SLUICE_PREFETCH_DEVICE_STREAM_H_
+#define SLUICE_PREFETCH_DEVICE_STREAM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/device.h"
+#include "prefetch/slab_stream.h"
+
+namespace sluice {
+
+// One slab of the cycle, as the device sees it.
+struct DeviceSlab {
+  int64_t bytes = 0;  // that the host stream hands out
+  bool kept = false;  // copied on the first walk, into memory of its own. Its StreamSlab is then
+                      // first_walk_only.
+};
+
+struct DeviceStreamOptions {
+  Device* device = nullptr;
+  Stream* compute = nullptr;  // where leases are used; of the thread that calls Next() and drops leases
+  int64_t ring_bytes = 0;     // for slabs that are not kept; at least the largest of them. Rounded up to 4096.
+};
+
+// The copying stage's seconds add up to wall_seconds.
+struct DeviceStreamCounters {
+  int64_t slabs_copied = 0;
+  int64_t bytes_copied = 0;
+  double wall_seconds = 0;       // since the stream was created
+  double host_wait_seconds = 0;  // the copying thread waiting for the host stream's next slab
+  double room_wait_seconds = 0;  // waiting for room in the device's ring
+  double issue_seconds = 0;      // giving work to the copy stream
+  double wait_seconds = 0;       // Next() waiting for a copy to be queued
+};
+
+// Owns two threads: one takes slabs from the host stream and queues their copies, one gives the host's
+// memory back once a copy is done. A slot of the device's ring:
+//
+//   kFree -> kCopying -> kLeased -> kReleased -> kFree
+//
+// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself starts
+// once what computed from those bytes before is done. Leasing and releasing are the compute thread's:
+// a lease may be had while the copy still runs (the compute stream waits for it), and the room of a
+// dropped lease may be given to the next slab while kernels still read it (the copy stream waits for
+// them). So neither thread waits for the device.
+class DeviceStream {
+ public:
+  // The right to let work on the compute stream read a slab. Dropping it marks where that work ends.
+  class Lease {
+   public:
+    Lease() = default;
+    Lease(Lease&& other) noexcept;
+    Lease& operator=(Lease&& other) noexcept;
+    ~Lease();
+    int slab() const { return slab_; }                                 // index into the cycle
+    absl::Span<const std::byte> bytes() const { return bytes_; }       // device memory, 256-byte aligned
+
+   private:
+    friend class DeviceStream;
+    Lease(DeviceStream* stream, int slab, int64_t ticket, absl::Span<const std::byte> bytes)
+        : stream_(stream), slab_(slab), ticket_(ticket), bytes_(bytes) {}
+    DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
+    int slab_ = -1;
+    int64_t ticket_ = -1;  // of the ring; -1: a kept slab
+    absl::Span<const std::byte> bytes_;
+  };
+
+  // Device memory that a stream over `cycle` holds.
+  static int64_t MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes);
+
+  // Takes `host`, a stream over the same slabs, of which nothing was taken yet; starts copying at once.
+  // InvalidArgument: a slab that does not fit the ring; ResourceExhausted: no such device memory.
+  static absl::StatusOr<std::unique_ptr<DeviceStream>> Create(std::unique_ptr<SlabStream> host,
+                                                              std::vector<DeviceSlab> cycle,
+                                                              const DeviceStreamOptions& options);
+
+  // Waits for the copies in flight and for the compute stream. No lease may be held.
+  ~DeviceStream();
+
+  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes the
+  // compute stream wait for it. Errors of the host stream come when the walk reaches their slab, those
+  // of the device at once; every later call returns the same. Holding so many leases that the next
+  // slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was
+  // dropped.
+  absl::StatusOr<Lease> Next();
+
+  // The host stream, for ranges of files, its counters and its timeline; not for its slabs.
+  SlabStream* host() const;
+
+  // Any thread.
+  DeviceStreamCounters counters() const;
+
+ private:
+  struct State;
+  explicit DeviceStream(std::unique_ptr<State> state);
+  void Release(int64_t ticket);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_DEVICE_STREAM_H_

@@ -1,0 +1,28 @@
+// Hands out idle events before it makes new ones.
+#include "prefetch/event_pool.h"
+
+#include <utility>
+
+#include "kernels/status_macros.h"
+
+namespace sluice {
+
+absl::StatusOr<EventPool::Handle> EventPool::Take() {
+  std::unique_ptr<Event> event;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!idle_.empty()) {
+      event = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (event == nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(event, device_->NewEvent());
+  }
+  return Handle(event.release(), [this](Event* returned) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    idle_.emplace_back(returned);
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,32 @@
+// Events that are used again and again, as making one is a call into the driver.
+#ifndef SLUICE_PREFETCH_EVENT_POOL_H_
+#define SLUICE_PREFETCH_EVENT_POOL_H_
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/device.h"
+
+namespace sluice {
+
+// Any thread. Outlives what it gave out.
+class EventPool {
+ public:
+  // Back in the pool when the last holder lets go of it.
+  using Handle = std::shared_ptr<Event>;
+
+  explicit EventPool(Device* device) : device_(device) {}
+
+  absl::StatusOr<Handle> Take();
+
+ private:
+  Device* const device_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Event>> idle_;  // guarded by mutex_
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_EVENT_POOL_H_

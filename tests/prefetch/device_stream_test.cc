@@ -1,0 +1,198 @@
+// Slabs through host and device rings, on a device whose copies and kernels come late and out of step.
+#include "prefetch/device_stream.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "prefetch/host_buffer.h"
+#include "tests/prefetch/late_device.h"
+#include "tests/prefetch/test_store.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+const std::vector<int64_t> kOddSizes = {1, 64, 4095, 4096, 4097, 16128, 8191, 30000, 12, 65536, 4096};
+
+bool Nothing(int) { return false; }
+
+// A store whose slabs `kept` stay on the device and `resident` in host memory, streamed to `device`.
+struct Pipeline {
+  Pipeline(LateDevice* device_in, int64_t host_ring, int64_t device_ring,
+           const std::function<bool(int)>& kept = Nothing, const std::function<bool(int)>& resident = Nothing,
+           const std::function<void(TestStore&)>& damage = [](TestStore&) {})
+      : device(device_in), store(kOddSizes, 3, resident) {
+    damage(store);
+    std::vector<StreamSlab> host_cycle = store.cycle();
+    std::vector<DeviceSlab> cycle;
+    for (size_t i = 0; i < host_cycle.size(); ++i) {
+      const bool stays = kept(static_cast<int>(i));
+      host_cycle[i].first_walk_only = stays;
+      cycle.push_back({host_cycle[i].bytes, stays});
+    }
+    auto host = SlabStream::Create(store.paths(), host_cycle,
+                                   {.io = {.kind = IoKind::kThreads}, .ring_bytes = host_ring, .device = device});
+    EXPECT_TRUE(host.ok()) << host.status();
+    compute = *device->NewStream();
+    auto created = DeviceStream::Create(*std::move(host), cycle,
+                                        {.device = device, .compute = compute.get(), .ring_bytes = device_ring});
+    status = created.status();
+    if (created.ok()) stream = *std::move(created);
+  }
+
+  // Takes `count` slabs; a kernel a slab compares what it finds when it runs.
+  void Walk(int count) {
+    for (int i = 0; i < count; ++i) {
+      absl::StatusOr<DeviceStream::Lease> lease = stream->Next();
+      ASSERT_TRUE(lease.ok()) << lease.status();
+      ASSERT_EQ(lease->slab(), next++ % static_cast<int>(kOddSizes.size()));
+      LaunchCompare(*lease);
+    }
+  }
+  void LaunchCompare(const DeviceStream::Lease& lease) {
+    const absl::Span<const std::byte> got = lease.bytes();
+    const absl::Span<const std::byte> want = store.slab(lease.slab());
+    ASSERT_EQ(got.size(), want.size());
+    device->Launch(compute.get(), [this, got, want] {
+      if (std::memcmp(got.data(), want.data(), want.size()) != 0) ++wrong;
+    });
+  }
+
+  LateDevice* device;
+  TestStore store;
+  std::unique_ptr<Stream> compute;
+  std::unique_ptr<DeviceStream> stream;
+  absl::Status status;
+  int next = 0;
+  std::atomic<int> wrong = 0;
+};
+
+TEST(DeviceStream, KernelsFindEverySlabWhateverTheRingsAndTheOrder) {
+  for (uint32_t seed = 0; seed < 6; ++seed) {
+    for (const int64_t host_ring : {65536, 65536 + 4096, 2 * 65536}) {
+      for (const int64_t device_ring : {65536, 65536 + 4096, 3 * 65536}) {
+        SCOPED_TRACE(testing::Message() << "seed " << seed << ", rings " << host_ring << " " << device_ring);
+        LateDevice device(seed);
+        Pipeline pipeline(&device, host_ring, device_ring);
+        ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
+        pipeline.Walk(2 * kOddSizes.size() + 3);
+        ASSERT_TRUE(pipeline.compute->Finish().ok());
+        EXPECT_EQ(pipeline.wrong, 0);
+        EXPECT_LE(device.most_events(), 64) << "events are used again";
+      }
+    }
+  }
+}
+
+// The check above is worth something only if it sees what a forgotten wait does.
+TEST(DeviceStream, WithoutWaitsKernelsWouldFindWrongBytes) {
+  int wrong = 0;
+  for (uint32_t seed = 0; seed < 20 && wrong == 0; ++seed) {
+    LateDevice device(seed, {.ignore_waits = true});
+    Pipeline pipeline(&device, 2 * 65536, 65536 + 4096);
+    pipeline.Walk(3 * kOddSizes.size());
+    ASSERT_TRUE(pipeline.compute->Finish().ok());
+    wrong += pipeline.wrong;
+  }
+  EXPECT_GT(wrong, 0);
+}
+
+TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
+  const auto even = [](int slab) { return slab % 2 == 0; };
+  const auto third = [](int slab) { return slab % 3 == 1 && slab % 2 == 1; };
+  for (uint32_t seed = 0; seed < 4; ++seed) {
+    LateDevice device(seed);
+    Pipeline pipeline(&device, 2 * 65536, 65536, even, third);
+    ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
+    pipeline.Walk(4 * kOddSizes.size());
+    ASSERT_TRUE(pipeline.compute->Finish().ok());
+    EXPECT_EQ(pipeline.wrong, 0);
+    int64_t first = 0, each = 0;
+    for (size_t i = 0; i < kOddSizes.size(); ++i) (even(i) ? first : each) += kOddSizes[i];
+    const DeviceStreamCounters counters = pipeline.stream->counters();
+    EXPECT_GE(counters.bytes_copied, first + 4 * each);
+    EXPECT_LE(counters.bytes_copied, first + 5 * each) << "one walk ahead at the most";
+    EXPECT_GT(device.pinned(), 0);
+  }
+}
+
+TEST(DeviceStream, KeepsTheWholeCycleWithoutARing) {
+  LateDevice device(1);
+  Pipeline pipeline(&device, 2 * 65536, 0, [](int) { return true; });
+  ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
+  pipeline.Walk(3 * kOddSizes.size());
+  ASSERT_TRUE(pipeline.compute->Finish().ok());
+  EXPECT_EQ(pipeline.wrong, 0);
+  EXPECT_EQ(pipeline.stream->counters().slabs_copied, static_cast<int64_t>(kOddSizes.size()));
+}
+
+TEST(DeviceStream, SaysWhichSlabIsDamagedAfterTheOnesBeforeIt) {
+  LateDevice device(3);
+  Pipeline pipeline(&device, 2 * 65536, 65536, Nothing, Nothing, [](TestStore& store) { store.FlipByte(5, 100); });
+  pipeline.Walk(5);
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status = pipeline.stream->Next().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+    EXPECT_THAT(status.message(), HasSubstr("slab 5"));
+  }
+}
+
+TEST(DeviceStream, ALostDeviceEndsTheWalk) {
+  for (const int64_t failing : {0, 1, 7}) {
+    LateDevice device(4, {.failing_copy = failing});
+    Pipeline pipeline(&device, 2 * 65536, 2 * 65536);
+    absl::Status status;
+    for (int i = 0; i <= failing && status.ok(); ++i) status = pipeline.stream->Next().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_THAT(status.message(), HasSubstr("the device is lost"));
+  }
+}
+
+TEST(DeviceStream, RefusesWhatCannotFit) {
+  LateDevice device(5);
+  EXPECT_EQ(Pipeline(&device, 65536, 65535).status.code(), absl::StatusCode::kInvalidArgument);
+  LateDevice small(5, {.memory_bytes = 65535});
+  EXPECT_EQ(Pipeline(&small, 65536, 65536).status.code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(DeviceStream, SaysWhenLeasesTakeUpTheRoom) {
+  LateDevice device(6);
+  Pipeline pipeline(&device, 2 * 65536, 65536);
+  std::vector<DeviceStream::Lease> held;
+  absl::Status status;
+  for (size_t i = 0; i < kOddSizes.size(); ++i) {
+    absl::StatusOr<DeviceStream::Lease> lease = pipeline.stream->Next();
+    status = lease.status();
+    if (!lease.ok()) break;
+    held.push_back(*std::move(lease));
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  const int taken = static_cast<int>(held.size());
+  held.clear();
+  pipeline.next = taken;
+  pipeline.Walk(kOddSizes.size());
+  ASSERT_TRUE(pipeline.compute->Finish().ok());
+  EXPECT_EQ(pipeline.wrong, 0);
+}
+
+TEST(DeviceStream, MayBeClosedAnywhere) {
+  for (uint32_t seed = 0; seed < 12; ++seed) {
+    LateDevice device(seed);
+    {
+      Pipeline pipeline(&device, seed % 2 == 0 ? 65536 : 3 * 65536, seed % 3 == 0 ? 65536 : 3 * 65536);
+      pipeline.Walk(seed);
+    }
+    EXPECT_EQ(device.allocated(), 0);
+    EXPECT_EQ(device.pinned(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace sluice
