@@ -59,7 +59,8 @@ absl::Status Measure(const std::string& path, ThreadPool& pool, int pairs, bool 
   if (!plan.ok()) return plan.status();
   auto ops = MakeCpuOps(SupportedIsas().back(), &pool);
   if (!ops.ok()) return ops.status();
-  auto model = Model::Create(**store, *plan, ops->get(), ReadOptions());
+  const std::unique_ptr<ComputePlace> place = MakeHostPlace(ops->get());
+  auto model = Model::Create(**store, *plan, place.get(), ReadOptions());
   if (!model.ok()) return model.status();
   if (const auto warm = DecodeRate(**model); !warm.ok()) return warm.status();
   Buffer buffer(kReadBytes);

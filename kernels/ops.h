@@ -108,6 +108,10 @@ class Ops {
   // up to each row's position are in the pages already.
   virtual absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
                                  int64_t out_stride) = 0;
+
+  // Where one of the `n` values of x is NaN or infinite and *note is negative, sets *note to `mark` (0 or
+  // more): the first call that finds one leaves its mark. `note` is memory of the device.
+  virtual absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) = 0;
 };
 
 }  // namespace sluice

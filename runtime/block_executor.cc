@@ -7,17 +7,26 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/finite.h"
 #include "kernels/status_macros.h"
 #include "kernels/tile.h"
-#include "runtime/finite.h"
 
 namespace sluice {
+namespace {
 
-BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Ops* ops, KvCache* kv_cache)
+absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
+  return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)};
+}
+
+}  // namespace
+
+BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
+                             KvCache* kv_cache)
     : store_(store),
       manifest_(store.manifest()),
       h_(store.hyper_parameters()),
-      ops_(ops),
+      place_(place),
+      ops_(place->ops()),
       kv_cache_(kv_cache),
       q_dim_(h_.num_attention_heads * h_.head_dim),
       kv_dim_(h_.num_key_value_heads * h_.head_dim) {
@@ -27,23 +36,29 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Op
 }
 
 absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const LayerStore& store,
-                                                                     const MemoryPlan& plan, Ops* ops,
+                                                                     const MemoryPlan& plan,
+                                                                     ComputePlace* place,
                                                                      KvCache* kv_cache) {
-  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, ops, kv_cache));
+  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, place, kv_cache));
   SLUICE_RETURN_IF_ERROR(executor->AllocateBuffers(plan));
-  executor->FillRopeTable(plan.request.context_tokens);
+  SLUICE_RETURN_IF_ERROR(executor->FillRopeTable(plan.request.context_tokens));
+  if (place->device() != nullptr) SLUICE_RETURN_IF_ERROR(executor->PlaceResident());
   return executor;
 }
 
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
       SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens);
-  const int64_t wanted[8] = {sizes.residual_bytes,      sizes.normed_bytes,
+  const int64_t wanted[9] = {sizes.residual_bytes,      sizes.normed_bytes,
                              sizes.block_bytes,         sizes.activation_bytes[0],
                              sizes.activation_bytes[1], sizes.activation_bytes[2],
-                             sizes.logits_bytes,        sizes.rope_bytes};
-  for (int i = 0; i < 8; ++i) {
-    SLUICE_ASSIGN_OR_RETURN(buffers_[i], HostBuffer::Create(wanted[i]));
+                             sizes.logits_bytes,        sizes.rope_bytes,
+                             sizes.note_bytes};
+  for (int i = 0; i < 9; ++i) {
+    SLUICE_ASSIGN_OR_RETURN(buffers_[i], place_->Allocate(wanted[i]));
+  }
+  if (place_->device() != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(host_logits_, HostBuffer::Create(sizes.logits_bytes));
   }
   const auto floats = [this](int i) { return reinterpret_cast<float*>(buffers_[i].data()); };
   residual_ = floats(0);
@@ -56,24 +71,49 @@ absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   for (int i = 0; i < 3; ++i) activations_[i] = buffers_[3 + i].data();
   logits_ = floats(6);
   rope_ = floats(7);
+  note_ = reinterpret_cast<int32_t*>(buffers_[8].data());
   return absl::OkStatus();
 }
 
-void BlockExecutor::FillRopeTable(int64_t context_tokens) {
+absl::Status BlockExecutor::FillRopeTable(int64_t context_tokens) {
+  constexpr int64_t kRowsAtOnce = 64;
   const std::vector<double> frequencies = RopeInverseFrequencies(h_);
   const double scaling = RopeAttentionScaling(h_);
   const int64_t half = h_.head_dim / 2;
-  for (int64_t position = 0; position < context_tokens; ++position) {
-    float* const row = rope_ + position * h_.head_dim;
-    for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(position) * frequencies[i];
-      row[i] = static_cast<float>(std::cos(angle) * scaling);
-      row[half + i] = static_cast<float>(std::sin(angle) * scaling);
+  std::vector<float> table(kRowsAtOnce * h_.head_dim);
+  for (int64_t first = 0; first < context_tokens; first += kRowsAtOnce) {
+    const int64_t rows = std::min(kRowsAtOnce, context_tokens - first);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* const row = table.data() + r * h_.head_dim;
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle = static_cast<double>(first + r) * frequencies[i];
+        row[i] = static_cast<float>(std::cos(angle) * scaling);
+        row[half + i] = static_cast<float>(std::sin(angle) * scaling);
+      }
     }
+    SLUICE_RETURN_IF_ERROR(
+        place_->Upload(reinterpret_cast<std::byte*>(rope_ + first * h_.head_dim),
+                       BytesOf(absl::MakeConstSpan(table.data(), rows * h_.head_dim))));
   }
+  return absl::OkStatus();
 }
 
-void BlockExecutor::Begin(std::vector<BlockRow> rows) {
+absl::Status BlockExecutor::PlaceResident() {
+  SLUICE_ASSIGN_OR_RETURN(resident_memory_, place_->Allocate(manifest_.resident_bytes));
+  for (const ManifestTensor& tensor : manifest_.tensors) {
+    if (PlaceOf(tensor.role) != TensorPlace::kResident) continue;
+    SLUICE_RETURN_IF_ERROR(place_->Upload(resident_memory_.data() + tensor.offset,
+                                          BytesOf(store_.Resident(tensor.role, tensor.layer))));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlockExecutor::Embed(int64_t first_row, absl::Span<const float> embeddings) {
+  return place_->Upload(reinterpret_cast<std::byte*>(residual_ + first_row * h_.hidden_size),
+                        BytesOf(embeddings));
+}
+
+absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
   rows_ = std::move(rows);
   positions_.clear();
   num_logits_ = 0;
@@ -82,6 +122,9 @@ void BlockExecutor::Begin(std::vector<BlockRow> rows) {
     num_logits_ += row.wants_logits;
   }
   block_ = -1;
+  constexpr int32_t kNothing = -1;
+  return place_->Upload(reinterpret_cast<std::byte*>(note_),
+                        {reinterpret_cast<const std::byte*>(&kNothing), sizeof(kNothing)});
 }
 
 void BlockExecutor::SetInput(const float* x, int64_t stride, int64_t k, int64_t num_rows) {
@@ -98,15 +141,17 @@ absl::StatusOr<const std::byte*> BlockExecutor::Prepared(ActivationFormat format
   return activations_[i];
 }
 
-const float* BlockExecutor::Addend(TensorRole role, int layer) const {
-  const absl::Span<const float> bias = store_.Resident(role, layer);
-  return bias.empty() ? nullptr : bias.data();
+const float* BlockExecutor::Resident(TensorRole role, int layer) const {
+  const absl::Span<const float> values = store_.Resident(role, layer);
+  if (values.empty()) return nullptr;
+  if (place_->device() == nullptr) return values.data();
+  return reinterpret_cast<const float*>(resident_memory_.data() + manifest_.Find(role, layer)->offset);
 }
 
 absl::Status BlockExecutor::NormInput(TensorRole norm, int layer) {
   const int64_t num_rows = static_cast<int64_t>(rows_.size());
   SLUICE_RETURN_IF_ERROR(ops_->RmsNorm(residual_, h_.hidden_size, num_rows, h_.hidden_size,
-                                       store_.Resident(norm, layer).data(),
+                                       Resident(norm, layer),
                                        static_cast<float>(h_.rms_norm_eps), normed_, h_.hidden_size));
   SetInput(normed_, h_.hidden_size, h_.hidden_size, num_rows);
   return absl::OkStatus();
@@ -118,7 +163,7 @@ absl::Status BlockExecutor::HeadInput() {
   for (size_t i = 0; i < rows_.size(); ++i) {
     if (!rows_[i].wants_logits) continue;
     SLUICE_RETURN_IF_ERROR(ops_->RmsNorm(residual_ + i * h_.hidden_size, h_.hidden_size, 1, h_.hidden_size,
-                                         store_.Resident(TensorRole::kFinalNorm, -1).data(),
+                                         Resident(TensorRole::kFinalNorm, -1),
                                          static_cast<float>(h_.rms_norm_eps),
                                          normed_ + row * h_.hidden_size, h_.hidden_size));
     ++row;
@@ -127,16 +172,22 @@ absl::Status BlockExecutor::HeadInput() {
   return absl::OkStatus();
 }
 
-// A NaN or an infinity in the residual stream stays there: one look a layer finds it where it arose.
-absl::Status BlockExecutor::CheckFinite(int layer) const {
-  if (AllFinite(absl::MakeConstSpan(residual_, rows_.size() * h_.hidden_size))) return absl::OkStatus();
+absl::Status BlockExecutor::NotFinite(int32_t note) const {
+  if (note < 0) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(
-      store_.dir(), layer < 0 ? std::string(": the embedding holds") : absl::StrCat(": layer ", layer, " gave"),
+      store_.dir(), note == 0 ? std::string(": the embedding holds") : absl::StrCat(": layer ", note - 1, " gave"),
       " numbers that are not finite; the checkpoint's weights are damaged (NaN or infinity)"));
 }
 
+absl::Status BlockExecutor::NoteNonFinite() {
+  const int32_t mark = block_ < 0 ? 0 : 1 + block_ / 2;
+  SLUICE_RETURN_IF_ERROR(ops_->NoteNonFinite(residual_, static_cast<int64_t>(rows_.size()) * h_.hidden_size,
+                                             mark, note_));
+  return place_->device() == nullptr ? NotFinite(*note_) : absl::OkStatus();
+}
+
 absl::Status BlockExecutor::StartBlock(int block) {
-  SLUICE_RETURN_IF_ERROR(CheckFinite(block_ < 0 ? -1 : block_ / 2));
+  SLUICE_RETURN_IF_ERROR(NoteNonFinite());
   block_ = block;
   attended_done_ = false;
   down_started_ = false;
@@ -163,9 +214,9 @@ absl::Status BlockExecutor::Attend(int layer) {
 
   const float eps = static_cast<float>(h_.rms_norm_eps);
   SLUICE_RETURN_IF_ERROR(ops_->Rope(q_, q_dim_, num_rows, h_.num_attention_heads, h_.head_dim, rope_,
-                                    positions_, Addend(TensorRole::kQNorm, layer), eps));
+                                    positions_, Resident(TensorRole::kQNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, h_.num_key_value_heads, h_.head_dim, rope_,
-                                    positions_, Addend(TensorRole::kKNorm, layer), eps));
+                                    positions_, Resident(TensorRole::kKNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->AppendKv(args, k_, v_, kv_dim_));
   return ops_->Attention(args, q_, q_dim_, attended_, q_dim_);
 }
@@ -188,15 +239,15 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
   switch (tensor.role) {
     case TensorRole::kQ:
       args.out = q_;
-      args.addend = Addend(TensorRole::kQBias, tensor.layer);
+      args.addend = Resident(TensorRole::kQBias, tensor.layer);
       break;
     case TensorRole::kK:
       args.out = k_;
-      args.addend = Addend(TensorRole::kKBias, tensor.layer);
+      args.addend = Resident(TensorRole::kKBias, tensor.layer);
       break;
     case TensorRole::kV:
       args.out = v_;
-      args.addend = Addend(TensorRole::kVBias, tensor.layer);
+      args.addend = Resident(TensorRole::kVBias, tensor.layer);
       break;
     case TensorRole::kO:
       if (!attended_done_) {
@@ -205,20 +256,20 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
         attended_done_ = true;
       }
       args.out = residual_;
-      args.addend = Addend(TensorRole::kOBias, tensor.layer);
+      args.addend = Resident(TensorRole::kOBias, tensor.layer);
       args.epilogue = Epilogue::kAdd;
       break;
     case TensorRole::kGate:
       args.out = gate_;
-      args.addend = Addend(TensorRole::kGateBias, tensor.layer);
+      args.addend = Resident(TensorRole::kGateBias, tensor.layer);
       if (slab.tensors.size() == 2) {
-        args.up_addend = Addend(TensorRole::kUpBias, tensor.layer);
+        args.up_addend = Resident(TensorRole::kUpBias, tensor.layer);
         args.epilogue = Epilogue::kSwiGlu;
       }
       break;
     case TensorRole::kUp:
       args.out = gate_;
-      args.addend = Addend(TensorRole::kUpBias, tensor.layer);
+      args.addend = Resident(TensorRole::kUpBias, tensor.layer);
       args.epilogue = Epilogue::kMultiply;
       break;
     case TensorRole::kDown:
@@ -227,7 +278,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
         down_started_ = true;
       }
       args.out = residual_;
-      args.addend = Addend(TensorRole::kDownBias, tensor.layer);
+      args.addend = Resident(TensorRole::kDownBias, tensor.layer);
       args.epilogue = Epilogue::kAdd;
       break;
     case TensorRole::kHead:
@@ -243,8 +294,24 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
   return ops_->MatMul(args);
 }
 
-absl::Span<const float> BlockExecutor::logits() const {
-  return absl::MakeConstSpan(logits_, num_logits_ * h_.vocab_size);
+absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
+  const auto num_logits = static_cast<size_t>(num_logits_ * h_.vocab_size);
+  const float* logits = logits_;
+  if (place_->device() != nullptr) {
+    int32_t note = -1;
+    SLUICE_RETURN_IF_ERROR(place_->Download({reinterpret_cast<std::byte*>(&note), sizeof(note)},
+                                            reinterpret_cast<const std::byte*>(note_)));
+    SLUICE_RETURN_IF_ERROR(NotFinite(note));
+    SLUICE_RETURN_IF_ERROR(place_->Download(host_logits_.span().first(num_logits * sizeof(float)),
+                                            reinterpret_cast<const std::byte*>(logits_)));
+    logits = reinterpret_cast<const float*>(host_logits_.data());
+  }
+  const absl::Span<const float> span(logits, num_logits);
+  if (!AllFinite(span)) {
+    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; the ",
+                                            "checkpoint's weights are damaged (NaN or infinity)"));
+  }
+  return span;
 }
 
 }  // namespace sluice

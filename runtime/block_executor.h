@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "kernels/ops.h"
 #include "prefetch/host_buffer.h"
+#include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
 #include "runtime/memory_plan.h"
 #include "storage/layer_store.h"
@@ -24,24 +25,28 @@ struct BlockRow {
 };
 
 // Holds the workspace [plan.pass_rows rows] and the arithmetic that follows from a slab's tensors.
-// Call order of a pass: Begin, then Slab for every slab of the manifest in order, then logits().
+// Call order of a pass: Embed for all rows, Begin, then Slab for every slab of the manifest in order, then
+// Finish.
 class BlockExecutor {
  public:
+  // `place` and `kv_cache`, whose memory is of that place, must outlive the executor.
   static absl::StatusOr<std::unique_ptr<BlockExecutor>> Create(const LayerStore& store,
-                                                               const MemoryPlan& plan, Ops* ops,
+                                                               const MemoryPlan& plan, ComputePlace* place,
                                                                KvCache* kv_cache);
 
-  // The residual stream [pass_rows, hidden_size], which the caller fills with embeddings.
-  float* residual() const { return residual_; }
+  // Sets rows of the residual stream, from `first_row` on: `embeddings` is [rows, hidden_size].
+  absl::Status Embed(int64_t first_row, absl::Span<const float> embeddings);
 
   // Starts a pass over `rows` (kept until the next Begin).
-  void Begin(std::vector<BlockRow> rows);
+  absl::Status Begin(std::vector<BlockRow> rows);
 
-  // Computes with slab number `slab` of the manifest, whose bytes are `tiles`.
+  // Computes with slab number `slab` of the manifest, whose bytes, in memory of the place, are `tiles`.
   absl::Status Slab(int slab, absl::Span<const std::byte> tiles);
 
-  // [rows that want logits, vocab_size]
-  absl::Span<const float> logits() const;
+  // Waits for what was queued and returns the logits [rows that want them, vocab_size], in host memory,
+  // valid until the next pass. DataLoss: numbers that are not finite, naming the layer. On the host Slab
+  // says so already.
+  absl::StatusOr<absl::Span<const float>> Finish();
 
  private:
   // The rows a product reads, prepared at most once in each format.
@@ -53,28 +58,36 @@ class BlockExecutor {
     bool prepared[3] = {};
   };
 
-  BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Ops* ops, KvCache* kv_cache);
+  BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place, KvCache* kv_cache);
   absl::Status AllocateBuffers(const MemoryPlan& plan);
-  void FillRopeTable(int64_t context_tokens);
+  absl::Status FillRopeTable(int64_t context_tokens);
+  // Copies norms and biases to the place, where it is not the host.
+  absl::Status PlaceResident();
   // Called when the walk enters another block.
   absl::Status StartBlock(int block);
   absl::Status NormInput(TensorRole norm, int layer);
   absl::Status HeadInput();
   absl::Status Attend(int layer);
-  absl::Status CheckFinite(int layer) const;
+  // A NaN or an infinity in the residual stream stays there: one look a block finds where it arose.
+  absl::Status NoteNonFinite();
+  absl::Status NotFinite(int32_t note) const;
   absl::StatusOr<const std::byte*> Prepared(ActivationFormat format);
   void SetInput(const float* x, int64_t stride, int64_t k, int64_t num_rows);
-  const float* Addend(TensorRole role, int layer) const;
+  // A norm's weights or a bias, in memory of the place; null where the model has none.
+  const float* Resident(TensorRole role, int layer) const;
 
   const LayerStore& store_;
   const Manifest& manifest_;
   const HyperParameters& h_;
+  ComputePlace* const place_;
   Ops* const ops_;
   KvCache* const kv_cache_;
   const int64_t q_dim_;
   const int64_t kv_dim_;
 
-  HostBuffer buffers_[8];
+  DeviceRange buffers_[9];
+  DeviceRange resident_memory_;  // resident.bin, on a device
+  HostBuffer host_logits_;       // what was copied from there
   float* residual_ = nullptr;
   float* normed_ = nullptr;
   float* q_ = nullptr;         // q, k, v, attended share the block buffer with gate_
@@ -84,6 +97,7 @@ class BlockExecutor {
   float* gate_ = nullptr;      // [rows, intermediate_size]: silu(gate) * up once both are there
   float* logits_ = nullptr;
   float* rope_ = nullptr;      // [context, head_dim]: cosines, then sines
+  int32_t* note_ = nullptr;    // Ops::NoteNonFinite: 0 the embedding, 1 + layer
   std::byte* activations_[3] = {};
 
   std::vector<BlockRow> rows_;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "prefetch/host_buffer.h"
 
 namespace sluice {
 
@@ -13,12 +14,13 @@ int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t
   return HostBuffer::RoundedBytes(KvPageBytes(shape) * num_layers * num_pages);
 }
 
-absl::StatusOr<KvCache> KvCache::Create(const KvShape& shape, int64_t num_layers, int64_t num_pages) {
+absl::StatusOr<KvCache> KvCache::Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                                        ComputePlace* place) {
   KvCache cache;
   cache.shape_ = shape;
   cache.page_bytes_ = KvPageBytes(shape);
   cache.layer_bytes_ = cache.page_bytes_ * num_pages;
-  SLUICE_ASSIGN_OR_RETURN(cache.memory_, HostBuffer::Create(cache.layer_bytes_ * num_layers));
+  SLUICE_ASSIGN_OR_RETURN(cache.memory_, place->Allocate(cache.layer_bytes_ * num_layers));
   cache.pool_ = PagePool(num_pages);
   return cache;
 }

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/ops.h"
-#include "prefetch/host_buffer.h"
+#include "runtime/compute_place.h"
 #include "runtime/page_pool.h"
 
 namespace sluice {
@@ -21,7 +21,9 @@ struct KvSequence {
 class KvCache {
  public:
   static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages);
-  static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages);
+  // In memory of `place`, which must outlive the cache.
+  static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                                        ComputePlace* place);
 
   // Gives `sequence` pages until it has room for `tokens` positions. ResourceExhausted when the pool is
   // empty; the sequence then keeps what it has.
@@ -39,7 +41,7 @@ class KvCache {
   KvShape shape_;
   int64_t page_bytes_ = 0;
   int64_t layer_bytes_ = 0;
-  HostBuffer memory_;
+  DeviceRange memory_;
   PagePool pool_;
 };
 

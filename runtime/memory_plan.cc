@@ -8,6 +8,7 @@
 #include "kernels/status_macros.h"
 #include "prefetch/host_buffer.h"
 #include "prefetch/slab_stream.h"
+#include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
 #include "runtime/sampler.h"
 
@@ -15,6 +16,8 @@ namespace sluice {
 namespace {
 
 constexpr int kSlabsBehindTheDisk = 4;
+// On a device: two on their way, one that waits, one that is computed with.
+constexpr int kDeviceRingSlabs = 4;
 // One decodes about as much as a fast disk delivers; two keep up with it.
 constexpr int kDecodingThreads = 2;
 
@@ -29,6 +32,12 @@ int64_t RingSlabBytes(absl::Span<const StreamSlab> cycle) {
   int64_t most = 0;
   for (const StreamSlab& slab : cycle) most = std::max(most, slab.place_bytes());
   return most;
+}
+
+int64_t SumOf(absl::Span<const PlanItem> items) {
+  int64_t sum = 0;
+  for (const PlanItem& item : items) sum += item.bytes;
+  return sum;
 }
 
 // A ring that keeps the disk busy: what is on its way, and slabs that are being verified, are ready
@@ -54,10 +63,12 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
           .raw_bytes = slab.raw_bytes};
 }
 
-int64_t WorkspaceSizes::total() const {
+int64_t WorkspaceSizes::activations() const {
   return residual_bytes + normed_bytes + block_bytes + activation_bytes[0] + activation_bytes[1] +
-         activation_bytes[2] + logits_bytes + rope_bytes + staging_bytes;
+         activation_bytes[2] + note_bytes;
 }
+
+int64_t WorkspaceSizes::total() const { return activations() + logits_bytes + rope_bytes + staging_bytes; }
 
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
                              int64_t context_tokens) {
@@ -77,6 +88,7 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   }
   sizes.logits_bytes = rounded(logit_rows * h.vocab_size * 4);
   sizes.rope_bytes = rounded(context_tokens * h.head_dim * 4);
+  sizes.note_bytes = rounded(sizeof(int32_t));
   sizes.staging_bytes = rounded(pass_rows * manifest.embedding_stride);
   return sizes;
 }
@@ -111,30 +123,50 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages);
 
+  if (request.device.has_value()) plan.device.emplace();
   const auto describe = [&](int64_t rows) {
     plan.pass_rows = rows;
     plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
     const WorkspaceSizes work =
         SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens);
-    plan.items = {
-        {"KV cache", kv_bytes},
-        {"activations", work.total() - work.logits_bytes - work.rope_bytes},
-        {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h.vocab_size)},
-        {"rotary tables", work.rope_bytes},
-        {"norms, biases and manifest", store.MemoryBytes()},
-        {"tokenizer", request.tokenizer_bytes},
-        {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
-    };
+    const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
+    if (plan.device.has_value()) {
+      plan.device->items = {
+          {"KV cache", kv_bytes},
+          {"activations", work.activations()},
+          {"logits", work.logits_bytes},
+          {"rotary tables", work.rope_bytes},
+          {"norms and biases", manifest.resident_bytes},
+          {"kernels and the device's runtime", request.device->scratch_bytes},
+      };
+      plan.items = {
+          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes},
+          {"logits and sampling", work.logits_bytes + sampler_bytes},
+          {"norms, biases and manifest", store.MemoryBytes()},
+          {"tokenizer", request.tokenizer_bytes},
+          {"I/O tables", stream_tables},
+      };
+      plan.device->fixed_bytes = SumOf(plan.device->items);
+    } else {
+      plan.items = {
+          {"KV cache", kv_bytes},
+          {"activations", work.activations() + work.staging_bytes},
+          {"logits and sampling", work.logits_bytes + sampler_bytes},
+          {"rotary tables", work.rope_bytes},
+          {"norms, biases and manifest", store.MemoryBytes()},
+          {"tokenizer", request.tokenizer_bytes},
+          {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
+      };
+    }
     if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
-    plan.fixed_bytes = 0;
-    for (const PlanItem& item : plan.items) plan.fixed_bytes += item.bytes;
-    return plan.fixed_bytes;
+    plan.fixed_bytes = SumOf(plan.items);
   };
 
   // Two slabs: one is computed with while the next one arrives.
   const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
   const int64_t least_rows = std::min(request.num_sequences, request.pass_rows);
-  plan.minimum_bytes = describe(least_rows) + min_ring;
+  describe(least_rows);
+  plan.minimum_bytes = plan.fixed_bytes + min_ring;
   if (plan.minimum_bytes > request.max_ram_bytes) {
     return absl::ResourceExhaustedError(absl::StrFormat(
         "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
@@ -143,22 +175,48 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576,
         request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
   }
+  if (plan.device.has_value()) {
+    plan.device->minimum_bytes = plan.device->fixed_bytes + min_ring;
+    if (plan.device->minimum_bytes > request.device->max_bytes) {
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "%d bytes (%.1f MiB) of device memory cannot work: %s needs at least %d bytes (%.1f MiB) there at a "
+          "context of %d tokens; give --max-vram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
+          request.device->max_bytes, request.device->max_bytes / 1048576.0, store.dir(),
+          plan.device->minimum_bytes, plan.device->minimum_bytes / 1048576.0, request.context_tokens,
+          (plan.device->minimum_bytes + 1048575) / 1048576,
+          request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
+    }
+  }
   // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
   // weights (but a row for each sequence): each halving doubles the passes of a prompt, each byte here is one less resident.
-  const int64_t base = plan.fixed_bytes;
+  // On a device, its memory is what they take.
+  const int64_t budget = plan.device.has_value() ? request.device->max_bytes : request.max_ram_bytes;
+  const int64_t& fixed = plan.device.has_value() ? plan.device->fixed_bytes : plan.fixed_bytes;
+  const int64_t base = fixed;
   int64_t rows = request.pass_rows;
   while (rows > least_rows) {
-    const int64_t extra = describe(rows) - base;
-    const int64_t room = request.max_ram_bytes - base - min_ring;
-    const bool all_fits = plan.fixed_bytes + HostBuffer::RoundedBytes(all_resident) <= request.max_ram_bytes;
-    if (extra <= room / 3 || all_fits) break;
+    describe(rows);
+    const bool host_fits = plan.fixed_bytes + min_ring <= request.max_ram_bytes;
+    const bool all_fits = fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
+    if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all_fits)) break;
     rows = std::max((rows + 1) / 2, least_rows);
   }
   describe(rows);
 
+  std::vector<MemoryTier> tiers;
+  if (plan.device.has_value()) {
+    int64_t capacity = request.device->max_bytes - fixed;
+    if (all_resident > capacity) {
+      const int64_t ring = std::min(kDeviceRingSlabs * RingSlabBytes(cycle), all_resident / 8);
+      plan.device->ring_bytes = std::clamp(ring, min_ring, capacity) / kReadAlignment * kReadAlignment;
+      capacity -= plan.device->ring_bytes;
+    }
+    tiers.push_back({"device", capacity});
+  }
   const int64_t room = request.max_ram_bytes - plan.fixed_bytes;
   int64_t capacity = HostBuffer::RoundedBytes(all_resident);
-  if (capacity > room) {
+  // What stays on a device passes the host's ring once.
+  if (capacity > room || plan.device.has_value()) {
     const int64_t ring = std::clamp(RingBytes(cycle, plan, all_resident), min_ring, room);
     plan.ring_bytes = ring / kReadAlignment * kReadAlignment;
     if (plan.ring_bytes > kHugePageBytes) plan.ring_bytes = plan.ring_bytes / kHugePageBytes * kHugePageBytes;
@@ -166,8 +224,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
     capacity = room - plan.ring_bytes;
     if (capacity > kHugePageBytes) capacity = capacity / kHugePageBytes * kHugePageBytes;
   }
-  plan.residency = PlaceSlabs(slab_sizes, {{"RAM", capacity}});
-  plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[0]);
+  tiers.push_back({"RAM", capacity});
+  plan.residency = PlaceSlabs(slab_sizes, tiers);
+  plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.host_tier()]);
+  if (plan.device.has_value()) plan.device->kept_bytes = plan.residency.tier_bytes[0];
   return plan;
 }
 

@@ -2,7 +2,9 @@
 #ifndef SLUICE_RUNTIME_MEMORY_PLAN_H_
 #define SLUICE_RUNTIME_MEMORY_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,12 @@
 #include "storage/layer_store.h"
 
 namespace sluice {
+
+// Memory of the device that computes.
+struct DeviceBudget {
+  int64_t max_bytes = 0;      // for everything that sluice allocates there
+  int64_t scratch_bytes = 0;  // of it, what the operations and the device's own runtime take
+};
 
 struct PlanRequest {
   int64_t max_ram_bytes = 0;      // budget for everything that sluice allocates
@@ -28,11 +36,22 @@ struct PlanRequest {
   // Bytes that are on their way while the disk is kept busy: size of a read times reads in flight.
   int64_t bytes_in_flight = int64_t{32} << 20;
   int64_t ring_bytes = 0;         // the ring's size; 0: what the bytes in flight ask for
+  std::optional<DeviceBudget> device;  // nothing: the host computes
 };
 
 struct PlanItem {
   std::string name;
   int64_t bytes;
+};
+
+// What lies in the memory of a device: then KV cache, activations and logits do, and slabs are copied there.
+struct DevicePlan {
+  std::vector<PlanItem> items;  // always needed
+  int64_t fixed_bytes = 0;      // their sum
+  int64_t ring_bytes = 0;
+  int64_t kept_bytes = 0;       // of slabs that stay
+  int64_t minimum_bytes = 0;    // the smallest budget that can work with this request
+  int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 
 struct MemoryPlan {
@@ -46,16 +65,22 @@ struct MemoryPlan {
   int worker_threads = 1;          // that verify and decode
   int64_t resident_bytes = 0;      // memory of resident slabs
   int64_t minimum_bytes = 0;       // the smallest budget that can work with this request
-  Residency residency;             // one tier: RAM
+  Residency residency;             // tiers: the device's memory, where there is one, and RAM
+  std::optional<DevicePlan> device;
   int64_t weight_bytes = 0;        // stored bytes of all slabs
   int64_t raw_bytes = 0;           // the same, decoded
-  int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }
+  int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }  // of host memory
+
+  int host_tier() const { return device.has_value() ? 1 : 0; }
+  bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
+  bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
 };
 
 // The slab as a stream sees it.
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);
 
-// A pure function of the store and the request. ResourceExhausted names the smallest budget that works;
+// A pure function of the store and the request. ResourceExhausted names the smallest budget that works, of the
+// memory that is too small;
 // InvalidArgument a context that is not positive.
 absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request);
 
@@ -67,8 +92,11 @@ struct WorkspaceSizes {
   int64_t activation_bytes[3];  // per ActivationFormat: the widest input that needs it, 0 if none does
   int64_t logits_bytes;        // [logit_rows, vocab_size] f32
   int64_t rope_bytes;          // [context, head_dim] f32
+  int64_t note_bytes;          // Ops::NoteNonFinite's note
   int64_t staging_bytes;       // embedding rows as stored
   int64_t total() const;
+  // Without logits, rotary tables and what is staged on the host.
+  int64_t activations() const;
 };
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
                              int64_t context_tokens);

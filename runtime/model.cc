@@ -12,45 +12,62 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
-#include "runtime/finite.h"
 
 namespace sluice {
 namespace {
 
 // A timeline holds 4096 moves; a slab makes six or seven.
 constexpr size_t kSlabsPerFlush = 64;
+// Embedding rows that are decoded before they are handed on.
+constexpr size_t kEmbedRows = 16;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan, Ops* ops,
-                                                     const ReadOptions& read) {
-  std::unique_ptr<Model> model(new Model(store, plan));
-  const Manifest& manifest = store.manifest();
-  const HyperParameters& h = manifest.hyper_parameters;
-
-  // The stream first: the disk works while everything else is allocated.
+absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
+  const Manifest& manifest = store_.manifest();
   std::vector<std::string> paths;
-  for (size_t i = 0; i < manifest.files.size(); ++i) paths.push_back(store.FilePath(static_cast<int>(i)));
-  model->embedding_file_ = static_cast<int>(paths.size());
-  paths.push_back(store.EmbeddingPath());
+  for (size_t i = 0; i < manifest.files.size(); ++i) paths.push_back(store_.FilePath(static_cast<int>(i)));
+  embedding_file_ = static_cast<int>(paths.size());
+  paths.push_back(store_.EmbeddingPath());
   std::vector<StreamSlab> cycle;
+  std::vector<DeviceSlab> device_cycle;
   cycle.reserve(manifest.slabs.size());
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
-    cycle.push_back(StreamSlabOf(manifest.slabs[i], plan.residency.tier[i] != kOnDisk));
+    StreamSlab& slab = cycle.emplace_back(StreamSlabOf(manifest.slabs[i], plan_.InHostMemory(i)));
+    slab.first_walk_only = plan_.OnDevice(i);
+    device_cycle.push_back({slab.leased_bytes(), slab.first_walk_only});
   }
   StreamOptions stream_options;
   stream_options.io = read.io;
   stream_options.verify_once = read.verify_once;
-  stream_options.ring_bytes = plan.ring_bytes;
-  stream_options.worker_threads = plan.worker_threads;
-  SLUICE_ASSIGN_OR_RETURN(model->stream_,
-                          SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
-                                                       stream_options, read.make_engine));
+  stream_options.ring_bytes = plan_.ring_bytes;
+  stream_options.worker_threads = plan_.worker_threads;
+  stream_options.device = place->device();
+  SLUICE_ASSIGN_OR_RETURN(stream_, SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
+                                                                stream_options, read.make_engine));
+  if (place->device() == nullptr) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(device_stream_,
+                          DeviceStream::Create(std::move(stream_), std::move(device_cycle),
+                                               {.device = place->device(),
+                                                .compute = place->stream(),
+                                                .ring_bytes = plan_.device->ring_bytes}));
+  return absl::OkStatus();
+}
 
+absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan,
+                                                     ComputePlace* place, const ReadOptions& read) {
+  if ((place->device() != nullptr) != plan.device.has_value()) {
+    return absl::InternalError("a plan for another kind of place to compute");
+  }
+  std::unique_ptr<Model> model(new Model(store, plan));
+  const Manifest& manifest = store.manifest();
+  const HyperParameters& h = manifest.hyper_parameters;
+  // The stream first: the disk works while everything else is allocated.
+  SLUICE_RETURN_IF_ERROR(model->OpenStream(place, read));
   const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
-  SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages));
+  SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages, place));
   SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));
-  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, ops, &model->kv_cache_));
+  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, place, &model->kv_cache_));
   return model;
 }
 
@@ -74,7 +91,7 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
     ranges.push_back({embedding_file_, row.token * stride, absl::MakeSpan(place, row_bytes + 8)});
   }
   clock_.Enter(kWaitingForDisk);
-  const absl::Status gathered = stream_->ReadRanges(ranges);
+  const absl::Status gathered = host_stream()->ReadRanges(ranges);
   clock_.Enter(kComputing);
   SLUICE_RETURN_IF_ERROR(gathered);
   for (const SlabStream::Range& range : ranges) {
@@ -87,8 +104,31 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
                                               ", the file says ", ChecksumToHex(want), "; shard again"));
     }
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    DecodeRow(encoding, staged[rows[i].token], h.hidden_size, executor_->residual() + i * h.hidden_size);
+  std::vector<float> decoded(kEmbedRows * h.hidden_size);
+  for (size_t first = 0; first < rows.size(); first += kEmbedRows) {
+    const size_t count = std::min(kEmbedRows, rows.size() - first);
+    for (size_t i = 0; i < count; ++i) {
+      DecodeRow(encoding, staged[rows[first + i].token], h.hidden_size, decoded.data() + i * h.hidden_size);
+    }
+    SLUICE_RETURN_IF_ERROR(executor_->Embed(static_cast<int64_t>(first),
+                                            absl::MakeConstSpan(decoded.data(), count * h.hidden_size)));
+  }
+  return absl::OkStatus();
+}
+
+template <typename Source>
+absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
+  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
+      return absl::CancelledError("interrupted");
+    }
+    clock_.Enter(kWaitingForDisk);
+    auto lease = source->Next();
+    clock_.Enter(kComputing);
+    SLUICE_RETURN_IF_ERROR(lease.status());
+    SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
+    if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
   }
   return absl::OkStatus();
 }
@@ -113,25 +153,9 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   for (const PassRow& row : rows) {
     block_rows.push_back({row.sequence->pages.data(), row.position, row.wants_logits});
   }
-  executor_->Begin(std::move(block_rows));
-
-  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  for (size_t i = 0; i < slabs.size(); ++i) {
-    if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
-      return absl::CancelledError("interrupted");
-    }
-    clock_.Enter(kWaitingForDisk);
-    absl::StatusOr<SlabStream::Lease> lease = stream_->Next();
-    clock_.Enter(kComputing);
-    SLUICE_RETURN_IF_ERROR(lease.status());
-    SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
-    if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
-  }
-  const absl::Span<const float> logits = executor_->logits();
-  if (!AllFinite(logits)) {
-    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; the ",
-                                            "checkpoint's weights are damaged (NaN or infinity)"));
-  }
+  SLUICE_RETURN_IF_ERROR(executor_->Begin(std::move(block_rows)));
+  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
+  SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
   ++pass_counters_.passes;
   pass_counters_.rows += static_cast<int64_t>(rows.size());
   return logits;
@@ -147,8 +171,12 @@ PassCounters Model::pass_counters() const {
   return counters;
 }
 
+DeviceStreamCounters Model::device_counters() const {
+  return device_stream_ != nullptr ? device_stream_->counters() : DeviceStreamCounters();
+}
+
 void Model::FlushTimeline() {
-  if (timeline_sink_) timeline_sink_(stream_->TakeTimeline());
+  if (timeline_sink_) timeline_sink_(host_stream()->TakeTimeline());
 }
 
 }  // namespace sluice

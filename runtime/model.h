@@ -11,10 +11,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "kernels/ops.h"
+#include "prefetch/device_stream.h"
 #include "prefetch/slab_stream.h"
 #include "prefetch/timeline.h"
 #include "runtime/block_executor.h"
+#include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
 #include "runtime/memory_plan.h"
 #include "storage/layer_store.h"
@@ -51,10 +52,10 @@ struct ReadOptions {
 // Thread-compatible: one pass at a time.
 class Model {
  public:
-  // Starts reading the first slabs at once. `store` and `ops` must outlive the model, `plan` is PlanMemory's for
-  // this store.
+  // Starts reading the first slabs at once. `store` and `place` must outlive the model, `plan` is PlanMemory's for
+  // this store, with memory of a device where `place` is one.
   static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
-                                                       Ops* ops, const ReadOptions& read);
+                                                       ComputePlace* place, const ReadOptions& read);
 
   // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the cache.
   // Returns the logits [number of rows that want them, vocab_size], in row order, valid until the
@@ -68,23 +69,31 @@ class Model {
   const HyperParameters& hyper_parameters() const { return store_.hyper_parameters(); }
   const MemoryPlan& plan() const { return plan_; }
   KvCache& kv_cache() { return kv_cache_; }
-  StreamCounters stream_counters() const { return stream_->counters(); }
+  StreamCounters stream_counters() const { return host_stream()->counters(); }
+  // Zeros where it computes on the host.
+  DeviceStreamCounters device_counters() const;
   PassCounters pass_counters() const;
   // Gives `sink` every move of a slab, in batches, during passes and by FlushTimeline.
   using TimelineSink = std::function<void(absl::Span<const TimelineEvent>)>;
   void SetTimelineSink(TimelineSink sink) { timeline_sink_ = std::move(sink); }
   void FlushTimeline();
-  const std::string& io_description() const { return stream_->io_description(); }
+  const std::string& io_description() const { return host_stream()->io_description(); }
 
  private:
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
+  SlabStream* host_stream() const { return device_stream_ != nullptr ? device_stream_->host() : stream_.get(); }
+  absl::Status OpenStream(ComputePlace* place, const ReadOptions& read);
+  // All slabs, from either stream.
+  template <typename Source>
+  absl::Status Walk(Source* source, const std::atomic<bool>* stop);
   absl::Status GatherEmbeddings(absl::Span<const PassRow> rows);
 
   const LayerStore& store_;
   MemoryPlan plan_;
   KvCache kv_cache_;
   HostBuffer staging_;  // [pass_rows] rows of embedding.rows as stored
-  std::unique_ptr<SlabStream> stream_;
+  std::unique_ptr<SlabStream> stream_;          // one of the two: on the host,
+  std::unique_ptr<DeviceStream> device_stream_;  // or on to a device
   std::unique_ptr<BlockExecutor> executor_;
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };

@@ -128,8 +128,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
   session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
+  session.place = MakeHostPlace(session.ops.get());
   SLUICE_ASSIGN_OR_RETURN(session.model,
-                          Model::Create(*session.store, plan, session.ops.get(), options.read));
+                          Model::Create(*session.store, plan, session.place.get(), options.read));
   session.pool->PlaceCaller();
   return absl::OkStatus();
 }

@@ -47,6 +47,7 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Ops> ops;
+  std::unique_ptr<ComputePlace> place;  // the host, computing with `ops`
   std::unique_ptr<Model> model;
 };
 

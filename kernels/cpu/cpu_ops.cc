@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/finite.h"
 #include "kernels/tile.h"
 
 namespace sluice {
@@ -201,6 +202,11 @@ class CpuOps : public Ops {
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
                          int64_t out_stride) override {
     attention_.Run(args, q, q_stride, out, out_stride);
+    return absl::OkStatus();
+  }
+
+  absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) override {
+    if (*note < 0 && !AllFinite(absl::MakeConstSpan(x, n))) *note = mark;
     return absl::OkStatus();
   }
 

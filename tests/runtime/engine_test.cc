@@ -35,7 +35,8 @@ struct TestEngine {
     request.pass_rows = config.pass_rows;
     request.k_type = request.v_type = KvType::kQ8_0;
     ops = *MakeCpuOps(SupportedIsas().back(), &pool);
-    model = *Model::Create(store, *PlanMemory(store, request), ops.get(), {});
+    place = MakeHostPlace(ops.get());
+    model = *Model::Create(store, *PlanMemory(store, request), place.get(), {});
     engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences});
   }
 
@@ -58,6 +59,7 @@ struct TestEngine {
 
   ThreadPool pool;
   std::unique_ptr<Ops> ops;
+  std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
   std::optional<Engine> engine;
 };

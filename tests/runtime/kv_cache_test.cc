@@ -10,7 +10,8 @@ namespace {
 
 TEST(KvCache, GivesEachPageToOneSequenceUntilItIsReleased) {
   const KvShape shape = {KvType::kF16, KvType::kF16, 2, 16};
-  auto cache = KvCache::Create(shape, 3, 4);
+  const auto place = MakeHostPlace(nullptr);
+  auto cache = KvCache::Create(shape, 3, 4, place.get());
   ASSERT_TRUE(cache.ok());
   KvSequence a, b;
   EXPECT_TRUE(cache->Reserve(a, 64).ok());
@@ -29,7 +30,8 @@ TEST(KvCache, GivesEachPageToOneSequenceUntilItIsReleased) {
 
 TEST(KvCache, KeepsLayersApartAndPagesAligned) {
   const KvShape shape = {KvType::kQ8_0, KvType::kF32, 1, 80};
-  auto cache = KvCache::Create(shape, 2, 3);
+  const auto place = MakeHostPlace(nullptr);
+  auto cache = KvCache::Create(shape, 2, 3, place.get());
   ASSERT_TRUE(cache.ok());
   EXPECT_EQ(cache->page_stride() % 4096, 0);
   EXPECT_GE(cache->page_stride(), KvPageBytes(shape));

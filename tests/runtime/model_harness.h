@@ -24,12 +24,12 @@ inline std::string TestDataPath(const std::string& name) {
   return std::string(SLUICE_SOURCE_DIR "/tests/data/") + name;
 }
 
-// A store made from a checkpoint of tests/data/models.
+// A store made from a checkpoint of tests/data/models, or of another folder (an absolute path).
 class TestStore {
  public:
   TestStore(const std::string& model, const std::string& recipe, int64_t slab_bytes,
             StoreCompression compression = StoreCompression::kNone) {
-    auto checkpoint = Checkpoint::Open(TestDataPath("models/" + model));
+    auto checkpoint = Checkpoint::Open(model[0] == '/' ? model : TestDataPath("models/" + model));
     EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
     ShardOptions options;
     options.slab_bytes = slab_bytes;
@@ -74,6 +74,25 @@ inline int64_t LargestPlace(const Manifest& manifest) {
   return most;
 }
 
+// The logits of all of `tokens` as one new sequence, in passes of as many rows as the plan has.
+inline absl::StatusOr<std::vector<float>> LogitsOf(Model& model, const std::vector<int32_t>& tokens) {
+  KvSequence sequence;
+  EXPECT_TRUE(model.kv_cache().Reserve(sequence, static_cast<int64_t>(tokens.size())).ok());
+  std::vector<float> all;
+  for (size_t done = 0; done < tokens.size();) {
+    std::vector<PassRow> rows;
+    while (done < tokens.size() && static_cast<int64_t>(rows.size()) < model.plan().pass_rows) {
+      rows.push_back({&sequence, static_cast<int64_t>(done), tokens[done], true});
+      ++done;
+    }
+    const auto logits = model.RunPass(rows);
+    if (!logits.ok()) return logits.status();
+    all.insert(all.end(), logits->begin(), logits->end());
+  }
+  model.kv_cache().Release(sequence);
+  return all;
+}
+
 // A model over `store`, which must outlive it.
 struct TestModel {
   TestModel(const LayerStore& store, const RunConfig& config) : pool(config.num_threads) {
@@ -92,10 +111,11 @@ struct TestModel {
       }
     }
     ops = *MakeCpuOps(config.isa, &pool);
+    place = MakeHostPlace(ops.get());
     ReadOptions read;
     read.io.kind = config.io;
     read.make_engine = config.make_engine;
-    auto made = Model::Create(store, *plan, ops.get(), read);
+    auto made = Model::Create(store, *plan, place.get(), read);
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);
   }
@@ -108,25 +128,12 @@ struct TestModel {
   }
 
   absl::StatusOr<std::vector<float>> TryLogits(const std::vector<int32_t>& tokens) {
-    KvSequence sequence;
-    EXPECT_TRUE(model->kv_cache().Reserve(sequence, static_cast<int64_t>(tokens.size())).ok());
-    std::vector<float> all;
-    for (size_t done = 0; done < tokens.size();) {
-      std::vector<PassRow> rows;
-      while (done < tokens.size() && static_cast<int64_t>(rows.size()) < model->plan().pass_rows) {
-        rows.push_back({&sequence, static_cast<int64_t>(done), tokens[done], true});
-        ++done;
-      }
-      const auto logits = model->RunPass(rows);
-      if (!logits.ok()) return logits.status();
-      all.insert(all.end(), logits->begin(), logits->end());
-    }
-    model->kv_cache().Release(sequence);
-    return all;
+    return LogitsOf(*model, tokens);
   }
 
   ThreadPool pool;
   std::unique_ptr<Ops> ops;
+  std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
 };
 

@@ -1,6 +1,6 @@
 // Finds numbers that are no numbers.
-#ifndef SLUICE_RUNTIME_FINITE_H_
-#define SLUICE_RUNTIME_FINITE_H_
+#ifndef SLUICE_KERNELS_FINITE_H_
+#define SLUICE_KERNELS_FINITE_H_
 
 #include <cstddef>
 
@@ -24,4 +24,4 @@ inline bool AllFinite(absl::Span<const float> values) {
 
 }  // namespace sluice
 
-#endif  // SLUICE_RUNTIME_FINITE_H_
+#endif  // SLUICE_KERNELS_FINITE_H_

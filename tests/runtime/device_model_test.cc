@@ -1,0 +1,82 @@
+// Whole models on a device whose copies and kernels come late: the logits are those of the host.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/late_model.h"
+#include "tests/runtime/model_harness.h"
+
+namespace sluice {
+namespace {
+
+std::vector<int32_t> SomeTokens(int64_t vocab_size) {
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < 21; ++i) tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
+  return tokens;
+}
+
+class DeviceModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
+  for (const StoreCompression compression : {StoreCompression::kNone, StoreCompression::kZstd}) {
+    const TestStore store(GetParam(), "", 16 << 10, compression);
+    const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
+    RunConfig config;
+    config.context = 128;
+    const std::vector<float> expected = TestModel(*store, config).Logits(tokens);
+    int64_t kept = 0, in_ram = 0, streamed = 0;
+    uint32_t seed = 0;
+    for (const int64_t more_vram : {0, 40 << 10, 1 << 30}) {
+      for (const int64_t more_ram : {0, 4 << 20}) {
+        for (const int64_t rows : {4, 64}) {
+          SCOPED_TRACE(testing::Message() << "vram +" << more_vram << ", ram +" << more_ram << ", rows " << rows);
+          LateModel late(*store, ++seed, more_vram, more_ram, rows);
+          for (size_t i = 0; i < store->manifest().slabs.size(); ++i) {
+            (late.plan.OnDevice(i) ? kept : late.plan.InHostMemory(i) ? in_ram : streamed) += 1;
+          }
+          const auto logits = LogitsOf(*late.model, tokens);
+          ASSERT_TRUE(logits.ok()) << logits.status();
+          EXPECT_EQ(*logits, expected);
+          EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+        }
+      }
+    }
+    EXPECT_GT(kept, 0);
+    EXPECT_GT(in_ram, 0);
+    EXPECT_GT(streamed, 0);
+  }
+}
+
+// A sliding window, biases, norms of heads, float and quantized weights.
+INSTANTIATE_TEST_SUITE_P(All, DeviceModel, testing::Values("mistral-window-f16", "qwen2-bias-bf16", "qwen3-qknorm-bf16"),
+                         [](const testing::TestParamInfo<const char*>& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  PlanRequest request;
+  request.context_tokens = 64;
+  request.max_ram_bytes = int64_t{1} << 33;
+  request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .scratch_bytes = 12345};
+  const MemoryPlan roomy = *PlanMemory(*store, request);
+  EXPECT_EQ(roomy.residency.streamed_bytes, 0);
+  EXPECT_EQ(roomy.device->ring_bytes, 0) << "all of it stays";
+  request.device->max_bytes = roomy.device->minimum_bytes;
+  EXPECT_TRUE(PlanMemory(*store, request).ok());
+  --request.device->max_bytes;
+  EXPECT_THAT(PlanMemory(*store, request).status().message(), testing::HasSubstr("--max-vram"));
+  request.device->max_bytes = int64_t{1} << 33;
+  request.max_ram_bytes = roomy.minimum_bytes - 1;
+  EXPECT_THAT(PlanMemory(*store, request).status().message(), testing::HasSubstr("--max-ram"));
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,121 @@
+// A model on a LateDevice, with operations that it does when their stream gets to them.
+#ifndef SLUICE_TESTS_RUNTIME_LATE_MODEL_H_
+#define SLUICE_TESTS_RUNTIME_LATE_MODEL_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "runtime/compute_place.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+#include "gtest/gtest.h"
+#include "tests/prefetch/late_device.h"
+
+namespace sluice {
+
+// Arguments in host memory (rows, positions, page tables) are copied when the call is made, as a device
+// must. Errors of the operations themselves end the test.
+class LateOps : public Ops {
+ public:
+  LateOps(LateDevice* device, Stream* stream)
+      : device_(device), stream_(stream), pool_(1), ops_(*MakeCpuOps(SupportedIsas().back(), &pool_)) {}
+
+  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride, int64_t num_rows,
+                                  int64_t k, std::byte* out) override {
+    return Queue([=, this] { return ops_->PrepareActivations(format, x, x_stride, num_rows, k, out); });
+  }
+  absl::Status MatMul(const MatMulArgs& args) override {
+    return Queue([=, this] { return ops_->MatMul(args); });
+  }
+  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n, const float* weight,
+                       float eps, float* out, int64_t out_stride) override {
+    return Queue([=, this] { return ops_->RmsNorm(x, x_stride, num_rows, n, weight, eps, out, out_stride); });
+  }
+  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads, int64_t head_dim,
+                    const float* cos_sin, absl::Span<const int64_t> positions, const float* norm_weight,
+                    float norm_eps) override {
+    return Queue([=, this, kept = std::vector<int64_t>(positions.begin(), positions.end())] {
+      return ops_->Rope(x, x_stride, num_rows, num_heads, head_dim, cos_sin, kept, norm_weight, norm_eps);
+    });
+  }
+  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v, int64_t kv_stride) override {
+    return Queue([=, this, rows = std::make_shared<Rows>(args)] {
+      return ops_->AppendKv(rows->args, k, v, kv_stride);
+    });
+  }
+  absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
+                         int64_t out_stride) override {
+    return Queue([=, this, rows = std::make_shared<Rows>(args)] {
+      return ops_->Attention(rows->args, q, q_stride, out, out_stride);
+    });
+  }
+  absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) override {
+    return Queue([=, this] { return ops_->NoteNonFinite(x, n, mark, note); });
+  }
+
+ private:
+  // AttentionArgs with rows and page tables of its own.
+  struct Rows {
+    explicit Rows(const AttentionArgs& from) : args(from), rows(from.rows.begin(), from.rows.end()) {
+      tables.reserve(rows.size());
+      for (AttentionRow& row : rows) {
+        row.page_table = tables.emplace_back(row.page_table, row.page_table + row.position / kKvPageTokens + 1).data();
+      }
+      args.rows = rows;
+    }
+    AttentionArgs args;
+    std::vector<AttentionRow> rows;
+    std::vector<std::vector<int32_t>> tables;
+  };
+
+  absl::Status Queue(std::function<absl::Status()> operation) {
+    device_->Launch(stream_, [operation = std::move(operation)] {
+      if (!operation().ok()) std::abort();
+    });
+    return absl::OkStatus();
+  }
+
+  LateDevice* const device_;
+  Stream* const stream_;
+  ThreadPool pool_;
+  const std::unique_ptr<Ops> ops_;
+};
+
+// A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
+struct LateModel {
+  LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows)
+      : device(seed), stream(*device.NewStream()), ops(&device, stream.get()),
+        place(*MakeDevicePlace(&device, stream.get(), &ops)) {
+    PlanRequest request;
+    request.context_tokens = 128;
+    request.pass_rows = rows;
+    request.logits_of_all_rows = true;
+    request.k_type = request.v_type = KvType::kF32;
+    request.bytes_in_flight = 1;  // a ring of a few slabs
+    request.max_ram_bytes = int64_t{1} << 33;
+    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
+    const MemoryPlan roomy = *PlanMemory(store, request);
+    request.max_ram_bytes = roomy.minimum_bytes + more_ram;
+    request.device->max_bytes = roomy.device->minimum_bytes + more_vram;
+    plan = *PlanMemory(store, request);
+    auto made = Model::Create(store, plan, place.get(), {.io = {.kind = IoKind::kThreads}});
+    EXPECT_TRUE(made.ok()) << made.status();
+    model = *std::move(made);
+  }
+
+  LateDevice device;
+  std::unique_ptr<Stream> stream;
+  LateOps ops;
+  std::unique_ptr<ComputePlace> place;
+  MemoryPlan plan;
+  std::unique_ptr<Model> model;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_TESTS_RUNTIME_LATE_MODEL_H_
