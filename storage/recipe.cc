@@ -27,8 +27,12 @@ bool Is70B(const HyperParameters& h) {
 }
 
 bool Always(const HyperParameters&, int64_t) { return true; }
-bool InFirstEighth(const HyperParameters& h, int64_t layer) { return layer < h.num_hidden_layers / 8; }
-bool InFirstSixteenth(const HyperParameters& h, int64_t layer) { return layer < h.num_hidden_layers / 16; }
+bool InFirstEighth(const HyperParameters& h, int64_t layer) {
+  return layer < h.num_hidden_layers / 8;
+}
+bool InFirstSixteenth(const HyperParameters& h, int64_t layer) {
+  return layer < h.num_hidden_layers / 16;
+}
 bool InFirst2(const HyperParameters&, int64_t layer) { return layer < 2; }
 bool InFirst4(const HyperParameters&, int64_t layer) { return layer < 4; }
 bool SharesKvByFour(const HyperParameters& h, int64_t) {
@@ -38,12 +42,14 @@ bool SharesKvByFour(const HyperParameters& h, int64_t) {
 struct Rule {
   bool (*applies)(const HyperParameters& h, int64_t layer);
   Encoding then, otherwise;
-  Encoding Choose(const HyperParameters& h, int64_t layer) const { return applies(h, layer) ? then : otherwise; }
+  Encoding Choose(const HyperParameters& h, int64_t layer) const {
+    return applies(h, layer) ? then : otherwise;
+  }
 };
 constexpr Rule All(Encoding encoding) { return {Always, encoding, encoding}; }
 
-// The cases of llama.cpp's llama_tensor_get_type, one row for each file type: what attention V, O and FFN
-// down get, and all the rest. The head, and with it a tied embedding, gets q6_k.
+// The cases of llama.cpp's llama_tensor_get_type, one row for each file type: what attention V, O
+// and FFN down get, and all the rest. The head, and with it a tied embedding, gets q6_k.
 struct Mix {
   absl::string_view name;
   Encoding rest;
@@ -100,15 +106,15 @@ absl::StatusOr<Recipe> ParseRecipe(absl::string_view name) {
   if (FindMix(name) != nullptr || ParseEncoding(name).ok()) return Recipe{std::string(name)};
   std::string known;
   for (const EncodingInfo& info : Encodings()) absl::StrAppend(&known, info.name, " ");
-  return absl::InvalidArgumentError(absl::StrCat("unknown recipe \"", name, "\"; known are ", known, "and the mixes ",
-                                                 absl::StrJoin(MixNames(), " ")));
+  return absl::InvalidArgumentError(absl::StrCat("unknown recipe \"", name, "\"; known are ", known,
+                                                 "and the mixes ", absl::StrJoin(MixNames(), " ")));
 }
 
 TensorEncoding ChooseEncoding(const Recipe& recipe, const HyperParameters& hyper_parameters,
                               const TensorSpec& tensor, Encoding checkpoint_dtype) {
   const Mix* mix = FindMix(recipe.name);
-  const Encoding wanted =
-      mix != nullptr ? ChooseFromMix(*mix, hyper_parameters, tensor) : ParseEncoding(recipe.name).value();
+  const Encoding wanted = mix != nullptr ? ChooseFromMix(*mix, hyper_parameters, tensor)
+                                         : ParseEncoding(recipe.name).value();
   const int64_t k = tensor.shape.back();
   if (k % Info(wanted).block_values == 0) return {wanted, false};
   // llama.cpp falls back from q4_k to q5_0 and such; one fallback for all loses the least.

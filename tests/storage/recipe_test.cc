@@ -66,8 +66,8 @@ TEST(Recipe, ChoosesWhatLlamaCppChoseForBard) {
   EXPECT_EQ(Choose("q4_k_m", h, TensorRole::kHead, -1).encoding, Encoding::kQ6_K);
 }
 
-// By reading llama.cpp's llama_tensor_get_type. 32 layers: two are the first sixteenth, four the first eighth and
-// the last; layers 6 and 9 are every third, 5 and 16 are not.
+// By reading llama.cpp's llama_tensor_get_type. 32 layers: two are the first sixteenth, four the
+// first eighth and the last; layers 6 and 9 are every third, 5 and 16 are not.
 TEST(Recipe, OfEachMixGivesLlamaCppsEncodings) {
   using enum Encoding;
   struct Case {
@@ -77,8 +77,10 @@ TEST(Recipe, OfEachMixGivesLlamaCppsEncodings) {
     std::vector<Encoding> v, down;
   };
   const int kLayers[] = {0, 1, 2, 3, 5, 6, 16, 27, 28, 31};
-  const std::vector<Encoding> more5 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ5_K, kQ6_K, kQ5_K, kQ6_K, kQ6_K, kQ6_K};
-  const std::vector<Encoding> more4 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ4_K, kQ6_K, kQ4_K, kQ6_K, kQ6_K, kQ6_K};
+  const std::vector<Encoding> more5 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ5_K,
+                                       kQ6_K, kQ5_K, kQ6_K, kQ6_K, kQ6_K};
+  const std::vector<Encoding> more4 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ4_K,
+                                       kQ6_K, kQ4_K, kQ6_K, kQ6_K, kQ6_K};
   const auto first = [](int n, Encoding some, Encoding others) {
     std::vector<Encoding> all(10, others);
     std::fill_n(all.begin(), n, some);
@@ -101,9 +103,11 @@ TEST(Recipe, OfEachMixGivesLlamaCppsEncodings) {
     for (size_t i = 0; i < std::size(kLayers); ++i) {
       const int layer = kLayers[i];
       EXPECT_EQ(Choose(c.mix, h, TensorRole::kV, layer).encoding, c.v[i]) << c.mix << " " << layer;
-      EXPECT_EQ(Choose(c.mix, h, TensorRole::kDown, layer).encoding, c.down[i]) << c.mix << " " << layer;
+      EXPECT_EQ(Choose(c.mix, h, TensorRole::kDown, layer).encoding, c.down[i])
+          << c.mix << " " << layer;
       EXPECT_EQ(Choose(c.mix, h, TensorRole::kO, layer).encoding, c.o) << c.mix;
-      for (const TensorRole role : {TensorRole::kQ, TensorRole::kK, TensorRole::kGate, TensorRole::kUp}) {
+      for (const TensorRole role :
+           {TensorRole::kQ, TensorRole::kK, TensorRole::kGate, TensorRole::kUp}) {
         EXPECT_EQ(Choose(c.mix, h, role, layer).encoding, c.rest) << c.mix;
       }
     }
@@ -111,7 +115,9 @@ TEST(Recipe, OfEachMixGivesLlamaCppsEncodings) {
     EXPECT_EQ(Choose(c.mix, h, TensorRole::kEmbedding, -1).encoding, c.rest) << c.mix;
     // Four heads to one of K and V make the difference for q2_k.
     const HyperParameters by3 = Model("LlamaForCausalLM", 32, 24, 8);
-    const Encoding v = std::string(c.mix) == "q2_k_m" ? kQ3_K : std::string(c.mix) == "q2_k_s" ? kQ2_K : c.v[4];
+    const Encoding v = std::string(c.mix) == "q2_k_m"   ? kQ3_K
+                       : std::string(c.mix) == "q2_k_s" ? kQ2_K
+                                                        : c.v[4];
     EXPECT_EQ(Choose(c.mix, by3, TensorRole::kV, 5).encoding, v) << c.mix;
     const HyperParameters big = Model("LlamaForCausalLM", 80, 64, 8);
     EXPECT_EQ(Choose(c.mix, big, TensorRole::kV, 11).encoding, kQ5_K) << c.mix;
