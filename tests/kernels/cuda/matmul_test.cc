@@ -1,15 +1,14 @@
 // Matrix products on a device: the bits of scalar code, for every encoding, kernel, epilogue and odd shape.
 #include <algorithm>
+#include <cmath>
 #include <limits>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "kernels/cpu/cpu_ops.h"
 #include "kernels/encoding.h"
 #include "kernels/tile.h"
+#include "tests/kernels/cuda/scalar_machine.h"
 #include "tests/kernels/cuda/test_device.h"
 
 namespace sluice::cuda {
@@ -17,13 +16,6 @@ namespace {
 
 constexpr Encoding kEncodings[] = {Encoding::kF32,  Encoding::kF16,  Encoding::kBF16, Encoding::kQ8_0,
                                    Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K, Encoding::kQ4_0};
-
-std::vector<float> RandomFloats(int64_t n, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 // Rows in tiles. Every third row has equal values, every third alternating ones: quants at both ends.
 std::vector<std::byte> Tiles(Encoding encoding, int64_t rows, int64_t k, std::mt19937& random) {
@@ -73,16 +65,6 @@ constexpr Case kCases[] = {
     {16, 1, Epilogue::kStore, false},  {1, 1, Epilogue::kStore, true},    {40, 2, Epilogue::kAdd, false},
     {33, 3, Epilogue::kAdd, true},     {31, 4, Epilogue::kSwiGlu, false}, {50, 5, Epilogue::kSwiGlu, true},
     {17, 9, Epilogue::kMultiply, true}, {70, 33, Epilogue::kStore, true},
-};
-
-class Scalar {
- public:
-  Scalar() : pool_(1), ops_(*MakeCpuOps(Isa::kScalar, &pool_)) {}
-  Ops& ops() { return *ops_; }
-
- private:
-  ThreadPool pool_;
-  std::unique_ptr<Ops> ops_;
 };
 
 class CudaMatMul : public CudaTest, public testing::WithParamInterface<Encoding> {};
