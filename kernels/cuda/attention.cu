@@ -352,7 +352,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) AttendKernel(const AttendJob j
     }
   }
   if (job.split_chunks > 0) return;
-  SyncBlock();
+  // Each thread reads of the totals what it wrote; sums are behind MergeChunk's barrier.
   for (int64_t i = work.thread; i < queries * job.padded_dim; i += work.threads) {
     const int query = static_cast<int>(i / job.padded_dim);
     const int64_t d = i % job.padded_dim;

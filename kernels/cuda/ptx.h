@@ -42,8 +42,6 @@ SLUICE_PTX int32_t ShuffleXor(int32_t value, int mask, int line = __builtin_LINE
 SLUICE_PTX float ShuffleFrom(float value, int lane, int line = __builtin_LINE());
 // Whether it is true in all 32 lanes.
 SLUICE_PTX bool AllLanes(bool value, int line = __builtin_LINE());
-// Orders the warp's accesses to shared memory.
-SLUICE_PTX void SyncWarp(int line = __builtin_LINE());
 // Every thread of the block arrives before any goes on; orders accesses to shared memory.
 SLUICE_PTX void SyncBlock(int line = __builtin_LINE());
 
@@ -125,7 +123,6 @@ SLUICE_PTX float ShuffleXor(float value, int mask, int) { return __shfl_xor_sync
 SLUICE_PTX int32_t ShuffleXor(int32_t value, int mask, int) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
 SLUICE_PTX float ShuffleFrom(float value, int lane, int) { return __shfl_sync(0xFFFFFFFFu, value, lane); }
 SLUICE_PTX bool AllLanes(bool value, int) { return __all_sync(0xFFFFFFFFu, value) != 0; }
-SLUICE_PTX void SyncWarp(int) { __syncwarp(); }
 SLUICE_PTX void SyncBlock(int) { __syncthreads(); }
 
 SLUICE_PTX uint32_t LoadWeights(const uint8_t* p) {

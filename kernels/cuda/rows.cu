@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads) RopeKernel(const RopeJob job) {
     for (int64_t i = lane % 16; i < job.head_dim; i += 16) chain = fmaf(x[i], x[i], chain);
     const float squares = TotalOf16(chain);
     scale = 1.0f / sqrtf(squares / static_cast<float>(job.head_dim) + job.norm_eps);
-    SyncWarp();  // all have read what is now overwritten
+    // It depends on what every lane has read: nothing is overwritten before.
   }
   for (int64_t i = lane; i < half; i += kWarpLanes) {
     float x1 = x[i];

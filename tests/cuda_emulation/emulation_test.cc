@@ -106,7 +106,7 @@ void WarpKernel(Job job) {
   int32_t* const values = shared.Take<int32_t>(32);
   const int i = static_cast<int>(threadIdx.x);
   values[i] = i;
-  if (job.right) SyncWarp();
+  if (job.right) SyncBlock();
   job.out[i] = values[31 - i];
 }
 

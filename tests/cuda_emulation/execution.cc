@@ -91,9 +91,6 @@ bool AllLanes(bool value, int line) {
   return share;
 }
 
-void SyncWarp(int line) {
-  Grid::Current().Together("bar.warp", line, nullptr, [](void* const*) {});
-}
 void SyncBlock(int line) { Grid::Current().Barrier(line); }
 
 uint32_t LoadWeights(const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); }

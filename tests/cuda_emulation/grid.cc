@@ -81,8 +81,9 @@ void Grid::RunBlock(const std::function<void()>& thread, dim3 block, size_t shar
 void Grid::Wait() { Fiber::Yield(); }
 
 void Grid::Fault(std::string fault) {
-  if (fault_.empty()) fault_ = std::move(fault);
-  Fiber::Yield();  // for ever
+  if (fault_.empty()) fault_.swap(fault);
+  std::string().swap(fault);  // this stack is never unwound
+  Fiber::Yield();             // for ever
 }
 
 std::string Grid::WhoWaits() const {
