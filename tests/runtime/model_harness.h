@@ -3,6 +3,7 @@
 #define SLUICE_TESTS_RUNTIME_MODEL_HARNESS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,6 +65,7 @@ struct RunConfig {
   bool all_logits = true;
   int64_t ring_slabs = 2;       // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
+  std::function<std::unique_ptr<Ops>()> make_ops;  // of another device than `isa`
 };
 
 inline int64_t LargestPlace(const Manifest& manifest) {
@@ -91,7 +93,7 @@ struct TestModel {
         if (config.placement == Placement::kStreamed || i % 2 == 0) plan->residency.tier[i] = kOnDisk;
       }
     }
-    ops = *MakeCpuOps(config.isa, &pool);
+    ops = config.make_ops ? config.make_ops() : *MakeCpuOps(config.isa, &pool);
     ReadOptions read;
     read.io.kind = config.io;
     read.make_engine = config.make_engine;
