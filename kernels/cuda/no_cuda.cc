@@ -1,10 +1,19 @@
 // Builds that found no CUDA Toolkit see no device.
+#include "absl/strings/str_cat.h"
 #include "kernels/cuda/copy_rate.h"
+#include "kernels/cuda/cuda_compute.h"
 
 namespace sluice {
 
 absl::StatusOr<std::vector<CudaDevice>> MeasureCudaCopies(double /*seconds*/) {
   return std::vector<CudaDevice>();
+}
+
+absl::StatusOr<int> CountCudaDevices() { return 0; }
+
+absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal) {
+  return absl::NotFoundError(
+      absl::StrCat("CUDA: no device ", ordinal, ": this sluice was built without the CUDA Toolkit"));
 }
 
 }  // namespace sluice

@@ -1,0 +1,43 @@
+// A CUDA device behind the interfaces of kernels/device.h and kernels/ops.h; nothing of CUDA shows.
+#ifndef SLUICE_KERNELS_CUDA_CUDA_COMPUTE_H_
+#define SLUICE_KERNELS_CUDA_CUDA_COMPUTE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/device.h"
+#include "kernels/ops.h"
+
+namespace sluice {
+
+// What computes on one device: its memory, the stream that work is queued on, and the operations.
+class CudaCompute {
+ public:
+  virtual ~CudaCompute() = default;
+  virtual Device* device() = 0;
+  virtual Stream* stream() = 0;
+  virtual Ops* ops() = 0;  // queue on stream()
+  virtual const std::string& name() const = 0;  // "NVIDIA H200"
+  // Of the device when it was opened; free_bytes after the context was made.
+  virtual int64_t total_bytes() const = 0;
+  virtual int64_t free_bytes() const = 0;
+  // Device memory that the context and the operations' own buffers take: what is gone from an idle device and
+  // may be asked for by the operations; at most kMostContextBytes for the first, as others may use it too.
+  virtual int64_t overhead_bytes() const = 0;
+
+  static constexpr int64_t kMostContextBytes = int64_t{600} << 20;
+};
+
+// Devices of this machine; 0 where there is no driver, and in builds that found no CUDA Toolkit. Unavailable:
+// the driver is older than this program needs.
+absl::StatusOr<int> CountCudaDevices();
+
+// Opens device `ordinal`. NotFound: there is no such device. FailedPrecondition: it is too old. Unavailable,
+// ResourceExhausted: it is lost, taken, or has no memory left.
+absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal);
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_CUDA_CUDA_COMPUTE_H_

@@ -1,0 +1,22 @@
+// CUDA's error codes as absl::Status, with what was being done.
+#ifndef SLUICE_KERNELS_CUDA_CUDA_STATUS_H_
+#define SLUICE_KERNELS_CUDA_CUDA_STATUS_H_
+
+#include <cuda_runtime_api.h>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace sluice::cuda {
+
+// OK for cudaSuccess. `doing` continues "CUDA: " and says what failed: "copying slab 7 to the device".
+//   ResourceExhausted   out of memory
+//   Unavailable         the device is lost or was reset, an uncorrectable memory error, a driver that is
+//                       missing or too old, a device that others have taken
+//   Internal            a kernel's or this program's fault: illegal address, wrong argument, ...
+// The last two do not go away: every later call on the device fails, and the process must end.
+absl::Status CudaStatus(cudaError_t error, absl::string_view doing);
+
+}  // namespace sluice::cuda
+
+#endif  // SLUICE_KERNELS_CUDA_CUDA_STATUS_H_

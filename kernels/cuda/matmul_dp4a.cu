@@ -1,0 +1,238 @@
+// Products of quantized weights for few tokens: weights pass once through registers, dp4a does the rest.
+//
+// A block has one tile of 16 rows (two with kSwiGlu) and up to kTokens tokens. Its warps share out the
+// segments of K; in a warp, lane r and lane 16 + r have row r, and take the even and the odd chunks of 256
+// values. A half-warp's load is a line of a plane, 64 bytes on 64; its activations are the same 16 bytes for
+// all its lanes. Sums of a chunk are exact integers, so each lane has its own; only the few terms of the
+// chain (docs/arithmetic.md) are added one half after the other, and segments in order through shared memory.
+// Bound by the bandwidth of the weights for one token, by dp4a from about 8 on.
+#include "kernels/cpu/activation_layout.h"
+#include "kernels/cuda/decoders.h"
+#include "kernels/cuda/epilogue.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/matmul.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kMaxWarps = 8;
+
+struct Words4 {
+  uint32_t words[4];
+};
+// 16 bytes on 16.
+__device__ __forceinline__ Words4 LoadWords4(const int8_t* quants) {
+  const uint4 value = *reinterpret_cast<const uint4*>(quants);
+  return {{value.x, value.y, value.z, value.w}};
+}
+
+// A chunk's terms of the chain, of one row and one token: acc = fma(a, b, acc), in order.
+template <class Decoder, Sums = Decoder::kSums>
+struct Terms;
+
+template <class Decoder>
+struct Terms<Decoder, Sums::kBlocks> {
+  float a[kChunkBlocks];
+  float b[kChunkBlocks];
+  __device__ float Chain(int blocks, float acc) const {
+#pragma unroll
+    for (int block = 0; block < kChunkBlocks; ++block) {
+      if (block < blocks) acc = fmaf(a[block], b[block], acc);
+    }
+    return acc;
+  }
+};
+
+template <class Decoder>
+struct Terms<Decoder, Sums::kSuperBlock> {
+  float a[2];
+  float b[2];
+  __device__ float Chain(int blocks, float acc) const {
+    if (blocks == 0) return acc;
+    acc = fmaf(a[0], b[0], acc);
+    if constexpr (Decoder::kMinima) acc = fmaf(a[1], b[1], acc);
+    return acc;
+  }
+};
+
+// Sums over one block of 32, of each of its sub-blocks.
+template <class Decoder, int kTokens>
+__device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, int block, int row,
+                                         const int8_t* const (&quants)[kTokens],
+                                         int32_t (&isum)[kTokens][32 / Decoder::kWide]) {
+  uint32_t low[4], high[4];
+#pragma unroll
+  for (int line = 0; line < 4; ++line) Decoder::Quads(chunk, block, line, row, low[line], high[line]);
+#pragma unroll
+  for (int token = 0; token < kTokens; ++token) {
+    const Words4 x_low = LoadWords4(quants[token] + 32 * block);
+    const Words4 x_high = LoadWords4(quants[token] + 32 * block + 16);
+    int32_t first = 0;
+#pragma unroll
+    for (int line = 0; line < 4; ++line) first = Dp4a(low[line], x_low.words[line], first);
+    int32_t second = Decoder::kWide == 32 ? first : 0;
+#pragma unroll
+    for (int line = 0; line < 4; ++line) second = Dp4a(high[line], x_high.words[line], second);
+    isum[token][0] = Decoder::kWide == 32 ? second : first;
+    if constexpr (Decoder::kWide == 16) isum[token][1] = second;
+  }
+}
+
+template <class Decoder, int kTokens>
+__device__ __forceinline__ void ChunkTerms(const typename Decoder::Chunk& chunk, int row,
+                                           const uint8_t* const (&groups)[kTokens],
+                                           Terms<Decoder> (&terms)[kTokens]) {
+  const int8_t* quants[kTokens];
+#pragma unroll
+  for (int token = 0; token < kTokens; ++token) quants[token] = reinterpret_cast<const int8_t*>(groups[token]);
+  if constexpr (Decoder::kSums == Sums::kBlocks) {
+#pragma unroll
+    for (int block = 0; block < kChunkBlocks; ++block) {
+      if (block >= chunk.blocks) break;
+      const float scale = Decoder::Scale(chunk, block, row);
+      int32_t isum[kTokens][1];
+      DotBlock<Decoder>(chunk, block, row, quants, isum);
+#pragma unroll
+      for (int token = 0; token < kTokens; ++token) {
+        const auto* group = reinterpret_cast<const ActivationGroup32*>(groups[token]);
+        terms[token].a[block] =
+            static_cast<float>(isum[token][0] + Decoder::kOffset * group->minus_sums[block]);
+        terms[token].b[block] = scale * group->scales[block];
+      }
+    }
+  } else {
+    constexpr int kEach = 32 / Decoder::kWide;
+    const typename Decoder::Factors factors = Decoder::LoadFactors(chunk, row);
+    int32_t scaled[kTokens] = {};
+    int32_t minima[kTokens] = {};
+#pragma unroll
+    for (int block = 0; block < kChunkBlocks; ++block) {
+      int32_t isum[kTokens][kEach];
+      DotBlock<Decoder>(chunk, block, row, quants, isum);
+#pragma unroll
+      for (int token = 0; token < kTokens; ++token) {
+        const auto* group = reinterpret_cast<const ActivationGroup256*>(groups[token]);
+        const int16_t* const sums = kEach == 1 ? group->sums32 : group->sums16;
+#pragma unroll
+        for (int i = 0; i < kEach; ++i) {
+          const int s = kEach * block + i;
+          const int32_t sum = Decoder::kOffset != 0 || Decoder::kMinima ? sums[SumPlace(s)] : 0;
+          scaled[token] += Decoder::Factor(factors, s) * (isum[token][i] - Decoder::kOffset * sum);
+          if constexpr (Decoder::kMinima) minima[token] += Decoder::Minimum(factors, s) * sum;
+        }
+      }
+    }
+#pragma unroll
+    for (int token = 0; token < kTokens; ++token) {
+      const float scale = reinterpret_cast<const ActivationGroup256*>(groups[token])->scale;
+      terms[token].a[0] = static_cast<float>(scaled[token]);
+      terms[token].b[0] = Decoder::D(chunk, row) * scale;
+      if constexpr (Decoder::kMinima) {
+        terms[token].a[1] = -static_cast<float>(minima[token]);
+        terms[token].b[1] = Decoder::DMin(chunk, row) * scale;
+      }
+    }
+  }
+}
+
+// Grid: (tiles or pairs, tokens / kTokens).
+template <class Decoder, int kTokens>
+__global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMulJob job) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
+  const int num_warps = static_cast<int>(blockDim.x) / kWarpLanes;
+  const int row = lane % 16;
+  const int half = lane / 16;
+  const int64_t first_token = static_cast<int64_t>(blockIdx.y) * kTokens;
+  const int64_t num_chunks = (job.k + kChunkValues - 1) / kChunkValues;
+  const int64_t num_segments = (num_chunks + kSegmentChunks - 1) / kSegmentChunks;
+  const int tiles_each = TilesEach(job);
+
+  const uint8_t* activations[kTokens];
+#pragma unroll
+  for (int token = 0; token < kTokens; ++token) {
+    // Beyond the last token the last one is computed again, and not stored.
+    const int64_t at = first_token + token < job.num_tokens ? first_token + token : job.num_tokens - 1;
+    activations[token] = job.activations + at * job.activation_stride;
+  }
+
+  SharedMemory shared;
+  float* const sums = shared.Take<float>(tiles_each * num_segments * kTokens * 16);
+
+  for (int part = 0; part < tiles_each; ++part) {
+    const uint8_t* const tile = job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
+    for (int64_t segment = warp; segment < num_segments; segment += num_warps) {
+      float acc[kTokens] = {};
+#pragma unroll 1
+      for (int pair = 0; pair < kSegmentChunks / 2; ++pair) {
+        const int64_t index = segment * kSegmentChunks + 2 * pair + half;
+        Terms<Decoder> terms[kTokens];
+        int blocks = 0;
+        if (index < num_chunks) {
+          const typename Decoder::Chunk chunk = Decoder::At(tile, job.k, index);
+          const uint8_t* groups[kTokens];
+#pragma unroll
+          for (int token = 0; token < kTokens; ++token) {
+            groups[token] = activations[token] + index * static_cast<int64_t>(sizeof(ActivationGroup256));
+          }
+          blocks = chunk.blocks;
+          ChunkTerms<Decoder>(chunk, row, groups, terms);
+        }
+#pragma unroll
+        for (int token = 0; token < kTokens; ++token) {
+          if (half == 0) acc[token] = terms[token].Chain(blocks, acc[token]);
+          acc[token] = ShuffleFrom(acc[token], row);
+          if (half == 1) acc[token] = terms[token].Chain(blocks, acc[token]);
+          acc[token] = ShuffleFrom(acc[token], 16 + row);
+        }
+      }
+      if (half == 0) {
+#pragma unroll
+        for (int token = 0; token < kTokens; ++token) {
+          sums[((part * num_segments + segment) * kTokens + token) * 16 + row] = acc[token];
+        }
+      }
+    }
+  }
+  SyncBlock();
+
+  for (int i = static_cast<int>(threadIdx.x); i < 16 * kTokens; i += static_cast<int>(blockDim.x)) {
+    float totals[2] = {};
+    for (int part = 0; part < tiles_each; ++part) {
+      float total = 0.0f;
+      for (int64_t segment = 0; segment < num_segments; ++segment) {
+        total = total + sums[(part * num_segments + segment) * kTokens * 16 + i];
+      }
+      totals[part] = total;
+    }
+    Finish(job, job.first_row + static_cast<int64_t>(blockIdx.x) * 16 + i % 16, first_token + i / 16, totals[0],
+           totals[1]);
+  }
+}
+
+template <class Decoder, int kTokens>
+cudaError_t LaunchTokens(const MatMulJob& job, cudaStream_t stream) {
+  const int64_t segments = (job.k + 1023) / 1024;
+  const int tiles_each = job.epilogue == kSwiGlu ? 2 : 1;
+  LaunchShape shape = {.blocks_x = job.num_tiles, .threads = kMaxWarps * kWarpLanes};
+  shape.blocks_y = (job.num_tokens + kTokens - 1) / kTokens;
+  if (segments < kMaxWarps) shape.threads = static_cast<int>(segments) * kWarpLanes;
+  shape.shared_bytes = SharedBytes<float>(tiles_each * segments * kTokens * 16);
+  return Launch(Dp4aKernel<Decoder, kTokens>, shape, job, stream);
+}
+
+}  // namespace
+
+template <class Decoder>
+cudaError_t LaunchDp4a(const MatMulJob& job, cudaStream_t stream) {
+  if (job.num_tokens == 1) return LaunchTokens<Decoder, 1>(job, stream);
+  return LaunchTokens<Decoder, 4>(job, stream);
+}
+
+template cudaError_t LaunchDp4a<Q8_0>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q6_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q5_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q4_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q4_0>(const MatMulJob&, cudaStream_t);
+
+}  // namespace sluice::cuda

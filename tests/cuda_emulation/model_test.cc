@@ -1,0 +1,140 @@
+// Whole models through the pipeline of a device, on the emulated machine: logits and tokens in the bits of the CPU, which are held against
+// Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/cuda/cuda_compute.h"
+#include "runtime/compute_place.h"
+#include "runtime/generator.h"
+#include "tests/cuda_emulation/machine.h"
+#include "tests/runtime/model_harness.h"
+
+namespace sluice {
+namespace {
+
+// A model on the emulated device, with so much of its memory beyond the least that it needs.
+struct EmulatedModelOf {
+  EmulatedModelOf(const LayerStore& store, uint64_t seed, int64_t more_vram, const RunConfig& config) {
+    cuda_emulation::Reset({.seed = seed});
+    compute = *OpenCudaDevice(0);
+    place = *MakeDevicePlace(compute->device(), compute->stream(), compute->ops());
+    PlanRequest request;
+    request.context_tokens = config.context;
+    request.pass_rows = config.chunk;
+    request.logits_of_all_rows = config.all_logits;
+    request.k_type = request.v_type = config.kv;
+    request.bytes_in_flight = 1;  // a ring of a few slabs
+    request.max_ram_bytes = int64_t{1} << 33;
+    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .scratch_bytes = compute->overhead_bytes()};
+    request.device->max_bytes = PlanMemory(store, request)->device->minimum_bytes + more_vram;
+    const auto plan = PlanMemory(store, request);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    auto made = Model::Create(store, *plan, place.get(), {.io = {.kind = IoKind::kThreads}});
+    EXPECT_TRUE(made.ok()) << made.status();
+    model = *std::move(made);
+  }
+  ~EmulatedModelOf() {
+    model.reset();
+    place.reset();
+    compute.reset();
+    EXPECT_EQ(cuda_emulation::Faults(), "");
+    EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
+  }
+
+  std::unique_ptr<CudaCompute> compute;
+  std::unique_ptr<ComputePlace> place;
+  std::unique_ptr<Model> model;
+};
+
+struct ModelCase {
+  const char* model;
+  const char* recipe;  // "": the checkpoint's own encodings
+  KvType kv;
+  int64_t chunk;      // rows a pass: up to 16 dp4a computes, then tensor cores
+  int64_t more_vram;  // beyond the least: so much of the slabs stays
+};
+// Every kind of layer, each type of KV cache, prompts in one pass and in several.
+constexpr ModelCase kCases[] = {
+    {"llama-gqa-untied-f32", "", KvType::kF32, 512, 0},
+    {"llama3-rope-bf16-sharded", "", KvType::kF16, 23, 100 << 10},
+    {"mistral-window-f16", "", KvType::kQ8_0, 512, 1 << 30},
+    {"qwen2-bias-bf16", "q8_0", KvType::kF16, 17, 0},
+    {"qwen3-qknorm-bf16", "", KvType::kF32, 9, 60 << 10},
+    {"llama-linear-rope-f32", "q4_0", KvType::kF16, 512, 0},
+    {"qwen2-yarn-bf16", "", KvType::kF16, 512, 1 << 30},
+    {"bard-6.7M", "q4_k_m", KvType::kQ8_0, 20, 1 << 20},
+};
+
+std::vector<int32_t> Greedy(Model& model, const std::vector<int32_t>& prompt) {
+  GenerateOptions options;
+  options.max_new_tokens = 4;
+  options.sampler.temperature = 0;
+  options.ignore_eos = true;
+  const auto result = Generate(model, nullptr, prompt, options);
+  EXPECT_TRUE(result.ok()) << result.status();
+  return result.ok() ? result->ids : std::vector<int32_t>();
+}
+
+class EmulatedModel : public testing::TestWithParam<ModelCase> {};
+
+TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
+  const ModelCase& c = GetParam();
+  const TestStore store(c.model, c.recipe, 16 << 10);
+  const bool large = std::string(c.model) == "bard-6.7M";
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < (large ? 21 : 35); ++i) {
+    tokens.push_back(static_cast<int32_t>((i * 37 + 5) % store->hyper_parameters().vocab_size));
+  }
+  RunConfig config;
+  config.chunk = c.chunk;
+  config.kv = c.kv;
+  config.context = 128;
+  TestModel cpu(*store, config);
+  EmulatedModelOf emulated(*store, 7, c.more_vram, config);
+  const std::vector<float> want = cpu.Logits(tokens);
+  const absl::StatusOr<std::vector<float>> computed = LogitsOf(*emulated.model, tokens);
+  ASSERT_TRUE(computed.ok()) << computed.status();
+  const std::vector<float>& got = *computed;
+  ASSERT_EQ(got.size(), want.size());
+  EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
+  if (!large) {
+    EXPECT_EQ(Greedy(*emulated.model, tokens), Greedy(*cpu.model, tokens));
+  }
+}
+
+// Whatever call fails, whenever: an error that says what was being done, and everything ends.
+TEST(EmulatedModelErrors, ALostDeviceEndsARun) {
+  const TestStore store("qwen2-bias-bf16", "q8_0", 16 << 10);
+  RunConfig config;
+  config.chunk = 4;
+  config.context = 64;
+  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
+                           "cudaEventSynchronize", "cudaEventCreateWithFlags"}) {
+    for (const int count : {1, 7, 60}) {
+      SCOPED_TRACE(testing::Message() << call << " " << count);
+      EmulatedModelOf emulated(*store, static_cast<uint64_t>(count), 0, config);
+      cuda_emulation::FailCall(call, count, cudaErrorLaunchFailure);
+      const absl::Status status = LogitsOf(*emulated.model, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).status();
+      const bool never_came = std::string(call) == "cudaEventCreateWithFlags" && status.ok();
+      if (!never_came) {
+        EXPECT_FALSE(status.ok());
+        EXPECT_NE(status.message().find("CUDA: "), absl::string_view::npos) << status;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EmulatedModel, testing::ValuesIn(kCases), [](const auto& info) {
+  std::string name = info.param.model;
+  for (char& c : name) {
+    if (c == '-' || c == '.') c = '_';
+  }
+  return name;
+});
+
+}  // namespace
+}  // namespace sluice

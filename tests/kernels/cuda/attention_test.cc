@@ -1,0 +1,246 @@
+// Attention on a device: the bits of scalar code, however rows are tiled and chunks are split.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "kernels/cuda/attention_plan.h"
+#include "tests/kernels/cuda/scalar_machine.h"
+#include "tests/kernels/cuda/test_device.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr KvType kF32 = KvType::kF32;
+constexpr KvType kF16 = KvType::kF16;
+constexpr KvType kQ8 = KvType::kQ8_0;
+
+struct Shape {
+  KvType k_type;
+  KvType v_type;
+  int64_t num_heads;
+  int64_t num_kv_heads;
+  int64_t head_dim;
+  int64_t positions;
+};
+// Head sizes with and without padding, groups of 1 to 20 heads, contexts of a position to three chunks.
+constexpr Shape kShapes[] = {
+    {kF32, kF32, 1, 1, 8, 1},     {kF16, kF16, 4, 2, 16, 64},   {kQ8, kQ8, 6, 2, 32, 65},
+    {kF16, kQ8, 8, 2, 64, 130},   {kQ8, kF32, 3, 3, 80, 100},   {kF32, kF16, 7, 1, 96, 70},
+    {kF16, kF16, 11, 1, 128, 600}, {kQ8, kQ8, 5, 1, 40, 1100},  {kF16, kF16, 20, 2, 256, 67},
+    {kF32, kF32, 2, 1, 6, 1300},
+};
+
+// One sequence's keys and values in pages that lie in no order, unused places full of NaN.
+class Sequence {
+ public:
+  Sequence(const Shape& shape, uint32_t seed)
+      : shape_(shape), kv_{shape.k_type, shape.v_type, shape.num_kv_heads, shape.head_dim} {
+    std::mt19937 random(seed);
+    const int64_t values = shape.positions * shape.num_kv_heads * shape.head_dim;
+    k_ = RandomFloats(values, random);
+    v_ = RandomFloats(values, random);
+    table_.resize((shape.positions + kKvPageTokens - 1) / kKvPageTokens);
+    std::iota(table_.begin(), table_.end(), 1);
+    std::shuffle(table_.begin(), table_.end(), random);
+    pages_.resize((table_.size() + 1) * KvPageBytes(kv_), std::byte{0xFF});
+  }
+
+  AttentionArgs Args(std::byte* pages, absl::Span<const AttentionRow> rows) const {
+    return {.kv = kv_,
+            .pages = pages,
+            .page_stride = KvPageBytes(kv_),
+            .num_heads = shape_.num_heads,
+            .attention_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
+            .rows = rows};
+  }
+  AttentionRow Row(int64_t position, int64_t first_visible = 0) const {
+    return {.page_table = table_.data(), .position = position, .first_visible = first_visible};
+  }
+  void Append(Ops& scalar) {
+    std::vector<AttentionRow> rows;
+    for (int64_t p = 0; p < shape_.positions; ++p) rows.push_back(Row(p));
+    const int64_t stride = shape_.num_kv_heads * shape_.head_dim;
+    ASSERT_TRUE(scalar.AppendKv(Args(pages_.data(), rows), k_.data(), v_.data(), stride).ok());
+  }
+
+  std::vector<float>& k() { return k_; }
+  std::vector<std::byte>& pages() { return pages_; }
+  std::vector<int32_t>& table() { return table_; }
+  int64_t q_dim() const { return shape_.num_heads * shape_.head_dim; }
+
+ private:
+  const Shape shape_;
+  const KvShape kv_;
+  std::vector<float> k_, v_;
+  std::vector<int32_t> table_;
+  std::vector<std::byte> pages_;
+};
+
+std::vector<float> ByScalarCode(Sequence& sequence, absl::Span<const AttentionRow> rows, const std::vector<float>& q) {
+  Scalar scalar;
+  std::vector<float> out(rows.size() * sequence.q_dim());
+  EXPECT_TRUE(scalar.ops()
+                  .Attention(sequence.Args(sequence.pages().data(), rows), q.data(), sequence.q_dim(), out.data(),
+                             sequence.q_dim())
+                  .ok());
+  return out;
+}
+
+std::vector<float> ByDevice(TestDevice& device, Sequence& sequence, absl::Span<const AttentionRow> rows,
+                            const std::vector<float>& q) {
+  const auto pages = device.Put(sequence.pages());
+  const auto device_q = device.Put(q);
+  const auto out = device.Put(std::vector<float>(rows.size() * sequence.q_dim()));
+  EXPECT_TRUE(device.ops()
+                  .Attention(sequence.Args(pages.data(), rows), device_q.data(), sequence.q_dim(), out.data(),
+                             sequence.q_dim())
+                  .ok());
+  return out.Values();
+}
+
+class CudaAttention : public CudaTest {};
+
+TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
+  Scalar scalar;
+  size_t turn = 0;
+  for (const Shape& shape : kShapes) {
+    Sequence sequence(shape, 3);
+    sequence.Append(scalar.ops());
+    const int64_t last = shape.positions - 1;
+    // Windows too: of one position, and from the middle of a block on.
+    const std::vector<AttentionRow> rows = {sequence.Row(last), sequence.Row(0), sequence.Row(shape.positions / 2),
+                                            sequence.Row(last, last), sequence.Row(last, shape.positions / 3)};
+    std::mt19937 random(4);
+    const std::vector<float> q = RandomFloats(rows.size() * sequence.q_dim(), random);
+    const std::vector<float> want = ByScalarCode(sequence, rows, q);
+    // With a scratch for one row's chunks only, rows come one call after the other.
+    for (int64_t scratch : {int64_t{1}, int64_t{32} << 20}) {
+      const std::vector<uint64_t> seeds = Backend::Seeds();
+      TestDevice device(seeds[turn++ % seeds.size()], {.attention_scratch_bytes = scratch});
+      EXPECT_TRUE(SameBits(ByDevice(device, sequence, rows, q), want)) << "head_dim " << shape.head_dim;
+    }
+    // One row: split over chunks where there are several.
+    TestDevice device(1);
+    const std::vector<float> one(q.begin(), q.begin() + sequence.q_dim());
+    const std::vector<float> want_one(want.begin(), want.begin() + sequence.q_dim());
+    EXPECT_TRUE(SameBits(ByDevice(device, sequence, {rows.data(), 1}, one), want_one));
+  }
+}
+
+// Rows that follow one another share their keys: over block and chunk boundaries, with and without a window,
+// some of another sequence between.
+TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
+  Scalar scalar;
+  size_t turn = 0;
+  for (const Shape& shape : kShapes) {
+    Sequence sequence(shape, 11);
+    sequence.Append(scalar.ops());
+    const std::vector<int32_t> other = sequence.table();  // another table that leads to the same pages
+    for (int64_t window : {0, 50}) {
+      std::vector<AttentionRow> rows;
+      const int64_t begin = std::max<int64_t>(0, shape.positions - 70);
+      const int64_t end = shape.head_dim > 64 ? std::min(begin + 30, shape.positions) : shape.positions;
+      for (int64_t p = begin; p < end; ++p) {
+        if (p == begin + 20) {
+          for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i) rows.push_back({other.data(), i, 0});
+        }
+        rows.push_back(sequence.Row(p, window == 0 ? 0 : std::max<int64_t>(0, p - window + 1)));
+      }
+      std::mt19937 random(13);
+      const std::vector<float> q = RandomFloats(rows.size() * sequence.q_dim(), random);
+      const std::vector<uint64_t> seeds = Backend::Seeds();
+      TestDevice device(seeds[turn++ % seeds.size()]);
+      EXPECT_TRUE(SameBits(ByDevice(device, sequence, rows, q), ByScalarCode(sequence, rows, q)))
+          << "head_dim " << shape.head_dim << ", window " << window;
+    }
+  }
+}
+
+TEST_F(CudaAttention, PagesOutsideTheWindowAreNotTouched) {
+  Scalar scalar;
+  Sequence sequence({kF16, kF16, 2, 1, 32, 1000}, 7);
+  sequence.Append(scalar.ops());
+  std::mt19937 random(8);
+  const std::vector<float> q = RandomFloats(64, random);
+  AttentionRow row = sequence.Row(999, 640);
+  const std::vector<float> want = ByScalarCode(sequence, {&row, 1}, q);
+  // Page numbers that would lead far out of the pool.
+  std::fill(sequence.table().begin(), sequence.table().begin() + 10, 1 << 30);
+  TestDevice device(2);
+  EXPECT_TRUE(SameBits(ByDevice(device, sequence, {&row, 1}, q), want));
+}
+
+TEST_F(CudaAttention, NaNInAKeyReachesThoseThatSeeIt) {
+  for (KvType type : {kF32, kF16, kQ8}) {
+    Scalar scalar;
+    Sequence sequence({type, type, 2, 1, 48, 700}, 9);
+    sequence.k()[20 * 48 + 3] = std::numeric_limits<float>::quiet_NaN();
+    sequence.Append(scalar.ops());
+    const std::vector<AttentionRow> rows = {sequence.Row(10), sequence.Row(699), sequence.Row(699, 21)};
+    std::mt19937 random(10);
+    TestDevice device(3);
+    const std::vector<float> out = ByDevice(device, sequence, rows, RandomFloats(3 * 96, random));
+    for (int i = 0; i < 96; ++i) {
+      EXPECT_TRUE(std::isfinite(out[i]));
+      EXPECT_TRUE(std::isnan(out[96 + i]));
+      EXPECT_TRUE(std::isfinite(out[192 + i]));
+    }
+  }
+}
+
+TEST_F(CudaAttention, RefusesWhatNoKernelIsFor) {
+  Sequence sequence({kF16, kF16, 2, 1, 264, 1}, 1);
+  TestDevice device(1);
+  const AttentionRow row = sequence.Row(0);
+  AttentionArgs args = sequence.Args(nullptr, {&row, 1});
+  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(), absl::StatusCode::kInvalidArgument);
+  args.kv.head_dim = 64;
+  args.num_heads = 3;
+  args.kv.num_kv_heads = 2;
+  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(), absl::StatusCode::kInvalidArgument);
+}
+
+struct PlanCase {
+  const char* name;
+  int64_t heads, kv_heads, head_dim;
+  std::vector<AttentionRow> rows;
+  std::vector<int> tiles;  // rows of each
+  int64_t split_chunks;
+  int64_t num_rows;
+};
+
+TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
+  const int32_t a[64] = {}, b[64] = {};
+  const PlanCase kCases[] = {
+      {"one short row", 8, 8, 128, {{a, 5, 0}}, {1}, 0, 1},
+      {"one long row", 8, 8, 128, {{a, 2000, 0}}, {1}, 4, 1},
+      {"its window", 8, 8, 128, {{a, 2000, 1200}}, {1}, 2, 1},
+      {"a prompt", 8, 2, 128, {{a, 0, 0}, {a, 1, 0}, {a, 2, 0}, {a, 3, 0}, {a, 4, 0}}, {4, 1}, 0, 5},
+      {"two sequences", 8, 8, 128, {{a, 0, 0}, {b, 1, 0}, {b, 2, 0}, {b, 4, 0}}, {1, 2, 1}, 0, 4},
+      {"a window that goes back", 8, 8, 128, {{a, 8, 5}, {a, 9, 4}}, {1, 1}, 0, 2},
+      {"wide heads", 16, 1, 256, {{a, 0, 0}, {a, 1, 0}}, {1, 1}, 0, 2},
+      // 8 heads x 4 chunks x 130 floats = 16,640 bytes a row, of 40,000.
+      {"more rows than the scratch holds", 8, 8, 128, {{a, 2000, 0}, {b, 2000, 0}, {a, 1900, 0}}, {1, 1}, 4, 2},
+  };
+  for (const PlanCase& c : kCases) {
+    const AttentionArgs args = {.kv = {kF16, kF16, c.kv_heads, c.head_dim},
+                                .pages = nullptr,
+                                .page_stride = 0,
+                                .num_heads = c.heads,
+                                .attention_scale = 1,
+                                .rows = c.rows};
+    const AttentionPlan plan = PlanAttention(args, {.multiprocessors = 100, .scratch_bytes = 40000});
+    std::vector<int> tiles;
+    for (const AttendTile& tile : plan.tiles) tiles.push_back(tile.num_rows);
+    EXPECT_EQ(tiles, c.tiles) << c.name;
+    EXPECT_EQ(plan.split_chunks, c.split_chunks) << c.name;
+    EXPECT_EQ(plan.num_rows, c.num_rows) << c.name;
+    EXPECT_LE(plan.max_queries, MaxQueries(c.head_dim)) << c.name;
+  }
+}
+
+}  // namespace
+}  // namespace sluice::cuda
