@@ -15,8 +15,11 @@ namespace sluice {
 namespace {
 
 // In the order of the enum.
-constexpr const Codec* kCodecs[] = {&kF32Codec,  &kF16Codec,  &kBF16Codec, &kQ8_0Codec,
-                                    &kQ6_KCodec, &kQ5_KCodec, &kQ4_KCodec, &kQ4_0Codec};
+constexpr const Codec* kCodecs[] = {&kF32Codec,  &kF16Codec,    &kBF16Codec,   &kQ8_0Codec,
+                                    &kQ6_KCodec, &kQ5_KCodec,   &kQ4_KCodec,   &kQ4_0Codec,
+                                    &kQ3_KCodec, &kQ2_KCodec,   &kQ4_1Codec,   &kQ5_0Codec,
+                                    &kQ5_1Codec, &kIQ4_NLCodec, &kIQ4_XSCodec, &kMXFP4Codec};
+static_assert(std::size(kCodecs) == kNumEncodings);
 
 }  // namespace
 

@@ -15,13 +15,31 @@
 
 namespace sluice {
 
-enum class Encoding : uint8_t { kF32, kF16, kBF16, kQ8_0, kQ6_K, kQ5_K, kQ4_K, kQ4_0 };
+enum class Encoding : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kQ8_0,
+  kQ6_K,
+  kQ5_K,
+  kQ4_K,
+  kQ4_0,
+  kQ3_K,
+  kQ2_K,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
+};
+inline constexpr int kNumEncodings = 16;
 
 // What a matrix product reads its activations as; docs/arithmetic.md defines the three products.
 enum class ActivationFormat : uint8_t {
   kF32,           // f32, as they are: for f32, f16 and bf16 weights
-  kInt8Block32,   // int8 with one f32 scale per 32 values: for q8_0 and q4_0
-  kInt8Block256,  // int8 with one f32 scale per 256 values: for the k-quants
+  kInt8Block32,   // int8 with one f32 scale per 32 values: for blocks of 32
+  kInt8Block256,  // int8 with one f32 scale per 256 values: for super-blocks
 };
 
 struct EncodingInfo {

@@ -36,6 +36,35 @@
 //                     d * scale * (quant - 32))
 //         Each plane covers all of the group's super-blocks before the next plane starts.
 //
+//   q5_0  as q4_0, with a plane ahead of the quants:
+//         fifth bits  nb x 1 line: bit 8 * i + t of the word is bit 4 of value 4t + i (the value is
+//                     d * (quant - 16))
+//   q4_1  scales  nb lines: 16 f16 d, then 16 f16 m
+//         quants  as q4_0 (the value is d * quant + m)
+//   q5_1  scales as q4_1, fifth bits as q5_0, quants as q4_0
+//   iq4_nl  as q4_0; a nibble is an index (the value is d * kIq4Values[nibble])
+//   mxfp4 exponents  nb x 16 bytes (block b, row r at b * 16 + r)
+//         quants     as q4_0; a nibble is a float of 4 bits
+//   iq4_xs  group 256, one super-block:
+//         d, high     16 f16 d, then 16 x 16 bits: bits 2s and 2s + 1 are bits 4-5 of scale s     64
+//         scales low  one line: bits 4s .. 4s + 3 of a word are the low bits of scale s          64
+//         quants      8 sub-blocks x 4 lines, as q4_0; a nibble is an index                    2048
+//   q2_k  group 256, one super-block:
+//         d, dmin     16 f16 d, then 16 f16 dmin                                        64 bytes
+//         scales      4 lines; byte i of line w: scale (low nibble) and min (high nibble) of the 16
+//                     values 64w + 16i ..                                               256
+//         quants      16 lines, a line 16 values: bits 8 * i + 2 * t and the next of line w are
+//                     value 16w + 4t + i                                               1024
+//   q3_k  group 512, ns = its super-blocks (2, or 1 in the last group):
+//         d           ns x 16 f16
+//         scales      ns x 3 lines; byte i of line w (0, 1): low nibble = low 4 bits of scale 4w + i,
+//                     high nibble = those of scale 4w + 8 + i; of line 2: bits 2j and 2j + 1 = bits
+//                     4-5 of scale 4j + i. Scale s is that of values 16s .., plus 32
+//         third bits  ns x 8 sub-blocks of 32 x 1 line: bit 8 * i + t of the word is bit 2 of value
+//                     4t + i
+//         quants      ns x 16 lines, low 2 bits, as q2_k (the value is d * scale * (quant - 4))
+//         Each plane covers all of the group's super-blocks before the next plane starts.
+//
 // Packing only permutes bits: UnpackRows(PackTile(rows)) gives back every byte.
 #ifndef SLUICE_KERNELS_TILE_H_
 #define SLUICE_KERNELS_TILE_H_

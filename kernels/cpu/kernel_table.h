@@ -61,6 +61,7 @@ struct AttentionJob {
 };
 
 using MatMulKernel = void (*)(const MatMulJob& job);
+inline constexpr int kNumMatMuls = 16;  // as many as there are encodings
 
 struct KernelTable {
   // One row of k values into one activation row (kernels/cpu/activation_layout.h), all of it
@@ -68,7 +69,7 @@ struct KernelTable {
   void (*quantize_block32)(const float* x, int64_t k, void* row);
   void (*quantize_block256)(const float* x, int64_t k, void* row);
 
-  const MatMulKernel* matmul;  // [8], by Encoding
+  const MatMulKernel* matmul;  // [kNumMatMuls], by Encoding
 
   void (*rms_norm)(const float* x, int64_t n, const float* weight, float eps, float* out);
   // x [2 * half], cos_sin [2][half].
@@ -91,9 +92,9 @@ struct KernelTable {
                 int64_t padded_dim);
 };
 
-extern const MatMulKernel kAvx2MatMuls[8];
-extern const MatMulKernel kAvx512MatMuls[8];
-extern const MatMulKernel kNeonMatMuls[8];
+extern const MatMulKernel kAvx2MatMuls[kNumMatMuls];
+extern const MatMulKernel kAvx512MatMuls[kNumMatMuls];
+extern const MatMulKernel kNeonMatMuls[kNumMatMuls];
 
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;    // x86-64 only

@@ -4,9 +4,11 @@
 namespace sluice {
 namespace {
 
-constexpr MatMulKernel kMatMuls[8] = {
-    scalar::MatMulF32,  scalar::MatMulF16,  scalar::MatMulBF16, scalar::MatMulQ8_0,
-    scalar::MatMulQ6_K, scalar::MatMulQ5_K, scalar::MatMulQ4_K, scalar::MatMulQ4_0,
+constexpr MatMulKernel kMatMuls[kNumMatMuls] = {
+    scalar::MatMulF32,  scalar::MatMulF16,    scalar::MatMulBF16,   scalar::MatMulQ8_0,
+    scalar::MatMulQ6_K, scalar::MatMulQ5_K,   scalar::MatMulQ4_K,   scalar::MatMulQ4_0,
+    scalar::MatMulQ3_K, scalar::MatMulQ2_K,   scalar::MatMulQ4_1,   scalar::MatMulQ5_0,
+    scalar::MatMulQ5_1, scalar::MatMulIQ4_NL, scalar::MatMulIQ4_XS, scalar::MatMulMXFP4,
 };
 
 }  // namespace

@@ -20,6 +20,14 @@ void MatMulQ6_K(const MatMulJob& job);
 void MatMulQ5_K(const MatMulJob& job);
 void MatMulQ4_K(const MatMulJob& job);
 void MatMulQ4_0(const MatMulJob& job);
+void MatMulQ3_K(const MatMulJob& job);
+void MatMulQ2_K(const MatMulJob& job);
+void MatMulQ4_1(const MatMulJob& job);
+void MatMulQ5_0(const MatMulJob& job);
+void MatMulQ5_1(const MatMulJob& job);
+void MatMulIQ4_NL(const MatMulJob& job);
+void MatMulIQ4_XS(const MatMulJob& job);
+void MatMulMXFP4(const MatMulJob& job);
 
 void RmsNorm(const float* x, int64_t n, const float* weight, float eps, float* out);
 void Rope(float* x, int64_t half, const float* cos_sin);

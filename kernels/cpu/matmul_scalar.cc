@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/kernels_scalar.h"
@@ -65,20 +66,80 @@ struct Q8_0 {
   }
 };
 
-struct Q4_0 {
+// Blocks of 32 whose quants lie as those of q4_0 and q5_0. Each format: kHeadBytes of scales a
+// block and row, kFifthBits, Weight(quant), Scale() and, where kMin, Min() of a block.
+template <class Format>
+struct Blocks32 {
   static constexpr int kGroup = 256;
-  static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 4 * kLine; }
+  static int64_t Fifth(int n) { return PadTo64(n / 32 * Format::kHeadBytes * 16); }
+  static int64_t Quants(int n) { return Fifth(n) + Format::kFifthBits * n / 32 * kLine; }
+  static int64_t Bytes(int n) { return Quants(n) + n / 32 * 4 * kLine; }
   static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
     const auto& a = *reinterpret_cast<const ActivationGroup32*>(activations);
-    const uint8_t* quants = group + PadTo64(n / 32 * 32);
     for (int block = 0; block < n / 32; ++block) {
       int32_t isum = 0;
+      int32_t asum = 0;
       for (int v = 0; v < 32; ++v) {
-        isum += (Nibble(quants + 4 * block * kLine, r, v) - 8) * a.quants[32 * block + v];
+        int quant = Nibble(group + Quants(n) + 4 * block * kLine, r, v);
+        if (Format::kFifthBits) {
+          quant |= ((Byte(group + Fifth(n), block, r, v % 4) >> (v / 4)) & 1) << 4;
+        }
+        isum += Format::Weight(quant) * a.quants[32 * block + v];
+        asum += a.quants[32 * block + v];
       }
-      acc = std::fma(static_cast<float>(isum), Half(group, block, r) * a.scales[block], acc);
+      const float scale = a.scales[block];
+      acc = std::fma(static_cast<float>(isum), Format::Scale(group, block, r) * scale, acc);
+      if constexpr (Format::kMin) {
+        acc = std::fma(static_cast<float>(asum), Format::Min(group, block, r) * scale, acc);
+      }
     }
     return acc;
+  }
+};
+
+// value = d * (quant - offset)
+template <int kFifthBit>
+struct Q45_0 {
+  static constexpr int kHeadBytes = 2;
+  static constexpr int kFifthBits = kFifthBit;
+  static constexpr bool kMin = false;
+  static int Weight(int quant) { return quant - (8 << kFifthBit); }
+  static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
+};
+
+// value = d * quant + m
+template <int kFifthBit>
+struct Q45_1 {
+  static constexpr int kHeadBytes = 4;
+  static constexpr int kFifthBits = kFifthBit;
+  static constexpr bool kMin = true;
+  static int Weight(int quant) { return quant; }
+  static float Scale(const uint8_t* group, int block, int r) { return Half(group, 2 * block, r); }
+  static float Min(const uint8_t* group, int block, int r) { return Half(group, 2 * block + 1, r); }
+};
+
+constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+
+struct IQ4_NL {
+  static constexpr int kHeadBytes = 2;
+  static constexpr int kFifthBits = 0;
+  static constexpr bool kMin = false;
+  static int Weight(int quant) { return kIq4Values[quant]; }
+  static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
+};
+
+struct MXFP4 {
+  static constexpr int kHeadBytes = 1;
+  static constexpr int kFifthBits = 0;
+  static constexpr bool kMin = false;
+  static int Weight(int quant) {
+    constexpr int kMagnitudes[8] = {0, 1, 2, 3, 4, 6, 8, 12};
+    return quant < 8 ? kMagnitudes[quant] : -kMagnitudes[quant - 8];
+  }
+  static float Scale(const uint8_t* group, int block, int r) {
+    const int e = group[16 * block + r];
+    return e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, e - 128);
   }
 };
 
@@ -141,6 +202,85 @@ struct Q6_K {
       acc = std::fma(static_cast<float>(scaled), Half(group, b, r) * a.scale, acc);
     }
     return acc;
+  }
+};
+
+// Pair of bits of value v (0..255) of the super-block whose 16 lines are at `lines`.
+int PairOfBits(const uint8_t* lines, int r, int v) {
+  return (Byte(lines, v / 16, r, v % 4) >> (v % 16 / 4 * 2)) & 3;
+}
+
+// value = d * scale * quant - dmin * min, a scale and a min per 16.
+struct Q2_K {
+  static constexpr int kGroup = 256;
+  static int64_t Bytes(int) { return (1 + 4 + 16) * kLine; }
+  static float Add(const uint8_t* group, int, int r, const uint8_t* activations, float acc) {
+    const auto& a = *reinterpret_cast<const ActivationGroup256*>(activations);
+    int32_t scaled = 0;
+    int32_t minima = 0;
+    for (int s = 0; s < 16; ++s) {
+      const int scales = Byte(group, 1 + s / 4, r, s % 4);
+      int32_t isum = 0;
+      int32_t asum = 0;
+      for (int v = 16 * s; v < 16 * s + 16; ++v) {
+        isum += PairOfBits(group + 5 * kLine, r, v) * a.quants[v];
+        asum += a.quants[v];
+      }
+      scaled += (scales & 15) * isum;
+      minima += (scales >> 4) * asum;
+    }
+    acc = std::fma(static_cast<float>(scaled), Half(group, 0, r) * a.scale, acc);
+    return std::fma(-static_cast<float>(minima), Half(group, 1, r) * a.scale, acc);
+  }
+};
+
+// value = d * (scale - 32) * (quant - 4), a scale per 16.
+struct Q3_K {
+  static constexpr int kGroup = 512;
+  static int64_t Bytes(int n) { return PadTo64(n / 256 * 32) + n / 256 * (3 + 8 + 16) * kLine; }
+  static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
+    const int blocks = n / 256;
+    const uint8_t* scales = group + PadTo64(blocks * 32);
+    const uint8_t* third = scales + blocks * 3 * kLine;
+    const uint8_t* low = third + blocks * 8 * kLine;
+    for (int b = 0; b < blocks; ++b) {
+      const auto& a = reinterpret_cast<const ActivationGroup256*>(activations)[b];
+      int32_t scaled = 0;
+      for (int s = 0; s < 16; ++s) {
+        int scale = (Byte(scales, 3 * b + s / 4 % 2, r, s % 4) >> 4 * (s / 8)) & 15;
+        scale |= ((Byte(scales, 3 * b + 2, r, s % 4) >> 2 * (s / 4)) & 3) << 4;
+        int32_t isum = 0;
+        for (int v = 16 * s; v < 16 * s + 16; ++v) {
+          int w = PairOfBits(low + 16 * b * kLine, r, v);
+          w |= ((Byte(third, 8 * b + v / 32, r, v % 4) >> (v % 32 / 4)) & 1) << 2;
+          isum += (w - 4) * a.quants[v];
+        }
+        scaled += (scale - 32) * isum;
+      }
+      acc = std::fma(static_cast<float>(scaled), Half(group, b, r) * a.scale, acc);
+    }
+    return acc;
+  }
+};
+
+// value = d * (scale - 32) * kIq4Values[quant], a scale per 32.
+struct IQ4_XS {
+  static constexpr int kGroup = 256;
+  static int64_t Bytes(int) { return (2 + 32) * kLine; }
+  static float Add(const uint8_t* group, int, int r, const uint8_t* activations, float acc) {
+    const auto& a = *reinterpret_cast<const ActivationGroup256*>(activations);
+    const uint32_t high = Load<uint16_t>(group + 32 + 2 * r);
+    const uint32_t low = Load<uint32_t>(group + kLine + 4 * r);
+    int32_t scaled = 0;
+    for (int s = 0; s < 8; ++s) {
+      const int scale = static_cast<int>(((low >> 4 * s) & 15) | ((high >> 2 * s) & 3) << 4) - 32;
+      int32_t isum = 0;
+      for (int v = 0; v < 32; ++v) {
+        isum += kIq4Values[Nibble(group + (2 + 4 * s) * kLine, r, v)] * a.quants[32 * s + v];
+      }
+      scaled += scale * isum;
+    }
+    return std::fma(static_cast<float>(scaled), Half(group, 0, r) * a.scale, acc);
   }
 };
 
@@ -233,6 +373,14 @@ void MatMulQ8_0(const MatMulJob& job) { MatMul<QuantizedDot<Q8_0>>(job); }
 void MatMulQ6_K(const MatMulJob& job) { MatMul<QuantizedDot<Q6_K>>(job); }
 void MatMulQ5_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<1>>>(job); }
 void MatMulQ4_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<0>>>(job); }
-void MatMulQ4_0(const MatMulJob& job) { MatMul<QuantizedDot<Q4_0>>(job); }
+void MatMulQ4_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<0>>>>(job); }
+void MatMulQ3_K(const MatMulJob& job) { MatMul<QuantizedDot<Q3_K>>(job); }
+void MatMulQ2_K(const MatMulJob& job) { MatMul<QuantizedDot<Q2_K>>(job); }
+void MatMulQ4_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<0>>>>(job); }
+void MatMulQ5_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<1>>>>(job); }
+void MatMulQ5_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<1>>>>(job); }
+void MatMulIQ4_NL(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<IQ4_NL>>>(job); }
+void MatMulIQ4_XS(const MatMulJob& job) { MatMul<QuantizedDot<IQ4_XS>>(job); }
+void MatMulMXFP4(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<MXFP4>>>(job); }
 
 }  // namespace sluice::scalar

@@ -25,6 +25,13 @@ inline uint32_t LargestMagnitudeBits(const float* x, int n) {
   return static_cast<uint32_t>(largest);
 }
 
+// The power of two that brings a largest magnitude into [1, 4). Magnitudes below 2^-60, which no
+// f16 scale can express, become smaller ones.
+inline float NormalizingFactor(uint32_t amax_bits) {
+  const uint32_t exponent = std::clamp<uint32_t>(amax_bits >> 23, 127 - 60, 253);
+  return std::bit_cast<float>((254 - exponent) << 23);
+}
+
 // Nearest integer, ties to even, of |x| < 2^22: the adder drops what is behind the point.
 // Vectorizes on every instruction set, which rint() does not.
 inline float RoundToEven(float x) { return (x + 12582912.0f) - 12582912.0f; }

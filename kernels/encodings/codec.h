@@ -35,8 +35,9 @@ struct Codec {
 };
 
 extern const Codec kF32Codec, kF16Codec, kBF16Codec;
-extern const Codec kQ8_0Codec, kQ4_0Codec;
-extern const Codec kQ6_KCodec, kQ5_KCodec, kQ4_KCodec;
+extern const Codec kQ8_0Codec, kQ5_1Codec, kQ5_0Codec, kQ4_1Codec, kQ4_0Codec;
+extern const Codec kQ6_KCodec, kQ5_KCodec, kQ4_KCodec, kQ3_KCodec, kQ2_KCodec;
+extern const Codec kIQ4_NLCodec, kIQ4_XSCodec, kMXFP4Codec;
 
 const Codec& CodecOf(Encoding encoding);
 

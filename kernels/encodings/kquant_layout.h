@@ -125,6 +125,46 @@ inline void TransposeBits(uint32_t (&w)[8]) {
   for (int i = 0; i < 8; i += 2) SwapFields(w[i], w[i + 1], 1, 0x55555555u);
 }
 
+// Pairs of bits of 256 values in 64 bytes (q2_k, q3_k, q6_k): those of value i of run j of 32 in
+// half h of 128 are bits 2j and 2j + 1 of byte 32h + i. A tile's lane has them in 16 words, a word
+// 16 values: bits 8i + 2t and the next of word w are those of value 16w + 4t + i.
+inline constexpr int kPairsBytes = 64;
+inline constexpr int kPairsLines = 16;
+
+inline int PairOfBits(const std::byte* bytes, int v) {
+  return static_cast<int>(bytes[v / 128 * 32 + v % 32]) >> 2 * (v % 128 / 32) & 3;
+}
+
+// Stores bits `shift` and `shift` + 1 of 256 quants.
+inline void StorePairsOfBits(const uint8_t* quants, int shift, std::byte* bytes) {
+  for (int i = 0; i < kPairsBytes; ++i) {
+    const uint8_t* q = quants + i / 32 * 128 + i % 32;
+    int byte = 0;
+    for (int j = 0; j < 4; ++j) byte |= (q[32 * j] >> shift & 3) << 2 * j;
+    bytes[i] = static_cast<std::byte>(byte);
+  }
+}
+
+inline void PackPairsOfBits(const std::byte* bytes, std::byte* plane, int line, int lane) {
+  for (int part = 0; part < 4; ++part) {  // half h and word w of its four runs
+    const int h = part / 2, w = part % 2;
+    uint32_t bits[4];  // by quad; after transposing by run
+    for (int t = 0; t < 4; ++t) bits[t] = Load32(bytes + 16 * part + 4 * t);
+    TransposePairsOfBits(bits);
+    for (int j = 0; j < 4; ++j) Store32(bits[j], Word(plane, line + 2 * (4 * h + j) + w, lane));
+  }
+}
+
+inline void UnpackPairsOfBits(const std::byte* plane, int line, int lane, std::byte* bytes) {
+  for (int part = 0; part < 4; ++part) {
+    const int h = part / 2, w = part % 2;
+    uint32_t bits[4];
+    for (int j = 0; j < 4; ++j) bits[j] = Load32(Word(plane, line + 2 * (4 * h + j) + w, lane));
+    TransposePairsOfBits(bits);
+    for (int t = 0; t < 4; ++t) Store32(bits[t], bytes + 16 * part + 4 * t);
+  }
+}
+
 }  // namespace sluice
 
 #endif  // SLUICE_KERNELS_ENCODINGS_KQUANT_LAYOUT_H_

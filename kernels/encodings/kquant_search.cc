@@ -11,8 +11,10 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/encodings/affine_fit.h"
 #include "kernels/encodings/block_scale.h"
 #include "kernels/encodings/half.h"
+#include "kernels/encodings/iq4_grid.h"
 #include "kernels/encodings/lanes.h"
 #include "kernels/encodings/symmetric_fit.h"
 
@@ -24,13 +26,6 @@ namespace {
 constexpr int kRounds = 2;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The power of two that brings a largest magnitude into [1, 4). Magnitudes below 2^-60, which no
-// f16 scale can express, become smaller ones.
-float NormalizingFactor(uint32_t amax_bits) {
-  const uint32_t exponent = std::clamp<uint32_t>(amax_bits >> 23, 127 - 60, 253);
-  return std::bit_cast<float>((254 - exponent) << 23);
-}
-
 // A scale as it is stored, and what that means for normalized values.
 struct StoredScale {
   StoredScale(float exact, float factor)
@@ -39,83 +34,21 @@ struct StoredScale {
   float value;
 };
 
-void StoreQuants(Lanes q, int offset, int lane_stride, uint8_t* quants) {
-  for (int l = 0; l < kNumLanes; ++l) {
-    quants[lane_stride * l] = static_cast<uint8_t>(static_cast<int>(q[l]) + offset);
-  }
-}
-
-// ---- value = d * scale * q - dmin * min: 8 sub-blocks of 32, as two times four lanes.
-
-constexpr int kAffineValues = 32;
-using AffineLanes = Lanes[kAffineValues];
-
-struct AffineFit {
-  Lanes scale = Splat(0), offset = Splat(0);  // x is about scale * q + offset, offset <= 0
-  Lanes mean_quant = Splat(0);
-  Lanes gain = Splat(0);  // how much the squared error is below sum(x x)
-};
-
-// Quantizes x to q = round(x * inverse + shift), solves for scale and offset, keeps what is better.
-void TryAffine(const AffineLanes& x, Lanes sum_x, Lanes inverse, Lanes shift, int max_quant,
-               AffineFit& best) {
-  Lanes q1 = Splat(0), qq = Splat(0), qx = Splat(0);
-  for (int v = 0; v < kAffineValues; ++v) {
-    const Lanes q = RoundToEven(Clamp(x[v] * inverse + shift, 0, max_quant));
-    q1 += q;
-    qq += q * q;
-    qx += q * x[v];
-  }
-  const Lanes n = Splat(kAffineValues);
-  Lanes scale = DivideOrZero(n * qx - q1 * sum_x, n * qq - q1 * q1);
-  Lanes offset = (sum_x - scale * q1) / n;
-  const LaneInts positive = offset > Splat(0);
-  scale = positive ? DivideOrZero(qx, qq) : scale;
-  offset = positive ? Splat(0) : offset;
-  const Lanes gain = scale * qx + offset * sum_x;
-  const LaneInts better = (gain > best.gain) & (scale > Splat(0));
-  best.scale = better ? scale : best.scale;
-  best.offset = better ? offset : best.offset;
-  best.mean_quant = better ? q1 / n : best.mean_quant;
-  best.gain = better ? gain : best.gain;
-}
-
-// Tries steps from range / (max_quant + 0.6) up to range / (max_quant - 2): more steps than that,
-// or finer, win less than the second stage does with the same time.
-AffineFit FitAffine(const AffineLanes& x, int max_quant) {
-  constexpr int kSteps = 14;
-  constexpr float kFirst = -2, kIncrement = 0.2f;
-  Lanes lowest = Splat(0), highest = x[0], sum_x = Splat(0);
-  for (int v = 0; v < kAffineValues; ++v) {
-    lowest = Min(lowest, x[v]);
-    highest = Max(highest, x[v]);
-    sum_x += x[v];
-  }
-  AffineFit best;
-  best.offset = Min(sum_x / Splat(kAffineValues), Splat(0));
-  best.gain = best.offset * sum_x;
-  for (int i = 0; i < kSteps; ++i) {
-    const Lanes inverse =
-        DivideOrZero(Splat(max_quant + kFirst + kIncrement * i), highest - lowest);
-    TryAffine(x, sum_x, inverse, -lowest * inverse, max_quant, best);
-  }
-  const Lanes inverse = DivideOrZero(Splat(1), best.scale);
-  TryAffine(x, sum_x, inverse, -best.offset * inverse, max_quant, best);
-  return best;
-}
+// ---- value = d * scale * q - dmin * min: sub-blocks of kValues, four lanes at a time.
 
 struct AffineChoice {
-  Lanes scale = Splat(0), min = Splat(0);  // integers 0..63
+  Lanes scale = Splat(0), min = Splat(0);  // integers 0..max_scale
   Lanes error = Splat(kInfinity);
 };
 
 // Keeps scale and min if the squared error after decoding is below that of `best`.
-void TryScaleAndMin(const AffineLanes& x, float d, float dmin, Lanes scale, Lanes min,
+template <int kValues>
+void TryScaleAndMin(const Lanes (&x)[kValues], float d, float dmin, Lanes scale, Lanes min,
                     int max_quant, AffineChoice& best) {
   const Lanes step = scale * Splat(d), offset = min * Splat(dmin);
   const Lanes inverse = DivideOrZero(Splat(1), step);
   Lanes error = Splat(0);
-  for (int v = 0; v < kAffineValues; ++v) {
+  for (int v = 0; v < kValues; ++v) {
     const Lanes y = x[v] + offset;
     const Lanes e = y - step * RoundToEven(Clamp(y * inverse, 0, max_quant));
     error += e * e;
@@ -128,18 +61,21 @@ void TryScaleAndMin(const AffineLanes& x, float d, float dmin, Lanes scale, Lane
 
 // Tries the three scales around the fit and, for each, the three mins around the one that keeps the
 // mean of the decoded values in place.
-AffineChoice ChooseScaleAndMin(const AffineLanes& x, const AffineFit& fit, float d, float dmin,
-                               int max_quant) {
+template <int kValues>
+AffineChoice ChooseScaleAndMin(const Lanes (&x)[kValues], const AffineFit& fit, float d, float dmin,
+                               const AffineFormat& format) {
+  const float max_scale = static_cast<float>(format.max_scale);
   AffineChoice best;
-  const Lanes nearest = RoundToEven(Clamp(DivideOrZero(fit.scale, Splat(d)), 0, 63));
+  const Lanes nearest = RoundToEven(Clamp(DivideOrZero(fit.scale, Splat(d)), 0, max_scale));
   for (int a = -1; a <= 1; ++a) {
-    const Lanes scale = Clamp(nearest + Splat(a), 0, 63);
+    const Lanes scale = Clamp(nearest + Splat(a), 0, max_scale);
     // At most 1.5 d, unless the block needs a d beyond the largest f16.
     const Lanes change = Clamp(scale * Splat(d) - fit.scale, -2 * d, 2 * d);
     const Lanes offset = change * fit.mean_quant - fit.offset;
-    const Lanes min = RoundToEven(Clamp(DivideOrZero(offset, Splat(dmin)), 0, 63));
+    const Lanes min = RoundToEven(Clamp(DivideOrZero(offset, Splat(dmin)), 0, max_scale));
     for (int b = -1; b <= 1; ++b) {
-      TryScaleAndMin(x, d, dmin, scale, Clamp(min + Splat(b), 0, 63), max_quant, best);
+      TryScaleAndMin(x, d, dmin, scale, Clamp(min + Splat(b), 0, max_scale), format.max_quant,
+                     best);
     }
   }
   return best;
@@ -162,18 +98,21 @@ struct AffineSums {
 };
 
 // Writes integers and quants of four sub-blocks and adds their sums.
-void StoreAffine(const AffineLanes& x, const AffineChoice& choice, float d, float dmin,
+template <int kValues>
+void StoreAffine(const Lanes (&x)[kValues], const AffineChoice& choice, float d, float dmin,
                  int max_quant, uint8_t* scales, uint8_t* mins, uint8_t* quants, AffineSums& sums) {
   const Lanes inverse = DivideOrZero(Splat(1), choice.scale * Splat(d));
   const Lanes offset = choice.min * Splat(dmin);
   Lanes q1 = Splat(0), qq = Splat(0), qx = Splat(0), sum_x = Splat(0);
-  for (int v = 0; v < kAffineValues; ++v) {
+  for (int v = 0; v < kValues; ++v) {
     const Lanes q = RoundToEven(Clamp((x[v] + offset) * inverse, 0, max_quant));
     q1 += q;
     qq += q * q;
     qx += q * x[v];
     sum_x += x[v];
-    StoreQuants(q, 0, kAffineValues, quants + v);
+    for (int l = 0; l < kNumLanes; ++l) {
+      quants[kValues * l + v] = static_cast<uint8_t>(static_cast<int>(q[l]));
+    }
   }
   for (int l = 0; l < kNumLanes; ++l) {
     const double scale = choice.scale[l], min = choice.min[l];
@@ -181,49 +120,76 @@ void StoreAffine(const AffineLanes& x, const AffineChoice& choice, float d, floa
     mins[l] = static_cast<uint8_t>(static_cast<int>(choice.min[l]));
     sums.aa += scale * scale * qq[l];
     sums.ab += scale * min * q1[l];
-    sums.bb += min * min * kAffineValues;
+    sums.bb += min * min * kValues;
     sums.ax += scale * qx[l];
     sums.bx += min * sum_x[l];
     sums.error += choice.error[l];
   }
 }
 
-// ---- value = d * scale * (q - 32): 16 sub-blocks of 16, as four times four lanes.
+// ---- value = d * scale * q, q from a grid: sub-blocks of kValues, four lanes at a time.
 
-constexpr int kSymmetricValues = 16;
-constexpr int kSymmetricHalf = 32;  // quants go from -32 to 31
-using SymmetricLanes = Lanes[kSymmetricValues];
+// Each format: which q there are and how they are stored (symmetric_fit.h), the integers that a
+// scale can be, and the multiples of the scale that the value of largest magnitude is tried at.
+// Multiples of both signs, in turn: only one end of the grid lies farther from zero, but with so
+// few values it is chance which one fits.
+struct Q6Format : UniformGrid<32> {
+  static constexpr int kValues = 16;
+  static constexpr float kLowestScale = -128, kHighestScale = 127;
+  static constexpr int kEnds = 20;
+  static float End(int i) {
+    const float steps = 29 + 0.4f * (i / 2);
+    return i % 2 == 0 ? -steps : steps - 1;
+  }
+};
+struct Q3Format : UniformGrid<4> {
+  static constexpr int kValues = 16;
+  static constexpr float kLowestScale = -32, kHighestScale = 31;
+  static constexpr int kEnds = 24;
+  static float End(int i) {
+    const float steps = 3 + 0.2f * (i / 2);
+    return i % 2 == 0 ? -steps : steps - 1;
+  }
+};
+struct Iq4Format : Iq4Grid {
+  static constexpr int kValues = 32;
+  static constexpr float kLowestScale = -32, kHighestScale = 31;
+  static constexpr int kEnds = 16;
+  static float End(int i) {
+    const float beyond = -12 + 3.0f * (i / 2);
+    return i % 2 == 0 ? -127 - beyond : 113 + beyond;
+  }
+};
 
-// Steps from extreme / 33 to extreme / 29, of both signs: only one of them has the quant -32 at the
-// extreme, but with 16 values it is chance which one fits.
-SymmetricFit FitSymmetric(const SymmetricLanes& x) {
-  constexpr int kSteps = 10;
-  constexpr float kFirst = -3, kIncrement = 0.4f;
+template <class Format>
+using SubBlocks = Lanes[Format::kValues];
+
+template <class Format>
+SymmetricFit FitSymmetric(const SubBlocks<Format>& x) {
   const Lanes unit = DivideOrZero(Splat(1), Extreme(x));
   SymmetricFit best;
-  for (int i = 0; i < kSteps; ++i) {
-    const float steps = kSymmetricHalf + kFirst + kIncrement * i;
-    TrySymmetric(x, Splat(-steps) * unit, kSymmetricHalf, best);
-    TrySymmetric(x, Splat(steps - 1) * unit, kSymmetricHalf, best);
+  for (int i = 0; i < Format::kEnds; ++i) {
+    TrySymmetric<Format>(x, Splat(Format::End(i)) * unit, best);
   }
   return best;
 }
 
 struct SymmetricChoice {
-  Lanes scale = Splat(0);  // integers -128..127
+  Lanes scale = Splat(0);  // integers kLowestScale..kHighestScale
   Lanes error = Splat(kInfinity);
 };
 
-SymmetricChoice ChooseScale(const SymmetricLanes& x, const SymmetricFit& fit, float d) {
+template <class Format>
+SymmetricChoice ChooseScale(const SubBlocks<Format>& x, const SymmetricFit& fit, float d) {
+  constexpr float kLowest = Format::kLowestScale, kHighest = Format::kHighestScale;
   SymmetricChoice best;
-  const Lanes nearest = RoundToEven(Clamp(DivideOrZero(fit.scale, Splat(d)), -128, 127));
+  const Lanes nearest = RoundToEven(Clamp(DivideOrZero(fit.scale, Splat(d)), kLowest, kHighest));
   for (int a = -1; a <= 1; ++a) {
-    const Lanes scale = Clamp(nearest + Splat(a), -128, 127);
+    const Lanes scale = Clamp(nearest + Splat(a), kLowest, kHighest);
     const Lanes step = scale * Splat(d), inverse = DivideOrZero(Splat(1), step);
     Lanes error = Splat(0);
-    for (int v = 0; v < kSymmetricValues; ++v) {
-      const Lanes q = RoundToEven(Clamp(x[v] * inverse, -kSymmetricHalf, kSymmetricHalf - 1));
-      const Lanes e = x[v] - step * q;
+    for (int v = 0; v < Format::kValues; ++v) {
+      const Lanes e = x[v] - step * Format::Nearest(x[v] * inverse);
       error += e * e;
     }
     const LaneInts better = error < best.error;
@@ -238,15 +204,20 @@ struct SymmetricSums {
   double aa = 0, ax = 0, error = 0;
 };
 
-void StoreSymmetric(const SymmetricLanes& x, const SymmetricChoice& choice, float d, int8_t* scales,
-                    uint8_t* quants, SymmetricSums& sums) {
+template <class Format>
+void StoreSymmetric(const SubBlocks<Format>& x, const SymmetricChoice& choice, float d,
+                    int8_t* scales, uint8_t* quants, SymmetricSums& sums) {
   const Lanes inverse = DivideOrZero(Splat(1), choice.scale * Splat(d));
   Lanes qq = Splat(0), qx = Splat(0);
-  for (int v = 0; v < kSymmetricValues; ++v) {
-    const Lanes q = RoundToEven(Clamp(x[v] * inverse, -kSymmetricHalf, kSymmetricHalf - 1));
+  for (int v = 0; v < Format::kValues; ++v) {
+    const Lanes y = x[v] * inverse;
+    const Lanes q = Format::Nearest(y);
     qq += q * q;
     qx += q * x[v];
-    StoreQuants(q, kSymmetricHalf, kSymmetricValues, quants + v);
+    const LaneInts codes = Format::Codes(y);
+    for (int l = 0; l < kNumLanes; ++l) {
+      quants[Format::kValues * l + v] = static_cast<uint8_t>(codes[l]);
+    }
   }
   for (int l = 0; l < kNumLanes; ++l) {
     const double scale = choice.scale[l];
@@ -257,9 +228,49 @@ void StoreSymmetric(const SymmetricLanes& x, const SymmetricChoice& choice, floa
   }
 }
 
-}  // namespace
+template <class Format>
+SymmetricSuperBlock QuantizeSymmetric(const float* x) {
+  SymmetricSuperBlock best = {};
+  const uint32_t amax_bits = LargestMagnitudeBits(x, kSuperBlockValues);
+  if (amax_bits >= half::kInfBits) {
+    best.d = kNaNScale;
+    return best;
+  }
+  const float factor = NormalizingFactor(amax_bits);
+  constexpr int kBatchValues = kNumLanes * Format::kValues;
+  constexpr int kBatches = kSuperBlockValues / kBatchValues;
+  SubBlocks<Format> lanes[kBatches];
+  SymmetricFit fits[kBatches];
+  float extreme = 0;  // the scale of largest magnitude; it becomes the integer farthest from 0
+  for (int h = 0; h < kBatches; ++h) {
+    LoadLanes(x + kBatchValues * h, factor, lanes[h]);
+    fits[h] = FitSymmetric<Format>(lanes[h]);
+    for (int l = 0; l < kNumLanes; ++l) {
+      if (std::abs(fits[h].scale[l]) > std::abs(extreme)) extreme = fits[h].scale[l];
+    }
+  }
+  float d_exact = extreme / Format::kLowestScale;
+  double best_error = kInfinity;
+  for (int round = 0; round < kRounds; ++round) {
+    const StoredScale d(d_exact, factor);
+    SymmetricSuperBlock block = {};
+    block.d = d.bits;
+    SymmetricSums sums;
+    for (int h = 0; h < kBatches; ++h) {
+      const SymmetricChoice choice = ChooseScale<Format>(lanes[h], fits[h], d.value);
+      StoreSymmetric<Format>(lanes[h], choice, d.value, block.scales + kNumLanes * h,
+                             block.quants + kBatchValues * h, sums);
+    }
+    if (!(sums.error < best_error)) break;
+    best_error = sums.error;
+    best = block;
+    if (sums.aa > 0) d_exact = static_cast<float>(sums.ax / sums.aa);
+  }
+  return best;
+}
 
-AffineSuperBlock QuantizeAffine(const float* x, int max_quant) {
+template <int kValues>
+AffineSuperBlock QuantizeAffineBy(const float* x, const AffineFormat& format) {
   AffineSuperBlock best = {};
   const uint32_t amax_bits = LargestMagnitudeBits(x, kSuperBlockValues);
   if (amax_bits >= half::kInfBits) {
@@ -267,18 +278,20 @@ AffineSuperBlock QuantizeAffine(const float* x, int max_quant) {
     return best;
   }
   const float factor = NormalizingFactor(amax_bits);
-  AffineLanes lanes[2];
-  AffineFit fits[2];
+  constexpr int kBatchValues = kNumLanes * kValues;
+  constexpr int kBatches = kSuperBlockValues / kBatchValues;
+  Lanes lanes[kBatches][kValues];
+  AffineFit fits[kBatches];
   float largest_scale = 0, largest_min = 0;
-  for (int h = 0; h < 2; ++h) {
-    LoadLanes(x + 128 * h, factor, lanes[h]);
-    fits[h] = FitAffine(lanes[h], max_quant);
+  for (int h = 0; h < kBatches; ++h) {
+    LoadLanes(x + kBatchValues * h, factor, lanes[h]);
+    fits[h] = FitAffine<OffsetSign::kNotPositive>(lanes[h], format.max_quant);
     for (int l = 0; l < kNumLanes; ++l) {
       largest_scale = std::max(largest_scale, fits[h].scale[l]);
       largest_min = std::max(largest_min, -fits[h].offset[l]);
     }
   }
-  float d_exact = largest_scale / 63, dmin_exact = largest_min / 63;
+  float d_exact = largest_scale / format.max_scale, dmin_exact = largest_min / format.max_scale;
   double best_error = kInfinity;
   for (int round = 0; round < kRounds; ++round) {
     const StoredScale d(d_exact, factor), dmin(dmin_exact, factor);
@@ -286,11 +299,11 @@ AffineSuperBlock QuantizeAffine(const float* x, int max_quant) {
     block.d = d.bits;
     block.dmin = dmin.bits;
     AffineSums sums;
-    for (int h = 0; h < 2; ++h) {
-      const AffineChoice choice =
-          ChooseScaleAndMin(lanes[h], fits[h], d.value, dmin.value, max_quant);
-      StoreAffine(lanes[h], choice, d.value, dmin.value, max_quant, block.scales + 4 * h,
-                  block.mins + 4 * h, block.quants + 128 * h, sums);
+    for (int h = 0; h < kBatches; ++h) {
+      const AffineChoice choice = ChooseScaleAndMin(lanes[h], fits[h], d.value, dmin.value, format);
+      StoreAffine(lanes[h], choice, d.value, dmin.value, format.max_quant,
+                  block.scales + kNumLanes * h, block.mins + kNumLanes * h,
+                  block.quants + kBatchValues * h, sums);
     }
     if (!(sums.error < best_error)) break;
     best_error = sums.error;
@@ -300,42 +313,15 @@ AffineSuperBlock QuantizeAffine(const float* x, int max_quant) {
   return best;
 }
 
-SymmetricSuperBlock QuantizeSymmetric(const float* x) {
-  SymmetricSuperBlock best = {};
-  const uint32_t amax_bits = LargestMagnitudeBits(x, kSuperBlockValues);
-  if (amax_bits >= half::kInfBits) {
-    best.d = kNaNScale;
-    return best;
-  }
-  const float factor = NormalizingFactor(amax_bits);
-  SymmetricLanes lanes[4];
-  SymmetricFit fits[4];
-  float extreme =
-      0;  // the scale of largest magnitude; it becomes -128, the integer farthest from 0
-  for (int h = 0; h < 4; ++h) {
-    LoadLanes(x + 64 * h, factor, lanes[h]);
-    fits[h] = FitSymmetric(lanes[h]);
-    for (int l = 0; l < kNumLanes; ++l) {
-      if (std::abs(fits[h].scale[l]) > std::abs(extreme)) extreme = fits[h].scale[l];
-    }
-  }
-  float d_exact = extreme / -128;
-  double best_error = kInfinity;
-  for (int round = 0; round < kRounds; ++round) {
-    const StoredScale d(d_exact, factor);
-    SymmetricSuperBlock block = {};
-    block.d = d.bits;
-    SymmetricSums sums;
-    for (int h = 0; h < 4; ++h) {
-      const SymmetricChoice choice = ChooseScale(lanes[h], fits[h], d.value);
-      StoreSymmetric(lanes[h], choice, d.value, block.scales + 4 * h, block.quants + 64 * h, sums);
-    }
-    if (!(sums.error < best_error)) break;
-    best_error = sums.error;
-    best = block;
-    if (sums.aa > 0) d_exact = static_cast<float>(sums.ax / sums.aa);
-  }
-  return best;
+}  // namespace
+
+AffineSuperBlock QuantizeAffine(const float* x, const AffineFormat& format) {
+  return format.sub_block_values == 16 ? QuantizeAffineBy<16>(x, format)
+                                       : QuantizeAffineBy<32>(x, format);
 }
+
+SymmetricSuperBlock QuantizeQ6(const float* x) { return QuantizeSymmetric<Q6Format>(x); }
+SymmetricSuperBlock QuantizeQ3(const float* x) { return QuantizeSymmetric<Q3Format>(x); }
+SymmetricSuperBlock QuantizeIq4(const float* x) { return QuantizeSymmetric<Iq4Format>(x); }
 
 }  // namespace sluice

@@ -11,6 +11,7 @@
 namespace sluice {
 namespace {
 
+constexpr AffineFormat kFormat = {.sub_block_values = 32, .max_quant = 15, .max_scale = 63};
 constexpr int kBlockBytes = kHeadBytes + 128;
 constexpr int kPairs = 4;  // of sub-blocks
 constexpr int kPairBytes = 32;
@@ -35,7 +36,7 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 
 void Encode(const float* values, int64_t num_values, std::byte* blocks) {
   for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const AffineSuperBlock found = QuantizeAffine(values + b * kSuperBlockValues, 15);
+    const AffineSuperBlock found = QuantizeAffine(values + b * kSuperBlockValues, kFormat);
     std::byte* block = blocks + b * kBlockBytes;
     StoreHead(found, block);
     for (int j = 0; j < kPairs; ++j) {

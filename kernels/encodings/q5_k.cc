@@ -11,6 +11,7 @@
 namespace sluice {
 namespace {
 
+constexpr AffineFormat kFormat = {.sub_block_values = 32, .max_quant = 31, .max_scale = 63};
 constexpr int kFifthBytes = 32;
 constexpr int kFifthLines = 8;
 constexpr int kQuantsOffset = kHeadBytes + kFifthBytes;
@@ -40,7 +41,7 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 
 void Encode(const float* values, int64_t num_values, std::byte* blocks) {
   for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const AffineSuperBlock found = QuantizeAffine(values + b * kSuperBlockValues, 31);
+    const AffineSuperBlock found = QuantizeAffine(values + b * kSuperBlockValues, kFormat);
     std::byte* block = blocks + b * kBlockBytes;
     StoreHead(found, block);
     std::byte* fifth = block + kHeadBytes;

@@ -15,14 +15,14 @@ namespace sluice {
 namespace {
 
 constexpr int kHighOffset = 128;
-constexpr int kScalesOffset = kHighOffset + 64;
+constexpr int kScalesOffset = kHighOffset + kPairsBytes;
 constexpr int kDOffset = kScalesOffset + 16;
 constexpr int kBlockBytes = kDOffset + 2;
 constexpr int kGroupValues = 2 * kSuperBlockValues;
 
 // Lines that a super-block takes in each plane.
 constexpr int kScaleLines = 4;
-constexpr int kHighLines = 16;
+constexpr int kHighLines = kPairsLines;
 constexpr int kQuantLines = 32;
 
 void Decode(const std::byte* blocks, int64_t num_values, float* values) {
@@ -44,18 +44,15 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 
 void Encode(const float* values, int64_t num_values, std::byte* blocks) {
   for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const SymmetricSuperBlock found = QuantizeSymmetric(values + b * kSuperBlockValues);
+    const SymmetricSuperBlock found = QuantizeQ6(values + b * kSuperBlockValues);
     std::byte* block = blocks + b * kBlockBytes;
     for (int h = 0; h < 2; ++h) {
       const uint8_t* q = found.quants + 128 * h;
       for (int i = 0; i < 64; ++i) {
         block[64 * h + i] = static_cast<std::byte>((q[i] & 15) | (q[i + 64] & 15) << 4);
       }
-      for (int i = 0; i < 32; ++i) {
-        block[kHighOffset + 32 * h + i] = static_cast<std::byte>(
-            q[i] >> 4 | q[i + 32] >> 4 << 2 | q[i + 64] >> 4 << 4 | q[i + 96] >> 4 << 6);
-      }
     }
+    StorePairsOfBits(found.quants, 4, block + kHighOffset);
     std::memcpy(block + kScalesOffset, found.scales, sizeof found.scales);
     Store16(found.d, block + kDOffset);
   }
@@ -84,15 +81,7 @@ void PackLane(const std::byte* blocks, int num_values, int lane, std::byte* grou
       Store32(Load32(block + kScalesOffset + 4 * w),
               Word(group + planes.scales, b * kScaleLines + w, lane));
     }
-    for (int part = 0; part < 4; ++part) {  // half h and line w of its four runs
-      const int h = part / 2, w = part % 2;
-      uint32_t bits[4];  // by quad; after transposing by run
-      for (int t = 0; t < 4; ++t) bits[t] = Load32(block + kHighOffset + 16 * part + 4 * t);
-      TransposePairsOfBits(bits);
-      for (int j = 0; j < 4; ++j) {
-        Store32(bits[j], Word(group + planes.high, b * kHighLines + 2 * (4 * h + j) + w, lane));
-      }
-    }
+    PackPairsOfBits(block + kHighOffset, group + planes.high, b * kHighLines, lane);
     // 32 bytes of nibbles hold the sub-blocks (of 32) s and s + 2.
     for (int p = 0; p < 4; ++p) {
       const int line = b * kQuantLines + 4 * (p / 2 * 4 + p % 2);
@@ -110,15 +99,7 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
       Store32(Load32(Word(group + planes.scales, b * kScaleLines + w, lane)),
               block + kScalesOffset + 4 * w);
     }
-    for (int part = 0; part < 4; ++part) {
-      const int h = part / 2, w = part % 2;
-      uint32_t bits[4];
-      for (int j = 0; j < 4; ++j) {
-        bits[j] = Load32(Word(group + planes.high, b * kHighLines + 2 * (4 * h + j) + w, lane));
-      }
-      TransposePairsOfBits(bits);
-      for (int t = 0; t < 4; ++t) Store32(bits[t], block + kHighOffset + 16 * part + 4 * t);
-    }
+    UnpackPairsOfBits(group + planes.high, b * kHighLines, lane, block + kHighOffset);
     for (int p = 0; p < 4; ++p) {
       const int line = b * kQuantLines + 4 * (p / 2 * 4 + p % 2);
       UnpackNibbles(group + planes.quants, line, line + 8, lane, block + 32 * p);

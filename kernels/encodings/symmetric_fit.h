@@ -1,10 +1,22 @@
-// Least-squares scales of blocks whose values are scale * q, q from -n to n - 1; four at a time.
+// Least-squares scales of blocks whose values are scale * q, q from a grid; four at a time.
 #ifndef SLUICE_KERNELS_ENCODINGS_SYMMETRIC_FIT_H_
 #define SLUICE_KERNELS_ENCODINGS_SYMMETRIC_FIT_H_
 
 #include "kernels/encodings/lanes.h"
 
 namespace sluice {
+
+// A grid says which q there are: Nearest(y) is the one next to each lane's y, Codes(y) the quants
+// that stand for it.
+//
+// All integers from -kHalf to kHalf - 1.
+template <int kHalf>
+struct UniformGrid {
+  static Lanes Nearest(Lanes y) { return RoundToEven(Clamp(y, -kHalf, kHalf - 1)); }
+  static LaneInts Codes(Lanes y) {
+    return __builtin_convertvector(Nearest(y) + Splat(kHalf), LaneInts);
+  }
+};
 
 // `gain` is how much the squared error is below that of scale 0.
 struct SymmetricFit {
@@ -22,13 +34,13 @@ Lanes Extreme(const Lanes (&x)[kValues]) {
   return highest > -lowest ? highest : lowest;
 }
 
-// Quantizes x to q = round(x * inverse). For given q the best scale is sum(q x) / sum(q q), its
-// gain sum(q x) * scale. Keeps it where it is better than `best`.
-template <int kValues>
-void TrySymmetric(const Lanes (&x)[kValues], Lanes inverse, int n, SymmetricFit& best) {
+// Quantizes x to the q nearest to x * inverse. For given q the best scale is sum(q x) / sum(q q),
+// its gain sum(q x) * scale. Keeps it where it is better than `best`.
+template <class Grid, int kValues>
+void TrySymmetric(const Lanes (&x)[kValues], Lanes inverse, SymmetricFit& best) {
   Lanes qq = Splat(0), qx = Splat(0);
   for (int v = 0; v < kValues; ++v) {
-    const Lanes q = RoundToEven(Clamp(x[v] * inverse, -n, n - 1));
+    const Lanes q = Grid::Nearest(x[v] * inverse);
     qq += q * q;
     qx += q * x[v];
   }

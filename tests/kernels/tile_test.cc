@@ -56,6 +56,19 @@ TEST(Tile, HasTheBytesThatTheLayoutAddsUpTo) {
       {Encoding::kQ6_K, 512, 6720},
       {Encoding::kQ6_K, 1280, 2 * 6720 + 3392},
       {Encoding::kQ4_K, 0, 0},
+      {Encoding::kQ3_K, 256, 3 * 64 + 1600},
+      {Encoding::kQ3_K, 512, 3520},
+      {Encoding::kQ3_K, 768, 3520 + 1792},
+      {Encoding::kQ2_K, 512, 2 * 1344},
+      {Encoding::kQ4_1, 96, 3 * (64 + 256)},
+      {Encoding::kQ4_1, 256, 2560},
+      {Encoding::kQ5_0, 32, 64 + 64 + 256},
+      {Encoding::kQ5_0, 256, 2816},
+      {Encoding::kQ5_1, 256, 3072},
+      {Encoding::kIQ4_NL, 288, 2304 + 320},
+      {Encoding::kIQ4_XS, 512, 2 * 2176},
+      {Encoding::kMXFP4, 32, 64 + 256},
+      {Encoding::kMXFP4, 256, 2176},
   };
   for (const Case& c : kCases) {
     EXPECT_EQ(TileBytes(c.encoding, c.k), c.bytes) << Info(c.encoding).name << " k " << c.k;
@@ -111,13 +124,28 @@ class SlowTile {
       case Encoding::kQ8_0:
         return AddQ8_0(v);
       case Encoding::kQ4_0:
-        return AddQ4_0(v);
+      case Encoding::kIQ4_NL:
+        return AddBlock32(v, 2, false);
+      case Encoding::kQ4_1:
+        return AddBlock32(v, 4, false);
+      case Encoding::kQ5_0:
+        return AddBlock32(v, 2, true);
+      case Encoding::kQ5_1:
+        return AddBlock32(v, 4, true);
+      case Encoding::kMXFP4:
+        return AddBlock32(v, 1, false);
       case Encoding::kQ4_K:
         return AddQ4_KOrQ5_K(v, 144, 2304, 16, 256);
       case Encoding::kQ5_K:
         return AddQ4_KOrQ5_K(v, 176, 2816, 48, 768);
       case Encoding::kQ6_K:
         return AddQ6_K(v);
+      case Encoding::kIQ4_XS:
+        return AddIQ4_XS(v);
+      case Encoding::kQ2_K:
+        return AddQ2_K(v);
+      case Encoding::kQ3_K:
+        return AddQ3_K(v);
     }
   }
 
@@ -130,12 +158,67 @@ class SlowTile {
         q + 128);
   }
 
-  void AddQ4_0(int64_t v) {
-    const int64_t group = v / 256 * 2304, b = v % 256 / 32;
-    const int64_t block = v / 32 * 18;
-    Copy(block, group + (b * 16 + r_) * 2, 2);
-    const int q = v % 32 < 16 ? row_[block + 2 + v % 32] & 15 : row_[block + 2 + v % 16] >> 4;
-    PutNibble(group + Padded(32 * BlocksOfGroup(v, 256, 32)), b, v % 32, q);
+  // Blocks of 32 with `head` bytes of scales, fifth bits, nibbles.
+  void AddBlock32(int64_t v, int64_t head, bool fifth) {
+    const int64_t block_bytes = head + (fifth ? 4 : 0) + 16, n = BlocksOfGroup(v, 256, 32);
+    const int64_t group = v / 256 * 128 * block_bytes, b = v % 256 / 32;
+    const int64_t block = v / 32 * block_bytes, i = v % 32;
+    if (head == 1) Copy(block, group + b * 16 + r_, 1);
+    if (head == 2) Copy(block, group + (b * 16 + r_) * 2, 2);
+    if (head == 4) {
+      Copy(block, group + b * 64 + 2 * r_, 2);
+      Copy(block + 2, group + b * 64 + 32 + 2 * r_, 2);
+    }
+    int64_t plane = group + Padded(16 * head * n);
+    if (fifth) {
+      Put(plane + b * 64 + 4 * r_ + i % 4, static_cast<int>(i / 4), 1,
+          row_[block + head + i / 8] >> i % 8 & 1);
+      plane += 64 * n;
+    }
+    const uint8_t* nibbles = row_ + block + block_bytes - 16;
+    PutNibble(plane, b, static_cast<int>(i), i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4);
+  }
+
+  void AddIQ4_XS(int64_t v) {
+    const int64_t block = v / 256 * 136, group = v / 256 * 2176;
+    const int s = v % 256 / 32, i = v % 32;
+    Copy(block, group + 2 * r_, 2);
+    Put(group + 32 + 2 * r_ + s / 4, s % 4 * 2, 2, row_[block + 2 + s / 4] >> s % 4 * 2 & 3);
+    Put(group + 64 + 4 * r_ + s / 2, s % 2 * 4, 4, row_[block + 4 + s / 2] >> s % 2 * 4 & 15);
+    PutNibble(group + 128, s, i, row_[block + 8 + 16 * s + i % 16] >> (i < 16 ? 0 : 4) & 15);
+  }
+
+  // ggml: of each half of 128 values, quarter j has bits 2j and 2j + 1 of 32 bytes.
+  int LowBits(int64_t bytes, int v) const {
+    return row_[bytes + v / 128 * 32 + v % 32] >> v % 128 / 32 * 2 & 3;
+  }
+  void PutPairOfBits(int64_t plane, int v, int bits) {
+    Put(plane + v / 16 * 64 + 4 * r_ + v % 4, v % 16 / 4 * 2, 2, bits);
+  }
+
+  void AddQ2_K(int64_t v) {
+    const int64_t block = v / 256 * 84, group = v / 256 * 1344;
+    const int in_block = v % 256, s = in_block / 16;
+    Copy(block + 80, group + 2 * r_, 2);
+    Copy(block + 82, group + 32 + 2 * r_, 2);
+    Copy(block + s, group + 64 + s / 4 * 64 + 4 * r_ + s % 4, 1);
+    PutPairOfBits(group + 320, in_block, LowBits(block + 16, in_block));
+  }
+
+  void AddQ3_K(int64_t v) {
+    const int64_t block = v / 256 * 110, group = v / 512 * 3520;
+    const int64_t ns = BlocksOfGroup(v, 512, 256), b = v % 512 / 256;
+    const int64_t scales = group + 64 + b * 192, third = group + 64 + ns * 192 + b * 512;
+    const int in_block = v % 256, s = in_block / 16, i = in_block % 32;
+    Copy(block + 108, group + b * 32 + 2 * r_, 2);
+    // ggml: the low nibbles of bytes 0..7 are scales 0..7, the high ones 8..15; bytes 8..11 have
+    // the upper bits of scales 0..3, 4..7, ...
+    const uint8_t* bytes = row_ + block + 96;
+    Put(scales + s / 4 % 2 * 64 + 4 * r_ + s % 4, s / 8 * 4, 4, bytes[s % 8] >> s / 8 * 4 & 15);
+    Put(scales + 128 + 4 * r_ + s % 4, s / 4 * 2, 2, bytes[8 + s % 4] >> s / 4 * 2 & 3);
+    Put(third + in_block / 32 * 64 + 4 * r_ + i % 4, i / 4, 1,
+        row_[block + i] >> in_block / 32 & 1);
+    PutPairOfBits(group + 64 + ns * 704 + b * 1024, in_block, LowBits(block + 32, in_block));
   }
 
   // `low` is where the row's low 4 bits start in a block, `quants` the tile's plane of them in a
