@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "absl/strings/match.h"
@@ -49,6 +51,15 @@ const GgufTensorType* FindGgufTensorType(uint32_t id) {
     if (type.id == id) return &type;
   }
   return nullptr;
+}
+
+bool IsGgufFile(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  if (absl::EndsWith(path, ".gguf")) return true;
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof(magic));
+  return absl::string_view(magic, sizeof(magic)) == "GGUF";
 }
 
 absl::string_view GgufFile::TypeName(Type type) {

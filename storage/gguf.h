@@ -30,6 +30,9 @@ struct GgufTensorType {
 // Null: unknown.
 const GgufTensorType* FindGgufTensorType(uint32_t id);
 
+// Whether `path` is a regular file that begins with "GGUF", or is named *.gguf.
+bool IsGgufFile(const std::string& path);
+
 struct GgufTensor {
   std::string name;
   uint32_t type;               // perhaps unknown; then bytes is 0 and nothing of its size was checked
