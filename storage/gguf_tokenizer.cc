@@ -97,14 +97,13 @@ class TokenizerWriter {
     const bool prefix = key.value_or(true);
     SLUICE_ASSIGN_OR_RETURN(const GgufVocabulary::Merges merges, vocabulary_.MergesByScore(gguf_));
     const json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}};
-    json normalizers = json::array({replace});
+    json normalizers = json::array();
+    if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+    normalizers.push_back(replace);
     json decoders = json::array({{{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}},
                                  {{"type", "ByteFallback"}},
                                  {{"type", "Fuse"}}});
-    if (prefix) {
-      normalizers.insert(normalizers.begin(), {{"type", "Prepend"}, {"prepend", kSpace}});
-      decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-    }
+    if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
     json model = {{"type", "BPE"}, {"byte_fallback", true}, {"fuse_unk", true}};
     if (ids_.unk.has_value()) model["unk_token"] = vocabulary_.token(*ids_.unk);
     return TokenizerJson({{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
