@@ -137,7 +137,7 @@ absl::StatusOr<CheckpointSource> OpenSource(const std::string& path) {
   if (S_ISDIR(info.st_mode)) return OpenSafetensorsFolder(path);
   if (IsGgufFile(path)) return OpenGgufModel(path);
   return absl::InvalidArgumentError(absl::StrCat(
-      path, ": neither a folder that has config.json and the weights nor a GGUF file"));
+      path, ": neither a folder nor a GGUF file; give the folder that has config.json and the weights"));
 }
 
 }  // namespace
