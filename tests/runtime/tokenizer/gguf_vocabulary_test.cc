@@ -85,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(All, SharedVocabulary,
                          });
 
 // Vectors without a vocabulary in GGUF form, on the tokenizer.json that fits them.
-TEST(SharedVectors, OfLlamaCppFitLlama3AndQwen3) {
+TEST(LlamaCppVectors, FitLlama3AndQwen3) {
   const std::pair<const char*, const char*> kFits[] = {{"llama-bpe", "llama3"}, {"qwen2", "qwen3"}};
   for (const auto& [vectors, name] : kFits) {
     const std::string path = absl::StrCat("tokenizers/", name, "/tokenizer.json");
@@ -98,7 +98,7 @@ TEST(SharedVectors, OfLlamaCppFitLlama3AndQwen3) {
   }
 }
 
-TEST(SharedVocabulary, OfBertIsRefusedByName) {
+TEST(GgufVocabulary, OfBertIsRefusedByName) {
   const std::string gguf = ReadShared("ggml-vocab/ggml-vocab-bert-bge.gguf");
   if (gguf.empty()) GTEST_SKIP() << "no shared/fixtures/ggml-vocab/ggml-vocab-bert-bge.gguf beside this checkout";
   const absl::Status status = FilesOf(gguf).status();
