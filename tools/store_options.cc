@@ -2,6 +2,7 @@
 #include "tools/store_options.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/encoding.h"
 #include "kernels/status_macros.h"
 #include "storage/manifest.h"
 
@@ -11,14 +12,20 @@ namespace {
 constexpr int64_t kMinSlabBytes = 4096;
 constexpr int64_t kMaxSlabBytes = int64_t{256} << 20;
 
+std::vector<std::string> EncodingNames() {
+  std::vector<std::string> names;
+  for (const EncodingInfo& info : Encodings()) names.emplace_back(info.name);
+  return names;
+}
+
 }  // namespace
 
 std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback) {
   return {
       {.name = "--encoding", .help = absl::StrCat("Encoding of all matrices (default: ", fallback, ")."),
-       .choices = {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0"}},
-      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule.",
-       .choices = {"q4_k_m"}},
+       .choices = EncodingNames()},
+      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule (q2_k_m: its Q2_K).",
+       .choices = MixNames()},
       {.name = "--compress", .help = "Lossless compression of bf16, f16 and q8_0, where it pays (default none).",
        .choices = {"none", "zstd"}},
       {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},

@@ -10,14 +10,14 @@
 
 namespace sluice {
 
-// kInt8Block32: for q8_0 and q4_0.
+// kInt8Block32: for encodings in blocks of 32.
 struct ActivationGroup32 {
   int8_t quants[256];
   float scales[8];
   int32_t minus_sums[8];  // -(sum of the block's quants)
 };
 
-// kInt8Block256: for the k-quants.
+// kInt8Block256: for encodings in super-blocks of 256.
 struct ActivationGroup256 {
   int8_t quants[256];
   int16_t sums16[16];  // of 16 quants each; four at a time in the order 0, 2, 1, 3

@@ -2,8 +2,9 @@
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/kernels_scalar.h"
+#include "kernels/cpu/matmul_blocks_simd.h"
 #include "kernels/cpu/matmul_simd.h"
+#include "kernels/cpu/matmul_super_blocks_simd.h"
 
 namespace sluice {
 
@@ -16,14 +17,14 @@ const MatMulKernel kAvx2MatMuls[kNumMatMuls] = {
     avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<1>>>,
     avx2::MatMul<avx2::QuantizedTile<avx2::Q45_K<0>>>,
     avx2::MatMul<avx2::QuantizedTile<avx2::Q4_0>>,
-    scalar::MatMulQ3_K,
-    scalar::MatMulQ2_K,
-    scalar::MatMulQ4_1,
-    scalar::MatMulQ5_0,
-    scalar::MatMulQ5_1,
-    scalar::MatMulIQ4_NL,
-    scalar::MatMulIQ4_XS,
-    scalar::MatMulMXFP4,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q3_K>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q2_K>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q4_1>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q5_0>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::Q5_1>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::IQ4_NL>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::IQ4_XS>>,
+    avx2::MatMul<avx2::QuantizedTile<avx2::MXFP4>>,
 };
 
 }  // namespace sluice

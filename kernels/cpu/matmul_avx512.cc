@@ -2,8 +2,9 @@
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)
-#include "kernels/cpu/kernels_scalar.h"
+#include "kernels/cpu/matmul_blocks_simd.h"
 #include "kernels/cpu/matmul_simd.h"
+#include "kernels/cpu/matmul_super_blocks_simd.h"
 
 namespace sluice {
 
@@ -16,14 +17,14 @@ const MatMulKernel kAvx512MatMuls[kNumMatMuls] = {
     avx512::MatMul<avx512::QuantizedTile<avx512::Q45_K<1>>>,
     avx512::MatMul<avx512::QuantizedTile<avx512::Q45_K<0>>>,
     avx512::MatMul<avx512::QuantizedTile<avx512::Q4_0>>,
-    scalar::MatMulQ3_K,
-    scalar::MatMulQ2_K,
-    scalar::MatMulQ4_1,
-    scalar::MatMulQ5_0,
-    scalar::MatMulQ5_1,
-    scalar::MatMulIQ4_NL,
-    scalar::MatMulIQ4_XS,
-    scalar::MatMulMXFP4,
+    avx512::MatMul<avx512::QuantizedTile<avx512::Q3_K>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::Q2_K>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::Q4_1>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::Q5_0>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::Q5_1>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::IQ4_NL>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::IQ4_XS>>,
+    avx512::MatMul<avx512::QuantizedTile<avx512::MXFP4>>,
 };
 
 }  // namespace sluice

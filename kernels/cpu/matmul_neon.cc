@@ -2,8 +2,9 @@
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__aarch64__)
-#include "kernels/cpu/kernels_scalar.h"
+#include "kernels/cpu/matmul_blocks_simd.h"
 #include "kernels/cpu/matmul_simd.h"
+#include "kernels/cpu/matmul_super_blocks_simd.h"
 
 namespace sluice {
 
@@ -16,14 +17,14 @@ const MatMulKernel kNeonMatMuls[kNumMatMuls] = {
     neon::MatMul<neon::QuantizedTile<neon::Q45_K<1>>>,
     neon::MatMul<neon::QuantizedTile<neon::Q45_K<0>>>,
     neon::MatMul<neon::QuantizedTile<neon::Q4_0>>,
-    scalar::MatMulQ3_K,
-    scalar::MatMulQ2_K,
-    scalar::MatMulQ4_1,
-    scalar::MatMulQ5_0,
-    scalar::MatMulQ5_1,
-    scalar::MatMulIQ4_NL,
-    scalar::MatMulIQ4_XS,
-    scalar::MatMulMXFP4,
+    neon::MatMul<neon::QuantizedTile<neon::Q3_K>>,
+    neon::MatMul<neon::QuantizedTile<neon::Q2_K>>,
+    neon::MatMul<neon::QuantizedTile<neon::Q4_1>>,
+    neon::MatMul<neon::QuantizedTile<neon::Q5_0>>,
+    neon::MatMul<neon::QuantizedTile<neon::Q5_1>>,
+    neon::MatMul<neon::QuantizedTile<neon::IQ4_NL>>,
+    neon::MatMul<neon::QuantizedTile<neon::IQ4_XS>>,
+    neon::MatMul<neon::QuantizedTile<neon::MXFP4>>,
 };
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 #include "kernels/cpu/kernels_scalar.h"
 #include "kernels/cpu/scalar_math.h"
 #include "kernels/encoding.h"
+#include "kernels/encodings/codebooks.h"
 #include "kernels/ops.h"
 
 namespace sluice::scalar {
@@ -118,9 +119,6 @@ struct Q45_1 {
   static float Min(const uint8_t* group, int block, int r) { return Half(group, 2 * block + 1, r); }
 };
 
-constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                   1,    13,   25,  38,  53,  69,  89,  113};
-
 struct IQ4_NL {
   static constexpr int kHeadBytes = 2;
   static constexpr int kFifthBits = 0;
@@ -133,10 +131,7 @@ struct MXFP4 {
   static constexpr int kHeadBytes = 1;
   static constexpr int kFifthBits = 0;
   static constexpr bool kMin = false;
-  static int Weight(int quant) {
-    constexpr int kMagnitudes[8] = {0, 1, 2, 3, 4, 6, 8, 12};
-    return quant < 8 ? kMagnitudes[quant] : -kMagnitudes[quant - 8];
-  }
+  static int Weight(int quant) { return kMxfp4Values[quant]; }
   static float Scale(const uint8_t* group, int block, int r) {
     const int e = group[16 * block + r];
     return e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, e - 128);

@@ -102,6 +102,12 @@ SLUICE_INLINE I32 AddI(I32 x, I32 y) {
 SLUICE_INLINE I32 SubI(I32 x, I32 y) {
   return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)};
 }
+SLUICE_INLINE I32 MulI(I32 x, I32 y) {
+  return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)};
+}
+SLUICE_INLINE I32 SubBytes(I32 x, I32 y) {
+  return {_mm256_sub_epi8(x.a, y.a), _mm256_sub_epi8(x.b, y.b)};
+}
 SLUICE_INLINE I32 MaxI(I32 x, I32 y) {
   return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)};
 }
@@ -175,6 +181,15 @@ SLUICE_INLINE uint16_t ToHalf(float x) {  // nearest even
   return static_cast<uint16_t>(
       _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
 }
+SLUICE_INLINE I32 WidenHalves(const void* p) {  // 16 uint16
+  const auto* halves = static_cast<const __m128i*>(p);
+  return {_mm256_cvtepu16_epi32(_mm_loadu_si128(halves)),
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(halves + 1))};
+}
+SLUICE_INLINE I32 WidenBytes(const void* p) {  // 16 uint8
+  const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+}
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
   const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
@@ -184,6 +199,20 @@ SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // values within int8
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xD8);
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(words),
                                                              _mm256_extracti128_si256(words, 1)));
+}
+
+// 16 bytes, and the ones that the bytes of x, each below 16, select.
+struct Table {
+  __m256i v;
+};
+SLUICE_INLINE Table LoadTable(const int8_t* bytes) {
+  return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)))};
+}
+SLUICE_INLINE Table AddToTable(Table table, int8_t x) {
+  return {_mm256_add_epi8(table.v, _mm256_set1_epi8(x))};
+}
+SLUICE_INLINE I32 LookUp(Table table, I32 x) {
+  return {_mm256_shuffle_epi8(table.v, x.a), _mm256_shuffle_epi8(table.v, x.b)};
 }
 
 // Asks for the line that p is in, into the L2 cache; p need not be mapped.
@@ -252,6 +281,15 @@ SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) {
 }
 // What DotBytes starts from: the offset is off already.
 SLUICE_INLINE I32 StartBytes(const int32_t*) { return ZeroI(); }
+
+SLUICE_INLINE I32 StartBytesOf(int32_t) { return ZeroI(); }
+// Weights from a table of signed ones.
+using ByteTable = Table;
+SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) { return LoadTable(weights); }
+SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) {
+  const I32 w = LookUp(table, x);
+  return {{_mm256_abs_epi8(w.a), _mm256_abs_epi8(w.b)}, w};
+}
 
 // The tree of Sum16 (8, 4, 2, 1) of four vectors: lane j of the result is the sum of the j-th.
 SLUICE_INLINE __m128 ReduceTo4(F32 x) {

@@ -82,6 +82,8 @@ SLUICE_INLINE I32 And(I32 x, I32 y) { return {_mm512_and_si512(x.v, y.v)}; }
 SLUICE_INLINE I32 Or(I32 x, I32 y) { return {_mm512_or_si512(x.v, y.v)}; }
 SLUICE_INLINE I32 AddI(I32 x, I32 y) { return {_mm512_add_epi32(x.v, y.v)}; }
 SLUICE_INLINE I32 SubI(I32 x, I32 y) { return {_mm512_sub_epi32(x.v, y.v)}; }
+SLUICE_INLINE I32 MulI(I32 x, I32 y) { return {_mm512_mullo_epi32(x.v, y.v)}; }
+SLUICE_INLINE I32 SubBytes(I32 x, I32 y) { return {_mm512_sub_epi8(x.v, y.v)}; }
 SLUICE_INLINE I32 MaxI(I32 x, I32 y) { return {_mm512_max_epi32(x.v, y.v)}; }
 SLUICE_INLINE I32 MinI(I32 x, I32 y) { return {_mm512_min_epi32(x.v, y.v)}; }
 template <int kBits>
@@ -124,6 +126,12 @@ SLUICE_INLINE uint16_t ToHalf(float x) {  // nearest even
   return static_cast<uint16_t>(
       _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT)));
 }
+SLUICE_INLINE I32 WidenHalves(const void* p) {  // 16 uint16
+  return {_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
+SLUICE_INLINE I32 WidenBytes(const void* p) {  // 16 uint8
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
   return {
       _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
@@ -131,6 +139,18 @@ SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
 SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // low bytes
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x.v));
 }
+
+// 16 bytes, and the ones that the bytes of x, each below 16, select.
+struct Table {
+  __m512i v;
+};
+SLUICE_INLINE Table LoadTable(const int8_t* bytes) {
+  return {_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)))};
+}
+SLUICE_INLINE Table AddToTable(Table table, int8_t x) {
+  return {_mm512_add_epi8(table.v, _mm512_set1_epi8(x))};
+}
+SLUICE_INLINE I32 LookUp(Table table, I32 x) { return {_mm512_shuffle_epi8(table.v, x.v)}; }
 
 // Asks for the line that p is in, into the L2 cache; p need not be mapped.
 SLUICE_INLINE void PrefetchL2(const void* p) {
@@ -173,6 +193,14 @@ SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) {
 SLUICE_INLINE I32 StartBytes(const int32_t* minus_sum) {
   return {_mm512_slli_epi32(_mm512_set1_epi32(*minus_sum), kByteOffsetBits)};
 }
+
+SLUICE_INLINE I32 StartBytesOf(int32_t sum) { return SetI(-sum * (1 << kByteOffsetBits)); }
+// Weights from a table of signed ones.
+using ByteTable = Table;
+SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) {
+  return AddToTable(LoadTable(weights), -128);
+}
+SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) { return {LookUp(table, x).v}; }
 
 // The tree of Sum16 (8, 4, 2, 1) of four vectors: lane j of the result is the sum of the j-th.
 SLUICE_INLINE __m128 ReduceTo4(F32 x) {

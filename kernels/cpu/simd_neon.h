@@ -132,6 +132,15 @@ SLUICE_INLINE I32 AddI(I32 x, I32 y) {
 SLUICE_INLINE I32 SubI(I32 x, I32 y) {
   return {vsubq_s32(x.a, y.a), vsubq_s32(x.b, y.b), vsubq_s32(x.c, y.c), vsubq_s32(x.d, y.d)};
 }
+SLUICE_INLINE I32 MulI(I32 x, I32 y) {
+  return {vmulq_s32(x.a, y.a), vmulq_s32(x.b, y.b), vmulq_s32(x.c, y.c), vmulq_s32(x.d, y.d)};
+}
+SLUICE_INLINE int32x4_t SubBytesOf(int32x4_t x, int32x4_t y) {
+  return vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(y)));
+}
+SLUICE_INLINE I32 SubBytes(I32 x, I32 y) {
+  return {SubBytesOf(x.a, y.a), SubBytesOf(x.b, y.b), SubBytesOf(x.c, y.c), SubBytesOf(x.d, y.d)};
+}
 SLUICE_INLINE I32 MaxI(I32 x, I32 y) {
   return {vmaxq_s32(x.a, y.a), vmaxq_s32(x.b, y.b), vmaxq_s32(x.c, y.c), vmaxq_s32(x.d, y.d)};
 }
@@ -222,6 +231,21 @@ SLUICE_INLINE float FromHalf(uint16_t bits) {  // one f16
 SLUICE_INLINE uint16_t ToHalf(float x) {  // nearest even
   return vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);
 }
+SLUICE_INLINE I32 WidenHalvesOf(uint16x8_t low, uint16x8_t high) {
+  return {vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low))),
+          vreinterpretq_s32_u32(vmovl_high_u16(low)),
+          vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high))),
+          vreinterpretq_s32_u32(vmovl_high_u16(high))};
+}
+SLUICE_INLINE I32 WidenHalves(const void* p) {  // 16 uint16
+  const auto* bytes = static_cast<const uint8_t*>(p);
+  return WidenHalvesOf(vreinterpretq_u16_u8(vld1q_u8(bytes)),
+                       vreinterpretq_u16_u8(vld1q_u8(bytes + 16)));
+}
+SLUICE_INLINE I32 WidenBytes(const void* p) {  // 16 uint8
+  const uint8x16_t bytes = vld1q_u8(static_cast<const uint8_t*>(p));
+  return WidenHalvesOf(vmovl_u8(vget_low_u8(bytes)), vmovl_high_u8(bytes));
+}
 SLUICE_INLINE F32 LoadBytes(const void* p) {  // 16 int8
   const int8x16_t bytes = vld1q_s8(static_cast<const int8_t*>(p));
   const int16x8_t low = vmovl_s8(vget_low_s8(bytes));
@@ -233,6 +257,19 @@ SLUICE_INLINE void StoreBytes(I32 x, void* p) {  // low bytes
   const int16x8_t low = vmovn_high_s32(vmovn_s32(x.a), x.b);
   const int16x8_t high = vmovn_high_s32(vmovn_s32(x.c), x.d);
   vst1q_s8(static_cast<int8_t*>(p), vmovn_high_s16(vmovn_s16(low), high));
+}
+
+// 16 bytes, and the ones that the bytes of x, each below 16, select.
+struct Table {
+  int8x16_t v;
+};
+SLUICE_INLINE Table LoadTable(const int8_t* bytes) { return {vld1q_s8(bytes)}; }
+SLUICE_INLINE Table AddToTable(Table table, int8_t x) { return {vaddq_s8(table.v, vdupq_n_s8(x))}; }
+SLUICE_INLINE int32x4_t LookUpOf(Table table, int32x4_t x) {
+  return vreinterpretq_s32_s8(vqtbl1q_s8(table.v, vreinterpretq_u8_s32(x)));
+}
+SLUICE_INLINE I32 LookUp(Table table, I32 x) {
+  return {LookUpOf(table, x.a), LookUpOf(table, x.b), LookUpOf(table, x.c), LookUpOf(table, x.d)};
 }
 
 // Asks for the line that p is in, into the L2 cache; p need not be mapped.
@@ -290,6 +327,12 @@ SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) {
 }
 // What DotBytes starts from: the offset is off already.
 SLUICE_INLINE I32 StartBytes(const int32_t*) { return ZeroI(); }
+
+SLUICE_INLINE I32 StartBytesOf(int32_t) { return ZeroI(); }
+// Weights from a table of signed ones.
+using ByteTable = Table;
+SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) { return LoadTable(weights); }
+SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) { return {LookUp(table, x)}; }
 
 // The tree of Sum16 (8, 4, 2, 1) of four vectors: lane j of the result is the sum of the j-th.
 SLUICE_INLINE float32x4_t ReduceTo4(F32 x) {

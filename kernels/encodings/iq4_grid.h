@@ -1,18 +1,16 @@
-// The 16 values that a nibble stands for in iq4_nl and iq4_xs.
+// Finds the nearest of the 16 values that a nibble stands for in iq4_nl and iq4_xs.
 #ifndef SLUICE_KERNELS_ENCODINGS_IQ4_GRID_H_
 #define SLUICE_KERNELS_ENCODINGS_IQ4_GRID_H_
 
 #include <array>
 #include <cstdint>
 
+#include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/lanes.h"
 
 namespace sluice {
 
-inline constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                          1,    13,   25,  38,  53,  69,  89,  113};
-
-// The nearest of them, for searches (symmetric_fit.h). Midpoints between neighbours are multiples
+// A grid of symmetric_fit.h. Midpoints between neighbours are multiples
 // of one half, so that all y from n / 2 to (n + 1) / 2 have the same one.
 struct Iq4Grid {
   static constexpr int kLowest = -128, kHighest = 114;  // beyond the outermost values

@@ -1,12 +1,12 @@
 // iq4_nl: blocks of 32 values, 18 bytes: d (f16), then 16 bytes of nibbles (block32_layout.h), each
-// of which stands for one of 16 values that lie closer together near zero (iq4_grid.h).
+// of which stands for one of 16 values that lie closer together near zero (codebooks.h).
 //
 //   value = d * kIq4Values[q]
 #include "kernels/encodings/block32_layout.h"
 #include "kernels/encodings/block32_search.h"
+#include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
-#include "kernels/encodings/iq4_grid.h"
 
 namespace sluice {
 namespace {

@@ -1,12 +1,12 @@
 // iq4_xs: super-blocks of 256 values = 8 sub-blocks of 32, 136 bytes: d (f16), 2 bytes h and 4
 // bytes l of scales, then 16 bytes a sub-block of which byte i holds the quants of value i (low
 // nibble) and value i + 16 (high nibble). As little-endian words, scale s has its low 4 bits at bit
-// 4s of l and its high 2 bits at bit 2s of h. A quant stands for one of 16 values (iq4_grid.h).
+// 4s of l and its high 2 bits at bit 2s of h. A quant stands for one of 16 values (codebooks.h).
 //
 //   value = (d * (scale - 32)) * kIq4Values[q]
+#include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
-#include "kernels/encodings/iq4_grid.h"
 #include "kernels/encodings/kquant_search.h"
 
 namespace sluice {

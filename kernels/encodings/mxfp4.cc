@@ -1,18 +1,19 @@
 // mxfp4: blocks of 32 values, 17 bytes: an exponent e, then 16 bytes of nibbles (block32_layout.h),
-// each a float of 4 bits: sign, 2 bits of exponent, 1 of mantissa.
+// each a float of 4 bits (codebooks.h).
 //
-//   value = 2^(e - 128) * kDoubled[q]; NaN for e = 255
+//   value = 2^(e - 128) * kMxfp4Values[q]; NaN for e = 255
 //
 // From "OCP Microscaling Formats (MX) Specification", version 1.0. As in ggml, the floats are
 // doubled to make integers of them, and the scale is halved. ggml never writes e = 255 and does not
 // know its meaning.
-#include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "kernels/encodings/block32_layout.h"
 #include "kernels/encodings/block_scale.h"
+#include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 
@@ -21,7 +22,6 @@ namespace {
 
 using Layout = Block32Layout<1, false>;
 
-constexpr int8_t kDoubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 constexpr int kNaNExponent = 255;
 constexpr int kLargestExponent = 252;  // 12 * 2^(253 - 128) is beyond the largest f32
 
@@ -35,7 +35,7 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
     const std::byte* block = blocks + b * Layout::kBytes;
     const float d = HalvedScale(static_cast<int>(block[0]));
     for (int v = 0; v < Layout::kValues; ++v) {
-      values[b * Layout::kValues + v] = d * kDoubled[Layout::Quant(block, v)];
+      values[b * Layout::kValues + v] = d * kMxfp4Values[Layout::Quant(block, v)];
     }
   }
 }
@@ -48,8 +48,8 @@ double Quantize(const float* x, int e, uint8_t* quants) {
   for (int v = 0; v < Layout::kValues; ++v) {
     const double y = x[v] * inverse, magnitude = std::abs(y);
     int q = 0;
-    for (int i = 0; i < 7; ++i) q += 2 * magnitude > kDoubled[i] + kDoubled[i + 1];
-    const double off = magnitude - kDoubled[q];
+    for (int i = 0; i < 7; ++i) q += 2 * magnitude > kMxfp4Values[i] + kMxfp4Values[i + 1];
+    const double off = magnitude - kMxfp4Values[q];
     error += off * off;
     quants[v] = static_cast<uint8_t>(y < 0 && q > 0 ? q + 8 : q);
   }

@@ -60,6 +60,30 @@ std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt19937& ran
       case Encoding::kQ4_0:
         PutHalf(unit(random) / 8, block);
         break;
+      case Encoding::kQ5_0:
+        PutHalf(unit(random) / 16, block);
+        break;
+      case Encoding::kQ4_1:
+      case Encoding::kQ5_1:
+        PutHalf(unit(random) / 31, block);
+        PutHalf(unit(random), block + 2);
+        break;
+      case Encoding::kIQ4_NL:
+        PutHalf(unit(random) / 127, block);
+        break;
+      case Encoding::kIQ4_XS:
+        PutHalf(unit(random) / (32 * 127), block);
+        break;
+      case Encoding::kMXFP4:  // 2^-4 at most, and every exponent below that
+        *block = static_cast<std::byte>(random() % 3 == 0 ? random() % 125 : 118 + random() % 7);
+        break;
+      case Encoding::kQ3_K:
+        PutHalf(unit(random) / (32 * 4), block + info.block_bytes - 2);
+        break;
+      case Encoding::kQ2_K:
+        PutHalf(unit(random) / (15 * 3), block + info.block_bytes - 4);
+        PutHalf(unit(random) / 15, block + info.block_bytes - 2);
+        break;
       case Encoding::kQ6_K:
         PutHalf(unit(random) / (128 * 32), block + info.block_bytes - 2);
         break;
@@ -339,10 +363,13 @@ TEST_P(MatMulOf, NothingToDoTouchesNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Encodings, MatMulOf,
-                         testing::Values(Encoding::kF32, Encoding::kF16, Encoding::kBF16,
-                                         Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K,
-                                         Encoding::kQ4_K, Encoding::kQ4_0),
+std::vector<Encoding> AllEncodings() {
+  std::vector<Encoding> all;
+  for (const EncodingInfo& info : Encodings()) all.push_back(info.encoding);
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Encodings, MatMulOf, testing::ValuesIn(AllEncodings()),
                          [](const auto& info) { return NameOf(info.param); });
 
 TEST(MatMul, RefusesAKThatIsNoWholeNumberOfBlocks) {
@@ -354,31 +381,57 @@ TEST(MatMul, RefusesAKThatIsNoWholeNumberOfBlocks) {
   EXPECT_EQ(scalar.ops->MatMul(args).code(), absl::StatusCode::kInvalidArgument);
 }
 
+// Where a block's f16 scales are, and where its exponent.
+std::vector<int64_t> ScalePlaces(const EncodingInfo& info) {
+  switch (info.encoding) {
+    case Encoding::kQ6_K:
+    case Encoding::kQ3_K:
+      return {info.block_bytes - 2};
+    case Encoding::kQ2_K:
+      return {info.block_bytes - 4, info.block_bytes - 2};
+    case Encoding::kQ5_K:
+    case Encoding::kQ4_K:
+    case Encoding::kQ4_1:
+    case Encoding::kQ5_1:
+      return {0, 2};
+    case Encoding::kMXFP4:
+      return {};
+    default:
+      return {0};
+  }
+}
+constexpr int kMxfp4Exponent = 0;
+
 // Products at the edge of what the vpmaddubsw of AVX2 can hold: all weights and activations
-// extreme.
+// extreme, of one sign and of alternating ones.
 TEST(MatMul, ExtremeQuantsDoNotSaturate) {
-  for (Encoding encoding :
-       {Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K, Encoding::kQ4_0}) {
-    const EncodingInfo& info = Info(encoding);
-    for (int fill : {0x00, 0x7F, 0x80, 0xFF}) {
+  for (const EncodingInfo& info : Encodings()) {
+    if (!info.quantized()) continue;
+    const Encoding encoding = info.encoding;
+    // 0x77 is 12 of mxfp4, 0x0F puts extremes of iq4 side by side.
+    for (int fill : {0x00, 0x7F, 0x80, 0xFF, 0x77, 0x0F}) {
       std::mt19937 random(7);
       Matrix matrix(encoding, 16, 256, random);
       for (std::byte& byte : matrix.encoded) byte = static_cast<std::byte>(fill);
       for (int64_t at = 0; at < static_cast<int64_t>(matrix.encoded.size());
            at += info.block_bytes) {
         std::byte* block = matrix.encoded.data() + at;
-        if (encoding == Encoding::kQ6_K) block += info.block_bytes - 2;
-        PutHalf(0.5f, block);
-        if (encoding == Encoding::kQ4_K || encoding == Encoding::kQ5_K) PutHalf(0.25f, block + 2);
+        float scale = 0.5f;
+        for (int64_t place : ScalePlaces(info)) {
+          PutHalf(scale, block + place);
+          scale /= 2;
+        }
+        if (encoding == Encoding::kMXFP4) block[kMxfp4Exponent] = std::byte{127};
       }
       const int64_t stride = RowBytes(encoding, 256);
       PackTile(encoding, matrix.encoded.data(), stride, 16, 256, matrix.tiles.data());
       for (float value : {1.0f, -1.0f}) {
+        std::vector<float> x(2 * 256, value);
+        for (int i = 0; i < 256; i += 2) x[256 + i] = -value;
         std::vector<std::vector<float>> results;
         for (Isa isa : SupportedIsas()) {
           Machine machine(isa, 1);
-          Bytes activations =
-              Prepared(*machine.ops, encoding, std::vector<float>(2 * 256, value), 2, 256);
+          Bytes activations = Prepared(*machine.ops, encoding, x, 2, 256);
           std::vector<float> out(2 * 16);
           ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
           results.push_back(out);
@@ -386,6 +439,43 @@ TEST(MatMul, ExtremeQuantsDoNotSaturate) {
         for (const auto& result : results)
           EXPECT_TRUE(SameBits(result, results[0])) << NameOf(encoding);
       }
+    }
+  }
+}
+
+// Row 3 has a scale that is NaN, row 5 an infinite one: they come out as numbers that are not
+// finite, the same on every instruction set, and no other row does.
+TEST(MatMul, AScaleThatIsNotFiniteStaysInItsRow) {
+  for (const EncodingInfo& info : Encodings()) {
+    if (!info.quantized()) continue;
+    std::mt19937 random(8);
+    Matrix matrix(info.encoding, 16, 512, random);
+    const int64_t stride = RowBytes(info.encoding, 512);
+    for (int row : {3, 5}) {
+      std::byte* block =
+          matrix.encoded.data() + row * stride + 512 / info.block_values / 2 * info.block_bytes;
+      const uint16_t bits = row == 3 ? 0x7E00 : 0x7C00;
+      for (int64_t place : ScalePlaces(info)) std::memcpy(block + place, &bits, 2);
+      if (info.encoding == Encoding::kMXFP4) block[kMxfp4Exponent] = std::byte{255};
+    }
+    PackTile(info.encoding, matrix.encoded.data(), stride, 16, 512, matrix.tiles.data());
+    const std::vector<float> x = RandomFloats(512, random);
+    std::vector<float> first;
+    for (Isa isa : SupportedIsas()) {
+      Machine machine(isa, 1);
+      Bytes activations = Prepared(*machine.ops, info.encoding, x, 1, 512);
+      std::vector<float> out(16);
+      ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 1, out.data())).ok());
+      if (first.empty()) first = out;
+      for (int row = 0; row < 16; ++row) {
+        const bool spoilt = row == 3 || row == 5;
+        EXPECT_EQ(std::isfinite(out[row]), !spoilt) << info.name << " row " << row;
+        EXPECT_EQ(std::isnan(out[row]), std::isnan(first[row])) << info.name << " row " << row;
+        if (!std::isnan(out[row])) {
+          EXPECT_EQ(out[row], first[row]) << info.name;
+        }
+      }
+      EXPECT_TRUE(std::isnan(out[3])) << info.name << ' ' << IsaName(isa);
     }
   }
 }

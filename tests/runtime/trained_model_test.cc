@@ -97,7 +97,7 @@ TEST(Perplexity, OfEachEncodingIsAtMostHalfAPercentAboveLlamaCpp) {
   // The numbers are the optimized build's business; here one encoding shows that memory is used well.
   const std::vector<std::string> recipes = {"q4_k_m"};
 #else
-  const std::vector<std::string> recipes = {"f32", "q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0"};
+  const std::vector<std::string> recipes = {"f32", "q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0", "q3_k", "q2_k"};
 #endif
   for (const std::string& recipe : recipes) {
     const TestStore store("bard-6.7M", recipe, kDefaultSlabBytes);
@@ -151,7 +151,8 @@ TEST(Perplexity, OfQuantizedProductsIsThatOfExactOnesWithinAFifthOfAPercent) {
 #ifdef SLUICE_SANITIZED
   const std::vector<std::string> recipes = {"q4_k_m"};
 #else
-  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0"};
+  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m",
+                                            "q4_0", "q2_k", "q5_1", "iq4_xs"};
 #endif
   constexpr int64_t kTokens = 4096;  // docs/performance.md has the whole text's
   const PerplexityOptions options = {.rule = PerplexityRule::kLlamaCpp};

@@ -1,6 +1,8 @@
 // Tests of recipes against what llama.cpp's quantizer chose for a real model.
 #include "storage/recipe.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 namespace sluice {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 HyperParameters Model(const std::string& architecture, int layers, int heads, int kv_heads) {
@@ -33,8 +36,9 @@ TensorEncoding Choose(const std::string& recipe, const HyperParameters& h, Tenso
 TEST(Recipe, ParsesEncodingsAndMixesAndListsThemForOthers) {
   for (const EncodingInfo& info : Encodings())
     EXPECT_TRUE(ParseRecipe(info.name).ok()) << info.name;
-  EXPECT_EQ(ParseRecipe("q4_k_m")->name, "q4_k_m");
-  for (const char* bad : {"", "Q4_K_M", "q4_k_s", "int3"}) {
+  for (const std::string& mix : MixNames()) EXPECT_EQ(ParseRecipe(mix)->name, mix);
+  EXPECT_THAT(MixNames(), Contains("q4_k_m"));
+  for (const char* bad : {"", "Q4_K_M", "q4_k_l", "int3"}) {
     const absl::Status status = ParseRecipe(bad).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()), HasSubstr("q6_k")) << bad;
@@ -60,6 +64,64 @@ TEST(Recipe, ChoosesWhatLlamaCppChoseForBard) {
   }
   EXPECT_EQ(Choose("q4_k_m", h, TensorRole::kEmbedding, -1).encoding, Encoding::kQ6_K);
   EXPECT_EQ(Choose("q4_k_m", h, TensorRole::kHead, -1).encoding, Encoding::kQ6_K);
+}
+
+// By reading llama.cpp's llama_tensor_get_type. 32 layers: two are the first sixteenth, four the
+// first eighth and the last; layers 6 and 9 are every third, 5 and 16 are not.
+TEST(Recipe, OfEachMixGivesLlamaCppsEncodings) {
+  using enum Encoding;
+  struct Case {
+    const char* mix;
+    Encoding rest, o;
+    // Of V and of down, in layers 0, 1, 2, 3, 5, 6, 16, 27, 28 and 31.
+    std::vector<Encoding> v, down;
+  };
+  const int kLayers[] = {0, 1, 2, 3, 5, 6, 16, 27, 28, 31};
+  const std::vector<Encoding> more5 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ5_K,
+                                       kQ6_K, kQ5_K, kQ6_K, kQ6_K, kQ6_K};
+  const std::vector<Encoding> more4 = {kQ6_K, kQ6_K, kQ6_K, kQ6_K, kQ4_K,
+                                       kQ6_K, kQ4_K, kQ6_K, kQ6_K, kQ6_K};
+  const auto first = [](int n, Encoding some, Encoding others) {
+    std::vector<Encoding> all(10, others);
+    std::fill_n(all.begin(), n, some);
+    return all;
+  };
+  const Case kCases[] = {
+      {"q5_k_m", kQ5_K, kQ5_K, more5, more5},
+      {"q5_k_s", kQ5_K, kQ5_K, first(0, kQ5_K, kQ5_K), first(0, kQ5_K, kQ5_K)},
+      {"q4_k_m", kQ4_K, kQ4_K, more4, more4},
+      {"q4_k_s", kQ4_K, kQ4_K, first(4, kQ5_K, kQ4_K), first(4, kQ5_K, kQ4_K)},
+      {"q3_k_l", kQ3_K, kQ5_K, first(0, kQ5_K, kQ5_K), first(0, kQ5_K, kQ5_K)},
+      {"q3_k_m", kQ3_K, kQ4_K, first(2, kQ5_K, kQ4_K), first(2, kQ5_K, kQ4_K)},
+      {"q3_k_s", kQ3_K, kQ3_K, first(0, kQ3_K, kQ3_K), first(0, kQ3_K, kQ3_K)},
+      {"q2_k_m", kQ2_K, kQ3_K, first(0, kQ4_K, kQ4_K), first(0, kQ3_K, kQ3_K)},
+      {"q2_k_s", kQ2_K, kQ2_K, first(0, kQ4_K, kQ4_K), first(4, kQ4_K, kQ2_K)},
+  };
+  ASSERT_EQ(MixNames().size(), std::size(kCases));
+  const HyperParameters h = Model("LlamaForCausalLM", 32, 32, 8);
+  for (const Case& c : kCases) {
+    for (size_t i = 0; i < std::size(kLayers); ++i) {
+      const int layer = kLayers[i];
+      EXPECT_EQ(Choose(c.mix, h, TensorRole::kV, layer).encoding, c.v[i]) << c.mix << " " << layer;
+      EXPECT_EQ(Choose(c.mix, h, TensorRole::kDown, layer).encoding, c.down[i])
+          << c.mix << " " << layer;
+      EXPECT_EQ(Choose(c.mix, h, TensorRole::kO, layer).encoding, c.o) << c.mix;
+      for (const TensorRole role :
+           {TensorRole::kQ, TensorRole::kK, TensorRole::kGate, TensorRole::kUp}) {
+        EXPECT_EQ(Choose(c.mix, h, role, layer).encoding, c.rest) << c.mix;
+      }
+    }
+    EXPECT_EQ(Choose(c.mix, h, TensorRole::kHead, -1).encoding, kQ6_K) << c.mix;
+    EXPECT_EQ(Choose(c.mix, h, TensorRole::kEmbedding, -1).encoding, c.rest) << c.mix;
+    // Four heads to one of K and V make the difference for q2_k.
+    const HyperParameters by3 = Model("LlamaForCausalLM", 32, 24, 8);
+    const Encoding v = std::string(c.mix) == "q2_k_m"   ? kQ3_K
+                       : std::string(c.mix) == "q2_k_s" ? kQ2_K
+                                                        : c.v[4];
+    EXPECT_EQ(Choose(c.mix, by3, TensorRole::kV, 5).encoding, v) << c.mix;
+    const HyperParameters big = Model("LlamaForCausalLM", 80, 64, 8);
+    EXPECT_EQ(Choose(c.mix, big, TensorRole::kV, 11).encoding, kQ5_K) << c.mix;
+  }
 }
 
 TEST(Recipe, KeepsAnUntiedEmbeddingAtFourBits) {
@@ -104,6 +166,13 @@ TEST(Recipe, FallsBackWhereRowsAreNoWholeBlocks) {
                         Case{"q6_k", 32, Encoding::kBF16, Encoding::kQ8_0, true},
                         Case{"q4_k_m", 40, Encoding::kF16, Encoding::kF16, true},
                         Case{"q4_0", 320, Encoding::kF32, Encoding::kQ4_0, false},
+                        Case{"q2_k", 288, Encoding::kBF16, Encoding::kQ8_0, true},
+                        Case{"q3_k", 256, Encoding::kBF16, Encoding::kQ3_K, false},
+                        Case{"iq4_xs", 96, Encoding::kBF16, Encoding::kQ8_0, true},
+                        Case{"iq4_nl", 96, Encoding::kBF16, Encoding::kIQ4_NL, false},
+                        Case{"mxfp4", 32, Encoding::kBF16, Encoding::kMXFP4, false},
+                        Case{"q5_1", 48, Encoding::kF16, Encoding::kF16, true},
+                        Case{"q3_k_m", 320, Encoding::kBF16, Encoding::kQ8_0, true},
                         Case{"q8_0", 33, Encoding::kF32, Encoding::kF32, true},
                         Case{"q4_0", 16, Encoding::kBF16, Encoding::kBF16, true},
                         Case{"bf16", 33, Encoding::kF32, Encoding::kBF16, false}}) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/encoding.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
@@ -190,7 +191,7 @@ TEST_F(BenchCli, ProbesAndRemembers) {
   ASSERT_EQ(probe.exit_code, 0) << probe.err;
   const json result = json::parse(probe.out);
   EXPECT_GT(result["disk_bytes_per_s"], 0);
-  EXPECT_EQ(result["kernels"].size(), 16);
+  EXPECT_EQ(result["kernels"].size(), 2 * kNumEncodings);  // with 1 and with 64 rows
   EXPECT_TRUE(RecallProbe(dir_ / "sluice/probe.json", store_).has_value());
 
   const Finished plan = RunSluice({"plan", store_, "--max-ram", "16MiB", "--json"});

@@ -1,0 +1,377 @@
+// Decoders of weights in super-blocks of 256 values for matrix products; see matmul_blocks_simd.h.
+#ifndef SLUICE_KERNELS_CPU_MATMUL_SUPER_BLOCKS_SIMD_H_
+#define SLUICE_KERNELS_CPU_MATMUL_SUPER_BLOCKS_SIMD_H_
+
+#include "kernels/cpu/activation_layout.h"
+#include "kernels/cpu/matmul_lines_simd.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/encodings/codebooks.h"
+
+namespace sluice::SLUICE_SIMD_NAMESPACE {
+
+// q4_k (kFifthBit = 0) and q5_k.
+template <int kFifthBit>
+struct Q45_K {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = kFifthBit;
+  static constexpr int kQuants = (4 + 8 * kFifthBit) * kLine;
+  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
+
+  // Low nibbles and bits of quad l in `low`, of quad l + 4 in `high`.
+  template <int R, int kL>
+  SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 fifth, I32* low, I32* high) {
+    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
+    *low = LowNibbles(line);
+    *high = HighNibbles(line);
+    if constexpr (kFifthBit) {
+      const I32 mask = SetI(0x10101010);
+      *low = Or(*low, And(Shl<4 - kL>(fifth), mask));
+      *high = Or(*high, And(Shr<kL>(fifth), mask));
+    }
+  }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    // Six bits each: scales and minima 0..3 and 4..7, one a byte.
+    const I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + kLine);
+    const I32 low_minima = LoadLine<Ahead(R, kManyPlanes)>(group + 2 * kLine);
+    const I32 high = LoadLine<Ahead(R, kManyPlanes)>(group + 3 * kLine);
+    const I32 top = SetI(0x30303030);
+    const I32 scales[2] = {Or(LowNibbles(low_scales), And(Shl<4>(high), top)),
+                           Or(HighNibbles(low_scales), And(Shl<2>(high), top))};
+    const I32 minima[2] = {Or(LowNibbles(low_minima), And(high, top)),
+                           Or(HighNibbles(low_minima), And(Shr<2>(high), top))};
+    I32 scaled[R];
+    for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
+    for (int half = 0; half < 2; ++half) {
+      I32 rest = scales[half];
+      for (int s = 4 * half; s < 4 * half + 4; ++s) {
+        const uint8_t* quants = group + kQuants + 4 * s * kLine;
+        const I32 fifth =
+            kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + (4 + s) * kLine) : ZeroI();
+        const I32 scale = ScaleOfLowByte(rest);
+        rest = Shr<8>(rest);
+        // Where a partial sum has room for half of the sub-block only, low and high quads go apart.
+        constexpr bool kApart = kFifthBit && kQuadsOf5Bits < 8;
+        Partial sum[R], other[R];
+        for (int r = 0; r < R; ++r) sum[r] = other[r] = ZeroPartial();
+        const auto line = [&](int l, I32 low, I32 high) __attribute__((always_inline)) {
+          for (int r = 0; r < R; ++r) {
+            const uint8_t* x = a + r * stride + 32 * s + 4 * l;
+            sum[r] = Dot(sum[r], low, BroadcastI(x));
+            Partial& upper = kApart ? other[r] : sum[r];
+            upper = Dot(upper, high, BroadcastI(x + 16));
+          }
+        };
+        I32 low, high;
+        Unpack<R, 0>(quants, fifth, &low, &high);
+        line(0, low, high);
+        Unpack<R, 1>(quants, fifth, &low, &high);
+        line(1, low, high);
+        Unpack<R, 2>(quants, fifth, &low, &high);
+        line(2, low, high);
+        Unpack<R, 3>(quants, fifth, &low, &high);
+        line(3, low, high);
+        for (int r = 0; r < R; ++r) {
+          scaled[r] = AddScaled(scaled[r], sum[r], scale);
+          if (kApart) scaled[r] = AddScaled(scaled[r], other[r], scale);
+        }
+      }
+    }
+    const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group);
+    const F32 dmin = LoadScales<Ahead(R, kManyPlanes)>(group + 32);
+    for (int r = 0; r < R; ++r) {
+      const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+      I32 sum = ZeroI();
+      for (int half = 0; half < 2; ++half) {
+        sum = MulAddPairs(sum, EvenBytesSigned(minima[half]), BroadcastI(at->sums32 + 4 * half));
+        sum = MulAddPairs(sum, OddBytesSigned(minima[half]), BroadcastI(at->sums32 + 4 * half + 2));
+      }
+      const F32 scale = BroadcastF(&at->scale);
+      acc[r] = Fma(ToFloat(scaled[r]), Mul(d, scale), acc[r]);
+      acc[r] = NegFma(ToFloat(sum), Mul(dmin, scale), acc[r]);
+    }
+  }
+};
+
+struct Q6_K {
+  static constexpr int kGroup = 512;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = true;
+  SLUICE_INLINE static int64_t Bytes(int n) {
+    return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine;
+  }
+
+  template <int R, int kL>
+  SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 high0, I32 high1, I32* low,
+                                   I32* high) {
+    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
+    const I32 mask = SetI(0x30303030);
+    if constexpr (kL < 3) {
+      *low = Or(LowNibbles(line), And(Shl<4 - 2 * kL>(high0), mask));
+      *high = Or(HighNibbles(line), And(Shl<4 - 2 * kL>(high1), mask));
+    } else {
+      *low = Or(LowNibbles(line), And(Shr<2>(high0), mask));
+      *high = Or(HighNibbles(line), And(Shr<2>(high1), mask));
+    }
+  }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const int blocks = n / 256;
+    const uint8_t* scales = group + PadTo64(blocks * 32);
+    const uint8_t* high_bits = scales + blocks * 4 * kLine;
+    const uint8_t* low_bits = high_bits + blocks * 16 * kLine;
+    for (int b = 0; b < blocks; ++b) {
+      I32 scaled[R];
+      for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
+      for (int w = 0; w < 4; ++w) {  // 64 values: two sub-blocks of 32, four scales
+        const I32 four = LoadLine<Ahead(R, kManyPlanes)>(scales + (4 * b + w) * kLine);
+        const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
+                                 SignedScaleOfHighByte(Shl<16>(four)),
+                                 SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+#pragma GCC unroll 2
+        for (int s = 0; s < 2; ++s) {
+          const int sub_block = 8 * b + 2 * w + s;
+          const uint8_t* quants = low_bits + 4 * sub_block * kLine;
+          const I32 high0 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + 2 * sub_block * kLine);
+          const I32 high1 =
+              LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * sub_block + 1) * kLine);
+          const uint8_t* x = a + b * kActivationGroupBytes + 64 * w + 32 * s;
+          Partial first[R], second[R];
+          const auto start = [&]() __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) first[r] = second[r] = ZeroPartial();
+          };
+          const auto line = [&](int l, I32 low, I32 high) __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) {
+              first[r] = Dot(first[r], low, BroadcastI(x + r * stride + 4 * l));
+              second[r] = Dot(second[r], high, BroadcastI(x + r * stride + 4 * l + 16));
+            }
+          };
+          const auto flush = [&]() __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) {
+              scaled[r] = AddScaled(scaled[r], first[r], scale_of[2 * s]);
+              scaled[r] = AddScaled(scaled[r], second[r], scale_of[2 * s + 1]);
+            }
+          };
+          I32 low, high;
+          start();
+          Unpack<R, 0>(quants, high0, high1, &low, &high);
+          line(0, low, high);
+          Unpack<R, 1>(quants, high0, high1, &low, &high);
+          line(1, low, high);
+          if constexpr (kQuadsOf6Bits < 4) {
+            flush();
+            start();
+          }
+          Unpack<R, 2>(quants, high0, high1, &low, &high);
+          line(2, low, high);
+          Unpack<R, 3>(quants, high0, high1, &low, &high);
+          line(3, low, high);
+          flush();
+        }
+      }
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
+      for (int r = 0; r < R; ++r) {
+        const auto* at =
+            reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes + r * stride);
+        I32 sum = ZeroI();  // of scale * asum: 32 times that is the offset's share
+        for (int w = 0; w < 4; ++w) {
+          const I32 four = LoadI(scales + (4 * b + w) * kLine);
+          sum = MulAddPairs(sum, EvenBytesSigned(four), BroadcastI(at->sums16 + 4 * w));
+          sum = MulAddPairs(sum, OddBytesSigned(four), BroadcastI(at->sums16 + 4 * w + 2));
+        }
+        const I32 total = SubI(scaled[r], Shl<5>(sum));
+        acc[r] = Fma(ToFloat(total), Mul(d, BroadcastF(&at->scale)), acc[r]);
+      }
+    }
+  }
+};
+
+// The weights of quad kT of a line that holds 16 values in pairs of bits.
+template <int kT>
+SLUICE_INLINE I32 PairsOfBits(I32 line) {
+  return And(Shr<2 * kT>(line), SetI(0x03030303));
+}
+
+struct Q2_K {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = false;
+  static constexpr int kQuants = (1 + 4) * kLine;
+  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 16 * kLine; }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    I32 scaled[R], minima[R];
+    for (int r = 0; r < R; ++r) scaled[r] = minima[r] = ZeroI();
+    for (int w = 0; w < 4; ++w) {  // four sub-blocks of 16
+      const I32 four = LoadLine<Ahead(R, kManyPlanes)>(group + (1 + w) * kLine);
+      I32 rest = LowNibbles(four);
+      for (int s = 4 * w; s < 4 * w + 4; ++s) {
+        const I32 line = LoadLine<Ahead(R, kManyPlanes)>(group + kQuants + s * kLine);
+        const I32 quads[4] = {PairsOfBits<0>(line), PairsOfBits<1>(line), PairsOfBits<2>(line),
+                              PairsOfBits<3>(line)};
+        const I32 scale = ScaleOfLowByte(rest);
+        rest = Shr<8>(rest);
+        for (int r = 0; r < R; ++r) {
+          const uint8_t* x = a + r * stride + 16 * s;
+          Partial sum = ZeroPartial();
+          for (int t = 0; t < 4; ++t) sum = Dot(sum, quads[t], BroadcastI(x + 4 * t));
+          scaled[r] = AddScaled(scaled[r], sum, scale);
+        }
+      }
+      const I32 mins = HighNibbles(four);
+      const I32 even = EvenBytesSigned(mins), odd = OddBytesSigned(mins);
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+        minima[r] = MulAddPairs(minima[r], even, BroadcastI(at->sums16 + 4 * w));
+        minima[r] = MulAddPairs(minima[r], odd, BroadcastI(at->sums16 + 4 * w + 2));
+      }
+    }
+    const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group);
+    const F32 dmin = LoadScales<Ahead(R, kManyPlanes)>(group + 32);
+    for (int r = 0; r < R; ++r) {
+      const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+      const F32 scale = BroadcastF(&at->scale);
+      acc[r] = Fma(ToFloat(scaled[r]), Mul(d, scale), acc[r]);
+      acc[r] = NegFma(ToFloat(minima[r]), Mul(dmin, scale), acc[r]);
+    }
+  }
+};
+
+struct Q3_K {
+  static constexpr int kGroup = 512;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = true;
+  SLUICE_INLINE static int64_t Bytes(int n) {
+    return PadTo64(n / 256 * 32) + n / 256 * (3 + 8 + 16) * kLine;
+  }
+
+  // Quad kT of 16 values; its third bits are bit kBit of the bytes of `third`.
+  template <int kT, int kBit>
+  SLUICE_INLINE static I32 Quad(I32 line, I32 third) {
+    const I32 mask = SetI(0x04040404);
+    if constexpr (kBit < 2) {
+      return Or(PairsOfBits<kT>(line), And(Shl<2 - kBit>(third), mask));
+    } else {
+      return Or(PairsOfBits<kT>(line), And(Shr<kBit - 2>(third), mask));
+    }
+  }
+
+  // 16 values, whose third bits begin at bit kBit, and their scale.
+  template <int kBit, int R>
+  SLUICE_INLINE static void AddSubBlock(const uint8_t* quants, I32 third, I32 scale,
+                                        const uint8_t* x, int64_t stride, I32 (&scaled)[R]) {
+    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants);
+    const I32 quads[4] = {Quad<0, kBit>(line, third), Quad<1, kBit + 1>(line, third),
+                          Quad<2, kBit + 2>(line, third), Quad<3, kBit + 3>(line, third)};
+    for (int r = 0; r < R; ++r) {
+      Partial sum = ZeroPartial();
+      for (int t = 0; t < 4; ++t) sum = Dot(sum, quads[t], BroadcastI(x + r * stride + 4 * t));
+      scaled[r] = AddScaled(scaled[r], sum, scale);
+    }
+  }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const int blocks = n / 256;
+    const uint8_t* scales = group + PadTo64(blocks * 32);
+    const uint8_t* third_bits = scales + blocks * 3 * kLine;
+    const uint8_t* low_bits = third_bits + blocks * 8 * kLine;
+    for (int b = 0; b < blocks; ++b) {
+      const I32 low[2] = {LoadLine<Ahead(R, kManyPlanes)>(scales + 3 * b * kLine),
+                          LoadLine<Ahead(R, kManyPlanes)>(scales + (3 * b + 1) * kLine)};
+      I32 high = LoadLine<Ahead(R, kManyPlanes)>(scales + (3 * b + 2) * kLine);
+      I32 scaled[R], offset[R];
+      for (int r = 0; r < R; ++r) scaled[r] = offset[r] = ZeroI();
+      for (int w = 0; w < 4; ++w) {  // 64 values: four scales
+        const I32 nibbles = w < 2 ? LowNibbles(low[w]) : HighNibbles(low[w - 2]);
+        const I32 four =
+            SubBytes(Or(nibbles, Shl<4>(And(high, SetI(0x03030303)))), SetI(0x20202020));
+        high = Shr<2>(high);
+        const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
+                                 SignedScaleOfHighByte(Shl<16>(four)),
+                                 SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+#pragma GCC unroll 2
+        for (int s = 0; s < 2; ++s) {
+          const int run = 2 * w + s;  // of 32 values
+          const I32 third = LoadLine<Ahead(R, kManyPlanes)>(third_bits + (8 * b + run) * kLine);
+          const uint8_t* quants = low_bits + (16 * b + 2 * run) * kLine;
+          const uint8_t* x = a + b * kActivationGroupBytes + 32 * run;
+          AddSubBlock<0>(quants, third, scale_of[2 * s], x, stride, scaled);
+          AddSubBlock<4>(quants + kLine, third, scale_of[2 * s + 1], x + 16, stride, scaled);
+        }
+        const I32 even = EvenBytesSigned(four), odd = OddBytesSigned(four);
+        for (int r = 0; r < R; ++r) {
+          const auto* at = reinterpret_cast<const ActivationGroup256*>(
+              a + b * kActivationGroupBytes + r * stride);
+          offset[r] = MulAddPairs(offset[r], even, BroadcastI(at->sums16 + 4 * w));
+          offset[r] = MulAddPairs(offset[r], odd, BroadcastI(at->sums16 + 4 * w + 2));
+        }
+      }
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
+      for (int r = 0; r < R; ++r) {
+        const auto* at =
+            reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes + r * stride);
+        const I32 total = SubI(scaled[r], Shl<2>(offset[r]));
+        acc[r] = Fma(ToFloat(total), Mul(d, BroadcastF(&at->scale)), acc[r]);
+      }
+    }
+  }
+};
+
+struct IQ4_XS {
+  static constexpr int kGroup = 256;
+  static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kManyPlanes = false;
+  static constexpr int kQuants = 2 * kLine;
+  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
+
+  template <int R>
+  SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
+                                F32 (&acc)[R]) {
+    const ByteTable table = LoadByteTable(kIq4Values);
+    I32 high_scales = Shl<4>(WidenHalves(group + 32));
+    I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + kLine);
+    I32 scaled[R];
+    for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
+    for (int s = 0; s < 8; ++s) {
+      const I32 scale =
+          SubI(Or(And(low_scales, SetI(0x0F)), And(high_scales, SetI(0x30))), SetI(32));
+      low_scales = Shr<4>(low_scales);
+      high_scales = Shr<2>(high_scales);
+      I32 sum[R];
+      for (int r = 0; r < R; ++r) {
+        const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+        sum[r] = StartBytesOf(at->sums32[s / 4 * 4 + kSumPlace[s % 4]]);
+      }
+#pragma GCC unroll 4
+      for (int l = 0; l < 4; ++l) {
+        const I32 line = LoadLine<Ahead(R, kManyPlanes)>(group + kQuants + (4 * s + l) * kLine);
+        const ByteWeights low = LookUpBytes(table, LowNibbles(line));
+        const ByteWeights high = LookUpBytes(table, HighNibbles(line));
+        for (int r = 0; r < R; ++r) {
+          const uint8_t* x = a + r * stride + 32 * s + 4 * l;
+          sum[r] = DotBytes(sum[r], low, BroadcastI(x));
+          sum[r] = DotBytes(sum[r], high, BroadcastI(x + 16));
+        }
+      }
+      for (int r = 0; r < R; ++r) scaled[r] = AddI(scaled[r], MulI(sum[r], scale));
+    }
+    const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group);
+    for (int r = 0; r < R; ++r) {
+      const auto* at = reinterpret_cast<const ActivationGroup256*>(a + r * stride);
+      acc[r] = Fma(ToFloat(scaled[r]), Mul(d, BroadcastF(&at->scale)), acc[r]);
+    }
+  }
+};
+
+}  // namespace sluice::SLUICE_SIMD_NAMESPACE
+
+#endif  // SLUICE_KERNELS_CPU_MATMUL_SUPER_BLOCKS_SIMD_H_
