@@ -48,7 +48,8 @@ absl::StatusOr<absl::Span<const std::byte>> RowEncoder::Rows(const CheckpointTen
   const int64_t k = tensor.shape.back();
   const int64_t source_row = RowBytes(tensor.encoding, k);
   source_.resize(num_rows * source_row);
-  SLUICE_RETURN_IF_ERROR(checkpoint_.Read(tensor, first_row * source_row, absl::MakeSpan(source_)));
+  SLUICE_RETURN_IF_ERROR(
+      checkpoint_.ReadRows(tensor, first_row, num_rows, absl::MakeSpan(source_), &scratch_));
   if (tensor.encoding == encoding) return source_;
 
   const int64_t row_bytes = RowBytes(encoding, k);

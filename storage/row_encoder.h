@@ -28,7 +28,8 @@ class RowEncoder {
 
  private:
   const Checkpoint& checkpoint_;
-  std::vector<std::byte> source_;   // [num_rows, k] as in the checkpoint
+  std::vector<std::byte> source_;   // [num_rows, k] of the checkpoint
+  std::vector<std::byte> scratch_;  // whole heads, where rows are to be brought into order
   std::vector<float> values_;       // [k]
   std::vector<std::byte> encoded_;  // [num_rows] rows of `encoding`
 };

@@ -25,9 +25,21 @@ int64_t TileBufferBytes(const StorePlan& plan, const std::vector<int>& tensors) 
     const ManifestTensor& tensor = plan.manifest.tensors[index];
     const int64_t k = tensor.shape[1];
     output += TileBytes(tensor.encoding, k);
-    rows = std::max(rows, SourceRowBytes(*plan.sources[index]) + RowBytes(tensor.encoding, k));
+    const CheckpointTensor& source = *plan.sources[index];
+    const int64_t copies = source.interleaved_head_rows > 0 ? 2 : 1;  // as it is stored, and in order
+    rows = std::max(rows, copies * SourceRowBytes(source) + RowBytes(tensor.encoding, k));
   }
   return output + kTileRows * rows;
+}
+
+// Rows that are brought into order are read by the whole head: what that can add to a unit.
+int64_t PartHeadBytes(const StorePlan& plan) {
+  int64_t most = 0;
+  for (const CheckpointTensor* source : plan.sources) {
+    if (source->shape.size() == 1) continue;
+    most = std::max(most, 2 * source->interleaved_head_rows * SourceRowBytes(*source));
+  }
+  return most;
 }
 
 int64_t TilesPerUnit(const StorePlan& plan, const std::vector<int>& tensors) {
@@ -105,7 +117,7 @@ int64_t ShardWorker::MaxBytes(const StorePlan& plan) {
       compressed = std::max(compressed, 2 * RoundUp(slab.raw_bytes, kSlabAlignment));
     }
   }
-  return most + compressed;
+  return most + compressed + PartHeadBytes(plan);
 }
 
 PageCache ShardWorker::CacheFor(const PlannedFile& file) {

@@ -257,6 +257,22 @@ absl::Status CheckOptions(const ShardOptions& options) {
   return absl::OkStatus();
 }
 
+// A second rounding on top of the first one costs quality that nobody may have meant to give up.
+absl::Status CheckRequantizing(const StorePlan& plan) {
+  for (size_t i = 0; i < plan.sources.size(); ++i) {
+    const ManifestTensor& tensor = plan.manifest.tensors[i];
+    const Encoding source = plan.sources[i]->encoding;
+    if (PlaceOf(tensor.role) == TensorPlace::kResident || !Info(source).quantized() || source == tensor.encoding) {
+      continue;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(
+        tensor.name, " is quantized already, to ", Info(source).name, ", and ", plan.manifest.recipe, " makes it ",
+        Info(tensor.encoding).name, ", which loses more than quantizing the original does; keep it as it is (no ",
+        "--encoding, no --recipe), start from f16 or bf16 weights, or give --allow-requantize"));
+  }
+  return absl::OkStatus();
+}
+
 // All of Shard() but creating the folder.
 absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan) {
@@ -270,7 +286,9 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
     SLUICE_ASSIGN_OR_RETURN(record, LoadRecord(dir, plan));
   }
   Manifest& manifest = plan.manifest;
-  SLUICE_ASSIGN_OR_RETURN(manifest.tokenizer_files, ListTokenizerFiles(checkpoint.dir()));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
+                          ListTokenizerFiles(checkpoint));
+  manifest.tokenizer_files = TokenizerCopies(tokenizer_files);
   int64_t other_bytes = 2 * static_cast<int64_t>(SerializeManifest(manifest).size());
   for (const ManifestCopy& copy : manifest.tokenizer_files) other_bytes += copy.bytes;
   SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, other_bytes));
@@ -281,8 +299,9 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
   SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
   SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kTokenizerFolder)));
   SLUICE_RETURN_IF_ERROR(FileWriter(checkpoint, dir, options, &plan, &record).Run());
-  SLUICE_RETURN_IF_ERROR(CopyTokenizerFiles(
-      checkpoint.dir(), absl::StrCat(dir, "/", kTokenizerFolder), &manifest.tokenizer_files));
+  SLUICE_ASSIGN_OR_RETURN(
+      manifest.tokenizer_files,
+      WriteTokenizerFiles(tokenizer_files, absl::StrCat(dir, "/", kTokenizerFolder)));
   SLUICE_RETURN_IF_ERROR(SyncFolder(absl::StrCat(dir, "/", kLayersFolder)));
   SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
   const std::string text = SerializeManifest(manifest);
@@ -303,6 +322,7 @@ absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::strin
                                   const ShardOptions& options) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
   StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes, options.compression);
+  if (!options.allow_requantize) SLUICE_RETURN_IF_ERROR(CheckRequantizing(plan));
   SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir, plan));
   if (state == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(store_dir));
   absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));

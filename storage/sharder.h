@@ -25,6 +25,7 @@ struct ShardOptions {
   std::optional<Recipe> recipe;   // none: the checkpoint's own dtype, tensor by tensor
   int64_t slab_bytes = kDefaultSlabBytes;  // at most kMaxCompressedSlabBytes with compression
   StoreCompression compression = StoreCompression::kNone;
+  bool allow_requantize = false;  // give another encoding to a tensor that is quantized in the checkpoint
   int num_threads = 1;            // 1 or more
   std::function<void(const ShardProgress&)> on_progress;  // from the calling thread, a few times a second
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
@@ -40,7 +41,7 @@ struct ShardResult {
 // checkpoint. Steps: lock (flock), check disk space, write unfinished.json, the files one after the
 // other (each fsynced and recorded), tokenizer files, manifest.json by rename, remove unfinished.json.
 // Killed at any point, the same call goes on behind the last finished file; the result is the same bytes.
-// FailedPrecondition: the folder holds a finished store, something else, or an unfinished store of another source
+// FailedPrecondition: a quantized tensor would get another encoding; the folder holds a finished store, something else, or an unfinished store of another source
 // or other options (named). Unavailable: another process is writing. ResourceExhausted: disk space, with the
 // numbers; what compression saves is not counted on. Cancelled: `stop` was set. The source is only read.
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,

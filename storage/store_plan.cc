@@ -14,11 +14,14 @@
 namespace sluice {
 namespace {
 
-// The folder's name; in a Hugging Face cache (models--ORG--NAME/snapshots/HASH) the model's.
+// The file's name, or the folder's; in a Hugging Face cache (models--ORG--NAME/snapshots/HASH) the model's.
 std::string SourceName(const Checkpoint& checkpoint) {
   std::error_code error;
-  std::filesystem::path path = std::filesystem::canonical(checkpoint.dir(), error);
-  if (error) path = checkpoint.dir();
+  std::filesystem::path path = checkpoint.path();  // a file there is a link to a blob of no name
+  if (checkpoint.format() == CheckpointFormat::kSafetensors) {
+    path = std::filesystem::canonical(checkpoint.path(), error);
+    if (error) path = checkpoint.path();
+  }
   if (path.parent_path().filename() == "snapshots") path = path.parent_path().parent_path();
   return absl::StrCat(path.filename().string(), " (", Info(checkpoint.dtype()).name, ")");
 }

@@ -1,4 +1,4 @@
-// Copies a fixed list of names.
+// Copies a fixed list of names, or writes what is to have them.
 #include "storage/tokenizer_files.h"
 
 #include <sys/stat.h>
@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kernels/status_macros.h"
 #include "storage/durable_file.h"
+#include "storage/gguf.h"
+#include "storage/gguf_tokenizer.h"
 #include "storage/input_file.h"
 #include "storage/running_checksum.h"
 
@@ -51,15 +54,23 @@ absl::Status CopyFile(const std::string& source, const std::string& target, Mani
   return output.Sync();
 }
 
-}  // namespace
+absl::Status WriteText(const std::string& text, const std::string& target, ManifestCopy* copy) {
+  const absl::Span<const std::byte> bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
+  copy->bytes = static_cast<int64_t>(bytes.size());
+  copy->checksum = Checksum(bytes);
+  SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
+                          OutputFile::Create(target, copy->bytes, PageCache::kUse));
+  SLUICE_RETURN_IF_ERROR(output.WriteAt(0, bytes));
+  return output.Sync();
+}
 
-absl::StatusOr<std::vector<ManifestCopy>> ListTokenizerFiles(const std::string& source_dir) {
-  std::vector<ManifestCopy> files;
+absl::StatusOr<std::vector<TokenizerSource>> FilesInFolder(const std::string& folder) {
+  std::vector<TokenizerSource> files;
   for (const absl::string_view name : kNames) {
-    const std::string path = absl::StrCat(source_dir, "/", name);
+    const std::string path = absl::StrCat(folder, "/", name);
     struct stat info;
     if (stat(path.c_str(), &info) == 0) {
-      if (S_ISREG(info.st_mode)) files.push_back({std::string(name), info.st_size, 0});
+      if (S_ISREG(info.st_mode)) files.push_back({std::string(name), info.st_size, path, ""});
     } else if (errno != ENOENT) {
       return FileError(errno, "inspect", path);
     }
@@ -67,19 +78,50 @@ absl::StatusOr<std::vector<ManifestCopy>> ListTokenizerFiles(const std::string& 
   return files;
 }
 
-absl::Status CopyTokenizerFiles(const std::string& source_dir, const std::string& target_dir,
-                                std::vector<ManifestCopy>* files) {
-  for (const absl::string_view name : kNames) {
-    const auto file = std::find_if(files->begin(), files->end(),
-                                   [&](const ManifestCopy& copy) { return copy.name == name; });
-    const std::string target = absl::StrCat(target_dir, "/", name);
-    if (file == files->end()) {
-      SLUICE_RETURN_IF_ERROR(RemoveFile(target));
-    } else {
-      SLUICE_RETURN_IF_ERROR(CopyFile(absl::StrCat(source_dir, "/", name), target, &*file));
-    }
+absl::StatusOr<std::vector<TokenizerSource>> FilesOfGguf(const Checkpoint& checkpoint) {
+  SLUICE_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Open(checkpoint.path()));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<GgufTokenizerFile> texts, GgufTokenizerFiles(gguf));
+  texts.push_back({"config.json", HyperParametersToJson(checkpoint.hyper_parameters()).dump(2) + "\n"});
+  std::vector<TokenizerSource> files;
+  for (GgufTokenizerFile& file : texts) {
+    const int64_t bytes = static_cast<int64_t>(file.text.size());
+    files.push_back({std::move(file.name), bytes, "", std::move(file.text)});
   }
-  return SyncFolder(target_dir);
+  std::sort(files.begin(), files.end(),
+            [](const TokenizerSource& a, const TokenizerSource& b) { return a.name < b.name; });
+  return files;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TokenizerSource>> ListTokenizerFiles(const Checkpoint& checkpoint) {
+  return checkpoint.format() == CheckpointFormat::kGguf ? FilesOfGguf(checkpoint)
+                                                        : FilesInFolder(checkpoint.path());
+}
+
+std::vector<ManifestCopy> TokenizerCopies(const std::vector<TokenizerSource>& sources) {
+  std::vector<ManifestCopy> copies;
+  for (const TokenizerSource& source : sources) copies.push_back({source.name, source.bytes, 0});
+  return copies;
+}
+
+absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(const std::vector<TokenizerSource>& sources,
+                                                              const std::string& target_dir) {
+  std::vector<ManifestCopy> copies = TokenizerCopies(sources);
+  for (const absl::string_view name : kNames) {
+    const std::string target = absl::StrCat(target_dir, "/", name);
+    const auto source = std::find_if(sources.begin(), sources.end(),
+                                     [&](const TokenizerSource& s) { return s.name == name; });
+    if (source == sources.end()) {
+      SLUICE_RETURN_IF_ERROR(RemoveFile(target));
+      continue;
+    }
+    ManifestCopy* copy = &copies[source - sources.begin()];
+    SLUICE_RETURN_IF_ERROR(source->path.empty() ? WriteText(source->text, target, copy)
+                                                : CopyFile(source->path, target, copy));
+  }
+  SLUICE_RETURN_IF_ERROR(SyncFolder(target_dir));
+  return copies;
 }
 
 }  // namespace sluice

@@ -2,22 +2,35 @@
 #ifndef SLUICE_STORAGE_TOKENIZER_FILES_H_
 #define SLUICE_STORAGE_TOKENIZER_FILES_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "storage/checkpoint.h"
 #include "storage/manifest.h"
 
 namespace sluice {
 
-// Which of the files that tokenizers, chat templates and generation defaults come in are in
-// `source_dir`, by name, with their sizes; checksums are 0.
-absl::StatusOr<std::vector<ManifestCopy>> ListTokenizerFiles(const std::string& source_dir);
+// A file for a store's tokenizer/.
+struct TokenizerSource {
+  std::string name;
+  int64_t bytes = 0;
+  std::string path;  // where it is copied from; empty: it is `text`
+  std::string text;
+};
 
-// Copies them into the existing folder `target_dir`, synced, and fills in size and checksum.
-// Removes what an earlier attempt copied and the source has no longer.
-absl::Status CopyTokenizerFiles(const std::string& source_dir, const std::string& target_dir,
-                                std::vector<ManifestCopy>* files);
+// The files that tokenizers, chat templates and generation defaults come in, by name: those that the checkpoint's
+// folder has, or what a GGUF file's metadata say (storage/gguf_tokenizer.h).
+absl::StatusOr<std::vector<TokenizerSource>> ListTokenizerFiles(const Checkpoint& checkpoint);
+
+// The manifest's entries for them; checksums are 0.
+std::vector<ManifestCopy> TokenizerCopies(const std::vector<TokenizerSource>& sources);
+
+// Writes them into the existing folder `target_dir`, synced, and returns the entries with sizes and checksums.
+// Removes what an earlier attempt wrote and the source has no longer.
+absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(const std::vector<TokenizerSource>& sources,
+                                                              const std::string& target_dir);
 
 }  // namespace sluice
 

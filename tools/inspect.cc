@@ -13,6 +13,7 @@
 #include "nlohmann/json.hpp"
 #include "storage/checkpoint.h"
 #include "storage/export.h"
+#include "storage/gguf.h"
 #include "storage/layer_store.h"
 #include "tools/commands.h"
 
@@ -159,7 +160,8 @@ absl::Status Inspect(const Arguments& args) {
   if (exported.has_value() != args.Has("--output")) {
     return UsageError("--export TENSOR and -o FILE go together");
   }
-  absl::StatusOr<std::unique_ptr<LayerStore>> store = LayerStore::Open(path);
+  absl::StatusOr<std::unique_ptr<LayerStore>> store = absl::NotFoundError("a file");
+  if (!IsGgufFile(path)) store = LayerStore::Open(path);
   if (store.ok()) {
     if (exported.has_value()) return ExportTensor(**store, *exported, *args.Get("--output"));
     const Manifest& manifest = (*store)->manifest();
@@ -182,7 +184,8 @@ absl::Status Inspect(const Arguments& args) {
     PrintJson(checkpoint->hyper_parameters(), tensors, {{"kind", "checkpoint"}});
     return absl::OkStatus();
   }
-  Print(absl::StrCat(path, ": a checkpoint of ", checkpoint->files().size(), " safetensors files"),
+  Print(absl::StrCat(path, ": a checkpoint of ", checkpoint->files().size(),
+                     checkpoint->format() == CheckpointFormat::kGguf ? " GGUF files" : " safetensors files"),
         checkpoint->hyper_parameters(), tensors, {});
   return absl::OkStatus();
 }
@@ -193,7 +196,7 @@ CommandSpec InspectCommand() {
   CommandSpec command;
   command.name = "inspect";
   command.summary = "Show what is in a store or a checkpoint, export tensors";
-  command.positionals = {"STORE|MODEL_DIR"};
+  command.positionals = {"STORE|MODEL_DIR|MODEL.gguf"};
   command.description =
       "Lists hyper-parameters and tensors with encoding, stored size and bits a weight, and what compression made of "
       "each encoding. --export writes one tensor of a store as row-major bytes in its encoding, decompressed (GGUF "

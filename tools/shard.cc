@@ -26,6 +26,7 @@ absl::Status RunShard(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.compression, ParseCompression(args, options.slab_bytes));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
+  options.allow_requantize = args.Has("--allow-requantize");
   options.stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
@@ -67,14 +68,17 @@ CommandSpec ShardCommand() {
   CommandSpec command;
   command.name = "shard";
   command.summary = "Cut a checkpoint into a store that can be streamed";
-  command.positionals = {"MODEL_DIR", "STORE"};
+  command.positionals = {"MODEL_DIR|MODEL.gguf", "STORE"};
   command.description =
       "Reads the Hugging Face checkpoint in MODEL_DIR (config.json and safetensors; a snapshot folder of the "
-      "Hugging Face cache works) and writes the folder STORE. Without an option the weights keep the "
-      "checkpoint's own type.\n\n"
-      "Interrupted or killed, the same command goes on where it was. MODEL_DIR is only read.";
+      "Hugging Face cache works), or a GGUF file (of a split one the first part, NAME-00001-of-0000N.gguf), and "
+      "writes the folder STORE. Without an option the weights keep the checkpoint's own types, bit for bit.\n\n"
+      "Interrupted or killed, the same command goes on where it was. The model is only read.";
   command.options = StoreOptionSpecs("the checkpoint's own");
-  command.examples = {"sluice shard Llama-3.3-70B-Instruct llama-70b.store --recipe q4_k_m"};
+  command.options.push_back({.name = "--allow-requantize",
+                             .help = "Give quantized weights of a GGUF file another encoding, at a loss."});
+  command.examples = {"sluice shard Llama-3.3-70B-Instruct llama-70b.store --recipe q4_k_m",
+                      "sluice shard Llama-3.3-70B-Instruct-Q4_K_M.gguf llama-70b.store"};
   command.run = &RunShard;
   return command;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,8 +15,10 @@
 #include "nlohmann/json.hpp"
 #include "runtime/jinja/json.h"
 #include "runtime/jinja/template.h"
+#include "storage/gguf.h"
 #include "storage/json.h"
 #include "tools/commands.h"
+#include "tools/model_files.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -33,21 +36,16 @@ struct Source {
   std::string text;
 };
 
-bool Exists(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0;
-}
-
 bool IsFolder(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-// A JSON file of the folder, or null where it has none.
-absl::StatusOr<json> ReadConfig(const std::string& folder, const std::string& file) {
-  const std::string path = absl::StrCat(folder, "/", file);
-  if (!Exists(path)) return json();
-  return ReadJsonFile(path, kMaxConfigBytes);
+// A JSON file, or null where there is none.
+absl::StatusOr<json> ReadConfig(const ModelFiles& files, const std::string& file) {
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<std::string> text, files.Read(file, kMaxConfigBytes));
+  if (!text.has_value()) return json();
+  return ParseJson(*text, files.NameOf(file));
 }
 
 // Of several templates in one file: the one asked for, else tool_use where there are tools, else
@@ -76,16 +74,16 @@ absl::StatusOr<Source> ChooseTemplate(const std::string& path, const json& list,
                                           ", only: ", names, "; choose with --name"));
 }
 
-absl::StatusOr<Source> FindTemplate(const std::string& folder, const std::string& name,
+absl::StatusOr<Source> FindTemplate(const ModelFiles& files, const std::string& name,
                                     bool has_tools) {
-  const std::string file = absl::StrCat(folder, "/chat_template.jinja");
-  if (Exists(file) && (name.empty() || name == "default")) {
-    SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWholeFile(file, jinja::Limits().source_bytes));
-    return Source{file, std::move(text)};
+  if (name.empty() || name == "default") {
+    SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text,
+                            files.Read("chat_template.jinja", jinja::Limits().source_bytes));
+    if (text.has_value()) return Source{files.NameOf("chat_template.jinja"), *std::move(text)};
   }
   for (const char* const config_name : {"tokenizer_config.json", "chat_template.json"}) {
-    const std::string path = absl::StrCat(folder, "/", config_name);
-    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(folder, config_name));
+    const std::string path = files.NameOf(config_name);
+    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(files, config_name));
     const json* const found = JsonFind(config, "chat_template");
     if (found == nullptr) continue;
     if (found->is_array()) return ChooseTemplate(path, *found, name, has_tools);
@@ -96,16 +94,16 @@ absl::StatusOr<Source> FindTemplate(const std::string& folder, const std::string
     if (name.empty() || name == "default") return Source{path, found->get<std::string>()};
   }
   if (!name.empty()) {
-    return absl::NotFoundError(absl::StrCat(folder, " has no chat template named ", name));
+    return absl::NotFoundError(absl::StrCat(files.path(), " has no chat template named ", name));
   }
   return absl::NotFoundError(absl::StrCat(
-      folder, " has no chat template, neither as chat_template.jinja nor in tokenizer_config.json; "
+      files.path(), " has no chat template, neither as chat_template.jinja nor in tokenizer_config.json; "
               "give one as a file"));
 }
 
 // bos_token, eos_token and the like as transformers hands them to templates: text, whether the
 // file has text or an object with "content".
-absl::StatusOr<Entries> SpecialTokens(const std::string& folder) {
+absl::StatusOr<Entries> SpecialTokens(const ModelFiles& files) {
   static constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                            "pad_token", "cls_token", "mask_token"};
   const auto content = [](const json& token) {
@@ -115,7 +113,7 @@ absl::StatusOr<Entries> SpecialTokens(const std::string& folder) {
   };
   Entries tokens;
   for (const char* const file : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(folder, file));
+    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(files, file));
     for (const char* const name : kNames) {
       const json* const token = JsonFind(config, name);
       if (token == nullptr) continue;
@@ -172,13 +170,12 @@ absl::Status RenderTemplate(const Arguments& args) {
   }
   Entries variables;
   Source source;
-  if (IsFolder(path)) {
-    const std::string of_store = absl::StrCat(path, "/tokenizer");
-    const std::string folder = IsFolder(of_store) ? of_store : path;
+  if (IsFolder(path) || IsGgufFile(path)) {
+    SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(path));
     const jinja::Value* const tools = context.dict().Find("tools");
-    SLUICE_ASSIGN_OR_RETURN(source, FindTemplate(folder, args.Get("--name").value_or(""),
+    SLUICE_ASSIGN_OR_RETURN(source, FindTemplate(files, args.Get("--name").value_or(""),
                                                  tools != nullptr && !tools->is_none()));
-    SLUICE_ASSIGN_OR_RETURN(variables, SpecialTokens(folder));
+    SLUICE_ASSIGN_OR_RETURN(variables, SpecialTokens(files));
   } else {
     if (args.Has("--name")) return UsageError("--name chooses among the templates of a folder");
     SLUICE_ASSIGN_OR_RETURN(source.text, ReadWholeFile(path, jinja::Limits().source_bytes));
@@ -208,7 +205,7 @@ CommandSpec TemplateCommand() {
   CommandSpec command;
   command.name = "template";
   command.summary = "Print the prompt that a conversation becomes";
-  command.positionals = {"STORE|MODEL_DIR|FILE.jinja"};
+  command.positionals = {"STORE|MODEL_DIR|MODEL.gguf|FILE.jinja"};
   command.description =
       "Renders a chat template, to the byte, with the variables of a JSON object: messages, tools, "
       "add_generation_prompt and whatever else the template reads. bos_token and the other special "

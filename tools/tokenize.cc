@@ -1,6 +1,4 @@
 // sluice tokenize: text to token ids and back.
-#include <sys/stat.h>
-
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -14,6 +12,7 @@
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/json.h"
 #include "tools/commands.h"
+#include "tools/model_files.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -72,19 +71,12 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text) {
   return ids;
 }
 
-// A store keeps its tokenizer in a folder of its own.
-absl::StatusOr<std::unique_ptr<Tokenizer>> LoadFrom(const std::string& dir) {
-  struct stat info;
-  const std::string of_store = dir + "/tokenizer";
-  if (stat(of_store.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return Tokenizer::Load(of_store);
-  return Tokenizer::Load(dir);
-}
-
 absl::Status Tokenize(const Arguments& args) {
   const bool decode = args.Has("--decode");
   const EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
   if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, LoadFrom(args.positionals()[0]));
+  SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(args.positionals()[0]));
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, files.LoadTokenizer());
   std::string text = args.Get("--prompt").value_or("");
   if (!args.Has("--prompt")) {
     SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(args.Get("--file").value_or("-")));
@@ -113,7 +105,7 @@ CommandSpec TokenizeCommand() {
   CommandSpec command;
   command.name = "tokenize";
   command.summary = "Turn text into token ids, or ids into text";
-  command.positionals = {"STORE|MODEL_DIR"};
+  command.positionals = {"STORE|MODEL_DIR|MODEL.gguf"};
   command.description =
       "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string and each "
       "output line a JSON array of ids; --decode goes the other way, special tokens kept.";

@@ -437,7 +437,7 @@ TEST_F(CheckpointTest, FoldersWithoutSafetensorsSayWhatTheyHold) {
       {"pytorch_model-00001-of-00002.bin", absl::StatusCode::kFailedPrecondition, "pickle"},
       {"consolidated.00.pth", absl::StatusCode::kFailedPrecondition, "consolidated.00.pth"},
       {"model.pt", absl::StatusCode::kFailedPrecondition, "pickle"},
-      {"model.gguf", absl::StatusCode::kUnimplemented, "does not read GGUF yet"},
+      {"model.gguf", absl::StatusCode::kFailedPrecondition, "give the file itself"},
       {"adapter_model.safetensors", absl::StatusCode::kUnimplemented, "LoRA adapter"},
       {"model-00001-of-00002.safetensors", absl::StatusCode::kNotFound,
        "download the missing index"},
@@ -464,7 +464,7 @@ TEST_F(CheckpointTest, WhatIsNoFolderIsRefused) {
   EXPECT_EQ(open("model.safetensors").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(open("model.safetensors").message()), HasSubstr("give the folder"));
   WriteAll(dir_ / "x.gguf", "GGUF");
-  EXPECT_EQ(open("x.gguf").code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(open("x.gguf").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Checkpoint::Open("").status().code(), absl::StatusCode::kNotFound);
   fs::remove(dir_ / "config.json");
   ExpectRefused(absl::StatusCode::kNotFound, "no config.json");
