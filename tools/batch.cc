@@ -203,9 +203,10 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--merge")) return Merge(args);
   if (args.positionals().empty()) return UsageError("STORE is missing");
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
+  SLUICE_RETURN_IF_ERROR(KeepToCpu("sluice batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));

@@ -1,4 +1,5 @@
 // sluice plan: what would lie where under a budget, and why.
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -78,6 +79,21 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
               with < without ? "pays" : "does not pay", with, without);
 }
 
+void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
+  const DevicePlan& device = *plan.device;
+  const int64_t budget = plan.request.device->max_bytes;
+  std::printf("\n%s: budget%*s\n", session.gpu->name().c_str(),
+              std::max(1, 37 - static_cast<int>(session.gpu->name().size())), FormatBytes(budget).c_str());
+  for (const PlanItem& item : device.items) {
+    std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
+  }
+  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(device.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "slabs that stay", FormatBytes(device.kept_bytes).c_str());
+  std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
+  std::printf("smallest     --max-vram %dMiB works at this context\n",
+              static_cast<int>((device.minimum_bytes + 1048575) / 1048576));
+}
+
 void PrintPlan(const Session& session, const MemoryPlan& plan) {
   const Manifest& manifest = session.store->manifest();
   const int64_t resident = plan.weight_bytes - plan.residency.streamed_bytes;
@@ -95,6 +111,7 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(plan.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left", FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
+  if (plan.device.has_value()) PrintDevicePlan(session, plan);
   std::printf("\ncontext      %d tokens, passes of up to %d rows\n",
               static_cast<int>(plan.request.context_tokens), static_cast<int>(plan.pass_rows));
   std::printf("resident     %s in %d slabs, spread evenly over the pass\n", FormatBytes(resident).c_str(),
@@ -165,7 +182,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
 }
 
 absl::Status Plan(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  if (args.Has("--batch")) SLUICE_RETURN_IF_ERROR(KeepToCpu("sluice batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
   for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
@@ -173,7 +191,8 @@ absl::Status Plan(const Arguments& args) {
   }
   SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
   MachineRates rates;
-  if (!args.Has("--no-probe") || options.probe.has_value()) {
+  // What a pass takes on a device is not predicted yet.
+  if (session.gpu == nullptr && (!args.Has("--no-probe") || options.probe.has_value())) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   }
   const Prediction prediction = Predict(session, options, plan, rates);
@@ -197,6 +216,17 @@ absl::Status Plan(const Arguments& args) {
       {"context_tokens", plan.request.context_tokens},
       {"pass_rows", plan.pass_rows},
   };
+  if (plan.device.has_value()) {
+    nlohmann::json device_items = nlohmann::json::object();
+    for (const PlanItem& item : plan.device->items) device_items[item.name] = item.bytes;
+    object["device"] = {{"name", session.gpu->name()},
+                        {"max_vram_bytes", plan.request.device->max_bytes},
+                        {"minimum_bytes", plan.device->minimum_bytes},
+                        {"fixed_bytes", plan.device->fixed_bytes},
+                        {"fixed", device_items},
+                        {"ring_bytes", plan.device->ring_bytes},
+                        {"kept_bytes", plan.device->kept_bytes}};
+  }
   if (rates.num_cpus > 0) {
     object["predicted_s"] = prediction.token.predicted_s();
     object["predicted_prompt_s"] = prediction.prompt.predicted_s();

@@ -49,6 +49,8 @@ std::vector<OptionSpec> SessionOptionSpecs() {
   };
   const std::vector<OptionSpec> threads = ComputeThreadSpecs();
   specs.insert(specs.begin() + 1, threads.begin(), threads.end());
+  const std::vector<OptionSpec> device = DeviceOptionSpecs();
+  specs.insert(specs.begin(), device.begin(), device.end());
   return specs;
 }
 
@@ -72,6 +74,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
+  SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   return options;
 }
 
@@ -84,6 +87,7 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device));
   return session;
 }
 
@@ -121,6 +125,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.v_type = options.v_type;
   request.bytes_in_flight = options.read.io.read_bytes * options.read.io.queue_depth;
   request.ring_bytes = options.ring_bytes;
+  if (session.gpu != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
+  }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return request;
 }
@@ -128,7 +135,12 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
   session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
-  session.place = MakeHostPlace(session.ops.get());
+  if (session.gpu == nullptr) {
+    session.place = MakeHostPlace(session.ops.get());
+  } else {
+    SLUICE_ASSIGN_OR_RETURN(session.place, MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
+                                                           session.gpu->ops()));
+  }
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.place.get(), options.read));
   session.pool->PlaceCaller();

@@ -17,6 +17,7 @@
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/layer_store.h"
 #include "tools/command.h"
+#include "tools/device_choice.h"
 #include "tools/machine_probe.h"
 
 namespace sluice {
@@ -33,6 +34,7 @@ struct SessionOptions {
   ReadOptions read;
   std::optional<ProbeResult> probe;  // what `sluice probe` remembered of this CPU and the store's disk
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
+  DeviceChoice device;
 };
 
 // The options that ParseSessionOptions reads.
@@ -45,13 +47,14 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args);
 struct Session {
   std::unique_ptr<LayerStore> store;
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
+  std::unique_ptr<CudaCompute> gpu;  // null: the CPU computes
   std::unique_ptr<ThreadPool> pool;
-  std::unique_ptr<Ops> ops;
-  std::unique_ptr<ComputePlace> place;  // the host, computing with `ops`
+  std::unique_ptr<Ops> ops;             // the CPU's
+  std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
 };
 
-// Opens the store and its tokenizer: what is needed to know how many rows a prompt has.
+// Opens the store, the device and the tokenizer: what is needed to know how many rows a prompt has.
 absl::StatusOr<Session> OpenStore(const SessionOptions& options);
 
 // The same in two steps, for who starts the model between them.

@@ -294,6 +294,18 @@ TEST_F(Cli, RefusesWeightsThatAreNoNumbers) {
   ExpectRefused({"shard", model, dir_ / "quantized", "--encoding", "q8_0"}, "up_proj");
 }
 
+TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
+  const std::string store = MakeStore();
+  ExpectRefused({"run", store, "-p", "x", "-n", "1", "--device", "cuda:99"}, "CUDA: ");
+  ExpectRefused({"batch", store, "-i", "none", "-o", "none", "--device", "cuda"}, "leave out --device");
+  EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--device", "tpu"}).exit_code, 2);
+  EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--max-vram", "1GiB"}).exit_code, 2);
+  const Finished run = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--device", "auto", "--json"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  const Finished cpu = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--json"});
+  EXPECT_EQ(json::parse(run.out)["ids"].size(), json::parse(cpu.out)["ids"].size());
+}
+
 TEST_F(Cli, CompletionScriptsAreValidShell) {
   for (const char* shell : {"bash", "zsh"}) {
     const Finished script = RunSluice({"completion", shell});

@@ -1,0 +1,91 @@
+// Reads the options, opens the device, sizes its budget.
+#include "tools/device_choice.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "kernels/status_macros.h"
+
+namespace sluice {
+namespace {
+
+// Other programs, a desktop say, may come and take some; and allocations are rounded.
+constexpr double kShareOfFree = 0.95;
+
+int64_t ContextBytes(const CudaCompute& compute) {
+  return std::min(compute.total_bytes() - compute.free_bytes(), CudaCompute::kMostContextBytes);
+}
+
+}  // namespace
+
+std::vector<OptionSpec> DeviceOptionSpecs() {
+  return {
+      {.name = "--device", .value = "NAME",
+       .help = "Where to compute: cpu (default), cuda, cuda:N, or auto: a GPU where there is one. CUDA has run under "
+               "emulation only so far."},
+      {.name = "--max-vram", .value = "SIZE",
+       .help = "Memory of the GPU for everything, the driver's context included (default: 95% of what is free)."},
+  };
+}
+
+absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
+  DeviceChoice choice;
+  const std::string name = args.Get("--device").value_or("cpu");
+  absl::string_view number = name;
+  if (name == "auto") {
+    choice.kind = DeviceChoice::Kind::kAuto;
+  } else if (name == "cuda") {
+    choice.kind = DeviceChoice::Kind::kCuda;
+  } else if (absl::ConsumePrefix(&number, "cuda:") && absl::SimpleAtoi(number, &choice.ordinal) &&
+             choice.ordinal >= 0) {
+    choice.kind = DeviceChoice::Kind::kCuda;
+  } else if (name != "cpu") {
+    return UsageError(absl::StrCat("--device wants cpu, cuda, cuda:N or auto, not \"", name, "\""));
+  }
+  SLUICE_ASSIGN_OR_RETURN(choice.max_vram_bytes, args.Bytes("--max-vram", 0));
+  if (args.Has("--max-vram") && choice.kind == DeviceChoice::Kind::kCpu) {
+    return UsageError("--max-vram needs --device cuda or auto");
+  }
+  return choice;
+}
+
+absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice) {
+  if (choice.kind == DeviceChoice::Kind::kCpu) return std::unique_ptr<CudaCompute>();
+  if (choice.kind == DeviceChoice::Kind::kCuda) return OpenCudaDevice(choice.ordinal);
+  const absl::StatusOr<int> count = CountCudaDevices();
+  if (count.ok() && *count == 0) return std::unique_ptr<CudaCompute>();
+  absl::StatusOr<std::unique_ptr<CudaCompute>> compute = count.ok() ? OpenCudaDevice(choice.ordinal) : count.status();
+  if (compute.ok()) return compute;
+  std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
+  return std::unique_ptr<CudaCompute>();
+}
+
+absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice) {
+  const int64_t context = ContextBytes(compute);
+  const int64_t most = compute.free_bytes() + context;
+  DeviceBudget budget;
+  budget.scratch_bytes = compute.overhead_bytes();
+  budget.max_bytes = choice.max_vram_bytes > 0
+                         ? choice.max_vram_bytes
+                         : context + static_cast<int64_t>(kShareOfFree * static_cast<double>(compute.free_bytes()));
+  if (budget.max_bytes > most) {
+    return absl::InvalidArgumentError(absl::StrCat("--max-vram ", budget.max_bytes, " is more than the ", most,
+                                                   " bytes that ", compute.name(), " has free, of ",
+                                                   compute.total_bytes()));
+  }
+  return budget;
+}
+
+absl::Status KeepToCpu(absl::string_view command, DeviceChoice* choice) {
+  if (choice->kind == DeviceChoice::Kind::kCuda) {
+    return absl::UnimplementedError(absl::StrCat(command, " computes on the CPU only so far: leave out --device"));
+  }
+  choice->kind = DeviceChoice::Kind::kCpu;
+  return absl::OkStatus();
+}
+
+}  // namespace sluice

@@ -1,0 +1,38 @@
+// --device and --max-vram: which processor computes, and with how much of its memory.
+#ifndef SLUICE_TOOLS_DEVICE_CHOICE_H_
+#define SLUICE_TOOLS_DEVICE_CHOICE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/cuda/cuda_compute.h"
+#include "runtime/memory_plan.h"
+#include "tools/command.h"
+
+namespace sluice {
+
+struct DeviceChoice {
+  enum class Kind : uint8_t { kCpu, kAuto, kCuda };
+  Kind kind = Kind::kCpu;
+  int ordinal = 0;             // of CUDA devices
+  int64_t max_vram_bytes = 0;  // 0: what is free
+};
+
+std::vector<OptionSpec> DeviceOptionSpecs();
+absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args);
+
+// Null for the CPU. With kAuto a device that cannot be used is said on stderr, and the CPU computes.
+absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice);
+
+// InvalidArgument: more than the device has free.
+absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice);
+
+// For a command that does not use devices yet: auto becomes the CPU, and a device asked for is an error.
+absl::Status KeepToCpu(absl::string_view command, DeviceChoice* choice);
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_DEVICE_CHOICE_H_
