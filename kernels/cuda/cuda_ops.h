@@ -23,7 +23,8 @@ struct CudaOpsOptions {
 // Calls are queued on `stream` and return before they have run. All pointers given are memory of the device;
 // spans, and the page tables in them, are memory of the host and are copied before a call returns. Errors of
 // a queued kernel come back from a later call, or from stream->Synchronize().
-// InvalidArgument: K no whole number of blocks, a head_dim that is odd or above 256, more KV heads than heads.
+// InvalidArgument: K no whole number of blocks, a head_dim that is odd or above 256, heads that do not
+// divide among KV heads, a K whose sums do not fit in shared memory (docs/cuda.md).
 // For one thread. `device`, `stream` and `allocator` must outlive it.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
                                                  DeviceAllocator* allocator, const CudaOpsOptions& options = {});

@@ -14,6 +14,9 @@ absl::Status CudaStatus(cudaError_t error, absl::string_view doing) {
   switch (error) {
     case cudaErrorMemoryAllocation:
       return absl::ResourceExhaustedError(message);
+    case cudaErrorInvalidConfiguration:
+      return absl::InvalidArgumentError(
+          absl::StrCat("CUDA: ", doing, ": these shapes need more blocks or shared memory than a launch has"));
     case cudaErrorECCUncorrectable:
     case cudaErrorLaunchTimeout:
     case cudaErrorHardwareStackError:

@@ -11,6 +11,7 @@ namespace sluice::cuda {
 
 // OK for cudaSuccess. `doing` continues "CUDA: " and says what failed: "copying slab 7 to the device".
 //   ResourceExhausted   out of memory
+//   InvalidArgument     more blocks or shared memory than a launch can have: the shapes are too large
 //   Unavailable         the device is lost or was reset, an uncorrectable memory error, a driver that is
 //                       missing or too old, a device that others have taken
 //   Internal            a kernel's or this program's fault: illegal address, wrong argument, ...

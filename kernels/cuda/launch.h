@@ -12,14 +12,18 @@ struct LaunchShape {
   int64_t blocks_y = 1;  // up to 65535, as z
   int64_t blocks_z = 1;
   int threads;
-  int64_t shared_bytes = 0;  // dynamic; up to 48 KiB without asking
+  int64_t shared_bytes = 0;  // dynamic, up to kMaxSharedBytes
 };
+
+// What every device gives a block without being asked for more.
+inline constexpr int64_t kMaxSharedBytes = 48 << 10;
 
 // cudaErrorInvalidConfiguration where the shape is beyond the device's limits. Nothing to do is no launch.
 template <typename Job>
 cudaError_t Launch(void (*kernel)(Job), const LaunchShape& shape, const Job& job, cudaStream_t stream) {
   if (shape.blocks_x <= 0 || shape.blocks_y <= 0 || shape.blocks_z <= 0) return cudaSuccess;
-  if (shape.blocks_x > INT32_MAX || shape.blocks_y > 65535 || shape.blocks_z > 65535) {
+  if (shape.blocks_x > INT32_MAX || shape.blocks_y > 65535 || shape.blocks_z > 65535 ||
+      shape.shared_bytes > kMaxSharedBytes) {
     return cudaErrorInvalidConfiguration;
   }
   const dim3 grid(static_cast<unsigned>(shape.blocks_x), static_cast<unsigned>(shape.blocks_y),

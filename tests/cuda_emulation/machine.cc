@@ -396,9 +396,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t EmulatedLaunch(std::function<void()> thread, dim3 grid, dim3 block, size_t shared_bytes,
                            cudaStream_t stream) {
   RETURN_IF_FAILED("cudaLaunchKernel");
-  if (block.x * block.y * block.z > 1024 || block.x == 0 || shared_bytes > 48 << 10) {
-    return cudaErrorInvalidConfiguration;
-  }
+  if (block.x * block.y * block.z > 1024 || block.x == 0) return cudaErrorInvalidConfiguration;
+  if (shared_bytes > 48 << 10) return cudaErrorInvalidValue;
   TheMachine().Enqueue(stream, {.run = [thread = std::move(thread), grid, block, shared_bytes] {
                          TheMachine().RunGrid(thread, grid, block, shared_bytes);
                        }});

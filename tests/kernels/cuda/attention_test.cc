@@ -67,6 +67,7 @@ class Sequence {
   }
 
   std::vector<float>& k() { return k_; }
+  std::vector<float>& v() { return v_; }
   std::vector<std::byte>& pages() { return pages_; }
   std::vector<int32_t>& table() { return table_; }
   int64_t q_dim() const { return shape_.num_heads * shape_.head_dim; }
@@ -131,14 +132,15 @@ TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
 }
 
 // Rows that follow one another share their keys: over block and chunk boundaries, with and without a window,
-// some of another sequence between.
+// some of another sequence between, one of which continues their positions.
 TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
   Scalar scalar;
   size_t turn = 0;
   for (const Shape& shape : kShapes) {
     Sequence sequence(shape, 11);
     sequence.Append(scalar.ops());
-    const std::vector<int32_t> other = sequence.table();  // another table that leads to the same pages
+    std::vector<int32_t> other = sequence.table();
+    if (other.size() > 2) std::swap(other[0], other[1]);
     for (int64_t window : {0, 50}) {
       std::vector<AttentionRow> rows;
       const int64_t begin = std::max<int64_t>(0, shape.positions - 70);
@@ -148,6 +150,7 @@ TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
           for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i) rows.push_back({other.data(), i, 0});
         }
         rows.push_back(sequence.Row(p, window == 0 ? 0 : std::max<int64_t>(0, p - window + 1)));
+        if (p % 9 == 4) rows.back().page_table = other.data();
       }
       std::mt19937 random(13);
       const std::vector<float> q = RandomFloats(rows.size() * sequence.q_dim(), random);
@@ -188,6 +191,23 @@ TEST_F(CudaAttention, NaNInAKeyReachesThoseThatSeeIt) {
       EXPECT_TRUE(std::isnan(out[96 + i]));
       EXPECT_TRUE(std::isfinite(out[192 + i]));
     }
+  }
+}
+
+// Rows that share what is read of a block do not all see all of it.
+TEST_F(CudaAttention, NaNInAValueReachesOnlyThoseThatSeeIt) {
+  Scalar scalar;
+  Sequence sequence({kF32, kF32, 2, 2, 16, 70}, 9);
+  sequence.v()[35 * 32] = std::numeric_limits<float>::quiet_NaN();
+  sequence.Append(scalar.ops());
+  std::vector<AttentionRow> rows;
+  for (int64_t p = 30; p < 40; ++p) rows.push_back(sequence.Row(p));
+  rows.push_back(sequence.Row(40, 36));
+  std::mt19937 random(10);
+  TestDevice device(3);
+  const std::vector<float> out = ByDevice(device, sequence, rows, RandomFloats(rows.size() * 32, random));
+  for (size_t row = 0; row < rows.size(); ++row) {
+    EXPECT_EQ(std::isnan(out[row * 32]), row >= 5 && row < 10) << row;
   }
 }
 

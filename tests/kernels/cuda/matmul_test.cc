@@ -219,5 +219,17 @@ TEST_F(CudaMatMulArguments, RefusesAKThatIsNoWholeNumberOfBlocks) {
   EXPECT_EQ(device.ops().MatMul(args).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(CudaMatMulArguments, RefusesAKWhoseSumsNoBlockHasRoomFor) {
+  TestDevice device(1);
+  MatMulArgs args = {};
+  args.encoding = Encoding::kF16;
+  args.num_tiles = 1;
+  args.num_tokens = 2;
+  args.k = 98305;
+  const absl::Status status = device.ops().MatMul(args);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("1 tiles of f16, K 98305, with 2 tokens"), absl::string_view::npos) << status;
+}
+
 }  // namespace
 }  // namespace sluice::cuda
