@@ -47,7 +47,7 @@ class AutomatonBuilder {
   absl::StatusOr<Automaton> Build() {
     SizeExpressions();
     for (const Grammar::Rule& rule : grammar_.rules()) {
-      a_.rules_.push_back({0, 0, rule.name});
+      a_.rules_.emplace_back().name = rule.name;
       bodies_.push_back(rule.body);
     }
     a_.root_ = grammar_.root();
@@ -199,7 +199,7 @@ class AutomatonBuilder {
     if (IsOutlined(part, std::max({e.min, e.max, 1}))) {
       outlined = static_cast<int32_t>(bodies_.size());
       bodies_.push_back(part);
-      a_.rules_.push_back({0, 0, "(what is repeated)"});
+      a_.rules_.emplace_back().name = "(what is repeated)";
     }
     const auto once = [&](State s) { return outlined >= 0 ? WriteCall(outlined, s) : Write(part, s); };
     for (int32_t i = 0; i < e.min; ++i) {

@@ -37,7 +37,7 @@ class Automaton {
     State target;  // where the rule's end leads back to
   };
   struct Rule {
-    State start;
+    State start = 0;
     int32_t rank = 0;  // a rule that begins with another one, with nothing before it, has the smaller rank
     std::string name = {};
   };

@@ -154,16 +154,17 @@ std::string JsonText(const JsonValue& value) {
       break;
   }
   const bool object = value.is(JsonValue::Kind::kObject);
-  text = object ? "{" : "[";
+  text.assign(1, object ? '{' : '[');
   for (size_t i = 0; i < value.items.size(); ++i) {
-    if (i > 0) text += ",";
+    if (i > 0) text.push_back(',');
     if (object) {
       AppendJsonString(value.keys[i], &text);
-      text += ":";
+      text.push_back(':');
     }
     text += JsonText(value.items[i]);
   }
-  return text + (object ? "}" : "]");
+  text.push_back(object ? '}' : ']');
+  return text;
 }
 
 bool JsonEqual(const JsonValue& a, const JsonValue& b) {
