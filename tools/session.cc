@@ -71,6 +71,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.ring_bytes, args.Bytes("--ring", 0));
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
+  options.constrained = args.Has("--grammar") || args.Has("--json-schema");
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   return options;
 }
@@ -121,6 +122,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.v_type = options.v_type;
   request.bytes_in_flight = options.read.io.read_bytes * options.read.io.queue_depth;
   request.ring_bytes = options.ring_bytes;
+  if (options.constrained) {
+    request.constraint_bytes = Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size);
+  }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return request;
 }
