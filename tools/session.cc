@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
+#include "runtime/constraints.h"
 #include "tools/compute_threads.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
