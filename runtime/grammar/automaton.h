@@ -23,7 +23,7 @@ namespace sluice::grammar {
 class Automaton {
  public:
   using State = uint32_t;
-  // A number of bytes that stands for "cannot be".
+  // A number of bytes that stands for "cannot be"; no text is that long.
   static constexpr int32_t kNever = 1 << 30;
 
   // Edges on bytes carry classes: bytes that no edge tells apart.

@@ -21,9 +21,26 @@ using Ranges = std::vector<CodePointRange>;
 
 const Ranges& kDigits = *new Ranges{{'0', '9'}};
 const Ranges& kWord = *new Ranges{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
-const Ranges& kSpaces = *new Ranges{{0x09, 0x0D},     {0x20, 0x20},     {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
-                        {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+const Ranges& kSpaces = *new Ranges{{0x09, 0x0D}, {0x20, 0x20}};
+// That some standard or program takes for white space.
+const Ranges& kMoreSpaces = *new Ranges{{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
+                                        {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200A}, {0x2028, 0x2029},
+                                        {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+const Ranges& kNotAscii = *new Ranges{{0x80, kMaxCodePoint}};
 const Ranges& kLineEnds = *new Ranges{{0x0A, 0x0A}, {0x0D, 0x0D}, {0x2028, 0x2029}};
+
+Ranges Union(Ranges a, const Ranges& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return NormalizedRanges(std::move(a));
+}
+
+// \d, \w, \s: what every validator has in the class, or (`most`) any has. ECMA-262 knows ASCII digits and letters only,
+// others go by Unicode; what is generated should be valid for all.
+Ranges EscapedClass(char kind, bool most) {
+  const Ranges digits = most ? Union(kDigits, kNotAscii) : kDigits;
+  const Ranges word = most ? Union(kWord, kNotAscii) : kWord;
+  return kind == 'd' ? digits : kind == 'w' ? word : most ? kMoreSpaces : kSpaces;
+}
 
 class Parser {
  public:
@@ -91,7 +108,7 @@ class Parser {
     if (Take("[")) return ParseClass();
     if (Take(".")) return json_.CharOf(ComplementRanges(kLineEnds));
     if (absl::StrContains("*+?{}]", Peek())) return Error(absl::StrCat("unexpected ", text_.substr(at_, 1)));
-    SLUICE_ASSIGN_OR_RETURN(Ranges ranges, ParseChars(/*in_class=*/false));
+    SLUICE_ASSIGN_OR_RETURN(Ranges ranges, ParseChars(/*in_class=*/false, /*most=*/false));
     return json_.CharOf(ranges);
   }
 
@@ -135,10 +152,10 @@ class Parser {
     const bool negated = Take("^");
     Ranges ranges;
     while (!Take("]")) {
-      SLUICE_ASSIGN_OR_RETURN(Ranges first, ParseChars(/*in_class=*/true));
+      SLUICE_ASSIGN_OR_RETURN(Ranges first, ParseChars(/*in_class=*/true, negated));
       if (Peek() == '-' && text_.substr(at_ + 1, 1) != "]" && at_ + 1 < text_.size()) {
         ++at_;
-        SLUICE_ASSIGN_OR_RETURN(const Ranges last, ParseChars(/*in_class=*/true));
+        SLUICE_ASSIGN_OR_RETURN(const Ranges last, ParseChars(/*in_class=*/true, negated));
         if (first.size() != 1 || first[0].first != first[0].last || last.size() != 1 ||
             last[0].first != last[0].last || last[0].first < first[0].first) {
           return Error("not a range of characters");
@@ -151,8 +168,8 @@ class Parser {
     return json_.CharOf(negated ? ComplementRanges(ranges) : ranges);
   }
 
-  // One character, or the class of an escape.
-  absl::StatusOr<Ranges> ParseChars(bool in_class) {
+  // One character, or the class of an escape (`most` as in EscapedClass).
+  absl::StatusOr<Ranges> ParseChars(bool in_class, bool most) {
     if (AtEnd()) return Error("it ends inside a class");
     if (!Take("\\")) {
       const CodePoint c = FirstCodePoint(text_.substr(at_));
@@ -165,17 +182,13 @@ class Parser {
     const auto one = [](uint32_t c) { return Ranges{{c, c}}; };
     switch (kind) {
       case 'd':
-        return kDigits;
-      case 'D':
-        return ComplementRanges(kDigits);
       case 'w':
-        return kWord;
-      case 'W':
-        return ComplementRanges(kWord);
       case 's':
-        return kSpaces;
+        return EscapedClass(kind, most);
+      case 'D':
+      case 'W':
       case 'S':
-        return ComplementRanges(kSpaces);
+        return ComplementRanges(EscapedClass(absl::ascii_tolower(kind), !most));
       case 't':
         return one('\t');
       case 'n':

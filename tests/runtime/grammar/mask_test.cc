@@ -146,6 +146,105 @@ TEST(Mask, IsExactlyWhatANaiveMatcherAllows) {
   EXPECT_GT(ends, 150);
 }
 
+// Follows random grammars with limits that are met often; what was forgotten is found again.
+TEST(Mask, StaysTheSameWhenWhatWasFoundOutIsForgotten) {
+  int compared = 0;
+  for (int seed = 0; seed < 60; ++seed) {
+    std::mt19937 random(seed);
+    Choices pick{&random};
+    const std::vector<std::string> tokens = SmallVocabulary(&random);
+    const auto end_id = static_cast<int32_t>(tokens.size());
+    const auto vocabulary = std::make_shared<Vocabulary>(tokens, end_id + 1, std::vector<int32_t>{end_id});
+    const Grammar grammar = RandomGrammar(&random).Make();
+    const auto keeps = Constraint::Create(grammar, vocabulary);
+    const auto forgets = Constraint::Create(grammar, vocabulary, {.cache_bytes = 1});
+    if (!keeps.ok()) continue;
+    // Several texts at once, which forgetting must not mix up.
+    std::vector<Matcher> a, b;
+    for (int i = 0; i < 3; ++i) {
+      a.emplace_back(*keeps);
+      b.emplace_back(*forgets);
+    }
+    for (int step = 0; step < 30; ++step) {
+      const int i = pick(3);
+      TokenMask mask, again;
+      const int64_t left = pick(2) == 0 ? -1 : 3 + pick(8);
+      const absl::Status status = a[i].Mask(left, &mask);
+      ASSERT_EQ(b[i].Mask(left, &again), status);
+      ASSERT_EQ(mask, again) << seed;
+      ++compared;
+      std::vector<int32_t> choices;
+      for (int32_t id = 0; id < end_id; ++id) {
+        if (Allows(mask, id)) choices.push_back(id);
+      }
+      if (choices.empty()) continue;
+      const int32_t token = choices[pick(static_cast<int>(choices.size()))];
+      ASSERT_TRUE(a[i].Accept(token).ok());
+      ASSERT_TRUE(b[i].Accept(token).ok());
+      ASSERT_EQ(a[i].finished(), b[i].finished());
+    }
+  }
+  EXPECT_GT(compared, 1000);
+}
+
+TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {
+  // "(" can be closed only by the token "x)" or by ")"; with neither a "y" nor a "]" of its own, other ways end nowhere.
+  const std::vector<std::string> tokens = {"(", ")", "x", "x)", "[", "[y]", "[y", "z"};
+  const auto vocabulary = std::make_shared<Vocabulary>(tokens, 9, std::vector<int32_t>{8});
+  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(10, &mask).ok());
+  EXPECT_EQ(mask[0], 0b0010'0001u);  // "(" and "[y]"
+  ASSERT_TRUE(matcher.Accept(5).ok());
+  EXPECT_TRUE(matcher.finished());
+}
+
+TEST(Mask, TakesTheShortestWayWhereTheLimitDoesNotSuffice) {
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b", "c"}, 4, std::vector<int32_t>{3});
+  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "a"{9} | "b" "c"{3})"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(2, &mask).ok());
+  EXPECT_EQ(mask[0], 0b0010u);
+}
+
+TEST(Mask, SaysThatNoTokenFits) {
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b"}, 3, std::vector<int32_t>{2});
+  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "a" "xyz")"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  EXPECT_EQ((*constraint)->tokens_to_finish(), 5);
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(9, &mask).ok());
+  EXPECT_EQ(mask[0], 1u);
+  EXPECT_TRUE(absl::IsInvalidArgument(matcher.Accept(1)));
+  EXPECT_TRUE(absl::IsInvalidArgument(matcher.Accept(2)));
+  ASSERT_TRUE(matcher.Accept(0).ok());
+  const absl::Status status = matcher.Mask(9, &mask);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no token of the vocabulary"));
+}
+
+TEST(Mask, LimitsTheWaysToReadAText) {
+  // After n letters, any of them may have been the first of the last hundred.
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a"}, 2, std::vector<int32_t>{1});
+  const auto constraint =
+      Constraint::Create(*ParseGbnf(R"(root ::= "a"* "a"{500} "b" | "a")"), vocabulary, {.threads = 100});
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  absl::Status status;
+  TokenMask mask;
+  for (int i = 0; i < 200 && status.ok(); ++i) {
+    status = matcher.Mask(-1, &mask);
+    if (status.ok()) status = matcher.Accept(0);
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("more than 100 ways"));
+}
+
 TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
   int finished = 0;
   for (int seed = 0; seed < 400; ++seed) {
