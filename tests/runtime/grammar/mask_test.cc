@@ -191,7 +191,7 @@ TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {
   // "(" can be closed only by the token "x)" or by ")"; with neither a "y" nor a "]" of its own, other ways end nowhere.
   const std::vector<std::string> tokens = {"(", ")", "x", "x)", "[", "[y]", "[y", "z"};
   const auto vocabulary = std::make_shared<Vocabulary>(tokens, 9, std::vector<int32_t>{8});
-  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")"), vocabulary);
+  const auto constraint = Constraint::Create(*ParseGbnf(R"x(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")x"), vocabulary);
   ASSERT_TRUE(constraint.ok());
   Matcher matcher(*constraint);
   TokenMask mask;
