@@ -43,6 +43,10 @@ class Configurations {
   // The fewest bytes to where the text can end; Automaton::kNever: it cannot.
   int32_t bytes_to_end(Id id) const { return configs_[id].bytes_to_end; }
 
+  int64_t num_threads(Id id) const { return static_cast<int64_t>(configs_[id].threads->size()); }
+  // A configuration of just one of its threads: whatever may follow that may follow `id`.
+  Id OnlyThread(Id id, int64_t thread) { return InternConfig({(*configs_[id].threads)[thread]}, /*accepts=*/false); }
+
   int64_t size() const { return static_cast<int64_t>(configs_.size()); }
   int64_t MemoryBytes() const { return memory_bytes_; }
   // ResourceExhausted once a limit was met; what was answered since then is wrong.

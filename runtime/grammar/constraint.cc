@@ -15,7 +15,9 @@ namespace {
 // Where fewer tokens are allowed they are kept as a list: a mask of 128k tokens has 16 KiB.
 constexpr size_t kListedIds = 1024;
 // Configurations after n plain characters; with more of them, nothing is said about longer texts.
-constexpr size_t kPlainFrontier = 64;
+constexpr size_t kPlainFrontier = 16;
+// Threads of a configuration that are looked at one by one.
+constexpr int64_t kPlainThreads = 64;
 
 void Set(int32_t id, absl::Span<uint64_t> mask) { mask[id / 64] |= uint64_t{1} << (id % 64); }
 
@@ -72,13 +74,14 @@ void Constraint::ForgetIfLarge() {
   configurations_.Compact(live);
   allowed_.clear();
   plain_steps_.clear();
+  plain_levels_.clear();
   cached_bytes_ = 0;
 }
 
-Constraint::PlainStep Constraint::StepPlain(Id id) {
+const Constraint::PlainStep& Constraint::StepPlain(Id id) {
   if (plain_steps_.size() <= id) plain_steps_.resize(id + 1);
   if (plain_steps_[id] != nullptr) return *plain_steps_[id];
-  PlainStep step;
+  auto step = std::make_unique<PlainStep>();
   std::vector<Id> at, next;
   // From each of `at`, all bytes of a range.
   const auto follow = [&](uint8_t first, uint8_t last) {
@@ -90,7 +93,7 @@ Constraint::PlainStep Constraint::StepPlain(Id id) {
         last_class = automaton_.class_of(byte);
         const Id to = configurations_.Next(from, byte);
         if (to == Configurations::kDead) {
-          step.all = false;
+          step->all = false;
         } else {
           next.push_back(to);
         }
@@ -105,36 +108,60 @@ Constraint::PlainStep Constraint::StepPlain(Id id) {
     for (int i = 0; i < plain.continuations && !at.empty(); ++i) {
       follow(i == 0 ? plain.first_next : 0x80, i == 0 ? plain.last_next : 0xBF);
     }
-    step.next.insert(step.next.end(), at.begin(), at.end());
+    step->next.insert(step->next.end(), at.begin(), at.end());
   }
-  SortUnique(&step.next);
-  plain_steps_[id] = std::make_unique<PlainStep>(step);
-  cached_bytes_ += static_cast<int64_t>(sizeof(PlainStep) + step.next.size() * sizeof(Id) + sizeof(void*));
-  return step;
+  SortUnique(&step->next);
+  cached_bytes_ += static_cast<int64_t>(sizeof(PlainStep) + step->next.size() * sizeof(Id) + sizeof(void*));
+  plain_steps_[id] = std::move(step);
+  return *plain_steps_[id];
+}
+
+const Constraint::PlainLevels& Constraint::PlainLevelsOf(Id id) {
+  if (plain_levels_.size() <= id) plain_levels_.resize(id + 1);
+  if (plain_levels_[id] != nullptr) return *plain_levels_[id];
+  PlainLevels levels = FindPlainLevels(id);
+  if (levels.all < vocabulary_->longest_plain()) {
+    // What one thread takes, all together do, and they are not further from the end.
+    const int64_t num_threads = configurations_.num_threads(id);
+    for (int64_t i = 0; num_threads > 1 && num_threads <= kPlainThreads && i < num_threads; ++i) {
+      const PlainLevels& one = PlainLevelsOf(configurations_.OnlyThread(id, i));
+      if (one.all <= levels.all) continue;
+      levels.all = one.all;
+      levels.most_to_finish = one.most_to_finish;
+    }
+  }
+  cached_bytes_ += static_cast<int64_t>(
+      sizeof(PlainLevels) + 4 * (levels.most_to_finish.capacity() + levels.fewest_to_finish.capacity()));
+  if (plain_levels_.size() <= id) plain_levels_.resize(id + 1);
+  plain_levels_[id] = std::make_unique<PlainLevels>(std::move(levels));
+  return *plain_levels_[id];
 }
 
 Constraint::PlainLevels Constraint::FindPlainLevels(Id id) {
   PlainLevels levels;
   const int longest = vocabulary_->longest_plain();
-  std::vector<Id> frontier = {id};
+  std::vector<Id> frontier = {id}, next;
   absl::flat_hash_set<Id> seen = {id};
   bool all = true;
   int32_t most = 0;
   for (int n = 1; n <= longest; ++n) {
-    std::vector<Id> next;
+    next.clear();
     for (const Id from : frontier) {
-      const PlainStep step = StepPlain(from);
+      const PlainStep& step = StepPlain(from);
       all &= step.all;
       next.insert(next.end(), step.next.begin(), step.next.end());
     }
     SortUnique(&next);
     if (next.empty()) return levels;
     bool is_new = false;
+    int32_t fewest = Automaton::kNever;
     for (const Id to : next) {
       is_new |= seen.insert(to).second;
       most = std::max(most, TokensToFinish(to));
+      fewest = std::min(fewest, TokensToFinish(to));
     }
     levels.any = n;
+    levels.fewest_to_finish.push_back(fewest);
     if (all) {
       levels.all = n;
       levels.most_to_finish.push_back(most);
@@ -146,9 +173,10 @@ Constraint::PlainLevels Constraint::FindPlainLevels(Id id) {
         levels.most_to_finish.resize(longest, most);
       }
       levels.any = longest;
+      levels.fewest_to_finish.resize(longest, 0);
       return levels;
     }
-    frontier = std::move(next);
+    frontier.swap(next);
   }
   return levels;
 }
@@ -169,8 +197,10 @@ void Constraint::Walk(const TokenTrie& trie, Id id, int32_t limit, Allowed* foun
     ++i;
     if (node.first_id == node.end_id) continue;
     const int32_t needs = TokensToFinish(to);
-    found->fewest_to_finish = std::min(found->fewest_to_finish, needs);
-    if (needs > limit) continue;
+    if (needs > limit) {
+      found->fewest_to_finish = std::min(found->fewest_to_finish, needs);
+      continue;
+    }
     found->most_to_finish = std::max(found->most_to_finish, needs);
     found->num_ids += node.end_id - node.first_id;
     for (uint32_t t = node.first_id; t < node.end_id; ++t) Set(trie.ids[t], mask);
@@ -181,7 +211,7 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
   const Vocabulary& v = *vocabulary_;
   Allowed found;
   found.words.resize(v.num_words());
-  const PlainLevels levels = FindPlainLevels(id);
+  const PlainLevels levels = PlainLevelsOf(id);  // a copy, as walking may find more of them
   int whole = std::min(levels.all, Vocabulary::kMaxPlain);  // plain tokens of up to this many characters all fit
   while (whole > 0 && levels.most_to_finish[whole - 1] > limit) --whole;
   if (whole > 0) {
@@ -191,9 +221,14 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
       found.num_ids += __builtin_popcountll(plain[w]);
     }
     found.most_to_finish = levels.most_to_finish[whole - 1];
-    found.fewest_to_finish = 0;  // is asked for only where nothing was found
   }
-  for (int n = whole + 1; n <= levels.any; ++n) Walk(v.plain(n), id, limit, &found);
+  for (int n = whole + 1; n <= levels.any; ++n) {
+    if (levels.fewest_to_finish[n - 1] > limit) {
+      found.fewest_to_finish = std::min(found.fewest_to_finish, levels.fewest_to_finish[n - 1]);
+    } else {
+      Walk(v.plain(n), id, limit, &found);
+    }
+  }
   Walk(v.others(), id, limit, &found);
   SLUICE_RETURN_IF_ERROR(configurations_.status());
   return found;
@@ -243,9 +278,10 @@ absl::Status Matcher::Mask(int64_t tokens_left, TokenMask* mask) {
     for (const int32_t id : allowed->ids) Set(id, absl::MakeSpan(*mask));
   } else {
     SLUICE_ASSIGN_OR_RETURN(Constraint::Allowed few, c.FindAllowed(*at_, static_cast<int32_t>(limit)));
-    if (few.num_ids == 0 && !ends) {
-      // The limit does not suffice, as far as is known. What needs the fewest tokens may still do.
-      SLUICE_ASSIGN_OR_RETURN(few, c.FindAllowed(*at_, few.fewest_to_finish));
+    // The limit does not suffice, as far as is known. What needs the fewest tokens may still do.
+    for (int32_t more = 0; few.num_ids == 0 && !ends && more < Automaton::kNever;) {
+      more = few.fewest_to_finish;
+      SLUICE_ASSIGN_OR_RETURN(few, c.FindAllowed(*at_, more));
     }
     num_ids = few.num_ids;
     *mask = std::move(few.words);

@@ -48,7 +48,7 @@ class Constraint {
   struct Allowed {
     int64_t num_ids = 0;
     int32_t most_to_finish = 0;
-    int32_t fewest_to_finish = Automaton::kNever;
+    int32_t fewest_to_finish = Automaton::kNever;  // of tokens that were left out, or less
     std::vector<int32_t> ids;     // where they are few,
     std::vector<uint64_t> words;  // else a mask
   };
@@ -58,9 +58,10 @@ class Constraint {
     std::vector<Id> next;        // what they lead to
   };
   struct PlainLevels {
-    int all = 0;                            // any n plain characters may follow, for n up to this
-    int any = 0;                            // some n plain characters may
-    std::vector<int32_t> most_to_finish;  // of what n plain characters lead to, for n from 1 to `all`
+    int all = 0;                              // any n plain characters may follow, for n up to this
+    int any = 0;                              // some n plain characters may
+    std::vector<int32_t> most_to_finish;    // what up to n plain characters lead to needs at most, n from 1 to `all`
+    std::vector<int32_t> fewest_to_finish;  // what n plain characters lead to needs at least, n from 1 to `any`
   };
 
   Constraint(Automaton automaton, std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits);
@@ -74,7 +75,8 @@ class Constraint {
   absl::StatusOr<Allowed> FindAllowed(Id id, int32_t limit);
   void Walk(const TokenTrie& trie, Id id, int32_t limit, Allowed* found);
   absl::StatusOr<const Allowed*> AllowedAt(Id id);
-  PlainStep StepPlain(Id id);
+  const PlainStep& StepPlain(Id id);
+  const PlainLevels& PlainLevelsOf(Id id);
   PlainLevels FindPlainLevels(Id id);
   void ForgetIfLarge();
 
@@ -84,7 +86,8 @@ class Constraint {
   Configurations configurations_;
   std::vector<std::unique_ptr<Allowed>> allowed_;         // by configuration
   std::vector<std::unique_ptr<PlainStep>> plain_steps_;  // by configuration
-  int64_t cached_bytes_ = 0;                              // of both
+  std::vector<std::unique_ptr<PlainLevels>> plain_levels_;  // by configuration
+  int64_t cached_bytes_ = 0;                                // of all three
   std::list<Id> live_;                                    // where the matchers are
 };
 
