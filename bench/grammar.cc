@@ -1,9 +1,10 @@
 // How long a mask over 128k tokens takes, while texts that follow a schema or grammar are drawn at random.
 //
-// Each text is 512 tokens long at most, of tokens drawn from the mask, each as likely; new texts begin until there are 4,096 masks.
-// Prints the median and the 99th percentile and what share of their limits (1 ms, 20 ms) they are; the first mask of all and
-// the time to compile stand beside them. The vocabulary is made up of random words and numbers as a byte-level one
-// has them, or read from a tiktoken file (a line a token, base64 and rank, such as Llama 3's tokenizer.model).
+// Each text is 512 tokens long at most, of tokens drawn from the mask, each as likely; new texts begin until there are
+// 4,096 masks. Prints the median and the 99th percentile and what share of their limits (1 ms, 20 ms) they are; the
+// first mask of all and the time to compile stand beside them. The vocabulary is made up of random words and numbers as
+// a byte-level one has them, or read from a tiktoken file (a line a token, base64 and rank, such as Llama 3's
+// tokenizer.model).
 //
 //   bench_grammar [FILE]
 #include <algorithm>
@@ -47,8 +48,8 @@ std::vector<std::string> ReadTiktoken(const char* path) {
   return tokens;
 }
 
-// All bytes, numbers of up to three digits, punctuation before and behind words, words of Zipf's lengths in three scripts,
-// pieces of characters, runs of spaces.
+// All bytes, numbers of up to three digits, punctuation before and behind words, words of Zipf's lengths in three
+// scripts, pieces of characters, runs of spaces.
 std::vector<std::string> MakeTokens() {
   std::mt19937 random(1);
   const auto pick = [&](int n) { return std::uniform_int_distribution<int>(0, n - 1)(random); };
@@ -106,23 +107,28 @@ std::string WideSchema() {
 
 std::vector<Case> Cases() {
   return {
-    {"any object", false, R"({"type": "object"})"},
-    {"record", false, R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0,"maximum":150},
+      {"any object", false, R"({"type": "object"})"},
+      {"record", false,
+       R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0,"maximum":150},
       "email":{"type":"string","maxLength":60},"tags":{"type":"array","items":{"type":"string"},"maxItems":8},
       "kind":{"enum":["person","company","robot"]},"score":{"type":"number"}},"required":["name","age","kind"]})"},
-    {"bounded strings", false, R"({"type":"array","items":{"type":"string","minLength":20,"maxLength":200}})"},
-    {"pattern", false, R"({"type":"array","items":{"type":"string","pattern":"^[a-z]+(-[a-z0-9]+)*$"}})"},
-    {"unanchored pattern", false, R"({"type":"array","items":{"type":"string","pattern":"abc[0-9]{2,5}"}})"},
-    {"tree", false, R"({"$defs":{"node":{"type":"object","properties":{"value":{"type":"string"},"children":{"type":"array","items":
+      {"bounded strings", false, R"({"type":"array","items":{"type":"string","minLength":20,"maxLength":200}})"},
+      {"pattern", false, R"({"type":"array","items":{"type":"string","pattern":"^[a-z]+(-[a-z0-9]+)*$"}})"},
+      {"unanchored pattern", false, R"({"type":"array","items":{"type":"string","pattern":"abc[0-9]{2,5}"}})"},
+      {"tree", false,
+       R"({"$defs":{"node":{"type":"object","properties":{"value":{"type":"string"},"children":{"type":"array","items":
       {"$ref":"#/$defs/node"}}},"required":["value","children"],"additionalProperties":false}},"$ref":"#/$defs/node"})"},
-    {"additional keys", false, R"({"type":"object","properties":{"alpha":{"type":"integer"},"beta":{"type":"boolean"}},
+      {"additional keys", false,
+       R"({"type":"object","properties":{"alpha":{"type":"integer"},"beta":{"type":"boolean"}},
       "additionalProperties":{"type":"string"}})"},
-    {"words (GBNF)", true, "root ::= word (\" \" word)* \".\"\nword ::= [A-Za-z]+ | [\\u0400-\\u04FF]+\n"},
-    {"lines (GBNF)", true, "root ::= (\"- \" [^\\n]+ \"\\n\")+\n"},
-    {"arithmetic (GBNF)", true, "root ::= e\ne ::= t ((\" + \" | \" - \") t)*\nt ::= f (\" * \" f)*\nf ::= [0-9]+ | \"(\" e \")\"\n"},
-    {"wide", false, WideSchema()},
-    {"very long string", false, R"({"type":"string","minLength":3000,"maxLength":20000})"},
-    {"awkward pattern", false, R"({"type":"array","items":{"type":"string","pattern":"(a|b|[a-z]e)[a-z]{0,30}x.{10}$"}})"},
+      {"words (GBNF)", true, "root ::= word (\" \" word)* \".\"\nword ::= [A-Za-z]+ | [\\u0400-\\u04FF]+\n"},
+      {"lines (GBNF)", true, "root ::= (\"- \" [^\\n]+ \"\\n\")+\n"},
+      {"arithmetic (GBNF)", true,
+       "root ::= e\ne ::= t ((\" + \" | \" - \") t)*\nt ::= f (\" * \" f)*\nf ::= [0-9]+ | \"(\" e \")\"\n"},
+      {"wide", false, WideSchema()},
+      {"very long string", false, R"({"type":"string","minLength":3000,"maxLength":20000})"},
+      {"awkward pattern", false,
+       R"({"type":"array","items":{"type":"string","pattern":"(a|b|[a-z]e)[a-z]{0,30}x.{10}$"}})"},
   };
 }
 
@@ -130,8 +136,7 @@ int Run(int argc, char** argv) {
   std::vector<std::string> tokens = argc > 1 ? ReadTiktoken(argv[1]) : MakeTokens();
   const auto num_tokens = static_cast<int32_t>(tokens.size());
   auto start = Clock::now();
-  const auto vocabulary =
-      std::make_shared<Vocabulary>(tokens, num_tokens + 256, std::vector<int32_t>{num_tokens});
+  const auto vocabulary = std::make_shared<Vocabulary>(tokens, num_tokens + 256, std::vector<int32_t>{num_tokens});
   std::printf("%d tokens, tries made in %.0f ms, %.1f MB\n", num_tokens, MillisecondsSince(start),
               static_cast<double>(vocabulary->MemoryBytes()) / 1e6);
   std::printf("%-20s %9s %9s %9s %9s %9s | %8s %8s %9s\n", "", "compile", "first", "median", "p99", "max ms", "/ 1 ms",
@@ -169,8 +174,8 @@ int Run(int argc, char** argv) {
     const double first = times[0];
     std::sort(times.begin(), times.end());
     const double median = times[times.size() / 2], p99 = times[times.size() * 99 / 100];
-    std::printf("%-20s %9.2f %9.3f %9.4f %9.3f %9.3f | %8.3f %8.3f %9.1f\n", c.name.c_str(), compile, first, median, p99,
-                times.back(), median / kMedianLimitMs, p99 / kP99LimitMs,
+    std::printf("%-20s %9.2f %9.3f %9.4f %9.3f %9.3f | %8.3f %8.3f %9.1f\n", c.name.c_str(), compile, first, median,
+                p99, times.back(), median / kMedianLimitMs, p99 / kP99LimitMs,
                 static_cast<double>((*constraint)->MemoryBytes()) / 1e6);
   }
   return 0;

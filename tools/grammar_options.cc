@@ -18,7 +18,9 @@ constexpr int64_t kMaxFileBytes = int64_t{16} << 20;  // what the grammar's own 
 
 std::vector<OptionSpec> GrammarOptionSpecs() {
   return {
-      {.name = "--json-schema", .value = "FILE", .help = "Generate JSON that is valid by this schema (docs/grammar.md)."},
+      {.name = "--json-schema",
+       .value = "FILE",
+       .help = "Generate JSON that is valid by this schema (docs/grammar.md)."},
       {.name = "--grammar", .value = "FILE", .help = "Generate text that this GBNF grammar allows."},
   };
 }

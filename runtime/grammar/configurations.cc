@@ -58,8 +58,7 @@ int32_t Configurations::BytesToEnd(const Key& pairs, bool accepts) const {
 }
 
 Configurations::FrameId Configurations::InternFrame(Key returns, bool accepts) {
-  const auto [it, is_new] =
-      frame_ids_.try_emplace({std::move(returns), accepts}, static_cast<FrameId>(frames_.size()));
+  const auto [it, is_new] = frame_ids_.try_emplace({std::move(returns), accepts}, static_cast<FrameId>(frames_.size()));
   if (is_new) {
     const Key& key = it->first.first;
     frames_.push_back({&key, accepts, BytesToEnd(key, accepts)});

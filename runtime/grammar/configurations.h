@@ -1,10 +1,11 @@
 // What an automaton with calls can be doing after some bytes: its configurations, found as they are needed.
 //
-// A thread is a state and a frame: where the text has come to in a rule, and where the rule's end leads back to. A frame is a set of
-// (state, frame) pairs, one for each caller at the place where the rule was begun, as in the graph-structured
-// stacks of generalized LR parsing (Tomita 1985), so that ambiguity costs frames and not copies of stacks. A configuration is the set
-// of threads that one text can lead to. Equal frames and configurations are made once and known by number, so what was found
-// out about one (what follows on a byte, how far the end is) is looked up ever after: a DFA of unlimited size, made lazily.
+// A thread is a state and a frame: where the text has come to in a rule, and where the rule's end leads back to. A
+// frame is a set of (state, frame) pairs, one for each caller at the place where the rule was begun, as in the
+// graph-structured stacks of generalized LR parsing (Tomita 1985), so that ambiguity costs frames and not copies of
+// stacks. A configuration is the set of threads that one text can lead to. Equal frames and configurations are made
+// once and known by number, so what was found out about one (what follows on a byte, how far the end is) is looked up
+// ever after: a DFA of unlimited size, made lazily.
 #ifndef SLUICE_RUNTIME_GRAMMAR_CONFIGURATIONS_H_
 #define SLUICE_RUNTIME_GRAMMAR_CONFIGURATIONS_H_
 

@@ -26,12 +26,10 @@ struct PlainBytes {
   uint8_t first_lead, last_lead, first_next, last_next;
   int continuations;
 };
-constexpr PlainBytes kPlainBytes[] = {{0x20, 0x21, 0, 0, 0},          {0x23, 0x5B, 0, 0, 0},
-                                      {0x5D, 0x7F, 0, 0, 0},          {0xC2, 0xDF, 0x80, 0xBF, 1},
-                                      {0xE0, 0xE0, 0xA0, 0xBF, 2},    {0xE1, 0xEC, 0x80, 0xBF, 2},
-                                      {0xED, 0xED, 0x80, 0x9F, 2},    {0xEE, 0xEF, 0x80, 0xBF, 2},
-                                      {0xF0, 0xF0, 0x90, 0xBF, 3},    {0xF1, 0xF3, 0x80, 0xBF, 3},
-                                      {0xF4, 0xF4, 0x80, 0x8F, 3}};
+constexpr PlainBytes kPlainBytes[] = {
+    {0x20, 0x21, 0, 0, 0},       {0x23, 0x5B, 0, 0, 0},       {0x5D, 0x7F, 0, 0, 0},       {0xC2, 0xDF, 0x80, 0xBF, 1},
+    {0xE0, 0xE0, 0xA0, 0xBF, 2}, {0xE1, 0xEC, 0x80, 0xBF, 2}, {0xED, 0xED, 0x80, 0x9F, 2}, {0xEE, 0xEF, 0x80, 0xBF, 2},
+    {0xF0, 0xF0, 0x90, 0xBF, 3}, {0xF1, 0xF3, 0x80, 0xBF, 3}, {0xF4, 0xF4, 0x80, 0x8F, 3}};
 
 void SortUnique(std::vector<Configurations::Id>* ids) {
   std::sort(ids->begin(), ids->end());
@@ -130,8 +128,8 @@ const Constraint::PlainLevels& Constraint::PlainLevelsOf(Id id) {
       levels.most_to_finish = one.most_to_finish;
     }
   }
-  cached_bytes_ += static_cast<int64_t>(
-      sizeof(PlainLevels) + 4 * (levels.most_to_finish.capacity() + levels.fewest_to_finish.capacity()));
+  cached_bytes_ += static_cast<int64_t>(sizeof(PlainLevels) +
+                                        4 * (levels.most_to_finish.capacity() + levels.fewest_to_finish.capacity()));
   if (plain_levels_.size() <= id) plain_levels_.resize(id + 1);
   plain_levels_[id] = std::make_unique<PlainLevels>(std::move(levels));
   return *plain_levels_[id];
@@ -211,7 +209,7 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
   const Vocabulary& v = *vocabulary_;
   Allowed found;
   found.words.resize(v.num_words());
-  const PlainLevels levels = PlainLevelsOf(id);  // a copy, as walking may find more of them
+  const PlainLevels levels = PlainLevelsOf(id);             // a copy, as walking may find more of them
   int whole = std::min(levels.all, Vocabulary::kMaxPlain);  // plain tokens of up to this many characters all fit
   while (whole > 0 && levels.most_to_finish[whole - 1] > limit) --whole;
   if (whole > 0) {
@@ -296,7 +294,9 @@ absl::Status Matcher::Mask(int64_t tokens_left, TokenMask* mask) {
 
 absl::Status Matcher::Accept(int32_t token) {
   Constraint& c = *constraint_;
-  const auto refuse = [&] { return absl::InvalidArgumentError(absl::StrCat("token ", token, " does not fit the grammar")); };
+  const auto refuse = [&] {
+    return absl::InvalidArgumentError(absl::StrCat("token ", token, " does not fit the grammar"));
+  };
   if (ended_) return refuse();
   if (c.vocabulary().is_end(token)) {
     if (!can_end()) return refuse();

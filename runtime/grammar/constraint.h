@@ -49,17 +49,17 @@ class Constraint {
     int64_t num_ids = 0;
     int32_t most_to_finish = 0;
     int32_t fewest_to_finish = Automaton::kNever;  // of tokens that were left out, or less
-    std::vector<int32_t> ids;     // where they are few,
-    std::vector<uint64_t> words;  // else a mask
+    std::vector<int32_t> ids;                      // where they are few,
+    std::vector<uint64_t> words;                   // else a mask
   };
   // What follows a configuration on plain characters.
   struct PlainStep {
-    bool all = true;             // none of them is refused
-    std::vector<Id> next;        // what they lead to
+    bool all = true;       // none of them is refused
+    std::vector<Id> next;  // what they lead to
   };
   struct PlainLevels {
-    int all = 0;                              // any n plain characters may follow, for n up to this
-    int any = 0;                              // some n plain characters may
+    int all = 0;                            // any n plain characters may follow, for n up to this
+    int any = 0;                            // some n plain characters may
     std::vector<int32_t> most_to_finish;    // what up to n plain characters lead to needs at most, n from 1 to `all`
     std::vector<int32_t> fewest_to_finish;  // what n plain characters lead to needs at least, n from 1 to `any`
   };
@@ -84,11 +84,11 @@ class Constraint {
   const std::shared_ptr<const Vocabulary> vocabulary_;
   const Limits limits_;
   Configurations configurations_;
-  std::vector<std::unique_ptr<Allowed>> allowed_;         // by configuration
-  std::vector<std::unique_ptr<PlainStep>> plain_steps_;  // by configuration
+  std::vector<std::unique_ptr<Allowed>> allowed_;           // by configuration
+  std::vector<std::unique_ptr<PlainStep>> plain_steps_;     // by configuration
   std::vector<std::unique_ptr<PlainLevels>> plain_levels_;  // by configuration
   int64_t cached_bytes_ = 0;                                // of all three
-  std::list<Id> live_;                                    // where the matchers are
+  std::list<Id> live_;                                      // where the matchers are
 };
 
 // One text. Movable; the constraint lives as long as it.

@@ -37,9 +37,7 @@ Grammar::ExprId Grammar::Add(Expr expr) {
   return static_cast<ExprId>(exprs_.size()) - 1;
 }
 
-Grammar::ExprId Grammar::Text(absl::string_view utf8) {
-  return Add({.kind = Kind::kText, .text = std::string(utf8)});
-}
+Grammar::ExprId Grammar::Text(absl::string_view utf8) { return Add({.kind = Kind::kText, .text = std::string(utf8)}); }
 
 Grammar::ExprId Grammar::Class(std::vector<CodePointRange> ranges) {
   return Add({.kind = Kind::kClass, .ranges = NormalizedRanges(std::move(ranges))});

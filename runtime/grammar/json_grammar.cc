@@ -13,8 +13,7 @@ namespace {
 
 // What a string holds as it is: all but control characters, the quote and the backslash.
 const std::vector<CodePointRange>& PlainRanges() {
-  static const auto* const ranges =
-      new std::vector<CodePointRange>{{0x20, 0x21}, {0x23, 0x5B}, {0x5D, kMaxCodePoint}};
+  static const auto* const ranges = new std::vector<CodePointRange>{{0x20, 0x21}, {0x23, 0x5B}, {0x5D, kMaxCodePoint}};
   return *ranges;
 }
 
@@ -63,8 +62,7 @@ JsonGrammar::ExprId JsonGrammar::ArrayBody() {
 
 JsonGrammar::ExprId JsonGrammar::IntegerBody() {
   const ExprId digit = g_.Class({{'0', '9'}}), nonzero = g_.Class({{'1', '9'}});
-  return g_.Choice(
-      {g_.Text("0"), g_.Sequence({g_.Optional(g_.Text("-")), nonzero, g_.Repeat(digit, 0, 14)})});
+  return g_.Choice({g_.Text("0"), g_.Sequence({g_.Optional(g_.Text("-")), nonzero, g_.Repeat(digit, 0, 14)})});
 }
 
 JsonGrammar::ExprId JsonGrammar::NumberBody() {
@@ -87,8 +85,9 @@ JsonGrammar::ExprId JsonGrammar::CharBody() {
   };
   const ExprId d = letters("Dd");
   // Halves of surrogate pairs come in pairs only.
-  const ExprId bmp = g_.Choice({g_.Sequence({g_.Class({{'0', '9'}, {'A', 'C'}, {'a', 'c'}, {'E', 'F'}, {'e', 'f'}}), hex, hex, hex}),
-                                g_.Sequence({d, g_.Class({{'0', '7'}}), hex, hex})});
+  const ExprId bmp =
+      g_.Choice({g_.Sequence({g_.Class({{'0', '9'}, {'A', 'C'}, {'a', 'c'}, {'E', 'F'}, {'e', 'f'}}), hex, hex, hex}),
+                 g_.Sequence({d, g_.Class({{'0', '7'}}), hex, hex})});
   const ExprId pair = g_.Sequence({d, letters("89ABab"), hex, hex, g_.Text("\\u"), d, letters("CDEFcdef"), hex, hex});
   const ExprId escape = g_.Choice({letters("\"\\/bfnrt"), g_.Sequence({g_.Text("u"), g_.Choice({bmp, pair})})});
   return g_.Choice({Unescaped(), g_.Sequence({g_.Text("\\"), escape})});

@@ -15,9 +15,9 @@ namespace sluice::grammar {
 
 // Adds to one grammar; each piece is a rule that is made when it is first asked for.
 //
-// White space comes only behind { [ , : and ahead of } ]; it is nothing, a space, or (but for the one behind a colon) a line break
-// and up to 20 spaces. It is bounded so that no text can go on with nothing else. Numbers are bounded for the same reason: 15
-// digits, 15 behind the point, an exponent of two.
+// White space comes only behind { [ , : and ahead of } ]; it is nothing, a space, or (but for the one behind a colon) a
+// line break and up to 20 spaces. It is bounded so that no text can go on with nothing else. Numbers are bounded for
+// the same reason: 15 digits, 15 behind the point, an exponent of two.
 class JsonGrammar {
  public:
   using ExprId = Grammar::ExprId;

@@ -19,8 +19,12 @@ class Builder : public nlohmann::json_sax<json> {
 
   bool null() override { return Add({}); }
   bool boolean(bool value) override { return Add({value ? JsonValue::Kind::kTrue : JsonValue::Kind::kFalse}); }
-  bool number_integer(number_integer_t value) override { return AddNumber(absl::StrCat(value), static_cast<double>(value)); }
-  bool number_unsigned(number_unsigned_t value) override { return AddNumber(absl::StrCat(value), static_cast<double>(value)); }
+  bool number_integer(number_integer_t value) override {
+    return AddNumber(absl::StrCat(value), static_cast<double>(value));
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    return AddNumber(absl::StrCat(value), static_cast<double>(value));
+  }
   bool number_float(number_float_t value, const string_t& digits) override { return AddNumber(digits, value); }
   bool string(string_t& value) override { return Add({JsonValue::Kind::kString, std::move(value)}); }
   bool binary(binary_t&) override { return false; }

@@ -16,9 +16,9 @@ namespace sluice::grammar {
 struct JsonValue {
   enum class Kind : uint8_t { kNull, kFalse, kTrue, kNumber, kString, kArray, kObject };
   Kind kind = Kind::kNull;
-  std::string text = {};  // kString: the text; kNumber: as written
-  double number = 0;      // kNumber
-  std::vector<JsonValue> items = {};  // kArray; kObject: the members' values
+  std::string text = {};               // kString: the text; kNumber: as written
+  double number = 0;                   // kNumber
+  std::vector<JsonValue> items = {};   // kArray; kObject: the members' values
   std::vector<std::string> keys = {};  // kObject
 
   bool is(Kind k) const { return kind == k; }

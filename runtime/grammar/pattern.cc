@@ -72,7 +72,8 @@ class Parser {
     return true;
   }
   absl::Status Error(absl::string_view message) const {
-    return absl::InvalidArgumentError(absl::StrCat("pattern \"", text_.substr(0, 200), "\", byte ", at_, ": ", message));
+    return absl::InvalidArgumentError(
+        absl::StrCat("pattern \"", text_.substr(0, 200), "\", byte ", at_, ": ", message));
   }
   absl::Status TooMuch(absl::string_view what, int64_t limit) const {
     return absl::ResourceExhaustedError(Error(absl::StrCat("more than ", limit, " ", what)).message());
@@ -85,7 +86,8 @@ class Parser {
       SLUICE_ASSIGN_OR_RETURN(const ExprId way, ParseSequence(depth));
       ways.push_back(way);
     } while (Take("|"));
-    if (!Take(")")) return Error(AtEnd() ? "expected )" : absl::StrCat(text_.substr(at_, 1), " inside a group is not supported"));
+    if (!Take(")"))
+      return Error(AtEnd() ? "expected )" : absl::StrCat(text_.substr(at_, 1), " inside a group is not supported"));
     return g_.Choice(std::move(ways));
   }
 
@@ -103,7 +105,8 @@ class Parser {
 
   absl::StatusOr<ExprId> ParseAtom(int depth) {
     if (Take("(?:")) return ParseGroup(depth + 1);
-    if (text_.substr(at_, 2) == "(?") return Error("(? other than (?: is not supported: look-around, named groups, flags");
+    if (text_.substr(at_, 2) == "(?")
+      return Error("(? other than (?: is not supported: look-around, named groups, flags");
     if (Take("(")) return ParseGroup(depth + 1);
     if (Take("[")) return ParseClass();
     if (Take(".")) return json_.CharOf(ComplementRanges(kLineEnds));
@@ -134,7 +137,8 @@ class Parser {
       return atom;
     }
     Take("?");  // lazy: the same texts match
-    if (absl::StrContains("*+?{", Peek()) && !AtEnd()) return Error("a quantifier behind a quantifier is not supported");
+    if (absl::StrContains("*+?{", Peek()) && !AtEnd())
+      return Error("a quantifier behind a quantifier is not supported");
     return g_.Repeat(atom, min, max);
   }
 
@@ -156,8 +160,8 @@ class Parser {
       if (Peek() == '-' && text_.substr(at_ + 1, 1) != "]" && at_ + 1 < text_.size()) {
         ++at_;
         SLUICE_ASSIGN_OR_RETURN(const Ranges last, ParseChars(/*in_class=*/true, negated));
-        if (first.size() != 1 || first[0].first != first[0].last || last.size() != 1 ||
-            last[0].first != last[0].last || last[0].first < first[0].first) {
+        if (first.size() != 1 || first[0].first != first[0].last || last.size() != 1 || last[0].first != last[0].last ||
+            last[0].first < first[0].first) {
           return Error("not a range of characters");
         }
         first[0].last = last[0].last;

@@ -1,4 +1,5 @@
-// Regular expressions of JSON schemas: the regular part of ECMA-262's, as expressions over the characters of a JSON string.
+// Regular expressions of JSON schemas: the regular part of ECMA-262's, as expressions over the characters of a JSON
+// string.
 #ifndef SLUICE_RUNTIME_GRAMMAR_PATTERN_H_
 #define SLUICE_RUNTIME_GRAMMAR_PATTERN_H_
 
@@ -11,9 +12,9 @@
 namespace sluice::grammar {
 
 // What stands between the quotes of a string that `pattern` matches somewhere; ^ and $ tie its beginning or end to
-// the string's. Known: characters, . [] [^] () (?:) | * + ? {m,n} and their lazy forms, \d \w \s \D \W \S, \t \n \r \f \v \0 \xHH
-// \uHHHH, escaped punctuation, and ^ and $ at the ends of the pattern or of an alternative outside of groups.
-// InvalidArgument names anything else and where it is. ResourceExhausted: a limit.
+// the string's. Known: characters, . [] [^] () (?:) | * + ? {m,n} and their lazy forms, \d \w \s \D \W \S, \t \n \r \f
+// \v \0 \xHH \uHHHH, escaped punctuation, and ^ and $ at the ends of the pattern or of an alternative outside of
+// groups. InvalidArgument names anything else and where it is. ResourceExhausted: a limit.
 absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits, Grammar* grammar,
                                             JsonGrammar* json);
 

@@ -20,21 +20,21 @@ using Names = std::set<std::string>;
 
 // They say nothing about what is valid. "$defs" and "definitions" are read where something refers to them.
 const Names& Annotations() {
-  static const auto* const names = new Names{"$schema", "$id",     "$anchor",  "$comment",   "$defs",    "definitions",
-                                             "title",   "default", "examples", "deprecated", "readOnly", "writeOnly",
-                                             "description"};
+  static const auto* const names =
+      new Names{"$schema", "$id",      "$anchor",    "$comment", "$defs",     "definitions", "title",
+                "default", "examples", "deprecated", "readOnly", "writeOnly", "description"};
   return *names;
 }
 
 const std::map<std::string, Names>& KeywordsOfTypes() {
-  static const auto* const keywords = new std::map<std::string, Names>{
-      {"object", {"properties", "required", "additionalProperties"}},
-      {"array", {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
-      {"string", {"minLength", "maxLength", "pattern", "format"}},
-      {"number", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
-      {"integer", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
-      {"boolean", {}},
-      {"null", {}}};
+  static const auto* const keywords =
+      new std::map<std::string, Names>{{"object", {"properties", "required", "additionalProperties"}},
+                                       {"array", {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
+                                       {"string", {"minLength", "maxLength", "pattern", "format"}},
+                                       {"number", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
+                                       {"integer", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
+                                       {"boolean", {}},
+                                       {"null", {}}};
   return *keywords;
 }
 
@@ -46,8 +46,9 @@ bool IsOf(const JsonValue& value, const std::string& type) {
     case Kind::kTrue:
       return type == "boolean";
     case Kind::kNumber:
-      return type == "number" || (type == "integer" && value.number == static_cast<double>(static_cast<int64_t>(
-                                                                           std::clamp(value.number, -9e18, 9e18))));
+      return type == "number" ||
+             (type == "integer" &&
+              value.number == static_cast<double>(static_cast<int64_t>(std::clamp(value.number, -9e18, 9e18))));
     case Kind::kString:
       return type == "string";
     case Kind::kArray:
@@ -243,8 +244,9 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::AnyOf(const SchemaAt& at, absl::
     ways.push_back(way);
     for (size_t j = 0; keyword == "oneOf" && j < i; ++j) {
       if (Disjoint(branches[j], branches[i], 0)) continue;
-      return Refuse(at, absl::StrCat("\"oneOf\" is supported where its schemas tell apart by type or by constants, and ",
-                                     j, " and ", i, " do not; is \"anyOf\" meant?"));
+      return Refuse(at,
+                    absl::StrCat("\"oneOf\" is supported where its schemas tell apart by type or by constants, and ", j,
+                                 " and ", i, " do not; is \"anyOf\" meant?"));
     }
   }
   return g_.Choice(std::move(ways));

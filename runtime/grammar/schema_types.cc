@@ -19,7 +19,7 @@ constexpr size_t kMaxPrefixItems = 1000;
 constexpr size_t kMaxNameBytes = 256;  // beside additional properties, which must differ from it
 
 // Formats, as patterns that match only what is valid. February has 28 days: leap years are not regular enough.
-#define SLUICE_DATE                                                                                        \
+#define SLUICE_DATE                                                                                       \
   "(?:[1-9]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-" \
   "(?:0[1-9]|1\\d|2[0-8])))"
 #define SLUICE_TIME "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
@@ -27,12 +27,14 @@ constexpr size_t kMaxNameBytes = 256;  // beside additional properties, which mu
 constexpr struct {
   const char* name;
   const char* pattern;
-} kFormats[] = {{"date", "^" SLUICE_DATE "$"},
-                {"time", "^" SLUICE_TIME "$"},
-                {"date-time", "^" SLUICE_DATE "T" SLUICE_TIME "$"},
-                {"uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},
-                {"ipv4", "^" SLUICE_OCTET "(?:\\." SLUICE_OCTET "){3}$"},
-                {"email", "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+){0,4}@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+){0,4}\\.){1,4}[A-Za-z]{2,12}$"}};
+} kFormats[] = {
+    {"date", "^" SLUICE_DATE "$"},
+    {"time", "^" SLUICE_TIME "$"},
+    {"date-time", "^" SLUICE_DATE "T" SLUICE_TIME "$"},
+    {"uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},
+    {"ipv4", "^" SLUICE_OCTET "(?:\\." SLUICE_OCTET "){3}$"},
+    {"email",
+     "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+){0,4}@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+){0,4}\\.){1,4}[A-Za-z]{2,12}$"}};
 #undef SLUICE_DATE
 #undef SLUICE_TIME
 #undef SLUICE_OCTET
@@ -80,8 +82,8 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::String(const SchemaAt& at) {
   if (!value.is(Kind::kString)) return Refuse(at, absl::StrCat("\"", keyword, "\" must be a text"));
   std::string regex = value.text;
   if (format != nullptr) {
-    const auto* const known = std::find_if(std::begin(kFormats), std::end(kFormats),
-                                           [&](const auto& f) { return f.name == value.text; });
+    const auto* const known =
+        std::find_if(std::begin(kFormats), std::end(kFormats), [&](const auto& f) { return f.name == value.text; });
     if (known == std::end(kFormats)) {
       return Refuse(at, absl::StrCat("\"format\" \"", value.text.substr(0, 100), "\" is not supported"));
     }
@@ -93,8 +95,8 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::String(const SchemaAt& at) {
 }
 
 absl::StatusOr<Grammar::ExprId> SchemaCompiler::Number(const SchemaAt& at, bool integer) {
-  constexpr int64_t kFree = 999'999'999'999'999;  // what stands for no bound: 15 digits
-  double min = -INFINITY, max = INFINITY;         // of any number
+  constexpr int64_t kFree = 999'999'999'999'999;       // what stands for no bound: 15 digits
+  double min = -INFINITY, max = INFINITY;              // of any number
   double whole_min = -INFINITY, whole_max = INFINITY;  // of integers
   for (const absl::string_view name : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
     const JsonValue* const bound = at.schema->Find(name);
@@ -121,16 +123,16 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Number(const SchemaAt& at, bool 
   // A fraction behind n or -n reaches up to n + 1 or -n - 1, which must not be beyond a bound. Six digits
   // keep values next to a bound apart from it in double precision, if the bound is below 10^9.
   constexpr double kFractions = 1e9;
-  const bool fractions = !integer && (std::isinf(min) || std::fabs(min) < kFractions) &&
-                         (std::isinf(max) || std::fabs(max) < kFractions);
+  const bool fractions =
+      !integer && (std::isinf(min) || std::fabs(min) < kFractions) && (std::isinf(max) || std::fabs(max) < kFractions);
   if (fractions) {
     const ExprId fraction = g_.Sequence({g_.Text("."), g_.Repeat(g_.Class({{'0', '9'}}), 1, 6)});
     const double first = std::max(whole_min, 0.0), last = std::floor(max) - 1;
     if (first <= last) ways.push_back(g_.Sequence({IntegerRange(bounded(first), bounded(last), &g_), fraction}));
     const double negative_first = std::max(-whole_max, 0.0), negative_last = -std::ceil(min) - 1;
     if (negative_first <= negative_last) {
-      ways.push_back(g_.Sequence(
-          {g_.Text("-"), IntegerRange(bounded(negative_first), bounded(negative_last), &g_), fraction}));
+      ways.push_back(
+          g_.Sequence({g_.Text("-"), IntegerRange(bounded(negative_first), bounded(negative_last), &g_), fraction}));
     }
   }
   if (ways.empty()) return Refuse(at, "no number that can be written here lies between its bounds");
@@ -257,9 +259,8 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Object(const SchemaAt& at) {
 Grammar::ExprId SchemaCompiler::Members(const std::vector<Property>& properties, std::optional<ExprId> more,
                                         const std::string& path) {
   // What may follow a member, and how the first one may be, from property i on: i goes down.
-  ExprId rest = more.has_value()
-                    ? g_.Repeat(g_.Sequence({json_.Comma(), *more}), 0, Grammar::kUnlimited)
-                    : g_.Sequence({});
+  ExprId rest =
+      more.has_value() ? g_.Repeat(g_.Sequence({json_.Comma(), *more}), 0, Grammar::kUnlimited) : g_.Sequence({});
   std::vector<ExprId> first;
   if (more.has_value()) first.push_back(g_.Sequence({*more, rest}));
   for (size_t i = properties.size(); i-- > 0;) {

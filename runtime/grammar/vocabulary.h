@@ -28,11 +28,11 @@ struct TokenTrie {
 //
 // A character is plain if a JSON string may hold it as it is. A large part of any vocabulary is plain, and where
 // a text may go on with any n plain characters, all plain tokens of up to n characters are allowed without looking
-// at them. Therefore these are kept apart by their length. (Sorting tokens by what a grammar can say of them ahead of time is
-// XGrammar's idea, arXiv:2411.15100; these slices of a vocabulary are llguidance's.)
+// at them. Therefore these are kept apart by their length. (Sorting tokens by what a grammar can say of them ahead of
+// time is XGrammar's idea, arXiv:2411.15100; these slices of a vocabulary are llguidance's.)
 class Vocabulary {
  public:
-  static constexpr int kMaxPlain = 32;  // longer plain tokens count as this long plus one
+  static constexpr int kMaxPlain = 32;           // longer plain tokens count as this long plus one
   static constexpr size_t kMaxTokenBytes = 255;  // longer ones are never allowed
 
   // tokens[id] are the bytes of token `id`, which stand for them in the middle of a text; empty: it is never allowed,
@@ -64,7 +64,7 @@ class Vocabulary {
  private:
   const int64_t num_ids_;
   const std::vector<int32_t> end_ids_;
-  std::vector<uint8_t> arena_;          // the bytes of all tokens
+  std::vector<uint8_t> arena_;         // the bytes of all tokens
   std::vector<uint32_t> arena_begin_;  // by id, and the end
   std::bitset<256> single_bytes_;
   TokenTrie others_;

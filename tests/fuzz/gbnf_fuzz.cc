@@ -28,8 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.cache_bytes = 1 << 18;
   limits.memory_bytes = 1 << 22;
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto parsed = !text.empty() && text[0] == '{' ? grammar::GrammarFromJsonSchema(text, limits)
-                                                      : grammar::ParseGbnf(text, limits);
+  const auto parsed =
+      !text.empty() && text[0] == '{' ? grammar::GrammarFromJsonSchema(text, limits) : grammar::ParseGbnf(text, limits);
   if (!parsed.ok()) return 0;
   const auto constraint = grammar::Constraint::Create(*parsed, *vocabulary, limits);
   if (!constraint.ok()) return 0;

@@ -37,8 +37,7 @@ std::vector<std::string> Lines(const std::string& name) {
 }
 
 const Tokenizer& BardTokenizer() {
-  static const auto* const tokenizer =
-      Tokenizer::Load(SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M")->release();
+  static const auto* const tokenizer = Tokenizer::Load(SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M")->release();
   return *tokenizer;
 }
 
@@ -125,7 +124,8 @@ TEST(SchemaValidator, AgreesWithPythonsJsonschema) {
   for (const std::string& line : Lines("verdicts.jsonl")) {
     const json verdict = json::parse(line);  // [schema's line from 0, value, valid]
     const SchemaValidator validator(json::parse(schemas[verdict[0].get<size_t>()]));
-    EXPECT_EQ(validator.IsValid(verdict[1]), verdict[2].get<bool>()) << schemas[verdict[0].get<size_t>()] << "\n" << line;
+    EXPECT_EQ(validator.IsValid(verdict[1]), verdict[2].get<bool>()) << schemas[verdict[0].get<size_t>()] << "\n"
+                                                                     << line;
     ++(verdict[2] ? valid : invalid);
   }
   EXPECT_GT(valid, 300);
@@ -170,7 +170,8 @@ TEST(Samplers, ChooseOnlyWhatIsAllowed) {
         const int32_t chosen = chooser.Choose(
             logits, {.temperature = temperature, .top_p = top_p, .presence_penalty = 1}, {{3, 7}}, round, allowed);
         EXPECT_TRUE(grammar::Allows(allowed, chosen));
-        Sampler sampler({.temperature = temperature, .top_k = round % 3 * 7, .top_p = top_p, .repeat_penalty = 1.5}, kVocab);
+        Sampler sampler({.temperature = temperature, .top_k = round % 3 * 7, .top_p = top_p, .repeat_penalty = 1.5},
+                        kVocab);
         EXPECT_TRUE(grammar::Allows(allowed, sampler.Sample(logits, {{3, 7}}, round, allowed)));
       }
     }

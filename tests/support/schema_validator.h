@@ -34,8 +34,9 @@ class SchemaValidator {
 
   static bool IsType(const std::string& type, const json& v) {
     if (type == "integer") return v.is_number_integer() || (v.is_number_float() && v == std::floor(v.get<double>()));
-    return (type == "null" && v.is_null()) || (type == "boolean" && v.is_boolean()) || (type == "number" && v.is_number()) ||
-           (type == "string" && v.is_string()) || (type == "array" && v.is_array()) || (type == "object" && v.is_object());
+    return (type == "null" && v.is_null()) || (type == "boolean" && v.is_boolean()) ||
+           (type == "number" && v.is_number()) || (type == "string" && v.is_string()) ||
+           (type == "array" && v.is_array()) || (type == "object" && v.is_object());
   }
 
   bool Holds(const std::string& key, const json& a, const json& schema, const json& v) const {
@@ -71,7 +72,8 @@ class SchemaValidator {
       }
     }
     if (v.is_object()) {
-      if (key == "required") return Count(a, [&](const json& name) { return v.contains(name.get<std::string>()); }) == a.size();
+      if (key == "required")
+        return Count(a, [&](const json& name) { return v.contains(name.get<std::string>()); }) == a.size();
       for (const auto& [name, member] : v.items()) {
         const bool described = schema.contains("properties") && schema["properties"].contains(name);
         if (key == "properties" && described && !Valid(a[name], member)) return false;
@@ -121,7 +123,8 @@ class SchemaValidator {
              end == static_cast<int>(text.size()) && a < 256 && b < 256 && c < 256 && d < 256;
     }
     if (format == "date") {
-      if (text.size() != 10 || std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &a, &b, &c, &end) != 3 || end != 10) return false;
+      if (text.size() != 10 || std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &a, &b, &c, &end) != 3 || end != 10)
+        return false;
       static constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
       const bool leap = b == 2 && a % 4 == 0 && (a % 100 != 0 || a % 400 == 0);
       return a > 0 && b >= 1 && b <= 12 && c >= 1 && c <= kDays[b - 1] + leap;

@@ -31,7 +31,8 @@ TEST(Gbnf, MatchesWhatTheNotationSays) {
       {R"(root ::= "\x41\u20AC\U0001F600\t\"\\\[")", {"A€😀\t\"\\["}, {"A€"}},
       {R"(root ::= "\xE9")", {"é"}, {"\xE9"}},
       {R"(root ::= [\u00e0-\u00ff]+)", {"éü"}, {"e", "Ā"}},
-      {"# comment\nroot ::= # another\n  a b | # and one\n  \"z\"\n\na ::= \"a\"\r\nb-2 ::= b\nb ::= (\"b\" |\n \"c\") \n",
+      {"# comment\nroot ::= # another\n  a b | # and one\n  \"z\"\n\na ::= \"a\"\r\nb-2 ::= b\nb ::= (\"b\" |\n \"c\") "
+       "\n",
        {"ab", "ac", "z"},
        {"a", "b"}},
       {"root ::= \"\" | \"(\" root \")\" root", {"", "()", "(())()"}, {"(", ")("}},
@@ -40,7 +41,9 @@ TEST(Gbnf, MatchesWhatTheNotationSays) {
       {"root ::= dead | \"a\"\ndead ::= \"b\" dead", {"a"}, {"b", "ba"}},
       {"root ::= \"a\" [] | \"b\"", {"b"}, {"a", "ab"}},
       {"root ::= n \"+\" n\nn ::= d+ (\".\" d+)?\nd ::= [0-9]", {"1+2", "10.25+3"}, {"1+", "1.+2"}},
-      {"root ::= s{3000}\ns ::= [a-z] | \"€\"", {std::string(3000, 'x')}, {std::string(2999, 'x'), std::string(3001, 'x')}},
+      {"root ::= s{3000}\ns ::= [a-z] | \"€\"",
+       {std::string(3000, 'x')},
+       {std::string(2999, 'x'), std::string(3001, 'x')}},
       {"root ::= (\"ab\" | [x-z] \"é\"){0,2000}", {"", "abxé"}, {"ax"}},  // written out, it would be large
       {"root::=\"a\"|\"b\"", {"a", "b"}, {}},
   };

@@ -16,6 +16,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
+#ifdef SLUICE_SANITIZED
+constexpr int kGrammars = 30;
+#else
+constexpr int kGrammars = 300;
+#endif
+
 // All bytes of a few characters alone, and pieces that span them, with broken characters at both ends.
 std::vector<std::string> SmallVocabulary(std::mt19937* random) {
   const std::string text = "ab\"{}\\[],: 10é€😀\n";
@@ -61,9 +67,13 @@ class RandomGrammar {
         return g_.Text(kTexts[pick_(12)]);
       }
       case 1: {
-        const std::vector<std::vector<CodePointRange>> classes = {
-            {{'a', 'b'}}, {{0, kMaxCodePoint}}, {{'0', '9'}, {0xE9, 0xE9}}, {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}},
-            ComplementRanges({{'a', 'a'}}), {{0x20AC, 0x1F600}}, {}};
+        const std::vector<std::vector<CodePointRange>> classes = {{{'a', 'b'}},
+                                                                  {{0, kMaxCodePoint}},
+                                                                  {{'0', '9'}, {0xE9, 0xE9}},
+                                                                  {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}},
+                                                                  ComplementRanges({{'a', 'a'}}),
+                                                                  {{0x20AC, 0x1F600}},
+                                                                  {}};
         return g_.Class(classes[pick_(7)]);
       }
       case 2: {
@@ -101,7 +111,7 @@ class RandomGrammar {
 
 TEST(Mask, IsExactlyWhatANaiveMatcherAllows) {
   int compared = 0, allowed_tokens = 0, refused_tokens = 0, ends = 0;
-  for (int seed = 0; seed < 300; ++seed) {
+  for (int seed = 0; seed < kGrammars; ++seed) {
     std::mt19937 random(seed);
     Choices pick{&random};
     const std::vector<std::string> tokens = SmallVocabulary(&random);
@@ -140,16 +150,16 @@ TEST(Mask, IsExactlyWhatANaiveMatcherAllows) {
     }
   }
   // The grammars were worth it.
-  EXPECT_GT(compared, 700);
-  EXPECT_GT(allowed_tokens, 10000);
-  EXPECT_GT(refused_tokens, 30000);
-  EXPECT_GT(ends, 150);
+  EXPECT_GT(compared, 2 * kGrammars);
+  EXPECT_GT(allowed_tokens, 30 * kGrammars);
+  EXPECT_GT(refused_tokens, 100 * kGrammars);
+  EXPECT_GT(ends, kGrammars / 3);
 }
 
 // Follows random grammars with limits that are met often; what was forgotten is found again.
 TEST(Mask, StaysTheSameWhenWhatWasFoundOutIsForgotten) {
   int compared = 0;
-  for (int seed = 0; seed < 60; ++seed) {
+  for (int seed = 0; seed < kGrammars / 5; ++seed) {
     std::mt19937 random(seed);
     Choices pick{&random};
     const std::vector<std::string> tokens = SmallVocabulary(&random);
@@ -184,14 +194,16 @@ TEST(Mask, StaysTheSameWhenWhatWasFoundOutIsForgotten) {
       ASSERT_EQ(a[i].finished(), b[i].finished());
     }
   }
-  EXPECT_GT(compared, 1000);
+  EXPECT_GT(compared, 3 * kGrammars);
 }
 
 TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {
-  // "(" can be closed only by the token "x)" or by ")"; with neither a "y" nor a "]" of its own, other ways end nowhere.
+  // "(" can be closed only by the token "x)" or by ")"; with neither a "y" nor a "]" of its own, other ways end
+  // nowhere.
   const std::vector<std::string> tokens = {"(", ")", "x", "x)", "[", "[y]", "[y", "z"};
   const auto vocabulary = std::make_shared<Vocabulary>(tokens, 9, std::vector<int32_t>{8});
-  const auto constraint = Constraint::Create(*ParseGbnf(R"x(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")x"), vocabulary);
+  const auto constraint =
+      Constraint::Create(*ParseGbnf(R"x(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")x"), vocabulary);
   ASSERT_TRUE(constraint.ok());
   Matcher matcher(*constraint);
   TokenMask mask;
@@ -202,7 +214,8 @@ TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {
 }
 
 TEST(Mask, TakesTheShortestWayWhereTheLimitDoesNotSuffice) {
-  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b", "c"}, 4, std::vector<int32_t>{3});
+  const auto vocabulary =
+      std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b", "c"}, 4, std::vector<int32_t>{3});
   const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "a"{9} | "b" "c"{3})"), vocabulary);
   ASSERT_TRUE(constraint.ok());
   Matcher matcher(*constraint);
@@ -247,7 +260,7 @@ TEST(Mask, LimitsTheWaysToReadAText) {
 
 TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
   int finished = 0;
-  for (int seed = 0; seed < 400; ++seed) {
+  for (int seed = 0; seed < kGrammars; ++seed) {
     std::mt19937 random(seed);
     Choices pick{&random};
     const std::vector<std::string> tokens = SmallVocabulary(&random);
@@ -275,7 +288,7 @@ TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
     EXPECT_TRUE(naive.Matches(text) || naive.overwhelmed()) << seed << ": " << text;
     ++finished;
   }
-  EXPECT_GT(finished, 150);
+  EXPECT_GT(finished, kGrammars / 3);
 }
 
 }  // namespace

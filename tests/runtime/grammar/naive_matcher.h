@@ -28,7 +28,7 @@ class NaiveMatcher {
   // What is still to be matched; the top is the last one. An expression, or the rest of one.
   struct Pending {
     Grammar::ExprId expr;
-    int32_t min, max;    // of a repetition; a text's bytes that were matched are in min
+    int32_t min, max;   // of a repetition; a text's bytes that were matched are in min
     std::string begun;  // of a class: the first bytes of a character
     auto operator<=>(const Pending&) const = default;
   };
