@@ -19,7 +19,9 @@ ScheduleLimits LimitsFor(const MemoryPlan& plan, const EngineOptions& options) {
 }  // namespace
 
 struct Engine::Sequence {
-  explicit Sequence(SequenceRequest r) : request(std::move(r)), matcher(request.stop) {}
+  explicit Sequence(SequenceRequest r) : request(std::move(r)), matcher(request.stop) {
+    if (request.constraint != nullptr) grammar.emplace(request.constraint);
+  }
 
   bool finished() const { return finish_reason.has_value(); }
 
@@ -27,6 +29,7 @@ struct Engine::Sequence {
   SequenceResult result;
   std::optional<StreamDecoder> decoder;
   StopMatcher matcher;
+  std::optional<grammar::Matcher> grammar;
   std::string certain;     // text of the last token
   int64_t characters = 0;  // that the decoder has given
   int64_t limit = 0;       // of generated tokens
@@ -116,12 +119,21 @@ void Engine::Finish(Sequence& s, FinishReason reason) {
   if (s.matcher.stopped()) s.finish_reason = FinishReason::kStop;
 }
 
+void Engine::Fail(Sequence& s, absl::Status status) {
+  s.result.status = std::move(status);
+  Finish(s, FinishReason::kStop);
+}
+
 void Engine::Accept(Sequence& s, int32_t token) {
   s.certain.clear();
+  if (s.grammar.has_value()) {
+    if (absl::Status status = s.grammar->Accept(token); !status.ok()) return Fail(s, std::move(status));
+  }
   s.result.ids.push_back(token);
   if (s.request.top_logprobs >= 0) s.result.text_offsets.push_back(s.characters);
   const std::vector<int64_t>& eos = model_->hyper_parameters().eos_token_ids;
-  if (!s.request.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end()) {
+  const bool eos_ends = !s.request.ignore_eos || s.grammar.has_value();
+  if (eos_ends && std::find(eos.begin(), eos.end(), token) != eos.end()) {
     return Finish(s, FinishReason::kStop);
   }
   if (s.decoder.has_value()) {
@@ -131,6 +143,7 @@ void Engine::Accept(Sequence& s, int32_t token) {
     s.result.text += s.certain;
     if (s.matcher.stopped()) return Finish(s, FinishReason::kStop);
   }
+  if (s.grammar.has_value() && s.grammar->finished()) return Finish(s, FinishReason::kStop);
   if (static_cast<int64_t>(s.result.ids.size()) >= s.limit) Finish(s, FinishReason::kLength);
 }
 
@@ -153,7 +166,16 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
   if (known) {
     token = generated < 0 ? s.request.prompt[next] : s.result.ids[generated];
   } else {
-    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next);
+    mask_.clear();
+    if (s.grammar.has_value()) {
+      const int64_t left = s.limit - static_cast<int64_t>(s.result.ids.size());
+      if (absl::Status status = s.grammar->Mask(left, &mask_); !status.ok()) {
+        Fail(s, std::move(status));
+        scheduler_.Remove(id);
+        return Deliver(id);
+      }
+    }
+    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_);
   }
   if (s.request.top_logprobs >= 0) {
     (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs)

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/generator.h"
+#include "runtime/grammar/constraint.h"
 #include "runtime/log_probs.h"
 #include "runtime/model.h"
 #include "runtime/pass_scheduler.h"
@@ -30,6 +31,7 @@ struct SequenceResult {
   std::vector<TokenLogProb> log_probs;         // of the ids, where they were asked for
   std::vector<int64_t> text_offsets;           // of the ids: characters that were certain before each
   std::vector<TokenLogProb> prompt_log_probs;  // of the prompt's second token and on
+  absl::Status status;                         // an error: the grammar could not be followed, and the rest says nothing
 };
 
 struct SequenceRequest {
@@ -40,6 +42,8 @@ struct SequenceRequest {
   ChoiceParams choice = {};
   std::vector<std::string> stop = {};
   bool ignore_eos = false;
+  // What the text has to follow, as in GenerateOptions.
+  std::shared_ptr<grammar::Constraint> constraint = nullptr;
   int64_t top_logprobs = -1;     // below 0: no log probabilities; else also of that many likeliest tokens
   bool prompt_logprobs = false;  // with top_logprobs
   // Called by Step, may call Submit and Cancel. A token that was chosen, and the text that is now certain.
@@ -90,6 +94,8 @@ class Engine {
   // Takes a chosen token into the text; finishes the sequence where it ends it.
   void Accept(Sequence& sequence, int32_t token);
   void Finish(Sequence& sequence, FinishReason reason);
+  // Finishes a sequence whose grammar cannot be followed.
+  void Fail(Sequence& sequence, absl::Status status);
   // The logits of the row at `position`.
   void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
   void Deliver(int64_t id);
@@ -98,6 +104,7 @@ class Engine {
   const Tokenizer* const tokenizer_;
   PassScheduler scheduler_;
   TokenChooser chooser_;
+  grammar::TokenMask mask_;  // scratch
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
   std::deque<int64_t> finished_;                            // submitted with nothing left to compute
   int64_t last_finished_ = 0;                               // their numbers count down from here

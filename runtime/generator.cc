@@ -84,6 +84,9 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   };
   std::vector<int32_t> tokens(prompt.begin(), prompt.end());
   tokens.reserve(context + 1);
+  std::optional<grammar::Matcher> grammar;
+  if (options.constraint != nullptr) grammar.emplace(options.constraint);
+  grammar::TokenMask mask;
   int64_t done = 0;  // tokens whose keys and values are in the cache
   const int64_t limit = options.max_new_tokens < 0
                             ? context - prompt_tokens + 1
@@ -115,10 +118,15 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     done += count;
     if (!last_chunk) continue;
 
-    const int32_t token = sampler.Sample(*logits, tokens, static_cast<int64_t>(tokens.size()));
+    if (grammar.has_value()) {
+      SLUICE_RETURN_IF_ERROR(grammar->Mask(limit - static_cast<int64_t>(result.ids.size()), &mask));
+    }
+    const int32_t token = sampler.Sample(*logits, tokens, static_cast<int64_t>(tokens.size()), mask);
+    if (grammar.has_value()) SLUICE_RETURN_IF_ERROR(grammar->Accept(token));
     tokens.push_back(token);
     result.ids.push_back(token);
-    if (!options.ignore_eos && std::find(eos.begin(), eos.end(), token) != eos.end()) {
+    const bool eos_ends = !options.ignore_eos || grammar.has_value();
+    if (eos_ends && std::find(eos.begin(), eos.end(), token) != eos.end()) {
       result.finish_reason = FinishReason::kStop;
       break;
     }
@@ -128,6 +136,10 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
         result.finish_reason = FinishReason::kStop;
         break;
       }
+    }
+    if (grammar.has_value() && grammar->finished()) {
+      result.finish_reason = FinishReason::kStop;
+      break;
     }
     result.finish_reason = FinishReason::kLength;
     if (options.interrupt != nullptr && options.interrupt->load()) {

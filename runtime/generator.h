@@ -5,12 +5,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "runtime/grammar/constraint.h"
 #include "runtime/model.h"
 #include "runtime/sampler.h"
 #include "runtime/tokenizer/tokenizer.h"
@@ -22,6 +24,9 @@ struct GenerateOptions {
   SamplerOptions sampler;
   std::vector<std::string> stop;   // text that ends generation; it is not part of the result
   bool ignore_eos = false;         // eos tokens neither end nor are avoided
+  // What the text has to follow, over this model's vocabulary; null: nothing. It ends where the grammar does, without an
+  // eos where nothing else could come, and max_new_tokens is kept to if any text is that short.
+  std::shared_ptr<grammar::Constraint> constraint = nullptr;
   const std::atomic<bool>* interrupt = nullptr;
   std::function<void(absl::string_view)> on_text;  // as it comes: whole characters, never part of a stop text
 };
@@ -41,7 +46,7 @@ struct GenerateResult {
 };
 
 // Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text.
-// InvalidArgument: an empty prompt, or one longer than the context (both numbers).
+// InvalidArgument: an empty prompt, or one longer than the context (both numbers); errors of grammar::Matcher.
 absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer,
                                         absl::Span<const int32_t> prompt, const GenerateOptions& options);
 

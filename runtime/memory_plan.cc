@@ -158,6 +158,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
       };
     }
+    if (request.constraint_bytes > 0) plan.items.push_back({"grammars", request.constraint_bytes});
     if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
     plan.fixed_bytes = SumOf(plan.items);
   };

@@ -33,6 +33,7 @@ struct PlanRequest {
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   int64_t tokenizer_bytes = 0;    // Tokenizer::MemoryBytes
+  int64_t constraint_bytes = 0;   // Constraints::MemoryBytes, if grammars are followed
   // Bytes that are on their way while the disk is kept busy: size of a read times reads in flight.
   int64_t bytes_in_flight = int64_t{32} << 20;
   int64_t ring_bytes = 0;         // the ring's size; 0: what the bytes in flight ask for

@@ -45,7 +45,7 @@ int64_t Sampler::MemoryBytes(int64_t vocab_size) {
 }
 
 int32_t Sampler::Sample(absl::Span<const float> logits, absl::Span<const int32_t> history,
-                        int64_t position) {
+                        int64_t position, absl::Span<const uint64_t> allowed) {
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
 
@@ -60,6 +60,10 @@ int32_t Sampler::Sample(absl::Span<const float> logits, absl::Span<const int32_t
       const float penalty = static_cast<float>(options_.repeat_penalty);
       logit = logit > 0 ? logit / penalty : logit * penalty;
     }
+  }
+
+  if (!allowed.empty()) {
+    std::erase_if(candidates_, [&](const Candidate& c) { return (allowed[c.id / 64] >> (c.id % 64) & 1) == 0; });
   }
 
   const auto better = [](const Candidate& a, const Candidate& b) {

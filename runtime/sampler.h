@@ -32,8 +32,10 @@ class Sampler {
   static int64_t MemoryBytes(int64_t vocab_size);
 
   // logits [vocab_size], finite. `history` are all tokens so far, `position` that of the token to choose.
-  // Equal logits: the lower id wins.
-  int32_t Sample(absl::Span<const float> logits, absl::Span<const int32_t> history, int64_t position);
+  // Equal logits: the lower id wins. `allowed` has a bit a token, low bits first, and one at least is set; without it all
+  // tokens are allowed.
+  int32_t Sample(absl::Span<const float> logits, absl::Span<const int32_t> history, int64_t position,
+                 absl::Span<const uint64_t> allowed = {});
 
  private:
   struct Candidate {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -59,7 +60,8 @@ size_t TokenChooser::Nucleus(double share, double sum) {
 }
 
 int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams& params,
-                             absl::Span<const int32_t> generated, int64_t position) {
+                             absl::Span<const int32_t> generated, int64_t position,
+                             absl::Span<const uint64_t> allowed) {
   logits_.assign(logits.begin(), logits.end());
   for (const auto& [id, bias] : params.logit_bias) logits_[id] += bias;
   if (params.frequency_penalty != 0 || params.presence_penalty != 0) {
@@ -74,6 +76,11 @@ int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams&
       i = end;
     }
   }
+  if (!allowed.empty()) {
+    for (size_t id = 0; id < logits_.size(); ++id) {
+      if ((allowed[id / 64] >> (id % 64) & 1) == 0) logits_[id] = -std::numeric_limits<float>::infinity();
+    }
+  }
   const auto best = std::max_element(logits_.begin(), logits_.end());
   if (params.temperature <= 0) return static_cast<int32_t>(best - logits_.begin());
 
@@ -85,7 +92,8 @@ int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams&
   }
   double left = UniformAt(params.seed, position);
   if (params.top_p < 1) {
-    const size_t kept = Nucleus(params.top_p, sum);
+    size_t kept = Nucleus(params.top_p, sum);
+    while (kept > 1 && weights_[order_[kept - 1]] == 0) --kept;  // rounding took in what has no probability
     sum = 0;
     for (size_t i = 0; i < kept; ++i) sum += weights_[order_[i]];
     left *= sum;

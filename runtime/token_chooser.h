@@ -30,9 +30,9 @@ class TokenChooser {
   explicit TokenChooser(int64_t vocab_size);
 
   // logits [vocab_size], finite. `generated` are the tokens after the prompt, `position` is that of the token to
-  // choose.
+  // choose. `allowed` has a bit a token, low bits first, and one at least is set; without it all tokens are allowed.
   int32_t Choose(absl::Span<const float> logits, const ChoiceParams& params, absl::Span<const int32_t> generated,
-                 int64_t position);
+                 int64_t position, absl::Span<const uint64_t> allowed = {});
 
  private:
   // Sorts the likeliest tokens to the front of order_ until they have `share` of `sum`; how many those are.

@@ -20,6 +20,7 @@
 #include "runtime/batch/job_record.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
+#include "runtime/constraints.h"
 #include "runtime/engine.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
@@ -217,7 +218,10 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows});
-  BatchJob batch_job(batch.input, session.tokenizer.get(), &engine, &output, plan.batch_size);
+  const HyperParameters& h = session.store->hyper_parameters();
+  BatchJob batch_job(batch.input, session.tokenizer.get(),
+                     Constraints(session.tokenizer.get(), h.vocab_size, h.eos_token_ids), &engine, &output,
+                     plan.batch_size);
 
   FloorSum floor(session, options, rates);
   BatchReport report;

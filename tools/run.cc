@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,8 +13,10 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/constraints.h"
 #include "runtime/generator.h"
 #include "tools/commands.h"
+#include "tools/grammar_options.h"
 #include "tools/interrupt.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
@@ -171,6 +174,7 @@ absl::Status Run(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args));
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
@@ -184,6 +188,11 @@ absl::Status Run(const Arguments& args) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options,
                                       std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
                                       /*logits_of_all_rows=*/false));
+  }
+  if (grammar.has_value()) {
+    const HyperParameters& h = session.store->hyper_parameters();
+    SLUICE_ASSIGN_OR_RETURN(generate.constraint,
+                            Constraints(session.tokenizer.get(), h.vocab_size, h.eos_token_ids).For(*grammar));
   }
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
@@ -257,6 +266,7 @@ CommandSpec RunCommand() {
       {.name = "--json", .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
   };
   command.options.insert(command.options.end(), own.begin(), own.end());
+  for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {"sluice run llama-70b.store -p \"The sea was\" -n 64 --max-ram 6GiB",
                       "sluice run bard.store -f scene.txt --temp 0 --json"};

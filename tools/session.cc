@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
+#include "runtime/constraints.h"
 #include "tools/compute_threads.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
@@ -73,6 +74,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.ring_bytes, args.Bytes("--ring", 0));
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
+  options.constrained = args.Has("--grammar") || args.Has("--json-schema");
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   return options;
@@ -127,6 +129,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.ring_bytes = options.ring_bytes;
   if (session.gpu != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
+  }
+  if (options.constrained) {
+    request.constraint_bytes = Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size);
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return request;

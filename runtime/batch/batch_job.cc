@@ -1,6 +1,7 @@
 // Lines to sequences, sequences to lines.
 #include "runtime/batch/batch_job.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -24,6 +25,12 @@ ApiError EngineError(const absl::Status& status) {
           .code = too_long ? "context_length_exceeded" : "invalid_value"};
 }
 
+ApiError GrammarError(const absl::Status& status, GrammarKind kind) {
+  return {.message = std::string(status.message()),
+          .param = kind == GrammarKind::kGbnf ? "grammar" : "response_format",
+          .code = "invalid_grammar"};
+}
+
 }  // namespace
 
 void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
@@ -31,7 +38,7 @@ void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
   ++report_.failed;
 }
 
-std::optional<ApiError> BatchJob::Prepare(InFlight& flight) const {
+std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   for (PromptInput& input : flight.request.prompts) {
     if (std::vector<int32_t>* ids = std::get_if<std::vector<int32_t>>(&input); ids != nullptr) {
       flight.prompts.push_back(std::move(*ids));
@@ -49,6 +56,11 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) const {
     }
     flight.prompts.push_back(*std::move(ids));
     if (!flight.request.echo) std::string().swap(text);
+  }
+  if (flight.request.grammar.has_value()) {
+    absl::StatusOr<std::shared_ptr<grammar::Constraint>> constraint = constraints_.For(*flight.request.grammar);
+    if (!constraint.ok()) return GrammarError(constraint.status(), flight.request.grammar->kind);
+    flight.constraint = *std::move(constraint);
   }
   flight.choices.resize(flight.request.num_choices());
   flight.tokens.resize(flight.choices.size());
@@ -69,6 +81,7 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
       HashOf(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
                                     : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
+  request.constraint = flight.constraint;
   request.top_logprobs = asked.top_logprobs;
   request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
   return request;
@@ -147,6 +160,12 @@ void BatchJob::WriteFinished() {
   for (const int64_t number : finished_) {
     const auto node = in_flight_.extract(number);
     InFlight& flight = *node.mapped();
+    const auto failed = std::find_if(flight.choices.begin(), flight.choices.end(),
+                                     [](const CompletionChoice& choice) { return !choice.result.status.ok(); });
+    if (failed != flight.choices.end()) {
+      Fail(flight, GrammarError(failed->result.status, flight.request.grammar->kind));
+      continue;
+    }
     for (size_t i = 0; i < flight.choices.size(); ++i) {
       const size_t prompt = i / flight.request.n;
       CompletionChoice& choice = flight.choices[i];

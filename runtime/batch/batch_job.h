@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/line_reader.h"
+#include "runtime/constraints.h"
 #include "runtime/engine.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
@@ -45,10 +46,12 @@ class BatchJob {
   // Of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All must outlive the job. `tokenizer` may be null: then prompts have to be ids.
-  BatchJob(std::string input, const Tokenizer* tokenizer, Engine* engine, BatchOutput* output, int64_t max_sequences)
+  // All but `constraints` must outlive the job. `tokenizer` may be null: then prompts have to be ids.
+  BatchJob(std::string input, const Tokenizer* tokenizer, Constraints constraints, Engine* engine, BatchOutput* output,
+           int64_t max_sequences)
       : input_(std::move(input)),
         tokenizer_(tokenizer),
+        constraints_(std::move(constraints)),
         engine_(engine),
         output_(output),
         read_ahead_(max_sequences) {}
@@ -67,6 +70,7 @@ class BatchJob {
     ResultIds ids;
     CompletionRequest request;
     std::vector<std::vector<int32_t>> prompts;
+    std::shared_ptr<grammar::Constraint> constraint;  // null: none
     std::vector<CompletionChoice> choices;
     std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal
     int64_t submitted = 0;                     // choices
@@ -77,7 +81,7 @@ class BatchJob {
   void TakeLine(const LineReader::Line& line);
   void Fail(const InFlight& flight, const ApiError& error);
   // Tokenizes the prompts and checks that the engine takes them.
-  std::optional<ApiError> Prepare(InFlight& flight) const;
+  std::optional<ApiError> Prepare(InFlight& flight);
   SequenceRequest RequestFor(const InFlight& flight, int64_t choice) const;
   absl::Status SubmitNext();
   void WriteFinished();
@@ -85,6 +89,7 @@ class BatchJob {
 
   const std::string input_;
   const Tokenizer* const tokenizer_;
+  Constraints constraints_;
   Engine* const engine_;
   BatchOutput* const output_;
   const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end in this one

@@ -10,6 +10,7 @@
 #include "kernels/ops.h"
 #include "kernels/status_macros.h"
 #include "runtime/batch/line_reader.h"
+#include "runtime/constraints.h"
 #include "runtime/openai/completion_request.h"
 
 namespace sluice {
@@ -60,6 +61,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
   const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
   const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
 
+  if (shape.constrained) request.constraint_bytes = Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size);
+
   const auto plan_for = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
     request.num_sequences = sequences;
     request.kv_pages = sequences * pages_each;
@@ -102,6 +105,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
   double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
   int64_t lines = 0;
+  bool constrained = false;
   for (; lines < kSample; ++lines) {
     LineReader::Line line;
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
@@ -111,6 +115,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     const auto* request = std::get_if<CompletionRequest>(&parsed.request);
     if (request == nullptr) continue;
     sequences += static_cast<double>(request->num_choices());
+    constrained |= request->grammar.has_value();
     for (const PromptInput& prompt : request->prompts) {
       int64_t n = 0;
       if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt); ids != nullptr) {
@@ -126,6 +131,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     }
   }
   BatchShape shape;
+  shape.constrained = constrained;
   if (prompts > 0) {
     shape.prompt_tokens = prompt_tokens / prompts;
     shape.answer_tokens = answer_tokens / prompts;

@@ -19,6 +19,7 @@ struct BatchShape {
   double answer_tokens = 128;
   int64_t num_sequences = 0;      // 0: more than fit
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
+  bool constrained = false;       // some answers follow grammars
 };
 
 struct BatchPlan {

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/openai/response_format.h"
 #include "runtime/tokenizer/unicode.h"
 #include "storage/json.h"
 
@@ -156,6 +157,10 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   }
   if (name == "stop") return ReadStop(value, &request->stop);
   if (name == "n") return ReadInt(name, value, 1, kMaxChoices, &request->n);
+  if (name == "response_format" || name == "grammar") {
+    if (request->grammar.has_value()) return Wrong(name, "beside another format: only one can be followed");
+    return ReadResponseFormat(name, value, &request->grammar);
+  }
   if (name == "echo") return ReadBool(name, value, &request->echo);
   if (name == "user" || name == "metadata" || name == "store" || name == "service_tier") return std::nullopt;
   if (name == "logprobs" || name == "top_logprobs") return std::nullopt;  // ReadLogprobs
@@ -207,6 +212,12 @@ MaybeError CheckEnvelope(const json& line) {
   if (*url != "/v1/completions") return Wrong("url", "must be \"/v1/completions\"", "invalid_url");
   if (JsonFind(line, "body") == nullptr) return Wrong("body", "is missing", "missing_required_parameter");
   return std::nullopt;
+}
+
+void KeepSchemaOrder(absl::string_view line, std::variant<CompletionRequest, ApiError>* parsed) {
+  auto* const request = std::get_if<CompletionRequest>(parsed);
+  if (request == nullptr || !request->grammar.has_value() || request->grammar->kind != GrammarKind::kJsonSchema) return;
+  request->grammar->text = SchemaAsWritten(line);
 }
 
 }  // namespace
@@ -266,12 +277,14 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   if (shorthand) {
     root->erase("custom_id");
     parsed.request = ParseCompletionRequest(*root);
+    KeepSchemaOrder(line, &parsed.request);
     return parsed;
   }
   if (MaybeError error = CheckEnvelope(*root); error.has_value()) {
     parsed.request = *std::move(error);
   } else {
     parsed.request = ParseCompletionRequest((*root)["body"]);
+    KeepSchemaOrder(line, &parsed.request);
   }
   return parsed;
 }

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "runtime/grammar_text.h"
 #include "runtime/openai/api_error.h"
 #include "runtime/token_chooser.h"
 
@@ -28,6 +29,7 @@ struct CompletionRequest {
   int64_t n = 1;
   int64_t top_logprobs = -1;  // below 0: no log probabilities
   bool echo = false;
+  std::optional<GrammarText> grammar;  // response_format or grammar
 
   int64_t num_choices() const { return n * static_cast<int64_t>(prompts.size()); }
 };

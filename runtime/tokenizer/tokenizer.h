@@ -59,6 +59,10 @@ class Tokenizer {
   // That spelling, empty for ids without a token. The view lives as long as the tokenizer.
   absl::string_view Token(int32_t id) const;
 
+  // By id, the bytes that each token adds to a text that has begun; empty for ids without a token and for control
+  // tokens. FailedPrecondition: the decoder is of a kind that writes a token according to its neighbours.
+  absl::StatusOr<std::vector<std::string>> TokenBytes() const;
+
   // Heap that the tokenizer holds, about.
   int64_t MemoryBytes() const;
 

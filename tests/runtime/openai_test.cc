@@ -73,6 +73,25 @@ TEST(OpenAi, ReadsTheShortFormsAndFillsInDefaults) {
   EXPECT_EQ(std::get<std::string>(std::get<CompletionRequest>(text.request).prompts[0]), "{\"prompt\"");
 }
 
+TEST(OpenAi, ReadsTheFormatOfAnswersWithASchemaAsItIsWritten) {
+  EXPECT_FALSE(RequestOf(R"({"prompt": "x", "response_format": {"type": "text"}})").grammar.has_value());
+  EXPECT_EQ(RequestOf(R"({"prompt": "x", "response_format": {"type": "json_object"}})").grammar->kind,
+            GrammarKind::kJsonObject);
+  const CompletionRequest gbnf = RequestOf(R"({"prompt": "x", "grammar": "root ::= [a]"})");
+  EXPECT_EQ(gbnf.grammar->kind, GrammarKind::kGbnf);
+  EXPECT_EQ(gbnf.grammar->text, "root ::= [a]");
+  const std::string format = R"({"type": "json_schema", "json_schema": {"strict": true, "name": "n", "schema":
+      {"type": "object", "properties": {"z": {"maximum": 2.50}, "a": {}}}}})";
+  for (const std::string& line :
+       {"{\"prompt\": \"x\", \"response_format\": " + format + "}",
+        "{\"url\": \"/v1/completions\", \"body\": {\"prompt\": \"x\", \"response_format\": " + format + "}}"}) {
+    const CompletionRequest r = RequestOf(line);
+    ASSERT_TRUE(r.grammar.has_value());
+    EXPECT_EQ(r.grammar->kind, GrammarKind::kJsonSchema);
+    EXPECT_EQ(r.grammar->text, R"({"type":"object","properties":{"z":{"maximum":2.5},"a":{}}})");
+  }
+}
+
 TEST(OpenAi, NamesWhatIsWrong) {
   struct Case {
     const char* line;
@@ -120,6 +139,19 @@ TEST(OpenAi, NamesWhatIsWrong) {
       {R"({"prompt": "x", "echo": 1})", "invalid_type", "echo", "true or false"},
       {R"({"prompt": "x", "stream": true})", "unsupported_parameter", "stream", "not supported"},
       {R"({"prompt": "x", "tools": []})", "unsupported_parameter", "tools", "not supported"},
+      {R"({"prompt": "x", "response_format": "json"})", "invalid_type", "response_format", "object"},
+      {R"({"prompt": "x", "response_format": {"type": "xml"}})", "invalid_value", "response_format.type", "json_object"},
+      {R"({"prompt": "x", "response_format": {"type": "text", "schema": {}}})", "unknown_parameter",
+       "response_format.schema", "no parameter"},
+      {R"({"prompt": "x", "response_format": {"type": "json_schema"}})", "missing_required_parameter",
+       "response_format.json_schema", "object"},
+      {R"({"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": true}}})",
+       "missing_required_parameter", "response_format.json_schema.schema", "object"},
+      {R"({"prompt": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": {}, "colour": 1}}})",
+       "unknown_parameter", "response_format.json_schema.colour", "no parameter"},
+      {R"({"prompt": "x", "grammar": 5})", "invalid_type", "grammar", "string"},
+      {R"({"prompt": "x", "grammar": "root ::= [a]", "response_format": {"type": "json_object"}})", "invalid_value",
+       "response_format", "only one"},
       {R"({"prompt": "x", "images": []})", "unknown_parameter", "images", "no parameter"},
   };
   for (const Case& c : cases) {

@@ -93,6 +93,8 @@ std::string SoakRequests() {
     if (i % 5 == 0) body["logprobs"] = 1;
     if (i % 11 == 0) body["stop"] = {".", " and"};
     if (i % 17 == 0) body["stream"] = true;  // an error
+    if (i % 6 == 5) body["grammar"] = "root ::= \" \" [a-z]+ (\" \" [a-z]+){2,9} (\".\" | \"!\")";
+    if (i % 19 == 8) body["response_format"] = {{"type", "json_object"}};  // an error: the vocabulary has no brace
     text += json{{"custom_id", "request-" + std::to_string(i)},
                  {"method", "POST"},
                  {"url", "/v1/completions"},
@@ -195,6 +197,10 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
                       "\"}\n"
                       "{\"prompt\": \"\xff\"}\n" +
                       std::string("\0\0\n", 3) +
+                      "{\"custom_id\": \"schema\", \"prompt\": \"x\", \"response_format\": {\"type\": \"json_schema\", "
+                      "\"json_schema\": {\"schema\": {\"not\": {}}}}}\n"
+                      "{\"custom_id\": \"grammar\", \"prompt\": \"x\", \"grammar\": \"root ::= root\"}\n"
+                      "{\"custom_id\": \"braces\", \"prompt\": \"x\", \"grammar\": \"root ::= [{]\"}\n"
                       "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": {\"messages\": []}}\n"
                       "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
   const std::string output = mine_ / "out.jsonl";
@@ -203,7 +209,7 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
   const auto results = Lines(output);
   ASSERT_EQ(results.size(), 2u);
   EXPECT_EQ(results.at("good")["response"]["body"]["usage"]["completion_tokens"], 3);
-  EXPECT_EQ(results.count("line-15"), 1u);
+  EXPECT_EQ(results.count("line-18"), 1u);
   std::map<std::string, std::string> codes;
   std::string text = ReadWholeFile(mine_ / "out.errors.jsonl");
   for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
@@ -222,17 +228,45 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
                                                        {"line-11", "line_too_long"},
                                                        {"line-12", "invalid_json"},
                                                        {"line-13", "invalid_json"},
+                                                       {"schema", "invalid_grammar"},
+                                                       {"grammar", "invalid_grammar"},
+                                                       {"braces", "invalid_grammar"},
                                                        {"chat", "chat_templates_unsupported"}}));
   const json report = json::parse(run.out);
   EXPECT_EQ(report["succeeded"], 2);
-  EXPECT_EQ(report["failed"], 12);
+  EXPECT_EQ(report["failed"], 15);
 
   // Again: nothing is left to do; and with --retry-errors the same errors come once more, not twice.
   for (const char* option : {"--json", "--retry-errors"}) {
     ASSERT_EQ(RunSluice(Args(input, output, {option})).exit_code, 0);
     EXPECT_EQ(Lines(output), results);
     const std::string again = ReadWholeFile(mine_ / "out.errors.jsonl");
-    EXPECT_EQ(std::count(again.begin(), again.end(), '\n'), 12);
+    EXPECT_EQ(std::count(again.begin(), again.end(), '\n'), 15);
+  }
+}
+
+TEST_F(Batch, AnswersFollowTheirGrammars) {
+  std::string requests;
+  for (int i = 0; i < 12; ++i) {
+    requests += json{{"custom_id", std::to_string(i)},
+                     {"prompt", "Once upon a time"},
+                     {"max_tokens", 30},
+                     {"temperature", i % 2 * 2},
+                     {"grammar", "root ::= \" \" [a-z]+ (\" \" [a-z]+){1,20} \".\""}}
+                    .dump() +
+                "\n";
+  }
+  const std::string output = mine_ / "out.jsonl";
+  const Finished run = RunSluice(Args(Write("in.jsonl", requests), output, {"--json"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto results = Lines(output);
+  ASSERT_EQ(results.size(), 12u);
+  for (const auto& [id, line] : results) {
+    const json& choice = line["response"]["body"]["choices"][0];
+    const std::string text = choice["text"];
+    EXPECT_EQ(choice["finish_reason"], "stop") << text;
+    EXPECT_EQ(text.find_first_not_of(" abcdefghijklmnopqrstuvwxyz"), text.size() - 1) << text;
+    EXPECT_EQ(text.back(), '.');
   }
 }
 

@@ -98,6 +98,46 @@ TEST_F(Cli, JsonIsOneObjectAndNothingElse) {
   EXPECT_EQ(json::parse(by_ids.out)["ids"], result["ids"]);
 }
 
+TEST_F(Cli, TextFollowsASchemaOrAGrammar) {
+  const std::string store = dir_ / "bard";
+  ASSERT_EQ(RunSluice({"shard", Data("models/bard-6.7M"), store}).exit_code, 0);
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream(dir_ / name) << text;
+    return dir_ / name;
+  };
+  const std::string schema = write("schema.json", R"({"type": "object", "properties": {"name": {"type": "string"}, "age":
+      {"type": "integer", "minimum": 1, "maximum": 99}}, "required": ["name", "age"], "additionalProperties": false})");
+  for (const char* const temperature : {"0", "2"}) {
+    const Finished run = RunSluice({"run", store, "-p", "The king ", "-n", "40", "--top-k", "0", "--temp", temperature,
+                                    "--seed", "3", "--json-schema", schema, "--json"});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const json result = json::parse(run.out);
+    EXPECT_EQ(result["finish_reason"], "stop");
+    const json value = json::parse(result["text"].get<std::string>());
+    EXPECT_TRUE(value["name"].is_string()) << value;
+    EXPECT_GE(value["age"], 1);
+    EXPECT_LE(value["age"], 99);
+    EXPECT_EQ(value.size(), 2u);
+  }
+  const std::string gbnf = write("list.gbnf", "root ::= (\"- \" [a-z ]{3,12} \"\\n\"){3}\n");
+  const Finished list = RunSluice({"run", store, "-p", "A list:\n", "--grammar", gbnf, "--seed", "1", "--json"});
+  ASSERT_EQ(list.exit_code, 0) << list.err;
+  const std::string text = json::parse(list.out)["text"];
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  EXPECT_EQ(text.substr(0, 2), "- ");
+
+  ExpectRefused({"run", store, "-p", "x", "--json-schema", write("bad.json", R"({"properties": {"a": {"not": {}}}})")},
+                "bad.json: JSON schema at #/properties/a: \"not\" is not supported");
+  ExpectRefused({"run", store, "-p", "x", "--grammar", write("bad.gbnf", "root ::= a")}, "\"a\" is used but not defined");
+  ExpectRefused({"run", store, "-p", "x", "--grammar", dir_ / "none.gbnf"}, "none.gbnf");
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--json-schema", schema}, std::vector<std::string>{"--ignore-eos"}}) {
+    std::vector<std::string> args = {"run", store, "-p", "x", "--grammar", gbnf};
+    args.insert(args.end(), more.begin(), more.end());
+    EXPECT_EQ(RunSluice(args).exit_code, 2);
+  }
+}
+
 TEST_F(Cli, SeedsMakeSamplingReproducible) {
   const std::string store = MakeStore();
   const auto text = [&](const char* seed) {

@@ -48,5 +48,21 @@ TEST(Folders, JinjaIncludesNothingElseOfTheProject) {
   EXPECT_GT(checked, 1000) << "the test must have read the sources";
 }
 
+// So is constrained decoding, but for the macros that return errors.
+TEST(Folders, GrammarIncludesNothingElseOfTheProject) {
+  int checked = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(SLUICE_SOURCE_DIR) / "runtime/grammar")) {
+    std::ifstream file(entry.path());
+    for (std::string line; std::getline(file, line); ++checked) {
+      for (const char* const folder : {"tools/", "prefetch/", "storage/", "kernels/", "runtime/"}) {
+        if (line.rfind(std::string("#include \"") + folder, 0) != 0) continue;
+        EXPECT_TRUE(line.rfind("#include \"runtime/grammar/", 0) == 0 || line == "#include \"kernels/status_macros.h\"")
+            << entry.path() << ": " << line;
+      }
+    }
+  }
+  EXPECT_GT(checked, 1000) << "the test must have read the sources";
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,74 @@
+// From a text to a grammar to a constraint.
+#include "runtime/constraints.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/status_macros.h"
+#include "runtime/grammar/automaton.h"
+#include "runtime/grammar/gbnf.h"
+#include "runtime/grammar/json_schema.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kMostKnown = 4;
+
+grammar::Limits LimitsFor(int64_t vocab_size) {
+  grammar::Limits limits;
+  limits.cache_bytes = std::clamp<int64_t>(128 * vocab_size, int64_t{2} << 20, int64_t{16} << 20);
+  limits.memory_bytes = 4 * limits.cache_bytes;
+  return limits;
+}
+
+absl::StatusOr<grammar::Grammar> Parse(const GrammarText& text) {
+  switch (text.kind) {
+    case GrammarKind::kJsonObject:
+      return grammar::JsonObjectGrammar();
+    case GrammarKind::kJsonSchema:
+      return grammar::GrammarFromJsonSchema(text.text);
+    case GrammarKind::kGbnf:
+      return grammar::ParseGbnf(text.text);
+  }
+  return absl::InternalError("unknown kind of grammar");
+}
+
+}  // namespace
+
+absl::Status CheckGrammar(const GrammarText& text) {
+  SLUICE_ASSIGN_OR_RETURN(const grammar::Grammar grammar, Parse(text));
+  return grammar::Automaton::Compile(grammar).status();
+}
+
+Constraints::Constraints(const Tokenizer* tokenizer, int64_t vocab_size, const std::vector<int64_t>& eos_token_ids)
+    : tokenizer_(tokenizer), vocab_size_(vocab_size), end_ids_(eos_token_ids.begin(), eos_token_ids.end()) {}
+
+int64_t Constraints::MemoryBytes(int64_t vocab_size) {
+  // The tries and, while they are made, the tokens' bytes; one grammar that fills its share and a few that do not.
+  return 160 * vocab_size + 2 * LimitsFor(vocab_size).cache_bytes;
+}
+
+absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const GrammarText& text) {
+  const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
+    return known.text.kind == text.kind && known.text.text == text.text;
+  });
+  if (found != known_.end()) {
+    known_.splice(known_.begin(), known_, found);
+    return found->constraint;
+  }
+  SLUICE_ASSIGN_OR_RETURN(const grammar::Grammar grammar, Parse(text));
+  if (vocabulary_ == nullptr) {
+    if (tokenizer_ == nullptr) {
+      return absl::FailedPreconditionError("this model has no tokenizer: a grammar needs the texts of its tokens");
+    }
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<std::string> tokens, tokenizer_->TokenBytes());
+    vocabulary_ = std::make_shared<grammar::Vocabulary>(tokens, vocab_size_, end_ids_);
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<grammar::Constraint> constraint,
+                          grammar::Constraint::Create(grammar, vocabulary_, LimitsFor(vocab_size_)));
+  if (known_.size() == kMostKnown) known_.pop_back();
+  known_.push_front({text, constraint});
+  return constraint;
+}
+
+}  // namespace sluice

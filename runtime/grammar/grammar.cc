@@ -1,0 +1,68 @@
+// Building expressions, and sets of code points.
+#include "runtime/grammar/grammar.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::grammar {
+
+std::vector<CodePointRange> NormalizedRanges(std::vector<CodePointRange> ranges) {
+  std::sort(ranges.begin(), ranges.end(), [](const CodePointRange& a, const CodePointRange& b) {
+    return a.first != b.first ? a.first < b.first : a.last < b.last;
+  });
+  std::vector<CodePointRange> merged;
+  for (const CodePointRange& range : ranges) {
+    if (!merged.empty() && range.first <= merged.back().last + 1) {
+      merged.back().last = std::max(merged.back().last, range.last);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  return merged;
+}
+
+std::vector<CodePointRange> ComplementRanges(const std::vector<CodePointRange>& ranges) {
+  std::vector<CodePointRange> others;
+  uint32_t next = 0;
+  for (const CodePointRange& range : ranges) {
+    if (range.first > next) others.push_back({next, range.first - 1});
+    next = range.last + 1;
+  }
+  if (next <= kMaxCodePoint) others.push_back({next, kMaxCodePoint});
+  return others;
+}
+
+Grammar::ExprId Grammar::Add(Expr expr) {
+  exprs_.push_back(std::move(expr));
+  return static_cast<ExprId>(exprs_.size()) - 1;
+}
+
+Grammar::ExprId Grammar::Text(absl::string_view utf8) { return Add({.kind = Kind::kText, .text = std::string(utf8)}); }
+
+Grammar::ExprId Grammar::Class(std::vector<CodePointRange> ranges) {
+  return Add({.kind = Kind::kClass, .ranges = NormalizedRanges(std::move(ranges))});
+}
+
+Grammar::ExprId Grammar::Sequence(std::vector<ExprId> parts) {
+  if (parts.size() == 1) return parts[0];
+  return Add({.kind = Kind::kSequence, .parts = std::move(parts)});
+}
+
+Grammar::ExprId Grammar::Choice(std::vector<ExprId> parts) {
+  if (parts.size() == 1) return parts[0];
+  return Add({.kind = Kind::kChoice, .parts = std::move(parts)});
+}
+
+Grammar::ExprId Grammar::Repeat(ExprId part, int32_t min, int32_t max) {
+  if (min == 1 && max == 1) return part;
+  return Add({.kind = Kind::kRepeat, .parts = {part}, .min = min, .max = max});
+}
+
+Grammar::ExprId Grammar::Use(RuleId rule) { return Add({.kind = Kind::kRule, .rule = rule}); }
+
+Grammar::RuleId Grammar::AddRule(absl::string_view name) {
+  rules_.push_back({std::string(name)});
+  return static_cast<RuleId>(rules_.size()) - 1;
+}
+
+}  // namespace sluice::grammar

@@ -1,0 +1,76 @@
+// A context-free grammar as it was written: rules of expressions over code points.
+#ifndef SLUICE_RUNTIME_GRAMMAR_GRAMMAR_H_
+#define SLUICE_RUNTIME_GRAMMAR_GRAMMAR_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace sluice::grammar {
+
+// Inclusive, of code points. Surrogates may lie inside; they match nothing.
+struct CodePointRange {
+  uint32_t first;
+  uint32_t last;
+};
+
+inline constexpr uint32_t kMaxCodePoint = 0x10FFFF;
+
+// Sorted, without overlaps or neighbours that touch.
+std::vector<CodePointRange> NormalizedRanges(std::vector<CodePointRange> ranges);
+// All other code points. `ranges` must be normalized.
+std::vector<CodePointRange> ComplementRanges(const std::vector<CodePointRange>& ranges);
+
+// What both languages, GBNF and JSON schemas, are turned into. Expressions are made once and may be used in
+// several places; an expression holds only earlier ones, so there are no cycles but through rules.
+class Grammar {
+ public:
+  using ExprId = int32_t;
+  using RuleId = int32_t;
+  static constexpr int32_t kUnlimited = -1;
+
+  enum class Kind : uint8_t { kText, kClass, kSequence, kChoice, kRepeat, kRule };
+  struct Expr {
+    Kind kind;
+    std::string text = {};                    // kText: UTF-8
+    std::vector<CodePointRange> ranges = {};  // kClass: normalized; none matches nothing
+    std::vector<ExprId> parts = {};           // kSequence, kChoice; kRepeat: one
+    int32_t min = 0, max = 0;                 // kRepeat; max may be kUnlimited
+    RuleId rule = -1;                         // kRule
+  };
+  struct Rule {
+    std::string name;
+    ExprId body = -1;  // -1: not defined yet
+  };
+
+  ExprId Text(absl::string_view utf8);
+  ExprId Class(std::vector<CodePointRange> ranges);
+  ExprId Sequence(std::vector<ExprId> parts);  // of none: the empty text
+  ExprId Choice(std::vector<ExprId> parts);    // of none: nothing at all
+  ExprId Repeat(ExprId part, int32_t min, int32_t max);
+  ExprId Optional(ExprId part) { return Repeat(part, 0, 1); }
+  ExprId Use(RuleId rule);
+
+  // A rule to be defined later.
+  RuleId AddRule(absl::string_view name);
+  void Define(RuleId rule, ExprId body) { rules_[rule].body = body; }
+
+  const Expr& expr(ExprId id) const { return exprs_[id]; }
+  const std::vector<Rule>& rules() const { return rules_; }
+  int64_t num_exprs() const { return static_cast<int64_t>(exprs_.size()); }
+  RuleId root() const { return root_; }
+  void set_root(RuleId root) { root_ = root; }
+
+ private:
+  ExprId Add(Expr expr);
+
+  std::vector<Expr> exprs_;
+  std::vector<Rule> rules_;
+  RuleId root_ = -1;
+};
+
+}  // namespace sluice::grammar
+
+#endif  // SLUICE_RUNTIME_GRAMMAR_GRAMMAR_H_

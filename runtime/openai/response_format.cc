@@ -1,0 +1,73 @@
+// Reads the format, and a schema once more for the order of its members.
+#include "runtime/openai/response_format.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code = "invalid_value") {
+  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
+}
+
+const json* Member(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<ApiError> ReadSchema(const json& value, std::optional<GrammarText>* grammar) {
+  const json* const format = Member(value, "json_schema");
+  if (format == nullptr || !format->is_object()) {
+    return Wrong("response_format.json_schema", "must be an object", "missing_required_parameter");
+  }
+  for (const auto& [name, member] : format->items()) {
+    if (name == "name" || name == "schema" || name == "strict" || name == "description") continue;
+    return Wrong(absl::StrCat("response_format.json_schema.", absl::string_view(name).substr(0, 100)),
+                 "is no parameter of a format", "unknown_parameter");
+  }
+  const json* const schema = Member(*format, "schema");
+  if (schema == nullptr || !schema->is_object()) {
+    return Wrong("response_format.json_schema.schema", "must be an object", "missing_required_parameter");
+  }
+  *grammar = GrammarText{GrammarKind::kJsonSchema, schema->dump()};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ApiError> ReadResponseFormat(absl::string_view name, const json& value,
+                                           std::optional<GrammarText>* grammar) {
+  if (name == "grammar") {
+    const std::string* const text = value.get_ptr<const std::string*>();
+    if (text == nullptr) return Wrong(name, "must be a string", "invalid_type");
+    *grammar = GrammarText{GrammarKind::kGbnf, *text};
+    return std::nullopt;
+  }
+  if (!value.is_object()) return Wrong(name, "must be an object", "invalid_type");
+  const json* const type = Member(value, "type");
+  for (const auto& [member, unused] : value.items()) {
+    if (member == "type" || (member == "json_schema" && type != nullptr && *type == "json_schema")) continue;
+    return Wrong(absl::StrCat(name, ".", absl::string_view(member).substr(0, 100)), "is no parameter of this format",
+                 "unknown_parameter");
+  }
+  if (type != nullptr && *type == "text") return std::nullopt;
+  if (type != nullptr && *type == "json_schema") return ReadSchema(value, grammar);
+  if (type != nullptr && *type == "json_object") {
+    *grammar = GrammarText{GrammarKind::kJsonObject};
+    return std::nullopt;
+  }
+  return Wrong(absl::StrCat(name, ".type"), "must be \"text\", \"json_object\" or \"json_schema\"");
+}
+
+std::string SchemaAsWritten(absl::string_view text) {
+  if (absl::StartsWith(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
+  const ordered_json root = ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const ordered_json& body = root.contains("body") ? root["body"] : root;
+  return body["response_format"]["json_schema"]["schema"].dump();
+}
+
+}  // namespace sluice

@@ -1,0 +1,295 @@
+// Masks are what feeding every token to a naive matcher gives, and texts can be finished within their limit.
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/grammar/constraint.h"
+#include "runtime/grammar/gbnf.h"
+#include "tests/runtime/grammar/naive_matcher.h"
+
+namespace sluice::grammar {
+namespace {
+
+using ::testing::HasSubstr;
+
+#ifdef SLUICE_SANITIZED
+constexpr int kGrammars = 30;
+#else
+constexpr int kGrammars = 300;
+#endif
+
+// All bytes of a few characters alone, and pieces that span them, with broken characters at both ends.
+std::vector<std::string> SmallVocabulary(std::mt19937* random) {
+  const std::string text = "ab\"{}\\[],: 10é€😀\n";
+  std::vector<std::string> tokens;
+  for (const char c : text) tokens.emplace_back(1, c);
+  std::uniform_int_distribution<size_t> start(0, text.size() - 1), size(2, 6);
+  for (int i = 0; i < 150; ++i) {
+    std::string token;
+    for (size_t pieces = size(*random) / 2; pieces > 0; --pieces) {
+      token += text.substr(start(*random), size(*random) / 2);
+    }
+    tokens.push_back(token);
+  }
+  std::sort(tokens.begin(), tokens.end());
+  tokens.insert(tokens.end(), {"", "aaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "abababab", "ab"});
+  return tokens;
+}
+
+struct Choices {
+  std::mt19937* random;
+  int operator()(int n) { return std::uniform_int_distribution<int>(0, n - 1)(*random); }
+};
+
+// Rules call only later ones where nothing stands before the call, and any where something does.
+class RandomGrammar {
+ public:
+  explicit RandomGrammar(std::mt19937* random) : pick_{random} {}
+
+  Grammar Make() {
+    const int num_rules = 1 + pick_(5);
+    for (int r = 0; r < num_rules; ++r) g_.AddRule(std::string(1, static_cast<char>('A' + r)));
+    for (int r = 0; r < num_rules; ++r) g_.Define(r, Expr(3, r, /*begun=*/false));
+    g_.set_root(0);
+    return std::move(g_);
+  }
+
+ private:
+  Grammar::ExprId Expr(int depth, int rule, bool begun) {
+    const auto num_rules = static_cast<int>(g_.rules().size());
+    switch (pick_(depth > 0 ? 8 : 3)) {
+      case 0: {
+        static const char* const kTexts[] = {"a", "ab", "b\"", "{", "}", "é", "€😀", "\\", "10", "[a]", ": ", ""};
+        return g_.Text(kTexts[pick_(12)]);
+      }
+      case 1: {
+        const std::vector<std::vector<CodePointRange>> classes = {{{'a', 'b'}},
+                                                                  {{0, kMaxCodePoint}},
+                                                                  {{'0', '9'}, {0xE9, 0xE9}},
+                                                                  {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x10FFFF}},
+                                                                  ComplementRanges({{'a', 'a'}}),
+                                                                  {{0x20AC, 0x1F600}},
+                                                                  {}};
+        return g_.Class(classes[pick_(7)]);
+      }
+      case 2: {
+        const int first = begun ? 0 : rule + 1;
+        if (first >= num_rules) return g_.Text("a");
+        return g_.Use(first + pick_(num_rules - first));
+      }
+      case 3:
+      case 4: {
+        std::vector<Grammar::ExprId> parts;
+        for (int n = pick_(4); n > 0; --n) {
+          parts.push_back(Expr(depth - 1, rule, begun));
+          // Whatever may match nothing does not count as a beginning.
+          begun |= g_.expr(parts.back()).kind == Grammar::Kind::kText && !g_.expr(parts.back()).text.empty();
+        }
+        return g_.Sequence(parts);
+      }
+      case 5:
+      case 6: {
+        std::vector<Grammar::ExprId> parts;
+        for (int n = 1 + pick_(3); n > 0; --n) parts.push_back(Expr(depth - 1, rule, begun));
+        return g_.Choice(parts);
+      }
+      default: {
+        const int min = pick_(3), more = pick_(4);
+        const int max = more == 3 ? Grammar::kUnlimited : min + more;
+        return g_.Repeat(Expr(depth - 1, rule, begun), min, max);
+      }
+    }
+  }
+
+  Choices pick_;
+  Grammar g_;
+};
+
+TEST(Mask, IsExactlyWhatANaiveMatcherAllows) {
+  int compared = 0, allowed_tokens = 0, refused_tokens = 0, ends = 0;
+  for (int seed = 0; seed < kGrammars; ++seed) {
+    std::mt19937 random(seed);
+    Choices pick{&random};
+    const std::vector<std::string> tokens = SmallVocabulary(&random);
+    const auto end_id = static_cast<int32_t>(tokens.size());
+    const auto vocabulary = std::make_shared<Vocabulary>(tokens, end_id + 7, std::vector<int32_t>{end_id});
+    const Grammar grammar = RandomGrammar(&random).Make();
+    const auto constraint = Constraint::Create(grammar, vocabulary);
+    NaiveMatcher naive(grammar);
+    if (!constraint.ok()) {
+      EXPECT_FALSE(naive.IsPrefix("")) << constraint.status();
+      continue;
+    }
+    Matcher matcher(*constraint);
+    std::string text;
+    for (int step = 0; step < 8 && !matcher.finished(); ++step) {
+      TokenMask mask;
+      const absl::Status status = matcher.Mask(-1, &mask);
+      std::vector<int32_t> choices;
+      for (int32_t id = 0; id < end_id; ++id) {
+        const bool fits = !tokens[id].empty() && naive.IsPrefix(text + tokens[id]);
+        if (naive.overwhelmed()) break;
+        ASSERT_EQ(Allows(mask, id), fits) << seed << ": \"" << text << "\" + \"" << tokens[id] << "\"";
+        if (fits) choices.push_back(id);
+        ++(fits ? allowed_tokens : refused_tokens);
+      }
+      if (naive.overwhelmed()) break;
+      ++compared;
+      ASSERT_EQ(Allows(mask, end_id), naive.Matches(text)) << seed << ": \"" << text << "\"";
+      ends += Allows(mask, end_id);
+      for (int id = end_id + 1; id < end_id + 7; ++id) ASSERT_FALSE(Allows(mask, id));
+      ASSERT_EQ(status.ok(), !choices.empty() || Allows(mask, end_id));
+      if (choices.empty()) break;
+      const int32_t token = choices[pick(static_cast<int>(choices.size()))];
+      ASSERT_TRUE(matcher.Accept(token).ok());
+      text += tokens[token];
+    }
+  }
+  // The grammars were worth it.
+  EXPECT_GT(compared, kGrammars);
+  EXPECT_GT(allowed_tokens, 15 * kGrammars);
+  EXPECT_GT(refused_tokens, 100 * kGrammars);
+  EXPECT_GT(ends, kGrammars / 6);
+}
+
+// Follows random grammars with limits that are met often; what was forgotten is found again.
+TEST(Mask, StaysTheSameWhenWhatWasFoundOutIsForgotten) {
+  int compared = 0;
+  for (int seed = 0; seed < kGrammars / 5; ++seed) {
+    std::mt19937 random(seed);
+    Choices pick{&random};
+    const std::vector<std::string> tokens = SmallVocabulary(&random);
+    const auto end_id = static_cast<int32_t>(tokens.size());
+    const auto vocabulary = std::make_shared<Vocabulary>(tokens, end_id + 1, std::vector<int32_t>{end_id});
+    const Grammar grammar = RandomGrammar(&random).Make();
+    const auto keeps = Constraint::Create(grammar, vocabulary);
+    const auto forgets = Constraint::Create(grammar, vocabulary, {.cache_bytes = 1});
+    if (!keeps.ok()) continue;
+    // Several texts at once, which forgetting must not mix up.
+    std::vector<Matcher> a, b;
+    for (int i = 0; i < 3; ++i) {
+      a.emplace_back(*keeps);
+      b.emplace_back(*forgets);
+    }
+    for (int step = 0; step < 30; ++step) {
+      const int i = pick(3);
+      TokenMask mask, again;
+      const int64_t left = pick(2) == 0 ? -1 : 3 + pick(8);
+      const absl::Status status = a[i].Mask(left, &mask);
+      ASSERT_EQ(b[i].Mask(left, &again), status);
+      ASSERT_EQ(mask, again) << seed;
+      ++compared;
+      std::vector<int32_t> choices;
+      for (int32_t id = 0; id < end_id; ++id) {
+        if (Allows(mask, id)) choices.push_back(id);
+      }
+      if (choices.empty()) continue;
+      const int32_t token = choices[pick(static_cast<int>(choices.size()))];
+      ASSERT_TRUE(a[i].Accept(token).ok());
+      ASSERT_TRUE(b[i].Accept(token).ok());
+      ASSERT_EQ(a[i].finished(), b[i].finished());
+    }
+  }
+  EXPECT_GT(compared, 3 * kGrammars);
+}
+
+TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {
+  // "(" can be closed only by the token "x)" or by ")"; with neither a "y" nor a "]" of its own, other ways end
+  // nowhere.
+  const std::vector<std::string> tokens = {"(", ")", "x", "x)", "[", "[y]", "[y", "z"};
+  const auto vocabulary = std::make_shared<Vocabulary>(tokens, 9, std::vector<int32_t>{8});
+  const auto constraint =
+      Constraint::Create(*ParseGbnf(R"x(root ::= "(" "x"* ")" | "[" "y"+ "]" | "zzz]")x"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(10, &mask).ok());
+  EXPECT_EQ(mask[0], 0b0010'0001u);  // "(" and "[y]"
+  ASSERT_TRUE(matcher.Accept(5).ok());
+  EXPECT_TRUE(matcher.finished());
+}
+
+TEST(Mask, TakesTheShortestWayWhereTheLimitDoesNotSuffice) {
+  const auto vocabulary =
+      std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b", "c"}, 4, std::vector<int32_t>{3});
+  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "a"{9} | "b" "c"{3})"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(2, &mask).ok());
+  EXPECT_EQ(mask[0], 0b0010u);
+}
+
+TEST(Mask, SaysThatNoTokenFits) {
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b"}, 3, std::vector<int32_t>{2});
+  const auto constraint = Constraint::Create(*ParseGbnf(R"(root ::= "a" "xyz")"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  EXPECT_EQ((*constraint)->tokens_to_finish(), 5);
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  ASSERT_TRUE(matcher.Mask(9, &mask).ok());
+  EXPECT_EQ(mask[0], 1u);
+  EXPECT_TRUE(absl::IsInvalidArgument(matcher.Accept(1)));
+  EXPECT_TRUE(absl::IsInvalidArgument(matcher.Accept(2)));
+  ASSERT_TRUE(matcher.Accept(0).ok());
+  const absl::Status status = matcher.Mask(9, &mask);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no token of the vocabulary"));
+}
+
+TEST(Mask, LimitsTheWaysToReadAText) {
+  // After n letters, any of them may have been the first of the last hundred.
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a"}, 2, std::vector<int32_t>{1});
+  const auto constraint =
+      Constraint::Create(*ParseGbnf(R"(root ::= "a"* "a"{500} "b" | "a")"), vocabulary, {.threads = 100});
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  absl::Status status;
+  TokenMask mask;
+  for (int i = 0; i < 200 && status.ok(); ++i) {
+    status = matcher.Mask(-1, &mask);
+    if (status.ok()) status = matcher.Accept(0);
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("more than 100 ways"));
+}
+
+TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
+  int finished = 0;
+  for (int seed = 0; seed < kGrammars; ++seed) {
+    std::mt19937 random(seed);
+    Choices pick{&random};
+    const std::vector<std::string> tokens = SmallVocabulary(&random);
+    const auto end_id = static_cast<int32_t>(tokens.size());
+    const auto vocabulary = std::make_shared<Vocabulary>(tokens, end_id + 1, std::vector<int32_t>{end_id});
+    const Grammar grammar = RandomGrammar(&random).Make();
+    const auto constraint = Constraint::Create(grammar, vocabulary);
+    if (!constraint.ok() || (*constraint)->tokens_to_finish() == Automaton::kNever) continue;
+    NaiveMatcher naive(grammar);
+    Matcher matcher(*constraint);
+    std::string text;
+    int64_t left = (*constraint)->tokens_to_finish() + pick(6);
+    for (; left > 0 && !matcher.finished(); --left) {
+      TokenMask mask;
+      ASSERT_TRUE(matcher.Mask(left, &mask).ok()) << seed;
+      std::vector<int32_t> choices;
+      for (int32_t id = 0; id <= end_id; ++id) {
+        if (Allows(mask, id)) choices.push_back(id);
+      }
+      const int32_t token = choices[pick(static_cast<int>(choices.size()))];
+      ASSERT_TRUE(matcher.Accept(token).ok());
+      if (token != end_id) text += tokens[token];
+    }
+    EXPECT_TRUE(matcher.finished()) << seed << ": " << text;
+    EXPECT_TRUE(naive.Matches(text) || naive.overwhelmed()) << seed << ": " << text;
+    ++finished;
+  }
+  EXPECT_GT(finished, kGrammars / 3);
+}
+
+}  // namespace
+}  // namespace sluice::grammar
