@@ -39,6 +39,7 @@ struct SequenceRequest {
   int64_t max_new_tokens = 0;  // with those; the end of the context ends a sequence, too
   ChoiceParams choice = {};
   std::vector<std::string> stop = {};
+  std::vector<int32_t> end_tokens = {};  // end it as the model's eos tokens do: a chat's end of turn
   bool ignore_eos = false;
   int64_t top_logprobs = -1;     // below 0: no log probabilities; else also of that many likeliest tokens
   bool prompt_logprobs = false;  // with top_logprobs

@@ -9,6 +9,10 @@
 
 namespace sluice {
 
+absl::string_view KvTypeName(KvType type) {
+  return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16";
+}
+
 int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages) {
   return HostBuffer::RoundedBytes(KvPageBytes(shape) * num_layers * num_pages);
 }

@@ -6,11 +6,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/ops.h"
 #include "prefetch/host_buffer.h"
 #include "runtime/page_pool.h"
 
 namespace sluice {
+
+absl::string_view KvTypeName(KvType type);  // "f32", "f16", "q8_0", as -ctk and -ctv have them
 
 // Where a sequence's keys and values lie: position p is in page pages[p / 64], slot p % 64, in every layer.
 struct KvSequence {

@@ -93,6 +93,18 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
   return absl::OkStatus();
 }
 
+absl::Status Model::FinishWalk(const std::atomic<bool>* stop) {
+  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
+  clock_.Enter(kWaitingForDisk);
+  while (next_slab_ != 0) {
+    if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
+    SLUICE_RETURN_IF_ERROR(stream_->Next().status());  // the lease ends here
+    next_slab_ = (next_slab_ + 1) % slabs.size();
+  }
+  clock_.Enter(kComputing);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow> rows,
                                                        const std::atomic<bool>* stop) {
   clock_.Enter(kComputing);
@@ -107,6 +119,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
                                             " with logits: the plan has room for ", plan_.pass_rows, " and ",
                                             plan_.logit_rows));
   }
+  SLUICE_RETURN_IF_ERROR(FinishWalk(stop));
   SLUICE_RETURN_IF_ERROR(GatherEmbeddings(rows));
   std::vector<BlockRow> block_rows;
   block_rows.reserve(rows.size());
@@ -118,6 +131,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
+      next_slab_ = i;
       return absl::CancelledError("interrupted");
     }
     clock_.Enter(kWaitingForDisk);

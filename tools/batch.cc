@@ -76,13 +76,6 @@ absl::Status Merge(const Arguments& args) {
   return absl::OkStatus();
 }
 
-std::string KvTypeName(KvType type) { return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16"; }
-
-uint64_t StoreHash(const LayerStore& store) {
-  const std::string text = SerializeManifest(store.manifest());
-  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-}
-
 JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                       const InputSummary& input, int64_t context_tokens) {
   JobRecord job;
@@ -93,8 +86,8 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   job.input_format = batch.plain_text ? "text" : "openai";
   job.store = options.store;
   job.store_hash = StoreHash(*session.store);
-  job.k_type = KvTypeName(options.k_type);
-  job.v_type = KvTypeName(options.v_type);
+  job.k_type = std::string(KvTypeName(options.k_type));
+  job.v_type = std::string(KvTypeName(options.v_type));
   job.context_tokens = context_tokens;
   job.seed = batch.seed;
   job.part = batch.part;

@@ -1,0 +1,17 @@
+// The small JSON files beside a tokenizer, any of which may be missing.
+#ifndef SLUICE_RUNTIME_CHAT_CONFIG_FILE_H_
+#define SLUICE_RUNTIME_CHAT_CONFIG_FILE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+
+namespace sluice {
+
+// null where there is no such file. Errors of ReadJsonFile.
+absl::StatusOr<nlohmann::json> ReadConfigFile(const std::string& path);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_CONFIG_FILE_H_
