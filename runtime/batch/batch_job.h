@@ -19,6 +19,7 @@
 #include "runtime/engine.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
+#include "runtime/openai/prompt_encoder.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace sluice {
@@ -45,10 +46,12 @@ class BatchJob {
   // Of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All must outlive the job. `tokenizer` may be null: then prompts have to be ids.
-  BatchJob(std::string input, const Tokenizer* tokenizer, Engine* engine, BatchOutput* output, int64_t max_sequences)
+  // All must outlive the job. `tokenizer` may be null; `encoder` is over the same one.
+  BatchJob(std::string input, const Tokenizer* tokenizer, const PromptEncoder* encoder, Engine* engine,
+           BatchOutput* output, int64_t max_sequences)
       : input_(std::move(input)),
         tokenizer_(tokenizer),
+        encoder_(encoder),
         engine_(engine),
         output_(output),
         read_ahead_(max_sequences) {}
@@ -65,7 +68,9 @@ class BatchJob {
     int64_t number;
     std::string custom_id;
     ResultIds ids;
-    CompletionRequest request;
+    CompletionRequest request;           // its conversation is emptied once it is encoded
+    std::vector<int32_t> end_tokens;
+    bool opens_reasoning = false;
     std::vector<std::vector<int32_t>> prompts;
     std::vector<CompletionChoice> choices;
     std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal
@@ -85,6 +90,7 @@ class BatchJob {
 
   const std::string input_;
   const Tokenizer* const tokenizer_;
+  const PromptEncoder* const encoder_;
   Engine* const engine_;
   BatchOutput* const output_;
   const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end in this one
