@@ -47,7 +47,10 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) const {
   flight.tokens.resize(flight.choices.size());
   for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
     const absl::Status status = engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
-    if (!status.ok()) return EngineError(status);
+    if (status.ok()) continue;
+    ApiError error = EngineError(status);
+    if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
+    return error;
   }
   return std::nullopt;
 }

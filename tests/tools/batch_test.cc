@@ -222,7 +222,7 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
                                                        {"line-11", "line_too_long"},
                                                        {"line-12", "invalid_json"},
                                                        {"line-13", "invalid_json"},
-                                                       {"chat", "chat_templates_unsupported"}}));
+                                                       {"chat", "invalid_value"}}));
   const json report = json::parse(run.out);
   EXPECT_EQ(report["succeeded"], 2);
   EXPECT_EQ(report["failed"], 12);
