@@ -100,6 +100,7 @@ absl::Status Model::FinishWalk(const std::atomic<bool>* stop) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
     SLUICE_RETURN_IF_ERROR(stream_->Next().status());  // the lease ends here
     next_slab_ = (next_slab_ + 1) % slabs.size();
+    if (timeline_sink_ && next_slab_ % kSlabsPerFlush == 0) FlushTimeline();
   }
   clock_.Enter(kComputing);
   return absl::OkStatus();

@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-ByteInput::ByteInput(std::function<void()> on_resize)
-    : on_resize_(std::move(on_resize)), signal_fd_(WatchSignals()), interrupted_(InstallInterruptHandler()) {}
+ByteInput::ByteInput(std::function<void()> on_wake)
+    : on_wake_(std::move(on_wake)), signal_fd_(WatchSignals()), interrupted_(InstallInterruptHandler()) {}
 
 ByteInput::State ByteInput::Next(uint8_t* byte) {
   while (at_ == end_) {
@@ -20,7 +20,7 @@ ByteInput::State ByteInput::Next(uint8_t* byte) {
     uint64_t signals;
     if (signal_fd_ >= 0 && read(signal_fd_, &signals, sizeof(signals)) < 0) {  // none came
     }
-    if (on_resize_ && TakeResize()) on_resize_();
+    if (on_wake_) on_wake_();
     if (interrupted_->load()) return State::kInterrupted;
     if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
     const ssize_t n = read(STDIN_FILENO, buffer_, sizeof(buffer_));

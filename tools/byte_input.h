@@ -13,8 +13,8 @@ class ByteInput {
  public:
   enum class State { kByte, kEnd, kInterrupted };
 
-  // `on_resize` is called while waiting, where given.
-  explicit ByteInput(std::function<void()> on_resize = nullptr);
+  // `on_wake` is called whenever waiting begins or a signal came, where given.
+  explicit ByteInput(std::function<void()> on_wake = nullptr);
 
   // Waits for a byte, the end of the input, or a SIGINT or SIGTERM that was not cleared.
   State Next(uint8_t* byte);
@@ -22,7 +22,7 @@ class ByteInput {
   void Unread() { --at_; }
 
  private:
-  const std::function<void()> on_resize_;
+  const std::function<void()> on_wake_;
   const int signal_fd_;
   const std::atomic<bool>* const interrupted_;
   uint8_t buffer_[4096];

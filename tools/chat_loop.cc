@@ -194,9 +194,12 @@ absl::Status ChatLoop::Run() {
       std::fflush(stdout);
       continue;
     }
-    if (absl::StripAsciiWhitespace(message).empty()) continue;
-    const bool command = IsCommand(message);
-    const absl::Status status = command ? RunCommand(message) : Answer(&message);
+    if (state == LineState::kLine && absl::StripAsciiWhitespace(message).empty()) continue;
+    const absl::Status status =
+        state == LineState::kTooLong
+            ? absl::InvalidArgumentError(absl::StrCat("a line of more than ", kMaxLineBytes, " bytes"))
+        : IsCommand(message) ? RunCommand(message)
+                             : Answer(&message);
     if (status.ok()) continue;
     if (!options_.interactive || broken_ || absl::IsCancelled(status)) return status;
     Say(absl::StrCat("error: ", absl::StrReplaceAll(status.message(), {{"\n", " "}})));

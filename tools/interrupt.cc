@@ -15,6 +15,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 std::atomic<bool> terminated{false};
 std::atomic<bool> resized{false};
+std::atomic<bool> continued{false};
 std::atomic<int> wake_fd{-1};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
@@ -33,8 +34,8 @@ void OnSignal(int signal) {
   Wake();
 }
 
-void OnResize(int) {
-  resized = true;
+void OnTerminalSignal(int signal) {
+  (signal == SIGCONT ? continued : resized) = true;
   Wake();
 }
 
@@ -56,12 +57,15 @@ bool TerminationRequested() { return terminated.load(); }
 int WatchSignals() {
   if (wake_fd.load() < 0) wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct sigaction action = {};
-  action.sa_handler = OnResize;
+  action.sa_handler = OnTerminalSignal;
   action.sa_flags = SA_RESTART;
   sigaction(SIGWINCH, &action, nullptr);
+  sigaction(SIGCONT, &action, nullptr);
   return wake_fd.load();
 }
 
 bool TakeResize() { return resized.exchange(false); }
+
+bool TakeContinue() { return continued.exchange(false); }
 
 }  // namespace sluice

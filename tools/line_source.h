@@ -2,6 +2,7 @@
 #ifndef SLUICE_TOOLS_LINE_SOURCE_H_
 #define SLUICE_TOOLS_LINE_SOURCE_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -9,9 +10,12 @@
 
 namespace sluice {
 
+inline constexpr size_t kMaxLineBytes = size_t{16} << 20;
+
 enum class LineState {
   kLine,
   kEnd,          // Ctrl-D, or the end of the input
+  kTooLong,      // more than kMaxLineBytes; the line was read to its end
   kInterrupted,  // a signal came while waiting; what was typed is gone
 };
 
@@ -22,7 +26,7 @@ class LineSource {
   virtual LineState Read(absl::string_view prompt, std::string* line, bool* replaced) = 0;
 };
 
-// Standard input as it comes; no prompt is shown. A line is cut at 16 MiB.
+// Standard input as it comes; no prompt is shown.
 std::unique_ptr<LineSource> MakePlainLines();
 // The terminal, with libedit: editing, history of this process, the user's ~/.editrc, resizing.
 // InstallInterruptHandler must have been called. nullptr where libedit cannot work with this terminal.

@@ -6,8 +6,6 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kMaxLineBytes = size_t{16} << 20;
-
 class PlainLines : public LineSource {
  public:
   LineState Read(absl::string_view, std::string* line, bool* replaced) override {
@@ -15,10 +13,11 @@ class PlainLines : public LineSource {
     uint8_t byte = 0;
     ByteInput::State state;
     while ((state = input_.Next(&byte)) == ByteInput::State::kByte && byte != '\n') {
-      if (raw.size() < kMaxLineBytes) raw.push_back(static_cast<char>(byte));
+      if (raw.size() <= kMaxLineBytes) raw.push_back(static_cast<char>(byte));
     }
     if (state == ByteInput::State::kInterrupted) return LineState::kInterrupted;
     if (state == ByteInput::State::kEnd && raw.empty()) return LineState::kEnd;
+    if (raw.size() > kMaxLineBytes) return LineState::kTooLong;
     if (!raw.empty() && raw.back() == '\r') raw.pop_back();
     line->clear();
     AppendLossyUtf8(raw, line);

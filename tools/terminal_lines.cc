@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "runtime/tokenizer/unicode.h"
 #include "tools/byte_input.h"
+#include "tools/interrupt.h"
 #include "tools/line_source.h"
 
 namespace sluice {
@@ -75,6 +76,16 @@ class TerminalLines : public LineSource {
   }
   static wchar_t* Prompt(EditLine* edit) { return Of(edit)->prompt_.data(); }
 
+  void FollowTerminal() {
+    const bool continued = TakeContinue(), resized = TakeResize();
+    if (continued) {  // the shell had the terminal, and libedit believes that its modes still hold
+      el_wset(edit_.get(), EL_PREP_TERM, 0);
+      el_wset(edit_.get(), EL_PREP_TERM, 1);
+    }
+    if (resized) el_resize(edit_.get());
+    if (continued || resized) el_wset(edit_.get(), EL_REFRESH);
+  }
+
   // As libedit wants it: 1 with a character, 0 at the end, -1 to give up.
   static int GetCharacter(EditLine* edit, wchar_t* out) {
     TerminalLines& self = *Of(edit);
@@ -102,10 +113,7 @@ class TerminalLines : public LineSource {
   std::unique_ptr<EditLine, EndEdit> edit_;
   std::wstring prompt_;
   bool replaced_ = false, interrupted_ = false;
-  ByteInput input_{[this] {
-    el_resize(edit_.get());
-    el_wset(edit_.get(), EL_REFRESH);
-  }};
+  ByteInput input_{[this] { FollowTerminal(); }};
 };
 
 }  // namespace

@@ -177,6 +177,19 @@ TEST_F(Chat, KeepsTheLineWhenTheTerminalIsResized) {
   Leave(terminal);
 }
 
+TEST_F(Chat, KeepsTheLineWhenItIsStoppedAndGoesOn) {
+  Terminal terminal(Args());
+  terminal.Expect("> ");
+  terminal.Type("Hello");
+  terminal.Expect("Hello");
+  terminal.StopAndContinue();
+  terminal.Expect("> Hello");  // drawn again
+  terminal.Type(" thera\x7f" "e\r");
+  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect("> ");
+  Leave(terminal);
+}
+
 TEST_F(Chat, ReplacesBytesThatAreNotUtf8AndSaysSo) {
   Terminal terminal(Args());
   terminal.Expect("> ");

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -76,6 +77,18 @@ class Terminal {
     EXPECT_EQ(ioctl(fd_, TIOCSWINSZ, &size), 0);  // which sends SIGWINCH
   }
   void Signal(int signal) { kill(pid_, signal); }
+  // Stops the program, lets the terminal echo and collect lines as a shell does, and has the program go on.
+  void StopAndContinue() {
+    kill(pid_, SIGSTOP);
+    int status = 0;
+    EXPECT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);
+    EXPECT_TRUE(WIFSTOPPED(status));
+    termios modes;
+    EXPECT_EQ(tcgetattr(fd_, &modes), 0);
+    modes.c_lflag |= ICANON | ECHO;
+    EXPECT_EQ(tcsetattr(fd_, TCSANOW, &modes), 0);
+    kill(pid_, SIGCONT);
+  }
 
   // Reads to the end; the exit code, or -1 after a signal.
   int Exit() {
