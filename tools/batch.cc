@@ -257,8 +257,8 @@ CommandSpec BatchCommand() {
   command.positionals = {"[STORE]"};
   command.description =
       "Reads requests (OpenAI's batch lines for /v1/completions and /v1/chat/completions, or lines "
-      "{\"prompt\": ...} and {\"messages\": ...}), runs as many at once as the memory budget allows, so that one reading of the weights serves all of them, and writes a line a "
-      "request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
+      "{\"prompt\": ...} and {\"messages\": ...}), runs as many at once as the memory budget allows, so that one "
+      "reading of the weights serves all of them, and writes a line a request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
       "Run the same command again to go on after Ctrl-C, a kill or a power cut: what is finished is skipped, and "
       "what was in flight goes on where it was. An answer does not depend on the others, nor on interruptions.\n\n"
       "Ctrl-C finishes the pass and stops (exit code 130); twice stops at once.\n\n"

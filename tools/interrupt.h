@@ -16,8 +16,9 @@ void ClearInterrupt();
 // Whether a SIGTERM was among the signals.
 bool TerminationRequested();
 
-// From here on SIGWINCH and SIGCONT are noticed, too, and the descriptor that is returned can be read (8 bytes) after each signal,
-// so that who waits in poll() misses none. It lives as long as the process; -1 where there is none to be had.
+// From here on SIGWINCH and SIGCONT are noticed, too, and the descriptor that is returned can be read (8 bytes) after
+// each signal, so that who waits in poll() misses none. It lives as long as the process; -1 where there is none to
+// be had.
 int WatchSignals();
 // Whether the terminal changed its size since the last call, and whether the process was stopped and went on: who
 // set the terminal's modes must do so again.

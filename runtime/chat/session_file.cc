@@ -201,7 +201,7 @@ absl::StatusOr<std::vector<ChatMessage>> Load(const InputFile& file, const Sessi
                          KvRowsBytes(cache.shape(), identity.num_layers, tokens) + kChecksumBytes;
   if (file.bytes() != wanted) {
     return absl::DataLossError(
-        absl::StrCat("it has ", file.bytes(), " bytes where ", tokens, " tokens take ", wanted, "; it was cut or damaged"));
+        absl::StrCat("it has ", file.bytes(), " bytes where ", tokens, " tokens take ", wanted, "; cut or damaged"));
   }
   std::vector<int32_t> ids(tokens);
   for (int32_t& id : ids) {

@@ -223,8 +223,8 @@ TEST(OpenAi, WritesAChatWithItsReasoning) {
   request.top_logprobs = 1;
   const std::vector<int32_t> prompt = {1, 2};
   const auto tokenizer = Tokenizer::FromJson(
-      R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}, "added_tokens": [{"id": 2, "content": "<e>",
-          "special": true}]})",
+      R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}, "added_tokens": [{"id": 2,
+          "content": "<e>", "special": true}]})",
       "small");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   std::vector<CompletionChoice> choices(1);

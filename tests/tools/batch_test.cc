@@ -272,8 +272,9 @@ TEST_F(Batch, AnswersChatsAndCompletionsOfOneFile) {
   // The chat is the completion of what the template prints, without the tokens that go around a text.
   const std::string prompt = "user: Once upon a time\ncalm [{\"z\": 1, \"a\": 2}]assistant:";
   const Finished ids = RunSluice({"tokenize", Store(), "-p", prompt, "--no-special", "--json"});
-  const std::string same = Write("same.jsonl", "{\"custom_id\": \"chat\", \"prompt\": " + ids.out.substr(0, ids.out.size() - 1) +
-                                                   ", \"max_tokens\": 6, \"temperature\": 0}");
+  const std::string same =
+      Write("same.jsonl", "{\"custom_id\": \"chat\", \"prompt\": " + ids.out.substr(0, ids.out.size() - 1) +
+                              ", \"max_tokens\": 6, \"temperature\": 0}");
   ASSERT_EQ(RunSluice(Args(same, mine_ / "same-out.jsonl")).exit_code, 0);
   EXPECT_EQ(Lines(mine_ / "same-out.jsonl").at("chat")["response"]["body"]["choices"][0]["text"],
             body["choices"][0]["message"]["content"]);

@@ -46,8 +46,8 @@ class Chat : public testing::Test {
   }
   // What is answered to one message.
   static std::string Answer(const std::string& message, const std::string& n = "12") {
-    const Finished run = RunSluice({"run", Store(), "--chat", "-p", message, "--template", Template(), "-n", n, "--temp",
-                                    "0", "--max-ram", "64MiB", "--json"});
+    const Finished run = RunSluice({"run", Store(), "--chat", "-p", message, "--template", Template(), "-n", n,
+                                    "--temp", "0", "--max-ram", "64MiB", "--json"});
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return run.exit_code == 0 ? json::parse(run.out)["text"].get<std::string>() : "";
   }
