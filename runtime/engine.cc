@@ -132,8 +132,10 @@ void Engine::Accept(Sequence& s, int32_t token) {
   s.result.ids.push_back(token);
   if (s.request.top_logprobs >= 0) s.result.text_offsets.push_back(s.characters);
   const std::vector<int64_t>& eos = model_->hyper_parameters().eos_token_ids;
-  const bool eos_ends = !s.request.ignore_eos || s.grammar.has_value();
-  if (eos_ends && std::find(eos.begin(), eos.end(), token) != eos.end()) {
+  const std::vector<int32_t>& ends = s.request.end_tokens;
+  const bool ends_count = !s.request.ignore_eos || s.grammar.has_value();
+  if (ends_count && (std::find(eos.begin(), eos.end(), token) != eos.end() ||
+                     std::find(ends.begin(), ends.end(), token) != ends.end())) {
     return Finish(s, FinishReason::kStop);
   }
   if (s.decoder.has_value()) {

@@ -41,6 +41,7 @@ struct SequenceRequest {
   int64_t max_new_tokens = 0;  // with those; the end of the context ends a sequence, too
   ChoiceParams choice = {};
   std::vector<std::string> stop = {};
+  std::vector<int32_t> end_tokens = {};  // end it as the model's eos tokens do: a chat's end of turn
   bool ignore_eos = false;
   // What the text has to follow, as in GenerateOptions.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;

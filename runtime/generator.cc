@@ -52,7 +52,8 @@ std::string StopMatcher::Push(absl::string_view text) {
 std::string StopMatcher::Flush() { return stopped_ ? "" : std::exchange(held_, ""); }
 
 absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer,
-                                        absl::Span<const int32_t> prompt, const GenerateOptions& options) {
+                                        absl::Span<const int32_t> prompt, const GenerateOptions& options,
+                                        CachedTokens* cache) {
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point t) {
     return std::chrono::duration<double>(Clock::now() - t).count();
@@ -67,11 +68,17 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
                                                    "; shorten it or give a larger -c"));
   }
 
-  KvSequence sequence;
-  const absl::Cleanup release = [&] { model.kv_cache().Release(sequence); };
+  CachedTokens own;
+  const absl::Cleanup release = [&] { model.kv_cache().Release(own.pages); };
+  CachedTokens& cached = cache != nullptr ? *cache : own;
+  KvSequence& sequence = cached.pages;
   SLUICE_RETURN_IF_ERROR(model.kv_cache().Reserve(sequence, context));
   Sampler sampler(options.sampler, model.hyper_parameters().vocab_size);
-  const std::vector<int64_t>& eos = model.hyper_parameters().eos_token_ids;
+  const auto ends = [&](int32_t token) {
+    const std::vector<int64_t>& eos = model.hyper_parameters().eos_token_ids;
+    return std::find(eos.begin(), eos.end(), token) != eos.end() ||
+           std::find(options.end_tokens.begin(), options.end_tokens.end(), token) != options.end_tokens.end();
+  };
   StopMatcher matcher(options.stop);
   std::optional<StreamDecoder> decoder;
   if (tokenizer != nullptr) decoder.emplace(tokenizer, /*skip_special=*/true, prompt);
@@ -87,14 +94,19 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   std::optional<grammar::Matcher> grammar;
   if (options.constraint != nullptr) grammar.emplace(options.constraint);
   grammar::TokenMask mask;
-  int64_t done = 0;  // tokens whose keys and values are in the cache
+  // Tokens whose keys and values are in the cache. The prompt's last one is computed in any case: for its logits.
+  int64_t done = std::mismatch(cached.tokens.begin(), cached.tokens.end(), prompt.begin(), prompt.end() - 1).first -
+                 cached.tokens.begin();
+  result.reused_tokens = done;
+  const absl::Cleanup keep = [&] { cached.tokens.assign(tokens.begin(), tokens.begin() + done); };
   const int64_t limit = options.max_new_tokens < 0
                             ? context - prompt_tokens + 1
                             : std::min(options.max_new_tokens, context - prompt_tokens + 1);
   result.finish_reason = limit == 0 ? FinishReason::kLength : FinishReason::kStop;
 
   std::vector<PassRow> rows;
-  int64_t bytes_before = 0;  // what start-up read ahead belongs to the prompt
+  // What start-up read ahead belongs to the first prompt.
+  int64_t bytes_before = model.pass_counters().passes == 0 ? 0 : model.stream_counters().io.bytes_read;
   while (static_cast<int64_t>(result.ids.size()) < limit) {
     const auto pass_start = Clock::now();
     const int64_t count = std::min<int64_t>(tokens.size() - done, model.plan().pass_rows);
@@ -125,8 +137,8 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     if (grammar.has_value()) SLUICE_RETURN_IF_ERROR(grammar->Accept(token));
     tokens.push_back(token);
     result.ids.push_back(token);
-    const bool eos_ends = !options.ignore_eos || grammar.has_value();
-    if (eos_ends && std::find(eos.begin(), eos.end(), token) != eos.end()) {
+    const bool ends_count = !options.ignore_eos || grammar.has_value();
+    if (ends_count && ends(token)) {
       result.finish_reason = FinishReason::kStop;
       break;
     }

@@ -23,6 +23,7 @@ struct GenerateOptions {
   int64_t max_new_tokens = -1;     // below 0: until an eos or the context is full
   SamplerOptions sampler;
   std::vector<std::string> stop;   // text that ends generation; it is not part of the result
+  std::vector<int32_t> end_tokens;  // end it as the model's eos tokens do: a chat's end of turn
   bool ignore_eos = false;         // eos tokens neither end nor are avoided
   // What the text has to follow, over this model's vocabulary; null: nothing. It ends where the grammar does, without an
   // eos where nothing else could come, and max_new_tokens is kept to if any text is that short.
@@ -38,6 +39,7 @@ struct GenerateResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
   std::string text;          // of the ids, without the eos and from a stop text on; empty without a tokenizer
   FinishReason finish_reason = FinishReason::kLength;
+  int64_t reused_tokens = 0;       // of the prompt, whose keys and values the cache had
   double prompt_seconds = 0;
   double generation_seconds = 0;    // of the passes after the prompt's
   int64_t prompt_bytes_read = 0;
@@ -45,10 +47,19 @@ struct GenerateResult {
   int64_t generation_passes = 0;
 };
 
-// Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text.
+// What a call of Generate leaves in the KV cache for the next one. The owner gives the pages back.
+struct CachedTokens {
+  KvSequence pages;
+  std::vector<int32_t> tokens;  // the pages hold the keys and values of just these
+};
+
+// Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text. With `cache`, only
+// what lies behind the longest common prefix of its tokens and the prompt is computed, to the same bits;
+// afterwards, also after an error, it has the tokens that were computed.
 // InvalidArgument: an empty prompt, or one longer than the context (both numbers); errors of grammar::Matcher.
 absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer,
-                                        absl::Span<const int32_t> prompt, const GenerateOptions& options);
+                                        absl::Span<const int32_t> prompt, const GenerateOptions& options,
+                                        CachedTokens* cache = nullptr);
 
 // Holds text back while it may be the beginning of a stop text.
 class StopMatcher {

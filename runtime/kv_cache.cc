@@ -10,6 +10,10 @@
 
 namespace sluice {
 
+absl::string_view KvTypeName(KvType type) {
+  return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16";
+}
+
 int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages) {
   return HostBuffer::RoundedBytes(KvPageBytes(shape) * num_layers * num_pages);
 }
@@ -17,6 +21,7 @@ int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t
 absl::StatusOr<KvCache> KvCache::Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
                                         ComputePlace* place) {
   KvCache cache;
+  cache.place_ = place;
   cache.shape_ = shape;
   cache.page_bytes_ = KvPageBytes(shape);
   cache.layer_bytes_ = cache.page_bytes_ * num_pages;

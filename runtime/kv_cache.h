@@ -6,11 +6,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/ops.h"
 #include "runtime/compute_place.h"
 #include "runtime/page_pool.h"
 
 namespace sluice {
+
+absl::string_view KvTypeName(KvType type);  // "f32", "f16", "q8_0", as -ctk and -ctv have them
 
 // Where a sequence's keys and values lie: position p is in page pages[p / 64], slot p % 64, in every layer.
 struct KvSequence {
@@ -36,8 +39,11 @@ class KvCache {
   const KvShape& shape() const { return shape_; }
   std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
   int64_t page_stride() const { return page_bytes_; }
+  // Whose memory the pages are.
+  ComputePlace* place() const { return place_; }
 
  private:
+  ComputePlace* place_ = nullptr;
   KvShape shape_;
   int64_t page_bytes_ = 0;
   int64_t layer_bytes_ = 0;

@@ -121,6 +121,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
+      next_slab_ = i;
       return absl::CancelledError("interrupted");
     }
     clock_.Enter(kWaitingForDisk);
@@ -130,6 +131,20 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
     SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
     if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
   }
+  return absl::OkStatus();
+}
+
+template <typename Source>
+absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
+  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
+  clock_.Enter(kWaitingForDisk);
+  while (next_slab_ != 0) {
+    if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
+    SLUICE_RETURN_IF_ERROR(source->Next().status());  // the lease ends here
+    next_slab_ = (next_slab_ + 1) % slabs.size();
+    if (timeline_sink_ && next_slab_ % kSlabsPerFlush == 0) FlushTimeline();
+  }
+  clock_.Enter(kComputing);
   return absl::OkStatus();
 }
 
@@ -147,6 +162,8 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
                                             " with logits: the plan has room for ", plan_.pass_rows, " and ",
                                             plan_.logit_rows));
   }
+  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? FinishWalk(device_stream_.get(), stop)
+                                                   : FinishWalk(stream_.get(), stop));
   SLUICE_RETURN_IF_ERROR(GatherEmbeddings(rows));
   std::vector<BlockRow> block_rows;
   block_rows.reserve(rows.size());

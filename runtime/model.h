@@ -60,7 +60,8 @@ class Model {
   // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the cache.
   // Returns the logits [number of rows that want them, vocab_size], in row order, valid until the
   // next pass. Looks at `stop` after each block: Cancelled once it is set; the walk over the slabs then
-  // stands inside a pass and the model cannot be used again.
+  // stands inside a pass, and the next one first leaves the rest of it behind, at the disk's pace. What
+  // the cache has at the positions of a cancelled pass's rows is lost.
   // InvalidArgument: a token outside the vocabulary. DataLoss, Unavailable: from the disk, or numbers that
   // are not finite, naming the layer.
   absl::StatusOr<absl::Span<const float>> RunPass(absl::Span<const PassRow> rows,
@@ -87,6 +88,8 @@ class Model {
   template <typename Source>
   absl::Status Walk(Source* source, const std::atomic<bool>* stop);
   absl::Status GatherEmbeddings(absl::Span<const PassRow> rows);
+  template <typename Source>
+  absl::Status FinishWalk(Source* source, const std::atomic<bool>* stop);
 
   const LayerStore& store_;
   MemoryPlan plan_;
@@ -99,6 +102,7 @@ class Model {
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
   TimelineSink timeline_sink_;
+  size_t next_slab_ = 0;  // of the walk; not 0 between passes after a cancelled one
   int embedding_file_ = 0;  // in the stream's paths
 };
 

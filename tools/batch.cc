@@ -22,6 +22,8 @@
 #include "runtime/batch/merge.h"
 #include "runtime/constraints.h"
 #include "runtime/engine.h"
+#include "runtime/openai/prompt_encoder.h"
+#include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
@@ -77,13 +79,6 @@ absl::Status Merge(const Arguments& args) {
   return absl::OkStatus();
 }
 
-std::string KvTypeName(KvType type) { return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16"; }
-
-uint64_t StoreHash(const LayerStore& store) {
-  const std::string text = SerializeManifest(store.manifest());
-  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-}
-
 JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                       const InputSummary& input, int64_t context_tokens) {
   JobRecord job;
@@ -94,13 +89,20 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   job.input_format = batch.plain_text ? "text" : "openai";
   job.store = options.store;
   job.store_hash = StoreHash(*session.store);
-  job.k_type = KvTypeName(options.k_type);
-  job.v_type = KvTypeName(options.v_type);
+  job.k_type = std::string(KvTypeName(options.k_type));
+  job.v_type = std::string(KvTypeName(options.v_type));
   job.context_tokens = context_tokens;
   job.seed = batch.seed;
   job.part = batch.part;
   job.num_parts = batch.num_parts;
   return job;
+}
+
+// What of the command line changes the answers of chats.
+std::string DescribeChatOptions(const Arguments& args, const absl::StatusOr<ChatFront>& chats) {
+  return absl::StrCat(args.Has("--template") ? absl::StrCat("template ", ChecksumToHex(chats->template_hash())) : "",
+                      args.Has("--template") && args.Has("--no-parse-special") ? ", " : "",
+                      args.Has("--no-parse-special") ? "no-parse-special" : "");
 }
 
 // Stands in for a probe that nobody ran: measuring here would take more memory than --max-ram may allow. Kernels
@@ -114,7 +116,8 @@ MachineRates AssumedRates() {
 
 // `rates` are the remembered ones, or none.
 absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
-                                  const InputSummary& input, const PlanRequest& request, MachineRates* rates) {
+                                  const PromptEncoder& encoder, const InputSummary& input, const PlanRequest& request,
+                                  MachineRates* rates) {
   if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
   } else if (batch.batch_size == 0) {
@@ -123,8 +126,8 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
                  "once makes it fit\n",
                  options.store.c_str());
   }
-  SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text,
-                                                        session.tokenizer.get(), request.context_tokens));
+  SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text, encoder,
+                                                        request.context_tokens));
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
                    options.read.verify_once, shape, batch.batch_size);
@@ -211,17 +214,26 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
+  if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
+  const std::string chat_options = DescribeChatOptions(args, chats);
   MachineRates rates;
-  SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan, PlanJob(batch, options, session, input, request, &rates));
+  SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan,
+                          PlanJob(batch, options, session, PromptEncoder(session.tokenizer.get(), &chats, 0), input,
+                                  request, &rates));
   // Behind the plan: a job that has no room to run leaves no files.
-  const JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
+  JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
+  job.chat = chat_options;
   SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows});
-  const HyperParameters& h = session.store->hyper_parameters();
-  BatchJob batch_job(batch.input, session.tokenizer.get(),
-                     Constraints(session.tokenizer.get(), h.vocab_size, h.eos_token_ids), &engine, &output,
-                     plan.batch_size);
+  // Templates that print the time see when the job began, however often it is taken up.
+  const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created);
+  std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
+  if (chats.ok()) ends.insert(ends.end(), chats->turn_ends().begin(), chats->turn_ends().end());
+  BatchJob batch_job(batch.input, session.tokenizer.get(), &encoder,
+                     Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends), &engine,
+                     &output, plan.batch_size);
 
   FloorSum floor(session, options, rates);
   BatchReport report;
@@ -250,10 +262,9 @@ CommandSpec BatchCommand() {
   command.summary = "Answer a file of requests, many at once, and go on after any interruption";
   command.positionals = {"[STORE]"};
   command.description =
-      "Reads requests (OpenAI's batch lines for /v1/completions, or lines {\"prompt\": ...}), runs as many at once "
-      "as "
-      "the memory budget allows, so that one reading of the weights serves all of them, and writes a line a "
-      "request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
+      "Reads requests (OpenAI's batch lines for /v1/completions and /v1/chat/completions, or lines "
+      "{\"prompt\": ...} and {\"messages\": ...}), runs as many at once as the memory budget allows, so that one "
+      "reading of the weights serves all of them, and writes a line a request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
       "Run the same command again to go on after Ctrl-C, a kill or a power cut: what is finished is skipped, and "
       "what was in flight goes on where it was. An answer does not depend on the others, nor on interruptions.\n\n"
       "Ctrl-C finishes the pass and stops (exit code 130); twice stops at once.\n\n"
@@ -275,6 +286,7 @@ CommandSpec BatchCommand() {
       {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
+  for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {"sluice batch llama-70b.store -i requests.jsonl -o results.jsonl --max-ram 24GiB",
                       "sluice batch bard.store -i prompts.txt --text -o results.jsonl --batch-size 32",

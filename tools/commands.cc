@@ -6,7 +6,7 @@ namespace sluice {
 const std::vector<CommandSpec>& Commands() {
   static const std::vector<CommandSpec>* const commands = [] {
     auto* list = new std::vector<CommandSpec>{
-        ShardCommand(),      RunCommand(),   BatchCommand(),    PlanCommand(),     InspectCommand(),
+        ShardCommand(),      RunCommand(),   ChatCommand(),  BatchCommand(),    PlanCommand(),     InspectCommand(),
         VerifyCommand(),     PerplexityCommand(), ScoreCommand(), TokenizeCommand(), TemplateCommand(),
         SynthCommand(),      ProbeCommand(), BenchCommand(),    CompletionCommand()};
     for (CommandSpec& command : *list) {

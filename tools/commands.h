@@ -13,6 +13,7 @@ const std::vector<CommandSpec>& Commands();
 
 CommandSpec ShardCommand();
 CommandSpec RunCommand();
+CommandSpec ChatCommand();
 CommandSpec BatchCommand();
 CommandSpec PlanCommand();
 CommandSpec InspectCommand();

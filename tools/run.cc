@@ -1,8 +1,7 @@
 // sluice run: generates text from a store, streamed, and reports how it went.
-#include <sys/random.h>
-
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +14,9 @@
 #include "nlohmann/json.hpp"
 #include "runtime/constraints.h"
 #include "runtime/generator.h"
+#include "tools/chat_options.h"
 #include "tools/commands.h"
+#include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
 #include "tools/session.h"
@@ -130,32 +131,6 @@ void PrintReport(const RunReport& r) {
   }
 }
 
-absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
-  GenerateOptions options;
-  SLUICE_ASSIGN_OR_RETURN(options.max_new_tokens, args.Int("--predict", -1, -1, int64_t{1} << 40));
-  SamplerOptions& sampler = options.sampler;
-  SLUICE_ASSIGN_OR_RETURN(sampler.temperature, args.Double("--temp", sampler.temperature));
-  SLUICE_ASSIGN_OR_RETURN(sampler.top_k, args.Int("--top-k", sampler.top_k, 0, int64_t{1} << 40));
-  SLUICE_ASSIGN_OR_RETURN(sampler.top_p, args.Double("--top-p", sampler.top_p));
-  SLUICE_ASSIGN_OR_RETURN(sampler.min_p, args.Double("--min-p", sampler.min_p));
-  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_penalty, args.Double("--repeat-penalty", sampler.repeat_penalty));
-  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_last_n,
-                          args.Int("--repeat-last-n", sampler.repeat_last_n, 0, int64_t{1} << 40));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t seed, args.Int("--seed", -1, -1, INT64_MAX));
-  sampler.seed = static_cast<uint64_t>(seed);
-  if (seed < 0) {
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) random = 1;
-    sampler.seed = random;
-  }
-  if (const absl::Status checked = CheckSamplerOptions(sampler); !checked.ok()) {
-    return UsageError(checked.message());
-  }
-  options.stop = args.All("--stop");
-  options.ignore_eos = args.Has("--ignore-eos");
-  return options;
-}
-
 // The writer must outlive the session's passes.
 absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<TraceWriter> trace,
@@ -170,19 +145,46 @@ absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, cons
   return trace;
 }
 
+absl::Status CheckChatOptions(const Arguments& args) {
+  if (args.Has("--chat")) {
+    return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
+  }
+  for (const OptionSpec& option : ChatOptionSpecs()) {
+    if (args.Has(option.name)) return UsageError(absl::StrCat(option.name, " needs --chat"));
+  }
+  return absl::OkStatus();
+}
+
+// The prompt of a conversation of one message. `generate` gets what ends the answer.
+absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const Session& session,
+                                                   GenerateOptions* generate) {
+  SLUICE_ASSIGN_OR_RETURN(const ChatFront front, LoadChatFront(args, session));
+  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadPromptText(args));
+  std::vector<ChatMessage> messages;
+  if (args.Has("--system")) messages.push_back({"system", *args.Get("--system")});
+  messages.push_back({"user", std::move(text)});
+  SLUICE_ASSIGN_OR_RETURN(ChatPrompt prompt,
+                          front.Encode(TextConversation(messages), LocalTime(std::time(nullptr))));
+  generate->end_tokens = front.turn_ends();
+  return std::move(prompt.ids);
+}
+
 absl::Status Run(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
+  SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
+  const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args));
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
-  SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, MostPromptRows(args)));
+  SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, chat ? kPrefillRows : MostPromptRows(args)));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
-                          ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
+                          chat ? ChatPromptIds(args, session, &generate)
+                               : ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
   if (session.model == nullptr) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options,
@@ -191,15 +193,17 @@ absl::Status Run(const Arguments& args) {
   }
   if (grammar.has_value()) {
     const HyperParameters& h = session.store->hyper_parameters();
+    std::vector<int64_t> ends = h.eos_token_ids;
+    ends.insert(ends.end(), generate.end_tokens.begin(), generate.end_tokens.end());
     SLUICE_ASSIGN_OR_RETURN(generate.constraint,
-                            Constraints(session.tokenizer.get(), h.vocab_size, h.eos_token_ids).For(*grammar));
+                            Constraints(session.tokenizer.get(), h.vocab_size, ends).For(*grammar));
   }
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, *args.Get("--trace")));
   }
   if (!json) {
-    if (session.tokenizer != nullptr && !args.Has("--no-display-prompt")) {
+    if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
       std::fputs(session.tokenizer->Decode(prompt, /*skip_special=*/true).c_str(), stdout);
       std::fflush(stdout);
     }
@@ -249,18 +253,9 @@ CommandSpec RunCommand() {
       "comes, a report to standard error.\n\n"
       "Ctrl-C stops after the current layer and still reports (exit code 130); twice stops at once.";
   command.options = PromptOptionSpecs();
+  for (const OptionSpec& option : ChatOptionSpecs()) command.options.push_back(option);
+  for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
   const std::vector<OptionSpec> own = {
-      {.name = "--predict", .alias = "-n", .value = "N",
-       .help = "Tokens to generate (default -1: until an end token or the end of the context)."},
-      {.name = "--temp", .value = "T", .help = "Temperature (default 0.8; 0: greedy)."},
-      {.name = "--top-k", .value = "K", .help = "Sample from the K most likely tokens (default 40; 0: all)."},
-      {.name = "--top-p", .value = "P", .help = "Sample from the likeliest tokens of this total (default 0.95)."},
-      {.name = "--min-p", .value = "P", .help = "Drop tokens below P times the likeliest one (default 0.05)."},
-      {.name = "--repeat-penalty", .value = "X", .help = "Penalty of repeated tokens (default 1: off)."},
-      {.name = "--repeat-last-n", .value = "N", .help = "How far back repetition counts (default 64)."},
-      {.name = "--seed", .alias = "-s", .value = "N", .help = "Seed of sampling (default: random, printed)."},
-      {.name = "--stop", .value = "TEXT", .help = "Stop before this text; may be repeated.", .repeated = true},
-      {.name = "--ignore-eos", .help = "Do not stop at an end token."},
       {.name = "--no-display-prompt", .help = "Print only what is generated."},
       {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
@@ -269,7 +264,8 @@ CommandSpec RunCommand() {
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {"sluice run llama-70b.store -p \"The sea was\" -n 64 --max-ram 6GiB",
-                      "sluice run bard.store -f scene.txt --temp 0 --json"};
+                      "sluice run bard.store -f scene.txt --temp 0 --json",
+                      "sluice run qwen3.store --chat -p \"Why is the sky blue?\" --system \"Be brief.\""};
   command.run = &Run;
   return command;
 }

@@ -177,6 +177,11 @@ absl::Status StartModelEarly(Session& session, const SessionOptions& options, in
   return StartPlanned(session, options, *plan);
 }
 
+uint64_t StoreHash(const LayerStore& store) {
+  const std::string text = SerializeManifest(store.manifest());
+  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+}
+
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
   MachineRates rates;
   if (options.probe.has_value()) {
@@ -251,6 +256,12 @@ int64_t MostPromptRows(const Arguments& args) {
   return std::min(most, kPrefillRows);
 }
 
+absl::StatusOr<std::string> ReadPromptText(const Arguments& args) {
+  const std::optional<std::string> file = args.Get("--file");
+  if (file.has_value()) return ReadTextFile(*file);
+  return args.Get("--prompt").value_or("");
+}
+
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
                                                 const EncodeOptions& encode) {
   const std::optional<std::string> ids = args.Get("--prompt-ids");
@@ -265,10 +276,7 @@ absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tok
     }
     return tokens;
   }
-  std::string text = args.Get("--prompt").value_or("");
-  if (const std::optional<std::string> file = args.Get("--file"); file.has_value()) {
-    SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(*file));
-  }
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadPromptText(args));
   if (tokenizer == nullptr) {
     return absl::FailedPreconditionError("this model has no tokenizer; give the prompt as --prompt-ids 5,9,12");
   }

@@ -83,6 +83,9 @@ absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const SessionOpti
 absl::Status StartModel(Session& session, const SessionOptions& options, int64_t pass_rows,
                         bool logits_of_all_rows);
 
+// Names the store's content: the XXH3-64 of its manifest, which has the checksums of all else.
+uint64_t StoreHash(const LayerStore& store);
+
 // What this machine can do with the store: what `sluice probe` remembered, or two seconds of measuring,
 // with progress. A throttled disk counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
@@ -93,6 +96,7 @@ std::vector<OptionSpec> PromptOptionSpecs();
 absl::Status CheckPromptOptions(const Arguments& args);  // before anything is opened
 // At least as many rows as the prompt can have, at most kPrefillRows: a token is a byte or more.
 int64_t MostPromptRows(const Arguments& args);
+absl::StatusOr<std::string> ReadPromptText(const Arguments& args);  // of -p or -f
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
                                                 const EncodeOptions& encode);
 

@@ -9,10 +9,10 @@
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/chat/model_files.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/json.h"
 #include "tools/commands.h"
-#include "tools/model_files.h"
 #include "tools/session.h"
 
 namespace sluice {

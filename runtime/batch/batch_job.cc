@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "runtime/openai/chat_response.h"
 #include "storage/manifest.h"
 
 namespace sluice {
@@ -39,24 +40,16 @@ void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
 }
 
 std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
-  for (PromptInput& input : flight.request.prompts) {
-    if (std::vector<int32_t>* ids = std::get_if<std::vector<int32_t>>(&input); ids != nullptr) {
-      flight.prompts.push_back(std::move(*ids));
-      continue;
-    }
-    if (tokenizer_ == nullptr) {
-      return ApiError{.message = "this model has no tokenizer: the prompt must be token ids",
-                      .param = "prompt",
-                      .code = "no_tokenizer"};
-    }
-    std::string& text = std::get<std::string>(input);
-    absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(text);
-    if (!ids.ok()) {
-      return ApiError{.message = std::string(ids.status().message()), .param = "prompt", .code = "invalid_value"};
-    }
-    flight.prompts.push_back(*std::move(ids));
-    if (!flight.request.echo) std::string().swap(text);
+  flight.end_tokens = encoder_->EndTokens(flight.request);
+  for (size_t i = 0; i < flight.request.prompts.size(); ++i) {
+    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i);
+    if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr) return std::move(*error);
+    flight.opens_reasoning = std::get<ChatPrompt>(prompt).opens_reasoning;  // a chat has one prompt
+    flight.prompts.push_back(std::move(std::get<ChatPrompt>(prompt).ids));
+    std::string* const text = std::get_if<std::string>(&flight.request.prompts[i]);
+    if (text != nullptr && !flight.request.echo) std::string().swap(*text);
   }
+  if (flight.request.chat.has_value()) *flight.request.chat = Conversation();
   if (flight.request.grammar.has_value()) {
     absl::StatusOr<std::shared_ptr<grammar::Constraint>> constraint = constraints_.For(*flight.request.grammar);
     if (!constraint.ok()) return GrammarError(constraint.status(), flight.request.grammar->kind);
@@ -66,7 +59,10 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   flight.tokens.resize(flight.choices.size());
   for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
     const absl::Status status = engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
-    if (!status.ok()) return EngineError(status);
+    if (status.ok()) continue;
+    ApiError error = EngineError(status);
+    if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
+    return error;
   }
   return std::nullopt;
 }
@@ -81,6 +77,7 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
       HashOf(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
                                     : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
+  request.end_tokens = flight.end_tokens;
   request.constraint = flight.constraint;
   request.top_logprobs = asked.top_logprobs;
   request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
@@ -170,6 +167,7 @@ void BatchJob::WriteFinished() {
       const size_t prompt = i / flight.request.n;
       CompletionChoice& choice = flight.choices[i];
       choice.prompt = &flight.prompts[prompt];
+      choice.opens_reasoning = flight.opens_reasoning;
       report_.completion_tokens += static_cast<int64_t>(choice.result.ids.size());
       if (i % flight.request.n == 0) report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
       if (!flight.request.echo) continue;
@@ -178,9 +176,11 @@ void BatchJob::WriteFinished() {
                            : tokenizer_ != nullptr ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
                                                    : std::string();
     }
-    output_->AddResult(
-        ResultLine(flight.ids, flight.custom_id, 200,
-                   CompletionBody(flight.request, flight.choices, output_->job().created, tokenizer_)));
+    const int64_t created = output_->job().created;
+    output_->AddResult(ResultLine(flight.ids, flight.custom_id, 200,
+                                  flight.request.chat.has_value()
+                                      ? ChatCompletionBody(flight.request, flight.choices, created, *tokenizer_)
+                                      : CompletionBody(flight.request, flight.choices, created, tokenizer_)));
     ++report_.succeeded;
   }
   finished_.clear();

@@ -20,6 +20,7 @@
 #include "runtime/engine.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
+#include "runtime/openai/prompt_encoder.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace sluice {
@@ -46,11 +47,12 @@ class BatchJob {
   // Of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All but `constraints` must outlive the job. `tokenizer` may be null: then prompts have to be ids.
-  BatchJob(std::string input, const Tokenizer* tokenizer, Constraints constraints, Engine* engine, BatchOutput* output,
-           int64_t max_sequences)
+  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one.
+  BatchJob(std::string input, const Tokenizer* tokenizer, const PromptEncoder* encoder, Constraints constraints,
+           Engine* engine, BatchOutput* output, int64_t max_sequences)
       : input_(std::move(input)),
         tokenizer_(tokenizer),
+        encoder_(encoder),
         constraints_(std::move(constraints)),
         engine_(engine),
         output_(output),
@@ -68,7 +70,9 @@ class BatchJob {
     int64_t number;
     std::string custom_id;
     ResultIds ids;
-    CompletionRequest request;
+    CompletionRequest request;           // its conversation is emptied once it is encoded
+    std::vector<int32_t> end_tokens;
+    bool opens_reasoning = false;
     std::vector<std::vector<int32_t>> prompts;
     std::shared_ptr<grammar::Constraint> constraint;  // null: none
     std::vector<CompletionChoice> choices;
@@ -89,6 +93,7 @@ class BatchJob {
 
   const std::string input_;
   const Tokenizer* const tokenizer_;
+  const PromptEncoder* const encoder_;
   Constraints constraints_;
   Engine* const engine_;
   BatchOutput* const output_;

@@ -99,7 +99,7 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
 }
 
 absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
-                                       const Tokenizer* tokenizer, int64_t context_tokens) {
+                                       const PromptEncoder& encoder, int64_t context_tokens) {
   constexpr int kSample = 64;
   constexpr int64_t kMaxSampledLine = 1 << 18;
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
@@ -111,19 +111,15 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
     if (!more) break;
     if (line.too_long) continue;
-    const BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text);
-    const auto* request = std::get_if<CompletionRequest>(&parsed.request);
+    BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text);
+    auto* request = std::get_if<CompletionRequest>(&parsed.request);
     if (request == nullptr) continue;
     sequences += static_cast<double>(request->num_choices());
     constrained |= request->grammar.has_value();
-    for (const PromptInput& prompt : request->prompts) {
-      int64_t n = 0;
-      if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt); ids != nullptr) {
-        n = static_cast<int64_t>(ids->size());
-      } else if (tokenizer != nullptr) {
-        const auto encoded = tokenizer->Encode(std::get<std::string>(prompt));
-        if (encoded.ok()) n = static_cast<int64_t>(encoded->size());
-      }
+    for (size_t i = 0; i < request->prompts.size(); ++i) {
+      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i);
+      const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
+      const int64_t n = prompt == nullptr ? 0 : static_cast<int64_t>(prompt->ids.size());
       if (n == 0 || n > context_tokens) continue;
       prompts += 1;
       prompt_tokens += static_cast<double>(n);

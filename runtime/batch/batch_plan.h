@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/memory_plan.h"
+#include "runtime/openai/prompt_encoder.h"
 #include "runtime/pass_floor.h"
-#include "runtime/tokenizer/tokenizer.h"
 #include "storage/layer_store.h"
 
 namespace sluice {
@@ -42,9 +42,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size);
 
 // The average shape of the first requests of a batch file of `num_lines` lines; lines that are wrong do not count.
-// Without any right one, BatchShape's own numbers. `tokenizer` may be null.
+// Without any right one, BatchShape's own numbers.
 absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
-                                       const Tokenizer* tokenizer, int64_t context_tokens);
+                                       const PromptEncoder& encoder, int64_t context_tokens);
 
 }  // namespace sluice
 

@@ -48,6 +48,10 @@ absl::Status ReadRecord(const json& root, JobRecord* record) {
     SLUICE_ASSIGN_OR_RETURN(*number, JsonInt(root, name));
   }
   record->seed = static_cast<uint64_t>(seed);
+  // Jobs begun before there were chats do not have it.
+  if (JsonFind(root, "chat") != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(record->chat, JsonString(root, "chat"));
+  }
   return absl::OkStatus();
 }
 
@@ -67,6 +71,7 @@ std::string SerializeJobRecord(const JobRecord& record) {
                      {"cache_type_v", record.v_type},
                      {"context_tokens", record.context_tokens},
                      {"seed", static_cast<int64_t>(record.seed)},
+                     {"chat", record.chat},
                      {"part", record.part},
                      {"num_parts", record.num_parts}};
   return root.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
@@ -103,6 +108,7 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
     return differs("context (-c)", absl::StrCat(begun.context_tokens), absl::StrCat(asked.context_tokens));
   }
   if (begun.seed != asked.seed) return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
+  if (begun.chat != asked.chat) return differs("--template or --no-parse-special", begun.chat, asked.chat);
   if (begun.part != asked.part || begun.num_parts != asked.num_parts) {
     return differs("--part", absl::StrCat(begun.part, "/", begun.num_parts),
                    absl::StrCat(asked.part, "/", asked.num_parts));

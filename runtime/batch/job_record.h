@@ -24,6 +24,7 @@ struct JobRecord {
   std::string v_type;
   int64_t context_tokens = 0;
   uint64_t seed = 0;
+  std::string chat;  // what was asked for chats: another template than the store's (its hash), plain text
   int64_t part = 0;
   int64_t num_parts = 1;
 };

@@ -8,6 +8,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/jinja/json.h"
+#include "runtime/openai/chat_request.h"
+#include "runtime/openai/request_members.h"
 #include "runtime/openai/response_format.h"
 #include "runtime/tokenizer/unicode.h"
 #include "storage/json.h"
@@ -16,17 +19,8 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
-using MaybeError = std::optional<ApiError>;  // none: all is well
-
 constexpr size_t kMaxCustomIdBytes = 512;
-
-ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code = "invalid_value") {
-  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
-}
-
-ApiError WrongType(absl::string_view param, absl::string_view wanted) {
-  return Wrong(param, absl::StrCat("must be ", wanted), "invalid_type");
-}
+constexpr char kChatUrl[] = "/v1/chat/completions";
 
 MaybeError ReadInt(absl::string_view name, const json& value, int64_t min, int64_t max, int64_t* out) {
   const json object = {{std::string(name), value}};
@@ -121,7 +115,16 @@ MaybeError ReadBias(const json& value, std::vector<std::pair<int32_t, float>>* b
   return std::nullopt;
 }
 
-// `logprobs` of a completion is the number of likeliest tokens; with `top_logprobs`, and in chats, it is a switch.
+}  // namespace
+
+ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code) {
+  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
+}
+
+ApiError WrongType(absl::string_view param, absl::string_view wanted) {
+  return Wrong(param, absl::StrCat("must be ", wanted), "invalid_type");
+}
+
 MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest* request) {
   if (logprobs != nullptr && logprobs->is_boolean()) {
     request->top_logprobs = logprobs->get<bool>() ? 0 : -1;
@@ -136,7 +139,6 @@ MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest
   return ReadInt("top_logprobs", *top, 0, kMaxTopLogprobs, &request->top_logprobs);
 }
 
-// Members that have no place above.
 MaybeError ReadMember(const std::string& name, const json& value, CompletionRequest* request) {
   if (name == "model") return ReadString(name, value, &request->model);
   if (name == "prompt") return ReadPrompt(value, &request->prompts);
@@ -171,7 +173,6 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   return Wrong(absl::string_view(name).substr(0, 100), "is no parameter of a completion", "unknown_parameter");
 }
 
-// What does not depend on the model; the engine checks the rest.
 MaybeError CheckRequest(const CompletionRequest& request) {
   if (request.prompts.empty()) return Wrong("prompt", "is missing", "missing_required_parameter");
   if (request.num_choices() > kMaxChoices) {
@@ -186,6 +187,8 @@ MaybeError CheckRequest(const CompletionRequest& request) {
   }
   return std::nullopt;
 }
+
+namespace {
 
 ApiError NotJson(absl::string_view message) {
   return {.message = std::string(message), .param = "", .code = "invalid_json"};
@@ -202,14 +205,9 @@ MaybeError CheckEnvelope(const json& line) {
   if (method != nullptr && *method != "POST") return Wrong("method", "must be \"POST\"");
   const json* url = JsonFind(line, "url");
   if (url == nullptr) return Wrong("url", "is missing", "missing_required_parameter");
-  if (*url == "/v1/chat/completions") {
-    return ApiError{.message =
-                        "chats need chat templates, which this version does not have; send the whole text to "
-                        "/v1/completions",
-                    .param = "url",
-                    .code = "chat_templates_unsupported"};
+  if (*url != "/v1/completions" && *url != kChatUrl) {
+    return Wrong("url", absl::StrCat("must be \"/v1/completions\" or \"", kChatUrl, "\""), "invalid_url");
   }
-  if (*url != "/v1/completions") return Wrong("url", "must be \"/v1/completions\"", "invalid_url");
   if (JsonFind(line, "body") == nullptr) return Wrong("body", "is missing", "missing_required_parameter");
   return std::nullopt;
 }
@@ -218,6 +216,13 @@ void KeepSchemaOrder(absl::string_view line, std::variant<CompletionRequest, Api
   auto* const request = std::get_if<CompletionRequest>(parsed);
   if (request == nullptr || !request->grammar.has_value() || request->grammar->kind != GrammarKind::kJsonSchema) return;
   request->grammar->text = SchemaAsWritten(line);
+}
+
+// Templates see the members of messages and tools in their order, which `body` has lost.
+std::variant<CompletionRequest, ApiError> ParseChat(absl::string_view line, bool shorthand, const json& body) {
+  const absl::StatusOr<jinja::Value> ordered = jinja::ValueFromJson(line, "the line");
+  if (!ordered.ok()) return NotJson(ordered.status().message());
+  return ParseChatRequest(body, shorthand ? *ordered : *ordered->dict().Find("body"));
 }
 
 }  // namespace
@@ -273,19 +278,17 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
     }
     parsed.custom_id = *text;
   }
-  const bool shorthand = root->contains("prompt") && !root->contains("body");
+  const bool shorthand = (root->contains("prompt") || root->contains("messages")) && !root->contains("body");
   if (shorthand) {
     root->erase("custom_id");
-    parsed.request = ParseCompletionRequest(*root);
-    KeepSchemaOrder(line, &parsed.request);
+  } else if (MaybeError error = CheckEnvelope(*root); error.has_value()) {
+    parsed.request = *std::move(error);
     return parsed;
   }
-  if (MaybeError error = CheckEnvelope(*root); error.has_value()) {
-    parsed.request = *std::move(error);
-  } else {
-    parsed.request = ParseCompletionRequest((*root)["body"]);
-    KeepSchemaOrder(line, &parsed.request);
-  }
+  const json& body = shorthand ? *root : (*root)["body"];
+  const bool chat = shorthand ? root->contains("messages") : (*root)["url"] == kChatUrl;
+  parsed.request = chat ? ParseChat(line, shorthand, body) : ParseCompletionRequest(body);
+  KeepSchemaOrder(line, &parsed.request);
   return parsed;
 }
 

@@ -1,4 +1,4 @@
-// The body of a request to /v1/completions, and a line of a batch file around it.
+// A request to /v1/completions or /v1/chat/completions, the body of the former, and a line of a batch file around it.
 #ifndef SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
 
@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "runtime/chat/conversation.h"
 #include "runtime/grammar_text.h"
 #include "runtime/openai/api_error.h"
 #include "runtime/token_chooser.h"
@@ -30,6 +31,9 @@ struct CompletionRequest {
   int64_t top_logprobs = -1;  // below 0: no log probabilities
   bool echo = false;
   std::optional<GrammarText> grammar;  // response_format or grammar
+  // A request to /v1/chat/completions: its one prompt is what a chat template makes of this, and `prompts` has one
+  // empty text in its place.
+  std::optional<Conversation> chat;
 
   int64_t num_choices() const { return n * static_cast<int64_t>(prompts.size()); }
 };
@@ -48,7 +52,7 @@ struct BatchLine {
 };
 
 // Line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone, with or without a
-// custom_id ({"prompt": ...}). With `plain_text` the line is a prompt itself. Any bytes may come.
+// custom_id ({"prompt": ...} or {"messages": ...}). With `plain_text` the line is a prompt itself. Any bytes may come.
 BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text);
 
 // Such lines are skipped.

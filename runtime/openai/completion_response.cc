@@ -19,12 +19,6 @@ uint64_t HashOf(const std::string& text) {
   return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
 }
 
-// A token as text; without a tokenizer its id.
-std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
-  if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
-  return tokenizer->Decode(absl::MakeConstSpan(&id, 1), /*skip_special=*/false);
-}
-
 // The four parallel lists of a completion's log probabilities.
 class LogprobLists {
  public:
@@ -72,11 +66,7 @@ json ChoiceLogprobs(const CompletionRequest& request, const CompletionChoice& ch
     }
     prompt_characters = CountCharacters(choice.prompt_text);
   }
-  // What a stop cut off is not part of the answer.
-  const bool cut = result.finish_reason == FinishReason::kStop;
-  const int64_t characters = CountCharacters(result.text);
-  for (size_t i = 0; i < result.ids.size(); ++i) {
-    if (cut && tokenizer != nullptr && result.text_offsets[i] >= characters) break;
+  for (size_t i = 0; i < AnswerTokens(result, tokenizer); ++i) {
     lists.Add(result.ids[i], &result.log_probs[i], prompt_characters + result.text_offsets[i]);
   }
   return lists.Take();
@@ -84,14 +74,35 @@ json ChoiceLogprobs(const CompletionRequest& request, const CompletionChoice& ch
 
 }  // namespace
 
+std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
+  if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
+  return tokenizer->Decode(absl::MakeConstSpan(&id, 1), /*skip_special=*/false);
+}
+
+size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer) {
+  if (result.finish_reason != FinishReason::kStop || tokenizer == nullptr) return result.ids.size();
+  const int64_t characters = CountCharacters(result.text);
+  size_t tokens = 0;
+  while (tokens < result.ids.size() && result.text_offsets[tokens] < characters) ++tokens;
+  return tokens;
+}
+
+json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoice>& choices) {
+  int64_t prompt_tokens = 0, completion_tokens = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (i % request.n == 0) prompt_tokens += static_cast<int64_t>(choices[i].prompt->size());
+    completion_tokens += static_cast<int64_t>(choices[i].result.ids.size());
+  }
+  return {{"prompt_tokens", prompt_tokens},
+          {"completion_tokens", completion_tokens},
+          {"total_tokens", prompt_tokens + completion_tokens}};
+}
+
 json CompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, int64_t created,
                     const Tokenizer* tokenizer) {
   json list = json::array();
-  int64_t prompt_tokens = 0, completion_tokens = 0;
   for (size_t i = 0; i < choices.size(); ++i) {
     const CompletionChoice& choice = choices[i];
-    if (i % request.n == 0) prompt_tokens += static_cast<int64_t>(choice.prompt->size());
-    completion_tokens += static_cast<int64_t>(choice.result.ids.size());
     json entry = {{"index", i},
                   {"text", absl::StrCat(request.echo ? choice.prompt_text : std::string(), choice.result.text)},
                   {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))},
@@ -104,10 +115,7 @@ json CompletionBody(const CompletionRequest& request, const std::vector<Completi
           {"created", created},
           {"model", request.model},
           {"choices", std::move(list)},
-          {"usage",
-           {{"prompt_tokens", prompt_tokens},
-            {"completion_tokens", completion_tokens},
-            {"total_tokens", prompt_tokens + completion_tokens}}}};
+          {"usage", UsageOf(request, choices)}};
 }
 
 json ErrorBody(const ApiError& error) {
@@ -129,7 +137,7 @@ ResultIds::ResultIds(int64_t line_number, absl::string_view custom_id) {
 
 std::string ResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code, const json& body) {
   json whole = body;
-  if (status_code == 200) whole["id"] = ids.body;
+  if (status_code == 200) whole["id"] = absl::StrCat(body["object"] == "chat.completion" ? "chat" : "", ids.body);
   return absl::StrCat("{\"id\": \"", ids.id, "\", \"custom_id\": ", JsonLine(std::string(custom_id)),
                       ", \"response\": {\"status_code\": ", status_code, ", \"request_id\": \"", ids.request,
                       "\", \"body\": ", JsonLine(whole), "}, \"error\": null}\n");

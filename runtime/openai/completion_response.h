@@ -19,8 +19,17 @@ namespace sluice {
 struct CompletionChoice {
   SequenceResult result;
   const std::vector<int32_t>* prompt;  // its prompt's ids
-  std::string prompt_text;             // with echo
+  std::string prompt_text = {};        // with echo
+  bool opens_reasoning = false;        // the prompt ended with <think>
 };
+
+// A token as text; without a tokenizer its id.
+std::string TokenText(const Tokenizer* tokenizer, int32_t id);
+// How many tokens, from the first, are part of the answer: a stop text and an end token are not. The result has
+// text offsets.
+size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer);
+// {prompt_tokens, completion_tokens, total_tokens}
+nlohmann::json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoice>& choices);
 
 // The body of a completion, without its id: {object, created, model, choices, usage}. `choices` are in the
 // order of their index, choice i answers prompt i / request.n. `tokenizer` may be null.
@@ -36,7 +45,7 @@ struct ResultIds {
   uint64_t line;        // "batch_req_..." is this in hexadecimal
   std::string id;       // of the line
   std::string request;  // of the request
-  std::string body;     // of the completion
+  std::string body;     // of the completion; "chat" is put in front for a chat's
 };
 
 // {"id", "custom_id", "response": {status_code, request_id, body}, "error": null} and a newline.

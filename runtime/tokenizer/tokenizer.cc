@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_replace.h"
 #include "kernels/status_macros.h"
 #include "runtime/tokenizer/tokenizer_parts.h"
 #include "runtime/tokenizer/unicode.h"
@@ -33,10 +34,11 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
         ids.push_back(segment.id);
         continue;
       }
+      std::string piece = normalized.substr(segment.begin, segment.end - segment.begin);
+      if (options.drop_plain_marks) absl::StrReplaceAll({{kPlainMark, ""}}, &piece);
       SLUICE_ASSIGN_OR_RETURN(
           const Words words,
-          parts_->pre_tokenizer.Apply(normalized.substr(segment.begin, segment.end - segment.begin),
-                                      at_start && segment.begin == 0));
+          parts_->pre_tokenizer.Apply(std::move(piece), at_start && segment.begin == 0));
       for (size_t i = 0; i < words.words.size(); ++i) {
         SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode(words[i], &scratch, &ids));
       }

@@ -21,7 +21,13 @@ struct EncodeOptions {
   // The text of a control token (an added token marked special) is that token. Otherwise it is
   // plain text, as what a user typed should be.
   bool parse_special = true;
+  // kPlainMark is left out of the text, after control tokens were looked for: a control token's text that
+  // has one inside is plain text. So one text may hold control tokens and what only looks like them.
+  bool drop_plain_marks = false;
 };
+
+// U+FDD0, which Unicode leaves to programs: no text that is meant to be exchanged holds it.
+inline constexpr absl::string_view kPlainMark = "\xEF\xB7\x90";
 
 // Immutable after load; any number of threads may use it.
 class Tokenizer {

@@ -153,6 +153,7 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
       {"format", [](JobRecord& j) { j.input_format = "text"; }}, {"device", [](JobRecord& j) { j.device = "gpu"; }},
       {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},         {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
       {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},       {"--seed", [](JobRecord& j) { j.seed = 7; }},
+      {"--template", [](JobRecord& j) { j.chat = "no-parse-special"; }},
       {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
   for (const Case& c : cases) {
     JobRecord other = Job();

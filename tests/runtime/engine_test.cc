@@ -187,6 +187,13 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   EXPECT_EQ(result.text, expected->text);
   EXPECT_EQ(streamed, expected->text);
 
+  options.end_tokens = request.end_tokens = {expected->ids[5]};
+  const auto ended = Generate(*model.model, tokenizer_, prompt, options);
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_LE(ended->ids.size(), 6u);
+  EXPECT_EQ(engine.Run({request}, {0})[0].ids, ended->ids);
+  EXPECT_EQ(engine.Run({request}, {0})[0].text, ended->text);
+
   SequenceRequest scored{.prompt = prompt, .max_new_tokens = 0, .top_logprobs = 3, .prompt_logprobs = true};
   const SequenceResult scores = engine.Run({scored}, {0})[0];
   ASSERT_EQ(scores.prompt_log_probs.size(), prompt.size() - 1);

@@ -59,6 +59,24 @@ TEST_F(Generator, FillsTheContextAndNoMore) {
   EXPECT_EQ(result->finish_reason, FinishReason::kLength);
 }
 
+TEST_F(Generator, EndsAtATokenThatWasNamedAndLeavesItOut) {
+  GenerateOptions options;
+  options.max_new_tokens = 20;
+  const auto whole = Run(options, Prompt());
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const int32_t end = whole->ids[7];
+  options.end_tokens = {1999, end};
+  const auto result = Run(options, Prompt());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->ids.back(), end);
+  EXPECT_EQ(result->finish_reason, FinishReason::kStop);
+  EXPECT_LE(result->ids.size(), 8u);
+  EXPECT_TRUE(whole->text.rfind(result->text, 0) == 0) << result->text;
+  EXPECT_LT(result->text.size(), whole->text.size());
+  options.ignore_eos = true;
+  EXPECT_EQ(Run(options, Prompt())->ids, whole->ids);
+}
+
 TEST_F(Generator, LeavesOutTheStopTextAndWhatFollows) {
   const auto whole = Run({.max_new_tokens = 20, .sampler = {}, .stop = {}}, Prompt());
   ASSERT_TRUE(whole.ok());

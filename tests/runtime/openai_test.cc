@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/openai/chat_response.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
 
@@ -112,7 +113,7 @@ TEST(OpenAi, NamesWhatIsWrong) {
       {R"({"url": "/v1/completions", "body": 5})", "invalid_type", "body", "object"},
       {R"({"url": "/v1/completions", "body": {}})", "missing_required_parameter", "prompt", "missing"},
       {R"({"url": "/v1/embeddings", "body": {}})", "invalid_url", "url", "/v1/completions"},
-      {R"({"url": "/v1/chat/completions", "body": {"messages": []}})", "chat_templates_unsupported", "url", "chat"},
+      {R"({"url": "/v1/chat/completions", "body": {"messages": []}})", "invalid_value", "messages", "empty"},
       {R"({"method": "GET", "url": "/v1/completions", "body": {}})", "invalid_value", "method", "POST"},
       {R"({"url": "/v1/completions", "body": {}, "priority": 1})", "unknown_parameter", "priority", "batch line"},
       {R"({"prompt": 5})", "invalid_type", "prompt", "string"},
@@ -162,6 +163,129 @@ TEST(OpenAi, NamesWhatIsWrong) {
     EXPECT_EQ(error.status_code, 400);
   }
   EXPECT_EQ(ErrorOf("caf\xe9", /*plain_text=*/true).code, "invalid_utf8");
+}
+
+TEST(OpenAi, ReadsAChat) {
+  const CompletionRequest r = RequestOf(R"({"url": "/v1/chat/completions", "body": {"model": "m", "messages": [
+      {"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"},
+      {"type": "text", "text": "b"}], "name": null}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1",
+      "type": "function", "function": {"name": "f", "arguments": "{\"z\": 1, \"a\": 2}"}}]},
+      {"role": "tool", "tool_call_id": "1", "content": "t"}], "tools": [{"type": "function", "function": {"z": 1,
+      "a": 2}}], "tool_choice": "auto", "parallel_tool_calls": true, "chat_template_kwargs": {"enable_thinking": false},
+      "reasoning_effort": "low", "logprobs": true, "top_logprobs": 2, "max_completion_tokens": 7, "stop": ["x"],
+      "temperature": 0.5, "seed": 4, "n": 2}})");
+  ASSERT_TRUE(r.chat.has_value());
+  ASSERT_EQ(r.chat->messages.size(), 4u);
+  EXPECT_EQ(r.chat->messages[1].dict().Find("content")->text(), "a\nb");
+  EXPECT_EQ(r.chat->messages[1].dict().Find("name"), nullptr);
+  EXPECT_EQ(r.chat->messages[2].dict().Find("content")->text(), "");
+  const jinja::Value& call = r.chat->messages[2].dict().Find("tool_calls")->items()[0];
+  const jinja::Value& arguments = *call.dict().Find("function")->dict().Find("arguments");
+  ASSERT_TRUE(arguments.is_dict());
+  EXPECT_EQ(arguments.dict().entries()[0].first.text(), "z");  // in the order in which they were written
+  ASSERT_TRUE(r.chat->has_tools());
+  EXPECT_EQ(r.chat->tools.items()[0].dict().Find("function")->dict().entries()[0].first.text(), "z");
+  EXPECT_EQ(r.chat->variables.size(), 2u);
+  EXPECT_EQ(r.num_choices(), 2);
+  EXPECT_EQ(r.top_logprobs, 2);
+  EXPECT_EQ(r.max_tokens, 7);
+  EXPECT_EQ(r.seed, 4);
+
+  const CompletionRequest alone = RequestOf(R"({"custom_id": "c", "messages": [{"role": "user", "content": "x"}],
+                                                "tools": [{}], "tool_choice": "none"})");
+  EXPECT_FALSE(alone.chat->has_tools());
+  EXPECT_GT(alone.max_tokens, 1 << 20);
+  EXPECT_EQ(alone.top_logprobs, -1);
+}
+
+TEST(OpenAi, NamesWhatIsWrongWithAChat) {
+  struct Case {
+    const char* members;  // beside a right list of messages, unless they have one
+    const char* code;
+    const char* param;
+  };
+  const Case cases[] = {
+      {R"("messages": 5)", "invalid_type", "messages"},
+      {R"("messages": [])", "invalid_value", "messages"},
+      {R"("messages": ["x"])", "invalid_type", "messages[0]"},
+      {R"("messages": [{"content": "x"}])", "invalid_value", "messages[0].role"},
+      {R"("messages": [{"role": "robot", "content": "x"}])", "invalid_value", "messages[0].role"},
+      {R"("messages": [{"role": "user"}])", "missing_required_parameter", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": 5}])", "invalid_type", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": ["x"]}])", "invalid_type", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": [{"type": "text"}]}])", "invalid_value", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])", "unsupported_parameter",
+       "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": "x", "audio": {}}])", "unknown_parameter", "messages[0].audio"},
+      {R"("messages": [{"role": "user", "content": "x", "name": 5}])", "invalid_type", "messages[0].name"},
+      {R"("messages": [{"role": "assistant", "tool_calls": [{}]}])", "invalid_type", "messages[0].tool_calls"},
+      {R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}])", "invalid_value",
+       "messages[0].tool_calls"},
+      {R"("tools": {})", "invalid_type", "tools"},
+      {R"("tools": ["x"])", "invalid_type", "tools"},
+      {R"("tool_choice": "required")", "unsupported_parameter", "tool_choice"},
+      {R"("tool_choice": {"type": "function"})", "unsupported_parameter", "tool_choice"},
+      {R"("parallel_tool_calls": false)", "unsupported_parameter", "parallel_tool_calls"},
+      {R"("chat_template_kwargs": 5)", "invalid_type", "chat_template_kwargs"},
+      {R"("reasoning_effort": 5)", "invalid_type", "reasoning_effort"},
+      {R"("prompt": "x")", "unknown_parameter", "prompt"},
+      {R"("echo": true)", "unknown_parameter", "echo"},
+      {R"("logprobs": 3)", "invalid_type", "logprobs"},
+      {R"("top_logprobs": 3)", "invalid_value", "top_logprobs"},
+      {R"("stream": true)", "unsupported_parameter", "stream"},
+      {R"("modalities": ["audio"])", "unknown_parameter", "modalities"},
+      {R"("temperature": 3)", "invalid_value", "temperature"},
+  };
+  for (const Case& c : cases) {
+    const bool has_messages = std::string(c.members).find("messages") != std::string::npos;
+    const ApiError error = ErrorOf(std::string(R"({"url": "/v1/chat/completions", "body": {)") + c.members +
+                                   (has_messages ? "" : R"(, "messages": [{"role": "user", "content": "x"}])") + "}}");
+    EXPECT_EQ(error.code, c.code) << c.members << ": " << error.message;
+    EXPECT_EQ(error.param, c.param) << c.members;
+  }
+  EXPECT_EQ(ErrorOf(R"({"url": "/v1/chat/completions", "body": {}})").param, "messages");
+  EXPECT_EQ(ErrorOf(R"({"url": "/v1/chat/completions", "body": 5})").param, "body");
+}
+
+TEST(OpenAi, WritesAChatWithItsReasoning) {
+  CompletionRequest request;
+  request.model = "m";
+  request.prompts.emplace_back(std::string());
+  request.chat.emplace();
+  request.top_logprobs = 1;
+  const std::vector<int32_t> prompt = {1, 2};
+  const auto tokenizer = Tokenizer::FromJson(
+      R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}, "added_tokens": [{"id": 2,
+          "content": "<e>", "special": true}]})",
+      "small");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  std::vector<CompletionChoice> choices(1);
+  choices[0].prompt = &prompt;
+  choices[0].result.ids = {0, 1, 2};
+  choices[0].result.text = "ab";
+  choices[0].result.text_offsets = {0, 1, 2};
+  choices[0].result.finish_reason = FinishReason::kStop;
+  choices[0].result.log_probs = {{-0.5, {{0, -0.5}}}, {-1, {{0, -0.25}}}, {-2, {{2, -2.0}}}};
+  json body = ChatCompletionBody(request, choices, 5, **tokenizer);
+  EXPECT_EQ(body["object"], "chat.completion");
+  EXPECT_EQ(body["usage"], json::parse(R"({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5})"));
+  EXPECT_EQ(body["choices"][0], json::parse(R"({"index": 0, "finish_reason": "stop",
+      "message": {"role": "assistant", "content": "ab"}, "logprobs": {"refusal": null, "content": [
+      {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}]},
+      {"token": "b", "logprob": -1.0, "bytes": [98], "top_logprobs": [{"token": "a", "logprob": -0.25, "bytes": [97]}]}
+      ]}})"));
+  EXPECT_THAT(ResultLine(ResultIds(1, "a"), "a", 200, body), HasSubstr("\"id\":\"chatcmpl-"));
+
+  request.top_logprobs = -1;
+  choices[0].result.text = "<think>why</think>\nb";
+  body = ChatCompletionBody(request, choices, 5, **tokenizer);
+  EXPECT_EQ(body["choices"][0]["message"],
+            json::parse(R"({"role": "assistant", "content": "b", "reasoning_content": "why"})"));
+  EXPECT_TRUE(body["choices"][0]["logprobs"].is_null());
+  choices[0].opens_reasoning = true;
+  choices[0].result.text = "why";
+  EXPECT_EQ(ChatCompletionBody(request, choices, 5, **tokenizer)["choices"][0]["message"],
+            json::parse(R"({"role": "assistant", "content": "", "reasoning_content": "why"})"));
 }
 
 TEST(OpenAi, WritesACompletionWithItsLogProbabilities) {

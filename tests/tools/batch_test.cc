@@ -231,7 +231,7 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
                                                        {"schema", "invalid_grammar"},
                                                        {"grammar", "invalid_grammar"},
                                                        {"braces", "invalid_grammar"},
-                                                       {"chat", "chat_templates_unsupported"}}));
+                                                       {"chat", "invalid_value"}}));
   const json report = json::parse(run.out);
   EXPECT_EQ(report["succeeded"], 2);
   EXPECT_EQ(report["failed"], 15);
@@ -268,6 +268,59 @@ TEST_F(Batch, AnswersFollowTheirGrammars) {
     EXPECT_EQ(text.find_first_not_of(" abcdefghijklmnopqrstuvwxyz"), text.size() - 1) << text;
     EXPECT_EQ(text.back(), '.');
   }
+}
+
+TEST_F(Batch, AnswersChatsAndCompletionsOfOneFile) {
+  const std::string chat_template = Write(
+      "t.jinja",
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ mood }}{% if tools %}{{ tools | tojson }}"
+      "{% endif %}assistant:");
+  const std::string input =
+      Write("in.jsonl",
+            R"({"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages":
+                [{"role": "user", "content": "Once upon a time"}], "max_tokens": 6, "temperature": 0,
+                "chat_template_kwargs": {"mood": "calm "}, "tools": [{"z": 1, "a": 2}]}})"
+            "\n" R"({"custom_id": "text", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 6}})"
+            "\n" R"({"custom_id": "short", "messages": [{"role": "user", "content": "Once"}], "max_tokens": 2})"
+            "\n" R"({"custom_id": "image", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]})");
+  // One request a line.
+  std::string text = ReadWholeFile(input);
+  for (size_t at = 0; (at = text.find("\n       ", at)) != std::string::npos;) text.erase(at, 1);
+  Write("in.jsonl", text);
+
+  const std::string output = mine_ / "out.jsonl";
+  ASSERT_EQ(RunSluice(Args(input, output, {"--template", chat_template})).exit_code, 0);
+  const auto results = Lines(output);
+  ASSERT_EQ(results.size(), 3u);
+  const json& body = results.at("chat")["response"]["body"];
+  EXPECT_EQ(body["object"], "chat.completion");
+  EXPECT_EQ(body["model"], "m");
+  EXPECT_THAT(body["id"].get<std::string>(), testing::StartsWith("chatcmpl-"));
+  EXPECT_EQ(body["choices"][0]["message"]["role"], "assistant");
+  EXPECT_EQ(results.at("text")["response"]["body"]["object"], "text_completion");
+  EXPECT_EQ(results.at("short")["response"]["body"]["usage"]["completion_tokens"], 2);
+  const std::string errors = ReadWholeFile(mine_ / "out.errors.jsonl");
+  EXPECT_THAT(errors, HasSubstr("messages[0].content"));
+  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1);
+
+  // The chat is the completion of what the template prints, without the tokens that go around a text.
+  const std::string prompt = "user: Once upon a time\ncalm [{\"z\": 1, \"a\": 2}]assistant:";
+  const Finished ids = RunSluice({"tokenize", Store(), "-p", prompt, "--no-special", "--json"});
+  const std::string same =
+      Write("same.jsonl", "{\"custom_id\": \"chat\", \"prompt\": " + ids.out.substr(0, ids.out.size() - 1) +
+                              ", \"max_tokens\": 6, \"temperature\": 0}");
+  ASSERT_EQ(RunSluice(Args(same, mine_ / "same-out.jsonl")).exit_code, 0);
+  EXPECT_EQ(Lines(mine_ / "same-out.jsonl").at("chat")["response"]["body"]["choices"][0]["text"],
+            body["choices"][0]["message"]["content"]);
+
+  // The template is part of what the job is.
+  const Finished other = RunSluice(Args(input, output));
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("another --template"));
+  ASSERT_EQ(RunSluice(Args(input, mine_ / "none.jsonl")).exit_code, 0);
+  EXPECT_THAT(ReadWholeFile(mine_ / "none.errors.jsonl"), HasSubstr("chat_template_missing"));
+  EXPECT_EQ(Lines(mine_ / "none.jsonl").size(), 1u);
+  EXPECT_EQ(RunSluice(Args(input, mine_ / "bad.jsonl", {"--template", mine_ / "nowhere"})).exit_code, 1);
 }
 
 TEST_F(Batch, TakesAnEmptyFileAndPlainText) {

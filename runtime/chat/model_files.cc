@@ -1,5 +1,5 @@
 // Files on disk, or what a GGUF file's metadata become.
-#include "tools/model_files.h"
+#include "runtime/chat/model_files.h"
 
 #include <filesystem>
 #include <utility>

@@ -1,6 +1,6 @@
 // The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path names.
-#ifndef SLUICE_TOOLS_MODEL_FILES_H_
-#define SLUICE_TOOLS_MODEL_FILES_H_
+#ifndef SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
+#define SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
 
 #include <cstdint>
 #include <map>
@@ -37,4 +37,4 @@ class ModelFiles {
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_MODEL_FILES_H_
+#endif  // SLUICE_RUNTIME_CHAT_MODEL_FILES_H_

@@ -1,0 +1,86 @@
+// A conversation with a model, turn by turn, that computes only what is new.
+#ifndef SLUICE_RUNTIME_CHAT_CHAT_SESSION_H_
+#define SLUICE_RUNTIME_CHAT_CHAT_SESSION_H_
+
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/chat/chat_front.h"
+#include "runtime/chat/session_file.h"
+#include "runtime/generator.h"
+
+namespace sluice {
+
+// A piece of an answer as it comes, and whether it is what the model thinks before it answers.
+using OnPiece = std::function<void(absl::string_view text, bool reasoning)>;
+
+struct TurnResult {
+  GenerateResult generated;
+  int64_t prompt_tokens = 0;
+  int64_t dropped_messages = 0;  // the oldest ones, for which the context had no room any more
+  bool context_full = false;     // the answer ended because the context did
+};
+
+// Each turn renders the whole conversation, and keeps the KV cache up to the longest common prefix with what was
+// computed before: templates may drop earlier reasoning. Where a prompt leaves no room to answer, the oldest turns
+// behind the system message go, until there is room for `max_new_tokens`, a quarter of the context where that is
+// not set, but half of it at the most. The current user message stays in any case.
+class ChatSession {
+ public:
+  // All must outlive this. `options` are those of every turn, without on_text and end_tokens. strftime_now sees `now`
+  // in every turn, else a template that prints the time would have each prompt computed anew.
+  ChatSession(Model* model, const Tokenizer* tokenizer, const ChatFront* front, uint64_t store_hash,
+              const std::tm& now, GenerateOptions options);
+  ~ChatSession();
+  ChatSession(const ChatSession&) = delete;
+  ChatSession& operator=(const ChatSession&) = delete;
+
+  // Answers `text`. After an error, or an interrupt before the first token, the conversation is what it was.
+  // InvalidArgument, ResourceExhausted: the template's errors, a message that is longer than the context; the
+  // session goes on. Other errors are the disk's: it cannot.
+  absl::StatusOr<TurnResult> Say(std::string text, const OnPiece& on_piece);
+  // Answers the last user message once more, with other random numbers. FailedPrecondition: there is no answer yet.
+  absl::StatusOr<TurnResult> Regenerate(const OnPiece& on_piece);
+
+  // Puts another system message first; an empty one takes it away. The rest of the conversation stays.
+  void SetSystem(std::string text);
+  // Forgets all but the system message.
+  void Reset();
+
+  absl::Status Save(const std::string& path) const;
+  // Errors leave the conversation as it was.
+  absl::Status Load(const std::string& path);
+
+  const std::vector<ChatMessage>& messages() const { return messages_; }
+  // Tokens whose keys and values the cache has.
+  int64_t cached_tokens() const { return static_cast<int64_t>(cached_.tokens.size()); }
+  int64_t context_tokens() const { return model_->plan().request.context_tokens; }
+
+ private:
+  // Answers messages_, whose last one is the user's, and appends the answer.
+  absl::StatusOr<TurnResult> Answer(const OnPiece& on_piece);
+  // The prompt of messages_, from which messages are dropped where it is too long.
+  absl::StatusOr<ChatPrompt> FitPrompt(int64_t* dropped_messages);
+  // The messages of the oldest turn, which the current one is not; {0, 0}: there is none.
+  std::pair<size_t, size_t> OldestTurn() const;
+  SessionIdentity Identity() const;
+
+  Model* const model_;
+  const Tokenizer* const tokenizer_;
+  const ChatFront* const front_;
+  const uint64_t store_hash_;
+  const std::tm now_;
+  GenerateOptions options_;
+  std::vector<ChatMessage> messages_;
+  CachedTokens cached_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_CHAT_SESSION_H_

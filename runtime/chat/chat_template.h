@@ -1,0 +1,44 @@
+// A parsed chat template with the variables that its folder gives it.
+#ifndef SLUICE_RUNTIME_CHAT_CHAT_TEMPLATE_H_
+#define SLUICE_RUNTIME_CHAT_CHAT_TEMPLATE_H_
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/chat/special_tokens.h"
+#include "runtime/chat/template_source.h"
+#include "runtime/jinja/template.h"
+
+namespace sluice {
+
+// Never changes; any thread may render.
+class ChatTemplate {
+ public:
+  // `variables` are those that a context does not have to name. Errors are the template's, behind its name.
+  static absl::StatusOr<ChatTemplate> Parse(TemplateSource source, TemplateVariables variables);
+
+  // What the template prints with `variables` behind its own. `now` is the local time that strftime_now sees.
+  absl::StatusOr<std::string> Render(const TemplateVariables& variables, const std::tm& now) const;
+
+  const std::string& name() const { return name_; }
+  // XXH3-64 of the template's text.
+  uint64_t hash() const { return hash_; }
+
+ private:
+  ChatTemplate(std::string name, uint64_t hash, jinja::Template parsed, TemplateVariables variables)
+      : name_(std::move(name)), hash_(hash), template_(std::move(parsed)), variables_(std::move(variables)) {}
+
+  std::string name_;
+  uint64_t hash_;
+  jinja::Template template_;
+  TemplateVariables variables_;
+};
+
+// The time of this machine's clock and zone.
+std::tm LocalTime(std::time_t seconds);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_CHAT_TEMPLATE_H_

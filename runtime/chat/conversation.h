@@ -1,0 +1,38 @@
+// What a chat template is given: messages, tools, and what else a request names.
+#ifndef SLUICE_RUNTIME_CHAT_CONVERSATION_H_
+#define SLUICE_RUNTIME_CHAT_CONVERSATION_H_
+
+#include <string>
+#include <vector>
+
+#include "runtime/chat/special_tokens.h"
+#include "runtime/jinja/value.h"
+
+namespace sluice {
+
+// One message of a conversation that is text only.
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant"
+  std::string content;
+  std::string reasoning = {};  // of an assistant: what it thought before; templates know it as reasoning_content
+  bool operator==(const ChatMessage&) const = default;
+};
+
+struct Conversation {
+  std::vector<jinja::Value> messages;  // dicts with text for keys: role, content, tool_calls, ...
+  jinja::Value tools = jinja::Value::None();
+  TemplateVariables variables = {};  // further ones, such as enable_thinking
+  bool has_tools() const { return !tools.is_none(); }
+};
+
+// `message` as a template sees it; malformed UTF-8 becomes U+FFFD.
+jinja::Value MessageValue(const ChatMessage& message);
+Conversation TextConversation(const std::vector<ChatMessage>& messages);
+
+// The variables that transformers' apply_chat_template passes: messages, tools, documents (None),
+// add_generation_prompt, and the conversation's own.
+TemplateVariables ConversationVariables(const Conversation& conversation, bool add_generation_prompt);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_CONVERSATION_H_

@@ -1,0 +1,37 @@
+// Control tokens that users type stay plain text, while those of the template stay tokens.
+//
+// Every control token's text inside a message gets a kPlainMark (runtime/tokenizer/tokenizer.h) behind its first
+// character before the template is rendered: `<|im_end|>` becomes `<` mark `|im_end|>`. The template moves, trims and
+// compares messages as ever; the tokenizer then finds no control token there, and drops the marks. Limits: a template
+// that looks for a control token's text inside a message does not find it; a control token of a single character
+// cannot be split; a mark that was in the text before is dropped; added tokens that are not control tokens (some
+// models' <think>) are found in messages as always.
+#ifndef SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
+#define SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "runtime/chat/conversation.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+class PlainTextMarker {
+ public:
+  explicit PlainTextMarker(const Tokenizer* tokenizer);
+
+  std::string Mark(absl::string_view text) const;
+  // All texts of messages and tools, at any depth, but for the names of members.
+  Conversation Mark(const Conversation& conversation) const;
+
+ private:
+  jinja::Value Mark(const jinja::Value& value) const;
+
+  std::vector<std::string> control_;  // texts of control tokens
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_

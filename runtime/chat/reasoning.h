@@ -1,0 +1,51 @@
+// Tells what a model thinks (between <think> and </think>) from what it answers, as the text comes.
+#ifndef SLUICE_RUNTIME_CHAT_REASONING_H_
+#define SLUICE_RUNTIME_CHAT_REASONING_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace sluice {
+
+// Thinking counts only at the beginning of an answer, behind white space at the most; later tags are text. The
+// tags, the line ends right inside of them and those behind </think> belong to neither part.
+class ReasoningSplitter {
+ public:
+  struct Piece {
+    bool reasoning;
+    std::string text;  // not empty
+  };
+
+  // `inside`: the prompt ended with <think>, so that the answer begins inside.
+  explicit ReasoningSplitter(bool inside) : state_(inside ? State::kEnter : State::kBegin) {}
+
+  // Takes more text; returns what is certain now.
+  std::vector<Piece> Push(absl::string_view text);
+  // What was held back, at the end.
+  std::vector<Piece> Flush();
+
+ private:
+  // kBegin -> kEnter -> kThink -> kLeave -> kAnswer; kBegin -> kAnswer where nothing is thought.
+  enum class State { kBegin, kEnter, kThink, kLeave, kAnswer };
+  // Moves on as far as the held text says; false where it needs more.
+  bool Advance(bool at_end, std::vector<Piece>* pieces);
+
+  State state_;
+  std::string held_;
+};
+
+struct SplitAnswer {
+  std::string content;
+  std::string reasoning;
+};
+// The same for a whole text.
+SplitAnswer SplitReasoning(absl::string_view text, bool inside);
+
+// Whether an answer to this rendered prompt begins inside of <think>.
+bool OpensReasoning(absl::string_view prompt);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_REASONING_H_

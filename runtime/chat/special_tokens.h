@@ -1,0 +1,22 @@
+// bos_token, eos_token and the other special tokens, as transformers hands them to templates.
+#ifndef SLUICE_RUNTIME_CHAT_SPECIAL_TOKENS_H_
+#define SLUICE_RUNTIME_CHAT_SPECIAL_TOKENS_H_
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/chat/model_files.h"
+#include "runtime/jinja/value.h"
+
+namespace sluice {
+
+// Variables of a template: text for keys. Of one name the last counts.
+using TemplateVariables = std::vector<jinja::DictData::Entry>;
+
+// From special_tokens_map.json and tokenizer_config.json, where a token is text or an object with
+// "content"; additional_special_tokens is a list. InvalidArgument: a file that is not JSON.
+absl::StatusOr<TemplateVariables> ReadSpecialTokens(const ModelFiles& files);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_SPECIAL_TOKENS_H_

@@ -1,0 +1,78 @@
+// Looks into the files that can hold a template, in transformers' order.
+#include "runtime/chat/template_source.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/status_macros.h"
+#include "runtime/chat/config_file.h"
+#include "runtime/jinja/limits.h"
+#include "storage/json.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+
+absl::StatusOr<TemplateSource> ChooseTemplate(const std::string& path, const json& list, const std::string& name,
+                                              bool has_tools) {
+  std::vector<std::pair<std::string, std::string>> templates;
+  for (const json& entry : list) {
+    SLUICE_ASSIGN_OR_RETURN(std::string entry_name, JsonString(entry, "name"));
+    SLUICE_ASSIGN_OR_RETURN(std::string text, JsonString(entry, "template"));
+    templates.emplace_back(std::move(entry_name), std::move(text));
+  }
+  std::vector<std::string> wanted = {name};
+  if (name.empty()) wanted = {"default"};
+  if (name.empty() && has_tools) wanted = {"tool_use", "default"};
+  for (const std::string& candidate : wanted) {
+    for (auto& [entry_name, text] : templates) {
+      if (entry_name == candidate) {
+        return TemplateSource{absl::StrCat(path, ", template ", candidate), std::move(text)};
+      }
+    }
+  }
+  const std::string names = absl::StrJoin(
+      templates, ", ", [](std::string* out, const auto& entry) { out->append(entry.first); });
+  return absl::NotFoundError(absl::StrCat(path, " has no chat template named ", wanted.back(), ", only: ", names,
+                                          "; choose with --name"));
+}
+
+}  // namespace
+
+absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path) {
+  TemplateSource source = {path, ""};
+  SLUICE_ASSIGN_OR_RETURN(source.text, ReadWholeFile(path, jinja::Limits().source_bytes));
+  return source;
+}
+
+absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools) {
+  if (name.empty() || name == "default") {
+    SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text,
+                            files.Read("chat_template.jinja", jinja::Limits().source_bytes));
+    if (text.has_value()) return TemplateSource{files.NameOf("chat_template.jinja"), *std::move(text)};
+  }
+  for (const char* const config_name : {"tokenizer_config.json", "chat_template.json"}) {
+    const std::string path = files.NameOf(config_name);
+    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfigFile(files, config_name));
+    const json* const found = JsonFind(config, "chat_template");
+    if (found == nullptr) continue;
+    if (found->is_array()) return ChooseTemplate(path, *found, name, has_tools);
+    const std::string* const text = found->get_ptr<const std::string*>();
+    if (text == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat(path, ": \"chat_template\" is neither text nor a list"));
+    }
+    if (name.empty() || name == "default") return TemplateSource{path, *text};
+  }
+  if (!name.empty()) {
+    return absl::NotFoundError(absl::StrCat(files.path(), " has no chat template named ", name));
+  }
+  return absl::NotFoundError(absl::StrCat(files.path(),
+                                          " has no chat template, neither as chat_template.jinja nor in "
+                                          "tokenizer_config.json; give one as a file"));
+}
+
+}  // namespace sluice

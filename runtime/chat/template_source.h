@@ -1,0 +1,29 @@
+// Where a model's or store's chat template is, as text.
+#ifndef SLUICE_RUNTIME_CHAT_TEMPLATE_SOURCE_H_
+#define SLUICE_RUNTIME_CHAT_TEMPLATE_SOURCE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/chat/model_files.h"
+
+namespace sluice {
+
+// A template and where it was found.
+struct TemplateSource {
+  std::string name;  // for people: a path, with the template's name where a file has several
+  std::string text;
+};
+
+// A template that is a file of its own.
+absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path);
+
+// The template of a model: chat_template.jinja, else "chat_template" of tokenizer_config.json or
+// chat_template.json, which is text or a list of {name, template}. Of several the one called `name`, or, with an
+// empty `name`, tool_use where there are tools, else default, as transformers chooses.
+// NotFound: no template, or none of that name. InvalidArgument: a file that is not what it should be.
+absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_CHAT_TEMPLATE_SOURCE_H_

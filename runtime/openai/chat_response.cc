@@ -1,0 +1,59 @@
+// Writes chat completions as OpenAI's API does.
+#include "runtime/openai/chat_response.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "runtime/chat/reasoning.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+
+json TokenEntry(const Tokenizer& tokenizer, int32_t id, double log_prob) {
+  const std::string text = TokenText(&tokenizer, id);
+  json bytes;  // null where the token is only part of a character
+  if (!absl::StrContains(text, "\xEF\xBF\xBD")) {
+    bytes = json::array();
+    for (const char c : text) bytes.push_back(static_cast<uint8_t>(c));
+  }
+  return {{"token", text}, {"logprob", log_prob}, {"bytes", std::move(bytes)}};
+}
+
+json ChoiceLogprobs(const CompletionChoice& choice, const Tokenizer& tokenizer) {
+  json content = json::array();
+  for (size_t i = 0; i < AnswerTokens(choice.result, &tokenizer); ++i) {
+    const TokenLogProb& log_prob = choice.result.log_probs[i];
+    json entry = TokenEntry(tokenizer, choice.result.ids[i], log_prob.log_prob);
+    entry["top_logprobs"] = json::array();
+    for (const auto& [id, value] : log_prob.top) entry["top_logprobs"].push_back(TokenEntry(tokenizer, id, value));
+    content.push_back(std::move(entry));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+}  // namespace
+
+json ChatCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+                        int64_t created, const Tokenizer& tokenizer) {
+  json list = json::array();
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const CompletionChoice& choice = choices[i];
+    SplitAnswer answer = SplitReasoning(choice.result.text, choice.opens_reasoning);
+    json message = {{"role", "assistant"}, {"content", std::move(answer.content)}};
+    if (!answer.reasoning.empty()) message["reasoning_content"] = std::move(answer.reasoning);
+    list.push_back({{"index", i},
+                    {"message", std::move(message)},
+                    {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))},
+                    {"logprobs", request.top_logprobs >= 0 ? ChoiceLogprobs(choice, tokenizer) : json()}});
+  }
+  return {{"object", "chat.completion"},
+          {"created", created},
+          {"model", request.model},
+          {"choices", std::move(list)},
+          {"usage", UsageOf(request, choices)}};
+}
+
+}  // namespace sluice

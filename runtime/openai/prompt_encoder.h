@@ -1,0 +1,40 @@
+// The token ids of a request's prompts, whatever the request gives: text, ids or a conversation.
+#ifndef SLUICE_RUNTIME_OPENAI_PROMPT_ENCODER_H_
+#define SLUICE_RUNTIME_OPENAI_PROMPT_ENCODER_H_
+
+#include <ctime>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/chat/chat_front.h"
+#include "runtime/openai/api_error.h"
+#include "runtime/openai/completion_request.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+class PromptEncoder {
+ public:
+  // Both must outlive this. `tokenizer` may be null: then prompts have to be ids. Where `chats` is an error, it is that
+  // of each chat. Templates see the local time of `now`.
+  PromptEncoder(const Tokenizer* tokenizer, const absl::StatusOr<ChatFront>* chats, std::time_t now)
+      : tokenizer_(tokenizer), chats_(*chats), now_(LocalTime(now)) {}
+
+  // Prompt `index` of `request`; ids are moved out of it.
+  std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index) const;
+
+  // What ends an answer to `request` beside the model's eos tokens.
+  std::vector<int32_t> EndTokens(const CompletionRequest& request) const {
+    return request.chat.has_value() && chats_.ok() ? chats_->turn_ends() : std::vector<int32_t>();
+  }
+
+ private:
+  const Tokenizer* const tokenizer_;
+  const absl::StatusOr<ChatFront>& chats_;
+  const std::tm now_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPENAI_PROMPT_ENCODER_H_

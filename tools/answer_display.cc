@@ -1,0 +1,38 @@
+// Plain writes, each flushed.
+#include "tools/answer_display.h"
+
+#include <cstdio>
+
+namespace sluice {
+namespace {
+
+constexpr char kDim[] = "\x1b[2m";
+constexpr char kUndim[] = "\x1b[0m";
+
+}  // namespace
+
+void AnswerDisplay::EndThinking() {
+  thinking_ = false;
+  std::fputs(style_ == ThinkingStyle::kDimmed ? kUndim : "\n</think>", stdout);
+}
+
+void AnswerDisplay::Show(absl::string_view text, bool reasoning) {
+  if (reasoning && style_ == ThinkingStyle::kHidden) return;
+  if (reasoning && !thinking_) {
+    thinking_ = true;
+    std::fputs(style_ == ThinkingStyle::kDimmed ? kDim : "<think>\n", stdout);
+  } else if (!reasoning && thinking_) {
+    EndThinking();
+    std::fputs("\n\n", stdout);
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void AnswerDisplay::End() {
+  if (thinking_) EndThinking();
+  std::fputs("\n", stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace sluice

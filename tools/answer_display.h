@@ -1,0 +1,29 @@
+// Shows an answer as it comes: what the model thinks dimmed on a terminal, between its tags elsewhere, or not at all.
+#ifndef SLUICE_TOOLS_ANSWER_DISPLAY_H_
+#define SLUICE_TOOLS_ANSWER_DISPLAY_H_
+
+#include "absl/strings/string_view.h"
+
+namespace sluice {
+
+enum class ThinkingStyle { kTags, kDimmed, kHidden };
+
+// Writes to standard output. For one answer.
+class AnswerDisplay {
+ public:
+  explicit AnswerDisplay(ThinkingStyle style) : style_(style) {}
+
+  void Show(absl::string_view text, bool reasoning);
+  // Ends the last line.
+  void End();
+
+ private:
+  void EndThinking();
+
+  const ThinkingStyle style_;
+  bool thinking_ = false;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_ANSWER_DISPLAY_H_

@@ -1,0 +1,41 @@
+// From options to a chat front.
+#include "tools/chat_options.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+
+std::vector<OptionSpec> TemplateOptionSpecs() {
+  return {
+      {.name = "--template", .value = "FILE", .help = "A chat template instead of the store's own."},
+      {.name = "--no-parse-special",
+       .help = "Control tokens in messages, such as <|im_end|>, are plain text (default: tokens)."},
+  };
+}
+
+std::vector<OptionSpec> ChatOptionSpecs() {
+  std::vector<OptionSpec> specs = {
+      {.name = "--chat", .help = "The prompt is a user's message; the store's chat template is put around it."},
+      {.name = "--system", .value = "TEXT", .help = "With --chat: the system message."},
+  };
+  for (OptionSpec& spec : TemplateOptionSpecs()) {
+    spec.help = absl::StrCat("With --chat: ", spec.help);
+    specs.push_back(spec);
+  }
+  return specs;
+}
+
+absl::StatusOr<ChatFront> LoadChatFront(const Arguments& args, const Session& session) {
+  ChatFrontOptions options;
+  options.template_file = args.Get("--template").value_or("");
+  options.parse_special = !args.Has("--no-parse-special");
+  absl::StatusOr<ChatFront> front =
+      ChatFront::Load(session.store->TokenizerDir(), options, session.tokenizer.get());
+  if (absl::IsNotFound(front.status()) && options.template_file.empty()) {
+    return absl::NotFoundError(absl::StrCat(session.store->dir(),
+                                            " has no chat template; give one with --template FILE"));
+  }
+  return front;
+}
+
+}  // namespace sluice
