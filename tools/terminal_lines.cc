@@ -53,6 +53,8 @@ class TerminalLines : public LineSource {
     prompt_.assign(prompt.begin(), prompt.end());
     replaced_ = interrupted_ = false;
     int count = 0;
+    // libedit alone would show the prompt first: what is typed right then would be echoed twice.
+    el_wset(edit_.get(), EL_PREP_TERM, 1);
     const wchar_t* const typed = el_wgets(edit_.get(), &count);
     if (interrupted_) return LineState::kInterrupted;
     if (typed == nullptr || count <= 0) return LineState::kEnd;
