@@ -135,6 +135,8 @@ Configurations::Id Configurations::Close(absl::Span<const uint64_t> seeds) {
     }
     if (static_cast<int64_t>(seen_.size()) > limits_.threads) Fail("ways to read the text", limits_.threads);
   }
+  edges_ += static_cast<int64_t>(seen_.size());
+  if (edges_ > limits_.edges) Fail("edges for one mask", limits_.edges);
   if (!status_.ok()) return kDead;
   SortUnique(&threads);
   return InternConfig(std::move(threads), accepts);
@@ -154,6 +156,7 @@ void Configurations::Expand(Id id) {
       for (int c = edge.first_class; c <= edge.last_class; ++c) {
         by_class_[c].push_back(Pack(edge.target, FrameOf(thread)));
       }
+      edges_ += edge.last_class - edge.first_class + 1;
     }
   }
   absl::flat_hash_map<Key, Id> found;  // many classes lead to the same place

@@ -50,6 +50,8 @@ class Configurations {
 
   int64_t size() const { return static_cast<int64_t>(configs_.size()); }
   int64_t MemoryBytes() const { return memory_bytes_; }
+  // Begins counting anew what Limits::edges limits.
+  void StartCounting() { edges_ = 0; }
   // ResourceExhausted once a limit was met; what was answered since then is wrong.
   const absl::Status& status() const { return status_; }
 
@@ -102,6 +104,7 @@ class Configurations {
   std::vector<uint32_t> rows_;  // of each configuration, where its classes begin in next_
   std::vector<Id> next_;
   int64_t memory_bytes_ = 0;
+  int64_t edges_ = 0;
   // Scratch of Close and Expand.
   absl::flat_hash_set<uint64_t> seen_;
   std::vector<uint64_t> open_;

@@ -265,6 +265,7 @@ Matcher::~Matcher() {
 absl::Status Matcher::Mask(int64_t tokens_left, TokenMask* mask) {
   Constraint& c = *constraint_;
   c.ForgetIfLarge();
+  c.configurations_.StartCounting();
   mask->assign(c.vocabulary().num_words(), 0);
   if (ended_) return absl::FailedPreconditionError("the text has ended: no token can follow");
   SLUICE_ASSIGN_OR_RETURN(const Constraint::Allowed* const allowed, c.AllowedAt(*at_));
@@ -303,6 +304,7 @@ absl::Status Matcher::Accept(int32_t token) {
     ended_ = true;
     return absl::OkStatus();
   }
+  c.configurations_.StartCounting();
   const absl::Span<const uint8_t> bytes = c.vocabulary().bytes(token);
   Constraint::Id at = bytes.empty() ? Configurations::kDead : *at_;
   for (const uint8_t byte : bytes) at = c.configurations_.Next(at, byte);

@@ -37,7 +37,37 @@ Grammar::ExprId Grammar::Add(Expr expr) {
   return static_cast<ExprId>(exprs_.size()) - 1;
 }
 
-Grammar::ExprId Grammar::Text(absl::string_view utf8) { return Add({.kind = Kind::kText, .text = std::string(utf8)}); }
+Grammar::ExprId Grammar::AnyText(std::vector<std::string> texts) {
+  std::sort(texts.begin(), texts.end());
+  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
+  return AnyRest(texts, 0);
+}
+
+Grammar::ExprId Grammar::AnyRest(absl::Span<const std::string> texts, size_t at) {
+  if (texts.size() == 1) return Text(absl::string_view(texts[0]).substr(at));
+  std::vector<ExprId> ways;
+  if (!texts.empty() && texts[0].size() == at) {
+    ways.push_back(Sequence({}));
+    texts.remove_prefix(1);
+  }
+  while (!texts.empty()) {
+    size_t count = 1;
+    while (count < texts.size() && texts[count][at] == texts[0][at]) ++count;
+    // In sorted texts, what the first and the last share all of them do.
+    const std::string &first = texts[0], &last = texts[count - 1];
+    size_t common = at + 1;
+    while (common < first.size() && common < last.size() && first[common] == last[common]) ++common;
+    if (count == 1) common = first.size();
+    const ExprId begin = Text(absl::string_view(first).substr(at, common - at));
+    ways.push_back(count == 1 ? begin : Sequence({begin, AnyRest(texts.first(count), common)}));
+    texts.remove_prefix(count);
+  }
+  return Choice(std::move(ways));
+}
+
+Grammar::ExprId Grammar::Text(absl::string_view bytes) {
+  return Add({.kind = Kind::kText, .text = std::string(bytes)});
+}
 
 Grammar::ExprId Grammar::Class(std::vector<CodePointRange> ranges) {
   return Add({.kind = Kind::kClass, .ranges = NormalizedRanges(std::move(ranges))});

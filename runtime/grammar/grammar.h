@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace sluice::grammar {
 
@@ -34,7 +35,7 @@ class Grammar {
   enum class Kind : uint8_t { kText, kClass, kSequence, kChoice, kRepeat, kRule };
   struct Expr {
     Kind kind;
-    std::string text = {};                    // kText: UTF-8
+    std::string text = {};                    // kText: bytes
     std::vector<CodePointRange> ranges = {};  // kClass: normalized; none matches nothing
     std::vector<ExprId> parts = {};           // kSequence, kChoice; kRepeat: one
     int32_t min = 0, max = 0;                 // kRepeat; max may be kUnlimited
@@ -45,7 +46,9 @@ class Grammar {
     ExprId body = -1;  // -1: not defined yet
   };
 
-  ExprId Text(absl::string_view utf8);
+  ExprId Text(absl::string_view bytes);
+  // Any of `texts`, sharing what they begin with, so that following them takes no more than one way at a time.
+  ExprId AnyText(std::vector<std::string> texts);
   ExprId Class(std::vector<CodePointRange> ranges);
   ExprId Sequence(std::vector<ExprId> parts);  // of none: the empty text
   ExprId Choice(std::vector<ExprId> parts);    // of none: nothing at all
@@ -65,6 +68,8 @@ class Grammar {
 
  private:
   ExprId Add(Expr expr);
+  // Of sorted texts, none twice, without their first `at` bytes, which are the same in all.
+  ExprId AnyRest(absl::Span<const std::string> texts, size_t at);
 
   std::vector<Expr> exprs_;
   std::vector<Rule> rules_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
@@ -72,11 +73,15 @@ class Builder : public nlohmann::json_sax<json> {
   bool Close() {
     JsonValue value = std::move(open_.back());
     open_.pop_back();
-    std::vector<absl::string_view> keys(value.keys.begin(), value.keys.end());
-    std::sort(keys.begin(), keys.end());
-    if (const auto twice = std::adjacent_find(keys.begin(), keys.end()); twice != keys.end()) {
+    value.order.resize(value.keys.size());
+    std::iota(value.order.begin(), value.order.end(), 0);
+    std::sort(value.order.begin(), value.order.end(),
+              [&](uint32_t a, uint32_t b) { return value.keys[a] < value.keys[b]; });
+    const auto twice = std::adjacent_find(value.order.begin(), value.order.end(),
+                                          [&](uint32_t a, uint32_t b) { return value.keys[a] == value.keys[b]; });
+    if (twice != value.order.end()) {
       status_ = absl::InvalidArgumentError(
-          absl::StrCat("the key \"", twice->substr(0, 80), "\" appears twice in one object"));
+          absl::StrCat("the key \"", value.keys[*twice].substr(0, 80), "\" appears twice in one object"));
       return false;
     }
     return Add(std::move(value));
@@ -91,8 +96,9 @@ class Builder : public nlohmann::json_sax<json> {
 }  // namespace
 
 const JsonValue* JsonValue::Find(absl::string_view key) const {
-  const auto found = std::find(keys.begin(), keys.end(), key);
-  return found == keys.end() ? nullptr : &items[found - keys.begin()];
+  const auto at = std::lower_bound(order.begin(), order.end(), key,
+                                   [&](uint32_t i, absl::string_view k) { return absl::string_view(keys[i]) < k; });
+  return at == order.end() || keys[*at] != key ? nullptr : &items[*at];
 }
 
 absl::StatusOr<JsonValue> ParseJsonValue(absl::string_view text, const Limits& limits) {

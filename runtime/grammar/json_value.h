@@ -19,6 +19,7 @@ struct JsonValue {
   std::string text = {};               // kString: the text; kNumber: as written
   double number = 0;                   // kNumber
   std::vector<JsonValue> items = {};   // kArray; kObject: the members' values
+  std::vector<uint32_t> order = {};    // kObject: the keys sorted, as indices
   std::vector<std::string> keys = {};  // kObject
 
   bool is(Kind k) const { return kind == k; }

@@ -18,6 +18,10 @@ namespace {
 using Kind = JsonValue::Kind;
 using Names = std::set<std::string>;
 
+// Comparing them all with each other takes time.
+constexpr size_t kMaxOneOf = 200;
+constexpr size_t kMaxPairs = 10'000;
+
 // They say nothing about what is valid. "$defs" and "definitions" are read where something refers to them.
 const Names& Annotations() {
   static const auto* const names =
@@ -175,18 +179,18 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Literals(const SchemaAt& at) {
     return Refuse(at, "\"enum\" must be a list of values");
   }
   SLUICE_ASSIGN_OR_RETURN(const Names types, Types(at));
-  std::vector<ExprId> ways;
+  std::vector<std::string> texts;
   for (const JsonValue* const value : LiteralsOf(*at.schema)) {
     bool fits = types.empty();
     for (const std::string& type : types) fits |= IsOf(*value, type);
-    if (list != nullptr) {
+    if (list != nullptr && keyword == "const") {
       fits &= std::any_of(list->items.begin(), list->items.end(),
                           [&](const JsonValue& item) { return JsonEqual(item, *value); });
     }
-    if (fits) ways.push_back(g_.Text(JsonText(*value)));
+    if (fits) texts.push_back(JsonText(*value));
   }
-  if (ways.empty()) return Refuse(at, absl::StrCat("no value of \"", keyword, "\" is of its \"type\""));
-  return g_.Choice(std::move(ways));
+  if (texts.empty()) return Refuse(at, absl::StrCat("no value of \"", keyword, "\" is of its \"type\""));
+  return g_.AnyText(std::move(texts));
 }
 
 absl::StatusOr<SchemaAt> SchemaCompiler::Resolve(const SchemaAt& at, const JsonValue& ref) const {
@@ -236,6 +240,10 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::AnyOf(const SchemaAt& at, absl::
   if (!list.is(Kind::kArray) || list.items.empty()) {
     return Refuse(at, absl::StrCat("\"", keyword, "\" must be a list of schemas"));
   }
+  if (keyword == "oneOf" && list.items.size() > kMaxOneOf) {
+    return absl::ResourceExhaustedError(
+        Refuse(at, absl::StrCat("\"oneOf\" has more than ", kMaxOneOf, " schemas")).message());
+  }
   std::vector<ExprId> ways;
   std::vector<SchemaAt> branches;
   for (size_t i = 0; i < list.items.size(); ++i) {
@@ -265,6 +273,7 @@ bool SchemaCompiler::Disjoint(const SchemaAt& a, const SchemaAt& b, int depth) c
   }
   const std::vector<const JsonValue*> a_values = LiteralsOf(*a.schema), b_values = LiteralsOf(*b.schema);
   if (!a_values.empty() && !b_values.empty()) {
+    if (a_values.size() * b_values.size() > kMaxPairs) return false;
     for (const JsonValue* const x : a_values) {
       for (const JsonValue* const y : b_values) {
         if (JsonEqual(*x, *y)) return false;
@@ -296,7 +305,7 @@ bool SchemaCompiler::Disjoint(const SchemaAt& a, const SchemaAt& b, int depth) c
                                            [&](const JsonValue& name) { return name.text == key; });
   };
   const JsonValue *const a_members = a.schema->Find("properties"), *const b_members = b.schema->Find("properties");
-  if (a_members == nullptr || b_members == nullptr) return false;
+  if (a_members == nullptr || b_members == nullptr || a_members->keys.size() > kMaxOneOf) return false;
   for (const std::string& key : a_members->keys) {
     if (b_members->Find(key) == nullptr || !required(a, key) || !required(b, key)) continue;
     if (Disjoint({a_members->Find(key), ""}, {b_members->Find(key), ""}, depth + 1)) return true;

@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.states = 20'000;
   limits.repetitions = 2000;
   limits.threads = 300;
+  limits.edges = 1 << 20;
   limits.cache_bytes = 1 << 18;
   limits.memory_bytes = 1 << 22;
   const absl::string_view text(reinterpret_cast<const char*>(data), size);

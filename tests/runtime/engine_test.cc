@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/constraints.h"
 #include "runtime/scorer.h"
 #include "tests/runtime/model_harness.h"
 
@@ -83,8 +84,12 @@ class EngineTest : public testing::Test {
   static void SetUpTestSuite() {
     store_ = new TestStore("TinyStories-656K", "", 50000);
     tokenizer_ = Tokenizer::Load((*store_)->TokenizerDir())->release();
+    const HyperParameters& h = (*store_)->hyper_parameters();
+    constraint_ = *Constraints(tokenizer_, h.vocab_size, h.eos_token_ids)
+                       .For({GrammarKind::kGbnf, "root ::= (\" \" [A-Za-z]+ [,.]?){1,12} \"\\n\"?"});
   }
   static void TearDownTestSuite() {
+    constraint_.reset();
     delete tokenizer_;
     delete store_;
   }
@@ -110,6 +115,7 @@ class EngineTest : public testing::Test {
       if (i % 6 == 2) request.stop = {" the", "."};
       if (i % 4 == 2) request.top_logprobs = 2;
       request.prompt_logprobs = i % 8 == 2;
+      if (i % 7 == 3) request.constraint = constraint_;
       requests.push_back(std::move(request));
     }
     return requests;
@@ -117,7 +123,9 @@ class EngineTest : public testing::Test {
 
   static TestStore* store_;
   static const Tokenizer* tokenizer_;
+  static std::shared_ptr<grammar::Constraint> constraint_;  // some of the requests share it
 };
+std::shared_ptr<grammar::Constraint> EngineTest::constraint_;
 TestStore* EngineTest::store_ = nullptr;
 const Tokenizer* EngineTest::tokenizer_ = nullptr;
 

@@ -44,7 +44,7 @@ TEST(JsonSchema, AllowsJustTheTextsThatAreMeant) {
        {R"({"a":null,"b":null})", R"({"c":null})", R"({"b":null,})", R"({,"b":null})", R"({"b":1})"}},
       {R"({"type":"object","properties":{"a":{"type":"null"},"ab":{"type":"null"}},"required":["ab"],"additionalProperties":{"type":"boolean"}})",
        {R"({"ab":null})", R"({"a":null,"ab":null,"abc":true,"b":false,"":true})"},
-       {R"({"a":null})", R"({"ab":null,"a":true})", R"({"ab":null,"ab":true})", R"({"ab":null,"\u0061":true})"}},
+       {R"({"a":null})", R"({"ab":null,"a":true})", R"({"ab":null,"ab":true})", R"({"ab":null,"\u0061":true})", R"({"abc":true})", "{}"}},
       {R"({"type":"array","items":{"type":"null"},"minItems":1,"maxItems":2})",
        {"[null]", "[null,null]", "[ null, null ]"},
        {"[]", "[null,null,null]"}},
@@ -75,6 +75,20 @@ TEST(JsonSchema, AllowsJustTheTextsThatAreMeant) {
     const BytesMatcher matcher(*grammar);
     for (const std::string& text : c.matches) EXPECT_TRUE(matcher.Matches(text)) << c.schema << "\n" << text;
     for (const std::string& text : c.others) EXPECT_FALSE(matcher.Matches(text)) << c.schema << "\n" << text;
+  }
+}
+
+TEST(JsonSchema, ThousandsOfConstantsAreOneWayToReadAText) {
+  std::string values = "\"\", \"1\", \"1\", 7";
+  for (int i = 0; i < 6000; ++i) absl::StrAppend(&values, ",\"", i * 7, "\",\"é", i, "\"");
+  const auto grammar = GrammarFromJsonSchema("{\"enum\":[" + values + "]}");
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  const BytesMatcher matcher(*grammar);
+  for (const char* const text : {"\"\"", "\"1\"", "7", "\"41993\"", "\"14\"", "\"é5999\"", "\"é0\""}) {
+    EXPECT_TRUE(matcher.Matches(text)) << text;
+  }
+  for (const char* const text : {"", "\"", "77", "\"2\"", "\"15\"", "\"é6000\"", "\"é\""}) {
+    EXPECT_FALSE(matcher.Matches(text)) << text;
   }
 }
 

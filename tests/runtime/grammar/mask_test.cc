@@ -256,6 +256,13 @@ TEST(Mask, LimitsTheWaysToReadAText) {
   }
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("more than 100 ways"));
+
+  const auto slow = Constraint::Create(*ParseGbnf(R"(root ::= "a"* "a"{500} "b" | "a")"), vocabulary, {.edges = 300});
+  ASSERT_TRUE(slow.ok());
+  Matcher long_text(*slow);
+  status = absl::OkStatus();
+  for (int i = 0; i < 200 && status.ok(); ++i) status = long_text.Accept(0);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("more than 300 edges for one mask"));
 }
 
 TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
