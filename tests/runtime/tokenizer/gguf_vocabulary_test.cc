@@ -106,13 +106,13 @@ TEST(GgufVocabulary, OfBertIsRefusedByName) {
   EXPECT_NE(status.message().find("\"bert\" (WordPiece)"), absl::string_view::npos) << status;
 }
 
-// a, b, ab, aab; scores prefer ab to aa.
+// Scores prefer ab to aa, and dc to cd.
 GgufWriter SmallSentencePiece() {
   GgufWriter writer;
   writer.String("tokenizer.ggml.model", "llama");
-  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a", "b", "aa", "ab", "aab", "<|x|>", "hm"};
-  std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1, 1, 1, 3, 4};
-  std::vector<float> scores = {0, 0, 0, -9, -10, -11, -3, -2, -4, 0, 0};
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a", "b", "aa", "ab", "aab", "<|x|>", "hm", "c", "d", "cd", "dc"};
+  std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1};
+  std::vector<float> scores = {0, 0, 0, -9, -10, -11, -3, -2, -4, 0, 0, -12, -13, -6, -5};
   for (int byte = 0; byte < 256; ++byte) {
     tokens.push_back(absl::StrFormat("<0x%02X>", byte));
     types.push_back(6);
@@ -137,7 +137,8 @@ TEST(SentencePiece, MergesByScoreAndFallsBackToBytes) {
   const GgufWriter writer = SmallSentencePiece();
   EXPECT_EQ(Encoded(writer, "aab"), (Ids{1, 3, 8})) << "ab first, then a with ab";
   EXPECT_EQ(Encoded(writer, "aa b"), (Ids{1, 3, 6, 3, 5}));
-  EXPECT_EQ(Encoded(writer, "c"), (Ids{1, 3, 11 + 'c'}));
+  EXPECT_EQ(Encoded(writer, "cdc"), (Ids{1, 3, 11, 14})) << "the better score, not the first pair";
+  EXPECT_EQ(Encoded(writer, "e"), (Ids{1, 3, 15 + 'e'}));
   EXPECT_EQ(Encoded(writer, "ahmb"), (Ids{1, 3, 4, 10, 3, 5})) << "a space behind an added token, as in llama.cpp";
   EXPECT_EQ(Encoded(writer, "<|x|>"), (Ids{1, 9}));
   EXPECT_EQ(Encoded(writer, "<|x|>", {.parse_special = false}).size(), 7u) << "as text";
