@@ -100,7 +100,7 @@ class GgufReader {
 
   bool Take(absl::string_view what, uint64_t bytes, absl::string_view* out) {
     if (bytes > Left()) {
-      return Fail(absl::StrCat("at byte ", at_, " ", bytes, " bytes are to follow (", what,
+      return Fail(absl::StrCat("at byte ", at_, " ", bytes, " bytes are to follow (", ShownName(what),
                                "), but the file ends at ", file_bytes_));
     }
     if (bytes > head_.size() - at_) {

@@ -145,6 +145,7 @@ std::vector<Hostile> HostileFiles() {
       {"an unknown type", W().Value("k", 13, "").Bytes(), "the unknown type 13"},
       {"an array of an unknown type", W().Value("k", W::kArray, W::Array(static_cast<W::Type>(99), 1, "xxxx")).Bytes(), "the unknown type 99"},
       {"a huge array", W().Value("k", W::kArray, W::Array(W::kInt32, kHuge, "")).Bytes(), "more than the file has room for"},
+      {"a key of two lines in front of a lie", W().Value("a\nb", W::kString, W::Raw(kHuge)).Bytes(), "(a\\nb), but the file ends at"},
       {"an array whose bytes overflow", W().Value("k", W::kArray, W::Array(W::kUint64, uint64_t{1} << 61, "")).Bytes(), "more than the file has room for"},
       {"a huge array of strings", W().Value("k", W::kArray, W::Array(W::kString, kHuge, "")).Bytes(), "more than the file has room for"},
       {"an array of strings that lie", W().Value("k", W::kArray, W::Array(W::kString, 1, W::Raw(kHuge))).Bytes(), "the file ends at"},

@@ -212,7 +212,7 @@ TEST(GgufVocabulary, SaysWhatIsWrongWithIt) {
 TEST(GgufVocabulary, MayHaveTokensTwiceAndEmptyOnes) {
   GgufWriter writer;
   writer.String("tokenizer.ggml.model", "gpt2").Strings("tokenizer.ggml.tokens", {"a", "b", "a", "", "ab"});
-  writer.Strings("tokenizer.ggml.merges", {"a b"}).Int("tokenizer.ggml.bos_token_id", 1);
+  writer.Strings("tokenizer.ggml.merges", {"a b"}).Ints("tokenizer.ggml.token_type", {3, 1, 1, 3, 1});
   EXPECT_EQ(Encoded(writer, "aab"), (std::vector<int32_t>{2, 4}));
 }
 
