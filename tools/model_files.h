@@ -1,4 +1,5 @@
-// The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path names.
+// The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path
+// names.
 #ifndef SLUICE_TOOLS_MODEL_FILES_H_
 #define SLUICE_TOOLS_MODEL_FILES_H_
 
@@ -16,7 +17,8 @@ namespace sluice {
 
 class ModelFiles {
  public:
-  // Reads a GGUF file's header; of a folder nothing yet. Errors of GgufFile::Open and GgufTokenizerFiles.
+  // Reads a GGUF file's header; of a folder nothing yet. Errors of GgufFile::Open and
+  // GgufTokenizerFiles.
   static absl::StatusOr<ModelFiles> Open(const std::string& path);
 
   // The folder of the files, or the GGUF file.
