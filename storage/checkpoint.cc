@@ -62,8 +62,8 @@ absl::Status ChooseTensors(const HyperParameters& h, CheckpointSource stored,
     }
     if (found->second.shape != spec.shape) {
       return absl::InvalidArgumentError(absl::StrCat(
-          dir, ": tensor ", spec.name, " has the shape ", ShownShape(found->second.shape),
-          ", ", stored.settings, " asks for ", ShownShape(spec.shape)));
+          dir, ": tensor ", spec.name, " has the shape ", ShownShape(found->second.shape), ", ",
+          stored.settings, " asks for ", ShownShape(spec.shape)));
     }
     chosen->emplace(spec.name, std::move(found->second));
     stored.tensors.erase(found);
@@ -81,9 +81,9 @@ absl::Status ChooseTensors(const HyperParameters& h, CheckpointSource stored,
     if (!IsIgnorableTensor(h, name)) extra.push_back(name);
   }
   if (extra.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(dir, ": ", extra.size(), extra.size() == 1 ? " tensor" : " tensors", " that ",
-                   h.architecture, " does not have with this ", stored.settings, ": ", ShownList(extra)));
+  return absl::InvalidArgumentError(absl::StrCat(
+      dir, ": ", extra.size(), extra.size() == 1 ? " tensor" : " tensors", " that ", h.architecture,
+      " does not have with this ", stored.settings, ": ", ShownList(extra)));
 }
 
 absl::StatusOr<bool> SameBytes(const Checkpoint& checkpoint, const CheckpointTensor& a,
@@ -103,7 +103,8 @@ absl::StatusOr<bool> SameBytes(const Checkpoint& checkpoint, const CheckpointTen
 
 // A tied model stores one of embedding and head; either name does. Where both are stored and differ
 // they are not tied, whatever config.json says: so does transformers (since 5).
-absl::Status ResolveTie(const Checkpoint& checkpoint, CheckpointSource* stored, HyperParameters* h) {
+absl::Status ResolveTie(const Checkpoint& checkpoint, CheckpointSource* stored,
+                        HyperParameters* h) {
   const auto head = stored->tensors.find(std::string(kHeadName));
   if (head == stored->tensors.end()) return absl::OkStatus();
   const auto embedding = stored->tensors.find(std::string(kEmbeddingName));
@@ -137,7 +138,8 @@ absl::StatusOr<CheckpointSource> OpenSource(const std::string& path) {
   if (S_ISDIR(info.st_mode)) return OpenSafetensorsFolder(path);
   if (IsGgufFile(path)) return OpenGgufModel(path);
   return absl::InvalidArgumentError(absl::StrCat(
-      path, ": neither a folder nor a GGUF file; give the folder that has config.json and the weights"));
+      path,
+      ": neither a folder nor a GGUF file; give the folder that has config.json and the weights"));
 }
 
 }  // namespace
@@ -171,8 +173,9 @@ absl::Status Checkpoint::Read(const CheckpointTensor& tensor, int64_t begin,
                               absl::Span<std::byte> out) const {
   assert(begin >= 0 && static_cast<int64_t>(out.size()) <= tensor.bytes - begin);
   const auto where = [&](size_t done) {
-    return absl::StrCat(folder_, absl::EndsWith(folder_, "/") ? "" : "/", files_[tensor.file], ": tensor ", ShownName(tensor.name),
-                        " at byte ", begin + static_cast<int64_t>(done));
+    return absl::StrCat(folder_, absl::EndsWith(folder_, "/") ? "" : "/", files_[tensor.file],
+                        ": tensor ", ShownName(tensor.name), " at byte ",
+                        begin + static_cast<int64_t>(done));
   };
   for (size_t done = 0; done < out.size();) {
     const ssize_t n = ::pread(fds_[tensor.file].get(), out.data() + done, out.size() - done,
@@ -191,8 +194,9 @@ absl::Status Checkpoint::Read(const CheckpointTensor& tensor, int64_t begin,
   return absl::OkStatus();
 }
 
-absl::Status Checkpoint::ReadRows(const CheckpointTensor& tensor, int64_t first_row, int64_t num_rows,
-                                  absl::Span<std::byte> out, std::vector<std::byte>* scratch) const {
+absl::Status Checkpoint::ReadRows(const CheckpointTensor& tensor, int64_t first_row,
+                                  int64_t num_rows, absl::Span<std::byte> out,
+                                  std::vector<std::byte>* scratch) const {
   if (tensor.shape.size() == 1) num_rows = tensor.shape[0];
   const int64_t row_bytes = static_cast<int64_t>(out.size()) / num_rows;
   if (tensor.interleaved_head_rows == 0) return Read(tensor, first_row * row_bytes, out);

@@ -1,9 +1,9 @@
-// A model's weights as they were published: a Hugging Face folder (config.json and safetensors files)
-// or a GGUF file, whole or split, opened and checked.
+// A model's weights as they were published: a Hugging Face folder (config.json and safetensors
+// files) or a GGUF file, whole or split, opened and checked.
 //
-// Format of safetensors: https://github.com/huggingface/safetensors (8-byte little-endian header length, JSON
-// header, tensor data), with model.safetensors.index.json where there are several files. Of GGUF:
-// storage/gguf.h.
+// Format of safetensors: https://github.com/huggingface/safetensors (8-byte little-endian header
+// length, JSON header, tensor data), with model.safetensors.index.json where there are several
+// files. Of GGUF: storage/gguf.h.
 #ifndef SLUICE_STORAGE_CHECKPOINT_H_
 #define SLUICE_STORAGE_CHECKPOINT_H_
 
@@ -31,8 +31,9 @@ struct CheckpointTensor {
   int file;        // index into Checkpoint::files()
   int64_t offset;  // from the start of the file
   int64_t bytes;
-  // 0, or the rows of one attention head whose halves take turns in the file: row i of the first half is
-  // stored as row 2i, of the second as row 2i + 1. GGUF files of Llama have q and k so; ReadRows undoes it.
+  // 0, or the rows of one attention head whose halves take turns in the file: row i of the first
+  // half is stored as row 2i, of the second as row 2i + 1. GGUF files of Llama have q and k so;
+  // ReadRows undoes it.
   int64_t interleaved_head_rows = 0;
 };
 
@@ -59,13 +60,14 @@ absl::StatusOr<SafetensorsFile> ParseSafetensorsHeader(absl::string_view header,
 
 class Checkpoint {
  public:
-  // Opens `path`. A file: GGUF; of a split model its first file, which names the others. A folder: one with config.json and model.safetensors, or its shards and their index
-  // (symbolic links are followed). Every tensor that the architecture needs must be there with its
-  // shape, and nothing else: missing, extra and misshapen ones are named.
-  // FailedPrecondition for checkpoints with pickle files only or with quantization_config.
-  // A checkpoint that is tied by config.json but stores a head other than its embedding is opened
-  // as untied. eos_token_ids are those of generation_config.json, then those of config.json.
-  // Unimplemented: an architecture, a type of tensor, a setting that sluice does not run, by name.
+  // Opens a GGUF file (of a split model the first one), or a folder with config.json and
+  // model.safetensors, or its shards and their index (symbolic links are followed). Every tensor
+  // that the architecture needs must be there with its shape, and nothing else: missing, extra and
+  // misshapen ones are named. FailedPrecondition for checkpoints with pickle files only or with
+  // quantization_config. A checkpoint that is tied by config.json but stores a head other than its
+  // embedding is opened as untied. eos_token_ids are those of generation_config.json, then those of
+  // config.json. Unimplemented: an architecture, a type of tensor, a setting that sluice does not
+  // run, by name.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
   ~Checkpoint();
 
@@ -85,8 +87,9 @@ class Checkpoint {
   // Reads bytes [begin, begin + out.size()) of a tensor. Thread-safe (pread). DataLoss when the
   // file has become shorter, Unavailable on a read error; both name file, tensor and offset.
   absl::Status Read(const CheckpointTensor& tensor, int64_t begin, absl::Span<std::byte> out) const;
-  // Reads rows [first_row, first_row + num_rows) of a matrix, or a whole vector (0, 1), in the order that the
-  // architecture has them in. `out` is as long as they are; `scratch` is working memory. Errors of Read().
+  // Reads rows [first_row, first_row + num_rows) of a matrix, or a whole vector (0, 1), in the
+  // order that the architecture has them in. `out` is as long as they are; `scratch` is working
+  // memory. Errors of Read().
   absl::Status ReadRows(const CheckpointTensor& tensor, int64_t first_row, int64_t num_rows,
                         absl::Span<std::byte> out, std::vector<std::byte>* scratch) const;
 

@@ -1,4 +1,5 @@
-// What the two ways of opening a checkpoint find, before the architecture chooses; for this folder only.
+// What the two ways of opening a checkpoint find, before the architecture chooses; for this folder
+// only.
 #ifndef SLUICE_STORAGE_CHECKPOINT_SOURCE_H_
 #define SLUICE_STORAGE_CHECKPOINT_SOURCE_H_
 
@@ -19,8 +20,8 @@ struct CheckpointSource {
   std::string folder;  // of the files
   CheckpointFormat format = CheckpointFormat::kSafetensors;
   HyperParameters hyper_parameters;
-  std::vector<std::string> files;    // names in the folder
-  std::vector<FileDescriptor> fds;   // one a file
+  std::vector<std::string> files;   // names in the folder
+  std::vector<FileDescriptor> fds;  // one a file
   // By the architecture's names; those that it does not have stay as they are.
   std::map<std::string, CheckpointTensor> tensors;
   std::map<std::string, std::string> skipped;  // of types that sluice does not read: name -> type

@@ -20,14 +20,17 @@ namespace {
 
 // ggml's, without those that were removed from it.
 constexpr GgufTensorType kTensorTypes[] = {
-    {0, "f32", 1, 4},          {1, "f16", 1, 2},        {2, "q4_0", 32, 18},     {3, "q4_1", 32, 20},
-    {6, "q5_0", 32, 22},       {7, "q5_1", 32, 24},     {8, "q8_0", 32, 34},     {9, "q8_1", 32, 36},
-    {10, "q2_k", 256, 84},     {11, "q3_k", 256, 110},  {12, "q4_k", 256, 144},  {13, "q5_k", 256, 176},
-    {14, "q6_k", 256, 210},    {15, "q8_k", 256, 292},  {16, "iq2_xxs", 256, 66}, {17, "iq2_xs", 256, 74},
-    {18, "iq3_xxs", 256, 98},  {19, "iq1_s", 256, 50},  {20, "iq4_nl", 32, 18},  {21, "iq3_s", 256, 110},
-    {22, "iq2_s", 256, 82},    {23, "iq4_xs", 256, 136}, {24, "i8", 1, 1},       {25, "i16", 1, 2},
-    {26, "i32", 1, 4},         {27, "i64", 1, 8},       {28, "f64", 1, 8},       {29, "iq1_m", 256, 56},
-    {30, "bf16", 1, 2},        {34, "tq1_0", 256, 54},  {35, "tq2_0", 256, 66},  {39, "mxfp4", 32, 17},
+    {0, "f32", 1, 4},         {1, "f16", 1, 2},         {2, "q4_0", 32, 18},
+    {3, "q4_1", 32, 20},      {6, "q5_0", 32, 22},      {7, "q5_1", 32, 24},
+    {8, "q8_0", 32, 34},      {9, "q8_1", 32, 36},      {10, "q2_k", 256, 84},
+    {11, "q3_k", 256, 110},   {12, "q4_k", 256, 144},   {13, "q5_k", 256, 176},
+    {14, "q6_k", 256, 210},   {15, "q8_k", 256, 292},   {16, "iq2_xxs", 256, 66},
+    {17, "iq2_xs", 256, 74},  {18, "iq3_xxs", 256, 98}, {19, "iq1_s", 256, 50},
+    {20, "iq4_nl", 32, 18},   {21, "iq3_s", 256, 110},  {22, "iq2_s", 256, 82},
+    {23, "iq4_xs", 256, 136}, {24, "i8", 1, 1},         {25, "i16", 1, 2},
+    {26, "i32", 1, 4},        {27, "i64", 1, 8},        {28, "f64", 1, 8},
+    {29, "iq1_m", 256, 56},   {30, "bf16", 1, 2},       {34, "tq1_0", 256, 54},
+    {35, "tq2_0", 256, 66},   {39, "mxfp4", 32, 17},
 };
 
 template <typename T>
@@ -63,8 +66,9 @@ bool IsGgufFile(const std::string& path) {
 }
 
 absl::string_view GgufFile::TypeName(Type type) {
-  static constexpr absl::string_view kNames[] = {"uint8", "int8",   "uint16", "int16",  "uint32", "int32", "float32",
-                                                 "bool",  "string", "array",  "uint64", "int64",  "float64"};
+  static constexpr absl::string_view kNames[] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
+                                                 "int32",  "float32", "bool",   "string", "array",
+                                                 "uint64", "int64",   "float64"};
   return kNames[static_cast<int>(type)];
 }
 
@@ -75,26 +79,36 @@ int GgufFile::ScalarBytes(Type type) {
 
 std::optional<int64_t> GgufFile::IntOf(Type type, const char* bytes) {
   switch (type) {
-    case Type::kUint8: return Load<uint8_t>(bytes);
-    case Type::kInt8: return Load<int8_t>(bytes);
-    case Type::kUint16: return Load<uint16_t>(bytes);
-    case Type::kInt16: return Load<int16_t>(bytes);
-    case Type::kUint32: return Load<uint32_t>(bytes);
-    case Type::kInt32: return Load<int32_t>(bytes);
-    case Type::kInt64: return Load<int64_t>(bytes);
+    case Type::kUint8:
+      return Load<uint8_t>(bytes);
+    case Type::kInt8:
+      return Load<int8_t>(bytes);
+    case Type::kUint16:
+      return Load<uint16_t>(bytes);
+    case Type::kInt16:
+      return Load<int16_t>(bytes);
+    case Type::kUint32:
+      return Load<uint32_t>(bytes);
+    case Type::kInt32:
+      return Load<int32_t>(bytes);
+    case Type::kInt64:
+      return Load<int64_t>(bytes);
     case Type::kUint64: {
       const uint64_t value = Load<uint64_t>(bytes);
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return std::nullopt;
       return static_cast<int64_t>(value);
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
-absl::Status GgufFile::WrongType(absl::string_view key, const Value& value, absl::string_view wanted) const {
-  return absl::InvalidArgumentError(absl::StrCat(
-      path_, ": GGUF: \"", ShownName(key), "\" is of the type ", TypeName(value.type),
-      value.type == Type::kArray ? absl::StrCat(" of ", TypeName(value.element)) : "", ", expected ", wanted));
+absl::Status GgufFile::WrongType(absl::string_view key, const Value& value,
+                                 absl::string_view wanted) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path_, ": GGUF: \"", ShownName(key), "\" is of the type ", TypeName(value.type),
+                   value.type == Type::kArray ? absl::StrCat(" of ", TypeName(value.element)) : "",
+                   ", expected ", wanted));
 }
 
 std::vector<absl::string_view> GgufFile::Keys(absl::string_view prefix) const {
@@ -146,7 +160,8 @@ absl::StatusOr<std::optional<absl::string_view>> GgufFile::String(absl::string_v
 }
 
 template <typename Accepts>
-absl::StatusOr<const GgufFile::Value*> GgufFile::ArrayOf(absl::string_view key, absl::string_view wanted,
+absl::StatusOr<const GgufFile::Value*> GgufFile::ArrayOf(absl::string_view key,
+                                                         absl::string_view wanted,
                                                          Accepts accepts) const {
   const auto found = values_.find(key);
   if (found == values_.end()) return nullptr;
@@ -158,8 +173,9 @@ absl::StatusOr<const GgufFile::Value*> GgufFile::ArrayOf(absl::string_view key, 
 
 absl::StatusOr<std::optional<std::vector<int64_t>>> GgufFile::Ints(absl::string_view key) const {
   SLUICE_ASSIGN_OR_RETURN(const Value* array, ArrayOf(key, "an array of integers", [](Type type) {
-                            return type != Type::kString && type != Type::kArray && type != Type::kBool &&
-                                   type != Type::kFloat32 && type != Type::kFloat64;
+                            return type != Type::kString && type != Type::kArray &&
+                                   type != Type::kBool && type != Type::kFloat32 &&
+                                   type != Type::kFloat64;
                           }));
   if (array == nullptr) return std::nullopt;
   std::vector<int64_t> values;
@@ -183,7 +199,8 @@ absl::StatusOr<std::optional<std::vector<float>>> GgufFile::Floats(absl::string_
   return values;
 }
 
-absl::StatusOr<std::optional<std::vector<absl::string_view>>> GgufFile::Strings(absl::string_view key) const {
+absl::StatusOr<std::optional<std::vector<absl::string_view>>> GgufFile::Strings(
+    absl::string_view key) const {
   SLUICE_ASSIGN_OR_RETURN(const Value* array, ArrayOf(key, "an array of strings", [](Type type) {
                             return type == Type::kString;
                           }));

@@ -1,5 +1,5 @@
-// Opens a GGUF model, whole or split: which files there are, and which of the architecture's tensors each
-// of theirs is.
+// Opens a GGUF model, whole or split: which files there are, and which of the architecture's
+// tensors each of theirs is.
 #include <fcntl.h>
 
 #include <cstring>
@@ -34,23 +34,34 @@ struct TensorName {
   absl::string_view name;
 };
 constexpr TensorName kTensorNames[] = {
-    {TensorRole::kEmbedding, "token_embd.weight"},  {TensorRole::kFinalNorm, "output_norm.weight"},
-    {TensorRole::kHead, "output.weight"},           {TensorRole::kAttentionNorm, "attn_norm.weight"},
-    {TensorRole::kQ, "attn_q.weight"},              {TensorRole::kK, "attn_k.weight"},
-    {TensorRole::kV, "attn_v.weight"},              {TensorRole::kO, "attn_output.weight"},
-    {TensorRole::kQBias, "attn_q.bias"},            {TensorRole::kKBias, "attn_k.bias"},
-    {TensorRole::kVBias, "attn_v.bias"},            {TensorRole::kOBias, "attn_output.bias"},
-    {TensorRole::kQNorm, "attn_q_norm.weight"},     {TensorRole::kKNorm, "attn_k_norm.weight"},
-    {TensorRole::kMlpNorm, "ffn_norm.weight"},      {TensorRole::kGate, "ffn_gate.weight"},
-    {TensorRole::kUp, "ffn_up.weight"},             {TensorRole::kDown, "ffn_down.weight"},
-    {TensorRole::kGateBias, "ffn_gate.bias"},       {TensorRole::kUpBias, "ffn_up.bias"},
+    {TensorRole::kEmbedding, "token_embd.weight"},
+    {TensorRole::kFinalNorm, "output_norm.weight"},
+    {TensorRole::kHead, "output.weight"},
+    {TensorRole::kAttentionNorm, "attn_norm.weight"},
+    {TensorRole::kQ, "attn_q.weight"},
+    {TensorRole::kK, "attn_k.weight"},
+    {TensorRole::kV, "attn_v.weight"},
+    {TensorRole::kO, "attn_output.weight"},
+    {TensorRole::kQBias, "attn_q.bias"},
+    {TensorRole::kKBias, "attn_k.bias"},
+    {TensorRole::kVBias, "attn_v.bias"},
+    {TensorRole::kOBias, "attn_output.bias"},
+    {TensorRole::kQNorm, "attn_q_norm.weight"},
+    {TensorRole::kKNorm, "attn_k_norm.weight"},
+    {TensorRole::kMlpNorm, "ffn_norm.weight"},
+    {TensorRole::kGate, "ffn_gate.weight"},
+    {TensorRole::kUp, "ffn_up.weight"},
+    {TensorRole::kDown, "ffn_down.weight"},
+    {TensorRole::kGateBias, "ffn_gate.bias"},
+    {TensorRole::kUpBias, "ffn_up.bias"},
     {TensorRole::kDownBias, "ffn_down.bias"},
 };
 
 std::string GgufName(const TensorSpec& spec) {
   for (const TensorName& row : kTensorNames) {
     if (row.role == spec.role) {
-      return spec.layer < 0 ? std::string(row.name) : absl::StrCat("blk.", spec.layer, ".", row.name);
+      return spec.layer < 0 ? std::string(row.name)
+                            : absl::StrCat("blk.", spec.layer, ".", row.name);
     }
   }
   return "";
@@ -68,13 +79,16 @@ bool ParseSplitName(absl::string_view name, SplitName* split) {
   if (!absl::ConsumeSuffix(&name, ".gguf") || name.size() <= kPattern.size()) return false;
   const absl::string_view tail = name.substr(name.size() - kPattern.size());
   const auto digits = [](absl::string_view text) {
-    return absl::c_all_of(text, [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
+    return absl::c_all_of(
+        text, [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
   };
-  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || !digits(tail.substr(1, 5)) || !digits(tail.substr(10))) {
+  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || !digits(tail.substr(1, 5)) ||
+      !digits(tail.substr(10))) {
     return false;
   }
   split->stem = std::string(name.substr(0, name.size() - kPattern.size()));
-  return absl::SimpleAtoi(tail.substr(1, 5), &split->number) && absl::SimpleAtoi(tail.substr(10), &split->count);
+  return absl::SimpleAtoi(tail.substr(1, 5), &split->number) &&
+         absl::SimpleAtoi(tail.substr(10), &split->count);
 }
 
 class Opener {
@@ -116,20 +130,23 @@ class Opener {
     source_.files = {name};
     if (count.value_or(1) <= 1) return absl::OkStatus();
     SplitName split;
-    const bool named = ParseSplitName(name, &split) && split.count == *count && *count <= kMaxSplits;
+    const bool named =
+        ParseSplitName(name, &split) && split.count == *count && *count <= kMaxSplits;
     if (!named) {
       return absl::InvalidArgumentError(absl::StrCat(
-          path_, ": one of ", *count, " files of a split model, which must be named as they were made, NAME-00001-of-",
+          path_, ": one of ", *count,
+          " files of a split model, which must be named as they were made, NAME-00001-of-",
           absl::StrFormat("%05d", *count), ".gguf and so on"));
     }
     if (split.number != 1) {
-      return absl::InvalidArgumentError(absl::StrCat(path_, ": file ", split.number, " of ", *count,
-                                                     " of a split model; give the first one, ", split.stem,
-                                                     absl::StrFormat("-00001-of-%05d.gguf", *count)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path_, ": file ", split.number, " of ", *count, " of a split model; give the first one, ",
+          split.stem, absl::StrFormat("-00001-of-%05d.gguf", *count)));
     }
     source_.files.clear();
     for (int64_t i = 1; i <= *count; ++i) {
-      source_.files.push_back(absl::StrCat(split.stem, absl::StrFormat("-%05d-of-%05d.gguf", i, *count)));
+      source_.files.push_back(
+          absl::StrCat(split.stem, absl::StrFormat("-%05d-of-%05d.gguf", i, *count)));
     }
     return CheckNumber(first, 0);
   }
@@ -137,19 +154,22 @@ class Opener {
   absl::Status CheckNumber(const GgufFile& file, size_t index) const {
     SLUICE_ASSIGN_OR_RETURN(const auto number, file.Int("split.no"));
     SLUICE_ASSIGN_OR_RETURN(const auto count, file.Int("split.count"));
-    if (number == static_cast<int64_t>(index) && count == static_cast<int64_t>(source_.files.size())) {
+    if (number == static_cast<int64_t>(index) &&
+        count == static_cast<int64_t>(source_.files.size())) {
       return absl::OkStatus();
     }
-    return absl::InvalidArgumentError(
-        absl::StrCat(file.path(), ": says that it is file ", number.value_or(-1) + 1, " of ", count.value_or(0),
-                     ", its name that it is ", index + 1, " of ", source_.files.size(), "; download it again"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.path(), ": says that it is file ", number.value_or(-1) + 1, " of ", count.value_or(0),
+        ", its name that it is ", index + 1, " of ", source_.files.size(), "; download it again"));
   }
 
   absl::StatusOr<GgufFile> OpenSplit(size_t index) const {
-    absl::StatusOr<GgufFile> file = GgufFile::Open((std::filesystem::path(source_.folder) / source_.files[index]).string());
+    absl::StatusOr<GgufFile> file =
+        GgufFile::Open((std::filesystem::path(source_.folder) / source_.files[index]).string());
     if (absl::IsNotFound(file.status())) {
-      return absl::NotFoundError(absl::StrCat(path_, ": file ", index + 1, " of ", source_.files.size(), ", ",
-                                              source_.files[index], ", is missing beside it; download it"));
+      return absl::NotFoundError(absl::StrCat(path_, ": file ", index + 1, " of ",
+                                              source_.files.size(), ", ", source_.files[index],
+                                              ", is missing beside it; download it"));
     }
     SLUICE_RETURN_IF_ERROR(file.status());
     SLUICE_RETURN_IF_ERROR(CheckNumber(*file, index));
@@ -164,13 +184,15 @@ class Opener {
       found += static_cast<int64_t>(file.tensors().size());
       for (const GgufTensor& tensor : file.tensors()) {
         if (names.insert(tensor.name).second) continue;
-        return absl::InvalidArgumentError(absl::StrCat(file.path(), ": tensor ", ShownName(tensor.name),
+        return absl::InvalidArgumentError(absl::StrCat(file.path(), ": tensor ",
+                                                       ShownName(tensor.name),
                                                        " stands in another file of the model too"));
       }
     }
     if (files_.size() == 1 || !total.has_value() || *total == found) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(path_, ": the model has ", *total, " tensors, its ",
-                                                   files_.size(), " files ", found, "; download them again"));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ": the model has ", *total,
+                                                   " tensors, its ", files_.size(), " files ",
+                                                   found, "; download them again"));
   }
 
   // What must be known of the tensors before the architecture can be.
@@ -183,24 +205,27 @@ class Opener {
         if (tensor.name != kRopeFactors) continue;
         if (tensor.shape.size() != 1 || FindGgufTensorType(tensor.type) == nullptr ||
             FindGgufTensorType(tensor.type)->name != "f32" || tensor.bytes > (1 << 20)) {
-          return absl::InvalidArgumentError(absl::StrCat(files_[i].path(), ": tensor ", kRopeFactors,
-                                                         " is no short vector of f32"));
+          return absl::InvalidArgumentError(absl::StrCat(
+              files_[i].path(), ": tensor ", kRopeFactors, " is no short vector of f32"));
         }
         facts_.rope_factors.resize(tensor.shape[0]);
-        SLUICE_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(files_[i].path(), PageCache::kUse));
-        SLUICE_RETURN_IF_ERROR(file.ReadAllAt(
-            tensor.offset, {reinterpret_cast<std::byte*>(facts_.rope_factors.data()),
-                            static_cast<size_t>(tensor.bytes)}));
+        SLUICE_ASSIGN_OR_RETURN(const InputFile file,
+                                InputFile::Open(files_[i].path(), PageCache::kUse));
+        SLUICE_RETURN_IF_ERROR(
+            file.ReadAllAt(tensor.offset, {reinterpret_cast<std::byte*>(facts_.rope_factors.data()),
+                                           static_cast<size_t>(tensor.bytes)}));
       }
     }
     if (facts_.vocab_size > 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        path_, ": no tensor token_embd.weight, so no model", files_[0].tensors().empty() ? " but a vocabulary" : ""));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ": no tensor token_embd.weight, so no model",
+                     files_[0].tensors().empty() ? " but a vocabulary" : ""));
   }
 
   absl::StatusOr<CheckpointSource> NameTensors() {
     const HyperParameters& h = source_.hyper_parameters;
-    const bool interleaved = h.architecture == "LlamaForCausalLM" || h.architecture == "MistralForCausalLM";
+    const bool interleaved =
+        h.architecture == "LlamaForCausalLM" || h.architecture == "MistralForCausalLM";
     absl::flat_hash_map<std::string, TensorSpec> specs;
     HyperParameters untied = h;  // a head of its own has a name of its own
     untied.tie_word_embeddings = false;
@@ -214,30 +239,35 @@ class Opener {
         const auto spec = specs.find(stored.name);
         const std::string& name = spec == specs.end() ? stored.name : spec->second.name;
         const GgufTensorType* type = FindGgufTensorType(stored.type);
-        const auto encoding =
-            ParseEncoding(type == nullptr ? absl::string_view() : type->name);
+        const auto encoding = ParseEncoding(type == nullptr ? absl::string_view() : type->name);
         if (!encoding.ok()) {
           source_.skipped.emplace(
               name, type == nullptr ? absl::StrCat("type ", stored.type) : std::string(type->name));
           continue;
         }
-        CheckpointTensor tensor{name, *encoding, stored.shape, static_cast<int>(i), stored.offset, stored.bytes};
+        CheckpointTensor tensor{name,          *encoding,   stored.shape, static_cast<int>(i),
+                                stored.offset, stored.bytes};
         if (interleaved && spec != specs.end()) {
           switch (spec->second.role) {
             case TensorRole::kQ:
             case TensorRole::kK:
             case TensorRole::kQBias:
-            case TensorRole::kKBias: tensor.interleaved_head_rows = h.head_dim; break;
-            default: break;
+            case TensorRole::kKBias:
+              tensor.interleaved_head_rows = h.head_dim;
+              break;
+            default:
+              break;
           }
         }
-        if (tensor.shape.size() == 1 && tensor.interleaved_head_rows > 0 && Info(*encoding).quantized()) {
-          return absl::UnimplementedError(absl::StrCat(files_[i].path(), ": the bias ", stored.name, " is stored as ",
-                                                       type->name, "; sluice reads f32, f16 and bf16 there"));
+        if (tensor.shape.size() == 1 && tensor.interleaved_head_rows > 0 &&
+            Info(*encoding).quantized()) {
+          return absl::UnimplementedError(absl::StrCat(files_[i].path(), ": the bias ", stored.name,
+                                                       " is stored as ", type->name,
+                                                       "; sluice reads f32, f16 and bf16 there"));
         }
         if (!source_.tensors.emplace(name, std::move(tensor)).second) {
-          return absl::InvalidArgumentError(absl::StrCat(files_[i].path(), ": tensor ", ShownName(stored.name),
-                                                         " is there under two names"));
+          return absl::InvalidArgumentError(absl::StrCat(
+              files_[i].path(), ": tensor ", ShownName(stored.name), " is there under two names"));
         }
       }
     }
@@ -249,7 +279,8 @@ class Opener {
     std::string names;
     for (const EncodingInfo& info : Encodings()) absl::StrAppend(&names, info.name, " ");
     names.pop_back();
-    return absl::StrCat(names, "; quantize the model to one of them, with llama-quantize from f16 or bf16 weights");
+    return absl::StrCat(
+        names, "; quantize the model to one of them, with llama-quantize from f16 or bf16 weights");
   }
 
   const std::string& path_;
@@ -260,6 +291,8 @@ class Opener {
 
 }  // namespace
 
-absl::StatusOr<CheckpointSource> OpenGgufModel(const std::string& path) { return Opener(path).Run(); }
+absl::StatusOr<CheckpointSource> OpenGgufModel(const std::string& path) {
+  return Opener(path).Run();
+}
 
 }  // namespace sluice

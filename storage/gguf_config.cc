@@ -55,8 +55,8 @@ constexpr ForeignKey kForeignKeys[] = {
 };
 
 // Names of control tokens after which a chat model has said what it had to say.
-constexpr absl::string_view kEndNames[] = {"<|eot_id|>",    "<|im_end|>", "<|end|>", "<end_of_turn>",
-                                           "<|endoftext|>", "<|eom_id|>", "<EOT>"};
+constexpr absl::string_view kEndNames[] = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>"};
 constexpr int64_t kControlToken = 3;
 
 class Converter {
@@ -73,7 +73,8 @@ class Converter {
     config_["attention_bias"] = facts_.attention_bias;
     config_["mlp_bias"] = facts_.mlp_bias;
     config_["vocab_size"] = facts_.vocab_size;
-    config_["tie_word_embeddings"] = true;  // Checkpoint::Open sees whether there is a head of its own
+    config_["tie_word_embeddings"] =
+        true;  // Checkpoint::Open sees whether there is a head of its own
     SLUICE_ASSIGN_OR_RETURN(const auto bos, GgufTokenId(gguf_, "tokenizer.ggml.bos_token_id"));
     config_["bos_token_id"] = bos.has_value() ? json(*bos) : json(nullptr);
     SLUICE_ASSIGN_OR_RETURN(config_["eos_token_id"], GgufEosTokenIds(gguf_));
@@ -97,8 +98,9 @@ class Converter {
     if (known == std::end(kArchitectures)) {
       return Unimplemented(absl::StrCat(
           "sluice does not run the architecture \"", ShownName(*name), "\" yet, only ",
-          absl::StrJoin(kArchitectures, ", ",
-                        [](std::string* out, const Architecture& a) { absl::StrAppend(out, a.gguf); })));
+          absl::StrJoin(kArchitectures, ", ", [](std::string* out, const Architecture& a) {
+            absl::StrAppend(out, a.gguf);
+          })));
     }
     architecture_ = std::string(*name);
     config_["architectures"] = json::array({std::string(known->hugging_face)});
@@ -128,7 +130,8 @@ class Converter {
     const auto list = gguf_.Ints(key);
     if (!list.ok() || (*list)->empty()) return value.status();
     if (absl::c_any_of(**list, [&](int64_t n) { return n != (**list)[0]; })) {
-      return Unimplemented(absl::StrCat("\"", key, "\" differs from layer to layer, which sluice does not run"));
+      return Unimplemented(
+          absl::StrCat("\"", key, "\" differs from layer to layer, which sluice does not run"));
     }
     return (**list)[0];
   }
@@ -151,7 +154,8 @@ class Converter {
     config_["num_key_value_heads"] = config_["num_attention_heads"];
     SLUICE_RETURN_IF_ERROR(Copy("attention.head_count_kv", "num_key_value_heads", false));
     SLUICE_ASSIGN_OR_RETURN(const auto eps, gguf_.Double(Key("attention.layer_norm_rms_epsilon")));
-    if (!eps.has_value()) return Invalid(absl::StrCat("\"", Key("attention.layer_norm_rms_epsilon"), "\" is missing"));
+    if (!eps.has_value())
+      return Invalid(absl::StrCat("\"", Key("attention.layer_norm_rms_epsilon"), "\" is missing"));
     config_["rms_norm_eps"] = *eps;
 
     const int64_t heads = config_["num_attention_heads"], hidden = config_["hidden_size"];
@@ -167,8 +171,8 @@ class Converter {
     for (const char* name : {"attention.value_length", "rope.dimension_count"}) {
       SLUICE_ASSIGN_OR_RETURN(const auto length, gguf_.Int(Key(name)));
       if (!length.has_value() || *length == head_dim_) continue;
-      return Unimplemented(absl::StrCat("\"", Key(name), "\" is ", *length, " where heads have ", head_dim_,
-                                        " values, which sluice does not run"));
+      return Unimplemented(absl::StrCat("\"", Key(name), "\" is ", *length, " where heads have ",
+                                        head_dim_, " values, which sluice does not run"));
     }
     return absl::OkStatus();
   }
@@ -197,13 +201,15 @@ class Converter {
     SLUICE_ASSIGN_OR_RETURN(auto factor, gguf_.Double(Key("rope.scaling.factor")));
     SLUICE_ASSIGN_OR_RETURN(const auto old_factor, gguf_.Double(Key("rope.scale_linear")));
     if (!factor.has_value()) factor = old_factor;
-    SLUICE_ASSIGN_OR_RETURN(const auto original, gguf_.Int(Key("rope.scaling.original_context_length")));
+    SLUICE_ASSIGN_OR_RETURN(const auto original,
+                            gguf_.Int(Key("rope.scaling.original_context_length")));
     // Files from before the type was written have a factor alone.
     const std::string name(type.value_or(factor.value_or(1) != 1 ? "linear" : "none"));
     json rope = {{"rope_type", "default"}};
     if (!facts_.rope_factors.empty()) {
       if (name != "none" && factor.value_or(1) != 1) {
-        return Unimplemented(absl::StrCat("rope_freqs.weight together with rope scaling \"", ShownName(name), "\""));
+        return Unimplemented(
+            absl::StrCat("rope_freqs.weight together with rope scaling \"", ShownName(name), "\""));
       }
       if (static_cast<int64_t>(facts_.rope_factors.size()) * 2 != head_dim_) {
         return Invalid(absl::StrCat("rope_freqs.weight has ", facts_.rope_factors.size(),
@@ -217,19 +223,23 @@ class Converter {
     } else if (name == "yarn") {
       SLUICE_RETURN_IF_ERROR(ReadYarn(factor, original, &rope));
     } else if (name != "none" && name != "linear") {
-      return Unimplemented(absl::StrCat("sluice does not compute the rope scaling \"", ShownName(name), "\" yet"));
+      return Unimplemented(
+          absl::StrCat("sluice does not compute the rope scaling \"", ShownName(name), "\" yet"));
     }
     rope["rope_theta"] = theta;
     config_["rope_parameters"] = rope;
     return absl::OkStatus();
   }
 
-  absl::Status ReadYarn(std::optional<double> factor, std::optional<int64_t> original, json* rope) const {
-    if (!factor.has_value() || !(*factor > 0)) return Invalid(absl::StrCat("\"", Key("rope.scaling.factor"), "\" is missing"));
+  absl::Status ReadYarn(std::optional<double> factor, std::optional<int64_t> original,
+                        json* rope) const {
+    if (!factor.has_value() || !(*factor > 0))
+      return Invalid(absl::StrCat("\"", Key("rope.scaling.factor"), "\" is missing"));
     *rope = {{"rope_type", "yarn"}, {"factor", *factor}};
     if (original.has_value()) (*rope)["original_max_position_embeddings"] = *original;
     for (const char* name : {"beta_fast", "beta_slow"}) {
-      SLUICE_ASSIGN_OR_RETURN(const auto beta, gguf_.Double(Key(absl::StrCat("rope.scaling.yarn_", name))));
+      SLUICE_ASSIGN_OR_RETURN(const auto beta,
+                              gguf_.Double(Key(absl::StrCat("rope.scaling.yarn_", name))));
       if (beta.has_value()) (*rope)[name] = *beta;
     }
     // llama.cpp multiplies by what transformers takes for the whole.
@@ -253,7 +263,8 @@ class Converter {
 absl::StatusOr<std::optional<int64_t>> GgufTokenId(const GgufFile& gguf, absl::string_view key) {
   SLUICE_ASSIGN_OR_RETURN(const auto id, gguf.Int(key));
   SLUICE_ASSIGN_OR_RETURN(const auto tokens, gguf.Strings("tokenizer.ggml.tokens"));
-  const bool known = id.has_value() && *id >= 0 && tokens.has_value() && *id < static_cast<int64_t>(tokens->size());
+  const bool known = id.has_value() && *id >= 0 && tokens.has_value() &&
+                     *id < static_cast<int64_t>(tokens->size());
   return known ? id : std::nullopt;
 }
 
@@ -263,19 +274,22 @@ absl::StatusOr<std::vector<int64_t>> GgufEosTokenIds(const GgufFile& gguf) {
     if (!absl::c_linear_search(ids, id)) ids.push_back(id);
   };
   for (const char* name : {"eos", "eot", "eom"}) {
-    SLUICE_ASSIGN_OR_RETURN(const auto id, GgufTokenId(gguf, absl::StrCat("tokenizer.ggml.", name, "_token_id")));
+    SLUICE_ASSIGN_OR_RETURN(const auto id,
+                            GgufTokenId(gguf, absl::StrCat("tokenizer.ggml.", name, "_token_id")));
     if (id.has_value()) add(*id);
   }
   SLUICE_ASSIGN_OR_RETURN(const auto tokens, gguf.Strings("tokenizer.ggml.tokens"));
   SLUICE_ASSIGN_OR_RETURN(const auto types, gguf.Ints("tokenizer.ggml.token_type"));
   if (!tokens.has_value() || !types.has_value()) return ids;
   for (size_t i = 0; i < std::min(tokens->size(), types->size()); ++i) {
-    if ((*types)[i] == kControlToken && absl::c_linear_search(kEndNames, (*tokens)[i])) add(static_cast<int64_t>(i));
+    if ((*types)[i] == kControlToken && absl::c_linear_search(kEndNames, (*tokens)[i]))
+      add(static_cast<int64_t>(i));
   }
   return ids;
 }
 
-absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf, const GgufTensorFacts& facts) {
+absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf,
+                                                    const GgufTensorFacts& facts) {
   SLUICE_ASSIGN_OR_RETURN(const json config, Converter(gguf, facts).Run());
   return ParseHyperParameters(config, gguf.path());
 }

@@ -21,20 +21,22 @@ struct GgufTensorFacts {
   std::vector<float> rope_factors;  // rope_freqs.weight, [head_dim / 2], or empty
 };
 
-// `gguf` is the model's first file. Unimplemented: an architecture or a setting that sluice does not run, by
-// name. InvalidArgument: a missing, mistyped or inconsistent value. All name the path.
-absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf, const GgufTensorFacts& facts);
+// `gguf` is the model's first file. Unimplemented: an architecture or a setting that sluice does
+// not run, by name. InvalidArgument: a missing, mistyped or inconsistent value. All name the path.
+absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf,
+                                                    const GgufTensorFacts& facts);
 
-// Tokens that end a text, the one named eos first: eos, eot and eom of the metadata, then control tokens whose
-// names say so, as in llama.cpp. Ids beyond the vocabulary stand for none.
+// Tokens that end a text, the one named eos first: eos, eot and eom of the metadata, then control
+// tokens whose names say so, as in llama.cpp. Ids beyond the vocabulary stand for none.
 absl::StatusOr<std::vector<int64_t>> GgufEosTokenIds(const GgufFile& gguf);
 // The id under `key` ("tokenizer.ggml.bos_token_id"), or nothing.
 absl::StatusOr<std::optional<int64_t>> GgufTokenId(const GgufFile& gguf, absl::string_view key);
 
-// The parameters of rope type "llama3" that the factors were computed with: what frequency i was divided by,
-// [head_dim / 2]. Null where all are 1. `original` is the original context where it is known, else 0.
-// Unimplemented: the factors do not follow that rule.
-absl::StatusOr<nlohmann::json> Llama3RopeOf(absl::Span<const float> factors, double theta, int64_t original);
+// The parameters of rope type "llama3" that the factors were computed with: what frequency i was
+// divided by, [head_dim / 2]. Null where all are 1. `original` is the original context where it is
+// known, else 0. Unimplemented: the factors do not follow that rule.
+absl::StatusOr<nlohmann::json> Llama3RopeOf(absl::Span<const float> factors, double theta,
+                                            int64_t original);
 
 }  // namespace sluice
 

@@ -1,4 +1,5 @@
-// The patterns are those of each model's own tokenizer.json; what each name stands for is as in llama.cpp.
+// The patterns are those of each model's own tokenizer.json; what each name stands for is as in
+// llama.cpp.
 #include "storage/gguf_pre_tokenizer.h"
 
 #include "absl/algorithm/container.h"
@@ -12,7 +13,8 @@ namespace sluice {
 namespace {
 
 // GPT-2's words.
-constexpr char kGpt2[] = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr char kGpt2[] =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr char kLlama3[] =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
@@ -47,7 +49,8 @@ constexpr char kDeepSeekSymbols[] =
 constexpr char kDeepSeek3Words[] =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
     R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kPoro[] = R"( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{0964}\x{06D4}\x{060C})]+)";
+constexpr char kPoro[] =
+    R"( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{0964}\x{06D4}\x{060C})]+)";
 
 struct Row {
   std::vector<absl::string_view> names;
@@ -58,17 +61,21 @@ const std::vector<Row>& Rows() {
   static const std::vector<Row>& rows = *new std::vector<Row>{
       {{"default"}, {{R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", kThreeDigits}}},
       {{"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "gigachat"}, {{kGpt2}}},
-      {{"llama-bpe", "llama3", "llama-v3", "falcon3"}, {.patterns = {kLlama3}, .ignore_merges = true, .add_bos = true}},
+      {{"llama-bpe", "llama3", "llama-v3", "falcon3"},
+       {.patterns = {kLlama3}, .ignore_merges = true, .add_bos = true}},
       {{"smaug-bpe", "dbrx"}, {{kLlama3}}},
       {{"qwen2"}, {.patterns = {kQwen2}, .nfc = true}},
       {{"stablelm2", "megrez", "deepseek-r1-qwen"}, {{kQwen2}}},
       {{"tekken"}, {.patterns = {kTekken}, .ignore_merges = true, .add_bos = true}},
       {{"falcon"}, {{R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2, kThreeDigits}}},
-      {{"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b"}, {{kDigit, kGpt2}}},
+      {{"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b"},
+       {{kDigit, kGpt2}}},
       {{"deepseek-coder"}, {{kLineBreak, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kCjkAndHangul, kDigit}}},
       {{"deepseek-llm"},
        {{kLineBreak, kDeepSeekLetters, kDeepSeekSymbols, R"(\s+$)", kCjkAndHangul, R"(\p{N}+)"}}},
-      {{"deepseek-v3"}, {{R"(\p{N}{1,3})", R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)", kDeepSeek3Words}}},
+      {{"deepseek-v3"},
+       {{R"(\p{N}{1,3})", R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)",
+         kDeepSeek3Words}}},
       {{"poro-chat", "bloom", "gpt3-finnish"}, {{kPoro}}},
       {{"viking"}, {{kPoro, kDigit}}},
   };
@@ -83,8 +90,9 @@ absl::StatusOr<GgufPreTokenizer> FindGgufPreTokenizer(absl::string_view name) {
     if (absl::c_linear_search(row.names, name)) return row.pre_tokenizer;
     known.insert(known.end(), row.names.begin(), row.names.end());
   }
-  return absl::UnimplementedError(absl::StrCat("sluice does not know the pre-tokenizer \"", ShownName(name),
-                                               "\" (tokenizer.ggml.pre), only ", absl::StrJoin(known, ", ")));
+  return absl::UnimplementedError(absl::StrCat("sluice does not know the pre-tokenizer \"",
+                                               ShownName(name), "\" (tokenizer.ggml.pre), only ",
+                                               absl::StrJoin(known, ", ")));
 }
 
 }  // namespace sluice

@@ -11,14 +11,15 @@
 namespace sluice {
 
 struct GgufPreTokenizer {
-  std::vector<std::string> patterns;  // applied one after the other; matches and what lies between are words
-  bool ignore_merges = false;         // a word that is a token is that token
-  bool add_bos = false;               // where tokenizer.ggml.add_bos_token is missing
-  bool nfc = false;                   // the text is normalized first
+  std::vector<std::string>
+      patterns;  // applied one after the other; matches and what lies between are words
+  bool ignore_merges = false;  // a word that is a token is that token
+  bool add_bos = false;        // where tokenizer.ggml.add_bos_token is missing
+  bool nfc = false;            // the text is normalized first
 };
 
-// `name` is tokenizer.ggml.pre; files from before there was one mean "default". Unimplemented lists the
-// known ones.
+// `name` is tokenizer.ggml.pre; files from before there was one mean "default". Unimplemented lists
+// the known ones.
 absl::StatusOr<GgufPreTokenizer> FindGgufPreTokenizer(absl::string_view name);
 
 }  // namespace sluice

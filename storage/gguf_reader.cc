@@ -18,7 +18,8 @@
 
 namespace sluice {
 
-static_assert(std::endian::native == std::endian::little, "values are read as they lie in the file");
+static_assert(std::endian::native == std::endian::little,
+              "values are read as they lie in the file");
 
 namespace {
 
@@ -34,8 +35,9 @@ constexpr uint64_t kLeastValueBytes = 8 + 4 + 1;
 
 }  // namespace
 
-// One pass over the header. Every member function that reads returns false where it cannot, with the
-// reason in fault_, or with more_ set where the bytes at hand end too early but the file does not.
+// One pass over the header. Every member function that reads returns false where it cannot, with
+// the reason in fault_, or with more_ set where the bytes at hand end too early but the file does
+// not.
 class GgufReader {
  public:
   GgufReader(absl::string_view head, int64_t file_bytes, GgufFile* file)
@@ -79,7 +81,8 @@ class GgufReader {
     uint32_t version;
     if (!Take("magic", 4, &magic)) return false;
     if (magic != "GGUF") {
-      return Fail(absl::StrCat("it does not begin with \"GGUF\" but with \"", ShownName(magic), "\""));
+      return Fail(
+          absl::StrCat("it does not begin with \"GGUF\" but with \"", ShownName(magic), "\""));
     }
     if (!Scalar("version", &version)) return false;
     if (version == 2 || version == 3) return true;
@@ -100,8 +103,8 @@ class GgufReader {
 
   bool Take(absl::string_view what, uint64_t bytes, absl::string_view* out) {
     if (bytes > Left()) {
-      return Fail(absl::StrCat("at byte ", at_, " ", bytes, " bytes are to follow (", what,
-                               "), but the file ends at ", file_bytes_));
+      return Fail(absl::StrCat("at byte ", at_, " ", bytes, " bytes are to follow (",
+                               ShownName(what), "), but the file ends at ", file_bytes_));
     }
     if (bytes > head_.size() - at_) {
       more_ = true;
@@ -137,7 +140,8 @@ class GgufReader {
     uint32_t number;
     if (!Scalar("type of a value", &number)) return false;
     if (number > static_cast<uint32_t>(Type::kFloat64)) {
-      return Fail(absl::StrCat("the value of \"", ShownName(key), "\" has the unknown type ", number));
+      return Fail(
+          absl::StrCat("the value of \"", ShownName(key), "\" has the unknown type ", number));
     }
     *type = static_cast<Type>(number);
     return true;
@@ -146,12 +150,16 @@ class GgufReader {
   // Goes behind the elements of an array; `value` gets their type, number and bytes.
   bool Array(absl::string_view key, int depth, GgufFile::Value* value) {
     if (depth > kMaxArrayDepth) {
-      return Fail(absl::StrCat("\"", ShownName(key), "\" has arrays nested deeper than ", kMaxArrayDepth));
+      return Fail(
+          absl::StrCat("\"", ShownName(key), "\" has arrays nested deeper than ", kMaxArrayDepth));
     }
-    if (!ReadType(key, &value->element) || !Scalar("length of an array", &value->count)) return false;
+    if (!ReadType(key, &value->element) || !Scalar("length of an array", &value->count))
+      return false;
     const uint64_t begin = at_;
     const int scalar_bytes = GgufFile::ScalarBytes(value->element);
-    const uint64_t least = scalar_bytes > 0 ? scalar_bytes : value->element == Type::kString ? 8 : 12;
+    const uint64_t least = scalar_bytes > 0                  ? scalar_bytes
+                           : value->element == Type::kString ? 8
+                                                             : 12;
     if (value->count > Left() / least) {
       return Fail(absl::StrCat("the array \"", ShownName(key), "\" is said to have ", value->count,
                                " elements, more than the file has room for"));
@@ -189,12 +197,14 @@ class GgufReader {
   bool TensorInfo() {
     absl::string_view name;
     uint32_t num_dimensions;
-    if (!Name("name of a tensor", &name) || !Scalar("number of dimensions", &num_dimensions)) return false;
+    if (!Name("name of a tensor", &name) || !Scalar("number of dimensions", &num_dimensions))
+      return false;
     const auto fail = [&](absl::string_view what) {
       return Fail(absl::StrCat("tensor \"", ShownName(name), "\" has ", what));
     };
     if (num_dimensions < 1 || num_dimensions > kMaxDimensions) {
-      return fail(absl::StrCat(num_dimensions, " dimensions, the format has 1 to ", kMaxDimensions));
+      return fail(
+          absl::StrCat(num_dimensions, " dimensions, the format has 1 to ", kMaxDimensions));
     }
     GgufTensor tensor;
     tensor.name = std::string(name);
@@ -211,16 +221,18 @@ class GgufReader {
                                absl::StrJoin(absl::MakeConstSpan(lengths, num_dimensions), ", "),
                                "], which are empty or overflow"));
     }
-    for (uint32_t i = num_dimensions; i-- > 0;) tensor.shape.push_back(static_cast<int64_t>(lengths[i]));
+    for (uint32_t i = num_dimensions; i-- > 0;)
+      tensor.shape.push_back(static_cast<int64_t>(lengths[i]));
     uint64_t offset, bytes = 0;
-    if (!Scalar("type of a tensor", &tensor.type) || !Scalar("offset of a tensor", &offset)) return false;
+    if (!Scalar("type of a tensor", &tensor.type) || !Scalar("offset of a tensor", &offset))
+      return false;
     if (const GgufTensorType* type = FindGgufTensorType(tensor.type)) {
       if (lengths[0] % type->block_values != 0) {
         return fail(absl::StrCat("rows of ", lengths[0], " values, no whole number of ", type->name,
                                  " blocks of ", type->block_values));
       }
-      if (__builtin_mul_overflow(elements / type->block_values, static_cast<uint64_t>(type->block_bytes),
-                                 &bytes)) {
+      if (__builtin_mul_overflow(elements / type->block_values,
+                                 static_cast<uint64_t>(type->block_bytes), &bytes)) {
         return fail(absl::StrCat(elements, " values, which overflow"));
       }
     }
@@ -239,7 +251,8 @@ class GgufReader {
     *alignment = kDefaultAlignment;
     const auto found = file_.values_.find("general.alignment");
     if (found == file_.values_.end()) return true;
-    const std::optional<int64_t> value = GgufFile::IntOf(found->second.type, found->second.bytes.data());
+    const std::optional<int64_t> value =
+        GgufFile::IntOf(found->second.type, found->second.bytes.data());
     if (!value.has_value() || *value <= 0 || (*value & (*value - 1)) != 0) {
       return Fail(absl::StrCat("\"general.alignment\" is ",
                                value.has_value() ? absl::StrCat(*value) : "no integer",
@@ -256,19 +269,21 @@ class GgufReader {
     if (file_.tensors_.empty()) return true;
     const uint64_t data_begin = at_ + (alignment - at_ % alignment) % alignment;
     if (data_begin < at_ || data_begin > file_bytes_) {
-      return Fail(absl::StrCat("the data is to begin at ", data_begin, ", but the file ends at ", file_bytes_));
+      return Fail(absl::StrCat("the data is to begin at ", data_begin, ", but the file ends at ",
+                               file_bytes_));
     }
     std::vector<const GgufTensor*> by_offset;
     for (GgufTensor& tensor : file_.tensors_) {
       if (static_cast<uint64_t>(tensor.offset) % alignment != 0) {
-        return Fail(absl::StrCat("tensor \"", ShownName(tensor.name), "\" has the offset ", tensor.offset,
-                                 ", no multiple of ", alignment));
+        return Fail(absl::StrCat("tensor \"", ShownName(tensor.name), "\" has the offset ",
+                                 tensor.offset, ", no multiple of ", alignment));
       }
       tensor.offset += static_cast<int64_t>(data_begin);
       if (static_cast<uint64_t>(tensor.offset) > file_bytes_ ||
           static_cast<uint64_t>(tensor.bytes) > file_bytes_ - tensor.offset) {
-        return Fail(absl::StrCat("tensor \"", ShownName(tensor.name), "\" is to take ", tensor.bytes,
-                                 " bytes at byte ", tensor.offset, ", but the file ends at ", file_bytes_));
+        return Fail(absl::StrCat("tensor \"", ShownName(tensor.name), "\" is to take ",
+                                 tensor.bytes, " bytes at byte ", tensor.offset,
+                                 ", but the file ends at ", file_bytes_));
       }
       by_offset.push_back(&tensor);
     }
@@ -279,7 +294,8 @@ class GgufReader {
       const GgufTensor& before = *by_offset[i - 1];
       if (by_offset[i]->offset >= before.offset + before.bytes) continue;
       return Fail(absl::StrCat("tensors \"", ShownName(before.name), "\" and \"",
-                               ShownName(by_offset[i]->name), "\" overlap at byte ", by_offset[i]->offset));
+                               ShownName(by_offset[i]->name), "\" overlap at byte ",
+                               by_offset[i]->offset));
     }
     return true;
   }
@@ -294,7 +310,8 @@ class GgufReader {
   absl::flat_hash_set<std::string> names_;
 };
 
-absl::StatusOr<GgufFile> GgufFile::Parse(std::string head, int64_t file_bytes, absl::string_view path) {
+absl::StatusOr<GgufFile> GgufFile::Parse(std::string head, int64_t file_bytes,
+                                         absl::string_view path) {
   GgufFile file;
   file.path_ = std::string(path);
   file.file_bytes_ = file_bytes;
@@ -311,22 +328,25 @@ absl::StatusOr<GgufFile> GgufFile::Open(const std::string& path) {
   for (int64_t bytes = kFirstRead;; bytes *= 4) {
     std::string head(std::min({bytes, static_cast<int64_t>(file_bytes), kMaxHeaderBytes}), '\0');
     for (size_t done = 0; done < head.size();) {
-      const ssize_t n = ::pread(fd.get(), head.data() + done, head.size() - done, static_cast<off_t>(done));
+      const ssize_t n =
+          ::pread(fd.get(), head.data() + done, head.size() - done, static_cast<off_t>(done));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return FileError(errno, "read the header of", path);
-      if (n == 0) return absl::DataLossError(absl::StrCat(path, ": has become shorter while it was read"));
+      if (n == 0)
+        return absl::DataLossError(absl::StrCat(path, ": has become shorter while it was read"));
       done += static_cast<size_t>(n);
     }
     if (absl::StartsWith(head, "version https://git-lfs")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": a Git LFS pointer instead of the model; fetch it with `git lfs pull`"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": a Git LFS pointer instead of the model; fetch it with `git lfs pull`"));
     }
-    const bool all = static_cast<int64_t>(head.size()) == std::min<int64_t>(file_bytes, kMaxHeaderBytes);
+    const bool all =
+        static_cast<int64_t>(head.size()) == std::min<int64_t>(file_bytes, kMaxHeaderBytes);
     absl::StatusOr<GgufFile> file = Parse(std::move(head), file_bytes, path);
     if (!absl::IsOutOfRange(file.status())) return file;
     if (all) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": GGUF: metadata of more than ",
-                                                     kMaxHeaderBytes >> 20, " MiB"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": GGUF: metadata of more than ", kMaxHeaderBytes >> 20, " MiB"));
     }
   }
 }

@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-// The factors are f32 and were computed from frequencies in f32, which moves them by 1e-5 at the most;
-// an original context that is wrong by one moves one of them by 1e-4.
+// The factors are f32 and were computed from frequencies in f32, which moves them by 1e-5 at the
+// most; an original context that is wrong by one moves one of them by 1e-4.
 constexpr double kTolerance = 3e-5;
 
 struct Llama3 {
@@ -41,9 +41,10 @@ bool Explains(const Llama3& p, absl::Span<const float> factors, double theta) {
   return true;
 }
 
-// Between the two bands the kept share, (turns - low) / (high - low), is a linear function of the frequency.
-// Only the ratios of original, low and high matter: low is taken for 1, as every such model has it. Then
-// one point gives the original context if high is 4, as it usually is, and two points give both.
+// Between the two bands the kept share, (turns - low) / (high - low), is a linear function of the
+// frequency. Only the ratios of original, low and high matter: low is taken for 1, as every such
+// model has it. Then one point gives the original context if high is 4, as it usually is, and two
+// points give both.
 std::vector<Llama3> Fit(absl::Span<const float> factors, double theta, double factor) {
   double frequency[2], kept[2];
   int points = 0;
@@ -62,17 +63,20 @@ std::vector<Llama3> Fit(absl::Span<const float> factors, double theta, double fa
   if (points == 1) return fits;
   const double slope = (kept[0] - kept[1]) / (frequency[0] - frequency[1]);
   const double high = 1 - 1 / (kept[0] - slope * frequency[0]);
-  for (const double h : {std::round(high * 100) / 100, high}) fits.push_back({factor, 1, h, original(h)});
+  for (const double h : {std::round(high * 100) / 100, high})
+    fits.push_back({factor, 1, h, original(h)});
   return fits;
 }
 
 }  // namespace
 
 absl::StatusOr<json> Llama3RopeOf(absl::Span<const float> factors, double theta, int64_t original) {
-  if (std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; })) return json(nullptr);
+  if (std::all_of(factors.begin(), factors.end(), [](float f) { return f == 1; }))
+    return json(nullptr);
   const double factor = factors.empty() ? 0 : factors.back();  // the lowest frequency
   std::vector<Llama3> candidates = {{factor, 1, 4, 8192}};
-  if (original > 0) candidates.insert(candidates.begin(), {factor, 1, 4, static_cast<double>(original)});
+  if (original > 0)
+    candidates.insert(candidates.begin(), {factor, 1, 4, static_cast<double>(original)});
   if (factor > 1 && std::isfinite(factor)) {
     const std::vector<Llama3> fitted = Fit(factors, theta, factor);
     candidates.insert(candidates.end(), fitted.begin(), fitted.end());

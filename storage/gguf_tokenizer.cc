@@ -18,7 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kSpace[] = "\xE2\x96\x81";  // U+2581, which stands for a space in SentencePiece's tokens
+constexpr char kSpace[] =
+    "\xE2\x96\x81";  // U+2581, which stands for a space in SentencePiece's tokens
 constexpr absl::string_view kTemplateKey = "tokenizer.chat_template";
 
 // The special tokens that a file may name.
@@ -39,8 +40,10 @@ class TokenizerWriter {
     json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                    {"add_bos_token", add_bos_},
                    {"add_eos_token", add_eos_}};
-    for (const auto& [key, id] : {std::pair("bos_token", ids_.bos), {"eos_token", ids_.eos},
-                                  {"unk_token", ids_.unk}, {"pad_token", ids_.pad}}) {
+    for (const auto& [key, id] : {std::pair("bos_token", ids_.bos),
+                                  {"eos_token", ids_.eos},
+                                  {"unk_token", ids_.unk},
+                                  {"pad_token", ids_.pad}}) {
       if (id.has_value()) config[key] = vocabulary_.token(*id);
     }
     SLUICE_RETURN_IF_ERROR(AddTemplates(&files, &config));
@@ -67,16 +70,20 @@ class TokenizerWriter {
   }
 
   absl::Status ReadIds(bool sentence_piece) {
-    for (const auto& [key, id] : {std::pair("bos", &ids_.bos), {"eos", &ids_.eos}, {"unknown", &ids_.unk},
+    for (const auto& [key, id] : {std::pair("bos", &ids_.bos),
+                                  {"eos", &ids_.eos},
+                                  {"unknown", &ids_.unk},
                                   {"padding", &ids_.pad}}) {
-      SLUICE_ASSIGN_OR_RETURN(*id, GgufTokenId(gguf_, absl::StrCat("tokenizer.ggml.", key, "_token_id")));
+      SLUICE_ASSIGN_OR_RETURN(
+          *id, GgufTokenId(gguf_, absl::StrCat("tokenizer.ggml.", key, "_token_id")));
     }
     add_bos_ = sentence_piece;
     if (!sentence_piece) {
       SLUICE_ASSIGN_OR_RETURN(const auto name, gguf_.String("tokenizer.ggml.pre"));
       absl::StatusOr<GgufPreTokenizer> found = FindGgufPreTokenizer(name.value_or("default"));
       if (!found.ok()) {
-        return absl::Status(found.status().code(), absl::StrCat(gguf_.path(), ": ", found.status().message()));
+        return absl::Status(found.status().code(),
+                            absl::StrCat(gguf_.path(), ": ", found.status().message()));
       }
       pre_tokenizer_ = *std::move(found);
       add_bos_ = pre_tokenizer_.add_bos;
@@ -100,10 +107,12 @@ class TokenizerWriter {
     json normalizers = json::array();
     if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
     normalizers.push_back(replace);
-    json decoders = json::array({{{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}},
-                                 {{"type", "ByteFallback"}},
-                                 {{"type", "Fuse"}}});
-    if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+    json decoders =
+        json::array({{{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}},
+                     {{"type", "ByteFallback"}},
+                     {{"type", "Fuse"}}});
+    if (prefix)
+      decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
     json model = {{"type", "BPE"}, {"byte_fallback", true}, {"fuse_unk", true}};
     if (ids_.unk.has_value()) model["unk_token"] = vocabulary_.token(*ids_.unk);
     return TokenizerJson({{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
@@ -123,15 +132,21 @@ class TokenizerWriter {
     }
     SLUICE_ASSIGN_OR_RETURN(const auto prefix, gguf_.Bool("tokenizer.ggml.add_space_prefix"));
     if (prefix.value_or(false)) {
-      return absl::UnimplementedError(absl::StrCat(
-          gguf_.path(), ": \"tokenizer.ggml.add_space_prefix\" with a byte-level vocabulary, which sluice does not do"));
+      return absl::UnimplementedError(
+          absl::StrCat(gguf_.path(),
+                       ": \"tokenizer.ggml.add_space_prefix\" with a byte-level vocabulary, which "
+                       "sluice does not do"));
     }
-    json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
+    json byte_level = {{"type", "ByteLevel"},
+                       {"add_prefix_space", false},
+                       {"trim_offsets", true},
+                       {"use_regex", false}};
     steps.push_back(byte_level);
-    return TokenizerJson({{"normalizer", pre_tokenizer_.nfc ? json{{"type", "NFC"}} : json(nullptr)},
-                          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}},
-                          {"decoder", byte_level}},
-                         {{"type", "BPE"}, {"ignore_merges", pre_tokenizer_.ignore_merges}}, merges);
+    return TokenizerJson(
+        {{"normalizer", pre_tokenizer_.nfc ? json{{"type", "NFC"}} : json(nullptr)},
+         {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}},
+         {"decoder", byte_level}},
+        {{"type", "BPE"}, {"ignore_merges", pre_tokenizer_.ignore_merges}}, merges);
   }
 
   // Control tokens are special; user-defined ones are text that is always one token.
@@ -165,11 +180,16 @@ class TokenizerWriter {
     if (add_bos_) add(*ids_.bos);
     single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
     if (add_eos_) add(*ids_.eos);
-    return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", json::array()}, {"special_tokens", special}};
+    return {{"type", "TemplateProcessing"},
+            {"single", single},
+            {"pair", json::array()},
+            {"special_tokens", special}};
   }
 
-  // The vocabulary and the merges are most of the text; they are written without a document in between.
-  absl::StatusOr<std::string> TokenizerJson(json document, json model, const GgufVocabulary::Merges& merges) const {
+  // The vocabulary and the merges are most of the text; they are written without a document in
+  // between.
+  absl::StatusOr<std::string> TokenizerJson(json document, json model,
+                                            const GgufVocabulary::Merges& merges) const {
     document["version"] = "1.0";
     document["truncation"] = document["padding"] = nullptr;
     document["added_tokens"] = AddedTokens();
@@ -188,29 +208,34 @@ class TokenizerWriter {
       const std::string& token = vocabulary_.token(id);
       if (vocabulary_.Find(token) != id) continue;
       const absl::StatusOr<std::string> quoted = Text(token, "tokenizer.json");
-      if (!quoted.ok()) return Invalid(absl::StrCat("token ", id, " (\"", ShownName(token), "\") is not UTF-8"));
+      if (!quoted.ok())
+        return Invalid(absl::StrCat("token ", id, " (\"", ShownName(token), "\") is not UTF-8"));
       absl::StrAppend(&text, first ? "" : ",\n", *quoted, ": ", id);
       first = false;
     }
     text.append("},\n\"merges\": [\n");
     first = true;
     for (const auto& [left, right] : merges) {
-      absl::StrAppend(&text, first ? "" : ",\n", json::array({std::string(left), std::string(right)}).dump());
+      absl::StrAppend(&text, first ? "" : ",\n",
+                      json::array({std::string(left), std::string(right)}).dump());
       first = false;
     }
     text.append("]}}\n");
     return text;
   }
 
-  // One template is a file of its own; several stand in tokenizer_config.json, as transformers has them.
+  // One template is a file of its own; several stand in tokenizer_config.json, as transformers has
+  // them.
   absl::Status AddTemplates(std::vector<GgufTokenizerFile>* files, json* config) const {
     json named = json::array();
     for (const absl::string_view key : gguf_.Keys(kTemplateKey)) {
       absl::string_view name = key;
       absl::ConsumePrefix(&name, kTemplateKey);
-      if (!name.empty() && !absl::ConsumePrefix(&name, ".")) continue;  // tokenizer.chat_templates: the names
+      if (!name.empty() && !absl::ConsumePrefix(&name, "."))
+        continue;  // tokenizer.chat_templates: the names
       SLUICE_ASSIGN_OR_RETURN(const auto text, gguf_.String(key));
-      named.push_back({{"name", name.empty() ? "default" : std::string(name)}, {"template", std::string(*text)}});
+      named.push_back({{"name", name.empty() ? "default" : std::string(name)},
+                       {"template", std::string(*text)}});
     }
     if (named.size() > 1) {
       (*config)["chat_template"] = named;
@@ -232,12 +257,16 @@ class TokenizerWriter {
 
 absl::StatusOr<std::vector<GgufTokenizerFile>> GgufTokenizerFiles(const GgufFile& gguf) {
   SLUICE_ASSIGN_OR_RETURN(const auto model, gguf.String("tokenizer.ggml.model"));
-  if (!model.has_value() || *model == "none" || *model == "no_vocab") return std::vector<GgufTokenizerFile>();
+  if (!model.has_value() || *model == "none" || *model == "no_vocab")
+    return std::vector<GgufTokenizerFile>();
   if (*model != "gpt2" && *model != "llama") {
-    return absl::UnimplementedError(absl::StrCat(
-        gguf.path(), ": the tokenizer \"", ShownName(*model),
-        *model == "bert" ? "\" (WordPiece)" : *model == "t5" ? "\" (unigram)" : "\"",
-        ", which sluice does not have; it has gpt2 (byte-level BPE) and llama (SentencePiece BPE)"));
+    return absl::UnimplementedError(absl::StrCat(gguf.path(), ": the tokenizer \"",
+                                                 ShownName(*model),
+                                                 *model == "bert" ? "\" (WordPiece)"
+                                                 : *model == "t5" ? "\" (unigram)"
+                                                                  : "\"",
+                                                 ", which sluice does not have; it has gpt2 "
+                                                 "(byte-level BPE) and llama (SentencePiece BPE)"));
   }
   SLUICE_ASSIGN_OR_RETURN(GgufVocabulary vocabulary, GgufVocabulary::Read(gguf));
   return TokenizerWriter(gguf, std::move(vocabulary)).Run(*model);

@@ -15,12 +15,12 @@ struct GgufTokenizerFile {
   std::string text;
 };
 
-// tokenizer.json, tokenizer_config.json, generation_config.json and, where there is a chat template,
-// chat_template.jinja; empty where the file has no vocabulary. Models "gpt2" (byte-level BPE) and "llama"
-// (SentencePiece BPE: merges follow from the scores, as transformers makes them).
+// tokenizer.json, tokenizer_config.json, generation_config.json and, where there is a chat
+// template, chat_template.jinja; empty where the file has no vocabulary. Models "gpt2" (byte-level
+// BPE) and "llama" (SentencePiece BPE: merges follow from the scores, as transformers makes them).
 //
-// Unimplemented: another model or pre-tokenizer, by name. InvalidArgument: keys that are missing, of a wrong
-// type or inconsistent. All name the path.
+// Unimplemented: another model or pre-tokenizer, by name. InvalidArgument: keys that are missing,
+// of a wrong type or inconsistent. All name the path.
 absl::StatusOr<std::vector<GgufTokenizerFile>> GgufTokenizerFiles(const GgufFile& gguf);
 
 }  // namespace sluice

@@ -1,4 +1,5 @@
-// The vocabulary of a GGUF file: tokens with types and scores, and how they merge; for this folder only.
+// The vocabulary of a GGUF file: tokens with types and scores, and how they merge; for this folder
+// only.
 #ifndef SLUICE_STORAGE_GGUF_VOCABULARY_H_
 #define SLUICE_STORAGE_GGUF_VOCABULARY_H_
 
@@ -15,11 +16,19 @@
 namespace sluice {
 
 // As llama.cpp numbers them.
-enum class GgufTokenType : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class GgufTokenType : uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 class GgufVocabulary {
  public:
-  // Views live as long as `gguf`. InvalidArgument: no tokens, too many, or types or scores that are not as many.
+  // Views live as long as `gguf`. InvalidArgument: no tokens, too many, or types or scores that are
+  // not as many.
   static absl::StatusOr<GgufVocabulary> Read(const GgufFile& gguf);
 
   int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
@@ -32,8 +41,8 @@ class GgufVocabulary {
   using Merges = std::vector<std::pair<absl::string_view, absl::string_view>>;
   // tokenizer.ggml.merges, in order of rank. InvalidArgument: none, or one of what is no token.
   absl::StatusOr<Merges> ReadMerges(const GgufFile& gguf) const;
-  // All ways to put a token together from two others, in order of the scores: what SentencePiece merges by.
-  // Views into this. InvalidArgument: no scores.
+  // All ways to put a token together from two others, in order of the scores: what SentencePiece
+  // merges by. Views into this. InvalidArgument: no scores.
   absl::StatusOr<Merges> MergesByScore(const GgufFile& gguf) const;
 
  private:

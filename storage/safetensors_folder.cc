@@ -81,7 +81,8 @@ absl::StatusOr<Contents> ListFolder(const std::string& dir) {
 absl::Status NoWeightsStatus(const std::string& dir, const Contents& contents) {
   if (!contents.gguf.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        dir, ": no safetensors files, but GGUF ones; give the file itself: ", Join(dir, contents.gguf)));
+        dir,
+        ": no safetensors files, but GGUF ones; give the file itself: ", Join(dir, contents.gguf)));
   }
   if (contents.manifest) {
     return absl::FailedPreconditionError(

@@ -26,7 +26,8 @@ int64_t TileBufferBytes(const StorePlan& plan, const std::vector<int>& tensors) 
     const int64_t k = tensor.shape[1];
     output += TileBytes(tensor.encoding, k);
     const CheckpointTensor& source = *plan.sources[index];
-    const int64_t copies = source.interleaved_head_rows > 0 ? 2 : 1;  // as it is stored, and in order
+    const int64_t copies =
+        source.interleaved_head_rows > 0 ? 2 : 1;  // as it is stored, and in order
     rows = std::max(rows, copies * SourceRowBytes(source) + RowBytes(tensor.encoding, k));
   }
   return output + kTileRows * rows;

@@ -262,12 +262,14 @@ absl::Status CheckRequantizing(const StorePlan& plan) {
   for (size_t i = 0; i < plan.sources.size(); ++i) {
     const ManifestTensor& tensor = plan.manifest.tensors[i];
     const Encoding source = plan.sources[i]->encoding;
-    if (PlaceOf(tensor.role) == TensorPlace::kResident || !Info(source).quantized() || source == tensor.encoding) {
+    if (PlaceOf(tensor.role) == TensorPlace::kResident || !Info(source).quantized() ||
+        source == tensor.encoding) {
       continue;
     }
     return absl::FailedPreconditionError(absl::StrCat(
-        tensor.name, " is quantized already, to ", Info(source).name, ", and ", plan.manifest.recipe, " makes it ",
-        Info(tensor.encoding).name, ", which loses more than quantizing the original does; keep it as it is (no ",
+        tensor.name, " is quantized already, to ", Info(source).name, ", and ",
+        plan.manifest.recipe, " makes it ", Info(tensor.encoding).name,
+        ", which loses more than quantizing the original does; keep it as it is (no ",
         "--encoding, no --recipe), start from f16 or bf16 weights, or give --allow-requantize"));
   }
   return absl::OkStatus();

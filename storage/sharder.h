@@ -41,9 +41,10 @@ struct ShardResult {
 // checkpoint. Steps: lock (flock), check disk space, write unfinished.json, the files one after the
 // other (each fsynced and recorded), tokenizer files, manifest.json by rename, remove unfinished.json.
 // Killed at any point, the same call goes on behind the last finished file; the result is the same bytes.
-// FailedPrecondition: a quantized tensor would get another encoding; the folder holds a finished store, something else, or an unfinished store of another source
-// or other options (named). Unavailable: another process is writing. ResourceExhausted: disk space, with the
-// numbers; what compression saves is not counted on. Cancelled: `stop` was set. The source is only read.
+// FailedPrecondition: a quantized tensor would get another encoding; the folder holds a finished store, something
+// else, or an unfinished store of another source or other options (named). Unavailable: another process is
+// writing. ResourceExhausted: disk space, with the numbers; what compression saves is not counted on.
+// Cancelled: `stop` was set. The source is only read.
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
                                   const ShardOptions& options);
 

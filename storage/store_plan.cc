@@ -14,7 +14,8 @@
 namespace sluice {
 namespace {
 
-// The file's name, or the folder's; in a Hugging Face cache (models--ORG--NAME/snapshots/HASH) the model's.
+// The file's name, or the folder's; in a Hugging Face cache (models--ORG--NAME/snapshots/HASH) the
+// model's.
 std::string SourceName(const Checkpoint& checkpoint) {
   std::error_code error;
   std::filesystem::path path = checkpoint.path();  // a file there is a link to a blob of no name

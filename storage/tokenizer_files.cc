@@ -55,7 +55,8 @@ absl::Status CopyFile(const std::string& source, const std::string& target, Mani
 }
 
 absl::Status WriteText(const std::string& text, const std::string& target, ManifestCopy* copy) {
-  const absl::Span<const std::byte> bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
+  const absl::Span<const std::byte> bytes(reinterpret_cast<const std::byte*>(text.data()),
+                                          text.size());
   copy->bytes = static_cast<int64_t>(bytes.size());
   copy->checksum = Checksum(bytes);
   SLUICE_ASSIGN_OR_RETURN(const OutputFile output,
@@ -81,7 +82,8 @@ absl::StatusOr<std::vector<TokenizerSource>> FilesInFolder(const std::string& fo
 absl::StatusOr<std::vector<TokenizerSource>> FilesOfGguf(const Checkpoint& checkpoint) {
   SLUICE_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Open(checkpoint.path()));
   SLUICE_ASSIGN_OR_RETURN(std::vector<GgufTokenizerFile> texts, GgufTokenizerFiles(gguf));
-  texts.push_back({"config.json", HyperParametersToJson(checkpoint.hyper_parameters()).dump(2) + "\n"});
+  texts.push_back(
+      {"config.json", HyperParametersToJson(checkpoint.hyper_parameters()).dump(2) + "\n"});
   std::vector<TokenizerSource> files;
   for (GgufTokenizerFile& file : texts) {
     const int64_t bytes = static_cast<int64_t>(file.text.size());
@@ -105,8 +107,8 @@ std::vector<ManifestCopy> TokenizerCopies(const std::vector<TokenizerSource>& so
   return copies;
 }
 
-absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(const std::vector<TokenizerSource>& sources,
-                                                              const std::string& target_dir) {
+absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(
+    const std::vector<TokenizerSource>& sources, const std::string& target_dir) {
   std::vector<ManifestCopy> copies = TokenizerCopies(sources);
   for (const absl::string_view name : kNames) {
     const std::string target = absl::StrCat(target_dir, "/", name);

@@ -20,17 +20,17 @@ struct TokenizerSource {
   std::string text;
 };
 
-// The files that tokenizers, chat templates and generation defaults come in, by name: those that the checkpoint's
-// folder has, or what a GGUF file's metadata say (storage/gguf_tokenizer.h).
+// The files that tokenizers, chat templates and generation defaults come in, by name: those that
+// the checkpoint's folder has, or what a GGUF file's metadata say (storage/gguf_tokenizer.h).
 absl::StatusOr<std::vector<TokenizerSource>> ListTokenizerFiles(const Checkpoint& checkpoint);
 
 // The manifest's entries for them; checksums are 0.
 std::vector<ManifestCopy> TokenizerCopies(const std::vector<TokenizerSource>& sources);
 
-// Writes them into the existing folder `target_dir`, synced, and returns the entries with sizes and checksums.
-// Removes what an earlier attempt wrote and the source has no longer.
-absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(const std::vector<TokenizerSource>& sources,
-                                                              const std::string& target_dir);
+// Writes them into the existing folder `target_dir`, synced, and returns the entries with sizes and
+// checksums. Removes what an earlier attempt wrote and the source has no longer.
+absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(
+    const std::vector<TokenizerSource>& sources, const std::string& target_dir);
 
 }  // namespace sluice
 

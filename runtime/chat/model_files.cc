@@ -18,13 +18,15 @@ absl::StatusOr<ModelFiles> ModelFiles::Open(const std::string& path) {
   files.gguf_ = IsGgufFile(path);
   if (!files.gguf_) {
     std::error_code error;
-    const std::string of_store = absl::StrCat(path, "/tokenizer");  // a store keeps them in a folder of its own
+    const std::string of_store =
+        absl::StrCat(path, "/tokenizer");  // a store keeps them in a folder of its own
     if (std::filesystem::is_directory(of_store, error)) files.path_ = of_store;
     return files;
   }
   SLUICE_ASSIGN_OR_RETURN(const GgufFile gguf, GgufFile::Open(path));
   SLUICE_ASSIGN_OR_RETURN(std::vector<GgufTokenizerFile> texts, GgufTokenizerFiles(gguf));
-  for (GgufTokenizerFile& file : texts) files.texts_.emplace(std::move(file.name), std::move(file.text));
+  for (GgufTokenizerFile& file : texts)
+    files.texts_.emplace(std::move(file.name), std::move(file.text));
   return files;
 }
 
@@ -32,7 +34,8 @@ std::string ModelFiles::NameOf(absl::string_view file) const {
   return gguf_ ? absl::StrCat(path_, ", as ", file) : absl::StrCat(path_, "/", file);
 }
 
-absl::StatusOr<std::optional<std::string>> ModelFiles::Read(const std::string& file, int64_t max_bytes) const {
+absl::StatusOr<std::optional<std::string>> ModelFiles::Read(const std::string& file,
+                                                            int64_t max_bytes) const {
   if (gguf_) {
     const auto found = texts_.find(file);
     if (found == texts_.end()) return std::nullopt;
@@ -48,7 +51,8 @@ absl::StatusOr<std::optional<std::string>> ModelFiles::Read(const std::string& f
 absl::StatusOr<std::unique_ptr<Tokenizer>> ModelFiles::LoadTokenizer() const {
   if (!gguf_) return Tokenizer::Load(path_);
   const auto found = texts_.find("tokenizer.json");
-  if (found == texts_.end()) return absl::NotFoundError(absl::StrCat(path_, ": no tokenizer inside"));
+  if (found == texts_.end())
+    return absl::NotFoundError(absl::StrCat(path_, ": no tokenizer inside"));
   return Tokenizer::FromJson(found->second, NameOf("tokenizer.json"));
 }
 

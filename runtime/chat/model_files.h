@@ -16,7 +16,8 @@ namespace sluice {
 
 class ModelFiles {
  public:
-  // Reads a GGUF file's header; of a folder nothing yet. Errors of GgufFile::Open and GgufTokenizerFiles.
+  // Reads a GGUF file's header; of a folder nothing yet. Errors of GgufFile::Open and
+  // GgufTokenizerFiles.
   static absl::StatusOr<ModelFiles> Open(const std::string& path);
 
   // The folder of the files, or the GGUF file.

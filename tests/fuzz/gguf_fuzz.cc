@@ -1,4 +1,5 @@
-// Fuzzes the GGUF reader, and what is made of a vocabulary: whatever is accepted must lie inside the file.
+// Fuzzes the GGUF reader, and what is made of a vocabulary: whatever is accepted must lie inside
+// the file.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -29,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   for (const sluice::GgufTensor& tensor : file->tensors()) {
-    if (tensor.offset < 0 || tensor.bytes < 0 || tensor.offset > file_bytes - tensor.bytes) std::abort();
+    if (tensor.offset < 0 || tensor.bytes < 0 || tensor.offset > file_bytes - tensor.bytes)
+      std::abort();
   }
   for (const absl::string_view key : file->Keys("")) {
     file->Int(key).IgnoreError();

@@ -56,8 +56,8 @@ class GgufStore {
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
-// Greedy ids must be the reference's up to the first step at which its two best logits are closer than
-// `least_gap`; from there on the texts may go apart.
+// Greedy ids must be the reference's up to the first step at which its two best logits are closer
+// than `least_gap`; from there on the texts may go apart.
 void CheckCompletions(const GgufStore& store, const json& completions, double least_gap) {
   for (const json& completion : completions) {
     const std::string prompt = completion["prompt"];
@@ -65,7 +65,8 @@ void CheckCompletions(const GgufStore& store, const json& completions, double le
     ASSERT_TRUE(ids.ok()) << ids.status();
     EXPECT_EQ(*ids, completion["prompt_ids"].get<std::vector<int32_t>>()) << prompt;
     const auto gaps = completion["gaps"].get<std::vector<double>>();
-    const auto small = std::find_if(gaps.begin(), gaps.end(), [&](double gap) { return gap < least_gap; });
+    const auto small =
+        std::find_if(gaps.begin(), gaps.end(), [&](double gap) { return gap < least_gap; });
     std::vector<int32_t> expected = completion["greedy_ids"];
     expected.resize(small - gaps.begin());
     if (expected.empty()) continue;
@@ -86,7 +87,8 @@ class BardGguf : public testing::TestWithParam<const char*> {
   void SetUp() override {
     path_ = FindModel("bard-6.7M-gguf/bard-" + std::string(GetParam()) + ".gguf");
     if (path_.empty()) {
-      GTEST_SKIP() << "no bard-" << GetParam() << ".gguf in shared/fixtures/models/bard-6.7M-gguf beside this checkout";
+      GTEST_SKIP() << "no bard-" << GetParam()
+                   << ".gguf in shared/fixtures/models/bard-6.7M-gguf beside this checkout";
     }
   }
   json Completions() const {
@@ -96,31 +98,34 @@ class BardGguf : public testing::TestWithParam<const char*> {
   std::string path_;
 };
 
-// The reference multiplied decoded weights in f32; so does this store, and even its ties come out the same.
+// The reference multiplied decoded weights in f32; so does this store, and even its ties come out
+// the same.
 TEST_P(BardGguf, ContinuesPromptsAsTheReferenceDoesWithDecodedWeights) {
   CheckCompletions(GgufStore(path_, /*f32=*/true), Completions(), 0);
 }
 
-// Products of quantized weights round activations to int8, which the reference did not. That moves logits by
-// some hundredths: bard-q6_k takes the other of two that are 0.075 apart, at step 37 of one prompt.
+// Products of quantized weights round activations to int8, which the reference did not. That moves
+// logits by some hundredths: bard-q6_k takes the other of two that are 0.075 apart, at step 37 of
+// one prompt.
 TEST_P(BardGguf, ContinuesPromptsAsTheReferenceDoesWhereItsChoiceIsClear) {
   CheckCompletions(GgufStore(path_), Completions(), 0.08);
 }
 
-// The models that are checked in; the whole text takes seconds, and the other types are products that
-// trained_model_test holds to the same numbers.
+// The models that are checked in; the whole text takes seconds, and the other types are products
+// that trained_model_test holds to the same numbers.
 class BardGgufPerplexity : public BardGguf {};
 
 TEST_P(BardGgufPerplexity, IsLlamaCppsWithinHalfAPercent) {
-  const json golden = json::parse(ReadWholeFile(TestDataPath("golden/bard-6.7m.json")))["perplexity_llama_cpp"];
+  const json golden =
+      json::parse(ReadWholeFile(TestDataPath("golden/bard-6.7m.json")))["perplexity_llama_cpp"];
   const double expected = golden[GetParam()];
   const GgufStore store(path_);
-  const auto tokens =
-      store.tokenizer().Encode(ReadWholeFile(TestDataPath("text/bard-heldout.txt")), {.add_special_tokens = false});
+  const auto tokens = store.tokenizer().Encode(ReadWholeFile(TestDataPath("text/bard-heldout.txt")),
+                                               {.add_special_tokens = false});
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   TestModel model(*store, {.chunk = 256, .num_threads = 2, .context = 256});
-  const auto result = Perplexity(*model.model, *tokens, 0, {.rule = PerplexityRule::kLlamaCpp}, nullptr,
-                                 [](int64_t, int64_t, const PerplexityResult&) {});
+  const auto result = Perplexity(*model.model, *tokens, 0, {.rule = PerplexityRule::kLlamaCpp},
+                                 nullptr, [](int64_t, int64_t, const PerplexityResult&) {});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->num_tokens, 13843);
   EXPECT_NEAR(result->perplexity / expected, 1, 0.005);
@@ -135,11 +140,13 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BardGgufPerplexity);
 INSTANTIATE_TEST_SUITE_P(All, BardGgufPerplexity, testing::Values("q4_k_m", "q2_k"),
                          [](const auto& info) { return std::string(info.param); });
 INSTANTIATE_TEST_SUITE_P(All, BardGguf,
-                         testing::Values("bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0", "q3_k", "q2_k"),
+                         testing::Values("bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0",
+                                         "q3_k", "q2_k"),
                          [](const auto& info) { return std::string(info.param); });
 #endif
 
-// f32 and f16 weights, SentencePiece vocabularies; what differs from the reference is the order of sums.
+// f32 and f16 weights, SentencePiece vocabularies; what differs from the reference is the order of
+// sums.
 TEST(SmallGgufModels, ContinuePromptsAsTransformersDoes) {
   const json golden = json::parse(ReadWholeFile(TestDataPath("golden/gguf.json")));
   std::string missing;
@@ -151,7 +158,8 @@ TEST(SmallGgufModels, ContinuePromptsAsTransformersDoes) {
     }
     CheckCompletions(GgufStore(path), completions, 1e-4);
   }
-  if (!missing.empty()) GTEST_SKIP() << "not in shared/fixtures/models beside this checkout:" << missing;
+  if (!missing.empty())
+    GTEST_SKIP() << "not in shared/fixtures/models beside this checkout:" << missing;
 }
 
 }  // namespace

@@ -1,24 +1,22 @@
-// Tests of opening and sharding GGUF models: the same stores as from safetensors, every type of block carried
-// over, split files, and what is refused.
+// Tests of opening and sharding GGUF models: the same stores as from safetensors, every type of
+// block carried over, split files, and what is refused.
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <numbers>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "storage/export.h"
 #include "storage/gguf_config.h"
 #include "storage/sharder.h"
 #include "store_testing.h"
-#include "tests/support/data_file.h"
-#include "tests/support/gguf_writer.h"
 
 namespace sluice {
 namespace {
@@ -26,135 +24,8 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::UnorderedElementsAre;
 
-constexpr uint32_t kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8, kIQ2_XXS = 16, kBF16 = 30;
-
-uint32_t TypeId(absl::string_view name) {
-  for (uint32_t id = 0; id < 40; ++id) {
-    const GgufTensorType* type = FindGgufTensorType(id);
-    if (type != nullptr && type->name == name) return id;
-  }
-  ADD_FAILURE() << name;
-  return 0;
-}
-
-// As llama.cpp's converter: row (half j, i) of a head of `head_dim` rows becomes row 2i + j.
-std::string Interleave(const std::string& rows, int64_t num_rows, int64_t head_dim) {
-  const size_t row_bytes = rows.size() / num_rows;
-  std::string out(rows.size(), '\0');
-  for (int64_t row = 0; row < num_rows; ++row) {
-    const int64_t head = row / head_dim, j = row % head_dim / (head_dim / 2), i = row % (head_dim / 2);
-    std::memcpy(out.data() + (head * head_dim + 2 * i + j) * row_bytes, rows.data() + row * row_bytes, row_bytes);
-  }
-  return out;
-}
-
-// What rope_freqs.weight holds for a Llama 3: what each frequency is divided by.
-std::vector<float> Llama3Factors(double factor, double low, double high, double original, double theta, int head_dim) {
-  std::vector<float> factors;
-  for (int i = 0; i < head_dim / 2; ++i) {
-    const float frequency = 1 / std::pow(static_cast<float>(theta), 2.0f * i / head_dim);
-    const float wavelength = 2 * std::numbers::pi_v<float> / frequency;
-    const float smooth = (original / wavelength - low) / (high - low);
-    factors.push_back(wavelength < original / high  ? 1
-                      : wavelength > original / low ? factor
-                                                    : 1 / ((1 - smooth) / factor + smooth));
-  }
-  return factors;
-}
-
-std::string FloatBytes(const std::vector<float>& values) {
-  return std::string(reinterpret_cast<const char*>(values.data()), 4 * values.size());
-}
-
-struct Piece {
-  std::string name;
-  std::vector<int64_t> shape;
-  uint32_t type;
-  std::string bytes;
-};
-
-// A model on its way into one GGUF file or several.
-struct Model {
-  GgufWriter metadata;
-  std::vector<Piece> pieces;
-  void Write(const std::string& path) const {
-    GgufWriter writer = metadata;
-    for (const Piece& p : pieces) writer.Tensor(p.name, p.shape, p.type, p.bytes);
-    writer.Write(path);
-  }
-};
-
-std::string GgufNameOf(std::string name) {
-  const std::pair<const char*, const char*> kNames[] = {
-      {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"},
-      {"lm_head", "output"},                {"model.layers.", "blk."},
-      {"input_layernorm", "attn_norm"},     {"post_attention_layernorm", "ffn_norm"},
-      {"self_attn.q_norm", "attn_q_norm"},  {"self_attn.k_norm", "attn_k_norm"},
-      {"self_attn.q_proj", "attn_q"},       {"self_attn.k_proj", "attn_k"},
-      {"self_attn.v_proj", "attn_v"},       {"self_attn.o_proj", "attn_output"},
-      {"mlp.gate_proj", "ffn_gate"},        {"mlp.up_proj", "ffn_up"},
-      {"mlp.down_proj", "ffn_down"}};
-  for (const auto& [from, to] : kNames) {
-    if (const size_t at = name.find(from); at != std::string::npos) name.replace(at, strlen(from), to);
-  }
-  return name;
-}
-
-// A checkpoint of tests/data as llama.cpp's converter writes it.
-Model Convert(const std::string& name) {
-  const std::unique_ptr<Checkpoint> checkpoint = OpenCheckpoint(ModelDir(name));
-  const HyperParameters& h = checkpoint->hyper_parameters();
-  const std::string arch = h.architecture == "Qwen2ForCausalLM"   ? "qwen2"
-                           : h.architecture == "Qwen3ForCausalLM" ? "qwen3"
-                                                                  : "llama";
-  Model model;
-  GgufWriter& w = model.metadata;
-  w.String("general.architecture", arch).String("general.name", "test");
-  w.Int(arch + ".context_length", h.max_position_embeddings).Int(arch + ".embedding_length", h.hidden_size);
-  w.Int(arch + ".block_count", h.num_hidden_layers).Int(arch + ".feed_forward_length", h.intermediate_size);
-  w.Int(arch + ".attention.head_count", h.num_attention_heads);
-  w.Int(arch + ".attention.head_count_kv", h.num_key_value_heads);
-  w.Float(arch + ".attention.layer_norm_rms_epsilon", static_cast<float>(h.rms_norm_eps));
-  w.Float(arch + ".rope.freq_base", static_cast<float>(h.rope.theta));
-  w.Int(arch + ".attention.key_length", h.head_dim).Int(arch + ".attention.value_length", h.head_dim);
-  w.Int(arch + ".rope.dimension_count", h.head_dim);
-  if (h.architecture == "MistralForCausalLM") w.Int(arch + ".attention.sliding_window", h.layer_windows[0]);
-  if (h.rope.type == RopeType::kLinear || h.rope.type == RopeType::kYarn) {
-    w.String(arch + ".rope.scaling.type", h.rope.type == RopeType::kLinear ? "linear" : "yarn");
-    w.Float(arch + ".rope.scaling.factor", static_cast<float>(h.rope.factor));
-  }
-  if (h.rope.type == RopeType::kYarn) {
-    w.Int(arch + ".rope.scaling.original_context_length", h.rope.original_max_position_embeddings);
-  }
-  if (h.rope.type == RopeType::kLlama3) {
-    const std::vector<float> factors =
-        Llama3Factors(h.rope.factor, h.rope.low_freq_factor, h.rope.high_freq_factor,
-                      h.rope.original_max_position_embeddings, h.rope.theta, static_cast<int>(h.head_dim));
-    model.pieces.push_back({"rope_freqs.weight", {h.head_dim / 2}, kF32, FloatBytes(factors)});
-  }
-  w.Strings("tokenizer.ggml.tokens", std::vector<std::string>(h.vocab_size, "x"));  // no model: ids only
-  w.Int("tokenizer.ggml.bos_token_id", *h.bos_token_id).Int("tokenizer.ggml.eos_token_id", h.eos_token_ids[0]);
-  for (const TensorSpec& spec : ListTensors(h)) {
-    if (spec.role == TensorRole::kHead && h.tie_word_embeddings) continue;
-    const CheckpointTensor& tensor = *checkpoint->Find(spec.name);
-    Piece piece{GgufNameOf(spec.name), spec.shape, TypeId(Info(tensor.encoding).name), std::string(tensor.bytes, '\0')};
-    const auto bytes = absl::MakeSpan(reinterpret_cast<std::byte*>(piece.bytes.data()), piece.bytes.size());
-    EXPECT_TRUE(checkpoint->Read(tensor, 0, bytes).ok());
-    if (spec.shape.size() == 1 && piece.type != kF32) {  // the converter makes f32 of vectors
-      std::vector<float> values(spec.shape[0]);
-      DecodeRow(tensor.encoding, bytes.data(), spec.shape[0], values.data());
-      piece.type = kF32;
-      piece.bytes = FloatBytes(values);
-    }
-    const bool q_or_k = spec.role == TensorRole::kQ || spec.role == TensorRole::kK ||
-                        spec.role == TensorRole::kQBias || spec.role == TensorRole::kKBias;
-    if (arch == "llama" && q_or_k) piece.bytes = Interleave(piece.bytes, spec.shape[0], h.head_dim);
-    model.pieces.push_back(std::move(piece));
-  }
-  return model;
-}
+constexpr uint32_t kF32 = 0, kQ4_0 = 2, kQ8_0 = 8;
 
 TEST(GgufModel, BecomesTheStoreThatItsSafetensorsBecome) {
   std::vector<std::string> models = GoldenModels();
@@ -162,17 +33,23 @@ TEST(GgufModel, BecomesTheStoreThatItsSafetensorsBecome) {
   models.push_back("TinyStories-656K");
   for (const std::string& name : models) {
     TemporaryFolder folder;
-    Convert(name).Write(folder / "model.gguf");
+    ConvertToGguf(name).Write(folder / "model.gguf");
     for (const char* recipe : {"", "q8_0"}) {
-      const std::string a = folder / absl::StrCat("a", recipe), b = folder / absl::StrCat("b", recipe);
+      const std::string a = folder / absl::StrCat("a", recipe),
+                        b = folder / absl::StrCat("b", recipe);
       const Manifest expected = ShardOrDie(ModelDir(name), a, recipe, 5000, 1);
       const Manifest got = ShardOrDie(folder / "model.gguf", b, recipe, 5000, 2);
-      EXPECT_EQ(HyperParametersToJson(got.hyper_parameters), HyperParametersToJson(expected.hyper_parameters)) << name;
+      EXPECT_EQ(HyperParametersToJson(got.hyper_parameters),
+                HyperParametersToJson(expected.hyper_parameters))
+          << name;
       for (const std::string& file : DifferingFiles(a, b)) {
-        EXPECT_TRUE(file == "manifest.json" || absl::StartsWith(file, "tokenizer/")) << name << ": " << file;
+        EXPECT_TRUE(file == "manifest.json" || absl::StartsWith(file, "tokenizer/"))
+            << name << ": " << file;
       }
-      EXPECT_EQ(got.source, absl::StrCat("model.gguf (", Info(got.tensors[0].encoding).name, ")").substr(0, 11) +
-                                expected.source.substr(expected.source.find('(')));
+      EXPECT_EQ(
+          got.source,
+          absl::StrCat("model.gguf (", Info(got.tensors[0].encoding).name, ")").substr(0, 11) +
+              expected.source.substr(expected.source.find('(')));
     }
   }
 }
@@ -184,18 +61,24 @@ TEST(GgufModel, PutsBiasesOfLlamaInOrder) {
   config["attention_bias"] = true;
   WriteCheckpoint(folder / "c", config, [](const std::string&) { return "F32"; });
   const std::unique_ptr<Checkpoint> checkpoint = OpenCheckpoint(folder / "c");
-  Model model;
+  GgufParts model;
   model.metadata.String("general.architecture", "llama");
-  for (const auto& [key, value] : std::map<std::string, uint32_t>{
-           {"context_length", 128}, {"embedding_length", 64}, {"block_count", 1}, {"feed_forward_length", 72},
-           {"attention.head_count", 2}, {"attention.head_count_kv", 1}}) {
+  for (const auto& [key, value] : std::map<std::string, uint32_t>{{"context_length", 128},
+                                                                  {"embedding_length", 64},
+                                                                  {"block_count", 1},
+                                                                  {"feed_forward_length", 72},
+                                                                  {"attention.head_count", 2},
+                                                                  {"attention.head_count_kv", 1}}) {
     model.metadata.Int("llama." + key, value);
   }
   model.metadata.Float("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   for (const TensorSpec& spec : ListTensors(checkpoint->hyper_parameters())) {
     const CheckpointTensor& tensor = *checkpoint->Find(spec.name);
     std::string bytes(tensor.bytes, '\0');
-    ASSERT_TRUE(checkpoint->Read(tensor, 0, absl::MakeSpan(reinterpret_cast<std::byte*>(bytes.data()), bytes.size())).ok());
+    ASSERT_TRUE(checkpoint
+                    ->Read(tensor, 0,
+                           absl::MakeSpan(reinterpret_cast<std::byte*>(bytes.data()), bytes.size()))
+                    .ok());
     if (absl::StrContains(spec.name, "q_proj") || absl::StrContains(spec.name, "k_proj")) {
       bytes = Interleave(bytes, spec.shape[0], 32);
     }
@@ -208,57 +91,10 @@ TEST(GgufModel, PutsBiasesOfLlamaInOrder) {
   EXPECT_EQ(ReadBytes(folder / "b/layers/000.slabs"), ReadBytes(folder / "a/layers/000.slabs"));
 }
 
-// A Llama of one layer whose q, k, v, gate, up, embedding and head are 16 rows of 1,024 values.
-Model OfBlocks(uint32_t type, const std::string& rows) {
-  Model model;
-  model.metadata.String("general.architecture", "llama");
-  for (const auto& [key, value] : std::map<std::string, uint32_t>{
-           {"context_length", 128}, {"embedding_length", 1024}, {"block_count", 1}, {"feed_forward_length", 16},
-           {"attention.head_count", 1}, {"attention.key_length", 16}, {"attention.value_length", 16}}) {
-    model.metadata.Int("llama." + key, value);
-  }
-  model.metadata.Float("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  const std::string ones = FloatBytes(std::vector<float>(1024, 1)), zeros(1024 * 16 * 4, '\0');
-  model.pieces = {{"token_embd.weight", {16, 1024}, type, rows},
-                  {"output_norm.weight", {1024}, kF32, ones},
-                  {"output.weight", {16, 1024}, type, rows.substr(rows.size() / 2) + rows.substr(0, rows.size() / 2)},
-                  {"blk.0.attn_norm.weight", {1024}, kF32, ones},
-                  {"blk.0.attn_q.weight", {16, 1024}, type, Interleave(rows, 16, 16)},
-                  {"blk.0.attn_k.weight", {16, 1024}, type, Interleave(rows, 16, 16)},
-                  {"blk.0.attn_v.weight", {16, 1024}, type, rows},
-                  {"blk.0.attn_output.weight", {1024, 16}, kF32, zeros},
-                  {"blk.0.ffn_norm.weight", {1024}, kF32, ones},
-                  {"blk.0.ffn_gate.weight", {16, 1024}, type, rows},
-                  {"blk.0.ffn_up.weight", {16, 1024}, type, rows},
-                  {"blk.0.ffn_down.weight", {1024, 16}, kF32, zeros}};
-  return model;
-}
-
-// Rows that ggml quantized, and what it made of them.
-class Blocks {
- public:
-  Blocks() : file_(ReadData("gguf-blocks/gguf-blocks.safetensors")) {
-    uint64_t header_bytes;
-    std::memcpy(&header_bytes, file_.data(), 8);
-    header_ = json::parse(file_.substr(8, header_bytes));
-    data_ = 8 + header_bytes;
-  }
-  std::string Get(const std::string& name) const {
-    const auto& offsets = header_.at(name).at("data_offsets");
-    const size_t begin = offsets[0], end = offsets[1];
-    return file_.substr(data_ + begin, end - begin);
-  }
-
- private:
-  std::string file_;
-  json header_;
-  size_t data_;
-};
-
 TEST(GgufModel, CarriesEveryTypeOfBlockOverBitForBit) {
-  const Blocks blocks;
-  for (const char* name : {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "q4_0", "q4_1", "q5_0",
-                           "q5_1", "iq4_nl", "iq4_xs", "mxfp4"}) {
+  const GgmlBlocks blocks;
+  for (const char* name : {"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k",
+                           "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "iq4_xs", "mxfp4"}) {
     std::string rows;
     if (std::string(name) == "f32") {
       rows = blocks.Get("source");
@@ -271,26 +107,29 @@ TEST(GgufModel, CarriesEveryTypeOfBlockOverBitForBit) {
       rows = blocks.Get(absl::StrCat(name, ".bytes"));
     }
     TemporaryFolder folder;
-    OfBlocks(TypeId(name), rows).Write(folder / "model.gguf");
+    GgufOfBlocks(GgufTypeId(name), rows).Write(folder / "model.gguf");
     ShardOrDie(folder / "model.gguf", folder / "s", "", 3000);
     const std::unique_ptr<LayerStore> store = OpenStore(folder / "s");
-    for (const char* tensor : {"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight",
-                               "model.layers.0.self_attn.k_proj.weight", "model.layers.0.self_attn.v_proj.weight",
-                               "model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"}) {
+    for (const char* tensor :
+         {"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight",
+          "model.layers.0.self_attn.k_proj.weight", "model.layers.0.self_attn.v_proj.weight",
+          "model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"}) {
       ASSERT_TRUE(ExportTensor(*store, tensor, folder / "out").ok());
       EXPECT_TRUE(ReadBytes(folder / "out") == rows) << name << " " << tensor;
     }
     ASSERT_TRUE(ExportTensor(*store, "lm_head.weight", folder / "out").ok());
-    EXPECT_EQ(ReadBytes(folder / "out").substr(0, rows.size() / 2), rows.substr(rows.size() / 2)) << name;
+    EXPECT_EQ(ReadBytes(folder / "out").substr(0, rows.size() / 2), rows.substr(rows.size() / 2))
+        << name;
     EXPECT_EQ(store->manifest().Find(TensorRole::kQ, 0)->encoding, *ParseEncoding(name));
   }
 }
 
 TEST(GgufModel, RefusesOtherTypesByNameAndSaysWhatToDo) {
-  const Blocks blocks;
+  const GgmlBlocks blocks;
   for (const char* name : {"iq2_xxs", "iq3_s"}) {
     TemporaryFolder folder;
-    OfBlocks(TypeId(name), blocks.Get(absl::StrCat(name, ".bytes"))).Write(folder / "model.gguf");
+    GgufOfBlocks(GgufTypeId(name), blocks.Get(absl::StrCat(name, ".bytes")))
+        .Write(folder / "model.gguf");
     const absl::Status status = Checkpoint::Open(folder / "model.gguf").status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
     EXPECT_THAT(std::string(status.message()),
@@ -299,16 +138,18 @@ TEST(GgufModel, RefusesOtherTypesByNameAndSaysWhatToDo) {
 }
 
 TEST(GgufModel, IsNotQuantizedASecondTimeUnlessAsked) {
-  const Blocks blocks;
+  const GgmlBlocks blocks;
   TemporaryFolder folder;
-  OfBlocks(kQ8_0, blocks.Get("q8_0.bytes")).Write(folder / "q8_0.gguf");
-  OfBlocks(kF32, blocks.Get("source")).Write(folder / "f32.gguf");
+  GgufOfBlocks(kQ8_0, blocks.Get("q8_0.bytes")).Write(folder / "q8_0.gguf");
+  GgufOfBlocks(kF32, blocks.Get("source")).Write(folder / "f32.gguf");
   const absl::Status status = TryShard(folder / "q8_0.gguf", folder / "s", Options("q4_0"));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("model.embed_tokens.weight is quantized already, to q8_0"), HasSubstr("--allow-requantize")));
+              AllOf(HasSubstr("model.embed_tokens.weight is quantized already, to q8_0"),
+                    HasSubstr("--allow-requantize")));
   EXPECT_FALSE(std::filesystem::exists(folder / "s")) << "nothing was begun";
-  EXPECT_EQ(TryShard(folder / "q8_0.gguf", folder / "s", Options("f32")).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(TryShard(folder / "q8_0.gguf", folder / "s", Options("f32")).code(),
+            absl::StatusCode::kFailedPrecondition);
 
   ShardOptions allowed = Options("q4_0");
   allowed.allow_requantize = true;
@@ -320,7 +161,7 @@ TEST(GgufModel, IsNotQuantizedASecondTimeUnlessAsked) {
 
 TEST(GgufModel, GoesOnWhereItWasInterrupted) {
   TemporaryFolder folder;
-  Convert("bard-6.7M").Write(folder / "model.gguf");
+  ConvertToGguf("bard-6.7M").Write(folder / "model.gguf");
   ShardOrDie(folder / "model.gguf", folder / "whole", "", 50000, 1);
   std::atomic<bool> stop{true};
   ShardOptions options = Options("", 50000, 1);
@@ -334,10 +175,10 @@ TEST(GgufModel, GoesOnWhereItWasInterrupted) {
 }
 
 TEST(GgufModel, IsTiedWhereItHasNoHeadOrOneLikeItsEmbedding) {
-  const Blocks blocks;
+  const GgmlBlocks blocks;
   const std::string rows = blocks.Get("q8_0.bytes");
   TemporaryFolder folder;
-  Model model = OfBlocks(kQ8_0, rows);
+  GgufParts model = GgufOfBlocks(kQ8_0, rows);
   model.Write(folder / "own.gguf");
   model.pieces[2].bytes = rows;
   model.Write(folder / "same.gguf");
@@ -349,12 +190,13 @@ TEST(GgufModel, IsTiedWhereItHasNoHeadOrOneLikeItsEmbedding) {
 }
 
 // Writes `model` as `count` files, `edit` having its way with the metadata of each.
-void WriteSplit(const Model& model, const std::string& stem, int count,
+void WriteSplit(const GgufParts& model, const std::string& stem, int count,
                 const std::function<void(int, GgufWriter*)>& edit = nullptr) {
   for (int i = 0; i < count; ++i) {
-    Model part;
+    GgufParts part;
     if (i == 0) part.metadata = model.metadata;
-    part.metadata.Value("split.no", 2, GgufWriter::Raw<uint16_t>(i)).Value("split.count", 2, GgufWriter::Raw<uint16_t>(count));
+    part.metadata.Value("split.no", 2, GgufWriter::Raw<uint16_t>(i))
+        .Value("split.count", 2, GgufWriter::Raw<uint16_t>(count));
     if (edit) edit(i, &part.metadata);
     part.metadata.Int("split.tensors.count", static_cast<uint32_t>(model.pieces.size()));
     for (size_t p = i; p < model.pieces.size(); p += count) part.pieces.push_back(model.pieces[p]);
@@ -364,7 +206,7 @@ void WriteSplit(const Model& model, const std::string& stem, int count,
 
 TEST(GgufModel, MayBeSplitOverSeveralFiles) {
   TemporaryFolder folder;
-  const Model model = Convert("llama-gqa-untied-f32");
+  const GgufParts model = ConvertToGguf("llama-gqa-untied-f32");
   model.Write(folder / "model.gguf");
   ShardOrDie(folder / "model.gguf", folder / "whole");
   for (const int count : {2, 3}) {
@@ -376,69 +218,96 @@ TEST(GgufModel, MayBeSplitOverSeveralFiles) {
   const auto message = [&](const std::string& name) {
     return std::string(Checkpoint::Open(folder / name).status().message());
   };
-  EXPECT_THAT(message("model-00002-of-00003.gguf"), HasSubstr("give the first one, model-00001-of-00003.gguf"));
+  EXPECT_THAT(message("model-00002-of-00003.gguf"),
+              HasSubstr("give the first one, model-00001-of-00003.gguf"));
   std::filesystem::rename(folder / "model-00001-of-00002.gguf", folder / "first.gguf");
   EXPECT_THAT(message("first.gguf"), HasSubstr("NAME-00001-of-00002.gguf"));
   std::filesystem::copy(folder / "model-00002-of-00003.gguf", folder / "kept");
   std::filesystem::remove(folder / "model-00002-of-00003.gguf");
-  EXPECT_THAT(message("model-00001-of-00003.gguf"), HasSubstr("model-00002-of-00003.gguf, is missing"));
+  EXPECT_THAT(message("model-00001-of-00003.gguf"),
+              HasSubstr("model-00002-of-00003.gguf, is missing"));
   std::filesystem::copy(folder / "model-00003-of-00003.gguf", folder / "model-00002-of-00003.gguf");
-  EXPECT_THAT(message("model-00001-of-00003.gguf"), HasSubstr("says that it is file 3 of 3, its name that it is 2 of 3"));
-  WriteSplit(model, folder / "few", 2, [](int, GgufWriter* metadata) { metadata->Int("split.x", 0); });
-  Model fewer = model;
+  EXPECT_THAT(message("model-00001-of-00003.gguf"),
+              HasSubstr("says that it is file 3 of 3, its name that it is 2 of 3"));
+  WriteSplit(model, folder / "few", 2,
+             [](int, GgufWriter* metadata) { metadata->Int("split.x", 0); });
+  GgufParts fewer = model;
   fewer.pieces.pop_back();
   WriteSplit(fewer, folder / "cut", 2);
   std::filesystem::copy(folder / "cut-00002-of-00002.gguf", folder / "few-00002-of-00002.gguf",
                         std::filesystem::copy_options::overwrite_existing);
   EXPECT_THAT(message("few-00001-of-00002.gguf"), HasSubstr("tensors, its 2 files"));
-  Model twice = model;
+  GgufParts twice = model;
   twice.pieces.push_back(model.pieces[0]);
   twice.pieces.push_back(model.pieces[0]);
   WriteSplit(twice, folder / "twice", 2);
-  EXPECT_THAT(message("twice-00001-of-00002.gguf"), testing::AnyOf(HasSubstr("another file of the model too"), HasSubstr("appears twice")));
+  EXPECT_THAT(
+      message("twice-00001-of-00002.gguf"),
+      testing::AnyOf(HasSubstr("another file of the model too"), HasSubstr("appears twice")));
 }
 
 TEST(GgufModel, IsRefusedByNameWhereSluiceDoesNotRunIt) {
   struct Case {
     const char* message;
-    std::function<void(Model*)> edit;
+    std::function<void(GgufParts*)> edit;
     absl::StatusCode code = absl::StatusCode::kUnimplemented;
   };
   const auto invalid = absl::StatusCode::kInvalidArgument;
-  const auto piece = [](Model* m, const char* name) -> Piece& {
-    for (Piece& p : m->pieces) {
+  const auto piece = [](GgufParts* m, const char* name) -> GgufPiece& {
+    for (GgufPiece& p : m->pieces) {
       if (p.name == name) return p;
     }
     abort();
   };
   const auto adds_int = [](const char* key, uint32_t value) {
-    return [=](Model* m) { m->metadata.Int(key, value); };
+    return [=](GgufParts* m) { m->metadata.Int(key, value); };
   };
   const Case kCases[] = {
       {"\"llama.expert_count\" is 8", adds_int("llama.expert_count", 8)},
-      {"\"llama.logit_scale\" is 0.5", [](Model* m) { m->metadata.Float("llama.logit_scale", 0.5f); }},
-      {"\"llama.expert_count\" is no number", [](Model* m) { m->metadata.String("llama.expert_count", "many"); }},
-      {"attention that is not causal", [](Model* m) { m->metadata.Bool("llama.attention.causal", false); }},
+      {"\"llama.logit_scale\" is 0.5",
+       [](GgufParts* m) { m->metadata.Float("llama.logit_scale", 0.5f); }},
+      {"\"llama.expert_count\" is no number",
+       [](GgufParts* m) { m->metadata.String("llama.expert_count", "many"); }},
+      {"attention that is not causal",
+       [](GgufParts* m) { m->metadata.Bool("llama.attention.causal", false); }},
       {"\"llama.rope.dimension_count\" is 8", adds_int("llama.rope.dimension_count", 8)},
-      {"the rope scaling \"longrope\"", [](Model* m) { m->metadata.String("llama.rope.scaling.type", "longrope"); }},
+      {"the rope scaling \"longrope\"",
+       [](GgufParts* m) { m->metadata.String("llama.rope.scaling.type", "longrope"); }},
       {"do not follow Llama 3's rule",
-       [](Model* m) { m->pieces.push_back({"rope_freqs.weight", {8}, kF32, FloatBytes({1, 2, 1, 4, 1, 2, 7, 8})}); }},
+       [](GgufParts* m) {
+         m->pieces.push_back(
+             {"rope_freqs.weight", {8}, kF32, FloatBytes({1, 2, 1, 4, 1, 2, 7, 8})});
+       }},
       {"rope_freqs.weight has 4 values",
-       [](Model* m) { m->pieces.push_back({"rope_freqs.weight", {4}, kF32, FloatBytes({1, 1, 8, 8})}); }, invalid},
+       [](GgufParts* m) {
+         m->pieces.push_back({"rope_freqs.weight", {4}, kF32, FloatBytes({1, 1, 8, 8})});
+       },
+       invalid},
       {"1 tensor that LlamaForCausalLM does not have with this file's metadata: blk.0.extra.weight",
-       [](Model* m) { m->pieces.push_back({"blk.0.extra.weight", {1}, kF32, "aaaa"}); }, invalid},
+       [](GgufParts* m) {
+         m->pieces.push_back({"blk.0.extra.weight", {1}, kF32, "aaaa"});
+       },
+       invalid},
       {"1 missing tensor of LlamaForCausalLM: model.layers.0.mlp.down_proj.weight",
-       [](Model* m) { m->pieces.pop_back(); }, invalid},
+       [](GgufParts* m) { m->pieces.pop_back(); }, invalid},
       {"has the shape [1024], file's metadata asks for [16, 1024]",
-       [&](Model* m) { piece(m, "blk.0.attn_v.weight") = {"blk.0.attn_v.weight", {1024}, kF32, std::string(4096, '\0')}; }, invalid},
-      {"no tensor token_embd.weight", [](Model* m) { m->pieces.erase(m->pieces.begin()); }, invalid},
+       [&](GgufParts* m) {
+         piece(m, "blk.0.attn_v.weight") = {
+             "blk.0.attn_v.weight", {1024}, kF32, std::string(4096, '\0')};
+       },
+       invalid},
+      {"no tensor token_embd.weight", [](GgufParts* m) { m->pieces.erase(m->pieces.begin()); },
+       invalid},
       {"is there under two names",
-       [](Model* m) { m->pieces.push_back({"lm_head.weight", {1}, kF32, "aaaa"}); }, invalid},
+       [](GgufParts* m) {
+         m->pieces.push_back({"lm_head.weight", {1}, kF32, "aaaa"});
+       },
+       invalid},
   };
-  const Blocks blocks;
+  const GgmlBlocks blocks;
   for (const Case& c : kCases) {
     TemporaryFolder folder;
-    Model model = OfBlocks(kQ4_0, blocks.Get("q4_0.bytes"));
+    GgufParts model = GgufOfBlocks(kQ4_0, blocks.Get("q4_0.bytes"));
     c.edit(&model);
     model.Write(folder / "model.gguf");
     const absl::Status status = Checkpoint::Open(folder / "model.gguf").status();
@@ -451,7 +320,7 @@ TEST(GgufModel, IsRefusedByNameWhereSluiceDoesNotRunIt) {
 TEST(GgufModel, NeedsItsSizesAndAnArchitectureThatIsKnown) {
   TemporaryFolder folder;
   const auto message = [&](const GgufWriter& metadata) {
-    Model model{metadata, {{"token_embd.weight", {4, 32}, kF32, std::string(512, '\0')}}};
+    GgufParts model{metadata, {{"token_embd.weight", {4, 32}, kF32, std::string(512, '\0')}}};
     model.Write(folder / "model.gguf");
     return std::string(Checkpoint::Open(folder / "model.gguf").status().message());
   };
@@ -461,7 +330,9 @@ TEST(GgufModel, NeedsItsSizesAndAnArchitectureThatIsKnown) {
   GgufWriter writer;
   writer.String("general.architecture", "llama");
   EXPECT_THAT(message(writer), HasSubstr("\"llama.embedding_length\" is missing"));
-  writer.Int("llama.embedding_length", 32).Int("llama.feed_forward_length", 32).Int("llama.block_count", 1);
+  writer.Int("llama.embedding_length", 32)
+      .Int("llama.feed_forward_length", 32)
+      .Int("llama.block_count", 1);
   GgufWriter wrong = writer;
   wrong.String("llama.attention.head_count", "two");
   EXPECT_THAT(message(wrong), HasSubstr("\"llama.attention.head_count\" is of the type string"));
@@ -478,19 +349,24 @@ TEST(GgufModel, InAFolderIsHintedAt) {
   WriteBytes(folder / "x.gguf", "GGUF");
   const absl::Status status = Checkpoint::Open(folder.path()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat("give the file itself: ", folder / "x.gguf")));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(absl::StrCat("give the file itself: ", folder / "x.gguf")));
 }
 
 TEST(GgufModel, EndsTextsWithEosAndWithControlTokensThatSaySo) {
   GgufWriter writer;
-  writer.Strings("tokenizer.ggml.tokens", {"a", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "end"});
+  writer.Strings("tokenizer.ggml.tokens",
+                 {"a", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "end"});
   writer.Ints("tokenizer.ggml.token_type", {1, 3, 3, 1, 3});
-  writer.Int("tokenizer.ggml.eos_token_id", 2).Int("tokenizer.ggml.eot_token_id", 4).Int("tokenizer.ggml.bos_token_id", 5);
+  writer.Int("tokenizer.ggml.eos_token_id", 2)
+      .Int("tokenizer.ggml.eot_token_id", 4)
+      .Int("tokenizer.ggml.bos_token_id", 5);
   const std::string bytes = writer.Bytes();
   const auto file = GgufFile::Parse(bytes, static_cast<int64_t>(bytes.size()), "x");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_THAT(*GgufEosTokenIds(*file), ElementsAre(2, 4, 1));
-  EXPECT_FALSE((*GgufTokenId(*file, "tokenizer.ggml.bos_token_id")).has_value()) << "beyond the vocabulary";
+  EXPECT_FALSE((*GgufTokenId(*file, "tokenizer.ggml.bos_token_id")).has_value())
+      << "beyond the vocabulary";
 }
 
 TEST(Llama3Rope, IsRecoveredFromItsFactors) {
@@ -500,14 +376,22 @@ TEST(Llama3Rope, IsRecoveredFromItsFactors) {
     double theta;
     int head_dim;
   };
-  for (const Case& c : {Case{8, 1, 4, 8192, 500000, 128}, {32, 1, 4, 8192, 500000, 64}, {16, 1, 4, 8192, 500000, 128},
-                        {8, 1, 4, 4096, 500000, 128}, {8, 1, 8, 8192, 500000, 128}, {4, 1, 2.5, 2048, 10000, 128},
+  for (const Case& c : {Case{8, 1, 4, 8192, 500000, 128},
+                        {32, 1, 4, 8192, 500000, 64},
+                        {16, 1, 4, 8192, 500000, 128},
+                        {8, 1, 4, 4096, 500000, 128},
+                        {8, 1, 8, 8192, 500000, 128},
+                        {4, 1, 2.5, 2048, 10000, 128},
                         {8, 1, 4, 64, 500000, 16}}) {
-    const std::vector<float> factors = Llama3Factors(c.factor, c.low, c.high, c.original, c.theta, c.head_dim);
+    const std::vector<float> factors =
+        Llama3Factors(c.factor, c.low, c.high, c.original, c.theta, c.head_dim);
     const auto rope = Llama3RopeOf(factors, c.theta, 0);
     ASSERT_TRUE(rope.ok()) << c.factor << " " << c.original << ": " << rope.status();
-    EXPECT_EQ(*rope, (json{{"rope_type", "llama3"}, {"factor", c.factor}, {"low_freq_factor", c.low},
-                           {"high_freq_factor", c.high}, {"original_max_position_embeddings", c.original}}));
+    EXPECT_EQ(*rope, (json{{"rope_type", "llama3"},
+                           {"factor", c.factor},
+                           {"low_freq_factor", c.low},
+                           {"high_freq_factor", c.high},
+                           {"original_max_position_embeddings", c.original}}));
   }
   EXPECT_TRUE(Llama3RopeOf({1, 1, 1, 1}, 10000, 0)->is_null());
   const float nan = NAN;

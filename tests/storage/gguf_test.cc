@@ -27,10 +27,17 @@ TEST(Gguf, GivesTheValuesOfEveryTypeInVersions2And3) {
   for (const uint32_t version : {2, 3}) {
     W writer;
     writer.version = version;
-    writer.Int("int", 7).Value("int8", 1, W::Raw<int8_t>(-3)).Value("uint64", 10, W::Raw<uint64_t>(1ull << 40));
-    writer.Float("float", 1e-5f).Value("double", 12, W::Raw(2.5)).Bool("bool", true).String("string", "a\nb");
+    writer.Int("int", 7)
+        .Value("int8", 1, W::Raw<int8_t>(-3))
+        .Value("uint64", 10, W::Raw<uint64_t>(1ull << 40));
+    writer.Float("float", 1e-5f)
+        .Value("double", 12, W::Raw(2.5))
+        .Bool("bool", true)
+        .String("string", "a\nb");
     writer.Strings("strings", {"", "x", "yy"}).Ints("ints", {1, -1}).Floats("floats", {0.5f});
-    writer.Value("nested", 9, W::Array(W::kArray, 2, W::Array(W::kInt32, 0, "") + W::Array(W::kString, 1, W::Text("z"))));
+    writer.Value(
+        "nested", 9,
+        W::Array(W::kArray, 2, W::Array(W::kInt32, 0, "") + W::Array(W::kString, 1, W::Text("z"))));
     const auto file = Parse(writer.Bytes());
     ASSERT_TRUE(file.ok()) << file.status();
     EXPECT_EQ(**file->Int("int"), 7);
@@ -58,9 +65,10 @@ TEST(Gguf, SaysWhichKeyIsOfAnotherType) {
   const auto file = Parse(writer.Bytes());
   ASSERT_TRUE(file.ok()) << file.status();
   for (const absl::Status& status :
-       {file->Int("s").status(), file->Int("huge").status(), file->Double("s").status(), file->Double("nan").status(),
-        file->Bool("n").status(), file->String("n").status(), file->Strings("s").status(),
-        file->Strings("n").status(), file->Ints("list").status(), file->Floats("list").status(), file->Int("list").status()}) {
+       {file->Int("s").status(), file->Int("huge").status(), file->Double("s").status(),
+        file->Double("nan").status(), file->Bool("n").status(), file->String("n").status(),
+        file->Strings("s").status(), file->Strings("n").status(), file->Ints("list").status(),
+        file->Floats("list").status(), file->Int("list").status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("is of the type")) << status;
   }
@@ -71,7 +79,8 @@ TEST(Gguf, PlacesTensorsBehindTheAlignedHeader) {
     W writer;
     writer.alignment = alignment;
     writer.Int("general.alignment", static_cast<uint32_t>(alignment));
-    writer.Tensor("a", {2, 64}, kQ8_0, std::string(136, 'a')).Tensor("b", {3}, kF32, std::string(12, 'b'));
+    writer.Tensor("a", {2, 64}, kQ8_0, std::string(136, 'a'))
+        .Tensor("b", {3}, kF32, std::string(12, 'b'));
     const std::string bytes = writer.Bytes();
     const auto file = Parse(bytes);
     ASSERT_TRUE(file.ok()) << file.status();
@@ -100,16 +109,19 @@ TEST(Gguf, IsReadFromDiskHoweverLongItsHeaderIs) {
 TEST(Gguf, IsRefusedWhereverItIsCutOff) {
   W writer;
   writer.Int("n", 7).Strings("strings", {"abc", "de"}).Ints("ints", {1, 2});
-  writer.Tensor("a", {2, 32}, kQ8_0, std::string(68, 'a')).Tensor("b", {4}, kF32, std::string(16, 'b'));
+  writer.Tensor("a", {2, 32}, kQ8_0, std::string(68, 'a'))
+      .Tensor("b", {4}, kF32, std::string(16, 'b'));
   const std::string bytes = writer.Bytes();
   ASSERT_TRUE(Parse(bytes).ok());
-  for (size_t size = 0; size < bytes.size() - 16; ++size) {  // the last tensor's padding need not be there
+  for (size_t size = 0; size < bytes.size() - 16;
+       ++size) {  // the last tensor's padding need not be there
     const auto file = Parse(bytes.substr(0, size));
     ASSERT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument) << size;
     ASSERT_THAT(std::string(file.status().message()), HasSubstr("x.gguf: GGUF: ")) << size;
   }
   for (size_t size = 4; size < 200; ++size) {  // the bytes at hand end, the file does not
-    const auto file = GgufFile::Parse(bytes.substr(0, size), static_cast<int64_t>(bytes.size()), "x.gguf");
+    const auto file =
+        GgufFile::Parse(bytes.substr(0, size), static_cast<int64_t>(bytes.size()), "x.gguf");
     EXPECT_TRUE(file.ok() || absl::IsOutOfRange(file.status())) << size << file.status();
   }
 }
@@ -132,50 +144,76 @@ std::vector<Hostile> HostileFiles() {
     return W().TensorInfo("t", shape, type, offset).Bytes() + std::string(4096, '\0');
   };
   const auto aligned = [](const std::string& value) {
-    return W().Value("general.alignment", W::kUint32, value).Tensor("t", {1}, kF32, std::string(4, '\0')).Bytes();
+    return W()
+        .Value("general.alignment", W::kUint32, value)
+        .Tensor("t", {1}, kF32, std::string(4, '\0'))
+        .Bytes();
   };
   return {
       {"another magic", "GGML" + std::string(60, '\0'), "does not begin with"},
       {"a huge number of tensors", header + W::Raw(kHuge) + W::Raw<uint64_t>(0), "too few"},
       {"a huge number of keys", header + W::Raw<uint64_t>(0) + W::Raw(kHuge), "too few"},
-      {"a key longer than the file", header + W::Raw<uint64_t>(0) + W::Raw<uint64_t>(1) + W::Raw(kHuge) + std::string(64, 'k'), "the file ends at"},
+      {"a key longer than the file",
+       header + W::Raw<uint64_t>(0) + W::Raw<uint64_t>(1) + W::Raw(kHuge) + std::string(64, 'k'),
+       "the file ends at"},
       {"an empty key", W().Int("", 1).Bytes(), "a key of 0 bytes"},
       {"a key of 100 kB", W().Int(std::string(100000, 'k'), 1).Bytes(), "a key of 100000 bytes"},
-      {"a string longer than the file", W().Value("k", W::kString, W::Raw(kHuge)).Bytes(), "the file ends at"},
+      {"a string longer than the file", W().Value("k", W::kString, W::Raw(kHuge)).Bytes(),
+       "the file ends at"},
       {"an unknown type", W().Value("k", 13, "").Bytes(), "the unknown type 13"},
-      {"an array of an unknown type", W().Value("k", W::kArray, W::Array(static_cast<W::Type>(99), 1, "xxxx")).Bytes(), "the unknown type 99"},
-      {"a huge array", W().Value("k", W::kArray, W::Array(W::kInt32, kHuge, "")).Bytes(), "more than the file has room for"},
-      {"an array whose bytes overflow", W().Value("k", W::kArray, W::Array(W::kUint64, uint64_t{1} << 61, "")).Bytes(), "more than the file has room for"},
-      {"a huge array of strings", W().Value("k", W::kArray, W::Array(W::kString, kHuge, "")).Bytes(), "more than the file has room for"},
-      {"an array of strings that lie", W().Value("k", W::kArray, W::Array(W::kString, 1, W::Raw(kHuge))).Bytes(), "the file ends at"},
+      {"an array of an unknown type",
+       W().Value("k", W::kArray, W::Array(static_cast<W::Type>(99), 1, "xxxx")).Bytes(),
+       "the unknown type 99"},
+      {"a huge array", W().Value("k", W::kArray, W::Array(W::kInt32, kHuge, "")).Bytes(),
+       "more than the file has room for"},
+      {"a key of two lines in front of a lie", W().Value("a\nb", W::kString, W::Raw(kHuge)).Bytes(),
+       "(a\\nb), but the file ends at"},
+      {"an array whose bytes overflow",
+       W().Value("k", W::kArray, W::Array(W::kUint64, uint64_t{1} << 61, "")).Bytes(),
+       "more than the file has room for"},
+      {"a huge array of strings",
+       W().Value("k", W::kArray, W::Array(W::kString, kHuge, "")).Bytes(),
+       "more than the file has room for"},
+      {"an array of strings that lie",
+       W().Value("k", W::kArray, W::Array(W::kString, 1, W::Raw(kHuge))).Bytes(),
+       "the file ends at"},
       {"arrays in arrays in arrays", nested(1000), "nested deeper"},
       {"a key twice", W().Int("k", 1).Int("k", 1).Bytes(), "\"k\" appears twice"},
       {"alignment 0", aligned(W::Raw<uint32_t>(0)), "power of two"},
       {"alignment 24", aligned(W::Raw<uint32_t>(24)), "power of two"},
       {"alignment 2^31", aligned(W::Raw<uint32_t>(1u << 31)), "the data is to begin at"},
-      {"an alignment in letters", W().String("general.alignment", "32").Tensor("t", {1}, kF32, "aaaa").Bytes(), "no integer"},
+      {"an alignment in letters",
+       W().String("general.alignment", "32").Tensor("t", {1}, kF32, "aaaa").Bytes(), "no integer"},
       {"no dimensions", tensor({}, kF32, 0), "0 dimensions"},
       {"five dimensions", tensor({1, 1, 1, 1, 1}, kF32, 0), "5 dimensions"},
       {"a dimension of 0", tensor({4, 0}, kF32, 0), "empty or overflow"},
       {"a negative dimension", tensor({4, -1}, kF32, 0), "empty or overflow"},
-      {"dimensions that overflow", tensor({int64_t{1} << 32, int64_t{1} << 32}, kF32, 0), "empty or overflow"},
-      {"values that fit and bytes that overflow", tensor({int64_t{1} << 31, int64_t{1} << 32}, 28, 0), "overflow"},
+      {"dimensions that overflow", tensor({int64_t{1} << 32, int64_t{1} << 32}, kF32, 0),
+       "empty or overflow"},
+      {"values that fit and bytes that overflow",
+       tensor({int64_t{1} << 31, int64_t{1} << 32}, 28, 0), "overflow"},
       {"half a block", tensor({4, 48}, kQ8_0, 0), "no whole number of q8_0 blocks"},
       {"more data than the file has", tensor({1024, 1024}, kF32, 0), "its 4194304 bytes at 0"},
       {"an offset behind the end", tensor({1}, kF32, 1 << 20), "its 4 bytes at 1048576"},
       {"an offset that overflows", tensor({1}, kF32, kHuge), "its 4 bytes"},
       {"an end behind the end", tensor({1024}, kF32, 32), "is to take 4096 bytes"},
       {"an odd offset", tensor({1}, kF32, 4), "no multiple of 32"},
-      {"tensors that overlap", W().Tensor("a", {16}, kF32, std::string(64, '\0')).TensorInfo("b", {4}, kF32, 32).Bytes(), "overlap"},
-      {"tensors in one place", W().Tensor("a", {4}, kF32, std::string(16, '\0')).TensorInfo("b", {4}, kF32, 0).Bytes(), "overlap"},
-      {"a name twice", W().Tensor("a", {1}, kF32, "aaaa").Tensor("a", {1}, kF32, "aaaa").Bytes(), "appears twice"},
+      {"tensors that overlap",
+       W().Tensor("a", {16}, kF32, std::string(64, '\0')).TensorInfo("b", {4}, kF32, 32).Bytes(),
+       "overlap"},
+      {"tensors in one place",
+       W().Tensor("a", {4}, kF32, std::string(16, '\0')).TensorInfo("b", {4}, kF32, 0).Bytes(),
+       "overlap"},
+      {"a name twice", W().Tensor("a", {1}, kF32, "aaaa").Tensor("a", {1}, kF32, "aaaa").Bytes(),
+       "appears twice"},
   };
 }
 
 TEST(Gguf, RefusesHostileFilesInOneLine) {
   for (const Hostile& hostile : HostileFiles()) {
     const auto file = Parse(hostile.bytes);
-    EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument) << hostile.what << file.status();
+    EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument)
+        << hostile.what << file.status();
     EXPECT_THAT(std::string(file.status().message()), HasSubstr(hostile.message)) << hostile.what;
     EXPECT_THAT(std::string(file.status().message()), Not(HasSubstr("\n"))) << hostile.what;
   }
@@ -197,10 +235,13 @@ TEST(Gguf, NamesAFileThatIsNotThereOrIsALinkOfGitLfs) {
   TemporaryFolder folder;
   EXPECT_EQ(GgufFile::Open(folder / "x").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(GgufFile::Open(folder.path()).status().code(), absl::StatusCode::kInvalidArgument);
-  WriteBytes(folder / "lfs.gguf", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
-  EXPECT_THAT(std::string(GgufFile::Open(folder / "lfs.gguf").status().message()), HasSubstr("git lfs pull"));
+  WriteBytes(folder / "lfs.gguf",
+             "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+  EXPECT_THAT(std::string(GgufFile::Open(folder / "lfs.gguf").status().message()),
+              HasSubstr("git lfs pull"));
   WriteBytes(folder / "empty.gguf", "");
-  EXPECT_THAT(std::string(GgufFile::Open(folder / "empty.gguf").status().message()), HasSubstr("ends at 0"));
+  EXPECT_THAT(std::string(GgufFile::Open(folder / "empty.gguf").status().message()),
+              HasSubstr("ends at 0"));
 }
 
 }  // namespace

@@ -13,7 +13,15 @@ namespace sluice {
 class GgufWriter {
  public:
   // As the format numbers types of values.
-  enum Type : uint32_t { kUint32 = 4, kInt32 = 5, kFloat32 = 6, kBool = 7, kString = 8, kArray = 9, kUint64 = 10 };
+  enum Type : uint32_t {
+    kUint32 = 4,
+    kInt32 = 5,
+    kFloat32 = 6,
+    kBool = 7,
+    kString = 8,
+    kArray = 9,
+    kUint64 = 10
+  };
 
   template <typename T>
   static std::string Raw(T value) {
@@ -31,10 +39,18 @@ class GgufWriter {
     ++num_values_;
     return *this;
   }
-  GgufWriter& Int(const std::string& key, uint32_t value) { return Value(key, kUint32, Raw(value)); }
-  GgufWriter& Float(const std::string& key, float value) { return Value(key, kFloat32, Raw(value)); }
-  GgufWriter& Bool(const std::string& key, bool value) { return Value(key, kBool, std::string(1, value ? 1 : 0)); }
-  GgufWriter& String(const std::string& key, const std::string& value) { return Value(key, kString, Text(value)); }
+  GgufWriter& Int(const std::string& key, uint32_t value) {
+    return Value(key, kUint32, Raw(value));
+  }
+  GgufWriter& Float(const std::string& key, float value) {
+    return Value(key, kFloat32, Raw(value));
+  }
+  GgufWriter& Bool(const std::string& key, bool value) {
+    return Value(key, kBool, std::string(1, value ? 1 : 0));
+  }
+  GgufWriter& String(const std::string& key, const std::string& value) {
+    return Value(key, kString, Text(value));
+  }
   GgufWriter& Strings(const std::string& key, const std::vector<std::string>& list) {
     std::string elements;
     for (const std::string& value : list) elements += Text(value);
@@ -60,7 +76,8 @@ class GgufWriter {
     return *this;
   }
   // One that says where it is instead of bringing bytes along.
-  GgufWriter& TensorInfo(const std::string& name, const std::vector<int64_t>& shape, uint32_t type, uint64_t offset) {
+  GgufWriter& TensorInfo(const std::string& name, const std::vector<int64_t>& shape, uint32_t type,
+                         uint64_t offset) {
     infos_ += Text(name) + Raw<uint32_t>(shape.size());
     for (size_t i = shape.size(); i-- > 0;) infos_ += Raw(shape[i]);
     infos_ += Raw(type) + Raw(offset);
@@ -69,7 +86,8 @@ class GgufWriter {
   }
 
   std::string Bytes() const {
-    std::string file = "GGUF" + Raw(version) + Raw(num_tensors_) + Raw(num_values_) + values_ + infos_;
+    std::string file =
+        "GGUF" + Raw(version) + Raw(num_tensors_) + Raw(num_values_) + values_ + infos_;
     file.resize((file.size() + alignment - 1) / alignment * alignment);
     return file + data_;
   }

@@ -34,7 +34,8 @@ TEST(GgufCommands, ShardInspectTokenizeAndRunTakeTheFileItself) {
   EXPECT_EQ(inspected[0]["config"], inspected[1]["config"]);
   EXPECT_EQ(inspected[1]["source"], "bard-q4_k_m.gguf (q4_k)");
   EXPECT_EQ(inspected[0]["tensors"][0], inspected[1]["tensors"][0]);
-  const Finished run = RunSluice({"run", dir / "store", "-p", "ROMEO:\n", "-n", "8", "--temp", "0"});
+  const Finished run =
+      RunSluice({"run", dir / "store", "-p", "ROMEO:\n", "-n", "8", "--temp", "0"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
 }
 
@@ -44,7 +45,9 @@ TEST(GgufCommands, RequantizingMustBeAskedFor) {
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--allow-requantize"));
   EXPECT_FALSE(std::filesystem::exists(dir / "store"));
-  EXPECT_EQ(RunSluice({"shard", kModel, dir / "store", "--encoding", "q4_0", "--allow-requantize"}).exit_code, 0);
+  EXPECT_EQ(RunSluice({"shard", kModel, dir / "store", "--encoding", "q4_0", "--allow-requantize"})
+                .exit_code,
+            0);
 }
 
 TEST(GgufCommands, TemplateTakesTheOneOfTheFile) {
@@ -56,7 +59,8 @@ TEST(GgufCommands, TemplateTakesTheOneOfTheFile) {
   writer.String("tokenizer.chat_template", "{{ bos_token }}{{ messages[0].content }}");
   writer.Write(dir / "chat.gguf");
   const std::string context = R"({"messages": [{"role": "user", "content": "Hi"}]})";
-  const Finished run = RunSluice({"template", dir / "chat.gguf", "--context", "-"}, nullptr, context);
+  const Finished run =
+      RunSluice({"template", dir / "chat.gguf", "--context", "-"}, nullptr, context);
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_EQ(run.out, "<s>Hi");
   const Finished none = RunSluice({"template", kModel, "--context", "-"}, nullptr, context);

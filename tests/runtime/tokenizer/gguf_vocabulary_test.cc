@@ -47,7 +47,8 @@ void CheckVectors(const Tokenizer& tokenizer, const std::string& in, const std::
     std::istringstream numbers(lines[i]);
     for (int32_t id; numbers >> id;) ids.push_back(id);
     for (const bool parse_special : {false, true}) {  // no text has a special token in it
-      const auto got = tokenizer.Encode(texts[i], {.add_special_tokens = false, .parse_special = parse_special});
+      const auto got =
+          tokenizer.Encode(texts[i], {.add_special_tokens = false, .parse_special = parse_special});
       ASSERT_TRUE(got.ok()) << got.status();
       EXPECT_EQ(*got, ids) << texts[i];
     }
@@ -76,8 +77,8 @@ TEST_P(SharedVocabulary, GivesLlamaCppsIds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SharedVocabulary,
-                         testing::Values("llama-spm", "phi-3", "gpt-2", "mpt", "falcon", "refact", "starcoder",
-                                         "deepseek-coder", "deepseek-llm"),
+                         testing::Values("llama-spm", "phi-3", "gpt-2", "mpt", "falcon", "refact",
+                                         "starcoder", "deepseek-coder", "deepseek-llm"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
@@ -100,19 +101,22 @@ TEST(LlamaCppVectors, FitLlama3AndQwen3) {
 
 TEST(GgufVocabulary, OfBertIsRefusedByName) {
   const std::string gguf = ReadShared("ggml-vocab/ggml-vocab-bert-bge.gguf");
-  if (gguf.empty()) GTEST_SKIP() << "no shared/fixtures/ggml-vocab/ggml-vocab-bert-bge.gguf beside this checkout";
+  if (gguf.empty())
+    GTEST_SKIP() << "no shared/fixtures/ggml-vocab/ggml-vocab-bert-bge.gguf beside this checkout";
   const absl::Status status = FilesOf(gguf).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(status.message().find("\"bert\" (WordPiece)"), absl::string_view::npos) << status;
 }
 
-// a, b, ab, aab; scores prefer ab to aa.
+// Scores prefer ab to aa, and dc to cd.
 GgufWriter SmallSentencePiece() {
   GgufWriter writer;
   writer.String("tokenizer.ggml.model", "llama");
-  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a", "b", "aa", "ab", "aab", "<|x|>", "hm"};
-  std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1, 1, 1, 3, 4};
-  std::vector<float> scores = {0, 0, 0, -9, -10, -11, -3, -2, -4, 0, 0};
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a",
+                                     "b",     "aa",  "ab",   "aab",          "<|x|>",
+                                     "hm",    "c",   "d",    "cd",           "dc"};
+  std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1, 1, 1, 3, 4, 1, 1, 1, 1};
+  std::vector<float> scores = {0, 0, 0, -9, -10, -11, -3, -2, -4, 0, 0, -12, -13, -6, -5};
   for (int byte = 0; byte < 256; ++byte) {
     tokens.push_back(absl::StrFormat("<0x%02X>", byte));
     types.push_back(6);
@@ -124,7 +128,8 @@ GgufWriter SmallSentencePiece() {
   return writer;
 }
 
-std::vector<int32_t> Encoded(const GgufWriter& writer, const std::string& text, EncodeOptions options = {}) {
+std::vector<int32_t> Encoded(const GgufWriter& writer, const std::string& text,
+                             EncodeOptions options = {}) {
   const auto tokenizer = LoadGguf(writer.Bytes());
   if (tokenizer == nullptr) return {};
   const auto ids = tokenizer->Encode(text, options);
@@ -137,8 +142,10 @@ TEST(SentencePiece, MergesByScoreAndFallsBackToBytes) {
   const GgufWriter writer = SmallSentencePiece();
   EXPECT_EQ(Encoded(writer, "aab"), (Ids{1, 3, 8})) << "ab first, then a with ab";
   EXPECT_EQ(Encoded(writer, "aa b"), (Ids{1, 3, 6, 3, 5}));
-  EXPECT_EQ(Encoded(writer, "c"), (Ids{1, 3, 11 + 'c'}));
-  EXPECT_EQ(Encoded(writer, "ahmb"), (Ids{1, 3, 4, 10, 3, 5})) << "a space behind an added token, as in llama.cpp";
+  EXPECT_EQ(Encoded(writer, "cdc"), (Ids{1, 3, 11, 14})) << "the better score, not the first pair";
+  EXPECT_EQ(Encoded(writer, "e"), (Ids{1, 3, 15 + 'e'}));
+  EXPECT_EQ(Encoded(writer, "ahmb"), (Ids{1, 3, 4, 10, 3, 5}))
+      << "a space behind an added token, as in llama.cpp";
   EXPECT_EQ(Encoded(writer, "<|x|>"), (Ids{1, 9}));
   EXPECT_EQ(Encoded(writer, "<|x|>", {.parse_special = false}).size(), 7u) << "as text";
   EXPECT_EQ(Encoded(writer, ""), (Ids{1}));
@@ -160,14 +167,17 @@ TEST(GgufVocabulary, KeepsTemplatesAndSpecialTokens) {
   const json config = json::parse(TextOf(*files, "tokenizer_config.json"));
   EXPECT_EQ(config["bos_token"], "<s>");
   EXPECT_EQ(config["eos_token"], "</s>");
-  EXPECT_EQ(json::parse(TextOf(*files, "generation_config.json")), (json{{"bos_token_id", 1}, {"eos_token_id", {2}}}));
+  EXPECT_EQ(json::parse(TextOf(*files, "generation_config.json")),
+            (json{{"bos_token_id", 1}, {"eos_token_id", {2}}}));
 
-  writer.String("tokenizer.chat_template.tool_use", "{{ tools }}").Strings("tokenizer.chat_templates", {"tool_use"});
+  writer.String("tokenizer.chat_template.tool_use", "{{ tools }}")
+      .Strings("tokenizer.chat_templates", {"tool_use"});
   files = FilesOf(writer.Bytes());
   ASSERT_TRUE(files.ok()) << files.status();
   EXPECT_EQ(TextOf(*files, "chat_template.jinja"), "");
   EXPECT_EQ(json::parse(TextOf(*files, "tokenizer_config.json"))["chat_template"],
-            (json{{{"name", "default"}, {"template", "{{ messages }}"}}, {{"name", "tool_use"}, {"template", "{{ tools }}"}}}));
+            (json{{{"name", "default"}, {"template", "{{ messages }}"}},
+                  {{"name", "tool_use"}, {"template", "{{ tools }}"}}}));
 }
 
 TEST(GgufVocabulary, IsNotThereInFilesWithoutOne) {
@@ -177,7 +187,8 @@ TEST(GgufVocabulary, IsNotThereInFilesWithoutOne) {
 
 TEST(GgufVocabulary, SaysWhatIsWrongWithIt) {
   using W = GgufWriter;
-  const auto bpe = [](const std::vector<std::string>& tokens, const std::vector<std::string>& merges) {
+  const auto bpe = [](const std::vector<std::string>& tokens,
+                      const std::vector<std::string>& merges) {
     W writer;
     writer.String("tokenizer.ggml.model", "gpt2").Strings("tokenizer.ggml.tokens", tokens);
     return writer.Strings("tokenizer.ggml.merges", merges);
@@ -186,18 +197,22 @@ TEST(GgufVocabulary, SaysWhatIsWrongWithIt) {
       {"\"t5\" (unigram)", W().String("tokenizer.ggml.model", "t5")},
       {"\"rwkv\"", W().String("tokenizer.ggml.model", "rwkv")},
       {"no \"tokenizer.ggml.tokens\"", W().String("tokenizer.ggml.model", "gpt2")},
-      {"expected an array of strings", W().String("tokenizer.ggml.model", "gpt2").Int("tokenizer.ggml.tokens", 3)},
-      {"no \"tokenizer.ggml.merges\"", W().String("tokenizer.ggml.model", "gpt2").Strings("tokenizer.ggml.tokens", {"a"})},
+      {"expected an array of strings",
+       W().String("tokenizer.ggml.model", "gpt2").Int("tokenizer.ggml.tokens", 3)},
+      {"no \"tokenizer.ggml.merges\"",
+       W().String("tokenizer.ggml.model", "gpt2").Strings("tokenizer.ggml.tokens", {"a"})},
       {"the pre-tokenizer \"bert-bge\"", bpe({"a"}, {}).String("tokenizer.ggml.pre", "bert-bge")},
       {"is not two tokens", bpe({"a"}, {"a"})},
       {"makes what is no token", bpe({"a", "b"}, {"a b"})},
       {"makes what is no token", bpe({"a"}, {"a "})},
-      {"\"tokenizer.ggml.token_type\" has 1 elements", bpe({"a", "b"}, {}).Ints("tokenizer.ggml.token_type", {1})},
+      {"\"tokenizer.ggml.token_type\" has 1 elements",
+       bpe({"a", "b"}, {}).Ints("tokenizer.ggml.token_type", {1})},
       {"token 1 (\"\\xff\") is not UTF-8", bpe({"a", "\xFF"}, {})},
       {"\"tokenizer.ggml.scores\" has 0 elements",
        W().String("tokenizer.ggml.model", "llama").Strings("tokenizer.ggml.tokens", {"a"})},
-      {"the score of token 0 is not finite",
-       W().String("tokenizer.ggml.model", "llama").Strings("tokenizer.ggml.tokens", {"a"}).Floats("tokenizer.ggml.scores", {NAN})},
+      {"the score of token 0 is not finite", W().String("tokenizer.ggml.model", "llama")
+                                                 .Strings("tokenizer.ggml.tokens", {"a"})
+                                                 .Floats("tokenizer.ggml.scores", {NAN})},
   };
   for (const auto& [message, writer] : kCases) {
     const absl::Status status = FilesOf(writer.Bytes()).status();
@@ -210,8 +225,10 @@ TEST(GgufVocabulary, SaysWhatIsWrongWithIt) {
 // Of equal tokens the last one counts, and empty ones have a name, as in llama.cpp.
 TEST(GgufVocabulary, MayHaveTokensTwiceAndEmptyOnes) {
   GgufWriter writer;
-  writer.String("tokenizer.ggml.model", "gpt2").Strings("tokenizer.ggml.tokens", {"a", "b", "a", "", "ab"});
-  writer.Strings("tokenizer.ggml.merges", {"a b"}).Int("tokenizer.ggml.bos_token_id", 1);
+  writer.String("tokenizer.ggml.model", "gpt2")
+      .Strings("tokenizer.ggml.tokens", {"a", "b", "a", "", "ab"});
+  writer.Strings("tokenizer.ggml.merges", {"a b"})
+      .Ints("tokenizer.ggml.token_type", {3, 1, 1, 3, 1});
   EXPECT_EQ(Encoded(writer, "aab"), (std::vector<int32_t>{2, 4}));
 }
 
