@@ -41,7 +41,8 @@ absl::StatusOr<TimedEvent> MakeTimedEvent() {
 
 absl::StatusOr<double> MeasureCopies(double seconds) {
   CudaAllocator allocator;
-  SLUICE_ASSIGN_OR_RETURN(const PinnedBuffer pinned, PinnedBuffer::Create(kPieces * kPieceBytes, "timing copies"));
+  SLUICE_ASSIGN_OR_RETURN(const PinnedBuffer pinned,
+                          PinnedBuffer::Create(kPieces * kPieceBytes, "timing copies"));
   SLUICE_ASSIGN_OR_RETURN(const DeviceBuffer device,
                           DeviceBuffer::Create(&allocator, kPieces * kPieceBytes, "timing copies"));
   SLUICE_ASSIGN_OR_RETURN(const Stream stream, Stream::Create());
@@ -50,13 +51,17 @@ absl::StatusOr<double> MeasureCopies(double seconds) {
 
   double best = 0;
   const auto start = std::chrono::steady_clock::now();
-  while (best == 0 || std::chrono::steady_clock::now() - start < std::chrono::duration<double>(seconds)) {
-    SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(begin.get(), stream.get()), "recording an event"));
+  while (best == 0 ||
+         std::chrono::steady_clock::now() - start < std::chrono::duration<double>(seconds)) {
+    SLUICE_RETURN_IF_ERROR(
+        CudaStatus(cudaEventRecord(begin.get(), stream.get()), "recording an event"));
     for (int i = 0; i < kPieces; ++i) {
       const int64_t at = i * kPieceBytes;
-      SLUICE_RETURN_IF_ERROR(stream.CopyToDevice(device.data() + at, pinned.data() + at, kPieceBytes));
+      SLUICE_RETURN_IF_ERROR(
+          stream.CopyToDevice(device.data() + at, pinned.data() + at, kPieceBytes));
     }
-    SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventRecord(end.get(), stream.get()), "recording an event"));
+    SLUICE_RETURN_IF_ERROR(
+        CudaStatus(cudaEventRecord(end.get(), stream.get()), "recording an event"));
     SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventSynchronize(end.get()), "waiting for copies"));
     float milliseconds = 0;
     SLUICE_RETURN_IF_ERROR(
@@ -75,7 +80,8 @@ absl::StatusOr<std::vector<CudaDevice>> MeasureCudaCopies(double seconds) {
   std::vector<CudaDevice> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
-    SLUICE_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, i), "reading properties"));
+    SLUICE_RETURN_IF_ERROR(
+        CudaStatus(cudaGetDeviceProperties(&properties, i), "reading properties"));
     SLUICE_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(i), absl::StrCat("selecting device ", i)));
     CudaDevice& device = devices.emplace_back();
     device.name = properties.name;

@@ -1,5 +1,5 @@
-// Whole models on the emulated machine: logits and tokens in the bits of the CPU, which are held against
-// Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
+// Whole models on the emulated machine: logits and tokens in the bits of the CPU, which are held
+// against Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
 #include <cstring>
 #include <memory>
 #include <string>
@@ -16,8 +16,8 @@
 namespace sluice {
 namespace {
 
-// A model that lives in host memory reads results between calls, so each call is waited for; kernels work on
-// that memory, which to the emulated machine is like its own.
+// A model that lives in host memory reads results between calls, so each call is waited for;
+// kernels work on that memory, which to the emulated machine is like its own.
 class EmulatedOps : public Ops {
  public:
   EmulatedOps(uint64_t seed, const cuda::CudaOpsOptions& options) {
@@ -32,21 +32,23 @@ class EmulatedOps : public Ops {
     EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
   }
 
-  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride, int64_t num_rows,
-                                  int64_t k, std::byte* out) override {
+  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
+                                  int64_t num_rows, int64_t k, std::byte* out) override {
     return Wait(ops_->PrepareActivations(format, x, x_stride, num_rows, k, out));
   }
   absl::Status MatMul(const MatMulArgs& args) override { return Wait(ops_->MatMul(args)); }
-  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n, const float* weight,
-                       float eps, float* out, int64_t out_stride) override {
+  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
+                       const float* weight, float eps, float* out, int64_t out_stride) override {
     return Wait(ops_->RmsNorm(x, x_stride, num_rows, n, weight, eps, out, out_stride));
   }
-  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads, int64_t head_dim,
-                    const float* cos_sin, absl::Span<const int64_t> positions, const float* norm_weight,
-                    float norm_eps) override {
-    return Wait(ops_->Rope(x, x_stride, num_rows, num_heads, head_dim, cos_sin, positions, norm_weight, norm_eps));
+  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads,
+                    int64_t head_dim, const float* cos_sin, absl::Span<const int64_t> positions,
+                    const float* norm_weight, float norm_eps) override {
+    return Wait(ops_->Rope(x, x_stride, num_rows, num_heads, head_dim, cos_sin, positions,
+                           norm_weight, norm_eps));
   }
-  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v, int64_t kv_stride) override {
+  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
+                        int64_t kv_stride) override {
     return Wait(ops_->AppendKv(args, k, v, kv_stride));
   }
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
@@ -69,15 +71,19 @@ struct ModelCase {
   const char* model;
   const char* recipe;  // "": the checkpoint's own encodings
   KvType kv;
-  int64_t chunk;           // rows a pass
+  int64_t chunk;  // rows a pass
   int64_t mma_min_tokens;
 };
 // Every kind of layer, each type of KV cache, prompts in one pass and in several.
 constexpr ModelCase kCases[] = {
-    {"llama-gqa-untied-f32", "", KvType::kF32, 512, 17},  {"llama3-rope-bf16-sharded", "", KvType::kF16, 23, 17},
-    {"mistral-window-f16", "", KvType::kQ8_0, 512, 17},   {"qwen2-bias-bf16", "q8_0", KvType::kF16, 17, 17},
-    {"qwen3-qknorm-bf16", "", KvType::kF32, 9, 17},       {"llama-linear-rope-f32", "q4_0", KvType::kF16, 512, 1},
-    {"qwen2-yarn-bf16", "", KvType::kF16, 512, 17},       {"bard-6.7M", "q4_k_m", KvType::kQ8_0, 20, 17},
+    {"llama-gqa-untied-f32", "", KvType::kF32, 512, 17},
+    {"llama3-rope-bf16-sharded", "", KvType::kF16, 23, 17},
+    {"mistral-window-f16", "", KvType::kQ8_0, 512, 17},
+    {"qwen2-bias-bf16", "q8_0", KvType::kF16, 17, 17},
+    {"qwen3-qknorm-bf16", "", KvType::kF32, 9, 17},
+    {"llama-linear-rope-f32", "q4_0", KvType::kF16, 512, 1},
+    {"qwen2-yarn-bf16", "", KvType::kF16, 512, 17},
+    {"bard-6.7M", "q4_k_m", KvType::kQ8_0, 20, 17},
 };
 
 std::vector<int32_t> Greedy(Model& model, const std::vector<int32_t>& prompt) {
@@ -106,7 +112,8 @@ TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
   config.context = 128;
   TestModel cpu(*store, config);
   config.make_ops = [&c] {
-    return std::make_unique<EmulatedOps>(7, cuda::CudaOpsOptions{.mma_min_tokens = c.mma_min_tokens});
+    return std::make_unique<EmulatedOps>(7,
+                                         cuda::CudaOpsOptions{.mma_min_tokens = c.mma_min_tokens});
   };
   TestModel emulated(*store, config);
   const std::vector<float> want = cpu.Logits(tokens);
