@@ -147,9 +147,12 @@ TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
     if (other.size() > 2) std::swap(other[0], other[1]);
     for (int64_t window : {0, 50}) {
       std::vector<AttentionRow> rows;
-      const int64_t begin = std::max<int64_t>(0, shape.positions - 70);
-      const int64_t end =
-          shape.head_dim > 64 ? std::min(begin + 30, shape.positions) : shape.positions;
+      // Where there are chunks, rows on both sides of where one ends.
+      const int64_t begin = shape.positions > kAttentionChunk
+                                ? shape.positions / kAttentionChunk * kAttentionChunk - 12
+                                : std::max<int64_t>(0, shape.positions - 70);
+      const int64_t most = shape.positions > kAttentionChunk || shape.head_dim > 64 ? 26 : 70;
+      const int64_t end = std::min(begin + most, shape.positions);
       for (int64_t p = begin; p < end; ++p) {
         if (p == begin + 20) {
           for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i)
