@@ -65,7 +65,7 @@ struct RunConfig {
   bool all_logits = true;
   int64_t ring_slabs = 2;       // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
-  std::function<std::unique_ptr<Ops>()> make_ops;  // of another device than `isa`
+  std::function<std::unique_ptr<Ops>()> make_ops = nullptr;  // of another device than `isa`
 };
 
 inline int64_t LargestPlace(const Manifest& manifest) {
