@@ -1,14 +1,14 @@
-// Attention: a block of threads has one tile of rows, a group of heads of one KV head, and one chunk of 512
-// positions or all of them.
+// Attention: a block of threads has one tile of rows, a group of heads of one KV head, and one
+// chunk of 512 positions or all of them.
 //
-// For each KV block of 64 keys: (1) keys are widened into shared memory, 32 dimensions at a time, and a
-// thread adds the 16 chains of the scores of one key and 4 queries in registers; (2) a warp a query finds
-// the maximum, exponentials and their sum; (3) a thread adds one dimension of the values for 8 queries along
-// the 64 keys, reading values side by side, and merges. Every chain is in the order of docs/arithmetic.md.
-// Rows of a tile share what is read of keys and values. Bound by bandwidth of the KV cache for one row with
-// several heads a KV head, by f32 fma and shared memory for a prompt: tensor cores would round otherwise.
+// For each KV block of 64 keys: (1) keys are widened into shared memory, 32 dimensions at a time,
+// and a thread adds the 16 chains of the scores of one key and 4 queries in registers; (2) a warp a
+// query finds the maximum, exponentials and their sum; (3) a thread adds one dimension of the
+// values for 8 queries along the 64 keys, reading values side by side, and merges. Every chain is
+// in the order of docs/arithmetic.md. Rows of a tile share what is read of keys and values. Bound
+// by bandwidth of the KV cache for one row with several heads a KV head, by f32 fma and shared
+// memory for a prompt: tensor cores would round otherwise.
 #include "kernels/cuda/attention.h"
-
 #include "kernels/cuda/device_math.h"
 #include "kernels/cuda/launch.h"
 
@@ -26,21 +26,23 @@ __device__ __forceinline__ int64_t Max(int64_t a, int64_t b) { return a > b ? a 
 __device__ __forceinline__ int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Value i of a head's row.
-__device__ __forceinline__ float KvValue(int type, const uint8_t* row, int64_t row_bytes, int64_t i) {
+__device__ __forceinline__ float KvValue(int type, const uint8_t* row, int64_t row_bytes,
+                                         int64_t i) {
   if (type == kKvF32) return reinterpret_cast<const float*>(row)[i];
   if (type == kKvF16) return F16ToF32(reinterpret_cast<const uint16_t*>(row)[i]);
   const float d = F16ToF32(reinterpret_cast<const uint16_t*>(row)[i / 32]);
   return d * static_cast<float>(reinterpret_cast<const int8_t*>(row + row_bytes / 34 * 2)[i]);
 }
 
-// Arrays of a block's shared memory; queries are padded to a multiple of 8 with zeros that nobody stores.
+// Arrays of a block's shared memory; queries are padded to a multiple of 8 with zeros that nobody
+// stores.
 struct Arrays {
-  float* q;       // [queries][padded_dim]
-  float* keys;    // [64][kSliceStride]
-  float* p;       // [64][queries]: scores, then exponentials
-  float* m;       // [3][queries]: of this block of keys, of the chunk, of all chunks
-  float* l;       // [3][queries]
-  float* weight;  // [2][queries]: what merging multiplies o by, old and new
+  float* q;        // [queries][padded_dim]
+  float* keys;     // [64][kSliceStride]
+  float* p;        // [64][queries]: scores, then exponentials
+  float* m;        // [3][queries]: of this block of keys, of the chunk, of all chunks
+  float* l;        // [3][queries]
+  float* weight;   // [2][queries]: what merging multiplies o by, old and new
   int32_t* first;  // [queries] places of this block of keys that a query sees: [first, end)
   int32_t* end;
   float* o;      // [queries][padded_dim] of the chunk
@@ -59,7 +61,9 @@ struct Work {
   int thread;
   int threads;
 
-  __device__ const AttendRow& Row(int query) const { return job.rows[tile.first_row + query / heads]; }
+  __device__ const AttendRow& Row(int query) const {
+    return job.rows[tile.first_row + query / heads];
+  }
   __device__ int64_t Head(int query) const { return first_head + query % heads; }
 };
 
@@ -87,7 +91,8 @@ __device__ __forceinline__ float TreeOf16(const float (&c)[16]) {
   return (four(0) + four(2)) + (four(1) + four(3));
 }
 
-// (1) p[key][query] = scores of the block's 64 keys; those not visible are computed from whatever lies there.
+// (1) p[key][query] = scores of the block's 64 keys; those not visible are computed from whatever
+// lies there.
 __device__ __forceinline__ void Scores(const Work& work, const uint8_t* keys, int first, int end) {
   const AttendJob& job = work.job;
   const int key = work.thread % kPageTokens;
@@ -98,19 +103,20 @@ __device__ __forceinline__ void Scores(const Work& work, const uint8_t* keys, in
     SyncBlock();  // the slice before this one is used
     for (int i = first * dims + work.thread; i < end * dims; i += work.threads) {
       const int t = i / dims;
-      work.arrays.keys[t * kSliceStride + i % dims] =
-          KvValue(job.kv.k_type, keys + t * job.kv.k_row_bytes, job.kv.k_row_bytes, begin + i % dims);
+      work.arrays.keys[t * kSliceStride + i % dims] = KvValue(
+          job.kv.k_type, keys + t * job.kv.k_row_bytes, job.kv.k_row_bytes, begin + i % dims);
     }
     SyncBlock();
     if (key < first || key >= end) continue;
     for (int part = 0; part < dims; part += 16) {
 #pragma unroll
       for (int four = 0; four < 16; four += 4) {
-        const float4 k = *reinterpret_cast<const float4*>(work.arrays.keys + key * kSliceStride + part + four);
+        const float4 k =
+            *reinterpret_cast<const float4*>(work.arrays.keys + key * kSliceStride + part + four);
 #pragma unroll
         for (int i = 0; i < kThreadQueries; ++i) {
-          const float4 q =
-              *reinterpret_cast<const float4*>(work.arrays.q + (query + i) * job.padded_dim + begin + part + four);
+          const float4 q = *reinterpret_cast<const float4*>(
+              work.arrays.q + (query + i) * job.padded_dim + begin + part + four);
           chains[i][four] = fmaf(q.x, k.x, chains[i][four]);
           chains[i][four + 1] = fmaf(q.y, k.y, chains[i][four + 1]);
           chains[i][four + 2] = fmaf(q.z, k.z, chains[i][four + 2]);
@@ -122,14 +128,16 @@ __device__ __forceinline__ void Scores(const Work& work, const uint8_t* keys, in
   if (key < first || key >= end) return;
 #pragma unroll
   for (int i = 0; i < kThreadQueries; ++i) {
-    work.arrays.p[key * work.padded_queries + query + i] = TreeOf16(chains[i]) * job.attention_scale;
+    work.arrays.p[key * work.padded_queries + query + i] =
+        TreeOf16(chains[i]) * job.attention_scale;
   }
 }
 
 // (2) Exponentials, their sum and the maximum; a warp a query, two keys a lane.
 __device__ __forceinline__ void Softmax(const Work& work) {
   const int lane = work.thread % kWarpLanes;
-  for (int query = work.thread / kWarpLanes; query < work.queries; query += work.threads / kWarpLanes) {
+  for (int query = work.thread / kWarpLanes; query < work.queries;
+       query += work.threads / kWarpLanes) {
     float* const p = work.arrays.p + query;
     const int first = work.arrays.first[query];
     const int end = work.arrays.end[query];
@@ -144,7 +152,8 @@ __device__ __forceinline__ void Softmax(const Work& work) {
     const float e[2] = {sees[0] ? Exp(s[0] - m) : 0.0f, sees[1] ? Exp(s[1] - m) : 0.0f};
     p[lane * work.padded_queries] = e[0];
     p[(lane + 32) * work.padded_queries] = e[1];
-    // Chain of lane i: keys i, i + 16, i + 32, i + 48. Lanes 16 .. 31 add in another order and are not used.
+    // Chain of lane i: keys i, i + 16, i + 32, i + 48. Lanes 16 .. 31 add in another order and are
+    // not used.
     const float other[2] = {ShuffleXor(e[0], 16), ShuffleXor(e[1], 16)};
     const float l = TotalOf16((((0.0f + e[0]) + other[0]) + e[1]) + other[1]);
     if (lane == 0) {
@@ -154,8 +163,8 @@ __device__ __forceinline__ void Softmax(const Work& work) {
   }
 }
 
-// into = merge(into, next) of m and l, for all queries that `next` has; weights for o. Level 0 is a block of
-// keys, 1 the chunk, 2 all chunks.
+// into = merge(into, next) of m and l, for all queries that `next` has; weights for o. Level 0 is a
+// block of keys, 1 the chunk, 2 all chunks.
 __device__ __forceinline__ void MergeScalars(const Work& work, int into, int next, int query) {
   float& m = work.arrays.m[into * work.padded_queries + query];
   float& l = work.arrays.l[into * work.padded_queries + query];
@@ -170,7 +179,8 @@ __device__ __forceinline__ void MergeScalars(const Work& work, int into, int nex
 }
 
 // (3) o of the block of keys, merged into the chunk's.
-__device__ __forceinline__ void Values(const Work& work, const uint8_t* values, int first, int end, int64_t block) {
+__device__ __forceinline__ void Values(const Work& work, const uint8_t* values, int first, int end,
+                                       int64_t block) {
   const AttendJob& job = work.job;
   const int64_t dim = job.padded_dim;
   const int groups = work.padded_queries / kValueQueries;
@@ -187,7 +197,8 @@ __device__ __forceinline__ void Values(const Work& work, const uint8_t* values, 
     }
     float o[kValueQueries] = {};
     for (int t = first; t < end; ++t) {
-      const float value = KvValue(job.kv.v_type, values + t * job.kv.v_row_bytes, job.kv.v_row_bytes, d);
+      const float value =
+          KvValue(job.kv.v_type, values + t * job.kv.v_row_bytes, job.kv.v_row_bytes, d);
       const float* const p = work.arrays.p + t * work.padded_queries + query;
 #pragma unroll
       for (int i = 0; i < kValueQueries; ++i) {
@@ -266,9 +277,10 @@ __device__ __forceinline__ void StoreStates(const Work& work, int64_t chunk) {
     const int query = static_cast<int>(i / job.padded_dim);
     const AttendRow& row = work.Row(query);
     if (!Sees(row, chunk)) continue;
-    const int64_t slot = ((work.tile.first_row + query / work.heads) * job.num_heads + work.Head(query)) *
-                             job.split_chunks +
-                         chunk - row.first_visible / kAttentionChunk;
+    const int64_t slot =
+        ((work.tile.first_row + query / work.heads) * job.num_heads + work.Head(query)) *
+            job.split_chunks +
+        chunk - row.first_visible / kAttentionChunk;
     float* const state = job.states + slot * (job.padded_dim + 2);
     const int64_t d = i % job.padded_dim;
     if (d == 0) {
@@ -327,8 +339,16 @@ __global__ void __launch_bounds__(kMaxThreads, 1) AttendKernel(const AttendJob j
   arrays.end = shared.Take<int32_t>(padded);
   arrays.o = shared.Take<float>(padded * job.padded_dim);
   arrays.total = job.split_chunks > 0 ? nullptr : shared.Take<float>(padded * job.padded_dim);
-  const Work work = {job,     arrays, tile, kv_head, kv_head * job.heads_per_kv + in_kv, heads, queries, padded,
-                     static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x)};
+  const Work work = {job,
+                     arrays,
+                     tile,
+                     kv_head,
+                     kv_head * job.heads_per_kv + in_kv,
+                     heads,
+                     queries,
+                     padded,
+                     static_cast<int>(threadIdx.x),
+                     static_cast<int>(blockDim.x)};
 
   const AttendRow& first_row = job.rows[tile.first_row];
   const AttendRow& last_row = job.rows[tile.first_row + tile.num_rows - 1];
@@ -343,7 +363,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1) AttendKernel(const AttendJob j
   for (; chunk < chunk_end; ++chunk) {
     const int64_t begin = Max(first_row.first_visible, chunk * kAttentionChunk);
     const int64_t end = Min(last_row.position + 1, (chunk + 1) * kAttentionChunk);
-    for (int64_t block = begin / kPageTokens; block * kPageTokens < end; ++block) AttendBlock(work, block);
+    for (int64_t block = begin / kPageTokens; block * kPageTokens < end; ++block)
+      AttendBlock(work, block);
     SyncBlock();
     if (job.split_chunks > 0) {
       StoreStates(work, chunk);
@@ -370,7 +391,8 @@ __global__ void __launch_bounds__(kMaxThreads) MergeKernel(const AttendJob job) 
   const int64_t chunks = row.position / kAttentionChunk - row.first_visible / kAttentionChunk + 1;
   const int64_t stride = job.padded_dim + 2;
   const float* const states =
-      job.states + (static_cast<int64_t>(blockIdx.x) * job.num_heads + head) * job.split_chunks * stride;
+      job.states +
+      (static_cast<int64_t>(blockIdx.x) * job.num_heads + head) * job.split_chunks * stride;
   for (int64_t d = threadIdx.x; d < job.kv.head_dim; d += blockDim.x) {
     float m = states[0];
     float l = states[1];

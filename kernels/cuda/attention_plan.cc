@@ -10,7 +10,9 @@ namespace {
 // Blocks that a multiprocessor should have at least before chunks stay together.
 constexpr int64_t kBlocksEach = 2;
 
-int64_t RoundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 int64_t ChunksOf(const AttentionRow& first, const AttentionRow& last) {
   return last.position / kAttentionChunk - first.first_visible / kAttentionChunk + 1;
@@ -41,12 +43,13 @@ AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionLimits& li
   }
   plan.num_rows = static_cast<int64_t>(args.rows.size());
 
-  const int64_t groups = args.kv.num_kv_heads * ((heads_per_kv + plan.heads_each - 1) / plan.heads_each);
+  const int64_t groups =
+      args.kv.num_kv_heads * ((heads_per_kv + plan.heads_each - 1) / plan.heads_each);
   const int64_t blocks = static_cast<int64_t>(plan.tiles.size()) * groups;
   if (chunks == 1 || blocks >= kBlocksEach * limits.multiprocessors) return plan;
   plan.split_chunks = chunks;
-  const int64_t row_bytes =
-      args.num_heads * chunks * (RoundUp(args.kv.head_dim, 16) + 2) * static_cast<int64_t>(sizeof(float));
+  const int64_t row_bytes = args.num_heads * chunks * (RoundUp(args.kv.head_dim, 16) + 2) *
+                            static_cast<int64_t>(sizeof(float));
   // Tiles from the end are left to the next call until the rest fits.
   while (plan.tiles.size() > 1 && plan.num_rows * row_bytes > limits.scratch_bytes) {
     plan.num_rows = plan.tiles.back().first_row;
@@ -79,8 +82,8 @@ AttentionUpload LayOutUpload(absl::Span<const AttentionRow> rows, const Attentio
   return upload;
 }
 
-void FillUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan, const AttentionUpload& upload,
-                const std::byte* device, std::byte* host) {
+void FillUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan,
+                const AttentionUpload& upload, const std::byte* device, std::byte* host) {
   std::vector<int64_t> table_at;  // bytes from the beginning
   int64_t at = upload.tables_at;
   for (size_t i = 0; i < upload.tables.size(); ++i) {
@@ -91,7 +94,8 @@ void FillUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan, 
   }
   auto* const to = reinterpret_cast<AttendRow*>(host + upload.rows_at);
   for (int64_t row = 0; row < plan.num_rows; ++row) {
-    const auto found = std::find(upload.tables.rbegin(), upload.tables.rend(), rows[row].page_table);
+    const auto found =
+        std::find(upload.tables.rbegin(), upload.tables.rend(), rows[row].page_table);
     const int64_t table = upload.tables.rend() - found - 1;
     to[row] = {.page_table = reinterpret_cast<const int32_t*>(device + table_at[table]),
                .position = rows[row].position,

@@ -1,4 +1,5 @@
-// How one call of attention is laid out on a device: tiles of rows, heads of a block, a split over chunks.
+// How one call of attention is laid out on a device: tiles of rows, heads of a block, a split over
+// chunks.
 #ifndef SLUICE_KERNELS_CUDA_ATTENTION_PLAN_H_
 #define SLUICE_KERNELS_CUDA_ATTENTION_PLAN_H_
 
@@ -27,10 +28,10 @@ struct AttentionPlan {
   int64_t scratch_bytes;  // of all chunks' states
 };
 
-// A tile is rows of one page table at consecutive positions whose windows begin in order, as many as the
-// queries of a block allow. Chunks are split over blocks where tiles and heads alone would leave
-// multiprocessors idle, as for one token after a long context. The bits do not depend on any of it.
-// `args.rows` is not empty.
+// A tile is rows of one page table at consecutive positions whose windows begin in order, as many
+// as the queries of a block allow. Chunks are split over blocks where tiles and heads alone would
+// leave multiprocessors idle, as for one token after a long context. The bits do not depend on any
+// of it. `args.rows` is not empty.
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionLimits& limits);
 
 // Bytes of rows, tiles and page tables side by side, each on 256, and where they begin.
@@ -46,8 +47,8 @@ struct AttentionUpload {
 AttentionUpload LayOutUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan);
 
 // Writes the upload to `host`, with pointers as they are at `device`.
-void FillUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan, const AttentionUpload& upload,
-                const std::byte* device, std::byte* host);
+void FillUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan,
+                const AttentionUpload& upload, const std::byte* device, std::byte* host);
 
 }  // namespace sluice::cuda
 

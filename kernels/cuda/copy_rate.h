@@ -11,16 +11,16 @@
 namespace sluice {
 
 struct CudaDevice {
-  std::string name;      // "NVIDIA H200"
+  std::string name;       // "NVIDIA H200"
   int compute_major = 0;  // compute capability
   int compute_minor = 0;
   int64_t memory_bytes = 0;
   double copy_bytes_per_s = 0;  // pinned host memory to the device, pieces of a slab's size
 };
 
-// Copies for about `seconds` to each device. Empty where there is no device, and in builds that found
-// no CUDA Toolkit. Unavailable: the driver is older than the toolkit that this was built with (both
-// versions), or a call failed (which one, on which device).
+// Copies for about `seconds` to each device. Empty where there is no device, and in builds that
+// found no CUDA Toolkit. Unavailable: the driver is older than the toolkit that this was built with
+// (both versions), or a call failed (which one, on which device).
 absl::StatusOr<std::vector<CudaDevice>> MeasureCudaCopies(double seconds);
 
 }  // namespace sluice

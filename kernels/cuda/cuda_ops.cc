@@ -19,8 +19,10 @@ namespace {
 
 // What kernels know by their numbers.
 static_assert(static_cast<int>(Epilogue::kStore) == 0 && static_cast<int>(Epilogue::kAdd) == 1 &&
-              static_cast<int>(Epilogue::kSwiGlu) == 2 && static_cast<int>(Epilogue::kMultiply) == 3);
-static_assert(static_cast<int>(KvType::kF32) == kKvF32 && static_cast<int>(KvType::kF16) == kKvF16 &&
+              static_cast<int>(Epilogue::kSwiGlu) == 2 &&
+              static_cast<int>(Epilogue::kMultiply) == 3);
+static_assert(static_cast<int>(KvType::kF32) == kKvF32 &&
+              static_cast<int>(KvType::kF16) == kKvF16 &&
               static_cast<int>(KvType::kQ8_0) == kKvQ8_0 && kKvPageTokens == kPageTokens);
 
 using LaunchMatMul = cudaError_t (*)(const MatMulJob&, cudaStream_t);
@@ -61,8 +63,8 @@ MatMulKernels KernelsOf(Encoding encoding) {
 
 class CudaOps : public Ops {
  public:
-  CudaOps(const Device& device, const Stream* stream, DeviceAllocator* allocator, UploadRing uploads,
-          const CudaOpsOptions& options)
+  CudaOps(const Device& device, const Stream* stream, DeviceAllocator* allocator,
+          UploadRing uploads, const CudaOpsOptions& options)
       : limits_{device.multiprocessors(), options.attention_scratch_bytes},
         options_(options),
         stream_(stream),
@@ -81,9 +83,11 @@ class CudaOps : public Ops {
       case ActivationFormat::kF32:
         return CudaStatus(LaunchPrepareF32(job, stream_->get()), "copying activations");
       case ActivationFormat::kInt8Block32:
-        return CudaStatus(LaunchPrepareBlock32(job, stream_->get()), "quantizing activations by 32");
+        return CudaStatus(LaunchPrepareBlock32(job, stream_->get()),
+                          "quantizing activations by 32");
       case ActivationFormat::kInt8Block256:
-        return CudaStatus(LaunchPrepareBlock256(job, stream_->get()), "quantizing activations by 256");
+        return CudaStatus(LaunchPrepareBlock256(job, stream_->get()),
+                          "quantizing activations by 256");
     }
     return absl::UnimplementedError("activations of this format have no CUDA kernel");
   }
@@ -97,7 +101,8 @@ class CudaOps : public Ops {
     }
     const MatMulKernels kernels = KernelsOf(args.encoding);
     if (kernels.few == nullptr) {
-      return absl::UnimplementedError(absl::StrCat("products of ", info.name, " weights have no CUDA kernel"));
+      return absl::UnimplementedError(
+          absl::StrCat("products of ", info.name, " weights have no CUDA kernel"));
     }
     if (args.num_tokens <= 0 || args.num_tiles <= 0) return absl::OkStatus();
     const MatMulJob job = {.tiles = reinterpret_cast<const uint8_t*>(args.tiles),
@@ -114,10 +119,11 @@ class CudaOps : public Ops {
                            .epilogue = static_cast<int>(args.epilogue),
                            .out = args.out,
                            .out_stride = args.out_stride};
-    const LaunchMatMul launch = args.num_tokens < options_.mma_min_tokens ? kernels.few : kernels.many;
-    return CudaStatus(launch(job, stream_->get()), absl::StrCat("a product of ", args.num_tiles, " tiles of ",
-                                                                info.name, ", K ", args.k, ", with ",
-                                                                args.num_tokens, " tokens"));
+    const LaunchMatMul launch =
+        args.num_tokens < options_.mma_min_tokens ? kernels.few : kernels.many;
+    return CudaStatus(launch(job, stream_->get()),
+                      absl::StrCat("a product of ", args.num_tiles, " tiles of ", info.name, ", K ",
+                                   args.k, ", with ", args.num_tokens, " tokens"));
   }
 
   absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
@@ -137,8 +143,15 @@ class CudaOps : public Ops {
     SLUICE_ASSIGN_OR_RETURN(const UploadRing::Place place, uploads_.Begin(bytes));
     std::memcpy(place.pinned, positions.data(), bytes);
     SLUICE_RETURN_IF_ERROR(uploads_.Send());
-    const RopeJob job = {x,           x_stride,  num_rows, num_heads, head_dim, cos_sin,
-                         reinterpret_cast<const int64_t*>(place.device), norm_weight, norm_eps};
+    const RopeJob job = {x,
+                         x_stride,
+                         num_rows,
+                         num_heads,
+                         head_dim,
+                         cos_sin,
+                         reinterpret_cast<const int64_t*>(place.device),
+                         norm_weight,
+                         norm_eps};
     SLUICE_RETURN_IF_ERROR(CudaStatus(LaunchRope(job, stream_->get()), "RoPE"));
     return uploads_.End();
   }
@@ -163,7 +176,8 @@ class CudaOps : public Ops {
                              .k = k,
                              .v = v,
                              .kv_stride = kv_stride};
-    SLUICE_RETURN_IF_ERROR(CudaStatus(LaunchAppendKv(job, stream_->get()), "storing keys and values"));
+    SLUICE_RETURN_IF_ERROR(
+        CudaStatus(LaunchAppendKv(job, stream_->get()), "storing keys and values"));
     return uploads_.End();
   }
 
@@ -193,8 +207,8 @@ class CudaOps : public Ops {
           absl::StrCat(args.num_heads, " heads cannot share ", kv.num_kv_heads, " KV heads"));
     }
     if (kv.head_dim <= 0 || kv.head_dim > kMaxHeadDim) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("attention on CUDA goes up to a head_dim of ", kMaxHeadDim, ", not ", kv.head_dim));
+      return absl::InvalidArgumentError(absl::StrCat("attention on CUDA goes up to a head_dim of ",
+                                                     kMaxHeadDim, ", not ", kv.head_dim));
     }
     return absl::OkStatus();
   }
@@ -211,8 +225,8 @@ class CudaOps : public Ops {
             .head_dim = kv.head_dim};
   }
 
-  absl::Status Attend(const AttentionArgs& args, const AttentionPlan& plan, const float* q, int64_t q_stride,
-                      float* out, int64_t out_stride) {
+  absl::Status Attend(const AttentionArgs& args, const AttentionPlan& plan, const float* q,
+                      int64_t q_stride, float* out, int64_t out_stride) {
     if (scratch_.bytes() < plan.scratch_bytes) {
       // What still reads the old one is on the same stream.
       SLUICE_RETURN_IF_ERROR(stream_->Synchronize());
@@ -224,23 +238,24 @@ class CudaOps : public Ops {
     SLUICE_ASSIGN_OR_RETURN(const UploadRing::Place place, uploads_.Begin(upload.bytes));
     FillUpload(args.rows, plan, upload, place.device, place.pinned);
     SLUICE_RETURN_IF_ERROR(uploads_.Send());
-    const AttendJob job = {.kv = PagesOf(args),
-                           .padded_dim = (args.kv.head_dim + 15) / 16 * 16,
-                           .num_heads = args.num_heads,
-                           .heads_per_kv = args.num_heads / args.kv.num_kv_heads,
-                           .heads_each = plan.heads_each,
-                           .attention_scale = args.attention_scale,
-                           .rows = reinterpret_cast<const AttendRow*>(place.device + upload.rows_at),
-                           .num_rows = plan.num_rows,
-                           .tiles = reinterpret_cast<const AttendTile*>(place.device + upload.tiles_at),
-                           .num_tiles = static_cast<int64_t>(plan.tiles.size()),
-                           .q = q,
-                           .q_stride = q_stride,
-                           .out = out,
-                           .out_stride = out_stride,
-                           .max_queries = plan.max_queries,
-                           .split_chunks = plan.split_chunks,
-                           .states = reinterpret_cast<float*>(scratch_.data())};
+    const AttendJob job = {
+        .kv = PagesOf(args),
+        .padded_dim = (args.kv.head_dim + 15) / 16 * 16,
+        .num_heads = args.num_heads,
+        .heads_per_kv = args.num_heads / args.kv.num_kv_heads,
+        .heads_each = plan.heads_each,
+        .attention_scale = args.attention_scale,
+        .rows = reinterpret_cast<const AttendRow*>(place.device + upload.rows_at),
+        .num_rows = plan.num_rows,
+        .tiles = reinterpret_cast<const AttendTile*>(place.device + upload.tiles_at),
+        .num_tiles = static_cast<int64_t>(plan.tiles.size()),
+        .q = q,
+        .q_stride = q_stride,
+        .out = out,
+        .out_stride = out_stride,
+        .max_queries = plan.max_queries,
+        .split_chunks = plan.split_chunks,
+        .states = reinterpret_cast<float*>(scratch_.data())};
     SLUICE_RETURN_IF_ERROR(CudaStatus(LaunchAttention(job, stream_->get()),
                                       absl::StrCat("attention of ", plan.num_rows, " rows")));
     return uploads_.End();
@@ -257,7 +272,8 @@ class CudaOps : public Ops {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
-                                                 DeviceAllocator* allocator, const CudaOpsOptions& options) {
+                                                 DeviceAllocator* allocator,
+                                                 const CudaOpsOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(UploadRing uploads, UploadRing::Create(stream, allocator));
   return std::make_unique<CudaOps>(device, stream, allocator, std::move(uploads), options);
 }

@@ -1,4 +1,5 @@
-// Ops on a CUDA device: the second implementation of kernels/ops.h, in the bits of docs/arithmetic.md.
+// Ops on a CUDA device: the second implementation of kernels/ops.h, in the bits of
+// docs/arithmetic.md.
 #ifndef SLUICE_KERNELS_CUDA_CUDA_OPS_H_
 #define SLUICE_KERNELS_CUDA_CUDA_OPS_H_
 
@@ -13,21 +14,22 @@
 namespace sluice::cuda {
 
 struct CudaOpsOptions {
-  // Products of quantized weights with fewer tokens use dp4a: tensor cores work on 32 tokens at a time, and a
-  // block of theirs walks all of K.
+  // Products of quantized weights with fewer tokens use dp4a: tensor cores work on 32 tokens at a
+  // time, and a block of theirs walks all of K.
   int64_t mma_min_tokens = 17;
   // Of the states of attention's chunks; it grows to that as it is needed.
   int64_t attention_scratch_bytes = int64_t{32} << 20;
 };
 
-// Calls are queued on `stream` and return before they have run. All pointers given are memory of the device;
-// spans, and the page tables in them, are memory of the host and are copied before a call returns. Errors of
-// a queued kernel come back from a later call, or from stream->Synchronize().
-// InvalidArgument: K no whole number of blocks, a head_dim that is odd or above 256, heads that do not
-// divide among KV heads, a K whose sums do not fit in shared memory (docs/cuda.md).
-// For one thread. `device`, `stream` and `allocator` must outlive it.
+// Calls are queued on `stream` and return before they have run. All pointers given are memory of
+// the device; spans, and the page tables in them, are memory of the host and are copied before a
+// call returns. Errors of a queued kernel come back from a later call, or from
+// stream->Synchronize(). InvalidArgument: K no whole number of blocks, a head_dim that is odd or
+// above 256, heads that do not divide among KV heads, a K whose sums do not fit in shared memory
+// (docs/cuda.md). For one thread. `device`, `stream` and `allocator` must outlive it.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
-                                                 DeviceAllocator* allocator, const CudaOpsOptions& options = {});
+                                                 DeviceAllocator* allocator,
+                                                 const CudaOpsOptions& options = {});
 
 }  // namespace sluice::cuda
 

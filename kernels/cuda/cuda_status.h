@@ -9,13 +9,15 @@
 
 namespace sluice::cuda {
 
-// OK for cudaSuccess. `doing` continues "CUDA: " and says what failed: "copying slab 7 to the device".
+// OK for cudaSuccess. `doing` continues "CUDA: " and says what failed: "copying slab 7".
+//
 //   ResourceExhausted   out of memory
-//   InvalidArgument     more blocks or shared memory than a launch can have: the shapes are too large
-//   Unavailable         the device is lost or was reset, an uncorrectable memory error, a driver that is
-//                       missing or too old, a device that others have taken
+//   InvalidArgument     shapes that need more blocks or shared memory than a launch can have
+//   Unavailable         the device is lost or was reset, an uncorrectable memory error, a driver
+//                       that is missing or too old, a device that others have taken
 //   Internal            a kernel's or this program's fault: illegal address, wrong argument, ...
-// The last two do not go away: every later call on the device fails, and the process must end.
+//
+// A lost device and an illegal address do not go away: every later call on the device fails.
 absl::Status CudaStatus(cudaError_t error, absl::string_view doing);
 
 }  // namespace sluice::cuda

@@ -1,4 +1,5 @@
-// How each encoding's tile is read by a kernel: the only place where encodings differ; for kernels only.
+// How each encoding's tile is read by a kernel: the only place where encodings differ; for kernels
+// only.
 //
 // A decoder looks at one *chunk*, 256 values of K (a row's last one may be shorter), of one tile
 // (kernels/tile.h). What it supplies:
@@ -13,7 +14,8 @@
 //   Quads(chunk, block, line, row, low, high)
 //                           quants 4 line .. and 16 + 4 line .. of a block of 32, a byte each
 //
-// A word of four quants of one row is what dp4a takes, and also a register of the A fragment of mma.
+// A word of four quants of one row is what dp4a takes, and also a register of the A fragment of
+// mma.
 #ifndef SLUICE_KERNELS_CUDA_DECODERS_H_
 #define SLUICE_KERNELS_CUDA_DECODERS_H_
 
@@ -62,8 +64,8 @@ __device__ __forceinline__ BlockChunk BlockChunkAt(const uint8_t* tile, int64_t 
                                                    int lines_per_block) {
   const int64_t left = k / 32 - chunk * kChunkBlocks;
   const int blocks = left < kChunkBlocks ? static_cast<int>(left) : kChunkBlocks;
-  const uint8_t* const scales =
-      tile + chunk * (kChunkBlocks * (kLineBytes / 2) + kChunkBlocks * lines_per_block * kLineBytes);
+  const uint8_t* const scales = tile + chunk * (kChunkBlocks * (kLineBytes / 2) +
+                                                kChunkBlocks * lines_per_block * kLineBytes);
   return {scales, scales + (blocks + 1) / 2 * kLineBytes, blocks};
 }
 
@@ -86,8 +88,8 @@ struct Q8_0 {
   }
 };
 
-__device__ __forceinline__ void Nibbles(const uint8_t* quants, int block, int line, int row, uint32_t& low,
-                                        uint32_t& high) {
+__device__ __forceinline__ void Nibbles(const uint8_t* quants, int block, int line, int row,
+                                        uint32_t& low, uint32_t& high) {
   const uint32_t word = Word(quants, 4 * block + line, row);
   low = word & 0x0F0F0F0Fu;
   high = (word >> 4) & 0x0F0F0F0Fu;
@@ -186,7 +188,8 @@ struct Q6_K {
     const int64_t group = chunk / 2;
     const int in_group = k / kChunkValues - 2 * group > 1 ? 2 : 1;
     const int b = static_cast<int>(chunk % 2);
-    const uint8_t* const base = tile + group * ((1 + 2 * (kScaleLines + kHighLines + kLowLines)) * kLineBytes);
+    const uint8_t* const base =
+        tile + group * ((1 + 2 * (kScaleLines + kHighLines + kLowLines)) * kLineBytes);
     const uint8_t* const scales = base + kLineBytes;
     const uint8_t* const high = scales + in_group * kScaleLines * kLineBytes;
     const uint8_t* const low = high + in_group * kHighLines * kLineBytes;

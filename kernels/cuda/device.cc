@@ -17,14 +17,16 @@ std::string Version(int version) { return absl::StrCat(version / 1000, ".", vers
 
 absl::StatusOr<int> CountDevices() {
   int driver = 0;
-  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaDriverGetVersion(&driver), "asking for the driver's version"));
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(cudaDriverGetVersion(&driver), "asking for the driver's version"));
   if (driver == 0) return 0;  // no driver
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorNoDevice) return 0;
   if (error == cudaErrorInsufficientDriver) {
-    return absl::UnavailableError(absl::StrCat("CUDA: driver too old, needs ", Version(CUDART_VERSION),
-                                               "; it supports ", Version(driver)));
+    return absl::UnavailableError(absl::StrCat("CUDA: driver too old, needs ",
+                                               Version(CUDART_VERSION), "; it supports ",
+                                               Version(driver)));
   }
   SLUICE_RETURN_IF_ERROR(CudaStatus(error, "counting devices"));
   return count;
@@ -33,11 +35,12 @@ absl::StatusOr<int> CountDevices() {
 absl::StatusOr<Device> Device::Open(int ordinal) {
   SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
   if (ordinal < 0 || ordinal >= count) {
-    return absl::NotFoundError(count == 0
-                                   ? "CUDA: this machine has no device, or no driver for it"
-                                   : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
+    return absl::NotFoundError(
+        count == 0 ? "CUDA: this machine has no device, or no driver for it"
+                   : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
   }
-  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(ordinal), absl::StrCat("selecting device ", ordinal)));
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(cudaSetDevice(ordinal), absl::StrCat("selecting device ", ordinal)));
   cudaDeviceProp properties;
   SLUICE_RETURN_IF_ERROR(CudaStatus(cudaGetDeviceProperties(&properties, ordinal),
                                     absl::StrCat("reading properties of device ", ordinal)));
@@ -48,8 +51,8 @@ absl::StatusOr<Device> Device::Open(int ordinal) {
   device.multiprocessors_ = properties.multiProcessorCount;
   if (device.compute_capability_ < kMinComputeCapability) {
     return absl::FailedPreconditionError(absl::StrCat("CUDA: device ", ordinal, " (", device.name_,
-                                                      ") has compute capability ", properties.major, ".",
-                                                      properties.minor, ", kernels need 7.5"));
+                                                      ") has compute capability ", properties.major,
+                                                      ".", properties.minor, ", kernels need 7.5"));
   }
   return device;
 }
@@ -57,22 +60,26 @@ absl::StatusOr<Device> Device::Open(int ordinal) {
 absl::StatusOr<Device::Memory> Device::memory() const {
   size_t free = 0;
   size_t total = 0;
-  SLUICE_RETURN_IF_ERROR(
-      CudaStatus(cudaMemGetInfo(&free, &total), absl::StrCat("asking for the free memory of ", name_)));
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total),
+                                    absl::StrCat("asking for the free memory of ", name_)));
   return Memory{static_cast<int64_t>(free), static_cast<int64_t>(total)};
 }
 
 absl::StatusOr<Event> Event::Create() {
   cudaEvent_t event = nullptr;
-  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
   return Event(event);
 }
 
 Event::~Event() {
-  if (event_ != nullptr) cudaEventDestroy(event_);  // an error here was, or will be, another call's too
+  if (event_ != nullptr)
+    cudaEventDestroy(event_);  // an error here was, or will be, another call's too
 }
 
-absl::Status Event::Synchronize() const { return CudaStatus(cudaEventSynchronize(event_), "waiting for an event"); }
+absl::Status Event::Synchronize() const {
+  return CudaStatus(cudaEventSynchronize(event_), "waiting for an event");
+}
 
 absl::StatusOr<bool> Event::Fired() const {
   const cudaError_t error = cudaEventQuery(event_);
@@ -99,7 +106,8 @@ absl::Status Stream::Record(const Event& event) const {
 }
 
 absl::Status Stream::Wait(const Event& event) const {
-  return CudaStatus(cudaStreamWaitEvent(stream_, event.get(), 0), "making a stream wait for an event");
+  return CudaStatus(cudaStreamWaitEvent(stream_, event.get(), 0),
+                    "making a stream wait for an event");
 }
 
 absl::Status Stream::Synchronize() const {
@@ -108,14 +116,16 @@ absl::Status Stream::Synchronize() const {
 
 absl::Status Stream::CopyToDevice(void* device, const void* pinned, int64_t bytes) const {
   if (bytes == 0) return absl::OkStatus();
-  return CudaStatus(cudaMemcpyAsync(device, pinned, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_),
-                    absl::StrCat("copying ", bytes, " bytes to the device"));
+  return CudaStatus(
+      cudaMemcpyAsync(device, pinned, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream_),
+      absl::StrCat("copying ", bytes, " bytes to the device"));
 }
 
 absl::Status Stream::CopyToHost(void* pinned, const void* device, int64_t bytes) const {
   if (bytes == 0) return absl::OkStatus();
-  return CudaStatus(cudaMemcpyAsync(pinned, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_),
-                    absl::StrCat("copying ", bytes, " bytes from the device"));
+  return CudaStatus(
+      cudaMemcpyAsync(pinned, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_),
+      absl::StrCat("copying ", bytes, " bytes from the device"));
 }
 
 }  // namespace sluice::cuda

@@ -13,8 +13,8 @@
 
 namespace sluice::cuda {
 
-// How many devices there are. 0 where there is a driver and no device, and where there is no driver.
-// Unavailable: the driver is older than this program needs; both versions are named.
+// How many devices there are. 0 where there is a driver and no device, and where there is no
+// driver. Unavailable: the driver is older than this program needs; both versions are named.
 absl::StatusOr<int> CountDevices();
 
 class Device {
@@ -24,8 +24,9 @@ class Device {
     int64_t total_bytes;
   };
 
-  // Makes device `ordinal` that of the calling thread. NotFound: there is no such device (how many there
-  // are), or no driver. FailedPrecondition: it is older than kernels are built for (compute capability 7.5).
+  // Makes device `ordinal` that of the calling thread. NotFound: there is no such device (how many
+  // there are), or no driver. FailedPrecondition: it is older than kernels are built for (compute
+  // capability 7.5).
   static absl::StatusOr<Device> Open(int ordinal);
 
   const std::string& name() const { return name_; }  // "NVIDIA H200"
@@ -64,7 +65,8 @@ class Event {
   cudaEvent_t event_;
 };
 
-// A queue of copies and kernels that run in order. Streams know nothing of each other but through events.
+// A queue of copies and kernels that run in order. Streams know nothing of each other but through
+// events.
 class Stream {
  public:
   static absl::StatusOr<Stream> Create();
@@ -82,8 +84,8 @@ class Stream {
   // Blocks the host until all that is queued has run. The first error of any of it comes back here.
   absl::Status Synchronize() const;
 
-  // Queue copies of `bytes` bytes; the host's memory is pinned, and neither side may be touched or freed
-  // before the copy has run.
+  // Queue copies of `bytes` bytes; the host's memory is pinned, and neither side may be touched or
+  // freed before the copy has run.
   absl::Status CopyToDevice(void* device, const void* pinned, int64_t bytes) const;
   absl::Status CopyToHost(void* pinned, const void* device, int64_t bytes) const;
 

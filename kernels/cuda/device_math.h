@@ -26,15 +26,17 @@ __device__ __forceinline__ float Exp(float x) {
 
 __device__ __forceinline__ float Silu(float x) { return x / (1.0f + Exp(-x)); }
 
-// The total of 16 chains, one in each lane of a half-warp, by the tree of docs/arithmetic.md; in every lane.
-// Addition commutes, so that exchanging lanes gives the tree's bits.
+// The total of 16 chains, one in each lane of a half-warp, by the tree of docs/arithmetic.md; in
+// every lane. Addition commutes, so that exchanging lanes gives the tree's bits.
 __device__ __forceinline__ float TotalOf16(float chain) {
 #pragma unroll
   for (int step = 8; step > 0; step /= 2) chain = chain + ShuffleXor(chain, step);
   return chain;
 }
 
-__device__ __forceinline__ bool IsFinite(float x) { return (BitsOf(x) & 0x7F800000u) != 0x7F800000u; }
+__device__ __forceinline__ bool IsFinite(float x) {
+  return (BitsOf(x) & 0x7F800000u) != 0x7F800000u;
+}
 
 }  // namespace sluice::cuda
 

@@ -11,7 +11,8 @@ namespace sluice::cuda {
 inline constexpr int kStore = 0, kAdd = 1, kSwiGlu = 2, kMultiply = 3;
 
 // A product and, with kSwiGlu, that of the up tile, for one row of the matrix and one token.
-__device__ __forceinline__ void Finish(const MatMulJob& job, int64_t row, int64_t token, float y, float up) {
+__device__ __forceinline__ void Finish(const MatMulJob& job, int64_t row, int64_t token, float y,
+                                       float up) {
   if (row >= job.matrix_rows || token >= job.num_tokens) return;
   float* const out = job.out + token * job.out_stride + row;
   if (job.addend != nullptr) y = y + job.addend[row];
@@ -33,7 +34,9 @@ __device__ __forceinline__ void Finish(const MatMulJob& job, int64_t row, int64_
 }
 
 // Tiles that a product of one tile's rows reads: gate and up, or one.
-__device__ __forceinline__ int TilesEach(const MatMulJob& job) { return job.epilogue == kSwiGlu ? 2 : 1; }
+__device__ __forceinline__ int TilesEach(const MatMulJob& job) {
+  return job.epilogue == kSwiGlu ? 2 : 1;
+}
 
 }  // namespace sluice::cuda
 

@@ -18,9 +18,11 @@ struct LaunchShape {
 // What every device gives a block without being asked for more.
 inline constexpr int64_t kMaxSharedBytes = 48 << 10;
 
-// cudaErrorInvalidConfiguration where the shape is beyond the device's limits. Nothing to do is no launch.
+// cudaErrorInvalidConfiguration where the shape is beyond the device's limits. Nothing to do is no
+// launch.
 template <typename Job>
-cudaError_t Launch(void (*kernel)(Job), const LaunchShape& shape, const Job& job, cudaStream_t stream) {
+cudaError_t Launch(void (*kernel)(Job), const LaunchShape& shape, const Job& job,
+                   cudaStream_t stream) {
   if (shape.blocks_x <= 0 || shape.blocks_y <= 0 || shape.blocks_z <= 0) return cudaSuccess;
   if (shape.blocks_x > INT32_MAX || shape.blocks_y > 65535 || shape.blocks_z > 65535 ||
       shape.shared_bytes > kMaxSharedBytes) {
@@ -34,8 +36,8 @@ cudaError_t Launch(void (*kernel)(Job), const LaunchShape& shape, const Job& job
   return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, arguments,
                           static_cast<size_t>(shape.shared_bytes), stream);
 #else
-  return EmulatedLaunch([kernel, job] { kernel(job); }, grid, block, static_cast<size_t>(shape.shared_bytes),
-                        stream);
+  return EmulatedLaunch([kernel, job] { kernel(job); }, grid, block,
+                        static_cast<size_t>(shape.shared_bytes), stream);
 #endif
 }
 

@@ -1,7 +1,8 @@
-// Launches of matrix products: a run of tiles times activation rows, in the bits of docs/arithmetic.md.
+// Launches of matrix products: a run of tiles times activation rows, in the bits of
+// docs/arithmetic.md.
 //
-// One function template a kind of kernel, one instance an encoding. What a kernel does and what bounds it
-// stands above it in its .cu file.
+// One function template a kind of kernel, one instance an encoding. What a kernel does and what
+// bounds it stands above it in its .cu file.
 #ifndef SLUICE_KERNELS_CUDA_MATMUL_H_
 #define SLUICE_KERNELS_CUDA_MATMUL_H_
 

@@ -1,11 +1,13 @@
-// Products of quantized weights for few tokens: weights pass once through registers, dp4a does the rest.
+// Products of quantized weights for few tokens: weights pass once through registers, dp4a does the
+// rest.
 //
-// A block has one tile of 16 rows (two with kSwiGlu) and up to kTokens tokens. Its warps share out the
-// segments of K; in a warp, lane r and lane 16 + r have row r, and take the even and the odd chunks of 256
-// values. A half-warp's load is a line of a plane, 64 bytes on 64; its activations are the same 16 bytes for
-// all its lanes. Sums of a chunk are exact integers, so each lane has its own; only the few terms of the
-// chain (docs/arithmetic.md) are added one half after the other, and segments in order through shared memory.
-// Bound by the bandwidth of the weights for one token, by dp4a from about 8 on.
+// A block has one tile of 16 rows (two with kSwiGlu) and up to kTokens tokens. Its warps share out
+// the segments of K; in a warp, lane r and lane 16 + r have row r, and take the even and the odd
+// chunks of 256 values. A half-warp's load is a line of a plane, 64 bytes on 64; its activations
+// are the same 16 bytes for all its lanes. Sums of a chunk are exact integers, so each lane has its
+// own; only the few terms of the chain (docs/arithmetic.md) are added one half after the other, and
+// segments in order through shared memory. Bound by the bandwidth of the weights for one token, by
+// dp4a from about 8 on.
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/epilogue.h"
@@ -62,7 +64,8 @@ __device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, i
                                          int32_t (&isum)[kTokens][32 / Decoder::kWide]) {
   uint32_t low[4], high[4];
 #pragma unroll
-  for (int line = 0; line < 4; ++line) Decoder::Quads(chunk, block, line, row, low[line], high[line]);
+  for (int line = 0; line < 4; ++line)
+    Decoder::Quads(chunk, block, line, row, low[line], high[line]);
 #pragma unroll
   for (int token = 0; token < kTokens; ++token) {
     const Words4 x_low = LoadWords4(quants[token] + 32 * block);
@@ -84,7 +87,8 @@ __device__ __forceinline__ void ChunkTerms(const typename Decoder::Chunk& chunk,
                                            Terms<Decoder> (&terms)[kTokens]) {
   const int8_t* quants[kTokens];
 #pragma unroll
-  for (int token = 0; token < kTokens; ++token) quants[token] = reinterpret_cast<const int8_t*>(groups[token]);
+  for (int token = 0; token < kTokens; ++token)
+    quants[token] = reinterpret_cast<const int8_t*>(groups[token]);
   if constexpr (Decoder::kSums == Sums::kBlocks) {
 #pragma unroll
     for (int block = 0; block < kChunkBlocks; ++block) {
@@ -137,7 +141,7 @@ __device__ __forceinline__ void ChunkTerms(const typename Decoder::Chunk& chunk,
 
 // Grid: (tiles or pairs, tokens / kTokens).
 template <class Decoder, int kTokens>
-__global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMulJob job) {
+__global__ void __launch_bounds__(kMaxWarps* kWarpLanes) Dp4aKernel(const MatMulJob job) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const int num_warps = static_cast<int>(blockDim.x) / kWarpLanes;
@@ -152,7 +156,8 @@ __global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMu
 #pragma unroll
   for (int token = 0; token < kTokens; ++token) {
     // Beyond the last token the last one is computed again, and not stored.
-    const int64_t at = first_token + token < job.num_tokens ? first_token + token : job.num_tokens - 1;
+    const int64_t at =
+        first_token + token < job.num_tokens ? first_token + token : job.num_tokens - 1;
     activations[token] = job.activations + at * job.activation_stride;
   }
 
@@ -160,7 +165,8 @@ __global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMu
   float* const sums = shared.Take<float>(tiles_each * num_segments * kTokens * 16);
 
   for (int part = 0; part < tiles_each; ++part) {
-    const uint8_t* const tile = job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
+    const uint8_t* const tile =
+        job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
     for (int64_t segment = warp; segment < num_segments; segment += num_warps) {
       float acc[kTokens] = {};
 #pragma unroll 1
@@ -173,7 +179,8 @@ __global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMu
           const uint8_t* groups[kTokens];
 #pragma unroll
           for (int token = 0; token < kTokens; ++token) {
-            groups[token] = activations[token] + index * static_cast<int64_t>(sizeof(ActivationGroup256));
+            groups[token] =
+                activations[token] + index * static_cast<int64_t>(sizeof(ActivationGroup256));
           }
           blocks = chunk.blocks;
           ChunkTerms<Decoder>(chunk, row, groups, terms);
@@ -205,8 +212,8 @@ __global__ void __launch_bounds__(kMaxWarps * kWarpLanes) Dp4aKernel(const MatMu
       }
       totals[part] = total;
     }
-    Finish(job, job.first_row + static_cast<int64_t>(blockIdx.x) * 16 + i % 16, first_token + i / 16, totals[0],
-           totals[1]);
+    Finish(job, job.first_row + static_cast<int64_t>(blockIdx.x) * 16 + i % 16,
+           first_token + i / 16, totals[0], totals[1]);
   }
 }
 

@@ -1,11 +1,13 @@
-// Products of quantized weights for many tokens, on tensor cores: exact int8 sums, so the bits of dp4a.
+// Products of quantized weights for many tokens, on tensor cores: exact int8 sums, so the bits of
+// dp4a.
 //
-// A block of four warps has four tiles (pairs with kSwiGlu) and 32 tokens; a warp has one tile and walks
-// all of K, in order. The block stages the 32 tokens' activations of a chunk of 256 values in shared memory,
-// the next chunk's while it computes with this one's. A thread's fragment words of the weights come straight
-// from global memory: with g = lane / 4 and t = lane % 4, the word of row g in line t of a block of 32, eight
-// rows a sector. Sums of a block are int32 in the C fragment; factors and chains are then CUDA cores' work,
-// about a dozen instructions for each mma, and that is the limit: a quarter to a third of the tensor peak.
+// A block of four warps has four tiles (pairs with kSwiGlu) and 32 tokens; a warp has one tile and
+// walks all of K, in order. The block stages the 32 tokens' activations of a chunk of 256 values in
+// shared memory, the next chunk's while it computes with this one's. A thread's fragment words of
+// the weights come straight from global memory: with g = lane / 4 and t = lane % 4, the word of row
+// g in line t of a block of 32, eight rows a sector. Sums of a block are int32 in the C fragment;
+// factors and chains are then CUDA cores' work, about a dozen instructions for each mma, and that
+// is the limit: a quarter to a third of the tensor peak.
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/epilogue.h"
@@ -21,19 +23,21 @@ constexpr int kTokens = 32;
 constexpr int kTokenTiles = kTokens / 8;
 constexpr int kGroupBytes = sizeof(ActivationGroup256);
 static_assert(sizeof(ActivationGroup32) == kGroupBytes);
-// From one token's staged group to the next: 84 words, so that the 8 tokens x 4 words of a B fragment lie
-// in 32 different banks.
+// From one token's staged group to the next: 84 words, so that the 8 tokens x 4 words of a B
+// fragment lie in 32 different banks.
 constexpr int kStagedBytes = kGroupBytes + 16;
 constexpr int kPieces = kGroupBytes / 16;  // of 16 bytes
 
 // Copies the 32 tokens' groups of chunk `chunk`; tokens beyond the last are zeros.
-__device__ __forceinline__ void Stage(const MatMulJob& job, int64_t first_token, int64_t chunk, uint8_t* staged) {
+__device__ __forceinline__ void Stage(const MatMulJob& job, int64_t first_token, int64_t chunk,
+                                      uint8_t* staged) {
   for (int i = static_cast<int>(threadIdx.x); i < kTokens * kPieces; i += kThreads) {
     const int token = i / kPieces;
     const int piece = i % kPieces;
     uint4 value = {0, 0, 0, 0};
     if (first_token + token < job.num_tokens) {
-      value = *reinterpret_cast<const uint4*>(job.activations + (first_token + token) * job.activation_stride +
+      value = *reinterpret_cast<const uint4*>(job.activations +
+                                              (first_token + token) * job.activation_stride +
                                               chunk * kGroupBytes + piece * 16);
     }
     *reinterpret_cast<uint4*>(staged + token * kStagedBytes + piece * 16) = value;
@@ -56,7 +60,8 @@ __device__ __forceinline__ int TokenOf(int t, int n, int i) { return 8 * n + 2 *
 
 // Continues the chains with one chunk: [token tile][value of C].
 template <class Decoder>
-__device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk, const uint8_t* staged, int g, int t,
+__device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
+                                         const uint8_t* staged, int g, int t,
                                          float (&acc)[kTokenTiles][4]) {
   if constexpr (Decoder::kSums == Sums::kBlocks) {
 #pragma unroll 2
@@ -195,7 +200,8 @@ __global__ void __launch_bounds__(kThreads, 3) MmaKernel(const MatMulJob job) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const float y = tiles_each == 2 ? gate[n][i] : total[n][i];
-      Finish(job, job.first_row + tile_index * 16 + RowOf(g, i), first_token + TokenOf(t, n, i), y, total[n][i]);
+      Finish(job, job.first_row + tile_index * 16 + RowOf(g, i), first_token + TokenOf(t, n, i), y,
+             total[n][i]);
     }
   }
 }

@@ -24,11 +24,12 @@ absl::StatusOr<void*> CudaAllocator::Allocate(int64_t bytes, absl::string_view w
     size_t free = 0;
     size_t total = 0;
     SLUICE_RETURN_IF_ERROR(CudaStatus(cudaMemGetInfo(&free, &total), "asking for free memory"));
-    return absl::ResourceExhaustedError(absl::StrCat("CUDA: out of memory: ", what, " needs ", bytes,
-                                                     " bytes of device memory, ", free, " of ", total,
-                                                     " are free"));
+    return absl::ResourceExhaustedError(absl::StrCat("CUDA: out of memory: ", what, " needs ",
+                                                     bytes, " bytes of device memory, ", free,
+                                                     " of ", total, " are free"));
   }
-  SLUICE_RETURN_IF_ERROR(CudaStatus(error, absl::StrCat("allocating ", bytes, " bytes for ", what)));
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(error, absl::StrCat("allocating ", bytes, " bytes for ", what)));
   return memory;
 }
 
@@ -55,7 +56,8 @@ absl::StatusOr<PinnedBuffer> PinnedBuffer::Create(int64_t bytes, absl::string_vi
   void* memory = nullptr;
   const cudaError_t error = cudaMallocHost(&memory, static_cast<size_t>(bytes));
   if (error == cudaErrorMemoryAllocation) cudaGetLastError();  // forgotten, as above
-  SLUICE_RETURN_IF_ERROR(CudaStatus(error, absl::StrCat("pinning ", bytes, " bytes of host memory for ", what)));
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(error, absl::StrCat("pinning ", bytes, " bytes of host memory for ", what)));
   buffer.data_ = static_cast<std::byte*>(memory);
   buffer.bytes_ = bytes;
   return buffer;

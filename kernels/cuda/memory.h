@@ -14,11 +14,13 @@
 
 namespace sluice::cuda {
 
-// Where device memory comes from: the driver, a budget, or a test that gives each buffer its own fences.
+// Where device memory comes from: the driver, a budget, or a test that gives each buffer its own
+// fences.
 class DeviceAllocator {
  public:
   virtual ~DeviceAllocator() = default;
-  // `bytes` > 0, on 256. `what` is for the error: "KV cache". ResourceExhausted names bytes wanted and free.
+  // `bytes` > 0, on 256. `what` is for the error: "KV cache". ResourceExhausted names bytes wanted
+  // and free.
   virtual absl::StatusOr<void*> Allocate(int64_t bytes, absl::string_view what) = 0;
   // Work that uses the memory has run, or runs before this frees it.
   virtual void Free(void* memory) = 0;
@@ -35,7 +37,8 @@ class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   // 0 bytes is an empty buffer. The allocator must outlive it.
-  static absl::StatusOr<DeviceBuffer> Create(DeviceAllocator* allocator, int64_t bytes, absl::string_view what);
+  static absl::StatusOr<DeviceBuffer> Create(DeviceAllocator* allocator, int64_t bytes,
+                                             absl::string_view what);
   DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
     std::swap(allocator_, other.allocator_);
@@ -54,7 +57,8 @@ class DeviceBuffer {
   int64_t bytes_ = 0;
 };
 
-// Host memory that the device copies from and to without the CPU. It cannot be swapped out: budget it.
+// Host memory that the device copies from and to without the CPU. It cannot be swapped out: budget
+// it.
 class PinnedBuffer {
  public:
   PinnedBuffer() = default;

@@ -1,10 +1,11 @@
-// What kernels need of the machine beyond C++: integer dot products, matrix instructions, exchange inside a
-// warp, barriers, shared memory, and loads that go their own way through the caches.
+// What kernels need of the machine beyond C++: integer dot products, matrix instructions, exchange
+// inside a warp, barriers, shared memory, and loads that go their own way through the caches.
 //
-// The only file with PTX in it. Compiled by nvcc these are single instructions; compiled by any other
-// compiler they are declarations, which an emulation of the execution model defines (tests/cuda_emulation).
-// What threads do together takes the caller's line, so that an emulation can tell where they went apart.
-// Lanes of fragments are those of the PTX ISA, "Matrix fragments for mma.m16n8k32" and its neighbours.
+// The only file with PTX in it. Compiled by nvcc these are single instructions; compiled by any
+// other compiler they are declarations, which an emulation of the execution model defines
+// (tests/cuda_emulation). What threads do together takes the caller's line, so that an emulation
+// can tell where they went apart. Lanes of fragments are those of the PTX ISA, "Matrix fragments
+// for mma.m16n8k32" and its neighbours.
 #ifndef SLUICE_KERNELS_CUDA_PTX_H_
 #define SLUICE_KERNELS_CUDA_PTX_H_
 
@@ -25,16 +26,21 @@ inline constexpr int64_t kSharedAlignment = 16;
 // c + the sum of a's four int8 times b's four int8.
 SLUICE_PTX int32_t Dp4a(uint32_t a, uint32_t b, int32_t c);
 
-// c += A * B, int8 by int8 into int32, exact; all 32 lanes of a warp together. With g = lane / 4 and t = lane % 4:
-//   A [16, 32]: a[0] = row g, columns 4t .. 4t+3; a[1] = row g + 8; a[2], a[3] the same at columns 16 + 4t ..
-//   B [32, 8]:  b[0] = column g, rows 4t .. 4t+3; b[1] the same at rows 16 + 4t ..
+// c += A * B, int8 by int8 into int32, exact; all 32 lanes of a warp together. With g = lane / 4
+// and t = lane % 4:
+//
+//   A [16, 32]: a[0] = row g, columns 4t .. 4t+3; a[1] = row g + 8; a[2], a[3] 16 columns on
+//   B [32, 8]:  b[0] = column g, rows 4t .. 4t+3; b[1] 16 rows on
 //   C [16, 8]:  c[0], c[1] = row g, columns 2t, 2t+1; c[2], c[3] = row g + 8
 SLUICE_PTX void Mma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
                            int line = __builtin_LINE());
 // The same for 16 columns of A: a[0], a[1] and b.
-SLUICE_PTX void Mma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b, int line = __builtin_LINE());
-// What Turing has: A [8, 16]: row g, columns 4t ..; B [16, 8]: column g, rows 4t ..; C: row g, columns 2t, 2t+1.
-SLUICE_PTX void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b, int line = __builtin_LINE());
+SLUICE_PTX void Mma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b,
+                           int line = __builtin_LINE());
+// What Turing has: A [8, 16]: row g, columns 4t ..; B [16, 8]: column g, rows 4t ..; C: row g,
+// columns 2t, 2t+1.
+SLUICE_PTX void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b,
+                          int line = __builtin_LINE());
 
 // The value that another lane of the warp passes; all 32 lanes call it together.
 SLUICE_PTX float ShuffleXor(float value, int mask, int line = __builtin_LINE());
@@ -56,8 +62,8 @@ SLUICE_PTX uint16_t F32ToF16(float value);
 SLUICE_PTX uint32_t BitsOf(float value);
 SLUICE_PTX float FloatOf(uint32_t bits);
 
-// Carves the block's dynamic shared memory into arrays on 16 bytes; every thread takes the same ones in the
-// same order. What the launch asked for must be SharedBytes of each, added up.
+// Carves the block's dynamic shared memory into arrays on 16 bytes; every thread takes the same
+// ones in the same order. What the launch asked for must be SharedBytes of each, added up.
 class SharedMemory {
  public:
   template <typename T>
@@ -69,15 +75,18 @@ class SharedMemory {
 };
 template <typename T>
 __host__ __device__ constexpr int64_t SharedBytes(int64_t count) {
-  return (count * static_cast<int64_t>(sizeof(T)) + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
+  return (count * static_cast<int64_t>(sizeof(T)) + kSharedAlignment - 1) / kSharedAlignment *
+         kSharedAlignment;
 }
 
 // The two above from Turing's instruction, for devices before sm_80.
-__device__ __forceinline__ void TuringMma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b) {
+__device__ __forceinline__ void TuringMma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1,
+                                                 uint32_t b) {
   Mma8x8x16(c[0], c[1], a0, b);
   Mma8x8x16(c[2], c[3], a1, b);
 }
-__device__ __forceinline__ void TuringMma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+__device__ __forceinline__ void TuringMma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4],
+                                                 const uint32_t (&b)[2]) {
   TuringMma16x8x16(c, a[0], a[1], b[0]);
   TuringMma16x8x16(c, a[2], a[3], b[1]);
 }
@@ -99,7 +108,8 @@ SLUICE_PTX void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b, int)
 SLUICE_PTX void Mma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b, int) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, "
+      "%2, %3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a0), "r"(a1), "r"(b));
 #else
@@ -110,7 +120,8 @@ SLUICE_PTX void Mma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b
 SLUICE_PTX void Mma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, "
+      "%9}, "
       "{%0, %1, %2, %3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -119,9 +130,15 @@ SLUICE_PTX void Mma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32
 #endif
 }
 
-SLUICE_PTX float ShuffleXor(float value, int mask, int) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
-SLUICE_PTX int32_t ShuffleXor(int32_t value, int mask, int) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
-SLUICE_PTX float ShuffleFrom(float value, int lane, int) { return __shfl_sync(0xFFFFFFFFu, value, lane); }
+SLUICE_PTX float ShuffleXor(float value, int mask, int) {
+  return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
+}
+SLUICE_PTX int32_t ShuffleXor(int32_t value, int mask, int) {
+  return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
+}
+SLUICE_PTX float ShuffleFrom(float value, int lane, int) {
+  return __shfl_sync(0xFFFFFFFFu, value, lane);
+}
 SLUICE_PTX bool AllLanes(bool value, int) { return __all_sync(0xFFFFFFFFu, value) != 0; }
 SLUICE_PTX void SyncBlock(int) { __syncthreads(); }
 
@@ -160,8 +177,8 @@ SLUICE_PTX T* SharedMemory::Take(int64_t count) {
 
 #else
 
-// Array number `index` of the running block, `bytes` bytes that the launch counted `offset` bytes into its
-// shared memory.
+// Array number `index` of the running block, `bytes` bytes that the launch counted `offset` bytes
+// into its shared memory.
 void* EmulatedShared(int64_t offset, int64_t bytes, int index);
 
 template <typename T>

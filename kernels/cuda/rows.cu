@@ -1,10 +1,9 @@
 // Operations on rows of activations; all bound by bandwidth, or by a launch where there is one row.
-#include "kernels/cuda/rows.h"
-
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/device_math.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/rows.h"
 
 namespace sluice::cuda {
 namespace {
@@ -34,11 +33,13 @@ __global__ void __launch_bounds__(kThreads) PrepareF32Kernel(const PrepareJob jo
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i * 4 >= job.row_bytes) return;
   for (int64_t row = blockIdx.y; row < job.num_rows; row += gridDim.y) {
-    reinterpret_cast<float*>(job.out + row * job.row_bytes)[i] = i < job.k ? job.x[row * job.x_stride + i] : 0.0f;
+    reinterpret_cast<float*>(job.out + row * job.row_bytes)[i] =
+        i < job.k ? job.x[row * job.x_stride + i] : 0.0f;
   }
 }
 
-// A warp quantizes 256 values, 8 of them a lane: a block of 32 is 4 lanes, a block of 256 all of them.
+// A warp quantizes 256 values, 8 of them a lane: a block of 32 is 4 lanes, a block of 256 all of
+// them.
 template <int kBlockLanes>
 __global__ void __launch_bounds__(kThreads) QuantizeKernel(const PrepareJob job) {
   const int64_t groups = job.row_bytes / static_cast<int64_t>(sizeof(ActivationGroup32));
@@ -71,7 +72,8 @@ __global__ void __launch_bounds__(kThreads) QuantizeKernel(const PrepareJob job)
     const float inverse = 127.0f / amax;
     scale = amax / 127.0f;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) quants[i] = static_cast<int32_t>(Clamp127(rintf(values[i] * inverse)));
+    for (int i = 0; i < 8; ++i)
+      quants[i] = static_cast<int32_t>(Clamp127(rintf(values[i] * inverse)));
   }
   int32_t sum = 0;
   uint32_t words[2] = {};
@@ -103,13 +105,14 @@ __global__ void __launch_bounds__(kThreads) QuantizeKernel(const PrepareJob job)
 
 template <int kBlockLanes>
 cudaError_t LaunchQuantize(const PrepareJob& job, cudaStream_t stream) {
-  const int64_t groups = job.num_rows * (job.row_bytes / static_cast<int64_t>(sizeof(ActivationGroup32)));
+  const int64_t groups =
+      job.num_rows * (job.row_bytes / static_cast<int64_t>(sizeof(ActivationGroup32)));
   return Launch(QuantizeKernel<kBlockLanes>,
                 {.blocks_x = (groups + kWarps - 1) / kWarps, .threads = kThreads}, job, stream);
 }
 
-// A block a row. The 16 chains of the sum are long and only 16: the block brings pieces of the row into
-// shared memory side by side, and 16 of its threads add.
+// A block a row. The 16 chains of the sum are long and only 16: the block brings pieces of the row
+// into shared memory side by side, and 16 of its threads add.
 constexpr int kNormThreads = 256;
 constexpr int kPieceValues = 2048;
 
@@ -194,7 +197,8 @@ __device__ __forceinline__ void StoreKv(int type, const float* x, int64_t head_d
     const uint16_t bits = finite ? F32ToF16(amax / 127.0f) : uint16_t{0x7E00};
     const float scale = F16ToF32(bits);
     int32_t quant = 0;
-    if (IsFinite(scale) && scale != 0.0f) quant = static_cast<int32_t>(Clamp127(rintf(value / scale)));
+    if (IsFinite(scale) && scale != 0.0f)
+      quant = static_cast<int32_t>(Clamp127(rintf(value / scale)));
     if (lane == 0) reinterpret_cast<uint16_t*>(row)[block] = bits;
     reinterpret_cast<int8_t*>(row + 2 * blocks)[i] = static_cast<int8_t>(quant);
   }
@@ -208,8 +212,8 @@ __global__ void __launch_bounds__(kThreads) AppendKvKernel(const AppendKvJob job
   const int64_t row = index / kv.num_kv_heads;
   const int64_t head = index % kv.num_kv_heads;
   const KvPlace place = job.places[row];
-  uint8_t* const keys =
-      kv.pages + place.page * kv.page_stride + head * kPageTokens * (kv.k_row_bytes + kv.v_row_bytes);
+  uint8_t* const keys = kv.pages + place.page * kv.page_stride +
+                        head * kPageTokens * (kv.k_row_bytes + kv.v_row_bytes);
   uint8_t* const values = keys + kPageTokens * kv.k_row_bytes;
   const int64_t from = row * job.kv_stride + head * kv.head_dim;
   StoreKv(kv.k_type, job.k + from, kv.head_dim, keys + place.token * kv.k_row_bytes);
@@ -253,15 +257,17 @@ cudaError_t LaunchRmsNorm(const RmsNormJob& job, cudaStream_t stream) {
 }
 
 cudaError_t LaunchRope(const RopeJob& job, cudaStream_t stream) {
-  return Launch(RopeKernel,
-                {.blocks_x = (job.num_rows * job.num_heads + kWarps - 1) / kWarps, .threads = kThreads}, job,
-                stream);
+  return Launch(
+      RopeKernel,
+      {.blocks_x = (job.num_rows * job.num_heads + kWarps - 1) / kWarps, .threads = kThreads}, job,
+      stream);
 }
 
 cudaError_t LaunchAppendKv(const AppendKvJob& job, cudaStream_t stream) {
-  return Launch(AppendKvKernel,
-                {.blocks_x = (job.num_rows * job.kv.num_kv_heads + kWarps - 1) / kWarps, .threads = kThreads}, job,
-                stream);
+  return Launch(
+      AppendKvKernel,
+      {.blocks_x = (job.num_rows * job.kv.num_kv_heads + kWarps - 1) / kWarps, .threads = kThreads},
+      job, stream);
 }
 
 cudaError_t LaunchNoteNonFinite(const NonFiniteJob& job, cudaStream_t stream) {

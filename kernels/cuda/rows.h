@@ -1,4 +1,5 @@
-// Launches of operations on rows: activations, RMS norm, RoPE, storing keys and values (docs/arithmetic.md).
+// Launches of operations on rows: activations, RMS norm, RoPE, storing keys and values
+// (docs/arithmetic.md).
 #ifndef SLUICE_KERNELS_CUDA_ROWS_H_
 #define SLUICE_KERNELS_CUDA_ROWS_H_
 

@@ -1,4 +1,5 @@
-// Slots are used in turn; an event a slot keeps the host from overwriting what is still to be copied or read.
+// Slots are used in turn; an event a slot keeps the host from overwriting what is still to be
+// copied or read.
 #include "kernels/cuda/upload_ring.h"
 
 #include <algorithm>
@@ -27,9 +28,11 @@ absl::StatusOr<UploadRing::Place> UploadRing::Begin(int64_t bytes) {
   Slot& slot = slots_[next_];
   SLUICE_RETURN_IF_ERROR(slot.used.Synchronize());
   if (slot.device.bytes() < bytes) {  // of both, the one that is grown last
-    const auto grown = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(bytes, kSmallestSlot))));
+    const auto grown =
+        static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(bytes, kSmallestSlot))));
     SLUICE_ASSIGN_OR_RETURN(slot.pinned, PinnedBuffer::Create(grown, "positions and page tables"));
-    SLUICE_ASSIGN_OR_RETURN(slot.device, DeviceBuffer::Create(allocator_, grown, "positions and page tables"));
+    SLUICE_ASSIGN_OR_RETURN(slot.device,
+                            DeviceBuffer::Create(allocator_, grown, "positions and page tables"));
   }
   slot.bytes = bytes;
   return Place{slot.pinned.data(), slot.device.data()};

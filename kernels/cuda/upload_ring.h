@@ -1,4 +1,5 @@
-// Brings small arrays of the host (positions, page tables) to the device, in order with a stream's kernels.
+// Brings small arrays of the host (positions, page tables) to the device, in order with a stream's
+// kernels.
 #ifndef SLUICE_KERNELS_CUDA_UPLOAD_RING_H_
 #define SLUICE_KERNELS_CUDA_UPLOAD_RING_H_
 
@@ -15,7 +16,7 @@ namespace sluice::cuda {
 
 // A few slots, each a pinned buffer and one of the device. A slot goes round:
 //
-//   free -> Begin (the host fills it) -> Send (its copy is queued) -> End (kernels that read it are queued)
+//   free -> Begin (the host fills it) -> Send (its copy is queued) -> End (its readers are queued)
 //        -> free again once the event that End recorded has fired; Begin waits for that.
 //
 // Slots grow to what was asked for. One upload at a time; for one thread.
@@ -44,7 +45,8 @@ class UploadRing {
     int64_t bytes = 0;
   };
 
-  UploadRing(const Stream* stream, DeviceAllocator* allocator) : stream_(stream), allocator_(allocator) {}
+  UploadRing(const Stream* stream, DeviceAllocator* allocator)
+      : stream_(stream), allocator_(allocator) {}
 
   const Stream* stream_;
   DeviceAllocator* allocator_;

@@ -1,4 +1,5 @@
-// What the emulated machine is for: mistakes that a GPU may hide are seen, and correct code is not blamed.
+// What the emulated machine is for: mistakes that a GPU may hide are seen, and correct code is not
+// blamed.
 //
 // Only of the emulation, and so not part of the tests that run on a device as well.
 #include <cuda_runtime.h>
@@ -32,7 +33,8 @@ struct Job {
 
 // Launches one kernel and brings back `count` values. `error` is what the stream said.
 template <typename J>
-std::vector<int32_t> RunKernel(void (*kernel)(J), J job, LaunchShape shape, int count, absl::Status* error = nullptr) {
+std::vector<int32_t> RunKernel(void (*kernel)(J), J job, LaunchShape shape, int count,
+                               absl::Status* error = nullptr) {
   CudaAllocator allocator;
   const Stream stream = *Stream::Create();
   const DeviceBuffer out = *DeviceBuffer::Create(&allocator, count * 4, "a test");
@@ -72,12 +74,14 @@ void RotateKernel(Job job) {
 TEST(CudaEmulation, AMissingBarrierShows) {
   std::vector<int32_t> want(64);
   for (int i = 0; i < 64; ++i) want[i] = (i + 1) % 64;
-  const LaunchShape shape = {.blocks_x = 1, .threads = 64, .shared_bytes = SharedBytes<int32_t>(64)};
+  const LaunchShape shape = {
+      .blocks_x = 1, .threads = 64, .shared_bytes = SharedBytes<int32_t>(64)};
   EXPECT_EQ(WrongSeeds(RotateKernel, Job{nullptr, true}, shape, want), 0);
   EXPECT_GT(WrongSeeds(RotateKernel, Job{nullptr, false}, shape, want), kSeeds / 2);
 }
 
-// Two rounds through one array: without the second barrier a quick thread overwrites what a slow one reads.
+// Two rounds through one array: without the second barrier a quick thread overwrites what a slow
+// one reads.
 void TwoRoundsKernel(Job job) {
   SharedMemory shared;
   int32_t* const values = shared.Take<int32_t>(64);
@@ -95,7 +99,8 @@ void TwoRoundsKernel(Job job) {
 TEST(CudaEmulation, AMissingBarrierBeforeOverwritingShows) {
   std::vector<int32_t> want(64);
   for (int i = 0; i < 64; ++i) want[i] = 100 + 2 * ((i + 1) % 64);
-  const LaunchShape shape = {.blocks_x = 1, .threads = 64, .shared_bytes = SharedBytes<int32_t>(64)};
+  const LaunchShape shape = {
+      .blocks_x = 1, .threads = 64, .shared_bytes = SharedBytes<int32_t>(64)};
   EXPECT_EQ(WrongSeeds(TwoRoundsKernel, Job{nullptr, true}, shape, want), 0);
   EXPECT_GT(WrongSeeds(TwoRoundsKernel, Job{nullptr, false}, shape, want), kSeeds / 2);
 }
@@ -113,7 +118,8 @@ void WarpKernel(Job job) {
 TEST(CudaEmulation, LanesThatRelyOnRunningInStepAreFound) {
   std::vector<int32_t> want(32);
   for (int i = 0; i < 32; ++i) want[i] = 31 - i;
-  const LaunchShape shape = {.blocks_x = 1, .threads = 32, .shared_bytes = SharedBytes<int32_t>(32)};
+  const LaunchShape shape = {
+      .blocks_x = 1, .threads = 32, .shared_bytes = SharedBytes<int32_t>(32)};
   EXPECT_EQ(WrongSeeds(WarpKernel, Job{nullptr, true}, shape, want), 0);
   EXPECT_GT(WrongSeeds(WarpKernel, Job{nullptr, false}, shape, want), kSeeds / 2);
 }
@@ -139,49 +145,49 @@ struct FaultCase {
 
 TEST(CudaEmulation, FaultsOfAKernelAreReportedAndLoseTheDevice) {
   const FaultCase kCases[] = {
-      {"some threads end before a barrier",
-       [](Job) {
-         if (threadIdx.x >= 40) return;
+    {"some threads end before a barrier",
+     [](Job) {
+       if (threadIdx.x >= 40) return;
+       SyncBlock();
+     },
+     "40 of 64 threads wait at the barrier"},
+    {"two barriers",
+     [](Job) {
+       if (threadIdx.x < 32) {
          SyncBlock();
-       },
-       "40 of 64 threads wait at the barrier"},
-      {"two barriers",
-       [](Job) {
-         if (threadIdx.x < 32) {
-           SyncBlock();
-         } else {
-           SyncBlock();
-         }
-       },
-       "different barriers"},
-      {"half a warp exchanges",
-       [](Job) {
-         if (threadIdx.x % 32 < 16) ShuffleXor(1.0f, 1);
-       },
-       "16 lanes of warp"},
-      {"a warp exchanges at two places",
-       [](Job) {
-         if (threadIdx.x % 2 == 0) {
-           ShuffleXor(1.0f, 1);
-         } else {
-           ShuffleXor(1.0f, 1);
-         }
-       },
-       "diverges"},
-      {"more shared memory than the launch asked for",
-       [](Job) {
-         SharedMemory shared;
-         shared.Take<float>(17)[0] = 0;
-       },
-       "the launch asked for 64"},
+       } else {
+         SyncBlock();
+       }
+     },
+     "different barriers"},
+    {"half a warp exchanges",
+     [](Job) {
+       if (threadIdx.x % 32 < 16) ShuffleXor(1.0f, 1);
+     },
+     "16 lanes of warp"},
+    {"a warp exchanges at two places",
+     [](Job) {
+       if (threadIdx.x % 2 == 0) {
+         ShuffleXor(1.0f, 1);
+       } else {
+         ShuffleXor(1.0f, 1);
+       }
+     },
+     "diverges"},
+    {"more shared memory than the launch asked for",
+     [](Job) {
+       SharedMemory shared;
+       shared.Take<float>(17)[0] = 0;
+     },
+     "the launch asked for 64"},
 #if !defined(__SANITIZE_ADDRESS__)
-      {"a write beyond an array",
-       [](Job) {
-         SharedMemory shared;
-         volatile char* const array = shared.Take<char>(5);
-         if (threadIdx.x == 0) array[5] = 1;
-       },
-       "beyond array 0"},
+    {"a write beyond an array",
+     [](Job) {
+       SharedMemory shared;
+       volatile char* const array = shared.Take<char>(5);
+       if (threadIdx.x == 0) array[5] = 1;
+     },
+     "beyond array 0"},
 #endif
   };
   for (const FaultCase& c : kCases) {
@@ -217,7 +223,8 @@ int32_t SlotReused(uint64_t seed, bool wait_for_copy, bool wait_for_kernel) {
   if (wait_for_copy) {
     EXPECT_TRUE(kernels.Wait(copied).ok());
   }
-  const Read read = {reinterpret_cast<int32_t*>(out.data()), reinterpret_cast<const int32_t*>(slot.data())};
+  const Read read = {reinterpret_cast<int32_t*>(out.data()),
+                     reinterpret_cast<const int32_t*>(slot.data())};
   void (*const kernel)(Read) = [](Read job) { *job.out = *job.slot; };
   EXPECT_EQ(Launch(kernel, {.blocks_x = 1, .threads = 1}, read, kernels.get()), cudaSuccess);
   EXPECT_TRUE(kernels.Record(used).ok());
@@ -284,7 +291,8 @@ TEST(CudaEmulation, CopiesBeyondMemoryOrFromWhatIsNotPinnedAreFaults) {
   EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
 }
 
-// Every matrix instruction against the product by the book, with fragments filled as the PTX ISA says.
+// Every matrix instruction against the product by the book, with fragments filled as the PTX ISA
+// says.
 struct MmaJob {
   int32_t* out;  // [16][8]
   const int8_t (*a)[32];

@@ -34,8 +34,9 @@ T DoShuffle(const char* name, T value, int from, int line) {
 
 int Lane() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-// A [rows, columns] times B [columns, 8], from the fragments of all lanes. a[r / 8 + 2 * (c / 16)] of lane
-// 4 * (r % 8) + c % 16 / 4 holds A's (r, c); b[c / 16] of lane 4 * n + c % 16 / 4 holds B's (c, n).
+// A [rows, columns] times B [columns, 8], from the fragments of all lanes. a[r / 8 + 2 * (c / 16)]
+// of lane 4 * (r % 8) + c % 16 / 4 holds A's (r, c); b[c / 16] of lane 4 * n + c % 16 / 4 holds B's
+// (c, n).
 struct Fragments {
   int32_t* c[4];
   uint32_t a[4];
@@ -43,7 +44,9 @@ struct Fragments {
 };
 template <int kRows, int kColumns>
 void Multiply(void* const* shares) {
-  const auto of = [shares](int lane) -> const Fragments& { return *static_cast<const Fragments*>(shares[lane]); };
+  const auto of = [shares](int lane) -> const Fragments& {
+    return *static_cast<const Fragments*>(shares[lane]);
+  };
   for (int row = 0; row < kRows; ++row) {
     for (int n = 0; n < 8; ++n) {
       int32_t sum = 0;
@@ -77,9 +80,15 @@ void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b, int line) {
   Grid::Current().Together("mma.m8n8k16", line, &share, Multiply<8, 16>);
 }
 
-float ShuffleXor(float value, int mask, int line) { return DoShuffle("shfl.bfly", value, Lane() ^ mask, line); }
-int32_t ShuffleXor(int32_t value, int mask, int line) { return DoShuffle("shfl.bfly", value, Lane() ^ mask, line); }
-float ShuffleFrom(float value, int lane, int line) { return DoShuffle("shfl.idx", value, lane, line); }
+float ShuffleXor(float value, int mask, int line) {
+  return DoShuffle("shfl.bfly", value, Lane() ^ mask, line);
+}
+int32_t ShuffleXor(int32_t value, int mask, int line) {
+  return DoShuffle("shfl.bfly", value, Lane() ^ mask, line);
+}
+float ShuffleFrom(float value, int lane, int line) {
+  return DoShuffle("shfl.idx", value, lane, line);
+}
 
 bool AllLanes(bool value, int line) {
   bool share = value;

@@ -14,8 +14,8 @@
 #endif
 
 #if defined(__x86_64__)
-// Pushes what a callee keeps, stores the stack pointer, takes the other one, pops. swapcontext does the same
-// and asks the kernel for the signal mask each time.
+// Pushes what a callee keeps, stores the stack pointer, takes the other one, pops. swapcontext does
+// the same and asks the kernel for the signal mask each time.
 extern "C" void sluice_emulation_switch(void** save, void* load);
 asm(R"(
 .text
@@ -78,8 +78,8 @@ void Fiber::Start(std::function<void()> run) {
   __asan_unpoison_memory_region(stack_.get(), kStackBytes);  // of frames that were forgotten
 #endif
 #if defined(__x86_64__)
-  // What the first switch pops: six registers, then Entry as the return address, above which a caller's
-  // return address would be.
+  // What the first switch pops: six registers, then Entry as the return address, above which a
+  // caller's return address would be.
   auto top = reinterpret_cast<uintptr_t>(stack_.get() + kStackBytes) / 16 * 16;
   void* slots[8] = {};
   slots[6] = reinterpret_cast<void*>(&Fiber::Entry);
@@ -115,7 +115,8 @@ void Fiber::Resume() {
 void Fiber::SwitchBack() {
 #if defined(__SANITIZE_ADDRESS__)
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(ended_ ? nullptr : &fake_stack, context_->resumer_stack, context_->resumer_bytes);
+  __sanitizer_start_switch_fiber(ended_ ? nullptr : &fake_stack, context_->resumer_stack,
+                                 context_->resumer_bytes);
 #endif
 #if defined(__x86_64__)
   sluice_emulation_switch(&context_->own, context_->resumer);
@@ -130,7 +131,8 @@ void Fiber::SwitchBack() {
 void Fiber::Entry() {
   Fiber* const self = running;
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &self->context_->resumer_stack, &self->context_->resumer_bytes);
+  __sanitizer_finish_switch_fiber(nullptr, &self->context_->resumer_stack,
+                                  &self->context_->resumer_bytes);
 #endif
   self->run_();
   self->ended_ = true;

@@ -1,5 +1,5 @@
-// A fiber: a function on a stack of its own that is resumed and yields, on one thread. AddressSanitizer is
-// told of every change of stack.
+// A fiber: a function on a stack of its own that is resumed and yields, on one thread.
+// AddressSanitizer is told of every change of stack.
 #ifndef SLUICE_TESTS_CUDA_EMULATION_FIBER_H_
 #define SLUICE_TESTS_CUDA_EMULATION_FIBER_H_
 
@@ -16,8 +16,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Makes the next Resume call `run` from its beginning; what ran here before and did not end is forgotten
-  // without unwinding its stack.
+  // Makes the next Resume call `run` from its beginning; what ran here before and did not end is
+  // forgotten without unwinding its stack.
   void Start(std::function<void()> run);
   // Runs until Yield or the end of `run`. Not from inside a fiber.
   void Resume();

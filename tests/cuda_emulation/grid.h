@@ -1,11 +1,12 @@
-// Runs a grid: blocks one after the other in an order of chance, the threads of a block as fibers, each as
-// far as it comes before it has to wait for others, in an order of chance.
+// Runs a grid: blocks one after the other in an order of chance, the threads of a block as fibers,
+// each as far as it comes before it has to wait for others, in an order of chance.
 //
-// What the order hides on a GPU shows here: a thread that reads shared memory without a barrier sees noise
-// or an older value under some seed, and one warp's lanes do not run in step. These are faults, and end the
-// grid: threads of a warp that exchange at different places, or of a block that wait at different barriers;
-// a barrier or an exchange that some threads never reach; more shared memory than was asked for; shared
-// memory touched outside an array (by AddressSanitizer at once, else found when the block ends).
+// What the order hides on a GPU shows here: a thread that reads shared memory without a barrier
+// sees noise or an older value under some seed, and one warp's lanes do not run in step. These are
+// faults, and end the grid: threads of a warp that exchange at different places, or of a block that
+// wait at different barriers; a barrier or an exchange that some threads never reach; more shared
+// memory than was asked for; shared memory touched outside an array (by AddressSanitizer at once,
+// else found when the block ends).
 #ifndef SLUICE_TESTS_CUDA_EMULATION_GRID_H_
 #define SLUICE_TESTS_CUDA_EMULATION_GRID_H_
 
@@ -28,7 +29,7 @@ inline constexpr int kLanes = 32;
 // What the 32 lanes of a warp bring to something that they do together.
 struct Exchange {
   const char* name;
-  int line;        // of the caller; the same in all lanes, as the name is
+  int line;             // of the caller; the same in all lanes, as the name is
   void* share[kLanes];  // each lane's operands and result, on its own stack
   int arrived = 0;
 };
@@ -57,7 +58,8 @@ class Grid {
     int number;  // in the block
   };
 
-  void RunBlock(const std::function<void()>& thread, dim3 block, size_t shared_bytes, std::mt19937& random);
+  void RunBlock(const std::function<void()>& thread, dim3 block, size_t shared_bytes,
+                std::mt19937& random);
   void Wait();
   void Fault(std::string fault);
   std::string WhoWaits() const;

@@ -28,7 +28,8 @@ namespace {
 
 struct Operation {
   std::function<void()> run;
-  CUevent_st* waits_for = nullptr;  // until it has fired as often as it was recorded when the wait was queued
+  CUevent_st* waits_for =
+      nullptr;  // until it has fired as often as it was recorded when the wait was queued
   uint64_t times = 0;
 };
 
@@ -69,7 +70,9 @@ class Machine {
     return cudaSuccess;
   }
 
-  void FailCall(const std::string& name, int count, cudaError_t error) { failures_[name] = {count, error}; }
+  void FailCall(const std::string& name, int count, cudaError_t error) {
+    failures_[name] = {count, error};
+  }
 
   void Fault(std::string fault) { faults_.push_back(std::move(fault)); }
   std::string TakeFaults() {
@@ -80,7 +83,8 @@ class Machine {
   }
 
   cudaError_t Allocate(void** memory, size_t bytes, bool device) {
-    if (device && device_bytes_ + bytes > options_.device_memory_bytes) return cudaErrorMemoryAllocation;
+    if (device && device_bytes_ + bytes > options_.device_memory_bytes)
+      return cudaErrorMemoryAllocation;
     auto block = std::make_unique<RedZoned>(bytes, random_);
     *memory = block->data();
     (device ? device_ : pinned_)[block->data()] = std::move(block);
@@ -165,7 +169,8 @@ class Machine {
     const bool from_device = kind != cudaMemcpyHostToDevice;
     if (!(to_device ? Holds(device_, to, bytes) : IsPinned(to, bytes)) ||
         !(from_device ? Holds(device_, from, bytes) : IsPinned(from, bytes))) {
-      Fault(absl::StrCat("copies ", bytes, " bytes, kind ", kind, ", beyond one allocation, or not pinned"));
+      Fault(absl::StrCat("copies ", bytes, " bytes, kind ", kind,
+                         ", beyond one allocation, or not pinned"));
       return;
     }
     std::memcpy(to, from, bytes);
@@ -207,7 +212,8 @@ class Machine {
     for (const auto& stream : streams_) {
       if (stream->queue.empty()) continue;
       const Operation& next = stream->queue.front();
-      if (next.waits_for == nullptr || next.waits_for->fired >= next.times) ready.push_back(stream.get());
+      if (next.waits_for == nullptr || next.waits_for->fired >= next.times)
+        ready.push_back(stream.get());
     }
     if (ready.empty()) return false;
     CUstream_st* const stream = ready[random_() % ready.size()];
@@ -245,7 +251,9 @@ Machine& TheMachine() {
 }  // namespace
 
 void Reset(const MachineOptions& options) { TheMachine().Reset(options); }
-void FailCall(const std::string& name, int count, cudaError_t error) { TheMachine().FailCall(name, count, error); }
+void FailCall(const std::string& name, int count, cudaError_t error) {
+  TheMachine().FailCall(name, count, error);
+}
 std::string Faults() { return TheMachine().TakeFaults(); }
 size_t DeviceBytes() { return TheMachine().device_bytes(); }
 int LiveObjects() { return TheMachine().LiveObjects(); }
@@ -299,7 +307,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaSetDevice(int device) {
   RETURN_IF_FAILED("cudaSetDevice");
-  return device >= 0 && device < TheMachine().options().devices ? cudaSuccess : cudaErrorInvalidDevice;
+  return device >= 0 && device < TheMachine().options().devices ? cudaSuccess
+                                                                : cudaErrorInvalidDevice;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   RETURN_IF_FAILED("cudaGetDeviceProperties");
@@ -387,7 +396,8 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   RETURN_IF_FAILED("cudaEventQuery");
   return event->fired >= event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   RETURN_IF_FAILED("cudaMemcpyAsync");
   TheMachine().Enqueue(stream, {.run = [=] { TheMachine().Copy(to, from, bytes, kind); }});
   return cudaSuccess;

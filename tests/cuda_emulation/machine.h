@@ -1,10 +1,11 @@
 // The emulated machine behind the functions of cuda_runtime_api.h: what tests set and ask.
 //
-// Streams are queues. Nothing runs when it is put there but by chance: copies, kernels and events are taken
-// from the queues late, from one stream or another in an order of chance that a seed fixes, no further than
-// somebody waits for. So a buffer that is used before an event, or overwritten while it is still to be read,
-// gives a wrong answer under some seed. Memory of the device is memory of the host with red zones; copies
-// between device and host take pinned memory of the host only, as asynchronous ones do on a GPU.
+// Streams are queues. Nothing runs when it is put there but by chance: copies, kernels and events
+// are taken from the queues late, from one stream or another in an order of chance that a seed
+// fixes, no further than somebody waits for. So a buffer that is used before an event, or
+// overwritten while it is still to be read, gives a wrong answer under some seed. Memory of the
+// device is memory of the host with red zones; copies between device and host take pinned memory of
+// the host only, as asynchronous ones do on a GPU.
 #ifndef SLUICE_TESTS_CUDA_EMULATION_MACHINE_H_
 #define SLUICE_TESTS_CUDA_EMULATION_MACHINE_H_
 
@@ -24,12 +25,13 @@ struct MachineOptions {
   int compute_major = 9;
 };
 
-// A machine that nothing has happened to yet. Streams, events and memory of the last one must be gone: what
-// is left is reported by Faults().
+// A machine that nothing has happened to yet. Streams, events and memory of the last one must be
+// gone: what is left is reported by Faults().
 void Reset(const MachineOptions& options);
 
-// Makes call number `count` (from 1 on, counted from now) of function `name` fail with `error`. Kernels are
-// "cudaLaunchKernel". An error that is the device's (lost, illegal address) then comes back from all calls.
+// Makes call number `count` (from 1 on, counted from now) of function `name` fail with `error`.
+// Kernels are "cudaLaunchKernel". An error that is the device's (lost, illegal address) then comes
+// back from all calls.
 void FailCall(const std::string& name, int count, cudaError_t error);
 
 // What went wrong in kernels and calls since Reset, a line each; forgotten by being asked.

@@ -1,5 +1,5 @@
-// Whole models through the pipeline of a device, on the emulated machine: logits and tokens in the bits of the CPU, which are held against
-// Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
+// Whole models through the pipeline of a device, on the emulated machine: logits and tokens in the bits of the CPU,
+// which are held against Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
 #include <cstring>
 #include <memory>
 #include <string>

@@ -48,7 +48,8 @@ bool RedZoned::Intact() const {
   return true;  // a touch would have been reported
 #else
   const auto marked = [](std::byte byte) { return byte == kMark; };
-  return std::all_of(block_, data_, marked) && std::all_of(data_ + bytes_, data_ + bytes_ + kZone, marked);
+  return std::all_of(block_, data_, marked) &&
+         std::all_of(data_ + bytes_, data_ + bytes_ + kZone, marked);
 #endif
 }
 

@@ -1,4 +1,5 @@
-// Memory with red zones around it: AddressSanitizer reports a touch at once, other builds a change when asked.
+// Memory with red zones around it: AddressSanitizer reports a touch at once, other builds a change
+// when asked.
 #ifndef SLUICE_TESTS_CUDA_EMULATION_RED_ZONE_H_
 #define SLUICE_TESTS_CUDA_EMULATION_RED_ZONE_H_
 

@@ -1,5 +1,5 @@
-// Errors of the CUDA runtime, injected call by call: each is a Status that says what was being done, and
-// nothing is left behind.
+// Errors of the CUDA runtime, injected call by call: each is a Status that says what was being
+// done, and nothing is left behind.
 #include <string>
 #include <vector>
 
@@ -67,7 +67,8 @@ TEST(CudaMemory, OutOfMemorySaysForWhatAndHowMuchIsFree) {
   ASSERT_TRUE(held.ok());
   const absl::Status status = DeviceBuffer::Create(&allocator, 400, "the KV cache").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(Message(status), HasSubstr("the KV cache needs 400 bytes of device memory, 300 of 1000 are free"));
+  EXPECT_THAT(Message(status),
+              HasSubstr("the KV cache needs 400 bytes of device memory, 300 of 1000 are free"));
   FailCall("cudaMallocHost", 1, cudaErrorMemoryAllocation);
   const absl::Status pinned = PinnedBuffer::Create(64, "the ring").status();
   EXPECT_EQ(pinned.code(), absl::StatusCode::kResourceExhausted);
@@ -104,7 +105,8 @@ TEST(CudaStream, ALostDeviceComesBackFromEveryCall) {
   EXPECT_EQ(event.Synchronize().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(event.Fired().status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(stream.CopyToDevice(nullptr, nullptr, 1).code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(DeviceBuffer::Create(&allocator, 4, "x").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(DeviceBuffer::Create(&allocator, 4, "x").status().code(),
+            absl::StatusCode::kUnavailable);
 }
 
 TEST(CudaStream, AnEventHasFiredOnceItsWorkHasRun) {
@@ -130,12 +132,13 @@ TEST(CudaUploadRing, GrowsASlotAgainAfterAnAllocationFailed) {
   EXPECT_NE(place->pinned, nullptr);
 }
 
-// One call of each kind on a device where call number n of one function fails: an error or all well, never a
-// fault, and nothing is left allocated.
+// One call of each kind on a device where call number n of one function fails: an error or all
+// well, never a fault, and nothing is left allocated.
 TEST(CudaOps, AFailureOfAnyCallIsReturned) {
-  const char* const kCalls[] = {"cudaMalloc",      "cudaMallocHost",        "cudaMemcpyAsync",
-                                "cudaEventRecord", "cudaEventSynchronize",  "cudaEventCreateWithFlags",
-                                "cudaLaunchKernel", "cudaStreamSynchronize"};
+  const char* const kCalls[] = {"cudaMalloc",           "cudaMallocHost",
+                                "cudaMemcpyAsync",      "cudaEventRecord",
+                                "cudaEventSynchronize", "cudaEventCreateWithFlags",
+                                "cudaLaunchKernel",     "cudaStreamSynchronize"};
   const auto run = [] {
     CudaAllocator allocator;
     auto device = Device::Open(0);
@@ -162,7 +165,8 @@ TEST(CudaOps, AFailureOfAnyCallIsReturned) {
     if (status.ok()) status = (*ops)->Attention(args, out, 16, out + 64, 16);
     if (status.ok()) status = (*ops)->RmsNorm(out, 16, 1, 16, x, 1e-5f, out, 16);
     if (status.ok()) {
-      status = (*ops)->PrepareActivations(ActivationFormat::kF32, out, 16, 1, 16, memory->data() + 4096);
+      status =
+          (*ops)->PrepareActivations(ActivationFormat::kF32, out, 16, 1, 16, memory->data() + 4096);
     }
     if (status.ok()) status = stream->Synchronize();
     return status;

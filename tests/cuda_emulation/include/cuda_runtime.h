@@ -1,4 +1,5 @@
-// What a .cu file sees of CUDA beyond C++, for the emulation: markers, vectors, a thread's place in the grid.
+// What a .cu file sees of CUDA beyond C++, for the emulation: markers, vectors, a thread's place in
+// the grid.
 #ifndef SLUICE_TESTS_CUDA_EMULATION_CUDA_RUNTIME_H_
 #define SLUICE_TESTS_CUDA_EMULATION_CUDA_RUNTIME_H_
 

@@ -1,5 +1,6 @@
-// The part of the CUDA runtime's interface that kernels/cuda uses, for the emulation of it: the names and the
-// numbers are those of the CUDA Toolkit's header of the same name, which this stands in for.
+// The part of the CUDA runtime's interface that kernels/cuda uses, for the emulation of it: the
+// names and the numbers are those of the CUDA Toolkit's header of the same name, which this stands
+// in for.
 #ifndef SLUICE_TESTS_CUDA_EMULATION_CUDA_RUNTIME_API_H_
 #define SLUICE_TESTS_CUDA_EMULATION_CUDA_RUNTIME_API_H_
 
@@ -67,7 +68,12 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventQuery(cudaEvent_t event);
 
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+enum cudaMemcpyKind {
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3
+};
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
 
 #endif  // SLUICE_TESTS_CUDA_EMULATION_CUDA_RUNTIME_API_H_

@@ -25,11 +25,12 @@ struct Shape {
   int64_t head_dim;
   int64_t positions;
 };
-// Head sizes with and without padding, groups of 1 to 20 heads, contexts of a position to three chunks.
+// Head sizes with and without padding, groups of 1 to 20 heads, contexts of a position to three
+// chunks.
 constexpr Shape kShapes[] = {
-    {kF32, kF32, 1, 1, 8, 1},     {kF16, kF16, 4, 2, 16, 64},   {kQ8, kQ8, 6, 2, 32, 65},
-    {kF16, kQ8, 8, 2, 64, 130},   {kQ8, kF32, 3, 3, 80, 100},   {kF32, kF16, 7, 1, 96, 70},
-    {kF16, kF16, 11, 1, 128, 600}, {kQ8, kQ8, 5, 1, 40, 1100},  {kF16, kF16, 20, 2, 256, 67},
+    {kF32, kF32, 1, 1, 8, 1},      {kF16, kF16, 4, 2, 16, 64}, {kQ8, kQ8, 6, 2, 32, 65},
+    {kF16, kQ8, 8, 2, 64, 130},    {kQ8, kF32, 3, 3, 80, 100}, {kF32, kF16, 7, 1, 96, 70},
+    {kF16, kF16, 11, 1, 128, 600}, {kQ8, kQ8, 5, 1, 40, 1100}, {kF16, kF16, 20, 2, 256, 67},
     {kF32, kF32, 2, 1, 6, 1300},
 };
 
@@ -80,24 +81,25 @@ class Sequence {
   std::vector<std::byte> pages_;
 };
 
-std::vector<float> ByScalarCode(Sequence& sequence, absl::Span<const AttentionRow> rows, const std::vector<float>& q) {
+std::vector<float> ByScalarCode(Sequence& sequence, absl::Span<const AttentionRow> rows,
+                                const std::vector<float>& q) {
   Scalar scalar;
   std::vector<float> out(rows.size() * sequence.q_dim());
   EXPECT_TRUE(scalar.ops()
-                  .Attention(sequence.Args(sequence.pages().data(), rows), q.data(), sequence.q_dim(), out.data(),
-                             sequence.q_dim())
+                  .Attention(sequence.Args(sequence.pages().data(), rows), q.data(),
+                             sequence.q_dim(), out.data(), sequence.q_dim())
                   .ok());
   return out;
 }
 
-std::vector<float> ByDevice(TestDevice& device, Sequence& sequence, absl::Span<const AttentionRow> rows,
-                            const std::vector<float>& q) {
+std::vector<float> ByDevice(TestDevice& device, Sequence& sequence,
+                            absl::Span<const AttentionRow> rows, const std::vector<float>& q) {
   const auto pages = device.Put(sequence.pages());
   const auto device_q = device.Put(q);
   const auto out = device.Put(std::vector<float>(rows.size() * sequence.q_dim()));
   EXPECT_TRUE(device.ops()
-                  .Attention(sequence.Args(pages.data(), rows), device_q.data(), sequence.q_dim(), out.data(),
-                             sequence.q_dim())
+                  .Attention(sequence.Args(pages.data(), rows), device_q.data(), sequence.q_dim(),
+                             out.data(), sequence.q_dim())
                   .ok());
   return out.Values();
 }
@@ -112,8 +114,9 @@ TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
     sequence.Append(scalar.ops());
     const int64_t last = shape.positions - 1;
     // Windows too: of one position, and from the middle of a block on.
-    const std::vector<AttentionRow> rows = {sequence.Row(last), sequence.Row(0), sequence.Row(shape.positions / 2),
-                                            sequence.Row(last, last), sequence.Row(last, shape.positions / 3)};
+    const std::vector<AttentionRow> rows = {
+        sequence.Row(last), sequence.Row(0), sequence.Row(shape.positions / 2),
+        sequence.Row(last, last), sequence.Row(last, shape.positions / 3)};
     std::mt19937 random(4);
     const std::vector<float> q = RandomFloats(rows.size() * sequence.q_dim(), random);
     const std::vector<float> want = ByScalarCode(sequence, rows, q);
@@ -121,7 +124,8 @@ TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
     for (int64_t scratch : {int64_t{1}, int64_t{32} << 20}) {
       const std::vector<uint64_t> seeds = Backend::Seeds();
       TestDevice device(seeds[turn++ % seeds.size()], {.attention_scratch_bytes = scratch});
-      EXPECT_TRUE(SameBits(ByDevice(device, sequence, rows, q), want)) << "head_dim " << shape.head_dim;
+      EXPECT_TRUE(SameBits(ByDevice(device, sequence, rows, q), want))
+          << "head_dim " << shape.head_dim;
     }
     // One row: split over chunks where there are several.
     TestDevice device(1);
@@ -131,8 +135,8 @@ TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
   }
 }
 
-// Rows that follow one another share their keys: over block and chunk boundaries, with and without a window,
-// some of another sequence between, one of which continues their positions.
+// Rows that follow one another share their keys: over block and chunk boundaries, with and without
+// a window, some of another sequence between, one of which continues their positions.
 TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
   Scalar scalar;
   size_t turn = 0;
@@ -143,11 +147,16 @@ TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
     if (other.size() > 2) std::swap(other[0], other[1]);
     for (int64_t window : {0, 50}) {
       std::vector<AttentionRow> rows;
-      const int64_t begin = std::max<int64_t>(0, shape.positions - 70);
-      const int64_t end = shape.head_dim > 64 ? std::min(begin + 30, shape.positions) : shape.positions;
+      // Where there are chunks, rows on both sides of where one ends.
+      const int64_t begin = shape.positions > kAttentionChunk
+                                ? shape.positions / kAttentionChunk * kAttentionChunk - 12
+                                : std::max<int64_t>(0, shape.positions - 70);
+      const int64_t most = shape.positions > kAttentionChunk || shape.head_dim > 64 ? 26 : 70;
+      const int64_t end = std::min(begin + most, shape.positions);
       for (int64_t p = begin; p < end; ++p) {
         if (p == begin + 20) {
-          for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i) rows.push_back({other.data(), i, 0});
+          for (int64_t i = 0; i < std::min<int64_t>(5, p); ++i)
+            rows.push_back({other.data(), i, 0});
         }
         rows.push_back(sequence.Row(p, window == 0 ? 0 : std::max<int64_t>(0, p - window + 1)));
         if (p % 9 == 4) rows.back().page_table = other.data();
@@ -182,7 +191,8 @@ TEST_F(CudaAttention, NaNInAKeyReachesThoseThatSeeIt) {
     Sequence sequence({type, type, 2, 1, 48, 700}, 9);
     sequence.k()[20 * 48 + 3] = std::numeric_limits<float>::quiet_NaN();
     sequence.Append(scalar.ops());
-    const std::vector<AttentionRow> rows = {sequence.Row(10), sequence.Row(699), sequence.Row(699, 21)};
+    const std::vector<AttentionRow> rows = {sequence.Row(10), sequence.Row(699),
+                                            sequence.Row(699, 21)};
     std::mt19937 random(10);
     TestDevice device(3);
     const std::vector<float> out = ByDevice(device, sequence, rows, RandomFloats(3 * 96, random));
@@ -205,7 +215,8 @@ TEST_F(CudaAttention, NaNInAValueReachesOnlyThoseThatSeeIt) {
   rows.push_back(sequence.Row(40, 36));
   std::mt19937 random(10);
   TestDevice device(3);
-  const std::vector<float> out = ByDevice(device, sequence, rows, RandomFloats(rows.size() * 32, random));
+  const std::vector<float> out =
+      ByDevice(device, sequence, rows, RandomFloats(rows.size() * 32, random));
   for (size_t row = 0; row < rows.size(); ++row) {
     EXPECT_EQ(std::isnan(out[row * 32]), row >= 5 && row < 10) << row;
   }
@@ -216,11 +227,13 @@ TEST_F(CudaAttention, RefusesWhatNoKernelIsFor) {
   TestDevice device(1);
   const AttentionRow row = sequence.Row(0);
   AttentionArgs args = sequence.Args(nullptr, {&row, 1});
-  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(),
+            absl::StatusCode::kInvalidArgument);
   args.kv.head_dim = 64;
   args.num_heads = 3;
   args.kv.num_kv_heads = 2;
-  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(device.ops().Attention(args, nullptr, 0, nullptr, 0).code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 struct PlanCase {
@@ -238,12 +251,26 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
       {"one short row", 8, 8, 128, {{a, 5, 0}}, {1}, 0, 1},
       {"one long row", 8, 8, 128, {{a, 2000, 0}}, {1}, 4, 1},
       {"its window", 8, 8, 128, {{a, 2000, 1200}}, {1}, 2, 1},
-      {"a prompt", 8, 2, 128, {{a, 0, 0}, {a, 1, 0}, {a, 2, 0}, {a, 3, 0}, {a, 4, 0}}, {4, 1}, 0, 5},
+      {"a prompt",
+       8,
+       2,
+       128,
+       {{a, 0, 0}, {a, 1, 0}, {a, 2, 0}, {a, 3, 0}, {a, 4, 0}},
+       {4, 1},
+       0,
+       5},
       {"two sequences", 8, 8, 128, {{a, 0, 0}, {b, 1, 0}, {b, 2, 0}, {b, 4, 0}}, {1, 2, 1}, 0, 4},
       {"a window that goes back", 8, 8, 128, {{a, 8, 5}, {a, 9, 4}}, {1, 1}, 0, 2},
       {"wide heads", 16, 1, 256, {{a, 0, 0}, {a, 1, 0}}, {1, 1}, 0, 2},
       // 8 heads x 4 chunks x 130 floats = 16,640 bytes a row, of 40,000.
-      {"more rows than the scratch holds", 8, 8, 128, {{a, 2000, 0}, {b, 2000, 0}, {a, 1900, 0}}, {1, 1}, 4, 2},
+      {"more rows than the scratch holds",
+       8,
+       8,
+       128,
+       {{a, 2000, 0}, {b, 2000, 0}, {a, 1900, 0}},
+       {1, 1},
+       4,
+       2},
   };
   for (const PlanCase& c : kCases) {
     const AttentionArgs args = {.kv = {kF16, kF16, c.kv_heads, c.head_dim},
@@ -252,7 +279,8 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
                                 .num_heads = c.heads,
                                 .attention_scale = 1,
                                 .rows = c.rows};
-    const AttentionPlan plan = PlanAttention(args, {.multiprocessors = 100, .scratch_bytes = 40000});
+    const AttentionPlan plan =
+        PlanAttention(args, {.multiprocessors = 100, .scratch_bytes = 40000});
     std::vector<int> tiles;
     for (const AttendTile& tile : plan.tiles) tiles.push_back(tile.num_rows);
     EXPECT_EQ(tiles, c.tiles) << c.name;

@@ -1,4 +1,5 @@
-// Matrix products on a device: the bits of scalar code, for every encoding, kernel, epilogue and odd shape.
+// Matrix products on a device: the bits of scalar code, for every encoding, kernel, epilogue and
+// odd shape.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,29 +15,34 @@
 namespace sluice::cuda {
 namespace {
 
-constexpr Encoding kEncodings[] = {Encoding::kF32,  Encoding::kF16,  Encoding::kBF16, Encoding::kQ8_0,
-                                   Encoding::kQ6_K, Encoding::kQ5_K, Encoding::kQ4_K, Encoding::kQ4_0};
+constexpr Encoding kEncodings[] = {Encoding::kF32,  Encoding::kF16,  Encoding::kBF16,
+                                   Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K,
+                                   Encoding::kQ4_K, Encoding::kQ4_0};
 
-// Rows in tiles. Every third row has equal values, every third alternating ones: quants at both ends.
+// Rows in tiles. Every third row has equal values, every third alternating ones: quants at both
+// ends.
 std::vector<std::byte> Tiles(Encoding encoding, int64_t rows, int64_t k, std::mt19937& random) {
   const int64_t stride = RowBytes(encoding, k);
   std::vector<std::byte> encoded(rows * stride);
   for (int64_t row = 0; row < rows; ++row) {
     std::vector<float> values = RandomFloats(k, random);
-    for (int64_t i = 0; i < k && row % 3 != 0; ++i) values[i] = row % 3 == 1 || i % 2 == 0 ? 1.0f : -1.0f;
+    for (int64_t i = 0; i < k && row % 3 != 0; ++i)
+      values[i] = row % 3 == 1 || i % 2 == 0 ? 1.0f : -1.0f;
     EncodeRow(encoding, values.data(), k, encoded.data() + row * stride);
   }
   const int64_t tile_bytes = TileBytes(encoding, k);
   std::vector<std::byte> tiles((rows + 15) / 16 * tile_bytes);
   for (int64_t row = 0; row < rows; row += 16) {
-    PackTile(encoding, encoded.data() + row * stride, stride, static_cast<int>(std::min<int64_t>(16, rows - row)), k,
+    PackTile(encoding, encoded.data() + row * stride, stride,
+             static_cast<int>(std::min<int64_t>(16, rows - row)), k,
              tiles.data() + row / 16 * tile_bytes);
   }
   return tiles;
 }
 
 // On 64 bytes, as scalar code wants its activations.
-std::vector<std::byte> Prepared(Ops& scalar, Encoding encoding, const std::vector<float>& x, int64_t tokens, int64_t k) {
+std::vector<std::byte> Prepared(Ops& scalar, Encoding encoding, const std::vector<float>& x,
+                                int64_t tokens, int64_t k) {
   const ActivationFormat format = Info(encoding).activations;
   std::vector<std::byte> out(tokens * ActivationRowBytes(format, k));
   EXPECT_TRUE(scalar.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());
@@ -62,8 +68,9 @@ struct Case {
   bool addend;
 };
 constexpr Case kCases[] = {
-    {16, 1, Epilogue::kStore, false},  {1, 1, Epilogue::kStore, true},    {40, 2, Epilogue::kAdd, false},
-    {33, 3, Epilogue::kAdd, true},     {31, 4, Epilogue::kSwiGlu, false}, {50, 5, Epilogue::kSwiGlu, true},
+    {16, 1, Epilogue::kStore, false},   {1, 1, Epilogue::kStore, true},
+    {40, 2, Epilogue::kAdd, false},     {33, 3, Epilogue::kAdd, true},
+    {31, 4, Epilogue::kSwiGlu, false},  {50, 5, Epilogue::kSwiGlu, true},
     {17, 9, Epilogue::kMultiply, true}, {70, 33, Epilogue::kStore, true},
 };
 
@@ -80,7 +87,8 @@ TEST_P(CudaMatMul, GivesTheBitsOfScalarCode) {
     for (const Case& c : kCases) {
       if (k > 1100 && c.tokens > 9) continue;  // scalar code is slow
       const bool pairs = c.epilogue == Epilogue::kSwiGlu;
-      const std::vector<std::byte> tiles = Tiles(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
+      const std::vector<std::byte> tiles =
+          Tiles(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
       const std::vector<std::byte> x =
           Prepared(scalar.ops(), encoding, RandomFloats(c.tokens * k, random), c.tokens, k);
       const std::vector<float> addend = RandomFloats(c.rows, random);
@@ -132,8 +140,8 @@ TEST_P(CudaMatMul, SlabsGiveTheBitsOfTheWholeMatrix) {
   for (int64_t mma_min_tokens : {1, 100}) {
     TestDevice device(4, {.mma_min_tokens = mma_min_tokens});
     const auto tiles = device.Put(Tiles(encoding, kRows, kK, random));
-    const auto x =
-        device.Put(Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK));
+    const auto x = device.Put(
+        Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK));
     const auto whole = device.Put(std::vector<float>(kTokens * kRows));
     MatMulArgs args = {.encoding = encoding,
                        .tiles = tiles.data(),
@@ -228,7 +236,9 @@ TEST_F(CudaMatMulArguments, RefusesAKWhoseSumsNoBlockHasRoomFor) {
   args.k = 98305;
   const absl::Status status = device.ops().MatMul(args);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("1 tiles of f16, K 98305, with 2 tokens"), absl::string_view::npos) << status;
+  EXPECT_NE(status.message().find("1 tiles of f16, K 98305, with 2 tokens"),
+            absl::string_view::npos)
+      << status;
 }
 
 }  // namespace

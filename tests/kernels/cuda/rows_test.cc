@@ -31,7 +31,11 @@ TEST_F(CudaRows, ActivationsAreTheBytesOfScalarCode) {
       {"many groups", 9, 1056, 1, {}},
       {"zeros", 2, 256, 0, {}},
       {"too small to scale", 1, 256, 1e-32f, {}},
-      {"ties", 1, 256, 0, {{0, 127.0f}, {1, 0.5f}, {2, 1.5f}, {3, -2.5f}, {40, 127.0f}, {41, 3.5f}}},
+      {"ties",
+       1,
+       256,
+       0,
+       {{0, 127.0f}, {1, 0.5f}, {2, 1.5f}, {3, -2.5f}, {40, 127.0f}, {41, 3.5f}}},
       {"huge", 1, 256, 1e37f, {}},
       {"NaN", 2, 512, 1, {{40, kNaN}}},
       {"infinity", 2, 512, 1, {{300, -kInfinity}, {700, kInfinity}}},
@@ -43,16 +47,19 @@ TEST_F(CudaRows, ActivationsAreTheBytesOfScalarCode) {
     std::vector<float> x = RandomFloats(c.rows * stride, random);
     for (float& value : x) value *= c.scale;
     for (const auto& [at, value] : c.odd) x[at] = value;
-    for (ActivationFormat format :
-         {ActivationFormat::kF32, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block256}) {
+    for (ActivationFormat format : {ActivationFormat::kF32, ActivationFormat::kInt8Block32,
+                                    ActivationFormat::kInt8Block256}) {
       std::vector<std::byte> want(c.rows * ActivationRowBytes(format, c.k), std::byte{0x55});
-      ASSERT_TRUE(scalar.ops().PrepareActivations(format, x.data(), stride, c.rows, c.k, want.data()).ok());
+      ASSERT_TRUE(
+          scalar.ops().PrepareActivations(format, x.data(), stride, c.rows, c.k, want.data()).ok());
       for (uint64_t seed : Backend::Seeds()) {
         TestDevice device(seed);
         const auto device_x = device.Put(x);
         const auto out = device.Put(std::vector<std::byte>(want.size(), std::byte{0xAA}));
         ASSERT_TRUE(
-            device.ops().PrepareActivations(format, device_x.data(), stride, c.rows, c.k, out.data()).ok());
+            device.ops()
+                .PrepareActivations(format, device_x.data(), stride, c.rows, c.k, out.data())
+                .ok());
         EXPECT_TRUE(out.Values() == want) << c.name << ", format " << static_cast<int>(format);
       }
     }
@@ -67,14 +74,17 @@ TEST_F(CudaRows, RmsNormGivesTheBitsOfScalarCode) {
     const std::vector<float> x = RandomFloats(rows * (n + 2), random);
     const std::vector<float> weight = RandomFloats(n, random);
     std::vector<float> want(rows * (n + 1));
-    ASSERT_TRUE(scalar.ops().RmsNorm(x.data(), n + 2, rows, n, weight.data(), 1e-5f, want.data(), n + 1).ok());
+    ASSERT_TRUE(scalar.ops()
+                    .RmsNorm(x.data(), n + 2, rows, n, weight.data(), 1e-5f, want.data(), n + 1)
+                    .ok());
     for (uint64_t seed : Backend::Seeds()) {
       TestDevice device(seed);
       const auto device_x = device.Put(x);
       const auto device_weight = device.Put(weight);
       const auto out = device.Put(std::vector<float>(want.size()));
       ASSERT_TRUE(device.ops()
-                      .RmsNorm(device_x.data(), n + 2, rows, n, device_weight.data(), 1e-5f, out.data(), n + 1)
+                      .RmsNorm(device_x.data(), n + 2, rows, n, device_weight.data(), 1e-5f,
+                               out.data(), n + 1)
                       .ok());
       EXPECT_TRUE(SameBits(out.Values(), want)) << n;
     }
@@ -91,8 +101,12 @@ TEST_F(CudaRows, RmsNormInPlaceGivesTheSameBits) {
   const auto from = device.Put(x);
   const auto apart = device.Put(std::vector<float>(x.size()));
   ASSERT_TRUE(
-      device.ops().RmsNorm(from.data(), kN, kRows, kN, device_weight.data(), 1e-6f, apart.data(), kN).ok());
-  ASSERT_TRUE(device.ops().RmsNorm(from.data(), kN, kRows, kN, device_weight.data(), 1e-6f, from.data(), kN).ok());
+      device.ops()
+          .RmsNorm(from.data(), kN, kRows, kN, device_weight.data(), 1e-6f, apart.data(), kN)
+          .ok());
+  ASSERT_TRUE(device.ops()
+                  .RmsNorm(from.data(), kN, kRows, kN, device_weight.data(), 1e-6f, from.data(), kN)
+                  .ok());
   EXPECT_TRUE(SameBits(from.Values(), apart.Values()));
 }
 
@@ -119,8 +133,8 @@ TEST_F(CudaRows, RopeGivesTheBitsOfScalarCode) {
         const auto table = device.Put(cos_sin);
         const auto device_weight = device.Put(weight);
         ASSERT_TRUE(device.ops()
-                        .Rope(device_x.data(), stride, rows, kHeads, head_dim, table.data(), positions,
-                              norm ? device_weight.data() : nullptr, 1e-6f)
+                        .Rope(device_x.data(), stride, rows, kHeads, head_dim, table.data(),
+                              positions, norm ? device_weight.data() : nullptr, 1e-6f)
                         .ok());
         EXPECT_TRUE(SameBits(device_x.Values(), want)) << head_dim << (norm ? " with a norm" : "");
       }
@@ -128,7 +142,8 @@ TEST_F(CudaRows, RopeGivesTheBitsOfScalarCode) {
   }
 }
 
-// More calls than the ring of uploads has slots, without waiting: each call's positions are its own.
+// More calls than the ring of uploads has slots, without waiting: each call's positions are its
+// own.
 TEST_F(CudaRows, PositionsOfManyCallsAreNotMixedUp) {
   constexpr int64_t kDim = 16, kPositions = 100;
   std::mt19937 random(5);
@@ -143,13 +158,17 @@ TEST_F(CudaRows, PositionsOfManyCallsAreNotMixedUp) {
     for (int64_t i = 0; i < 40; ++i) {
       const int64_t position = i * 37 % kPositions;
       ASSERT_TRUE(
-          device.ops().Rope(out[i].data(), kDim, 1, 1, kDim, table.data(), {&position, 1}, nullptr, 0).ok());
+          device.ops()
+              .Rope(out[i].data(), kDim, 1, 1, kDim, table.data(), {&position, 1}, nullptr, 0)
+              .ok());
     }
     for (int64_t i = 0; i < 40; ++i) {
       const int64_t position = i * 37 % kPositions;
       std::vector<float> want = x;
       ASSERT_TRUE(
-          scalar.ops().Rope(want.data(), kDim, 1, 1, kDim, cos_sin.data(), {&position, 1}, nullptr, 0).ok());
+          scalar.ops()
+              .Rope(want.data(), kDim, 1, 1, kDim, cos_sin.data(), {&position, 1}, nullptr, 0)
+              .ok());
       EXPECT_TRUE(SameBits(out[i].Values(), want)) << "call " << i << ", seed " << seed;
     }
   }
@@ -162,10 +181,12 @@ TEST_F(CudaRows, KeysAndValuesAreStoredAsScalarCodeDoes) {
   Scalar scalar;
   for (int64_t head_dim : {8, 10, 40, 128}) {
     for (KvType k_type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-      const KvShape shape = {k_type, k_type == KvType::kF32 ? KvType::kQ8_0 : KvType::kF32, 2, head_dim};
+      const KvShape shape = {k_type, k_type == KvType::kF32 ? KvType::kQ8_0 : KvType::kF32, 2,
+                             head_dim};
       const std::vector<int32_t> table = {2, 0};
       std::vector<AttentionRow> rows;
-      for (int64_t position : {0, 63, 64, 70, 1, 2, 3, 4, 5}) rows.push_back({table.data(), position, 0});
+      for (int64_t position : {0, 63, 64, 70, 1, 2, 3, 4, 5})
+        rows.push_back({table.data(), position, 0});
       const auto num_rows = static_cast<int64_t>(rows.size());
       const int64_t stride = 2 * head_dim + 1;
       std::vector<float> k = RandomFloats(num_rows * stride, random);
@@ -189,7 +210,8 @@ TEST_F(CudaRows, KeysAndValuesAreStoredAsScalarCodeDoes) {
         const auto device_v = device.Put(v);
         args.pages = pages.data();
         ASSERT_TRUE(device.ops().AppendKv(args, device_k.data(), device_v.data(), stride).ok());
-        EXPECT_TRUE(pages.Values() == want) << "head_dim " << head_dim << ", type " << static_cast<int>(k_type);
+        EXPECT_TRUE(pages.Values() == want)
+            << "head_dim " << head_dim << ", type " << static_cast<int>(k_type);
       }
     }
   }
@@ -219,7 +241,9 @@ TEST_F(CudaRows, NothingToDoTouchesNothing) {
   TestDevice device(1);
   EXPECT_TRUE(device.ops().RmsNorm(nullptr, 0, 0, 16, nullptr, 1e-5f, nullptr, 0).ok());
   EXPECT_TRUE(device.ops().Rope(nullptr, 0, 0, 1, 16, nullptr, {}, nullptr, 0).ok());
-  EXPECT_TRUE(device.ops().PrepareActivations(ActivationFormat::kInt8Block32, nullptr, 0, 0, 64, nullptr).ok());
+  EXPECT_TRUE(device.ops()
+                  .PrepareActivations(ActivationFormat::kInt8Block32, nullptr, 0, 0, 64, nullptr)
+                  .ok());
 }
 
 }  // namespace

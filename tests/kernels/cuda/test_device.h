@@ -2,8 +2,8 @@
 #ifndef SLUICE_TESTS_KERNELS_CUDA_TEST_DEVICE_H_
 #define SLUICE_TESTS_KERNELS_CUDA_TEST_DEVICE_H_
 
-#include <cstring>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,7 +18,8 @@
 
 namespace sluice::cuda {
 
-// What differs between a machine that is emulated and a real one (backend_emulated.cc, backend_device.cc).
+// What differs between a machine that is emulated and a real one (backend_emulated.cc,
+// backend_device.cc).
 struct Backend {
   // Whether tests can run at all.
   static bool HasDevice();
@@ -101,8 +102,10 @@ class TestDevice {
 };
 
 // Bits of a and b, but that any NaN is like any other.
-inline testing::AssertionResult SameBits(const std::vector<float>& got, const std::vector<float>& want) {
-  if (got.size() != want.size()) return testing::AssertionFailure() << got.size() << " values, not " << want.size();
+inline testing::AssertionResult SameBits(const std::vector<float>& got,
+                                         const std::vector<float>& want) {
+  if (got.size() != want.size())
+    return testing::AssertionFailure() << got.size() << " values, not " << want.size();
   for (size_t i = 0; i < got.size(); ++i) {
     if (std::isnan(got[i]) && std::isnan(want[i])) continue;
     if (std::memcmp(&got[i], &want[i], sizeof(float)) != 0) {
