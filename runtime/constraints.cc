@@ -43,9 +43,10 @@ absl::Status CheckGrammar(const GrammarText& text) {
 Constraints::Constraints(const Tokenizer* tokenizer, int64_t vocab_size, const std::vector<int64_t>& eos_token_ids)
     : tokenizer_(tokenizer), vocab_size_(vocab_size), end_ids_(eos_token_ids.begin(), eos_token_ids.end()) {}
 
-int64_t Constraints::MemoryBytes(int64_t vocab_size) {
-  // The tries and, while they are made, the tokens' bytes; one grammar that fills its share and a few that do not.
-  return 160 * vocab_size + 2 * LimitsFor(vocab_size).cache_bytes;
+int64_t Constraints::MemoryBytes(int64_t vocab_size, int64_t grammars) {
+  // The tries and, while they are made, the tokens' bytes; grammars that fill their share, and those that are kept.
+  const int64_t kept = grammars == 1 ? 1 : static_cast<int64_t>(kMostKnown);
+  return 160 * vocab_size + (grammars + kept) * LimitsFor(vocab_size).cache_bytes;
 }
 
 absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const GrammarText& text) {

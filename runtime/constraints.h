@@ -29,8 +29,9 @@ class Constraints {
   // Errors of CheckGrammar; FailedPrecondition: there is no tokenizer, or one whose tokens have no bytes of their own.
   absl::StatusOr<std::shared_ptr<grammar::Constraint>> For(const GrammarText& text);
 
-  // What a budget should set aside for it, if grammars are of usual size.
-  static int64_t MemoryBytes(int64_t vocab_size);
+  // What a budget should set aside for it, if grammars are of usual size and `grammars` (1 or more) different ones are
+  // followed at once.
+  static int64_t MemoryBytes(int64_t vocab_size, int64_t grammars = 1);
 
  private:
   struct Known {
@@ -42,7 +43,7 @@ class Constraints {
   const int64_t vocab_size_;
   const std::vector<int32_t> end_ids_;
   std::shared_ptr<const grammar::Vocabulary> vocabulary_;
-  std::list<Known> known_;  // the last one used comes first
+  std::list<Known> known_;  // the last one used comes first; kMostKnown of them
 };
 
 }  // namespace sluice

@@ -128,6 +128,8 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   }
   SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text, encoder,
                                                         request.context_tokens));
+  // The sample may have missed the lines that follow one.
+  if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
                    options.read.verify_once, shape, batch.batch_size);
@@ -210,7 +212,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
-  SLUICE_RETURN_IF_ERROR(KeepToCpu("sluice batch", &options.device));
+  SLUICE_RETURN_IF_ERROR(KeepToCpu("a batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));

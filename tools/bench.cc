@@ -270,7 +270,7 @@ absl::Status Bench(const Arguments& args) {
   std::string picture;
   for (SessionOptions& configuration : configurations) {
     configuration.context_tokens = options.context;
-    SLUICE_RETURN_IF_ERROR(KeepToCpu("sluice bench", &configuration.device));
+    SLUICE_RETURN_IF_ERROR(KeepToCpu("a benchmark", &configuration.device));
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
     if (options.rates.num_cpus == 0) {
       SLUICE_ASSIGN_OR_RETURN(options.rates, RatesForSession(configuration, session));

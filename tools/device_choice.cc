@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -40,8 +42,8 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
     choice.kind = DeviceChoice::Kind::kAuto;
   } else if (name == "cuda") {
     choice.kind = DeviceChoice::Kind::kCuda;
-  } else if (absl::ConsumePrefix(&number, "cuda:") && absl::SimpleAtoi(number, &choice.ordinal) &&
-             choice.ordinal >= 0) {
+  } else if (absl::ConsumePrefix(&number, "cuda:") && absl::c_all_of(number, absl::ascii_isdigit) &&
+             absl::SimpleAtoi(number, &choice.ordinal)) {
     choice.kind = DeviceChoice::Kind::kCuda;
   } else if (name != "cpu") {
     return UsageError(absl::StrCat("--device wants cpu, cuda, cuda:N or auto, not \"", name, "\""));
@@ -80,9 +82,9 @@ absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceCh
   return budget;
 }
 
-absl::Status KeepToCpu(absl::string_view command, DeviceChoice* choice) {
+absl::Status KeepToCpu(absl::string_view what, DeviceChoice* choice) {
   if (choice->kind == DeviceChoice::Kind::kCuda) {
-    return absl::UnimplementedError(absl::StrCat(command, " computes on the CPU only so far: leave out --device"));
+    return absl::UnimplementedError(absl::StrCat(what, " is computed on the CPU only so far: leave out --device"));
   }
   choice->kind = DeviceChoice::Kind::kCpu;
   return absl::OkStatus();

@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choi
 absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice);
 
 // For a command that does not use devices yet: auto becomes the CPU, and a device asked for is an error.
-absl::Status KeepToCpu(absl::string_view command, DeviceChoice* choice);
+absl::Status KeepToCpu(absl::string_view what, DeviceChoice* choice);
 
 }  // namespace sluice
 

@@ -183,7 +183,7 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
 
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
-  if (args.Has("--batch")) SLUICE_RETURN_IF_ERROR(KeepToCpu("sluice batch", &options.device));
+  if (args.Has("--batch")) SLUICE_RETURN_IF_ERROR(KeepToCpu("a batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
   for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -61,8 +63,6 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
   const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
   const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
 
-  if (shape.constrained) request.constraint_bytes = Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size);
-
   const auto plan_for = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
     request.num_sequences = sequences;
     request.kv_pages = sequences * pages_each;
@@ -70,6 +70,10 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     request.requests_bytes =
         shape.bookkeeping_bytes +
         2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens));  // running and waiting
+    if (shape.num_grammars > 0) {
+      request.constraint_bytes = Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size,
+                                                          std::min(shape.num_grammars, 2 * sequences));
+    }
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
@@ -105,7 +109,8 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
   double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
   int64_t lines = 0;
-  bool constrained = false;
+  int64_t constrained = 0;
+  std::set<std::string> grammars;
   for (; lines < kSample; ++lines) {
     LineReader::Line line;
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
@@ -115,7 +120,10 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     auto* request = std::get_if<CompletionRequest>(&parsed.request);
     if (request == nullptr) continue;
     sequences += static_cast<double>(request->num_choices());
-    constrained |= request->grammar.has_value();
+    if (request->grammar.has_value()) {
+      ++constrained;
+      grammars.insert(request->grammar->text);
+    }
     for (size_t i = 0; i < request->prompts.size(); ++i) {
       const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i);
       const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
@@ -127,7 +135,9 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     }
   }
   BatchShape shape;
-  shape.constrained = constrained;
+  shape.num_grammars = static_cast<int64_t>(grammars.size());
+  // None like another: then those that follow are not either.
+  if (constrained > 1 && shape.num_grammars == constrained) shape.num_grammars = BatchShape::kEachItsOwn;
   if (prompts > 0) {
     shape.prompt_tokens = prompt_tokens / prompts;
     shape.answer_tokens = answer_tokens / prompts;

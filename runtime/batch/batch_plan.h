@@ -19,7 +19,8 @@ struct BatchShape {
   double answer_tokens = 128;
   int64_t num_sequences = 0;      // 0: more than fit
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
-  bool constrained = false;       // some answers follow grammars
+  int64_t num_grammars = 0;       // different ones that answers follow; kEachItsOwn: as many as answers
+  static constexpr int64_t kEachItsOwn = int64_t{1} << 40;
 };
 
 struct BatchPlan {

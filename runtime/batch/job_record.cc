@@ -108,7 +108,8 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
     return differs("context (-c)", absl::StrCat(begun.context_tokens), absl::StrCat(asked.context_tokens));
   }
   if (begun.seed != asked.seed) return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
-  if (begun.chat != asked.chat) return differs("--template or --no-parse-special", begun.chat, asked.chat);
+  if (begun.chat != asked.chat) return differs("--template or --no-parse-special", begun.chat.empty() ? "none" : begun.chat,
+                                                asked.chat.empty() ? "none" : asked.chat);
   if (begun.part != asked.part || begun.num_parts != asked.num_parts) {
     return differs("--part", absl::StrCat(begun.part, "/", begun.num_parts),
                    absl::StrCat(asked.part, "/", asked.num_parts));

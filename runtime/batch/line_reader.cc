@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "kernels/status_macros.h"
@@ -29,6 +31,13 @@ absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path) {
   FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return FileError(errno, "open", path);
   return fd;
+}
+
+// As long as the longer name.
+constexpr size_t kGrammarNameBytes = 17;
+
+bool NamesGrammar(absl::string_view text) {
+  return absl::StrContains(text, "\"response_format\"") || absl::StrContains(text, "\"grammar\"");
 }
 
 }  // namespace
@@ -91,6 +100,7 @@ absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
   RunningChecksum checksum;
   std::string chunk(kChunkBytes, '\0');
   char last = '\n';
+  std::string seam;  // the end of the chunk before, where a name may begin
   while (true) {
     SLUICE_ASSIGN_OR_RETURN(const size_t n, ReadSome(fd.get(), chunk.data(), chunk.size(), path));
     if (n == 0) break;
@@ -98,6 +108,12 @@ absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
     summary.num_lines += std::count(chunk.begin(), chunk.begin() + n, '\n');
     summary.num_bytes += static_cast<int64_t>(n);
     last = chunk[n - 1];
+    if (!summary.names_grammars) {
+      const absl::string_view text(chunk.data(), n);
+      seam.append(text.substr(0, kGrammarNameBytes).data(), std::min<size_t>(n, kGrammarNameBytes));
+      summary.names_grammars = NamesGrammar(seam) || NamesGrammar(text);
+      seam.assign(chunk.data() + n - std::min<size_t>(n, kGrammarNameBytes), std::min<size_t>(n, kGrammarNameBytes));
+    }
   }
   summary.num_lines += last != '\n';
   summary.checksum = checksum.Value();

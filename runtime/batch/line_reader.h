@@ -45,6 +45,7 @@ struct InputSummary {
   uint64_t checksum = 0;  // XXH3-64
   int64_t num_lines = 0;  // blank ones too
   int64_t num_bytes = 0;
+  bool names_grammars = false;  // a line has "response_format" or "grammar" in it, as a member or otherwise
 };
 absl::StatusOr<InputSummary> SummarizeInput(const std::string& path);
 

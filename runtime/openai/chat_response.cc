@@ -41,7 +41,9 @@ json ChatCompletionBody(const CompletionRequest& request, const std::vector<Comp
   json list = json::array();
   for (size_t i = 0; i < choices.size(); ++i) {
     const CompletionChoice& choice = choices[i];
-    SplitAnswer answer = SplitReasoning(choice.result.text, choice.opens_reasoning);
+    // Text that follows a grammar does so from its first token on: there is no reasoning in it, whatever it says.
+    SplitAnswer answer = request.grammar.has_value() ? SplitAnswer{.content = choice.result.text, .reasoning = ""}
+                                                     : SplitReasoning(choice.result.text, choice.opens_reasoning);
     json message = {{"role", "assistant"}, {"content", std::move(answer.content)}};
     if (!answer.reasoning.empty()) message["reasoning_content"] = std::move(answer.reasoning);
     list.push_back({{"index", i},

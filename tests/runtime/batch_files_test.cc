@@ -58,8 +58,14 @@ TEST(LineReader, GivesLinesOfAnyLength) {
   }
   const auto summary = SummarizeInput(dir / "f");
   ASSERT_TRUE(summary.ok());
+  EXPECT_FALSE(summary->names_grammars);
   EXPECT_EQ(summary->num_lines, 9);
   EXPECT_EQ(summary->num_bytes, static_cast<int64_t>(file.size()));
+  constexpr int kChunk = 256 << 10;  // what is read at once
+  for (const int before : {0, kChunk - 17, kChunk - 16, kChunk - 8, kChunk - 1, kChunk, 2 * kChunk - 3}) {
+    Write(dir / "f", std::string(before, 'x') + "\"response_format\"" + std::string(100, 'x'));
+    EXPECT_TRUE(SummarizeInput(dir / "f")->names_grammars) << before;
+  }
   Write(dir / "f", "");
   EXPECT_EQ(SummarizeInput(dir / "f")->num_lines, 0);
   texts.clear();

@@ -286,6 +286,10 @@ TEST(OpenAi, WritesAChatWithItsReasoning) {
   choices[0].result.text = "why";
   EXPECT_EQ(ChatCompletionBody(request, choices, 5, **tokenizer)["choices"][0]["message"],
             json::parse(R"({"role": "assistant", "content": "", "reasoning_content": "why"})"));
+  request.grammar = GrammarText{GrammarKind::kJsonObject, ""};
+  choices[0].result.text = "{}";
+  EXPECT_EQ(ChatCompletionBody(request, choices, 5, **tokenizer)["choices"][0]["message"],
+            json::parse(R"({"role": "assistant", "content": "{}"})"));
 }
 
 TEST(OpenAi, WritesACompletionWithItsLogProbabilities) {
