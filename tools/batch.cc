@@ -29,6 +29,7 @@
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
+#include "tools/trace_session.h"
 
 namespace sluice {
 namespace {
@@ -237,6 +238,10 @@ absl::Status Batch(const Arguments& args) {
                      Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends), &engine,
                      &output, plan.batch_size);
 
+  std::unique_ptr<TraceWriter> trace;
+  if (args.Has("--trace")) {
+    SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "batch", *args.Get("--trace")));
+  }
   FloorSum floor(session, options, rates);
   BatchReport report;
   {
@@ -250,6 +255,10 @@ absl::Status Batch(const Arguments& args) {
                                       passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
                                       engine.num_running()));
     }));
+  }
+  if (trace != nullptr) {
+    session.model->FlushTimeline();
+    SLUICE_RETURN_IF_ERROR(trace->Close());
   }
   PrintBatchReport(report, session, plan, floor.Efficiency(), args.Has("--json"));
   if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
@@ -286,6 +295,7 @@ CommandSpec BatchCommand() {
       {.name = "--retry-errors", .help = "Try again what an earlier run wrote to the errors file."},
       {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},
       {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
+      {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);

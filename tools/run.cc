@@ -21,7 +21,7 @@
 #include "tools/interrupt.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
-#include "tools/trace.h"
+#include "tools/trace_session.h"
 
 namespace sluice {
 namespace {
@@ -131,20 +131,6 @@ void PrintReport(const RunReport& r) {
   }
 }
 
-// The writer must outlive the session's passes.
-absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<TraceWriter> trace,
-                          TraceWriter::Create(path, session.store->manifest()));
-  trace->BeginWalk("run");
-  std::vector<bool> resident;
-  for (const int tier : session.model->plan().residency.tier) resident.push_back(tier != kOnDisk);
-  session.model->SetTimelineSink(
-      [writer = trace.get(), resident = std::move(resident)](absl::Span<const TimelineEvent> events) {
-        writer->Add(events, resident);
-      });
-  return trace;
-}
-
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
     return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
@@ -200,7 +186,7 @@ absl::Status Run(const Arguments& args) {
   }
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
-    SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, *args.Get("--trace")));
+    SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));
   }
   if (!json) {
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {

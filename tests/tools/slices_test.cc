@@ -137,7 +137,7 @@ TEST(Gantt, DrawsThePassThatIsAskedFor) {
 }
 
 // The whole way, over a real model.
-TEST(Trace, OfARunIsValid) {
+TEST(Trace, OfARunAndOfABatchAreValid) {
   const TempDir dir;
   const std::string model = SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K";
   ASSERT_EQ(RunSluice({"shard", model, dir / "store", "--slab-size", "64KiB"}).exit_code, 0);
@@ -145,6 +145,12 @@ TEST(Trace, OfARunIsValid) {
                                   "--trace", dir / "trace.json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   ExpectValidTrace(json::parse(std::ifstream(dir / "trace.json")));
+
+  std::ofstream(dir / "in.jsonl") << R"({"prompt": "Once", "max_tokens": 3})" "\n" R"({"prompt": "One", "max_tokens": 4})" "\n";
+  const Finished batch = RunSluice({"batch", dir / "store", "-i", dir / "in.jsonl", "-o", dir / "out.jsonl", "-c", "64",
+                                    "--batch-size", "2", "--max-ram", "20MiB", "--trace", dir / "batch.json"});
+  ASSERT_EQ(batch.exit_code, 0) << batch.err;
+  ExpectValidTrace(json::parse(std::ifstream(dir / "batch.json")));
 }
 
 }  // namespace
