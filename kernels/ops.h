@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -42,6 +43,9 @@ struct MatMulArgs {
   Epilogue epilogue = Epilogue::kStore;
   float* out;          // [num_tokens, matrix_rows]
   int64_t out_stride;  // floats from one token's row to the next
+  // Work beside the product: on the CPU its threads call it now and then, while enough of the product is left that
+  // the others make up for it. Any thread of them, several at once. Null: none. A GPU never calls it.
+  const std::function<void()>* aside = nullptr;
 };
 
 enum class KvType : uint8_t { kF32, kF16, kQ8_0 };

@@ -121,9 +121,14 @@ struct SlabStream::State {
   // These take the mutex; the others want it held.
   void RunWorker(StageClock<kWorkerStates>* clock);
   void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
+  void VerifyArrived();
   absl::Status Verify(int64_t position, const std::byte* data) const;
   absl::Status Decode(int64_t position, std::byte* place, SlabDecoder* decoder) const;
 
+  // Whether slabs that have arrived are for a worker.
+  bool ForWorkers() const { return !left_to_caller || consumer.state() == kWaiting; }
+  // What follows from a slab's checking.
+  void Checked(int64_t position, absl::Status status);
   void RequestAhead();
   void Request(int64_t position);
   void Fail(int64_t position, absl::Status status);
@@ -136,6 +141,7 @@ struct SlabStream::State {
   int64_t streamed_first = 0;       // slabs that the first walk streams
   int64_t streamed_per_walk = 0;    // that each later one does
   const bool verify_once;
+  bool any_compressed = false;
   const HostBuffer ring_memory;
   const HostBuffer arena;
   const HostBuffer bounce;
@@ -150,6 +156,7 @@ struct SlabStream::State {
   int64_t requested = 0;            // positions below it were asked for
   int64_t position = 0;             // Next()'s
   std::deque<int64_t> arrived;      // positions that are kRead
+  bool left_to_caller = false;      // LeaveVerifying
   std::vector<bool> verified;       // a slab of the cycle each: it need not be checked again
   int64_t failed_at = -1;           // the lowest position known to have failed; -1: none
   absl::Status failure;             // of failed_at
@@ -182,6 +189,7 @@ SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSl
   int64_t arena_end = 0;
   for (const StreamSlab& slab : cycle) {
     first_rank.push_back(streamed_first);
+    any_compressed |= slab.compression != SlabCompression::kNone;
     if (slab.resident) {
       place.push_back(arena_end);
       arena_end += slab.place_bytes();
@@ -281,7 +289,7 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
     return;
   }
   arrived.push_back(position);
-  work.notify_one();
+  if (ForWorkers()) work.notify_one();
 }
 
 void SlabStream::State::Fail(int64_t position, absl::Status status) {
@@ -315,6 +323,32 @@ absl::Status SlabStream::State::Decode(int64_t position, std::byte* place,
                                    slab.offset, ": ", status.message()));
 }
 
+void SlabStream::State::Checked(int64_t position, absl::Status status) {
+  if (!status.ok()) {
+    Fail(position, std::move(status));
+    return;
+  }
+  MoveAt(position, SlabState::kReady);
+  slab_ready.notify_one();
+}
+
+void SlabStream::State::VerifyArrived() {
+  std::unique_lock<std::mutex> lock(mutex);
+  if (!left_to_caller || arrived.empty()) return;
+  const int64_t position = arrived.front();
+  arrived.pop_front();
+  const std::byte* const data = ReadBufferAt(position).data();
+  MoveAt(position, SlabState::kVerifying);
+  lock.unlock();
+  const Clock::time_point start = Clock::now();
+  absl::Status status = Verify(position, data);
+  const std::chrono::duration<double> seconds = Clock::now() - start;
+  lock.lock();
+  counters.aside_seconds += seconds.count();
+  if (status.ok()) verified[SlabAt(position)] = verify_once;
+  Checked(position, std::move(status));
+}
+
 void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
   pthread_setname_np(pthread_self(), "sluice-worker");
   SlabDecoder decoder;
@@ -342,19 +376,14 @@ void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
     return status;
   };
   for (;;) {
-    work.wait(lock, [this] { return closing || !arrived.empty(); });
+    work.wait(lock, [this] { return closing || (!arrived.empty() && ForWorkers()); });
     if (closing) return;
     const int64_t position = arrived.front();
     arrived.pop_front();
     const int slab = SlabAt(position);
     absl::Status status = verified[slab] ? absl::OkStatus() : verify(position);
     if (status.ok() && cycle[slab].compression != SlabCompression::kNone) status = decode(position);
-    if (status.ok()) {
-      MoveAt(position, SlabState::kReady);
-      slab_ready.notify_one();
-    } else {
-      Fail(position, std::move(status));
-    }
+    Checked(position, std::move(status));
   }
 }
 
@@ -447,6 +476,7 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
           state.ring.capacity(), " bytes beside the leases held; drop one first"));
     }
     state.consumer.Enter(State::kWaiting);
+    if (state.left_to_caller && !state.arrived.empty()) state.work.notify_one();
     state.slab_ready.wait(lock);
   }
   if (state.consumer.state() == State::kWaiting) state.consumer.Enter(State::kNotWaiting);
@@ -472,6 +502,14 @@ void SlabStream::Release(int64_t position) {
   state_->MoveAt(position, SlabState::kFree);
   state_->RequestAhead();
 }
+
+void SlabStream::LeaveVerifying(bool on) {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->left_to_caller = on && !state_->any_compressed;
+  if (!state_->left_to_caller && !state_->arrived.empty()) state_->work.notify_all();
+}
+
+void SlabStream::VerifyArrived() { state_->VerifyArrived(); }
 
 absl::Status SlabStream::ReadRanges(absl::Span<const Range> ranges) {
   const int num_files = static_cast<int>(state_->paths.size());

@@ -14,6 +14,9 @@
 namespace sluice {
 namespace {
 
+// A product of a slab with so many rows takes a few times as long as checking another.
+constexpr int64_t kLongRows = 64;
+
 absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
   return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)};
 }
@@ -221,6 +224,11 @@ absl::Status BlockExecutor::Attend(int layer) {
   return ops_->Attention(args, q_, q_dim_, attended_, q_dim_);
 }
 
+bool BlockExecutor::TakesLong(int slab) const {
+  const bool head = manifest_.tensors[manifest_.slabs[slab].tensors[0]].role == TensorRole::kHead;
+  return (head ? num_logits_ : static_cast<int64_t>(rows_.size())) >= kLongRows;
+}
+
 absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> tiles) {
   const ManifestSlab& slab = manifest_.slabs[slab_index];
   if (slab.block != block_) SLUICE_RETURN_IF_ERROR(StartBlock(slab.block));
@@ -291,6 +299,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
   }
   if (args.num_tokens == 0) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(Info(tensor.encoding).activations));
+  if (aside_ && TakesLong(slab_index)) args.aside = &aside_;
   return ops_->MatMul(args);
 }
 

@@ -3,7 +3,9 @@
 #define SLUICE_RUNTIME_BLOCK_EXECUTOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -42,6 +44,11 @@ class BlockExecutor {
 
   // Computes with slab number `slab` of the manifest, whose bytes, in memory of the place, are `tiles`.
   absl::Status Slab(int slab, absl::Span<const std::byte> tiles);
+
+  // Work that is to be done beside products that take long (MatMulArgs::aside).
+  void SetAside(std::function<void()> work) { aside_ = std::move(work); }
+  // Whether a slab's product takes long enough for that in this pass.
+  bool TakesLong(int slab) const;
 
   // Waits for what was queued and returns the logits [rows that want them, vocab_size], in host memory,
   // valid until the next pass. DataLoss: numbers that are not finite, naming the layer. On the host Slab
@@ -108,6 +115,7 @@ class BlockExecutor {
   bool attended_done_ = false;
   bool down_started_ = false;
   Input input_;
+  std::function<void()> aside_;
 };
 
 }  // namespace sluice

@@ -68,6 +68,9 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages, place));
   SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));
   SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, place, &model->kv_cache_));
+  if (place->device() == nullptr) {
+    model->executor_->SetAside([stream = model->stream_.get()] { stream->VerifyArrived(); });
+  }
   return model;
 }
 
@@ -116,6 +119,12 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
   return absl::OkStatus();
 }
 
+void Model::LeaveVerifying(bool on) {
+  if (device_stream_ != nullptr || on == verifying_left_) return;
+  stream_->LeaveVerifying(on);
+  verifying_left_ = on;
+}
+
 template <typename Source>
 absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
@@ -128,6 +137,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
     auto lease = source->Next();
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
+    LeaveVerifying(executor_->TakesLong(lease->slab()));
     SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
     if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
   }
@@ -152,6 +162,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
                                                        const std::atomic<bool>* stop) {
   clock_.Enter(kComputing);
   const absl::Cleanup leave = [this, start = std::chrono::steady_clock::now()] {
+    LeaveVerifying(false);
     pass_counters_.pass_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     clock_.Enter(kOther);

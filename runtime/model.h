@@ -84,6 +84,8 @@ class Model {
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
   SlabStream* host_stream() const { return device_stream_ != nullptr ? device_stream_->host() : stream_.get(); }
   absl::Status OpenStream(ComputePlace* place, const ReadOptions& read);
+  // Whether slabs are verified beside products, or by the stream's worker.
+  void LeaveVerifying(bool on);
   // All slabs, from either stream.
   template <typename Source>
   absl::Status Walk(Source* source, const std::atomic<bool>* stop);
@@ -102,6 +104,7 @@ class Model {
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
   TimelineSink timeline_sink_;
+  bool verifying_left_ = false;
   size_t next_slab_ = 0;  // of the walk; not 0 between passes after a cancelled one
   int embedding_file_ = 0;  // in the stream's paths
 };

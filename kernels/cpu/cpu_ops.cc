@@ -137,7 +137,9 @@ class CpuOps : public Ops {
     };
     if (args.num_tokens <= 0) return absl::OkStatus();
     const auto matmul = kernels_->matmul[static_cast<int>(args.encoding)];
-    pool_->Run(args.num_tiles, 1, [&job, matmul](int64_t begin, int64_t end) {
+    pool_->Run(args.num_tiles, 1, [&job, &args, matmul](int64_t begin, int64_t end) {
+      // Behind the middle a thread that does something else would be waited for.
+      if (args.aside != nullptr && begin < args.num_tiles / 2) (*args.aside)();
       MatMulJob part = job;
       part.tile_begin = begin;
       part.tile_end = end;

@@ -1,8 +1,10 @@
 // Matrix products: scalar code against double precision, every instruction set against scalar code.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -302,6 +304,28 @@ TEST_P(MatMulOf, SlabsGiveTheBitsOfTheWholeMatrix) {
     args.num_tiles = 5 - cut;
     ASSERT_TRUE(machine.ops->MatMul(args).ok());
     EXPECT_TRUE(SameBits(parts, whole)) << "cut after tile " << cut;
+  }
+}
+
+TEST_P(MatMulOf, WorkAsideIsDoneAndChangesNothing) {
+  std::mt19937 random(13);
+  const Encoding encoding = GetParam();
+  const int64_t k = 256;
+  for (const int threads : {1, 2}) {
+    Machine machine(SupportedIsas().back(), threads);
+    Matrix matrix(encoding, 160, k, random);
+    Bytes activations = Prepared(*machine.ops, encoding, RandomFloats(2 * k, random), 2, k);
+    std::vector<float> alone(2 * matrix.rows), beside(2 * matrix.rows);
+    MatMulArgs args = Args(matrix, activations, 2, alone.data());
+    ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    std::atomic<int> calls = 0;
+    const std::function<void()> aside = [&calls] { ++calls; };
+    args.aside = &aside;
+    args.out = beside.data();
+    ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    EXPECT_GT(calls, 0);
+    EXPECT_LE(calls, matrix.rows / 16 / 2) << "not behind the middle of the product";
+    EXPECT_TRUE(SameBits(beside, alone));
   }
 }
 

@@ -292,6 +292,48 @@ TEST_F(FaultTest, VerifiesASlabOnlyTheFirstTimeWhereThatIsAsked) {
   }
 }
 
+TEST_F(FaultTest, LeavesWhatArrivesToTheCallerWhereThatIsWanted) {
+  Open(Cycle(4), 4 * kRoom);
+  stream_->LeaveVerifying(true);
+  for (int i = 0; i < 4; ++i) engine_->Answer(0);
+  for (int i = 0; i < 4; ++i) stream_->VerifyArrived();
+  stream_->VerifyArrived();  // nothing is left
+  for (int slab = 0; slab < 4; ++slab) ExpectNext(slab);
+  EXPECT_EQ(stream_->counters().verify_seconds, 0);
+  EXPECT_GT(stream_->counters().aside_seconds, 0);
+}
+
+TEST_F(FaultTest, AWorkerChecksWhatNobodyTookOnceNextWaitsForIt) {
+  Open(Cycle(3), 3 * kRoom);
+  stream_->LeaveVerifying(true);
+  for (int i = 0; i < 3; ++i) engine_->Answer(0);
+  for (int slab = 0; slab < 3; ++slab) ExpectNext(slab);
+  EXPECT_EQ(stream_->counters().aside_seconds, 0);
+  // Arrives while Next() waits.
+  auto next = std::async(std::launch::async, [this] { return stream_->Next().ok(); });
+  engine_->Answer(0);
+  EXPECT_TRUE(next.get());
+  // And what was left is checked once it is no longer wanted so.
+  engine_->Answer(0);
+  stream_->LeaveVerifying(false);
+  stream_->VerifyArrived();  // not the caller's any more
+  ExpectNext(1);
+  EXPECT_EQ(stream_->counters().aside_seconds, 0);
+}
+
+TEST_F(FaultTest, AWrongChecksumThatTheCallerFindsEndsTheRunAtItsSlab) {
+  std::vector<StreamSlab> cycle = Cycle(3);
+  cycle[1].checksum ^= 1;
+  Open(cycle, 3 * kRoom);
+  stream_->LeaveVerifying(true);
+  for (int i = 0; i < 3; ++i) engine_->Answer(0);
+  for (int i = 0; i < 3; ++i) stream_->VerifyArrived();
+  ExpectNext(0);
+  const absl::Status status = stream_->Next().status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(status.message(), HasSubstr("/store/000.slabs: slab 1 at byte 8192"));
+}
+
 TEST_F(FaultTest, AccountsForAllOfEachStagesTime) {
   Open(Cycle(3), 2 * kRoom);
   for (int i = 0; i < 30; ++i) {

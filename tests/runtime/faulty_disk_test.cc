@@ -19,6 +19,13 @@ namespace {
 constexpr char kModel[] = "qwen2-bias-bf16";
 const std::vector<int32_t> kTokens = {1, 5, 9, 2, 7, 3};
 
+// Enough rows that slabs are verified beside products, by the threads that compute.
+std::vector<int32_t> LongPrompt() {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 80; ++i) tokens.push_back(kTokens[i % kTokens.size()] + i % 7);
+  return tokens;
+}
+
 // Reads through another engine, and answers when and how a seed says.
 class FaultyEngine : public IoEngine {
  public:
@@ -111,23 +118,29 @@ RunConfig FaultyConfig(uint32_t seed, FaultyEngine::Odds odds) {
 
 TEST(FaultyDisk, OutOfOrderAndLateAnswersChangeNothing) {
   const TestStore store(kModel, "", 8 << 10);
-  const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(kTokens);
-  for (uint32_t seed = 0; seed < 10; ++seed) {
-    TestModel model(*store, FaultyConfig(seed, {}));
-    EXPECT_EQ(model.Logits(kTokens), expected) << "seed " << seed;
+  for (const std::vector<int32_t>& tokens : {kTokens, LongPrompt()}) {
+    const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(tokens);
+    for (uint32_t seed = 0; seed < 10; ++seed) {
+      TestModel model(*store, FaultyConfig(seed, {}));
+      EXPECT_EQ(model.Logits(tokens), expected) << "seed " << seed << ", " << tokens.size() << " rows";
+    }
   }
 }
 
 TEST(FaultyDisk, FailedAndFalseReadsNeverGiveAWrongLogit) {
   const TestStore store(kModel, "", 8 << 10);
-  const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(kTokens);
+  const std::vector<float> expected_short = TestModel(*store, RunConfig()).Logits(kTokens);
+  const std::vector<float> expected_long = TestModel(*store, RunConfig()).Logits(LongPrompt());
   int right = 0, failed = 0;
   for (uint32_t seed = 0; seed < 40; ++seed) {
+    const bool is_long = seed % 3 == 0;
+    const std::vector<int32_t> tokens = is_long ? LongPrompt() : kTokens;
+    const std::vector<float>& expected = is_long ? expected_long : expected_short;
     TestModel model(*store, FaultyConfig(seed, {.fails = static_cast<int>(seed % 4),
                                                 .lies = static_cast<int>(seed / 4 % 4)}));
     // Passes go on until one fails: a second and third walk find errors that the first did not.
     for (int i = 0; i < 3; ++i) {
-      const absl::StatusOr<std::vector<float>> logits = model.TryLogits(kTokens);
+      const absl::StatusOr<std::vector<float>> logits = model.TryLogits(tokens);
       if (logits.ok()) {
         ASSERT_EQ(*logits, expected) << "seed " << seed;
         ++right;
