@@ -22,6 +22,9 @@ absl::StatusOr<Isa> ParseIsa(absl::string_view name);
 // Those that this machine can run (its processor and its operating system), slowest first.
 std::vector<Isa> SupportedIsas();
 
+// Whether its Ops take MatMulArgs::rounded_activations on this machine: AVX512_BF16 with kAvx512.
+bool RoundsActivations(Isa isa);
+
 // `pool` must outlive the result. Unavailable where this CPU cannot run `isa`.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCpuOps(Isa isa, ThreadPool* pool);
 

@@ -53,10 +53,7 @@ PeakLoop LoopOf(Isa isa, bool quantized) {
   }
 }
 
-}  // namespace
-
-double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) {
-  const PeakLoop loop = LoopOf(isa, quantized);
+double Measure(ThreadPool& pool, PeakLoop loop) {
   // An attempt takes a fraction of a time slice, so that some are free of other programs.
   constexpr int64_t kPieces = 8;
   constexpr int64_t kRounds = 10000;
@@ -74,6 +71,17 @@ double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) {
     best = std::max(best, static_cast<double>(operations) / seconds.count());
   }
   return best;
+}
+
+}  // namespace
+
+double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) { return Measure(pool, LoopOf(isa, quantized)); }
+
+double MeasurePeakRoundedOps(ThreadPool& pool, [[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+  if (RoundsActivations(isa)) return Measure(pool, kAvx512PeakBF16);
+#endif
+  return Measure(pool, ScalarF32);
 }
 
 }  // namespace sluice

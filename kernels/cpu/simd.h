@@ -1,7 +1,7 @@
 // The 16-lane types of the instruction set that the including file is compiled for.
 //
 // Bodies (*_simd.h) include this, stand in the namespace sluice::SLUICE_SIMD_NAMESPACE, and hold no
-// intrinsics. Only files named *_avx2.cc, *_avx512.cc and *_neon.cc may include them
+// intrinsics. Only files named *_avx2.cc, *_avx512.cc, *_avx512bf16.cc and *_neon.cc may include them
 // (kernels/CMakeLists.txt gives those their flags).
 #ifndef SLUICE_KERNELS_CPU_SIMD_H_
 #define SLUICE_KERNELS_CPU_SIMD_H_
