@@ -24,7 +24,7 @@ namespace {
 static_assert(static_cast<int>(Encoding::kF32) == 0 && static_cast<int>(Encoding::kQ4_0) == 7);
 static_assert(static_cast<int>(KvType::kF32) == 0 && static_cast<int>(KvType::kQ8_0) == 2);
 
-constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
+constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kNeon};
 
 // Values that a thread should have at least before another one is worth waking.
 constexpr int64_t kGrainValues = 16384;
@@ -40,6 +40,8 @@ const KernelTable* KernelsOf(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return &kAvx2Kernels;
+    case Isa::kAvxVnni:
+      return &kAvxVnniKernels;
     case Isa::kAvx512:
       return &kAvx512Kernels;
 #endif
@@ -67,9 +69,12 @@ bool HasF16c() {
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 
-bool HasAvx512Bf16() {
+// Bits of EAX of leaf 7, subleaf 1. What they stand for works on registers that CpuRuns looks for.
+constexpr int kAvxVnniBit = 4;
+constexpr int kAvx512Bf16Bit = 5;
+bool HasInLeaf7(int bit) {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 5 & 1) != 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> bit & 1) != 0;
 }
 #endif
 
@@ -81,6 +86,8 @@ bool CpuRuns(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
+    case Isa::kAvxVnni:
+      return CpuRuns(Isa::kAvx2) && HasInLeaf7(kAvxVnniBit);
     case Isa::kAvx512:
       return CpuRuns(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -248,6 +255,8 @@ absl::string_view IsaName(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avxvnni";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kNeon:
@@ -261,7 +270,7 @@ absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
     if (IsaName(isa) == name) return isa;
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown instruction set \"", name,
-                                                 "\"; known are scalar, avx2, avx512 and neon"));
+                                                 "\"; known are scalar, avx2, avxvnni, avx512 and neon"));
 }
 
 std::vector<Isa> SupportedIsas() {
@@ -274,7 +283,7 @@ std::vector<Isa> SupportedIsas() {
 
 bool RoundsActivations([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__)
-  return isa == Isa::kAvx512 && CpuRuns(isa) && HasAvx512Bf16();
+  return isa == Isa::kAvx512 && CpuRuns(isa) && HasInLeaf7(kAvx512Bf16Bit);
 #else
   return false;
 #endif
@@ -286,6 +295,10 @@ absl::StatusOr<std::unique_ptr<Ops>> MakeCpuOps(Isa isa, ThreadPool* pool) {
         absl::StrCat("this CPU or its operating system does not run ", IsaName(isa)));
   }
   return std::make_unique<CpuOps>(KernelsOf(isa), RoundedKernelsOf(isa), pool);
+}
+
+std::unique_ptr<Ops> MakeCpuOpsOf(const KernelTable* kernels, ThreadPool* pool) {
+  return std::make_unique<CpuOps>(kernels, /*rounded=*/nullptr, pool);
 }
 
 }  // namespace sluice

@@ -100,13 +100,16 @@ struct RoundedKernels {
 };
 
 extern const MatMulKernel kAvx2MatMuls[kNumMatMuls];
+extern const MatMulKernel kAvxVnniMatMuls[kNumMatMuls];
+extern const MatMulKernel kAvxVnniAsEvexMatMuls[kNumMatMuls];  // tests only
 extern const MatMulKernel kAvx512MatMuls[kNumMatMuls];
 extern const MatMulKernel kNeonMatMuls[kNumMatMuls];
 
 extern const KernelTable kScalarKernels;
-extern const KernelTable kAvx2Kernels;    // x86-64 only
-extern const KernelTable kAvx512Kernels;  // x86-64 only
-extern const KernelTable kNeonKernels;    // arm64 only
+extern const KernelTable kAvx2Kernels;     // x86-64 only
+extern const KernelTable kAvxVnniKernels;  // x86-64 only
+extern const KernelTable kAvx512Kernels;   // x86-64 only
+extern const KernelTable kNeonKernels;     // arm64 only
 
 extern const RoundedKernels kAvx512Bf16Kernels;  // x86-64 only
 

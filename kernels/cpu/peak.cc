@@ -41,6 +41,8 @@ PeakLoop LoopOf(Isa isa, bool quantized) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return quantized ? kAvx2PeakInt8 : kAvx2PeakF32;
+    case Isa::kAvxVnni:
+      return quantized ? kAvxVnniPeakInt8 : kAvxVnniPeakF32;
     case Isa::kAvx512:
       return quantized ? kAvx512PeakInt8 : kAvx512PeakF32;
 #endif

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/kernel_table.h"
 #include "kernels/encoding.h"
 #include "kernels/ops.h"
 #include "kernels/tile.h"
@@ -128,6 +129,22 @@ struct Matrix {
 struct Machine {
   Machine(Isa isa, int threads) : pool(threads), ops(*MakeCpuOps(isa, &pool)) {}
   ThreadPool pool;
+  std::unique_ptr<Ops> ops;
+};
+
+// The kernels of Isa::kAvxVnni with the EVEX form of their dot products; none where the CPU has no AVX-512 VNNI.
+struct AvxVnniAsEvex {
+  AvxVnniAsEvex() {
+#if defined(__x86_64__)
+    const std::vector<Isa> isas = SupportedIsas();
+    if (std::find(isas.begin(), isas.end(), Isa::kAvx512) == isas.end()) return;
+    kernels = kAvx2Kernels;
+    kernels.matmul = kAvxVnniAsEvexMatMuls;
+    ops = MakeCpuOpsOf(&kernels, &pool);
+#endif
+  }
+  ThreadPool pool{1};
+  KernelTable kernels = {};
   std::unique_ptr<Ops> ops;
 };
 
@@ -251,40 +268,49 @@ constexpr Case kCases[] = {
     {24, 70, Epilogue::kSwiGlu, true},
 };
 
-TEST_P(MatMulOf, EveryInstructionSetGivesTheBitsOfScalarCode) {
+// Products by `ops`, over shapes and epilogues, against scalar code.
+void ExpectBitsOfScalarCode(Ops& ops, Encoding encoding, const std::string& name) {
   std::mt19937 random(2);
   Machine scalar(Isa::kScalar, 1);
-  const Encoding encoding = GetParam();
+  for (int64_t k : Ks(encoding)) {
+    for (const Case& c : kCases) {
+      if (k > 1100 && c.tokens > 5 && c.tokens != 14) continue;  // scalar code is slow
+      // For SwiGLU the matrix of alternating tiles has twice the tiles.
+      const bool pairs = c.epilogue == Epilogue::kSwiGlu;
+      Matrix matrix(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
+      const std::vector<float> x = RandomFloats(c.tokens * k, random);
+      const std::vector<float> addend = RandomFloats(c.rows, random);
+      const std::vector<float> up_addend = RandomFloats(c.rows, random);
+      Bytes activations = Prepared(ops, encoding, x, c.tokens, k);
+      std::vector<float> want = RandomFloats(c.tokens * c.rows, random);
+      std::vector<float> got = want;
+      MatMulArgs args = Args(matrix, activations, c.tokens, want.data());
+      args.num_tiles = (c.rows + 15) / 16;
+      args.matrix_rows = args.out_stride = c.rows;
+      args.epilogue = c.epilogue;
+      if (c.addend) args.addend = addend.data();
+      if (c.addend && pairs) args.up_addend = up_addend.data();
+      ASSERT_TRUE(scalar.ops->MatMul(args).ok());
+      args.out = got.data();
+      ASSERT_TRUE(ops.MatMul(args).ok());
+      ASSERT_TRUE(SameBits(got, want)) << name << ", k " << k << ", " << c.rows << " rows, " << c.tokens << " tokens";
+    }
+  }
+}
+
+TEST_P(MatMulOf, EveryInstructionSetGivesTheBitsOfScalarCode) {
   for (Isa isa : SupportedIsas()) {
     for (int threads : {1, 2}) {
       Machine machine(isa, threads);
-      for (int64_t k : Ks(encoding)) {
-        for (const Case& c : kCases) {
-          if (k > 1100 && c.tokens > 5 && c.tokens != 14) continue;  // scalar code is slow
-          // For SwiGLU the matrix of alternating tiles has twice the tiles.
-          const bool pairs = c.epilogue == Epilogue::kSwiGlu;
-          Matrix matrix(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
-          const std::vector<float> x = RandomFloats(c.tokens * k, random);
-          const std::vector<float> addend = RandomFloats(c.rows, random);
-          const std::vector<float> up_addend = RandomFloats(c.rows, random);
-          Bytes activations = Prepared(*machine.ops, encoding, x, c.tokens, k);
-          std::vector<float> want = RandomFloats(c.tokens * c.rows, random);
-          std::vector<float> got = want;
-          MatMulArgs args = Args(matrix, activations, c.tokens, want.data());
-          args.num_tiles = (c.rows + 15) / 16;
-          args.matrix_rows = args.out_stride = c.rows;
-          args.epilogue = c.epilogue;
-          if (c.addend) args.addend = addend.data();
-          if (c.addend && pairs) args.up_addend = up_addend.data();
-          ASSERT_TRUE(scalar.ops->MatMul(args).ok());
-          args.out = got.data();
-          ASSERT_TRUE(machine.ops->MatMul(args).ok());
-          ASSERT_TRUE(SameBits(got, want)) << IsaName(isa) << ", " << threads << " threads, k " << k
-                                           << ", " << c.rows << " rows, " << c.tokens << " tokens";
-        }
-      }
+      ExpectBitsOfScalarCode(*machine.ops, GetParam(), absl::StrCat(IsaName(isa), ", ", threads, " threads"));
     }
   }
+}
+
+TEST_P(MatMulOf, TheDotProductsOfAvxVnniGiveTheBitsOfScalarCode) {
+  AvxVnniAsEvex vnni;
+  if (vnni.ops == nullptr) GTEST_SKIP() << "this CPU has no AVX-512 VNNI, whose instructions stand in for AVX-VNNI's";
+  ExpectBitsOfScalarCode(*vnni.ops, GetParam(), "avxvnni as evex");
 }
 
 TEST_P(MatMulOf, SlabsGiveTheBitsOfTheWholeMatrix) {
@@ -585,13 +611,14 @@ TEST(MatMul, ExtremeQuantsDoNotSaturate) {
         std::vector<float> x(2 * 256, value);
         for (int i = 0; i < 256; i += 2) x[256 + i] = -value;
         std::vector<std::vector<float>> results;
-        for (Isa isa : SupportedIsas()) {
-          Machine machine(isa, 1);
-          Bytes activations = Prepared(*machine.ops, encoding, x, 2, 256);
+        const auto multiply = [&](Ops& ops) {
+          Bytes activations = Prepared(ops, encoding, x, 2, 256);
           std::vector<float> out(2 * 16);
-          ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
+          EXPECT_TRUE(ops.MatMul(Args(matrix, activations, 2, out.data())).ok());
           results.push_back(out);
-        }
+        };
+        for (Isa isa : SupportedIsas()) multiply(*Machine(isa, 1).ops);
+        if (AvxVnniAsEvex vnni; vnni.ops != nullptr) multiply(*vnni.ops);
         for (const auto& result : results)
           EXPECT_TRUE(SameBits(result, results[0])) << NameOf(encoding);
       }
