@@ -44,7 +44,8 @@ class Buffer {
 struct Limits {
   double read_bandwidth;  // bytes/s, all threads
   // Operations/s by Isa of a loop of nothing but fma [0] or int8 dot products [1], all threads.
-  double peak_ops[4][2];
+  double peak_ops[5][2];
+  double peak_rounded_ops;  // of dot products of bf16 pairs; 0 where the CPU has none
 };
 
 // Measures and prints them.
@@ -60,6 +61,10 @@ inline Limits MeasureLimits(ThreadPool& pool) {
     std::printf(" %s %.0f, %.0f", std::string(IsaName(isa)).c_str(), peak[1] / 1e9, peak[0] / 1e9);
   }
   std::printf("\n");
+  if (RoundsActivations(SupportedIsas().back())) {
+    limits.peak_rounded_ops = MeasurePeakRoundedOps(pool, SupportedIsas().back());
+    std::printf("peak GOPS of bf16 pairs (--fast-math): %.0f\n", limits.peak_rounded_ops / 1e9);
+  }
   std::fflush(stdout);
   return limits;
 }

@@ -6,7 +6,8 @@
 //   of_bandwidth  their share of what the same threads read from memory at best;
 //   GOPS          operations a second (2 a weight and token), and
 //   of_peak       their share of a loop of nothing but vpdpbusd (quantized) or fma (floats) on all
-//                 threads, with the instructions of that instruction set.
+//                 threads, with the instructions of that instruction set; of vdpbf16ps for bf16_fast,
+//                 which is bf16 with --fast-math.
 // The matrix is far larger than the caches and each iteration takes its next slice, so that one
 // token is bound by memory. Rates are those of the best iteration, as the limits are: other
 // programs on the machine can only make one slower. `Time` is the mean; its distance from the best
@@ -67,8 +68,9 @@ Buffer& Weights(Encoding encoding, int64_t num_tiles) {
 }
 
 void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding encoding,
-                 int64_t tokens, const Limits& limits) {
+                 bool rounded, int64_t tokens, const Limits& limits) {
   const EncodingInfo& info = Info(encoding);
+  const ActivationFormat format = rounded ? ActivationFormat::kBF16 : info.activations;
   const int64_t tile_bytes = TileBytes(encoding, kK);
   // A slice takes about a millisecond, and scalar code at least 16 rows.
   const int64_t slice_values = isa == Isa::kScalar ? 1 : int64_t{150'000'000} / tokens;
@@ -81,9 +83,8 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   std::normal_distribution<float> normal;
   std::vector<float> x(tokens * kK);
   for (float& value : x) value = normal(random);
-  Buffer activations(tokens * ActivationRowBytes(info.activations, kK));
-  if (!ops->PrepareActivations(info.activations, x.data(), kK, tokens, kK, activations.data())
-           .ok()) {
+  Buffer activations(tokens * ActivationRowBytes(format, kK));
+  if (!ops->PrepareActivations(format, x.data(), kK, tokens, kK, activations.data()).ok()) {
     state.SkipWithError("PrepareActivations failed");
   }
   std::vector<float> out(tokens * num_tiles * 16);
@@ -95,6 +96,7 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   args.matrix_rows = args.out_stride = num_tiles * 16;
   args.activations = activations.data();
   args.num_tokens = tokens;
+  args.rounded_activations = rounded;
   args.out = out.data();
   int64_t first_tile = 0;
   double best = std::numeric_limits<double>::infinity();
@@ -114,7 +116,8 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   state.counters["of_bandwidth"] = bytes / best / limits.read_bandwidth;
   state.counters["GOPS"] = operations / best / 1e9;
   state.counters["of_peak"] =
-      operations / best / limits.peak_ops[static_cast<int>(isa)][info.quantized()];
+      operations / best /
+      (rounded ? limits.peak_rounded_ops : limits.peak_ops[static_cast<int>(isa)][info.quantized()]);
 }
 
 int Main(int argc, char** argv) {
@@ -122,18 +125,22 @@ int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   ThreadPool pool(threads);
   const Limits limits = MeasureLimits(pool);
-  for (const EncodingInfo& info : Encodings()) {
-    for (Isa isa : SupportedIsas()) {
-      for (int64_t tokens : {int64_t{1}, int64_t{4}, int64_t{64}}) {
-        benchmark::RegisterBenchmark(
-            absl::StrCat(info.name, "/", IsaName(isa), "/tokens:", tokens).c_str(),
-            [&, isa, tokens, encoding = info.encoding](benchmark::State& state) {
-              BenchMatMul(state, pool, isa, encoding, tokens, limits);
-            })
-            ->UseManualTime()
-            ->Unit(benchmark::kMillisecond);
-      }
+  const auto add = [&](absl::string_view name, Encoding encoding, Isa isa, bool rounded) {
+    for (int64_t tokens : {int64_t{1}, int64_t{4}, int64_t{64}, int64_t{512}}) {
+      if (isa == Isa::kScalar && tokens > 64) continue;  // minutes
+      benchmark::RegisterBenchmark(absl::StrCat(name, "/", IsaName(isa), "/tokens:", tokens).c_str(),
+                                   [&, encoding, isa, rounded, tokens](benchmark::State& state) {
+                                     BenchMatMul(state, pool, isa, encoding, rounded, tokens, limits);
+                                   })
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond);
     }
+  };
+  for (const EncodingInfo& info : Encodings()) {
+    for (Isa isa : SupportedIsas()) add(info.name, info.encoding, isa, /*rounded=*/false);
+  }
+  if (const Isa isa = SupportedIsas().back(); RoundsActivations(isa)) {
+    add("bf16_fast", Encoding::kBF16, isa, /*rounded=*/true);
   }
   benchmark::RunSpecifiedBenchmarks();
   std::printf("after the run, %d threads read %.1f GB/s\n", threads,

@@ -32,7 +32,8 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
       ops_(place->ops()),
       kv_cache_(kv_cache),
       q_dim_(h_.num_attention_heads * h_.head_dim),
-      kv_dim_(h_.num_key_value_heads * h_.head_dim) {
+      kv_dim_(h_.num_key_value_heads * h_.head_dim),
+      fast_math_(plan.request.fast_math) {
   rows_.reserve(plan.pass_rows);
   attention_rows_.reserve(plan.pass_rows);
   positions_.reserve(plan.pass_rows);
@@ -51,14 +52,14 @@ absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const Layer
 
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
-      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens);
-  const int64_t wanted[9] = {sizes.residual_bytes,      sizes.normed_bytes,
-                             sizes.block_bytes,         sizes.activation_bytes[0],
-                             sizes.activation_bytes[1], sizes.activation_bytes[2],
-                             sizes.logits_bytes,        sizes.rope_bytes,
-                             sizes.note_bytes};
-  for (int i = 0; i < 9; ++i) {
+      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, fast_math_);
+  const int64_t wanted[6] = {sizes.residual_bytes, sizes.normed_bytes, sizes.block_bytes,
+                             sizes.logits_bytes,   sizes.rope_bytes,   sizes.note_bytes};
+  for (int i = 0; i < 6; ++i) {
     SLUICE_ASSIGN_OR_RETURN(buffers_[i], place_->Allocate(wanted[i]));
+  }
+  for (int i = 0; i < kNumActivationFormats; ++i) {
+    SLUICE_ASSIGN_OR_RETURN(activation_buffers_[i], place_->Allocate(sizes.activation_bytes[i]));
   }
   if (place_->device() != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(host_logits_, HostBuffer::Create(sizes.logits_bytes));
@@ -71,10 +72,9 @@ absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   k_ = attended_ + plan.pass_rows * q_dim_;
   v_ = k_ + plan.pass_rows * kv_dim_;
   gate_ = q_;
-  for (int i = 0; i < 3; ++i) activations_[i] = buffers_[3 + i].data();
-  logits_ = floats(6);
-  rope_ = floats(7);
-  note_ = reinterpret_cast<int32_t*>(buffers_[8].data());
+  logits_ = floats(3);
+  rope_ = floats(4);
+  note_ = reinterpret_cast<int32_t*>(buffers_[5].data());
   return absl::OkStatus();
 }
 
@@ -138,10 +138,10 @@ absl::StatusOr<const std::byte*> BlockExecutor::Prepared(ActivationFormat format
   const int i = static_cast<int>(format);
   if (!input_.prepared[i]) {
     SLUICE_RETURN_IF_ERROR(ops_->PrepareActivations(format, input_.x, input_.stride, input_.num_rows,
-                                                    input_.k, activations_[i]));
+                                                    input_.k, activation_buffers_[i].data()));
     input_.prepared[i] = true;
   }
-  return activations_[i];
+  return activation_buffers_[i].data();
 }
 
 const float* BlockExecutor::Resident(TensorRole role, int layer) const {
@@ -298,7 +298,9 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
                                               ", which is not streamed"));
   }
   if (args.num_tokens == 0) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(Info(tensor.encoding).activations));
+  const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math_);
+  args.rounded_activations = format == ActivationFormat::kBF16;
+  SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(format));
   if (aside_ && TakesLong(slab_index)) args.aside = &aside_;
   return ops_->MatMul(args);
 }

@@ -62,7 +62,7 @@ class BlockExecutor {
     int64_t stride = 0;
     int64_t k = 0;
     int64_t num_rows = 0;
-    bool prepared[3] = {};
+    bool prepared[kNumActivationFormats] = {};
   };
 
   BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place, KvCache* kv_cache);
@@ -91,8 +91,10 @@ class BlockExecutor {
   KvCache* const kv_cache_;
   const int64_t q_dim_;
   const int64_t kv_dim_;
+  const bool fast_math_;
 
-  DeviceRange buffers_[9];
+  DeviceRange buffers_[6];
+  DeviceRange activation_buffers_[kNumActivationFormats];
   DeviceRange resident_memory_;  // resident.bin, on a device
   HostBuffer host_logits_;       // what was copied from there
   float* residual_ = nullptr;
@@ -105,7 +107,6 @@ class BlockExecutor {
   float* logits_ = nullptr;
   float* rope_ = nullptr;      // [context, head_dim]: cosines, then sines
   int32_t* note_ = nullptr;    // Ops::NoteNonFinite: 0 the embedding, 1 + layer
-  std::byte* activations_[3] = {};
 
   std::vector<BlockRow> rows_;
   std::vector<AttentionRow> attention_rows_;

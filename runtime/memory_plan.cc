@@ -64,14 +64,19 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
 }
 
 int64_t WorkspaceSizes::activations() const {
-  return residual_bytes + normed_bytes + block_bytes + activation_bytes[0] + activation_bytes[1] +
-         activation_bytes[2] + note_bytes;
+  int64_t bytes = residual_bytes + normed_bytes + block_bytes + note_bytes;
+  for (const int64_t of_format : activation_bytes) bytes += of_format;
+  return bytes;
 }
 
 int64_t WorkspaceSizes::total() const { return activations() + logits_bytes + rope_bytes + staging_bytes; }
 
+ActivationFormat ActivationsOf(Encoding encoding, bool fast_math) {
+  return fast_math && encoding == Encoding::kBF16 ? ActivationFormat::kBF16 : Info(encoding).activations;
+}
+
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens) {
+                             int64_t context_tokens, bool fast_math) {
   const HyperParameters& h = manifest.hyper_parameters;
   const int64_t q_dim = h.num_attention_heads * h.head_dim;
   const int64_t kv_dim = h.num_key_value_heads * h.head_dim;
@@ -82,7 +87,7 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   sizes.block_bytes = rounded(pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4);
   for (const ManifestTensor& tensor : manifest.tensors) {
     if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
-    const ActivationFormat format = Info(tensor.encoding).activations;
+    const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math);
     int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
     bytes = std::max(bytes, rounded(pass_rows * ActivationRowBytes(format, tensor.shape[1])));
   }
@@ -128,7 +133,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
     plan.pass_rows = rows;
     plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
     const WorkspaceSizes work =
-        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens);
+        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, request.fast_math);
     const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
     if (plan.device.has_value()) {
       plan.device->items = {

@@ -32,6 +32,7 @@ struct PlanRequest {
   bool logits_of_all_rows = false;  // else of one row a sequence
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
+  bool fast_math = false;           // bf16 weights meet activations rounded to bf16
   int64_t tokenizer_bytes = 0;    // Tokenizer::MemoryBytes
   int64_t constraint_bytes = 0;   // Constraints::MemoryBytes, if grammars are followed
   // Bytes that are on their way while the disk is kept busy: size of a read times reads in flight.
@@ -90,7 +91,7 @@ struct WorkspaceSizes {
   int64_t residual_bytes;      // [rows, hidden_size] f32
   int64_t normed_bytes;        // [rows, hidden_size] f32
   int64_t block_bytes;         // q, k, v and attention output, or the MLP's gate, f32
-  int64_t activation_bytes[3];  // per ActivationFormat: the widest input that needs it, 0 if none does
+  int64_t activation_bytes[kNumActivationFormats];  // the widest input that needs the format, 0 if none does
   int64_t logits_bytes;        // [logit_rows, vocab_size] f32
   int64_t rope_bytes;          // [context, head_dim] f32
   int64_t note_bytes;          // Ops::NoteNonFinite's note
@@ -99,8 +100,10 @@ struct WorkspaceSizes {
   // Without logits, rotary tables and what is staged on the host.
   int64_t activations() const;
 };
+// What weights of `encoding` meet activations as.
+ActivationFormat ActivationsOf(Encoding encoding, bool fast_math);
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens);
+                             int64_t context_tokens, bool fast_math);
 
 }  // namespace sluice
 

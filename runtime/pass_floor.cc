@@ -20,6 +20,16 @@ void AddProduct(Encoding encoding, int64_t rows, int64_t bytes, std::vector<Pass
 
 }  // namespace
 
+MachineRates WithFastMath(MachineRates rates) {
+  for (const KernelRate& fast : rates.fast_kernels) {
+    rates.kernels.erase(std::remove_if(rates.kernels.begin(), rates.kernels.end(),
+                                       [&](const KernelRate& exact) { return exact.encoding == fast.encoding; }),
+                        rates.kernels.end());
+  }
+  rates.kernels.insert(rates.kernels.end(), rates.fast_kernels.begin(), rates.fast_kernels.end());
+  return rates;
+}
+
 double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_t rows,
                             int num_threads) {
   const KernelRate* below = nullptr;

@@ -31,7 +31,10 @@ struct MachineRates {
   int num_threads = 0;            // that the kernels were measured with
   int num_cpus = 0;
   std::vector<KernelRate> kernels;  // by encoding, then by rows
+  std::vector<KernelRate> fast_kernels;  // the same with --fast-math, of the encodings that it changes
 };
+// The rates with --fast-math: what was measured of that in place of the exact products.
+MachineRates WithFastMath(MachineRates rates);
 
 // Seconds a byte of tiles takes in products of `rows` rows with `num_threads` threads: the line through
 // the two measured row counts around it, and beyond the last one in proportion to the rows. 0 where

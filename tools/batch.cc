@@ -92,6 +92,7 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   job.store_hash = StoreHash(*session.store);
   job.k_type = std::string(KvTypeName(options.k_type));
   job.v_type = std::string(KvTypeName(options.v_type));
+  if (session.fast_math) job.arithmetic = "fast-math";
   job.context_tokens = context_tokens;
   job.seed = batch.seed;
   job.part = batch.part;

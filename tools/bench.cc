@@ -270,6 +270,7 @@ absl::Status Bench(const Arguments& args) {
   std::string picture;
   for (SessionOptions& configuration : configurations) {
     configuration.context_tokens = options.context;
+    configuration.say_fast_math = rows.empty();
     SLUICE_RETURN_IF_ERROR(KeepToCpu("a benchmark", &configuration.device));
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
     if (options.rates.num_cpus == 0) {

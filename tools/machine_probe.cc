@@ -117,7 +117,8 @@ class Prober {
     const std::vector<Setting> settings = DiskSettings(options_.quick);
     const std::vector<int64_t> rows =
         options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
-    total_ = static_cast<int>(kRounds * settings.size() + 5 + options_.encodings.size() * rows.size());
+    total_ = static_cast<int>(kRounds * settings.size() + 5 +
+                              (options_.encodings.size() + options_.fast_math) * rows.size());
     result_.cpu = CpuName();
     SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
     result_.isa = std::string(IsaName(options_.isa));
@@ -136,12 +137,10 @@ class Prober {
     rates.bf16_stored_share = unpack.stored_share;
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Ops> ops, MakeCpuOps(options_.isa, &pool_));
     for (const Encoding encoding : options_.encodings) {
-      for (const int64_t n : rows) {
-        Step(absl::StrCat(Info(encoding).name, " with ", n, " rows"));
-        SLUICE_ASSIGN_OR_RETURN(
-            const double rate, MeasureMatMulRate(*ops, encoding, n, options_.quick ? 0.06 : 0.15));
-        rates.kernels.push_back({encoding, n, rate});
-      }
+      SLUICE_RETURN_IF_ERROR(Kernels(*ops, encoding, rows, /*fast_math=*/false, &rates.kernels));
+    }
+    if (options_.fast_math) {
+      SLUICE_RETURN_IF_ERROR(Kernels(*ops, Encoding::kBF16, rows, /*fast_math=*/true, &rates.fast_kernels));
     }
     Step("copies to the GPU");
     SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaCopies(options_.quick ? 0.05 : 0.5));
@@ -152,6 +151,17 @@ class Prober {
   void Step(absl::string_view what) {
     if (options_.on_step) options_.on_step(what, done_, total_);
     ++done_;
+  }
+
+  absl::Status Kernels(Ops& ops, Encoding encoding, const std::vector<int64_t>& rows, bool fast_math,
+                       std::vector<KernelRate>* kernels) {
+    for (const int64_t n : rows) {
+      Step(absl::StrCat(Info(encoding).name, fast_math ? ", --fast-math," : "", " with ", n, " rows"));
+      SLUICE_ASSIGN_OR_RETURN(const double rate,
+                              MeasureMatMulRate(ops, encoding, n, options_.quick ? 0.06 : 0.15, fast_math));
+      kernels->push_back({encoding, n, rate});
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Disk(const std::vector<Setting>& settings) {

@@ -45,6 +45,7 @@ struct ProbeOptions {
   Isa isa = Isa::kScalar;
   IoKind io = IoKind::kAuto;
   std::vector<Encoding> encodings;  // to measure the kernels of
+  bool fast_math = false;           // of bf16 with --fast-math, too; RoundsActivations(isa) must be true
   bool quick = false;               // about two seconds instead of half a minute
   // Called before each step, with what is measured next and how many steps are done of how many.
   std::function<void(absl::string_view what, int done, int total)> on_step;

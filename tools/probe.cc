@@ -42,6 +42,19 @@ void PrintDisk(const ProbeResult& result) {
   std::printf("\n%12s* is how sluice will read\n\n", "");
 }
 
+void PrintKernelRows(const std::vector<KernelRate>& rates, const char* suffix) {
+  const Encoding* encoding = nullptr;
+  for (const KernelRate& rate : rates) {
+    const EncodingInfo& info = Info(rate.encoding);
+    if (encoding == nullptr || *encoding != rate.encoding) {
+      std::printf("\n%12s", absl::StrCat(info.name, suffix).c_str());
+    }
+    encoding = &rate.encoding;
+    const double weights_per_s = rate.bytes_per_s * 8 / info.bits_per_weight();
+    std::printf("%7.2f%7.0f", rate.bytes_per_s / 1e9, 2 * weights_per_s * rate.rows / 1e9);
+  }
+}
+
 void PrintKernels(const ProbeResult& result) {
   std::printf("matrix kernels (%s, %d threads): GB/s of weights, and GOPS, by rows\n%12s",
               result.isa.c_str(), result.rates.num_threads, "");
@@ -50,17 +63,10 @@ void PrintKernels(const ProbeResult& result) {
     if (std::find(rows.begin(), rows.end(), rate.rows) == rows.end()) rows.push_back(rate.rows);
   }
   for (const int64_t n : rows) std::printf("%14d", static_cast<int>(n));
-  const Encoding* encoding = nullptr;
-  for (const KernelRate& rate : result.rates.kernels) {
-    const EncodingInfo& info = Info(rate.encoding);
-    if (encoding == nullptr || *encoding != rate.encoding) {
-      std::printf("\n%12s", std::string(info.name).c_str());
-    }
-    encoding = &rate.encoding;
-    const double weights_per_s = rate.bytes_per_s * 8 / info.bits_per_weight();
-    std::printf("%7.2f%7.0f", rate.bytes_per_s / 1e9, 2 * weights_per_s * rate.rows / 1e9);
-  }
+  PrintKernelRows(result.rates.kernels, "");
+  PrintKernelRows(result.rates.fast_kernels, " (fast)");
   std::printf("\n");
+  if (!result.rates.fast_kernels.empty()) std::printf("%12s(fast): with --fast-math\n", "");
 }
 
 void PrintDevices(const ProbeResult& result) {
@@ -81,6 +87,7 @@ absl::Status Probe(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.io, ParseIoKind(args.Get("--io").value_or("auto")));
   options.quick = args.Has("--quick");
   for (const EncodingInfo& info : Encodings()) options.encodings.push_back(info.encoding);
+  options.fast_math = RoundsActivations(options.isa);
   absl::StatusOr<ProbeResult> result = absl::UnknownError("");
   {
     Progress progress("measuring", ProgressUnit::kCount);

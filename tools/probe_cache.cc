@@ -16,14 +16,28 @@ namespace {
 
 constexpr int64_t kMaxCacheBytes = int64_t{16} << 20;
 
-nlohmann::json ToJson(const ProbeResult& result) {
-  const MachineRates& r = result.rates;
+nlohmann::json KernelsToJson(const std::vector<KernelRate>& rates) {
   nlohmann::json kernels = nlohmann::json::array();
-  for (const KernelRate& k : r.kernels) {
+  for (const KernelRate& k : rates) {
     kernels.push_back({{"encoding", std::string(Info(k.encoding).name)},
                        {"rows", k.rows},
                        {"bytes_per_s", k.bytes_per_s}});
   }
+  return kernels;
+}
+
+std::vector<KernelRate> KernelsFromJson(const nlohmann::json& json) {
+  std::vector<KernelRate> rates;
+  for (const nlohmann::json& k : json) {
+    const absl::StatusOr<Encoding> encoding = ParseEncoding(k.at("encoding").get<std::string>());
+    if (!encoding.ok()) continue;  // of another version
+    rates.push_back({*encoding, k.at("rows"), k.at("bytes_per_s")});
+  }
+  return rates;
+}
+
+nlohmann::json ToJson(const ProbeResult& result) {
+  const MachineRates& r = result.rates;
   nlohmann::json disk = nlohmann::json::array();
   for (const DiskRate& d : result.disk_rates) {
     disk.push_back({{"read_bytes", d.read_bytes},
@@ -51,7 +65,8 @@ nlohmann::json ToJson(const ProbeResult& result) {
           {"verify_bytes_per_s", r.verify_bytes_per_s},
           {"unpack_bytes_per_s", r.unpack_bytes_per_s},
           {"bf16_stored_share", r.bf16_stored_share},
-          {"kernels", kernels},
+          {"kernels", KernelsToJson(r.kernels)},
+          {"fast_math_kernels", KernelsToJson(r.fast_kernels)},
           {"disk_rates", disk}};
 }
 
@@ -72,11 +87,8 @@ ProbeResult FromJson(const nlohmann::json& json) {
   r.verify_bytes_per_s = json.at("verify_bytes_per_s");
   r.unpack_bytes_per_s = json.at("unpack_bytes_per_s");
   r.bf16_stored_share = json.at("bf16_stored_share");
-  for (const nlohmann::json& k : json.at("kernels")) {
-    const absl::StatusOr<Encoding> encoding = ParseEncoding(k.at("encoding").get<std::string>());
-    if (!encoding.ok()) continue;  // of another version
-    r.kernels.push_back({*encoding, k.at("rows"), k.at("bytes_per_s")});
-  }
+  r.kernels = KernelsFromJson(json.at("kernels"));
+  if (json.contains("fast_math_kernels")) r.fast_kernels = KernelsFromJson(json["fast_math_kernels"]);
   for (const nlohmann::json& d : json.at("disk_rates")) {
     result.disk_rates.push_back({d.at("read_bytes"), d.at("queue_depth"), d.at("bytes_per_s")});
   }

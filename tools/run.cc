@@ -47,6 +47,7 @@ struct RunReport {
   uint64_t seed = 0;
   std::string io;
   std::string isa;
+  bool fast_math = false;
   std::vector<std::string> fallback_tensors;
 };
 
@@ -78,6 +79,7 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   r.seed = generate.sampler.seed;
   r.io = model.io_description();
   r.isa = std::string(IsaName(options.isa));
+  r.fast_math = session.fast_math;
   for (const ManifestTensor& tensor : session.store->manifest().tensors) {
     if (tensor.fallback) r.fallback_tensors.push_back(tensor.name);
   }
@@ -105,6 +107,7 @@ nlohmann::json ReportToJson(const RunReport& r) {
           {"seed", r.seed},
           {"io", r.io},
           {"isa", r.isa},
+          {"fast_math", r.fast_math},
           {"fallback_tensors", r.fallback_tensors}};
 }
 
@@ -123,7 +126,8 @@ void PrintReport(const RunReport& r) {
                FormatBytes(r.ring_bytes).c_str());
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(r.peak_rss_bytes).c_str(),
                FormatBytes(r.max_ram_bytes).c_str());
-  std::fprintf(stderr, "kernels      %s, %d threads; seed %llu\n", r.isa.c_str(), r.num_threads,
+  std::fprintf(stderr, "kernels      %s%s, %d threads; seed %llu\n", r.isa.c_str(),
+               r.fast_math ? " with --fast-math" : "", r.num_threads,
                static_cast<unsigned long long>(r.seed));
   if (!r.fallback_tensors.empty()) {
     std::fprintf(stderr, "fallback     %d tensors whose shape the encoding did not fit, first %s\n",

@@ -21,6 +21,19 @@ namespace {
 
 constexpr int64_t kDefaultContext = 4096;
 
+// Why --fast-math changes nothing; empty where it does.
+std::string WhyNoFastMath(const Session& session, Isa isa) {
+  if (session.gpu != nullptr) return "a GPU computes";
+  if (!RoundsActivations(isa)) {
+    return absl::StrCat("it takes AVX512_BF16, which the kernels for ", IsaName(isa), " on this CPU do not use");
+  }
+  const std::vector<Encoding> encodings = SlabEncodings(session.store->manifest());
+  if (std::find(encodings.begin(), encodings.end(), Encoding::kBF16) == encodings.end()) {
+    return "the store has no bf16 matrices";
+  }
+  return "";
+}
+
 KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
 }
@@ -37,6 +50,9 @@ std::vector<OptionSpec> SessionOptionSpecs() {
        .choices = {"f32", "f16", "q8_0"}},
       {.name = "--cache-type-v", .alias = "-ctv", .help = "Type of the values (default f16).",
        .choices = {"f32", "f16", "q8_0"}},
+      {.name = "--fast-math",
+       .help = "Round the activations of bf16 weights to bf16 where the CPU has AVX512_BF16: faster prompts, results "
+               "that depend on the CPU."},
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
       {.name = "--verify",
@@ -76,6 +92,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
   options.constrained = args.Has("--grammar") || args.Has("--json-schema");
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
+  options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   return options;
 }
@@ -90,6 +107,15 @@ absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
   SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device));
+  if (options.fast_math) {
+    const std::string in_vain = WhyNoFastMath(session, options.isa);
+    session.fast_math = in_vain.empty();
+    if (options.say_fast_math) {
+      std::fprintf(stderr, "sluice: --fast-math %s\n",
+                   in_vain.empty() ? "rounds the activations of bf16 weights to bf16 (AVX512_BF16)"
+                                   : absl::StrCat("changes nothing: ", in_vain).c_str());
+    }
+  }
   return session;
 }
 
@@ -125,6 +151,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.logits_of_all_rows = logits_of_all_rows;
   request.k_type = options.k_type;
   request.v_type = options.v_type;
+  request.fast_math = session.fast_math;
   request.bytes_in_flight = options.read.io.read_bytes * options.read.io.queue_depth;
   request.ring_bytes = options.ring_bytes;
   if (session.gpu != nullptr) {
@@ -196,6 +223,7 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     probe.isa = options.isa;
     probe.io = options.read.io.kind;
     probe.encodings = SlabEncodings(session.store->manifest());
+    probe.fast_math = session.fast_math;
     probe.quick = true;
     Progress progress("measuring", ProgressUnit::kCount);
     probe.on_step = [&](absl::string_view what, int done, int total) {
@@ -208,7 +236,7 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
   if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
     rates.disk_bytes_per_s = throttle;
   }
-  return rates;
+  return session.fast_math ? WithFastMath(std::move(rates)) : rates;
 }
 
 std::vector<OptionSpec> PromptOptionSpecs() {

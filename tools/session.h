@@ -35,6 +35,8 @@ struct SessionOptions {
   bool constrained = false;  // a grammar is followed: --grammar or --json-schema
   std::optional<ProbeResult> probe;  // what `sluice probe` remembered of this CPU and the store's disk
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
+  bool fast_math = false;       // asked for; Session::fast_math is what came of it
+  bool say_fast_math = true;    // what came of it, on standard error
   DeviceChoice device;
 };
 
@@ -49,6 +51,7 @@ struct Session {
   std::unique_ptr<LayerStore> store;
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
   std::unique_ptr<CudaCompute> gpu;  // null: the CPU computes
+  bool fast_math = false;  // products of bf16 weights round their activations
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Ops> ops;             // the CPU's
   std::unique_ptr<ComputePlace> place;

@@ -24,7 +24,7 @@ namespace {
 static_assert(static_cast<int>(Encoding::kF32) == 0 && static_cast<int>(Encoding::kQ4_0) == 7);
 static_assert(static_cast<int>(KvType::kF32) == 0 && static_cast<int>(KvType::kQ8_0) == 2);
 
-constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
+constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kNeon};
 
 // Values that a thread should have at least before another one is worth waking.
 constexpr int64_t kGrainValues = 16384;
@@ -40,6 +40,8 @@ const KernelTable* KernelsOf(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return &kAvx2Kernels;
+    case Isa::kAvxVnni:
+      return &kAvxVnniKernels;
     case Isa::kAvx512:
       return &kAvx512Kernels;
 #endif
@@ -52,11 +54,27 @@ const KernelTable* KernelsOf(Isa isa) {
   }
 }
 
+// Null where it has none.
+const RoundedKernels* RoundedKernelsOf([[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+  if (RoundsActivations(isa)) return &kAvx512Bf16Kernels;
+#endif
+  return nullptr;
+}
+
 #if defined(__x86_64__)
 // Clang's __builtin_cpu_supports does not know it.
 bool HasF16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+// Bits of EAX of leaf 7, subleaf 1. What they stand for works on registers that CpuRuns looks for.
+constexpr int kAvxVnniBit = 4;
+constexpr int kAvx512Bf16Bit = 5;
+bool HasInLeaf7(int bit) {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> bit & 1) != 0;
 }
 #endif
 
@@ -68,6 +86,8 @@ bool CpuRuns(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
+    case Isa::kAvxVnni:
+      return CpuRuns(Isa::kAvx2) && HasInLeaf7(kAvxVnniBit);
     case Isa::kAvx512:
       return CpuRuns(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -84,11 +104,12 @@ bool CpuRuns(Isa isa) {
 
 class CpuOps : public Ops {
  public:
-  CpuOps(const KernelTable* kernels, ThreadPool* pool)
-      : kernels_(kernels), pool_(pool), attention_(kernels, pool) {}
+  CpuOps(const KernelTable* kernels, const RoundedKernels* rounded, ThreadPool* pool)
+      : kernels_(kernels), rounded_(rounded), pool_(pool), attention_(kernels, pool) {}
 
   absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                   int64_t num_rows, int64_t k, std::byte* out) override {
+    if (format == ActivationFormat::kBF16 && rounded_ == nullptr) return NoRoundedProducts();
     const int64_t row_bytes = ActivationRowBytes(format, k);
     pool_->Run(num_rows, RowGrain(k), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
@@ -105,6 +126,9 @@ class CpuOps : public Ops {
           case ActivationFormat::kInt8Block256:
             kernels_->quantize_block256(from, k, to);
             break;
+          case ActivationFormat::kBF16:
+            rounded_->round_bf16(from, k, to);
+            break;
         }
       }
     });
@@ -118,6 +142,8 @@ class CpuOps : public Ops {
                                                      " weights needs K to be a multiple of ",
                                                      info.block_values, ", not ", args.k));
     }
+    const bool rounded = args.rounded_activations;
+    if (rounded && (rounded_ == nullptr || args.encoding != Encoding::kBF16)) return NoRoundedProducts();
     MatMulJob job = {
         .tiles = reinterpret_cast<const uint8_t*>(args.tiles),
         .tile_bytes = TileBytes(args.encoding, args.k),
@@ -127,7 +153,7 @@ class CpuOps : public Ops {
         .first_row = args.first_row,
         .matrix_rows = args.matrix_rows,
         .activations = reinterpret_cast<const uint8_t*>(args.activations),
-        .activation_stride = ActivationRowBytes(info.activations, args.k),
+        .activation_stride = ActivationRowBytes(rounded ? ActivationFormat::kBF16 : info.activations, args.k),
         .num_tokens = args.num_tokens,
         .addend = args.addend,
         .up_addend = args.up_addend,
@@ -136,7 +162,7 @@ class CpuOps : public Ops {
         .out_stride = args.out_stride,
     };
     if (args.num_tokens <= 0) return absl::OkStatus();
-    const auto matmul = kernels_->matmul[static_cast<int>(args.encoding)];
+    const auto matmul = rounded ? rounded_->matmul_bf16 : kernels_->matmul[static_cast<int>(args.encoding)];
     pool_->Run(args.num_tiles, 1, [&job, &args, matmul](int64_t begin, int64_t end) {
       // Behind the middle a thread that does something else would be waited for.
       if (args.aside != nullptr && begin < args.num_tiles / 2) (*args.aside)();
@@ -213,7 +239,12 @@ class CpuOps : public Ops {
   }
 
  private:
+  static absl::Status NoRoundedProducts() {
+    return absl::UnimplementedError("activations rounded to bf16 need bf16 weights and a CPU with AVX512_BF16");
+  }
+
   const KernelTable* const kernels_;
+  const RoundedKernels* const rounded_;  // null: there are none
   ThreadPool* const pool_;
   CpuAttention attention_;
 };
@@ -226,6 +257,8 @@ absl::string_view IsaName(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avxvnni";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kNeon:
@@ -239,7 +272,7 @@ absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
     if (IsaName(isa) == name) return isa;
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown instruction set \"", name,
-                                                 "\"; known are scalar, avx2, avx512 and neon"));
+                                                 "\"; known are scalar, avx2, avxvnni, avx512 and neon"));
 }
 
 std::vector<Isa> SupportedIsas() {
@@ -250,12 +283,24 @@ std::vector<Isa> SupportedIsas() {
   return isas;
 }
 
+bool RoundsActivations([[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+  return isa == Isa::kAvx512 && CpuRuns(isa) && HasInLeaf7(kAvx512Bf16Bit);
+#else
+  return false;
+#endif
+}
+
 absl::StatusOr<std::unique_ptr<Ops>> MakeCpuOps(Isa isa, ThreadPool* pool) {
   if (!CpuRuns(isa)) {
     return absl::UnavailableError(
         absl::StrCat("this CPU or its operating system does not run ", IsaName(isa)));
   }
-  return std::make_unique<CpuOps>(KernelsOf(isa), pool);
+  return std::make_unique<CpuOps>(KernelsOf(isa), RoundedKernelsOf(isa), pool);
+}
+
+std::unique_ptr<Ops> MakeCpuOpsOf(const KernelTable* kernels, ThreadPool* pool) {
+  return std::make_unique<CpuOps>(kernels, /*rounded=*/nullptr, pool);
 }
 
 }  // namespace sluice

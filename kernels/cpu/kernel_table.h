@@ -92,14 +92,26 @@ struct KernelTable {
                 int64_t padded_dim);
 };
 
+// Products of bf16 weights with activations rounded to bf16 (--fast-math).
+struct RoundedKernels {
+  // One row of k values into ActivationFormat::kBF16.
+  void (*round_bf16)(const float* x, int64_t k, void* row);
+  MatMulKernel matmul_bf16;
+};
+
 extern const MatMulKernel kAvx2MatMuls[kNumMatMuls];
+extern const MatMulKernel kAvxVnniMatMuls[kNumMatMuls];
+extern const MatMulKernel kAvxVnniAsEvexMatMuls[kNumMatMuls];  // tests only
 extern const MatMulKernel kAvx512MatMuls[kNumMatMuls];
 extern const MatMulKernel kNeonMatMuls[kNumMatMuls];
 
 extern const KernelTable kScalarKernels;
-extern const KernelTable kAvx2Kernels;    // x86-64 only
-extern const KernelTable kAvx512Kernels;  // x86-64 only
-extern const KernelTable kNeonKernels;    // arm64 only
+extern const KernelTable kAvx2Kernels;     // x86-64 only
+extern const KernelTable kAvxVnniKernels;  // x86-64 only
+extern const KernelTable kAvx512Kernels;   // x86-64 only
+extern const KernelTable kNeonKernels;     // arm64 only
+
+extern const RoundedKernels kAvx512Bf16Kernels;  // x86-64 only
 
 }  // namespace sluice
 

@@ -1,4 +1,4 @@
-// Attention and row operations with AVX2, FMA and F16C, and the table of all kernels.
+// Attention and row operations with AVX2, FMA and F16C, and the tables of all kernels, with AVX-VNNI too.
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)
@@ -8,19 +8,28 @@
 
 namespace sluice {
 
-const KernelTable kAvx2Kernels = {
-    .quantize_block32 = avx2::QuantizeBlock32,
-    .quantize_block256 = avx2::QuantizeBlock256,
-    .matmul = kAvx2MatMuls,
-    .rms_norm = avx2::RmsNorm,
-    .rope = avx2::Rope,
-    .exp = avx2::ExpRow,
-    .store_kv = {avx2::StoreKvF32, avx2::StoreKvF16, avx2::StoreKvQ8_0},
-    .attend = avx2::Attend,
-    .widen_block = avx2::WidenBlock,
-    .attend_tile = avx2::AttendTile,
-    .merge = avx2::Merge,
-};
+namespace {
+
+constexpr KernelTable TableWith(const MatMulKernel* matmul) {
+  return {
+      .quantize_block32 = avx2::QuantizeBlock32,
+      .quantize_block256 = avx2::QuantizeBlock256,
+      .matmul = matmul,
+      .rms_norm = avx2::RmsNorm,
+      .rope = avx2::Rope,
+      .exp = avx2::ExpRow,
+      .store_kv = {avx2::StoreKvF32, avx2::StoreKvF16, avx2::StoreKvQ8_0},
+      .attend = avx2::Attend,
+      .widen_block = avx2::WidenBlock,
+      .attend_tile = avx2::AttendTile,
+      .merge = avx2::Merge,
+  };
+}
+
+}  // namespace
+
+const KernelTable kAvx2Kernels = TableWith(kAvx2MatMuls);
+const KernelTable kAvxVnniKernels = TableWith(kAvxVnniMatMuls);
 
 }  // namespace sluice
 #endif

@@ -64,8 +64,8 @@ void FillWithTiles(Encoding encoding, int64_t num_tiles, std::byte* tiles) {
 }  // namespace
 
 absl::StatusOr<double> MeasureMatMulRate(Ops& ops, Encoding encoding, int64_t num_rows,
-                                         double seconds) {
-  const ActivationFormat format = Info(encoding).activations;
+                                         double seconds, bool rounded) {
+  const ActivationFormat format = rounded ? ActivationFormat::kBF16 : Info(encoding).activations;
   const int64_t tile_bytes = TileBytes(encoding, kK);
   const int64_t all_tiles = kMatrixBytes / tile_bytes;
   const int64_t slice_tiles = std::clamp<int64_t>(kSliceProducts / (kTileRows * kK * num_rows), 1,
@@ -91,6 +91,7 @@ absl::StatusOr<double> MeasureMatMulRate(Ops& ops, Encoding encoding, int64_t nu
   args.matrix_rows = args.out_stride = slice_tiles * kTileRows;
   args.activations = activations.data();
   args.num_tokens = num_rows;
+  args.rounded_activations = rounded;
   args.out = reinterpret_cast<float*>(out.data());
   std::vector<double> rates;
   using Clock = std::chrono::steady_clock;

@@ -12,9 +12,10 @@ namespace sluice {
 
 // Bytes of tiles a second in products with `num_rows` activation rows (at least 1), over random
 // weights [.., 4096] that are larger than the caches. The median of products of some milliseconds
-// each, over about `seconds`. ResourceExhausted: no memory for it (about 270 MB and 100 kB a row).
+// each, over about `seconds`. `rounded`: with MatMulArgs::rounded_activations.
+// ResourceExhausted: no memory for it (about 270 MB and 100 kB a row).
 absl::StatusOr<double> MeasureMatMulRate(Ops& ops, Encoding encoding, int64_t num_rows,
-                                         double seconds);
+                                         double seconds, bool rounded = false);
 
 }  // namespace sluice
 

@@ -41,6 +41,8 @@ PeakLoop LoopOf(Isa isa, bool quantized) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return quantized ? kAvx2PeakInt8 : kAvx2PeakF32;
+    case Isa::kAvxVnni:
+      return quantized ? kAvxVnniPeakInt8 : kAvxVnniPeakF32;
     case Isa::kAvx512:
       return quantized ? kAvx512PeakInt8 : kAvx512PeakF32;
 #endif
@@ -53,10 +55,7 @@ PeakLoop LoopOf(Isa isa, bool quantized) {
   }
 }
 
-}  // namespace
-
-double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) {
-  const PeakLoop loop = LoopOf(isa, quantized);
+double Measure(ThreadPool& pool, PeakLoop loop) {
   // An attempt takes a fraction of a time slice, so that some are free of other programs.
   constexpr int64_t kPieces = 8;
   constexpr int64_t kRounds = 10000;
@@ -74,6 +73,17 @@ double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) {
     best = std::max(best, static_cast<double>(operations) / seconds.count());
   }
   return best;
+}
+
+}  // namespace
+
+double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized) { return Measure(pool, LoopOf(isa, quantized)); }
+
+double MeasurePeakRoundedOps(ThreadPool& pool, [[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+  if (RoundsActivations(isa)) return Measure(pool, kAvx512PeakBF16);
+#endif
+  return Measure(pool, ScalarF32);
 }
 
 }  // namespace sluice

@@ -11,6 +11,8 @@ namespace sluice {
 // instruction that the products of `isa` are made of: int8 dot products (`quantized`), else f32
 // fma. The best of many attempts of less than a millisecond. `isa` must be supported.
 double MeasurePeakOps(ThreadPool& pool, Isa isa, bool quantized);
+// The same with dot products of bf16 pairs. RoundsActivations(isa) must be true.
+double MeasurePeakRoundedOps(ThreadPool& pool, Isa isa);
 
 }  // namespace sluice
 

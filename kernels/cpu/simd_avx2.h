@@ -1,14 +1,25 @@
 // 16 lanes in two 256-bit registers, for the bodies in *_simd.h; see simd_avx512.h.
+//
+// With AVX-VNNI the int8 dot products are those of simd_avx512.h, and all else is the same. A test builds that
+// variant from the EVEX forms of the same instructions (SLUICE_AVX_VNNI_AS_EVEX): CPUs with AVX-512 run those.
 #ifndef SLUICE_KERNELS_CPU_SIMD_AVX2_H_
 #define SLUICE_KERNELS_CPU_SIMD_AVX2_H_
 
 #include <immintrin.h>
 #include <stdint.h>
 
+#if defined(SLUICE_AVX_VNNI_AS_EVEX)
+#define SLUICE_SIMD_NAMESPACE avxvnni_as_evex
+#define SLUICE_DPBUSD _mm256_dpbusd_epi32
+#elif defined(__AVXVNNI__)
+#define SLUICE_SIMD_NAMESPACE avxvnni
+#define SLUICE_DPBUSD _mm256_dpbusd_avx_epi32
+#else
 #define SLUICE_SIMD_NAMESPACE avx2
+#endif
 #define SLUICE_INLINE inline __attribute__((always_inline))
 
-namespace sluice::avx2 {
+namespace sluice::SLUICE_SIMD_NAMESPACE {
 
 // Lanes 0-7 in a, 8-15 in b.
 struct F32 {
@@ -225,6 +236,46 @@ SLUICE_INLINE void Opaque(I32* x, I32* y) {
   asm volatile("" : "+x"(x->a), "+x"(x->b), "+x"(y->a), "+x"(y->b));
 }
 
+#if defined(SLUICE_DPBUSD)
+SLUICE_INLINE I32 DotUnsigned(I32 acc, I32 weights, I32 x) {
+  return {SLUICE_DPBUSD(acc.a, weights.a, x.a), SLUICE_DPBUSD(acc.b, weights.b, x.b)};
+}
+
+// Dot products of unsigned weights below 64 with int8, four a word. `Partial` may be added to for
+// as many quads as kQuads* says before it is read.
+struct Partial {
+  I32 v;
+};
+inline constexpr int kQuadsOf4Bits = 8;
+inline constexpr int kQuadsOf5Bits = 8;
+inline constexpr int kQuadsOf6Bits = 8;
+SLUICE_INLINE Partial ZeroPartial() { return {ZeroI()}; }
+SLUICE_INLINE Partial Dot(Partial acc, I32 weights, I32 x) { return {DotUnsigned(acc.v, weights, x)}; }
+SLUICE_INLINE I32 Widen(Partial x) { return x.v; }
+// A scale from the low byte of each word, as AddScaled wants it.
+SLUICE_INLINE I32 ScaleOfLowByte(I32 x) { return And(x, SetI(255)); }
+SLUICE_INLINE I32 SignedScaleOfHighByte(I32 x) {
+  return {_mm256_srai_epi32(x.a, 24), _mm256_srai_epi32(x.b, 24)};
+}
+SLUICE_INLINE I32 AddScaled(I32 acc, Partial x, I32 scale) { return AddI(acc, MulI(x.v, scale)); }
+
+// Dot products of 8-bit weights, stored as weight + 128: the sum still has kByteOffset * x in it.
+struct ByteWeights {
+  I32 v;
+};
+inline constexpr int kByteOffsetBits = 7;  // offset 128
+SLUICE_INLINE ByteWeights PrepareBytes(I32 line) { return {line}; }
+SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) { return DotUnsigned(acc, weights.v, x); }
+// What DotBytes starts from so that the offset comes off; `minus_sum` is -(sum of all x).
+SLUICE_INLINE I32 StartBytes(const int32_t* minus_sum) {
+  return Shl<kByteOffsetBits>(SetI(*minus_sum));
+}
+SLUICE_INLINE I32 StartBytesOf(int32_t sum) { return SetI(-sum * (1 << kByteOffsetBits)); }
+// Weights from a table of signed ones.
+using ByteTable = Table;
+SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) { return AddToTable(LoadTable(weights), -128); }
+SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) { return {LookUp(table, x)}; }
+#else
 // Dot products of unsigned weights below 64 with int8. `Partial` is two 16-bit sums a word: a quad
 // adds at most 2 * w * 127 to each, so that 8 quads of w <= 15 (30,480), 4 of w <= 31 (31,496) and
 // 2 of w <= 63 (32,004) stay below 32,768 and neither vpmaddubsw saturates nor the sum wraps.
@@ -290,6 +341,7 @@ SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) {
   const I32 w = LookUp(table, x);
   return {{_mm256_abs_epi8(w.a), _mm256_abs_epi8(w.b)}, w};
 }
+#endif
 
 // The tree of Sum16 (8, 4, 2, 1) of four vectors: lane j of the result is the sum of the j-th.
 SLUICE_INLINE __m128 ReduceTo4(F32 x) {
@@ -313,6 +365,6 @@ SLUICE_INLINE float ReduceMax(F32 x) {
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
 
-}  // namespace sluice::avx2
+}  // namespace sluice::SLUICE_SIMD_NAMESPACE
 
 #endif  // SLUICE_KERNELS_CPU_SIMD_AVX2_H_

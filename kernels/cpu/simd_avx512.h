@@ -3,6 +3,9 @@
 // Each such header gives the same types and functions in a namespace of its own; the bodies are
 // compiled once in each. What all of them promise: the same bits as the formula beside the
 // function.
+//
+// Compiled for AVX512_BF16 too it has products of bf16 pairs, and a namespace of its own: the linker must not
+// keep a body made for that where another CPU runs.
 #ifndef SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 #define SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 
@@ -15,10 +18,14 @@
 #endif
 #include <immintrin.h>
 
+#if defined(__AVX512BF16__)
+#define SLUICE_SIMD_NAMESPACE avx512bf16
+#else
 #define SLUICE_SIMD_NAMESPACE avx512
+#endif
 #define SLUICE_INLINE inline __attribute__((always_inline))
 
-namespace sluice::avx512 {
+namespace sluice::SLUICE_SIMD_NAMESPACE {
 
 struct F32 {
   __m512 v;
@@ -219,6 +226,17 @@ SLUICE_INLINE float ReduceSum(F32 x) {
 }
 SLUICE_INLINE float ReduceMax(F32 x) { return _mm512_reduce_max_ps(x.v); }
 
-}  // namespace sluice::avx512
+#if defined(__AVX512BF16__)
+// acc + x0 * y0 + x1 * y1 of each word's bf16 halves, as vdpbf16ps adds them up.
+SLUICE_INLINE F32 DotPairs(F32 acc, I32 x, I32 y) {
+  return {_mm512_dpbf16_ps(acc.v, (__m512bh)x.v, (__m512bh)y.v)};
+}
+// 16 bf16, rounded to nearest even.
+SLUICE_INLINE void StoreBF16(F32 x, void* p) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x.v));
+}
+#endif
+
+}  // namespace sluice::SLUICE_SIMD_NAMESPACE
 
 #endif  // SLUICE_KERNELS_CPU_SIMD_AVX512_H_

@@ -88,6 +88,8 @@ class CudaOps : public Ops {
       case ActivationFormat::kInt8Block256:
         return CudaStatus(LaunchPrepareBlock256(job, stream_->get()),
                           "quantizing activations by 256");
+      case ActivationFormat::kBF16:
+        break;
     }
     return absl::UnimplementedError("activations of this format have no CUDA kernel");
   }
@@ -99,6 +101,7 @@ class CudaOps : public Ops {
                                                      " weights needs K to be a multiple of ",
                                                      info.block_values, ", not ", args.k));
     }
+    if (args.rounded_activations) return absl::UnimplementedError("rounded activations have no CUDA kernel");
     const MatMulKernels kernels = KernelsOf(args.encoding);
     if (kernels.few == nullptr) {
       return absl::UnimplementedError(

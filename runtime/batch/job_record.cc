@@ -48,9 +48,10 @@ absl::Status ReadRecord(const json& root, JobRecord* record) {
     SLUICE_ASSIGN_OR_RETURN(*number, JsonInt(root, name));
   }
   record->seed = static_cast<uint64_t>(seed);
-  // Jobs begun before there were chats do not have it.
-  if (JsonFind(root, "chat") != nullptr) {
-    SLUICE_ASSIGN_OR_RETURN(record->chat, JsonString(root, "chat"));
+  // Jobs begun before there were chats, or --fast-math, do not have them.
+  for (const auto& [name, text] : {std::pair{"chat", &record->chat}, {"arithmetic", &record->arithmetic}}) {
+    if (JsonFind(root, name) == nullptr) continue;
+    SLUICE_ASSIGN_OR_RETURN(*text, JsonString(root, name));
   }
   return absl::OkStatus();
 }
@@ -69,6 +70,7 @@ std::string SerializeJobRecord(const JobRecord& record) {
                      {"device", record.device},
                      {"cache_type_k", record.k_type},
                      {"cache_type_v", record.v_type},
+                     {"arithmetic", record.arithmetic},
                      {"context_tokens", record.context_tokens},
                      {"seed", static_cast<int64_t>(record.seed)},
                      {"chat", record.chat},
@@ -104,6 +106,7 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
   if (begun.device != asked.device) return differs("device", begun.device, asked.device);
   if (begun.k_type != asked.k_type) return differs("type of keys (-ctk)", begun.k_type, asked.k_type);
   if (begun.v_type != asked.v_type) return differs("type of values (-ctv)", begun.v_type, asked.v_type);
+  if (begun.arithmetic != asked.arithmetic) return differs("arithmetic (--fast-math)", begun.arithmetic, asked.arithmetic);
   if (begun.context_tokens != asked.context_tokens) {
     return differs("context (-c)", absl::StrCat(begun.context_tokens), absl::StrCat(asked.context_tokens));
   }

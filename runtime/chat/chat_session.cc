@@ -25,7 +25,8 @@ ChatSession::~ChatSession() { model_->kv_cache().Release(cached_.pages); }
 
 SessionIdentity ChatSession::Identity() const {
   const HyperParameters& h = model_->hyper_parameters();
-  return {store_hash_, front_->template_hash(), h.num_hidden_layers, h.vocab_size};
+  return {store_hash_, front_->template_hash(), h.num_hidden_layers, h.vocab_size,
+          model_->plan().request.fast_math};
 }
 
 void ChatSession::SetSystem(std::string text) {

@@ -139,6 +139,7 @@ json IdentityJson(const SessionIdentity& identity, const KvShape& shape) {
           {"template", ChecksumToHex(identity.template_hash)},
           {"cache_type_k", std::string(KvTypeName(shape.k_type))},
           {"cache_type_v", std::string(KvTypeName(shape.v_type))},
+          {"arithmetic", identity.fast_math ? "fast-math" : "exact"},
           {"layers", identity.num_layers},
           {"kv_heads", shape.num_kv_heads},
           {"head_dim", shape.head_dim}};
@@ -146,12 +147,15 @@ json IdentityJson(const SessionIdentity& identity, const KvShape& shape) {
 
 absl::Status CheckIdentity(const json& header, const SessionIdentity& identity, const KvShape& shape) {
   const json wanted = IdentityJson(identity, shape);
+  const json exact = "exact";
   static constexpr std::pair<const char*, const char*> kNames[] = {
       {"store", "store"},          {"template", "chat template"},
       {"cache_type_k", "type of keys (-ctk)"}, {"cache_type_v", "type of values (-ctv)"},
+      {"arithmetic", "arithmetic (--fast-math)"},
       {"layers", "number of layers"}, {"kv_heads", "number of KV heads"}, {"head_dim", "head_dim"}};
   for (const auto& [key, name] : kNames) {
-    const json* const found = JsonFind(header, key);
+    const json* found = JsonFind(header, key);
+    if (found == nullptr && absl::string_view(key) == "arithmetic") found = &exact;  // saved before there was another
     if (found == nullptr) return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is missing"));
     if (*found == wanted[key]) continue;
     const std::string was = found->dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 100);

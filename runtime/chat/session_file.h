@@ -4,8 +4,8 @@
 //   8 bytes   "SLUICECH"
 //   u32       format version, 1
 //   u32       bytes of the header
-//   header    JSON: store, template (XXH3-64 in hexadecimal), cache_type_k, cache_type_v, layers, kv_heads,
-//             head_dim, tokens, messages [{role, content, reasoning}]
+//   header    JSON: store, template (XXH3-64 in hexadecimal), cache_type_k, cache_type_v, arithmetic (absent:
+//             exact), layers, kv_heads, head_dim, tokens, messages [{role, content, reasoning}]
 //   i32       each token whose keys and values follow
 //   rows      keys and values, as runtime/kv_rows.h orders them
 //   u64       XXH3-64 of all before
@@ -30,6 +30,7 @@ struct SessionIdentity {
   uint64_t template_hash = 0;
   int64_t num_layers = 0;
   int64_t vocab_size = 0;
+  bool fast_math = false;  // the keys and values came from products with rounded activations
 };
 
 // Replaces `path`, through a temporary file beside it that is renamed: after an error, or a kill at any point,
@@ -39,7 +40,7 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
 
 // Reads the keys and values into pages of `cached`, and returns the messages. After an error `cached` may have lost
 // its tokens, which are then computed again. The file may hold anything.
-// FailedPrecondition names what differs: store, template, KV types, a larger context. DataLoss: damaged, cut, or
+// FailedPrecondition names what differs: store, template, KV types, arithmetic, a larger context. DataLoss: damaged, cut, or
 // longer than it says. InvalidArgument: no session.
 absl::StatusOr<std::vector<ChatMessage>> LoadSession(const std::string& path, const SessionIdentity& identity,
                                                      int64_t context_tokens, KvCache& cache, CachedTokens* cached);

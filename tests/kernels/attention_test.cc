@@ -379,6 +379,7 @@ TEST(CpuAttention, ScratchStaysBelowFourMebibytesAt32kContext) {
   auto kernels = [] {
 #if defined(__x86_64__)
     if (SupportedIsas().back() == Isa::kAvx512) return &kAvx512Kernels;
+    if (SupportedIsas().back() == Isa::kAvxVnni) return &kAvxVnniKernels;
     if (SupportedIsas().back() == Isa::kAvx2) return &kAvx2Kernels;
 #elif defined(__aarch64__)
     if (SupportedIsas().back() == Isa::kNeon) return &kNeonKernels;

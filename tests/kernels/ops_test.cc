@@ -30,6 +30,7 @@ struct Machine {
 const KernelTable& Kernels(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2) return kAvx2Kernels;
+  if (isa == Isa::kAvxVnni) return kAvxVnniKernels;
   if (isa == Isa::kAvx512) return kAvx512Kernels;
 #elif defined(__aarch64__)
   if (isa == Isa::kNeon) return kNeonKernels;
@@ -57,7 +58,7 @@ testing::AssertionResult SameBits(const std::vector<float>& a, const std::vector
 }
 
 TEST(CpuOps, NamesParseAndScalarIsAlwaysThere) {
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon}) {
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kNeon}) {
     EXPECT_EQ(*ParseIsa(IsaName(isa)), isa);
   }
   EXPECT_EQ(ParseIsa("sse").status().code(), absl::StatusCode::kInvalidArgument);

@@ -159,6 +159,7 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
       {"format", [](JobRecord& j) { j.input_format = "text"; }}, {"device", [](JobRecord& j) { j.device = "gpu"; }},
       {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},         {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
       {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},       {"--seed", [](JobRecord& j) { j.seed = 7; }},
+      {"--fast-math", [](JobRecord& j) { j.arithmetic = "fast-math"; }},
       {"--template", [](JobRecord& j) { j.chat = "no-parse-special"; }},
       {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
   for (const Case& c : cases) {
@@ -166,6 +167,11 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
     c.change(other);
     EXPECT_THAT(std::string(CheckSameJob(Job(), other, "x").message()), HasSubstr(c.name));
   }
+  std::string older = SerializeJobRecord(Job());  // begun before there was another arithmetic than the exact one
+  const std::string line = "  \"arithmetic\": \"exact\",\n";
+  ASSERT_NE(older.find(line), std::string::npos);
+  older.erase(older.find(line), line.size());
+  EXPECT_TRUE(CheckSameJob(*ParseJobRecord(older, "x"), Job(), "x").ok());
   JobRecord moved = Job();
   moved.created = 1;
   moved.input = "elsewhere";

@@ -62,6 +62,7 @@ struct RunConfig {
   KvType kv = KvType::kF32;
   int64_t context = 512;
   bool all_logits = true;
+  bool fast_math = false;       // products need RoundsActivations(isa)
   int64_t ring_slabs = 2;       // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
@@ -102,6 +103,7 @@ struct TestModel {
     request.pass_rows = config.chunk;
     request.logits_of_all_rows = config.all_logits;
     request.k_type = request.v_type = config.kv;
+    request.fast_math = config.fast_math;
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {

@@ -33,6 +33,17 @@ TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
   EXPECT_EQ(KernelSecondsPerByte(rates, Encoding::kF32, 1, 2), 0) << "not measured";
 }
 
+TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
+  MachineRates rates = Rates();
+  rates.kernels.push_back({Encoding::kBF16, 1, 900});
+  rates.kernels.push_back({Encoding::kBF16, 9, 100});
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 100) << "nothing measured";
+  rates.fast_kernels = {{Encoding::kBF16, 9, 200}};
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 200);
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 1, 2), 1.0 / 200) << "no exact one is left";
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kQ8_0, 9, 2), 1.0 / 80);
+}
+
 TEST(PassFloor, IsTheLargestTerm) {
   PassWork work;
   work.num_threads = 2;

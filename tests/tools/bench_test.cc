@@ -103,6 +103,7 @@ ProbeResult SomeProbe(const std::string& disk) {
   result.rates.num_cpus = 2;
   result.rates.num_threads = 2;
   result.rates.kernels = {{Encoding::kQ4_K, 8, 1.5e9}};
+  result.rates.fast_kernels = {{Encoding::kBF16, 8, 2.5e9}};
   result.disk_rates = {{1 << 19, 7, 2e9}};
   return result;
 }

@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_topology.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
@@ -344,6 +345,37 @@ TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
   EXPECT_EQ(run.exit_code, 0) << run.err;
   const Finished cpu = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--json"});
   EXPECT_EQ(json::parse(run.out)["ids"], json::parse(cpu.out)["ids"]);
+}
+
+TEST_F(Cli, FastMathSaysWhatComesOfItAndAJobKeepsToIt) {
+  const std::string plain = MakeStore(), store = dir_ / "bf16";
+  ASSERT_EQ(RunSluice({"shard", Data("models/TinyStories-656K"), store, "--encoding", "bf16"}).exit_code, 0);
+  const auto run = [](const std::string& of, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"run", of, "-p", "Once", "-n", "4", "--temp", "0", "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    return RunSluice(args);
+  };
+  for (const Finished& vain : {run(plain, {"--fast-math"}), run(store, {"--fast-math", "--isa", "scalar"})}) {
+    ASSERT_EQ(vain.exit_code, 0) << vain.err;
+    EXPECT_THAT(vain.err, HasSubstr("sluice: --fast-math changes nothing: "));
+    EXPECT_EQ(json::parse(vain.out)["report"]["fast_math"], false);
+  }
+  EXPECT_EQ(json::parse(run(store, {}).out)["report"]["fast_math"], false);
+  if (!RoundsActivations(SupportedIsas().back())) GTEST_SKIP() << "the rest needs AVX512_BF16";
+  const Finished fast = run(store, {"--fast-math"});
+  ASSERT_EQ(fast.exit_code, 0) << fast.err;
+  const std::string words = "sluice: --fast-math rounds the activations of bf16 weights";
+  ASSERT_THAT(fast.err, HasSubstr(words));
+  EXPECT_EQ(fast.err.find(words, fast.err.find(words) + 1), std::string::npos) << "once";
+  EXPECT_EQ(json::parse(fast.out)["report"]["fast_math"], true);
+
+  std::ofstream(dir_ / "in") << "Once upon\n";
+  const std::vector<std::string> job = {"batch", store, "--text", "-c", "64", "--batch-size", "1",
+                                        "-i", dir_ / "in", "-o", dir_ / "out.jsonl"};
+  ASSERT_EQ(RunSluice(job).exit_code, 0);
+  std::vector<std::string> other = job;
+  other.push_back("--fast-math");
+  ExpectRefused(other, "of a job with another arithmetic (--fast-math): exact, now fast-math");
 }
 
 TEST_F(Cli, CompletionScriptsAreValidShell) {

@@ -27,8 +27,9 @@ constexpr char kTemplate[] =
 struct Chat {
   Chat(const LayerStore& store, const Tokenizer* tokenizer, const std::string& folder, int64_t context,
        KvType kv = KvType::kF16, int64_t max_new_tokens = 8, const std::string& chat_template = kTemplate,
-       uint64_t store_hash = 1)
-      : model(store, {.chunk = 16, .kv = kv, .context = context, .all_logits = false}) {
+       uint64_t store_hash = 1, bool fast_math = false)
+      : model(store,
+              {.chunk = 16, .kv = kv, .context = context, .all_logits = false, .fast_math = fast_math}) {
     const std::string file = folder + "/t.jinja";
     std::ofstream(file) << chat_template;
     front = std::make_unique<ChatFront>(*ChatFront::Load(folder, {.template_file = file}, tokenizer));
@@ -284,8 +285,9 @@ TEST_F(Session, RefusesAnotherModelTemplateOrCacheByName) {
   const auto chat = MakeChat();
   chat->Say("Once upon a time there was a little dog");
   ASSERT_TRUE(chat->session->Save(file).ok());
-  const auto error = [&](int64_t context, KvType kv, const char* chat_template, uint64_t store_hash) {
-    Chat other(**store_, tokenizer_, dir_.path(), context, kv, 8, chat_template, store_hash);
+  const auto error = [&](int64_t context, KvType kv, const char* chat_template, uint64_t store_hash,
+                         bool fast_math = false) {
+    Chat other(**store_, tokenizer_, dir_.path(), context, kv, 8, chat_template, store_hash, fast_math);
     const absl::Status status = other.session->Load(file);
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_TRUE(other.session->messages().empty());
@@ -295,6 +297,8 @@ TEST_F(Session, RefusesAnotherModelTemplateOrCacheByName) {
   EXPECT_THAT(error(256, KvType::kF16, kTemplate, 2), HasSubstr("another store: \"0000000000000001\", now"));
   EXPECT_THAT(error(256, KvType::kF16, "{{ messages }}", 1), HasSubstr("another chat template"));
   EXPECT_THAT(error(256, KvType::kF32, kTemplate, 1), HasSubstr("another type of keys (-ctk): \"f16\", now \"f32\""));
+  EXPECT_THAT(error(256, KvType::kF16, kTemplate, 1, true),
+              HasSubstr("another arithmetic (--fast-math): \"exact\", now \"fast-math\""));
   EXPECT_THAT(error(16, KvType::kF16, kTemplate, 1), HasSubstr("the context only 16"));
 }
 
