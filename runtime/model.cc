@@ -50,7 +50,8 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
                           DeviceStream::Create(std::move(stream_), std::move(device_cycle),
                                                {.device = place->device(),
                                                 .compute = place->stream(),
-                                                .ring_bytes = plan_.device->ring_bytes}));
+                                                .ring_bytes = plan_.device->ring_bytes,
+                                                .max_bytes_per_s = read.copy_bytes_per_s}));
   return absl::OkStatus();
 }
 
@@ -124,7 +125,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
       next_slab_ = i;
       return absl::CancelledError("interrupted");
     }
-    clock_.Enter(kWaitingForDisk);
+    clock_.Enter(slab_wait());
     auto lease = source->Next();
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
@@ -137,7 +138,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
 template <typename Source>
 absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  clock_.Enter(kWaitingForDisk);
+  clock_.Enter(slab_wait());
   while (next_slab_ != 0) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
     SLUICE_RETURN_IF_ERROR(source->Next().status());  // the lease ends here
@@ -173,6 +174,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   SLUICE_RETURN_IF_ERROR(executor_->Begin(std::move(block_rows)));
   SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
+  if (device_stream_ != nullptr) SLUICE_RETURN_IF_ERROR(device_stream_->Settle());
   ++pass_counters_.passes;
   pass_counters_.rows += static_cast<int64_t>(rows.size());
   return logits;
@@ -185,6 +187,13 @@ PassCounters Model::pass_counters() const {
   counters.compute_seconds = seconds[kComputing];
   counters.wait_disk_seconds = seconds[kWaitingForDisk];
   counters.wall_seconds = seconds[kOther] + seconds[kComputing] + seconds[kWaitingForDisk];
+  // The device's waits are parts of the time that the host took for computing.
+  const DeviceStreamCounters device = device_counters();
+  const double waits = device.wait_disk_seconds + device.wait_copy_seconds;
+  const double share = waits > counters.compute_seconds ? counters.compute_seconds / waits : 1;
+  counters.wait_disk_seconds += share * device.wait_disk_seconds;
+  counters.wait_copy_seconds = share * device.wait_copy_seconds;
+  counters.compute_seconds -= share * waits;
   return counters;
 }
 
@@ -192,8 +201,14 @@ DeviceStreamCounters Model::device_counters() const {
   return device_stream_ != nullptr ? device_stream_->counters() : DeviceStreamCounters();
 }
 
+void Model::SetTimelineSink(TimelineSink sink) {
+  timeline_sink_ = std::move(sink);
+  if (device_stream_ != nullptr) device_stream_->TimeEverySlab(timeline_sink_ != nullptr);
+}
+
 void Model::FlushTimeline() {
-  if (timeline_sink_) timeline_sink_(host_stream()->TakeTimeline());
+  if (!timeline_sink_) return;
+  timeline_sink_(device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline());
 }
 
 }  // namespace sluice

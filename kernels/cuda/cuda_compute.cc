@@ -24,6 +24,9 @@ class EventOfCuda : public Event {
  public:
   explicit EventOfCuda(cuda::Event event) : event_(std::move(event)) {}
   absl::Status Wait() override { return event_.Synchronize(); }
+  absl::StatusOr<double> SecondsSince(Event* earlier) override {
+    return event_.SecondsSince(static_cast<EventOfCuda*>(earlier)->event_);
+  }
   const cuda::Event& native() const { return event_; }
 
  private:
@@ -74,7 +77,7 @@ class DeviceOfCuda : public Device {
   }
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override {
     SLUICE_RETURN_IF_ERROR(Select());
-    SLUICE_ASSIGN_OR_RETURN(cuda::Event event, cuda::Event::Create());
+    SLUICE_ASSIGN_OR_RETURN(cuda::Event event, cuda::Event::Create(cuda::Event::Kind::kTime));
     return std::unique_ptr<Event>(std::make_unique<EventOfCuda>(std::move(event)));
   }
   cuda::DeviceAllocator* allocator() { return &allocator_; }

@@ -65,10 +65,10 @@ absl::StatusOr<Device::Memory> Device::memory() const {
   return Memory{static_cast<int64_t>(free), static_cast<int64_t>(total)};
 }
 
-absl::StatusOr<Event> Event::Create() {
+absl::StatusOr<Event> Event::Create(Kind kind) {
   cudaEvent_t event = nullptr;
-  SLUICE_RETURN_IF_ERROR(
-      CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
+  const unsigned flags = kind == Kind::kTime ? cudaEventDefault : cudaEventDisableTiming;
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, flags), "making an event"));
   return Event(event);
 }
 
@@ -86,6 +86,13 @@ absl::StatusOr<bool> Event::Fired() const {
   if (error == cudaErrorNotReady) return false;
   SLUICE_RETURN_IF_ERROR(CudaStatus(error, "asking whether an event was reached"));
   return true;
+}
+
+absl::StatusOr<double> Event::SecondsSince(const Event& earlier) const {
+  float milliseconds = 0;
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventElapsedTime(&milliseconds, earlier.get(), event_),
+                                    "asking for the time between events"));
+  return milliseconds / 1e3;
 }
 
 absl::StatusOr<Stream> Stream::Create() {

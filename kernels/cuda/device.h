@@ -46,7 +46,9 @@ class Device {
 // Marks a point of a stream that others wait for.
 class Event {
  public:
-  static absl::StatusOr<Event> Create();
+  // One that is only waited for is cheaper than one that also has the time.
+  enum class Kind : uint8_t { kOrder, kTime };
+  static absl::StatusOr<Event> Create(Kind kind = Kind::kOrder);
   Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
   Event& operator=(Event&& other) noexcept {
     std::swap(event_, other.event_);
@@ -59,6 +61,8 @@ class Event {
   absl::Status Synchronize() const;
   // Whether it is reached.
   absl::StatusOr<bool> Fired() const;
+  // Seconds from `earlier` to this one; both of kind kTime, and reached.
+  absl::StatusOr<double> SecondsSince(const Event& earlier) const;
 
  private:
   explicit Event(cudaEvent_t event) : event_(event) {}

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -22,6 +23,8 @@
 struct CUevent_st {
   uint64_t recorded = 0;  // times that it was put into a queue
   uint64_t fired = 0;     // the latest of them that was reached
+  bool timed = false;
+  std::chrono::steady_clock::time_point time;  // when that was
 };
 
 namespace {
@@ -371,9 +374,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   TheMachine().Enqueue(stream, {.run = {}, .waits_for = event, .times = event->recorded});
   return cudaSuccess;
 }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   RETURN_IF_FAILED("cudaEventCreateWithFlags");
   *event = TheMachine().NewEvent();
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -384,7 +388,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   RETURN_IF_FAILED("cudaEventRecord");
   const uint64_t time = ++event->recorded;
-  TheMachine().Enqueue(stream, {.run = [event, time] { event->fired = time; }});
+  TheMachine().Enqueue(stream, {.run = [event, time] {
+                               event->fired = time;
+                               event->time = std::chrono::steady_clock::now();
+                             }});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -395,6 +402,15 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   RETURN_IF_FAILED("cudaEventQuery");
   return event->fired >= event->recorded ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  RETURN_IF_FAILED("cudaEventElapsedTime");
+  for (const cudaEvent_t event : {from, to}) {
+    if (!event->timed || event->recorded == 0) return cudaErrorInvalidResourceHandle;
+    if (event->fired < event->recorded) return cudaErrorNotReady;
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+  return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {

@@ -43,6 +43,11 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
           ASSERT_TRUE(logits.ok()) << logits.status();
           EXPECT_EQ(*logits, expected);
           EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+          const PassCounters counters = late.model->pass_counters();
+          EXPECT_NEAR(counters.compute_seconds + counters.wait_disk_seconds + counters.wait_copy_seconds +
+                          counters.other_seconds,
+                      counters.wall_seconds, 1e-6);
+          EXPECT_GE(std::min({counters.compute_seconds, counters.wait_disk_seconds, counters.wait_copy_seconds}), 0);
         }
       }
     }
@@ -59,6 +64,20 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceModel, testing::Values("mistral-window-f16",
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// A link of 4 MB/s that all weights go over each pass, of a device that computes at once.
+TEST(DeviceModel, ComputingWaitsForASlowLink) {
+  constexpr int64_t kRate = 4'000'000;
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  LateModel late(*store, 5, 0, 4 << 20, 64, kRate);
+  const auto logits = LogitsOf(*late.model, {1, 2, 3});
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  const PassCounters counters = late.model->pass_counters();
+  // But for what a simulated link may be ahead by.
+  const double least = static_cast<double>(counters.passes * late.plan.weight_bytes - (64 << 10)) / kRate;
+  EXPECT_GE(counters.pass_seconds, least);
+  EXPECT_GT(counters.wait_copy_seconds, 0.5 * counters.pass_seconds);
+}
 
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
   const TestStore store("qwen2-bias-bf16", "", 16 << 10);
