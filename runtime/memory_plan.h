@@ -73,6 +73,7 @@ struct MemoryPlan {
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }  // of host memory
 
   int host_tier() const { return device.has_value() ? 1 : 0; }
+  int device_tier() const { return device.has_value() ? 0 : -1; }
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
   bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
 };

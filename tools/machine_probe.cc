@@ -143,8 +143,8 @@ class Prober {
         rates.kernels.push_back({encoding, n, rate});
       }
     }
-    Step("copies to the GPU");
-    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaCopies(options_.quick ? 0.05 : 0.5));
+    Step("the GPU");
+    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaDevices(options_.quick ? 0.05 : 0.5));
     return std::move(result_);
   }
 

@@ -20,9 +20,25 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
+constexpr double kQuickDeviceSeconds = 0.05;
 
 KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
+}
+
+// `known` are those that a probe measured; a device that is not among them is measured now.
+absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> known, MachineRates* rates) {
+  const auto find = [&] {
+    return std::find_if(known.begin(), known.end(), [&](const CudaDevice& d) { return d.name == gpu.name(); });
+  };
+  if (find() == known.end()) {
+    SLUICE_ASSIGN_OR_RETURN(known, MeasureCudaDevices(kQuickDeviceSeconds));
+  }
+  const auto device = find();
+  if (device == known.end()) return absl::OkStatus();
+  rates->link_bytes_per_s = device->copy_bytes_per_s;
+  rates->device_memory_bytes_per_s = device->memory_bytes_per_s;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -77,6 +93,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.constrained = args.Has("--grammar") || args.Has("--json-schema");
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
+  options.read.copy_bytes_per_s = options.device.copy_bytes_per_s;
   return options;
 }
 
@@ -186,8 +203,10 @@ uint64_t StoreHash(const LayerStore& store) {
 
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
   MachineRates rates;
+  std::vector<CudaDevice> devices;
   if (options.probe.has_value()) {
     rates = options.probe->rates;
+    devices = options.probe->devices;
   } else {
     ProbeOptions probe;
     probe.dir = options.store;
@@ -203,10 +222,16 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     };
     SLUICE_ASSIGN_OR_RETURN(const ProbeResult result, ProbeMachine(probe));
     rates = result.rates;
+    devices = result.devices;
   }
+  if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, std::move(devices), &rates));
   const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
   if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
     rates.disk_bytes_per_s = throttle;
+  }
+  const auto link_throttle = static_cast<double>(options.read.copy_bytes_per_s);
+  if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
+    rates.link_bytes_per_s = link_throttle;
   }
   return rates;
 }

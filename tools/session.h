@@ -87,7 +87,7 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 uint64_t StoreHash(const LayerStore& store);
 
 // What this machine can do with the store: what `sluice probe` remembered, or two seconds of measuring,
-// with progress. A throttled disk counts as its throttle.
+// with progress. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
 
 // The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is
