@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ namespace sluice {
 struct DeviceBudget {
   int64_t max_bytes = 0;      // for everything that sluice allocates there
   int64_t scratch_bytes = 0;  // of it, what the operations and the device's own runtime take
+  int64_t host_bytes = 0;     // of host memory, what its driver takes
+  // Of host memory that can be pinned for copies: the ring and slabs that stay there share it.
+  int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
 };
 
 struct PlanRequest {
@@ -52,6 +56,7 @@ struct DevicePlan {
   int64_t ring_bytes = 0;
   int64_t kept_bytes = 0;       // of slabs that stay
   int64_t minimum_bytes = 0;    // the smallest budget that can work with this request
+  int64_t unpinned_bytes = 0;   // of the host's budget, for slabs that would stay there if it could be pinned
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 

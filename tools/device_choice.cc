@@ -1,7 +1,6 @@
 // Reads the options, opens the device, sizes its budget.
 #include "tools/device_choice.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -17,10 +16,6 @@ namespace {
 
 // Other programs, a desktop say, may come and take some; and allocations are rounded.
 constexpr double kShareOfFree = 0.95;
-
-int64_t ContextBytes(const CudaCompute& compute) {
-  return std::min(compute.total_bytes() - compute.free_bytes(), CudaCompute::kMostContextBytes);
-}
 
 }  // namespace
 
@@ -76,7 +71,7 @@ absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choi
 }
 
 absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice) {
-  const int64_t context = ContextBytes(compute);
+  const int64_t context = compute.context_bytes();
   const int64_t most = compute.free_bytes() + context;
   DeviceBudget budget;
   budget.scratch_bytes = compute.overhead_bytes();

@@ -21,6 +21,8 @@ namespace {
 
 constexpr int64_t kDefaultContext = 4096;
 constexpr double kQuickDeviceSeconds = 0.05;
+// What a driver takes differs from run to run; a budget that plan names should do for the next one.
+constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
 KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
@@ -106,7 +108,12 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  const int64_t before = RssBytes();
   SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device));
+  if (session.gpu != nullptr) {
+    const int64_t grown = std::max<int64_t>(0, RssBytes() - before);
+    session.driver_host_bytes = (grown + kDriverRounding - 1) / kDriverRounding * kDriverRounding;
+  }
   return session;
 }
 
@@ -146,6 +153,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.ring_bytes = options.ring_bytes;
   if (session.gpu != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
+    request.device->host_bytes = session.driver_host_bytes;
   }
   if (options.constrained) {
     request.constraint_bytes = Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size);

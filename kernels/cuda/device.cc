@@ -13,6 +13,14 @@ constexpr int kMinComputeCapability = 75;
 
 std::string Version(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
 
+absl::Status CheckOrdinal(int ordinal) {
+  SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
+  if (ordinal >= 0 && ordinal < count) return absl::OkStatus();
+  return absl::NotFoundError(count == 0
+                                 ? "CUDA: this machine has no device, or no driver for it"
+                                 : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
+}
+
 }  // namespace
 
 absl::StatusOr<int> CountDevices() {
@@ -32,13 +40,16 @@ absl::StatusOr<int> CountDevices() {
   return count;
 }
 
+absl::StatusOr<std::string> PciBusId(int ordinal) {
+  SLUICE_RETURN_IF_ERROR(CheckOrdinal(ordinal));
+  char id[32] = {};
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaDeviceGetPCIBusId(id, sizeof(id), ordinal),
+                                    absl::StrCat("asking for the bus id of device ", ordinal)));
+  return std::string(id);
+}
+
 absl::StatusOr<Device> Device::Open(int ordinal) {
-  SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
-  if (ordinal < 0 || ordinal >= count) {
-    return absl::NotFoundError(
-        count == 0 ? "CUDA: this machine has no device, or no driver for it"
-                   : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
-  }
+  SLUICE_RETURN_IF_ERROR(CheckOrdinal(ordinal));
   SLUICE_RETURN_IF_ERROR(
       CudaStatus(cudaSetDevice(ordinal), absl::StrCat("selecting device ", ordinal)));
   cudaDeviceProp properties;

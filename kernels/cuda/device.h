@@ -17,6 +17,9 @@ namespace sluice::cuda {
 // driver. Unavailable: the driver is older than this program needs; both versions are named.
 absl::StatusOr<int> CountDevices();
 
+// "0000:01:00.0", without making a context there. NotFound: as Device::Open.
+absl::StatusOr<std::string> PciBusId(int ordinal);
+
 class Device {
  public:
   struct Memory {

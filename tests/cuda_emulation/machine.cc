@@ -322,6 +322,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->multiProcessorCount = 4;
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGetPCIBusId(char* id, int bytes, int device) {
+  RETURN_IF_FAILED("cudaDeviceGetPCIBusId");
+  std::snprintf(id, static_cast<size_t>(bytes), "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
+}
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   RETURN_IF_FAILED("cudaMemGetInfo");
   *total = TheMachine().options().device_memory_bytes;
