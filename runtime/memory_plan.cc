@@ -238,7 +238,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.host_tier()]);
   if (plan.device.has_value()) {
     plan.device->kept_bytes = plan.residency.tier_bytes[0];
-    if (room < unlimited && plan.residency.streamed_bytes > 0) plan.device->unpinned_bytes = unlimited - room;
+    plan.device->unpinned_bytes = std::min(unlimited - room, plan.residency.streamed_bytes);
   }
   return plan;
 }

@@ -56,7 +56,7 @@ struct DevicePlan {
   int64_t ring_bytes = 0;
   int64_t kept_bytes = 0;       // of slabs that stay
   int64_t minimum_bytes = 0;    // the smallest budget that can work with this request
-  int64_t unpinned_bytes = 0;   // of the host's budget, for slabs that would stay there if it could be pinned
+  int64_t unpinned_bytes = 0;   // of slabs that would stay in the host's memory if that could be pinned
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 

@@ -23,7 +23,7 @@ constexpr size_t kEmbedRows = 16;
 
 }  // namespace
 
-absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
+absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes) {
   const Manifest& manifest = store_.manifest();
   std::vector<std::string> paths;
   for (size_t i = 0; i < manifest.files.size(); ++i) paths.push_back(store_.FilePath(static_cast<int>(i)));
@@ -43,6 +43,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
   stream_options.ring_bytes = plan_.ring_bytes;
   stream_options.worker_threads = plan_.worker_threads;
   stream_options.device = place->device();
+  stream_options.pinned_bytes = pinned_bytes;
   SLUICE_ASSIGN_OR_RETURN(stream_, SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
                                                                 stream_options, read.make_engine));
   if (place->device() == nullptr) return absl::OkStatus();
@@ -55,6 +56,19 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
   return absl::OkStatus();
 }
 
+absl::Status Model::OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read) {
+  for (;;) {
+    int64_t pinned = 0;
+    absl::Status status = OpenStream(place, read, &pinned);
+    const int64_t wanted = HostBuffer::RoundedBytes(plan_.ring_bytes) + plan_.resident_bytes;
+    if (place->device() == nullptr || !absl::IsResourceExhausted(status) || pinned >= wanted) return status;
+    // Each time less than before, so this ends.
+    PlanRequest request = plan_.request;
+    request.device->max_pinned_bytes = std::min(pinned, request.device->max_pinned_bytes - kReadAlignment);
+    SLUICE_ASSIGN_OR_RETURN(plan_, PlanMemory(store_, request));
+  }
+}
+
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan,
                                                      ComputePlace* place, const ReadOptions& read) {
   if ((place->device() != nullptr) != plan.device.has_value()) {
@@ -64,7 +78,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   const Manifest& manifest = store.manifest();
   const HyperParameters& h = manifest.hyper_parameters;
   // The stream first: the disk works while everything else is allocated.
-  SLUICE_RETURN_IF_ERROR(model->OpenStream(place, read));
+  SLUICE_RETURN_IF_ERROR(model->OpenStreamAsPinned(place, read));
   const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
   SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages, place));
   SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));

@@ -56,7 +56,8 @@ struct ReadOptions {
 class Model {
  public:
   // Starts reading the first slabs at once. `store` and `place` must outlive the model, `plan` is PlanMemory's for
-  // this store, with memory of a device where `place` is one.
+  // this store, with memory of a device where `place` is one. If the system pins less host memory for that than
+  // planned, fewer slabs stay there: plan() is then another one.
   static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
                                                        ComputePlace* place, const ReadOptions& read);
 
@@ -88,7 +89,9 @@ class Model {
   SlabStream* host_stream() const { return device_stream_ != nullptr ? device_stream_->host() : stream_.get(); }
   // The clock's state while a slab is not there: on a device its own events tell what the kernels wait for.
   int slab_wait() const { return device_stream_ != nullptr ? kComputing : kWaitingForDisk; }
-  absl::Status OpenStream(ComputePlace* place, const ReadOptions& read);
+  // `pinned_bytes`: as in StreamOptions.
+  absl::Status OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes);
+  absl::Status OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read);
   // All slabs, from either stream.
   template <typename Source>
   absl::Status Walk(Source* source, const std::atomic<bool>* stop);

@@ -21,7 +21,7 @@ struct DeviceReport {
   int64_t planned_bytes = 0;           // of its memory
   std::optional<int64_t> taken_bytes;  // by NVML
   int64_t max_vram_bytes = 0;
-  int64_t unpinned_bytes = 0;  // of --max-ram, unused as the system pins no more
+  int64_t unpinned_bytes = 0;  // of weights that would stay in host memory if it could be pinned
 };
 
 // Of a session whose model computes on a device.

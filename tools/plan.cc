@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
 #include "tools/session.h"
@@ -98,6 +100,20 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
   std::printf("smallest     --max-vram %dMiB works at this context\n",
               static_cast<int>((device.minimum_bytes + 1048575) / 1048576));
+  if (device.unpinned_bytes > 0) {
+    std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
+                FormatBytes(plan.request.device->max_pinned_bytes).c_str(), FormatBytes(device.unpinned_bytes).c_str());
+  }
+}
+
+// The plan if the system pins less host memory than `plan` holds slabs in.
+absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
+  const int64_t wanted = plan.ring_bytes + plan.resident_bytes;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
+  if (pinned == wanted) return plan;
+  PlanRequest request = plan.request;
+  request.device->max_pinned_bytes = pinned;
+  return PlanMemory(*session.store, request);
 }
 
 void PrintPlan(const Session& session, const MemoryPlan& plan) {
@@ -198,7 +214,10 @@ absl::Status Plan(const Arguments& args) {
   for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
     if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
   }
-  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  if (session.gpu != nullptr && !args.Has("--no-probe")) {
+    SLUICE_ASSIGN_OR_RETURN(plan, AsPinned(session, std::move(plan)));
+  }
   MachineRates rates;
   if (!args.Has("--no-probe") || options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
@@ -233,7 +252,8 @@ absl::Status Plan(const Arguments& args) {
                         {"fixed_bytes", plan.device->fixed_bytes},
                         {"fixed", device_items},
                         {"ring_bytes", plan.device->ring_bytes},
-                        {"kept_bytes", plan.device->kept_bytes}};
+                        {"kept_bytes", plan.device->kept_bytes},
+                        {"unpinned_bytes", plan.device->unpinned_bytes}};
   }
   if (rates.num_cpus > 0) {
     object["predicted_s"] = prediction.token.predicted_s();
@@ -273,7 +293,8 @@ CommandSpec PlanCommand() {
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
-  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe."});
+  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe, and do not try how much host memory can be "
+                                     "pinned for a GPU."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
   command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0",
                       "sluice plan llama-70b.store --batch --max-ram 24GiB --prompt-tokens 800"};

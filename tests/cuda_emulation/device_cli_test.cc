@@ -1,6 +1,7 @@
 // The sluice command on the emulated machine's device: run, bench, batch and plan as on a GPU.
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <set>
 #include <string>
@@ -9,10 +10,14 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/cuda_emulation/machine.h"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/subprocess.h"
+#include "tools/commands.h"
+#include "tools/device_report.h"
 #include "tools/machine_probe.h"
+#include "tools/session.h"
 
 namespace sluice {
 namespace {
@@ -164,6 +169,56 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
+}
+
+// In this process, whose emulated machine can be told to refuse.
+class RefusedPinning : public DeviceCli {
+ protected:
+  RefusedPinning() {
+    setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
+    cuda_emulation::Reset({});
+  }
+  ~RefusedPinning() override {
+    unsetenv("XDG_CACHE_HOME");
+    EXPECT_EQ(cuda_emulation::Faults(), "");
+    EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
+  }
+  Arguments Args(const CommandSpec& command, std::vector<std::string> more) {
+    std::vector<std::string> args = {store_, "--device", "cuda", "--max-vram", Vram(0), "-c", "64"};
+    args.insert(args.end(), more.begin(), more.end());
+    const auto parsed = ParseArguments(command, args);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return *parsed;
+  }
+};
+
+TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
+  const auto plan = [this](bool refused) {
+    if (refused) cuda_emulation::FailCall("cudaHostRegister", 1, cudaErrorMemoryAllocation);
+    testing::internal::CaptureStdout();
+    const absl::Status status = PlanCommand().run(Args(PlanCommand(), {}));
+    EXPECT_TRUE(status.ok()) << status;
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_THAT(plan(false), testing::Not(HasSubstr("pinning ")));
+  EXPECT_THAT(plan(true), HasSubstr("pinning      the system pins no more than "));
+}
+
+TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
+  for (const bool refused : {false, true}) {
+    const SessionOptions options = *ParseSessionOptions(Args(RunCommand(), {"--prompt-ids", "1"}));
+    Session session = *OpenStoreAlone(options);
+    // Behind two for copies through the host and one for the ring come the slabs that stay.
+    if (refused) cuda_emulation::FailCall("cudaHostRegister", 4, cudaErrorMemoryAllocation);
+    const absl::Status started = StartModel(session, options, 1, /*logits_of_all_rows=*/false);
+    ASSERT_TRUE(started.ok()) << started;
+    const DeviceReport report = MakeDeviceReport(session);
+    EXPECT_EQ(report.unpinned_bytes > 0, refused);
+    EXPECT_EQ(session.model->plan().residency.streamed_bytes > 0, refused);
+    testing::internal::CaptureStderr();
+    PrintDeviceReport(report);
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find("pinning ") != std::string::npos, refused);
+  }
 }
 
 }  // namespace

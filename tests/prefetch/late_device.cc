@@ -162,6 +162,9 @@ absl::StatusOr<DeviceRange> LateDevice::Allocate(int64_t bytes) {
 }
 
 absl::StatusOr<DeviceRange> LateDevice::Pin(absl::Span<std::byte> host) {
+  if (pinned_ + static_cast<int64_t>(host.size()) > faults_.pinnable_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("no ", host.size(), " bytes can be pinned"));
+  }
   pinned_ += static_cast<int64_t>(host.size());
   return DeviceRange(host, [this, bytes = static_cast<int64_t>(host.size())] { pinned_ -= bytes; });
 }

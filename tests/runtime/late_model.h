@@ -89,8 +89,8 @@ class LateOps : public Ops {
 // A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
 struct LateModel {
   LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows,
-            int64_t copy_bytes_per_s = 0)
-      : device(seed), stream(*device.NewStream()), ops(&device, stream.get()),
+            int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {})
+      : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()),
         place(*MakeDevicePlace(&device, stream.get(), &ops)) {
     PlanRequest request;
     request.context_tokens = 128;
