@@ -25,6 +25,9 @@ class Event {
   // Blocks until all work before the latest Record is done; at once where there was none. An error is
   // that of the work.
   virtual absl::Status Wait() = 0;
+  // Seconds from when `earlier`, an event of the same device, was reached to when this one was, by the device's
+  // clock; negative where this one came first. Both were recorded, and have been reached.
+  virtual absl::StatusOr<double> SecondsSince(Event* earlier) = 0;
 };
 
 // For one thread at a time. Errors of work that was queued before may come from any later call.

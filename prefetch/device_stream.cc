@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -15,13 +16,30 @@
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "prefetch/device_clock.h"
 #include "prefetch/event_pool.h"
 #include "prefetch/host_buffer.h"
 #include "prefetch/ring_space.h"
+#include "prefetch/simulated_disk.h"
 #include "prefetch/timeline.h"
 
 namespace sluice {
 namespace {
+
+using Time = std::chrono::steady_clock::time_point;
+
+Time Now() { return std::chrono::steady_clock::now(); }
+
+// Leases whose times wait to be looked at: enough work for the device while the host does.
+constexpr size_t kMostUnsettled = 8;
+// A simulated link makes up for a timer that is late by this much.
+constexpr int64_t kTimersPerSecond = 500;
+
+int64_t LinkWindow(absl::Span<const DeviceSlab> cycle, int64_t bytes_per_s) {
+  int64_t most = 0;
+  for (const DeviceSlab& slab : cycle) most = std::max(most, slab.bytes);
+  return std::max(2 * most, bytes_per_s / kTimersPerSecond);
+}
 
 int64_t KeptBytes(absl::Span<const DeviceSlab> cycle) {
   int64_t bytes = 0;
@@ -62,6 +80,7 @@ struct DeviceStream::State {
         compute(options.compute),
         events(options.device),
         ring(RoundUp(options.ring_bytes, kReadAlignment)),
+        link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
         host(std::move(host_in)) {
     int64_t end = 0;
     for (const DeviceSlab& slab : cycle) {
@@ -73,15 +92,28 @@ struct DeviceStream::State {
 
   // What was copied, or is being copied, and not leased yet.
   struct Copied {
-    int slab;
-    int64_t ticket;  // -1: a kept slab
+    int64_t position;  // of the walk
+    int64_t ticket;    // -1: a kept slab
     std::byte* data;
     EventPool::Handle done;
   };
   // A copy that may still read host memory.
   struct InFlight {
     SlabStream::Lease lease;
+    int64_t position;
+    EventPool::Handle begun;
     EventPool::Handle done;
+    Time asked;
+    Time simulated_end;  // of the simulated link; long ago where there is none
+  };
+  // A lease whose times are not known yet.
+  struct Unsettled {
+    int64_t position;
+    EventPool::Handle come;    // the compute stream came to it; null: the last of slabs that stay, timed together
+    EventPool::Handle copied;  // null: a slab that stays
+    EventPool::Handle done;    // null: the lease is held
+    Time asked;
+    KernelTimes times;  // what the host waited, so far
   };
 
   void RunCopier();
@@ -90,7 +122,20 @@ struct DeviceStream::State {
   absl::StatusOr<SlabStream::Lease> NextOfHost();
   // Finds room and tells the copy stream what to wait for. Cancelled: the stream is being closed.
   absl::StatusOr<int64_t> TakeRoom(int64_t bytes, int64_t* ticket);
-  void End(absl::Status status);  // wants the mutex
+  // Returns when the simulated link has room for `bytes` more, and when it will be done with them.
+  Time TakeLink(int64_t bytes);
+  // Looks at the times of a copy that is done.
+  absl::Status TimeCopy(const InFlight& copy);
+  // Looks at the times of the oldest leases until `most` are left.
+  absl::Status Settle(size_t most);
+  absl::Status SettleOldest();
+  // Whether the end of a slab's lease must be known: that of a slab that stays only if another kind comes next.
+  bool EndsARun(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
+
+  // These want the mutex.
+  void End(absl::Status status);
+  void EnterCopier(int state);
+  int ConsumerWait() const;  // what Next() waits for while the copying thread is in its state
 
   const std::vector<DeviceSlab> cycle;
   std::vector<int64_t> kept_offset;
@@ -100,8 +145,18 @@ struct DeviceStream::State {
   DeviceRange ring_memory;
   DeviceRange kept_memory;
   std::unique_ptr<Stream> copies;  // the copying thread's
+  int64_t copy_position = 0;       // the copying thread's: of the walk
 
-  mutable std::mutex mutex;  // guards all down to `consumer`
+  // The retiring thread's: when the copy before ended.
+  EventPool::Handle last_copy;
+  DeviceClock copy_clock{Now()};
+  // The compute thread's.
+  std::deque<Unsettled> unsettled;
+  EventPool::Handle last_kernels;  // the end of the work that was settled last
+  DeviceClock kernel_clock{Now()};
+  bool every_slab = false;
+
+  mutable std::mutex mutex;  // guards all down to `timeline`
   std::condition_variable copied_more;   // to Next()
   std::condition_variable room;          // to the copying thread: a lease was dropped, a host lease returned
   std::condition_variable in_flight_more;  // to the retiring thread
@@ -119,10 +174,15 @@ struct DeviceStream::State {
   int64_t position = 0;        // Next()'s
   int64_t slabs_copied = 0;
   int64_t bytes_copied = 0;
-  enum { kIssuing, kWaitingForHost, kWaitingForRoom, kCopierStates };
+  std::chrono::steady_clock::duration link_busy{0};  // up to link_busy_until, which may lie ahead: simulated
+  Time link_busy_until;
+  KernelSums kernels;
+  SimulatedDisk link;
+  enum { kIssuing, kWaitingForHost, kWaitingForCopies, kWaitingForRoom, kHeldBack, kCopierStates };
   StageClock<kCopierStates> copier_clock;
-  enum { kNotWaiting, kWaiting, kConsumerStates };
+  enum { kNotWaiting, kWaitingForDisk, kWaitingForCopy, kConsumerStates };
   StageClock<kConsumerStates> consumer;  // Next()
+  Timeline timeline;  // of the device
 
   const std::unique_ptr<SlabStream> host;  // no lease of it is left once the threads are gone
   std::thread copier;
@@ -135,20 +195,31 @@ void DeviceStream::State::End(absl::Status status) {
   room.notify_all();
 }
 
+int DeviceStream::State::ConsumerWait() const {
+  return copier_clock.state() == kWaitingForHost ? kWaitingForDisk : kWaitingForCopy;
+}
+
+void DeviceStream::State::EnterCopier(int state) {
+  const Time now = Now();
+  copier_clock.Enter(state, now);
+  if (consumer.state() != kNotWaiting) consumer.Enter(ConsumerWait(), now);
+}
+
 absl::StatusOr<SlabStream::Lease> DeviceStream::State::NextOfHost() {
   std::unique_lock<std::mutex> lock(mutex);
-  copier_clock.Enter(kWaitingForHost);
   for (;;) {
+    EnterCopier(kWaitingForHost);
     const int64_t before = retired;
     lock.unlock();
     absl::StatusOr<SlabStream::Lease> lease = host->Next();
     lock.lock();
     // The host's ring may be full of slabs whose copies run: one of them comes back.
     if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && !closing && ended.ok()) {
+      EnterCopier(kWaitingForCopies);
       room.wait(lock, [&] { return retired > before || closing || !ended.ok(); });
       continue;
     }
-    copier_clock.Enter(kIssuing);
+    EnterCopier(kIssuing);
     return lease;
   }
 }
@@ -166,10 +237,10 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
       if (place.has_value()) break;
       wants_room = true;
       copied_more.notify_all();
-      copier_clock.Enter(kWaitingForRoom);
+      EnterCopier(kWaitingForRoom);
       room.wait(lock, [this] { return !wants_room || closing || !ended.ok(); });
     }
-    copier_clock.Enter(kIssuing);
+    EnterCopier(kIssuing);
     begin = *place;
     ticket_bytes.push_back(RoundUp(bytes, kReadAlignment));
     const int64_t end = begin + ticket_bytes.back();
@@ -189,27 +260,48 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
   return begin;
 }
 
+Time DeviceStream::State::TakeLink(int64_t bytes) {
+  std::unique_lock<std::mutex> lock(mutex);
+  link.Wake(Now());
+  while (!link.Ready(Now()) && !closing && ended.ok()) {
+    EnterCopier(kHeldBack);
+    // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
+    room.wait_until(lock, std::chrono::system_clock::now() + (link.next_start() - Now()));
+  }
+  EnterCopier(kIssuing);
+  link.Begin(bytes, Now());
+  return link.next_start();
+}
+
 absl::Status DeviceStream::State::CopyNext() {
   SLUICE_ASSIGN_OR_RETURN(SlabStream::Lease lease, NextOfHost());
+  const auto n = static_cast<int64_t>(cycle.size());
+  while (copy_position >= n && cycle[copy_position % n].kept) ++copy_position;
+  ABSL_ASSERT(copy_position % n == lease.slab());
+  const int64_t position = copy_position++;
   const DeviceSlab& slab = cycle[lease.slab()];
   if (static_cast<int64_t>(lease.bytes().size()) != slab.bytes) {
     return absl::InternalError(absl::StrCat("slab ", lease.slab(), " has ", lease.bytes().size(),
                                             " bytes on the host, ", slab.bytes, " on the device"));
   }
-  Copied item = {.slab = lease.slab(), .ticket = -1, .data = nullptr, .done = nullptr};
+  Copied item = {.position = position, .ticket = -1, .data = nullptr, .done = nullptr};
   if (slab.kept) {
-    item.data = kept_memory.data() + kept_offset[item.slab];
+    item.data = kept_memory.data() + kept_offset[lease.slab()];
   } else {
     SLUICE_ASSIGN_OR_RETURN(const int64_t begin, TakeRoom(slab.bytes, &item.ticket));
     item.data = ring_memory.data() + begin;
   }
+  const Time simulated_end = TakeLink(slab.bytes);
+  const Time asked = Now();
+  SLUICE_ASSIGN_OR_RETURN(EventPool::Handle begun, events.Take());
   SLUICE_ASSIGN_OR_RETURN(item.done, events.Take());
+  SLUICE_RETURN_IF_ERROR(copies->Record(begun.get()));
   SLUICE_RETURN_IF_ERROR(copies->CopyToDevice(item.data, lease.bytes().data(), slab.bytes));
   SLUICE_RETURN_IF_ERROR(copies->Record(item.done.get()));
   std::lock_guard<std::mutex> lock(mutex);
   ++slabs_copied;
   bytes_copied += slab.bytes;
-  in_flight.push_back({std::move(lease), item.done});
+  in_flight.push_back({std::move(lease), position, std::move(begun), item.done, asked, simulated_end});
   copied.push_back(std::move(item));
   in_flight_more.notify_one();
   copied_more.notify_all();
@@ -242,6 +334,8 @@ void DeviceStream::State::RunRetirer() {
     in_flight.pop_front();
     lock.unlock();
     absl::Status status = oldest.done->Wait();
+    oldest.lease = {};
+    if (status.ok()) status = TimeCopy(oldest);
     oldest = {};
     lock.lock();
     ++retired;
@@ -250,9 +344,53 @@ void DeviceStream::State::RunRetirer() {
   }
 }
 
+absl::Status DeviceStream::State::TimeCopy(const InFlight& copy) {
+  SLUICE_ASSIGN_OR_RETURN(const double pause, copy.begun->SecondsSince(last_copy.get()));
+  SLUICE_ASSIGN_OR_RETURN(const double seconds, copy.done->SecondsSince(copy.begun.get()));
+  last_copy = copy.done;
+  const DeviceClock::Span span = copy_clock.Place(pause, seconds, copy.asked, Now());
+  std::lock_guard<std::mutex> lock(mutex);
+  timeline.Stamp({span.begin, copy.position, SlabState::kReading, Hop::kDevice});
+  timeline.Stamp({span.end, copy.position, SlabState::kReady, Hop::kDevice});
+  const Time begin = std::max(span.begin, link_busy_until);
+  link_busy_until = std::max({span.end, copy.simulated_end, begin});
+  link_busy += link_busy_until - begin;
+  return absl::OkStatus();
+}
+
+absl::Status DeviceStream::State::Settle(size_t most) {
+  while (unsettled.size() > most && unsettled.front().done != nullptr) SLUICE_RETURN_IF_ERROR(SettleOldest());
+  return absl::OkStatus();
+}
+
+absl::Status DeviceStream::State::SettleOldest() {
+  const Unsettled slab = std::move(unsettled.front());
+  unsettled.pop_front();
+  SLUICE_RETURN_IF_ERROR(slab.done->Wait());
+  KernelTimes times = slab.times;
+  Event* const come = slab.come != nullptr ? slab.come.get() : last_kernels.get();
+  SLUICE_ASSIGN_OR_RETURN(times.paused, come->SecondsSince(last_kernels.get()));
+  SLUICE_ASSIGN_OR_RETURN(times.until_end, slab.done->SecondsSince(come));
+  if (slab.copied != nullptr) {
+    SLUICE_RETURN_IF_ERROR(slab.copied->Wait());
+    SLUICE_ASSIGN_OR_RETURN(times.copy_late, slab.copied->SecondsSince(come));
+  }
+  last_kernels = slab.done;
+  const double late = std::clamp(times.copy_late, 0.0, std::max(0.0, times.until_end));
+  const DeviceClock::Span span =
+      kernel_clock.Place(times.paused + late, times.until_end - late, slab.asked, Now());
+  std::lock_guard<std::mutex> lock(mutex);
+  kernels.Add(times);
+  if (slab.come == nullptr) return absl::OkStatus();
+  timeline.Stamp({span.begin, slab.position, SlabState::kLeased, Hop::kDevice});
+  timeline.Stamp({span.end, slab.position, SlabState::kFree, Hop::kDevice});
+  return absl::OkStatus();
+}
+
 DeviceStream::Lease::Lease(Lease&& other) noexcept
     : stream_(std::exchange(other.stream_, nullptr)),
       slab_(std::exchange(other.slab_, -1)),
+      position_(std::exchange(other.position_, -1)),
       ticket_(std::exchange(other.ticket_, -1)),
       bytes_(std::exchange(other.bytes_, {})) {}
 
@@ -260,13 +398,14 @@ DeviceStream::Lease& DeviceStream::Lease::operator=(Lease&& other) noexcept {
   Lease taken(std::move(other));  // takes along what was held here, and drops it
   std::swap(stream_, taken.stream_);
   std::swap(slab_, taken.slab_);
+  std::swap(position_, taken.position_);
   std::swap(ticket_, taken.ticket_);
   std::swap(bytes_, taken.bytes_);
   return *this;
 }
 
 DeviceStream::Lease::~Lease() {
-  if (stream_ != nullptr && ticket_ >= 0) stream_->Release(ticket_);
+  if (stream_ != nullptr) stream_->Release(position_, ticket_);
 }
 
 int64_t DeviceStream::MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes) {
@@ -285,6 +424,15 @@ absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(std::unique_p
     SLUICE_ASSIGN_OR_RETURN(state->kept_memory, options.device->Allocate(kept));
   }
   SLUICE_ASSIGN_OR_RETURN(state->copies, options.device->NewStream());
+  // Times are counted from here.
+  SLUICE_ASSIGN_OR_RETURN(state->last_copy, state->events.Take());
+  SLUICE_RETURN_IF_ERROR(state->copies->Record(state->last_copy.get()));
+  SLUICE_RETURN_IF_ERROR(state->last_copy->Wait());
+  state->copy_clock = DeviceClock(Now());
+  SLUICE_ASSIGN_OR_RETURN(state->last_kernels, state->events.Take());
+  SLUICE_RETURN_IF_ERROR(state->compute->Record(state->last_kernels.get()));
+  SLUICE_RETURN_IF_ERROR(state->last_kernels->Wait());
+  state->kernel_clock = DeviceClock(Now());
   state->copier = std::thread([s = state.get()] { s->RunCopier(); });
   state->retirer = std::thread([s = state.get()] { s->RunRetirer(); });
   return std::unique_ptr<DeviceStream>(new DeviceStream(std::move(state)));
@@ -308,16 +456,28 @@ DeviceStream::~DeviceStream() {
 
 absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   State& state = *state_;
+  absl::Status settled = state.Settle(kMostUnsettled);
   std::unique_lock<std::mutex> lock(state.mutex);
+  if (!settled.ok()) state.End(std::move(settled));
   const int64_t n = static_cast<int64_t>(state.cycle.size());
-  const int slab = static_cast<int>(state.position % n);
+  const int64_t position = state.position;
+  const int slab = static_cast<int>(position % n);
   const auto size = static_cast<size_t>(state.cycle[slab].bytes);
-  if (state.cycle[slab].kept && state.position >= n) {
+  State::Unsettled unsettled = {.position = position};
+  if (state.cycle[slab].kept && position >= n) {
     SLUICE_RETURN_IF_ERROR(state.ended);
     ++state.position;
-    return Lease(this, slab, -1, {state.kept_memory.data() + state.kept_offset[slab], size});
+    lock.unlock();
+    if (state.every_slab) {
+      SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
+      SLUICE_RETURN_IF_ERROR(state.compute->Record(unsettled.come.get()));
+    }
+    unsettled.asked = Now();
+    if (state.every_slab || state.EndsARun(slab)) state.unsettled.push_back(std::move(unsettled));
+    return Lease(this, slab, position, -1, {state.kept_memory.data() + state.kept_offset[slab], size});
   }
-  state.consumer.Enter(State::kWaiting);
+  const auto before = state.consumer.Seconds();
+  state.consumer.Enter(state.ConsumerWait());
   state.copied_more.wait(lock, [&state] {
     return !state.ended.ok() || !state.copied.empty() || state.copier_done || state.wants_room;
   });
@@ -334,24 +494,37 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   }
   State::Copied item = std::move(state.copied.front());
   state.copied.pop_front();
-  ABSL_ASSERT(item.slab == slab);
+  ABSL_ASSERT(item.position == position);
   ++state.position;
+  const auto after = state.consumer.Seconds();
+  unsettled.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
+  unsettled.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
   lock.unlock();
-  Lease lease(this, item.slab, item.ticket, {item.data, size});
+  Lease lease(this, slab, position, item.ticket, {item.data, size});
+  SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
+  unsettled.asked = Now();
+  SLUICE_RETURN_IF_ERROR(state.compute->Record(unsettled.come.get()));
   SLUICE_RETURN_IF_ERROR(state.compute->WaitFor(item.done.get()));
+  unsettled.copied = std::move(item.done);
+  state.unsettled.push_back(std::move(unsettled));
   return lease;
 }
 
-void DeviceStream::Release(int64_t ticket) {
+void DeviceStream::Release(int64_t position, int64_t ticket) {
   State& state = *state_;
+  const auto timed = std::find_if(state.unsettled.rbegin(), state.unsettled.rend(),
+                                  [position](const State::Unsettled& slab) { return slab.position == position; });
+  if (timed == state.unsettled.rend() && ticket < 0) return;
   absl::StatusOr<EventPool::Handle> done = state.events.Take();
   absl::Status status = done.status();
   if (status.ok()) status = state.compute->Record(done->get());
+  if (status.ok() && timed != state.unsettled.rend()) timed->done = *done;
   std::lock_guard<std::mutex> lock(state.mutex);
   if (!status.ok()) {  // nobody knows when these bytes are free: the ring keeps them
     state.End(std::move(status));
     return;
   }
+  if (ticket < 0) return;
   const int64_t first = state.ring.first_ticket();
   const int64_t begin = state.ring.begin(ticket);
   state.being_read.push_back({begin, begin + state.ticket_bytes[ticket - first], *std::move(done)});
@@ -362,20 +535,43 @@ void DeviceStream::Release(int64_t ticket) {
   state.room.notify_all();
 }
 
+absl::Status DeviceStream::Settle() { return state_->Settle(0); }
+
+void DeviceStream::TimeEverySlab(bool every) { state_->every_slab = every; }
+
 SlabStream* DeviceStream::host() const { return state_->host.get(); }
 
 DeviceStreamCounters DeviceStream::counters() const {
   std::lock_guard<std::mutex> lock(state_->mutex);
   const auto copier = state_->copier_clock.Seconds();
+  const auto consumer = state_->consumer.Seconds();
   DeviceStreamCounters counters;
   counters.slabs_copied = state_->slabs_copied;
   counters.bytes_copied = state_->bytes_copied;
   counters.issue_seconds = copier[State::kIssuing];
   counters.host_wait_seconds = copier[State::kWaitingForHost];
+  counters.copy_wait_seconds = copier[State::kWaitingForCopies];
   counters.room_wait_seconds = copier[State::kWaitingForRoom];
-  counters.wall_seconds = counters.issue_seconds + counters.host_wait_seconds + counters.room_wait_seconds;
-  counters.wait_seconds = state_->consumer.Seconds()[State::kWaiting];
+  counters.held_back_seconds = copier[State::kHeldBack];
+  for (const double seconds : copier) counters.wall_seconds += seconds;
+  const auto ahead = std::max(state_->link_busy_until - Now(), std::chrono::steady_clock::duration::zero());
+  counters.link_busy_seconds = std::chrono::duration<double>(state_->link_busy - ahead).count();
+  counters.link_idle_seconds = counters.wall_seconds - counters.link_busy_seconds;
+  counters.kernel_seconds = state_->kernels.kernel_seconds;
+  counters.wait_disk_seconds = state_->kernels.wait_disk_seconds;
+  counters.wait_copy_seconds = state_->kernels.wait_copy_seconds;
+  counters.wait_seconds = consumer[State::kWaitingForDisk] + consumer[State::kWaitingForCopy];
   return counters;
+}
+
+std::vector<TimelineEvent> DeviceStream::TakeTimeline() {
+  std::vector<TimelineEvent> events = state_->host->TakeTimeline();
+  // A lease of the host stream is a copy, which the device's own moves show.
+  std::erase_if(events, [](const TimelineEvent& event) { return event.to == SlabState::kLeased; });
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  const std::vector<TimelineEvent> own = state_->timeline.Take();
+  events.insert(events.end(), own.begin(), own.end());
+  return events;
 }
 
 }  // namespace sluice

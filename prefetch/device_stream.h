@@ -25,17 +25,31 @@ struct DeviceStreamOptions {
   Device* device = nullptr;
   Stream* compute = nullptr;  // where leases are used; of the thread that calls Next() and drops leases
   int64_t ring_bytes = 0;     // for slabs that are not kept; at least the largest of them. Rounded up to 4096.
+  // A slower link, simulated (prefetch/simulated_disk.h). 0: as fast as the link is.
+  int64_t max_bytes_per_s = 0;
 };
 
-// The copying stage's seconds add up to wall_seconds.
+// What the copying thread did adds up to wall_seconds, and so do the two times of the link.
 struct DeviceStreamCounters {
   int64_t slabs_copied = 0;
   int64_t bytes_copied = 0;
   double wall_seconds = 0;       // since the stream was created
-  double host_wait_seconds = 0;  // the copying thread waiting for the host stream's next slab
+  // The copying thread:
+  double host_wait_seconds = 0;  // waiting for the host stream's next slab
+  double copy_wait_seconds = 0;  // the host's ring is full of slabs that are being copied
   double room_wait_seconds = 0;  // waiting for room in the device's ring
+  double held_back_seconds = 0;  // the simulated link is not done with the slab before
   double issue_seconds = 0;      // giving work to the copy stream
-  double wait_seconds = 0;       // Next() waiting for a copy to be queued
+  // The link, of copies that are known to be done, by the device's clock:
+  double link_busy_seconds = 0;  // copying, or as long as the simulated link would have
+  double link_idle_seconds = 0;
+  // The compute stream, by the device's clock, of leases that were settled. A pass's time that is neither of the
+  // waits is its computing.
+  double kernel_seconds = 0;     // between the first use of a slab and the end of its lease. Of slabs that stay,
+                                 // one after the other, from the first to the last; a cycle of nothing else has none
+  double wait_disk_seconds = 0;  // with nothing to do, while Next() waited for the host stream
+  double wait_copy_seconds = 0;  // for a copy that was queued, or that could not be as others were not done
+  double wait_seconds = 0;       // the host in Next(), for either
 };
 
 // Owns two threads: one takes slabs from the host stream and queues their copies, one gives the host's
@@ -47,7 +61,8 @@ struct DeviceStreamCounters {
 // once what computed from those bytes before is done. Leasing and releasing are the compute thread's:
 // a lease may be had while the copy still runs (the compute stream waits for it), and the room of a
 // dropped lease may be given to the next slab while kernels still read it (the copy stream waits for
-// them). So neither thread waits for the device.
+// them). So the copying thread never waits for the device, and the compute thread only for what it queued some slabs
+// ago, to look at its times.
 class DeviceStream {
  public:
   // The right to let work on the compute stream read a slab. Dropping it marks where that work ends.
@@ -62,11 +77,12 @@ class DeviceStream {
 
    private:
     friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t ticket, absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), ticket_(ticket), bytes_(bytes) {}
+    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes)
+        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
     DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
     int slab_ = -1;
-    int64_t ticket_ = -1;  // of the ring; -1: a kept slab
+    int64_t position_ = -1;  // of the walk
+    int64_t ticket_ = -1;    // of the ring; -1: a kept slab
     absl::Span<const std::byte> bytes_;
   };
 
@@ -89,16 +105,25 @@ class DeviceStream {
   // dropped.
   absl::StatusOr<Lease> Next();
 
-  // The host stream, for ranges of files, its counters and its timeline; not for its slabs.
+  // Takes the times of all dropped leases into account, waiting for their work. For the thread that calls Next(),
+  // after a pass.
+  absl::Status Settle();
+  // From here on slabs that stay are timed, each by itself, too: that takes two events a slab. For the same thread.
+  void TimeEverySlab(bool every);
+
+  // The host stream, for ranges of files and its counters; not for its slabs.
   SlabStream* host() const;
 
   // Any thread.
   DeviceStreamCounters counters() const;
+  // The moves of slabs on the host and on the device since the last call; those of either in order of time. Any
+  // thread.
+  std::vector<TimelineEvent> TakeTimeline();
 
  private:
   struct State;
   explicit DeviceStream(std::unique_ptr<State> state);
-  void Release(int64_t ticket);
+  void Release(int64_t position, int64_t ticket);
   std::unique_ptr<State> state_;
 };
 

@@ -1,4 +1,4 @@
-// When a disk of a given speed would begin each read: what --throttle-disk means.
+// When a disk or a link of a given speed would begin each transfer: what --throttle-disk and --throttle-copy mean.
 #ifndef SLUICE_PREFETCH_SIMULATED_DISK_H_
 #define SLUICE_PREFETCH_SIMULATED_DISK_H_
 
@@ -11,7 +11,8 @@ namespace sluice {
 
 // A disk works through what was asked of it without its owner: a thread that comes late to hand out
 // the next read loses nothing as long as the disk's own queue, of `window_bytes`, would have kept it
-// busy. With nothing asked it stands still, and that time does not come back. Not thread-safe.
+// busy. With nothing asked it stands still, and that time does not come back. A link to a device is the same, with
+// copies for reads. Not thread-safe.
 class SimulatedDisk {
  public:
   using Clock = std::chrono::steady_clock;

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "prefetch/host_buffer.h"
+#include "prefetch/pinned_memory.h"
 #include "prefetch/range_reader.h"
 #include "prefetch/ring.h"
 
@@ -145,8 +146,8 @@ struct SlabStream::State {
   const HostBuffer ring_memory;
   const HostBuffer arena;
   const HostBuffer bounce;
-  DeviceRange pinned_ring;   // for copies to a device, where there is one
-  DeviceRange pinned_arena;
+  std::vector<DeviceRange> pinned_ring;  // for copies to a device, where there is one
+  std::vector<DeviceRange> pinned_arena;
 
   mutable std::mutex mutex;            // guards all down to `timeline`
   std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
@@ -429,11 +430,17 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
   auto state = std::make_unique<State>(std::move(paths), std::move(cycle), options.verify_once,
                                        std::move(ring_memory), std::move(arena), std::move(bounce));
-  if (options.device != nullptr && state->ring_memory.size() > 0) {
-    SLUICE_ASSIGN_OR_RETURN(state->pinned_ring, options.device->Pin(state->ring_memory.span()));
-  }
-  if (options.device != nullptr && state->arena.size() > 0) {
-    SLUICE_ASSIGN_OR_RETURN(state->pinned_arena, options.device->Pin(state->arena.span()));
+  if (options.pinned_bytes != nullptr) *options.pinned_bytes = 0;
+  if (options.device != nullptr) {
+    std::vector<int64_t> places;
+    for (const StreamSlab& slab : state->cycle) {
+      if (slab.resident) places.push_back(slab.place_bytes());
+    }
+    // A slab may lie anywhere in the ring, which therefore is one piece.
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_ring,
+                            PinMemory(options.device, state->ring_memory.span(), {}, options.pinned_bytes));
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_arena,
+                            PinMemory(options.device, state->arena.span(), places, options.pinned_bytes));
   }
   // The arena is not registered: that would take all of its pages before the first read, and each
   // is read into once.

@@ -45,6 +45,9 @@ struct StreamOptions {
   bool verify_once = false;  // only the first time that a slab is read
   // Where not null, the memory of slabs is pinned for copies to it. Outlives the stream.
   Device* device = nullptr;
+  // Where not null, set to how much of that could be pinned; less than ring and resident slabs take where Create
+  // failed because the system pins no more.
+  int64_t* pinned_bytes = nullptr;
 };
 
 // Each stage's seconds add up to wall_seconds, the workers' to worker_threads times that.

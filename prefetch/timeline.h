@@ -11,10 +11,15 @@
 
 namespace sluice {
 
+// Which memory's slot of a slab moved. A device's goes kReading (its copy began) -> kReady -> kLeased (kernels
+// began) -> kFree, by the device's clock; a slab that stays there is stamped kLeased and kFree only.
+enum class Hop : uint8_t { kHost, kDevice };
+
 struct TimelineEvent {
   std::chrono::steady_clock::time_point time;
   int64_t position;  // of the walk: pass * slabs of the cycle + slab
   SlabState to;
+  Hop hop = Hop::kHost;
 };
 
 // Holds up to kEvents that nobody took yet, in memory of its own; then the oldest are lost. A
@@ -25,8 +30,9 @@ class Timeline {
   static constexpr int kEvents = 4096;
 
   void Stamp(int64_t position, SlabState to) {
-    events_[count_++ % kEvents] = {std::chrono::steady_clock::now(), position, to};
+    Stamp({std::chrono::steady_clock::now(), position, to});
   }
+  void Stamp(const TimelineEvent& event) { events_[count_++ % kEvents] = event; }
   // What was stamped since the last Take, the oldest first.
   std::vector<TimelineEvent> Take();
   int64_t lost() const { return lost_; }

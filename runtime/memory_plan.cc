@@ -151,6 +151,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"tokenizer", request.tokenizer_bytes},
           {"I/O tables", stream_tables},
       };
+      if (request.device->host_bytes > 0) plan.items.push_back({"the device's driver", request.device->host_bytes});
       plan.device->fixed_bytes = SumOf(plan.device->items);
     } else {
       plan.items = {
@@ -192,6 +193,11 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           (plan.device->minimum_bytes + 1048575) / 1048576,
           request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
     }
+    if (min_ring > request.device->max_pinned_bytes) {
+      return absl::ResourceExhaustedError(absl::StrFormat(
+          "the system pins no more than %d bytes of host memory for copies to the device, %s needs at least %d",
+          request.device->max_pinned_bytes, store.dir(), min_ring));
+    }
   }
   // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
   // weights (but a row for each sequence): each halving doubles the passes of a prompt, each byte here is one less resident.
@@ -219,7 +225,9 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
     }
     tiers.push_back({"device", capacity});
   }
-  const int64_t room = request.max_ram_bytes - plan.fixed_bytes;
+  int64_t room = request.max_ram_bytes - plan.fixed_bytes;
+  const int64_t unlimited = room;
+  if (plan.device.has_value()) room = std::min(room, request.device->max_pinned_bytes);
   int64_t capacity = HostBuffer::RoundedBytes(all_resident);
   // What stays on a device passes the host's ring once.
   if (capacity > room || plan.device.has_value()) {
@@ -233,7 +241,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   tiers.push_back({"RAM", capacity});
   plan.residency = PlaceSlabs(slab_sizes, tiers);
   plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.host_tier()]);
-  if (plan.device.has_value()) plan.device->kept_bytes = plan.residency.tier_bytes[0];
+  if (plan.device.has_value()) {
+    plan.device->kept_bytes = plan.residency.tier_bytes[0];
+    plan.device->unpinned_bytes = std::min(unlimited - room, plan.residency.streamed_bytes);
+  }
   return plan;
 }
 

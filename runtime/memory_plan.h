@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ namespace sluice {
 struct DeviceBudget {
   int64_t max_bytes = 0;      // for everything that sluice allocates there
   int64_t scratch_bytes = 0;  // of it, what the operations and the device's own runtime take
+  int64_t host_bytes = 0;     // of host memory, what its driver takes
+  // Of host memory that can be pinned for copies: the ring and slabs that stay there share it.
+  int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
 };
 
 struct PlanRequest {
@@ -53,6 +57,7 @@ struct DevicePlan {
   int64_t ring_bytes = 0;
   int64_t kept_bytes = 0;       // of slabs that stay
   int64_t minimum_bytes = 0;    // the smallest budget that can work with this request
+  int64_t unpinned_bytes = 0;   // of slabs that would stay in the host's memory if that could be pinned
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 
@@ -74,6 +79,7 @@ struct MemoryPlan {
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }  // of host memory
 
   int host_tier() const { return device.has_value() ? 1 : 0; }
+  int device_tier() const { return device.has_value() ? 0 : -1; }
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
   bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
 };

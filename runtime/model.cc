@@ -23,7 +23,7 @@ constexpr size_t kEmbedRows = 16;
 
 }  // namespace
 
-absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
+absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes) {
   const Manifest& manifest = store_.manifest();
   std::vector<std::string> paths;
   for (size_t i = 0; i < manifest.files.size(); ++i) paths.push_back(store_.FilePath(static_cast<int>(i)));
@@ -43,6 +43,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
   stream_options.ring_bytes = plan_.ring_bytes;
   stream_options.worker_threads = plan_.worker_threads;
   stream_options.device = place->device();
+  stream_options.pinned_bytes = pinned_bytes;
   SLUICE_ASSIGN_OR_RETURN(stream_, SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
                                                                 stream_options, read.make_engine));
   if (place->device() == nullptr) return absl::OkStatus();
@@ -50,8 +51,22 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read) {
                           DeviceStream::Create(std::move(stream_), std::move(device_cycle),
                                                {.device = place->device(),
                                                 .compute = place->stream(),
-                                                .ring_bytes = plan_.device->ring_bytes}));
+                                                .ring_bytes = plan_.device->ring_bytes,
+                                                .max_bytes_per_s = read.copy_bytes_per_s}));
   return absl::OkStatus();
+}
+
+absl::Status Model::OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read) {
+  for (;;) {
+    int64_t pinned = 0;
+    absl::Status status = OpenStream(place, read, &pinned);
+    const int64_t wanted = HostBuffer::RoundedBytes(plan_.ring_bytes) + plan_.resident_bytes;
+    if (place->device() == nullptr || !absl::IsResourceExhausted(status) || pinned >= wanted) return status;
+    // Each time less than before, so this ends.
+    PlanRequest request = plan_.request;
+    request.device->max_pinned_bytes = std::min(pinned, request.device->max_pinned_bytes - kReadAlignment);
+    SLUICE_ASSIGN_OR_RETURN(plan_, PlanMemory(store_, request));
+  }
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan,
@@ -63,7 +78,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   const Manifest& manifest = store.manifest();
   const HyperParameters& h = manifest.hyper_parameters;
   // The stream first: the disk works while everything else is allocated.
-  SLUICE_RETURN_IF_ERROR(model->OpenStream(place, read));
+  SLUICE_RETURN_IF_ERROR(model->OpenStreamAsPinned(place, read));
   const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
   SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages, place));
   SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));
@@ -133,7 +148,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
       next_slab_ = i;
       return absl::CancelledError("interrupted");
     }
-    clock_.Enter(kWaitingForDisk);
+    clock_.Enter(slab_wait());
     auto lease = source->Next();
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
@@ -147,7 +162,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
 template <typename Source>
 absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  clock_.Enter(kWaitingForDisk);
+  clock_.Enter(slab_wait());
   while (next_slab_ != 0) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
     SLUICE_RETURN_IF_ERROR(source->Next().status());  // the lease ends here
@@ -184,6 +199,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   SLUICE_RETURN_IF_ERROR(executor_->Begin(std::move(block_rows)));
   SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
+  if (device_stream_ != nullptr) SLUICE_RETURN_IF_ERROR(device_stream_->Settle());
   ++pass_counters_.passes;
   pass_counters_.rows += static_cast<int64_t>(rows.size());
   return logits;
@@ -196,6 +212,13 @@ PassCounters Model::pass_counters() const {
   counters.compute_seconds = seconds[kComputing];
   counters.wait_disk_seconds = seconds[kWaitingForDisk];
   counters.wall_seconds = seconds[kOther] + seconds[kComputing] + seconds[kWaitingForDisk];
+  // The device's waits are parts of the time that the host took for computing.
+  const DeviceStreamCounters device = device_counters();
+  const double waits = device.wait_disk_seconds + device.wait_copy_seconds;
+  const double share = waits > counters.compute_seconds ? counters.compute_seconds / waits : 1;
+  counters.wait_disk_seconds += share * device.wait_disk_seconds;
+  counters.wait_copy_seconds = share * device.wait_copy_seconds;
+  counters.compute_seconds -= share * waits;
   return counters;
 }
 
@@ -203,8 +226,14 @@ DeviceStreamCounters Model::device_counters() const {
   return device_stream_ != nullptr ? device_stream_->counters() : DeviceStreamCounters();
 }
 
+void Model::SetTimelineSink(TimelineSink sink) {
+  timeline_sink_ = std::move(sink);
+  if (device_stream_ != nullptr) device_stream_->TimeEverySlab(timeline_sink_ != nullptr);
+}
+
 void Model::FlushTimeline() {
-  if (timeline_sink_) timeline_sink_(host_stream()->TakeTimeline());
+  if (!timeline_sink_) return;
+  timeline_sink_(device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline());
 }
 
 }  // namespace sluice

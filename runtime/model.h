@@ -31,7 +31,8 @@ struct PassRow {
   bool wants_logits;
 };
 
-// What the compute stage did since the model was created: its seconds add up to wall_seconds.
+// What the compute stage did since the model was created: its seconds add up to wall_seconds. On a device that is the
+// stream of its kernels, and the host as far as that had nothing to do.
 struct PassCounters {
   int64_t passes = 0;
   int64_t rows = 0;
@@ -39,13 +40,15 @@ struct PassCounters {
   double wall_seconds = 0;
   double compute_seconds = 0;
   double wait_disk_seconds = 0;  // for a slab, or for embedding rows
+  double wait_copy_seconds = 0;  // for a slab's copy to the device
   double other_seconds = 0;      // between passes: sampling, the terminal
 };
 
-// How Model::Create reads.
+// How Model::Create reads, and copies to a device.
 struct ReadOptions {
   IoOptions io;
   bool verify_once = false;  // slabs are checked only the first time they are read
+  int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
 
@@ -53,7 +56,8 @@ struct ReadOptions {
 class Model {
  public:
   // Starts reading the first slabs at once. `store` and `place` must outlive the model, `plan` is PlanMemory's for
-  // this store, with memory of a device where `place` is one.
+  // this store, with memory of a device where `place` is one. If the system pins less host memory for that than
+  // planned, fewer slabs stay there: plan() is then another one.
   static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
                                                        ComputePlace* place, const ReadOptions& read);
 
@@ -76,14 +80,18 @@ class Model {
   PassCounters pass_counters() const;
   // Gives `sink` every move of a slab, in batches, during passes and by FlushTimeline.
   using TimelineSink = std::function<void(absl::Span<const TimelineEvent>)>;
-  void SetTimelineSink(TimelineSink sink) { timeline_sink_ = std::move(sink); }
+  void SetTimelineSink(TimelineSink sink);
   void FlushTimeline();
   const std::string& io_description() const { return host_stream()->io_description(); }
 
  private:
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
   SlabStream* host_stream() const { return device_stream_ != nullptr ? device_stream_->host() : stream_.get(); }
-  absl::Status OpenStream(ComputePlace* place, const ReadOptions& read);
+  // The clock's state while a slab is not there: on a device its own events tell what the kernels wait for.
+  int slab_wait() const { return device_stream_ != nullptr ? kComputing : kWaitingForDisk; }
+  // `pinned_bytes`: as in StreamOptions.
+  absl::Status OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes);
+  absl::Status OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read);
   // Whether slabs are verified beside products, or by the stream's worker.
   void LeaveVerifying(bool on);
   // All slabs, from either stream.

@@ -52,14 +52,21 @@ double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_
 }
 
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once) {
+                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier) {
   PassWork work;
   work.num_threads = num_threads;
   const int head = HeadBlock(manifest.hyper_parameters);
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest.slabs[i];
-    AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
-               slab.raw_bytes, &work.products);
+    if (device_tier >= 0) {
+      work.device_bytes += slab.raw_bytes;
+      if (residency.tier[i] == device_tier) continue;
+      work.copied_bytes += slab.raw_bytes;
+      work.device_bytes += slab.raw_bytes;
+    } else {
+      AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
+                 slab.raw_bytes, &work.products);
+    }
     work.touched_bytes += slab.raw_bytes;
     if (residency.tier[i] != kOnDisk) continue;
     work.disk_bytes += slab.bytes;
@@ -79,6 +86,8 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
   PassFloor floor;
   floor.disk_s = Ratio(work.disk_bytes, rates.disk_bytes_per_s);
   floor.memory_s = Ratio(work.touched_bytes, rates.memory_bytes_per_s);
+  floor.link_s = Ratio(work.copied_bytes, rates.link_bytes_per_s);
+  floor.device_memory_s = Ratio(work.device_bytes, rates.device_memory_bytes_per_s);
   floor.verify_s = Ratio(work.verified_bytes, rates.verify_bytes_per_s);
   for (const PassWork::Product& product : work.products) {
     floor.compute_s += product.bytes * KernelSecondsPerByte(rates, product.encoding, product.rows,
@@ -93,15 +102,27 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
   return floor;
 }
 
-double PassFloor::floor_s() const { return std::max({disk_s, memory_s, compute_s}); }
+std::array<FloorTerm, 5> PassFloor::terms() const {
+  return {{{"disk", disk_s},
+           {"memory", memory_s},
+           {"link", link_s},
+           {"device memory", device_memory_s},
+           {"compute", processor_s}}};
+}
 
-double PassFloor::predicted_s() const { return std::max({disk_s, memory_s, processor_s}); }
+double PassFloor::floor_s() const { return std::max({disk_s, memory_s, link_s, device_memory_s, compute_s}); }
+
+double PassFloor::predicted_s() const {
+  double most = 0;
+  for (const FloorTerm& term : terms()) most = std::max(most, term.seconds);
+  return most;
+}
 
 const char* PassFloor::bound_by() const {
-  const double predicted = predicted_s();
-  if (predicted == disk_s) return "disk";
-  if (predicted == memory_s) return "memory";
-  return "compute";
+  const auto all = terms();
+  return std::max_element(all.begin(), all.end(), [](const FloorTerm& a, const FloorTerm& b) {
+           return a.seconds < b.seconds;
+         })->name;
 }
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #ifndef SLUICE_RUNTIME_PASS_FLOOR_H_
 #define SLUICE_RUNTIME_PASS_FLOOR_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -30,8 +31,11 @@ struct MachineRates {
   double bf16_stored_share = 0;   // stored over raw bytes of compressed bf16 weights
   int num_threads = 0;            // that the kernels were measured with
   int num_cpus = 0;
-  std::vector<KernelRate> kernels;  // by encoding, then by rows
+  std::vector<KernelRate> kernels;       // the CPU's, by encoding, then by rows
   std::vector<KernelRate> fast_kernels;  // the same with --fast-math, of the encodings that it changes
+  // Of the device that computes, where one does.
+  double link_bytes_per_s = 0;           // from host memory to its own
+  double device_memory_bytes_per_s = 0;  // of that
 };
 // The rates with --fast-math: what was measured of that in place of the exact products.
 MachineRates WithFastMath(MachineRates rates);
@@ -49,30 +53,43 @@ struct PassWork {
     int64_t rows;
     int64_t bytes;  // of tiles
   };
-  std::vector<Product> products;
+  std::vector<Product> products;  // of the CPU
   int64_t disk_bytes = 0;
   int64_t verified_bytes = 0;
   int64_t unpacked_bytes = 0;  // raw
   int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
+  int64_t copied_bytes = 0;   // to the device that computes, where one does: all weights that do not stay there
+  int64_t device_bytes = 0;   // of its memory: each byte of weights, a copied one twice
   int num_threads = 1;
 };
 // `rows` rows, of which `logit_rows` go through the head. `verify_once`: streamed slabs were verified
-// in an earlier pass.
+// in an earlier pass. `device_tier`: the tier of `residency` that is memory of a device which computes; -1: the CPU
+// does. A device's kernels are not among the products, as nobody measures them: its memory bounds them.
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once);
+                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier = -1);
+
+// What something of its own takes, beside which all else may run.
+struct FloorTerm {
+  const char* name;
+  double seconds;
+};
 
 struct PassFloor {
   double disk_s = 0;
   double memory_s = 0;
+  double link_s = 0;
+  double device_memory_s = 0;
   double verify_s = 0;  // one thread's
   double unpack_s = 0;  // one thread's
   double compute_s = 0;
   double processor_s = 0;  // computing, verifying and decoding shared out over the CPUs
+  // "disk", "memory", "link", "device memory", "compute" (with all that shares the processors).
+  std::array<FloorTerm, 5> terms() const;
   // No pass can be faster, whatever overlaps.
   double floor_s() const;
   // What a pass takes if all that can overlap does; the processors may have to be shared.
   double predicted_s() const;
-  // Which term sets predicted_s: "disk", "memory" or "compute" (with all that shares the processors).
+  // The name of the term that sets predicted_s.
   const char* bound_by() const;
 };
 PassFloor FloorOf(const PassWork& work, const MachineRates& rates);

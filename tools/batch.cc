@@ -25,6 +25,7 @@
 #include "runtime/openai/prompt_encoder.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
+#include "tools/device_report.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/session.h"
@@ -113,6 +114,8 @@ MachineRates AssumedRates() {
   MachineRates rates;
   rates.disk_bytes_per_s = 2e9;
   rates.memory_bytes_per_s = 20e9;
+  rates.link_bytes_per_s = 10e9;
+  rates.device_memory_bytes_per_s = 200e9;
   return rates;
 }
 
@@ -146,7 +149,8 @@ class FloorSum {
   void Add(const StepReport& step) {
     if (rates_.num_cpus == 0 || step.rows == 0) return;
     seconds_ += FloorOf(DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
-                                     step.logit_rows, options_.num_threads, options_.read.verify_once),
+                                     step.logit_rows, options_.num_threads, options_.read.verify_once,
+                                     session_.model->plan().device_tier()),
                         rates_)
                     .floor_s();
   }
@@ -192,6 +196,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                              {"max_ram_bytes", plan.memory.request.max_ram_bytes},
                              {"interrupted", report.interrupted}};
     if (efficiency > 0) object["pass_efficiency"] = efficiency;
+    if (session.gpu != nullptr) object["device"] = DeviceReportToJson(MakeDeviceReport(session));
     std::printf("%s\n", object.dump().c_str());
     return;
   }
@@ -202,6 +207,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                static_cast<int>(plan.batch_size), seconds_a_pass);
   std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
                model.io_description().c_str());
+  if (session.gpu != nullptr) PrintDeviceReport(MakeDeviceReport(session));
   if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
                FormatBytes(plan.memory.request.max_ram_bytes).c_str());
@@ -211,10 +217,9 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--merge")) return Merge(args);
   if (args.positionals().empty()) return UsageError("STORE is missing");
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
-  SLUICE_RETURN_IF_ERROR(KeepToCpu("a batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));

@@ -43,6 +43,7 @@ struct Snapshot {
   Clock::time_point time;
   PassCounters passes;
   StreamCounters stream;
+  DeviceStreamCounters device;
 };
 
 struct BenchOptions {
@@ -131,7 +132,9 @@ class ModelBench {
                                                 });
   }
 
-  Snapshot Take() { return {Clock::now(), model().pass_counters(), model().stream_counters()}; }
+  Snapshot Take() {
+    return {Clock::now(), model().pass_counters(), model().stream_counters(), model().device_counters()};
+  }
 
   // With a sequence of its own.
   absl::Status RunAlone(const Test& test) {
@@ -159,20 +162,29 @@ class ModelBench {
     return absl::OkStatus();
   }
 
-  // The floor and the prediction of all passes of one repetition.
-  void AddFloors(const Test& test, double* floor_s, double* predicted_s, double* touched_bytes) {
+  // The floors and predictions of all passes of one repetition, and the bytes that they touch.
+  struct Floors {
+    double floor_s = 0;
+    double predicted_s = 0;
+    double touched_bytes = 0;
+    double device_bytes = 0;
+  };
+  Floors FloorsOf(const Test& test) {
+    Floors sum;
     for (int64_t done = 0; done < test.tokens;) {
       const int64_t rows = std::min(test.prompt ? model().plan().pass_rows : 1, test.tokens - done);
       done += rows;
       const PassWork work =
           DescribePass(session_.store->manifest(), model().plan().residency, rows,
                        done == test.tokens || !test.prompt, session_options_.num_threads,
-                       session_options_.read.verify_once);
+                       session_options_.read.verify_once, model().plan().device_tier());
       const PassFloor floor = FloorOf(work, options_.rates);
-      *floor_s += floor.floor_s();
-      *predicted_s += floor.predicted_s();
-      *touched_bytes += static_cast<double>(work.touched_bytes);
+      sum.floor_s += floor.floor_s();
+      sum.predicted_s += floor.predicted_s();
+      sum.touched_bytes += static_cast<double>(work.touched_bytes);
+      sum.device_bytes += static_cast<double>(work.device_bytes);
     }
+    return sum;
   }
 
   BenchRow MakeRow(const Test& test, const std::vector<double>& rates, const Snapshot& before,
@@ -181,8 +193,7 @@ class ModelBench {
     const std::chrono::duration<double> wall = after.time - before.time;
     const double bytes = static_cast<double>(after.stream.io.bytes_read - before.stream.io.bytes_read);
     const auto share = [](double rate, double limit) { return limit > 0 ? rate / limit : 0; };
-    double floor_s = 0, predicted_s = 0, touched = 0;
-    AddFloors(test, &floor_s, &predicted_s, &touched);
+    const Floors floors = FloorsOf(test);
 
     BenchRow row;
     row.test = test.Name();
@@ -199,16 +210,26 @@ class ModelBench {
     row.gb_per_token = bytes / 1e9 / reps / test.tokens;
     row.disk_gb_per_s = bytes / 1e9 / wall.count();
     row.disk_share = share(1e9 * row.disk_gb_per_s, options_.rates.disk_bytes_per_s);
-    row.memory_gb_per_s = reps * touched / 1e9 / wall.count();
+    row.memory_gb_per_s = reps * floors.touched_bytes / 1e9 / wall.count();
     row.memory_share = share(1e9 * row.memory_gb_per_s, options_.rates.memory_bytes_per_s);
-    row.pass_efficiency = reps * floor_s / wall.count();
+    row.pass_efficiency = reps * floors.floor_s / wall.count();
     const double passes = static_cast<double>(after.passes.passes - before.passes.passes);
     row.seconds_per_pass = wall.count() / passes;
-    row.predicted_s = reps * predicted_s / passes;
+    row.predicted_s = reps * floors.predicted_s / passes;
     row.compute_s = (after.passes.compute_seconds - before.passes.compute_seconds) / reps;
     row.wait_disk_s = (after.passes.wait_disk_seconds - before.passes.wait_disk_seconds) / reps;
+    row.wait_copy_s = (after.passes.wait_copy_seconds - before.passes.wait_copy_seconds) / reps;
     row.other_s = (after.passes.other_seconds - before.passes.other_seconds) / reps;
     row.peak_rss_bytes = PeakRssBytes();
+    if (session_.gpu == nullptr) return row;
+    row.device = session_.gpu->name();
+    row.max_vram_bytes = plan.request.device->max_bytes;
+    row.device_bytes = plan.device->total_bytes();
+    row.link_gb_per_s =
+        static_cast<double>(after.device.bytes_copied - before.device.bytes_copied) / 1e9 / wall.count();
+    row.link_share = share(1e9 * row.link_gb_per_s, options_.rates.link_bytes_per_s);
+    row.device_memory_gb_per_s = reps * floors.device_bytes / 1e9 / wall.count();
+    row.device_memory_share = share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);
     return row;
   }
 
@@ -271,7 +292,6 @@ absl::Status Bench(const Arguments& args) {
   for (SessionOptions& configuration : configurations) {
     configuration.context_tokens = options.context;
     configuration.say_fast_math = rows.empty();
-    SLUICE_RETURN_IF_ERROR(KeepToCpu("a benchmark", &configuration.device));
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
     if (options.rates.num_cpus == 0) {
       SLUICE_ASSIGN_OR_RETURN(options.rates, RatesForSession(configuration, session));
@@ -325,6 +345,8 @@ CommandSpec BenchCommand() {
       "pass efficiency (the physical floor of a pass over its time), and how the time splits into computing "
       "and waiting. Weights that stay in memory are read before the measurement.\n\n"
       "The context is what a row's name says: its tokens, after N others where it ends in @ dN.\n\n"
+      "With --device, rows also have what was copied to the device and what its memory did, as shares of what the "
+      "probe says, and the time that its kernels waited for copies.\n\n"
       "--max-ram, --queue-depth, -p, -n and -d take several values, such as 1GiB,2GiB,4GiB. Without a remembered probe the "
       "machine is measured for two seconds first.";
   command.options = {

@@ -12,7 +12,10 @@ namespace {
 // ordered_json: fields come in this order everywhere.
 nlohmann::ordered_json ToJson(const BenchRow& r) {
   return {{"test", r.test},
+          {"device", r.device},
           {"max_ram_bytes", r.max_ram_bytes},
+          {"max_vram_bytes", r.max_vram_bytes},
+          {"device_bytes", r.device_bytes},
           {"queue_depth", r.queue_depth},
           {"threads", r.threads},
           {"resident_bytes", r.resident_bytes},
@@ -25,6 +28,10 @@ nlohmann::ordered_json ToJson(const BenchRow& r) {
           {"disk_share", r.disk_share},
           {"memory_gb_per_s", r.memory_gb_per_s},
           {"memory_share", r.memory_share},
+          {"link_gb_per_s", r.link_gb_per_s},
+          {"link_share", r.link_share},
+          {"device_memory_gb_per_s", r.device_memory_gb_per_s},
+          {"device_memory_share", r.device_memory_share},
           {"pass_efficiency", r.pass_efficiency},
           {"seconds_per_pass", r.seconds_per_pass},
           {"predicted_s", r.predicted_s},
@@ -54,22 +61,33 @@ std::string Csv(absl::Span<const BenchRow> rows) {
   return text;
 }
 
+// With a device there are columns for it.
 std::string Markdown(absl::Span<const BenchRow> rows) {
-  std::string text =
-      "| budget | depth | resident | test | tokens/s | GB/token | disk GB/s | memory GB/s | efficiency "
-      "| computing | disk wait | other |\n"
-      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
+  bool device = false;
+  for (const BenchRow& r : rows) device = device || !r.device.empty();
+  std::string text = absl::StrCat(
+      device ? "| device memory " : "",
+      "| budget | depth | resident | test | tokens/s | GB/token | disk GB/s | memory GB/s ",
+      device ? "| link GB/s | device GB/s " : "", "| efficiency | computing | disk wait ",
+      device ? "| copy wait " : "", "| other |\n", device ? "| ---: " : "",
+      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: ", device ? "| ---: | ---: " : "",
+      "| ---: | ---: | ---: ", device ? "| ---: " : "", "| ---: |\n");
   for (const BenchRow& r : rows) {
     const double wall = r.compute_s + r.wait_disk_s + r.wait_copy_s + r.other_s;
     const double percent = wall > 0 ? 100 / wall : 0;
-    absl::StrAppendFormat(
-        &text,
-        "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.1f (%.0f%%) | %.2f | %.1f%% | "
-        "%.1f%% | %.1f%% |\n",
-        FormatBytes(r.max_ram_bytes), r.queue_depth, FormatBytes(r.resident_bytes), r.test,
-        r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share,
-        r.memory_gb_per_s, 100 * r.memory_share, r.pass_efficiency, percent * r.compute_s,
-        percent * r.wait_disk_s, percent * (r.wait_copy_s + r.other_s));
+    if (device) absl::StrAppendFormat(&text, "| %s ", FormatBytes(r.max_vram_bytes));
+    absl::StrAppendFormat(&text, "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.1f (%.0f%%) ",
+                          FormatBytes(r.max_ram_bytes), r.queue_depth, FormatBytes(r.resident_bytes), r.test,
+                          r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share,
+                          r.memory_gb_per_s, 100 * r.memory_share);
+    if (device) {
+      absl::StrAppendFormat(&text, "| %.2f (%.0f%%) | %.1f (%.0f%%) ", r.link_gb_per_s, 100 * r.link_share,
+                            r.device_memory_gb_per_s, 100 * r.device_memory_share);
+    }
+    absl::StrAppendFormat(&text, "| %.2f | %.1f%% | %.1f%% ", r.pass_efficiency, percent * r.compute_s,
+                          percent * r.wait_disk_s);
+    if (device) absl::StrAppendFormat(&text, "| %.1f%% ", percent * r.wait_copy_s);
+    absl::StrAppendFormat(&text, "| %.1f%% |\n", percent * r.other_s);
   }
   return text;
 }

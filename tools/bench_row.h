@@ -16,7 +16,10 @@ namespace sluice {
 // its wall time. Rates of 0: not known, as of a disk from which nothing was read.
 struct BenchRow {
   std::string test;  // "pp512": a prompt of 512 tokens; "tg128": 128 tokens generated
+  std::string device;  // name of the device that computed; empty: the CPU did
   int64_t max_ram_bytes = 0;
+  int64_t max_vram_bytes = 0;
+  int64_t device_bytes = 0;    // of its memory that are planned for
   int queue_depth = 0;
   int threads = 0;
   int64_t resident_bytes = 0;  // weights in memory
@@ -29,6 +32,10 @@ struct BenchRow {
   double disk_share = 0;  // of what the probe (or --throttle-disk) says the disk can do
   double memory_gb_per_s = 0;
   double memory_share = 0;
+  double link_gb_per_s = 0;  // copied to the device
+  double link_share = 0;     // of what the probe (or --throttle-copy) says the link can do
+  double device_memory_gb_per_s = 0;
+  double device_memory_share = 0;
   double pass_efficiency = 0;  // floor of the passes over their wall time
   double seconds_per_pass = 0;
   double predicted_s = 0;  // a pass, by the arithmetic of `sluice plan`

@@ -1,7 +1,6 @@
 // Reads the options, opens the device, sizes its budget.
 #include "tools/device_choice.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -18,10 +17,6 @@ namespace {
 // Other programs, a desktop say, may come and take some; and allocations are rounded.
 constexpr double kShareOfFree = 0.95;
 
-int64_t ContextBytes(const CudaCompute& compute) {
-  return std::min(compute.total_bytes() - compute.free_bytes(), CudaCompute::kMostContextBytes);
-}
-
 }  // namespace
 
 std::vector<OptionSpec> DeviceOptionSpecs() {
@@ -31,6 +26,8 @@ std::vector<OptionSpec> DeviceOptionSpecs() {
                "emulation only so far."},
       {.name = "--max-vram", .value = "SIZE",
        .help = "Memory of the GPU for everything, the driver's context included (default: 95% of what is free)."},
+      {.name = "--throttle-copy", .value = "RATE",
+       .help = "Copy weights to the GPU no faster than RATE, such as 4GB/s: a slower link, simulated."},
   };
 }
 
@@ -49,8 +46,11 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
     return UsageError(absl::StrCat("--device wants cpu, cuda, cuda:N or auto, not \"", name, "\""));
   }
   SLUICE_ASSIGN_OR_RETURN(choice.max_vram_bytes, args.Bytes("--max-vram", 0));
-  if (args.Has("--max-vram") && choice.kind == DeviceChoice::Kind::kCpu) {
-    return UsageError("--max-vram needs --device cuda or auto");
+  SLUICE_ASSIGN_OR_RETURN(choice.copy_bytes_per_s, args.Rate("--throttle-copy", 0));
+  for (const char* option : {"--max-vram", "--throttle-copy"}) {
+    if (args.Has(option) && choice.kind == DeviceChoice::Kind::kCpu) {
+      return UsageError(absl::StrCat(option, " needs --device cuda or auto"));
+    }
   }
   return choice;
 }
@@ -59,15 +59,19 @@ absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choi
   if (choice.kind == DeviceChoice::Kind::kCpu) return std::unique_ptr<CudaCompute>();
   if (choice.kind == DeviceChoice::Kind::kCuda) return OpenCudaDevice(choice.ordinal);
   const absl::StatusOr<int> count = CountCudaDevices();
-  if (count.ok() && *count == 0) return std::unique_ptr<CudaCompute>();
-  absl::StatusOr<std::unique_ptr<CudaCompute>> compute = count.ok() ? OpenCudaDevice(choice.ordinal) : count.status();
-  if (compute.ok()) return compute;
-  std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
+  if (!count.ok() || *count > 0) {
+    absl::StatusOr<std::unique_ptr<CudaCompute>> compute = count.ok() ? OpenCudaDevice(choice.ordinal) : count.status();
+    if (compute.ok()) return compute;
+    std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
+  }
+  if (choice.copy_bytes_per_s > 0) {
+    std::fprintf(stderr, "sluice: the CPU computes, so nothing is copied: --throttle-copy slows nothing\n");
+  }
   return std::unique_ptr<CudaCompute>();
 }
 
 absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice) {
-  const int64_t context = ContextBytes(compute);
+  const int64_t context = compute.context_bytes();
   const int64_t most = compute.free_bytes() + context;
   DeviceBudget budget;
   budget.scratch_bytes = compute.overhead_bytes();
@@ -80,14 +84,6 @@ absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceCh
                                                    compute.total_bytes()));
   }
   return budget;
-}
-
-absl::Status KeepToCpu(absl::string_view what, DeviceChoice* choice) {
-  if (choice->kind == DeviceChoice::Kind::kCuda) {
-    return absl::UnimplementedError(absl::StrCat(what, " is computed on the CPU only so far: leave out --device"));
-  }
-  choice->kind = DeviceChoice::Kind::kCpu;
-  return absl::OkStatus();
 }
 
 }  // namespace sluice

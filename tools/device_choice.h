@@ -1,4 +1,4 @@
-// --device and --max-vram: which processor computes, and with how much of its memory.
+// --device, --max-vram and --throttle-copy: which processor computes, with how much of its memory, and how it is fed.
 #ifndef SLUICE_TOOLS_DEVICE_CHOICE_H_
 #define SLUICE_TOOLS_DEVICE_CHOICE_H_
 
@@ -19,19 +19,18 @@ struct DeviceChoice {
   Kind kind = Kind::kCpu;
   int ordinal = 0;             // of CUDA devices
   int64_t max_vram_bytes = 0;  // 0: what is free
+  int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
 };
 
 std::vector<OptionSpec> DeviceOptionSpecs();
 absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args);
 
-// Null for the CPU. With kAuto a device that cannot be used is said on stderr, and the CPU computes.
+// Null for the CPU. With kAuto a device that cannot be used is said on stderr, and the CPU computes; so is a
+// --throttle-copy that then slows nothing.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice);
 
 // InvalidArgument: more than the device has free.
 absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceChoice& choice);
-
-// For a command that does not use devices yet: auto becomes the CPU, and a device asked for is an error.
-absl::Status KeepToCpu(absl::string_view what, DeviceChoice* choice);
 
 }  // namespace sluice
 

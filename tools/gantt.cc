@@ -28,6 +28,7 @@ struct Colour {
 constexpr Colour kColours[kNumStages] = {{"#2f6fb3", "#4f8fd3"},
                                          {"#2e8b57", "#4eab77"},
                                          {"#b8860b", "#d8a62b"},
+                                         {"#1f8a8a", "#45b0b0"},
                                          {"#b5483a", "#d5685a"}};
 constexpr char kResidentFill[] = "#8a6fb0";
 

@@ -142,8 +142,8 @@ class Prober {
     if (options_.fast_math) {
       SLUICE_RETURN_IF_ERROR(Kernels(*ops, Encoding::kBF16, rows, /*fast_math=*/true, &rates.fast_kernels));
     }
-    Step("copies to the GPU");
-    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaCopies(options_.quick ? 0.05 : 0.5));
+    Step("the GPU");
+    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaDevices(options_.quick ? 0.05 : 0.5));
     return std::move(result_);
   }
 

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cuda/copy_rate.h"
+#include "kernels/cuda/device_rates.h"
 #include "kernels/encoding.h"
 #include "nlohmann/json.hpp"
 #include "prefetch/io_engine.h"

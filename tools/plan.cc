@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
 #include "tools/session.h"
@@ -49,7 +51,7 @@ Prediction Predict(const Session& session, const SessionOptions& options, const 
   const Manifest& manifest = session.store->manifest();
   const auto floor = [&](const Manifest& of, int64_t rows) {
     return FloorOf(DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
-                                options.read.verify_once),
+                                options.read.verify_once, plan.device_tier()),
                    rates);
   };
   Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
@@ -71,6 +73,12 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
               "kernels %.4g s\n",
               token.disk_s, rates.disk_bytes_per_s / 1e9, token.memory_s, rates.memory_bytes_per_s / 1e9,
               token.verify_s, token.compute_s);
+  if (plan.device.has_value()) {
+    std::printf("             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's kernels are not "
+                "measured: a prompt may take longer\n",
+                token.link_s, rates.link_bytes_per_s / 1e9, token.device_memory_s,
+                rates.device_memory_bytes_per_s / 1e9);
+  }
   if (!prediction.otherwise.has_value()) return;
   const bool compressed = session.store->manifest().compression != StoreCompression::kNone;
   const double with = compressed ? token.predicted_s() : prediction.otherwise->predicted_s();
@@ -92,6 +100,20 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
   std::printf("smallest     --max-vram %dMiB works at this context\n",
               static_cast<int>((device.minimum_bytes + 1048575) / 1048576));
+  if (device.unpinned_bytes > 0) {
+    std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
+                FormatBytes(plan.request.device->max_pinned_bytes).c_str(), FormatBytes(device.unpinned_bytes).c_str());
+  }
+}
+
+// The plan if the system pins less host memory than `plan` holds slabs in.
+absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
+  const int64_t wanted = plan.ring_bytes + plan.resident_bytes;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
+  if (pinned == wanted) return plan;
+  PlanRequest request = plan.request;
+  request.device->max_pinned_bytes = pinned;
+  return PlanMemory(*session.store, request);
 }
 
 void PrintPlan(const Session& session, const MemoryPlan& plan) {
@@ -124,8 +146,9 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
 void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanRequest& request) {
   std::printf("\nbatch        %d sequences at once, of %.0f + %.0f tokens each\n", static_cast<int>(batch.batch_size),
               shape.prompt_tokens, shape.answer_tokens);
-  std::printf("KV cache     %d pages of %d tokens in RAM, for %.1f whole contexts\n",
+  std::printf("KV cache     %d pages of %d tokens %s, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages), kKvPageTokens,
+              batch.memory.device.has_value() ? "on the device" : "in RAM",
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
@@ -135,6 +158,9 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
               "             kernels take as long as the disk at %d rows\n",
               batch.pass.disk_s, batch.pass.memory_s, batch.pass.verify_s, batch.pass.compute_s,
               static_cast<int>(batch.balanced_rows));
+  if (batch.memory.device.has_value()) {
+    std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.link_s, batch.pass.device_memory_s);
+  }
 }
 
 // sluice plan --batch: what `sluice batch` would choose.
@@ -182,17 +208,18 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
 }
 
 absl::Status Plan(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
-  if (args.Has("--batch")) SLUICE_RETURN_IF_ERROR(KeepToCpu("a batch", &options.device));
+  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
   for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
     if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
   }
-  SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
+  if (session.gpu != nullptr && !args.Has("--no-probe")) {
+    SLUICE_ASSIGN_OR_RETURN(plan, AsPinned(session, std::move(plan)));
+  }
   MachineRates rates;
-  // What a pass takes on a device is not predicted yet.
-  if (session.gpu == nullptr && (!args.Has("--no-probe") || options.probe.has_value())) {
+  if (!args.Has("--no-probe") || options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   }
   const Prediction prediction = Predict(session, options, plan, rates);
@@ -225,7 +252,8 @@ absl::Status Plan(const Arguments& args) {
                         {"fixed_bytes", plan.device->fixed_bytes},
                         {"fixed", device_items},
                         {"ring_bytes", plan.device->ring_bytes},
-                        {"kept_bytes", plan.device->kept_bytes}};
+                        {"kept_bytes", plan.device->kept_bytes},
+                        {"unpinned_bytes", plan.device->unpinned_bytes}};
   }
   if (rates.num_cpus > 0) {
     object["predicted_s"] = prediction.token.predicted_s();
@@ -233,6 +261,8 @@ absl::Status Plan(const Arguments& args) {
     object["bound_by"] = prediction.token.bound_by();
     object["floor"] = {{"disk_s", prediction.token.disk_s},
                        {"memory_s", prediction.token.memory_s},
+                       {"link_s", prediction.token.link_s},
+                       {"device_memory_s", prediction.token.device_memory_s},
                        {"verify_s", prediction.token.verify_s},
                        {"unpack_s", prediction.token.unpack_s},
                        {"compute_s", prediction.token.compute_s}};
@@ -263,7 +293,8 @@ CommandSpec PlanCommand() {
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
-  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe."});
+  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe, and do not try how much host memory can be "
+                                     "pinned for a GPU."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
   command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0",
                       "sluice plan llama-70b.store --batch --max-ram 24GiB --prompt-tokens 800"};

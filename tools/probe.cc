@@ -71,9 +71,10 @@ void PrintKernels(const ProbeResult& result) {
 
 void PrintDevices(const ProbeResult& result) {
   for (const CudaDevice& device : result.devices) {
-    std::printf("\n%s (compute capability %d.%d, %s): %.2f GB/s from pinned memory\n", device.name.c_str(),
-                device.compute_major, device.compute_minor, FormatBytes(device.memory_bytes).c_str(),
-                device.copy_bytes_per_s / 1e9);
+    std::printf("\n%s (compute capability %d.%d, %s): %.2f GB/s from pinned memory, %.1f GB/s in its own\n",
+                device.name.c_str(), device.compute_major, device.compute_minor,
+                FormatBytes(device.memory_bytes).c_str(), device.copy_bytes_per_s / 1e9,
+                device.memory_bytes_per_s / 1e9);
   }
 }
 
@@ -126,8 +127,8 @@ CommandSpec ProbeCommand() {
   command.positionals = {"[DIR]"};
   command.description =
       "Measures what this machine can do with sluice's own reader and kernels: the disk by size of a read and "
-      "reads in flight, memory, checksums, decoding, the matrix kernels by encoding and number of rows, and copies to "
-      "a GPU where there is one. DIR is a store, "
+      "reads in flight, memory, checksums, decoding, the matrix kernels by encoding and number of rows, and where "
+      "there is a GPU copies to it and within its memory. DIR is a store, "
       "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
       "moment.\n\n"
       "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json: run then reads the way that "

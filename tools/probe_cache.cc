@@ -1,6 +1,7 @@
 // probe.json: a list of results, one a pair of CPU and disk.
 #include <sys/stat.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <utility>
 
@@ -49,7 +50,8 @@ nlohmann::json ToJson(const ProbeResult& result) {
     devices.push_back({{"name", d.name},
                        {"compute_capability", absl::StrCat(d.compute_major, ".", d.compute_minor)},
                        {"memory_bytes", d.memory_bytes},
-                       {"copy_bytes_per_s", d.copy_bytes_per_s}});
+                       {"copy_bytes_per_s", d.copy_bytes_per_s},
+                       {"memory_bytes_per_s", d.memory_bytes_per_s}});
   }
   return {{"cpu", result.cpu},
           {"devices", devices},
@@ -70,7 +72,18 @@ nlohmann::json ToJson(const ProbeResult& result) {
           {"disk_rates", disk}};
 }
 
-// All but the devices, which are measured when they are used. Throws what nlohmann::json throws where a key is missing or of another type.
+CudaDevice DeviceFromJson(const nlohmann::json& json) {
+  CudaDevice device;
+  device.name = json.at("name");
+  const std::string capability = json.at("compute_capability");
+  std::sscanf(capability.c_str(), "%d.%d", &device.compute_major, &device.compute_minor);
+  device.memory_bytes = json.at("memory_bytes");
+  device.copy_bytes_per_s = json.at("copy_bytes_per_s");
+  device.memory_bytes_per_s = json.at("memory_bytes_per_s");
+  return device;
+}
+
+// Throws what nlohmann::json throws where a key is missing or of another type.
 ProbeResult FromJson(const nlohmann::json& json) {
   ProbeResult result;
   result.cpu = json.at("cpu");
@@ -92,6 +105,7 @@ ProbeResult FromJson(const nlohmann::json& json) {
   for (const nlohmann::json& d : json.at("disk_rates")) {
     result.disk_rates.push_back({d.at("read_bytes"), d.at("queue_depth"), d.at("bytes_per_s")});
   }
+  for (const nlohmann::json& d : json.at("devices")) result.devices.push_back(DeviceFromJson(d));
   return result;
 }
 

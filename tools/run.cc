@@ -16,6 +16,7 @@
 #include "runtime/generator.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
+#include "tools/device_report.h"
 #include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
@@ -49,6 +50,7 @@ struct RunReport {
   std::string isa;
   bool fast_math = false;
   std::vector<std::string> fallback_tensors;
+  std::optional<DeviceReport> device;  // that computed
 };
 
 RunReport MakeReport(const Session& session, const SessionOptions& options, const GenerateOptions& generate,
@@ -83,32 +85,35 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   for (const ManifestTensor& tensor : session.store->manifest().tensors) {
     if (tensor.fallback) r.fallback_tensors.push_back(tensor.name);
   }
+  if (session.gpu != nullptr) r.device = MakeDeviceReport(session);
   return r;
 }
 
 nlohmann::json ReportToJson(const RunReport& r) {
-  return {{"prompt_tokens", r.prompt_tokens},
-          {"generated_tokens", r.generated_tokens},
-          {"prompt_tokens_per_s", r.prompt_tokens_per_s},
-          {"generation_tokens_per_s", r.generation_tokens_per_s},
-          {"seconds_per_pass", r.seconds_per_pass},
-          {"bytes_per_token", r.bytes_per_token},
-          {"disk_gb_per_s", r.disk_gb_per_s},
-          {"disk_wait_share", r.disk_wait_share},
-          {"disk_hidden_share", r.disk_hidden_share},
-          {"disk_bytes", r.disk_bytes},
-          {"resident_bytes", r.resident_bytes},
-          {"streamed_bytes", r.streamed_bytes},
-          {"ring_bytes", r.ring_bytes},
-          {"peak_rss_bytes", r.peak_rss_bytes},
-          {"max_ram_bytes", r.max_ram_bytes},
-          {"passes", r.passes},
-          {"threads", r.num_threads},
-          {"seed", r.seed},
-          {"io", r.io},
-          {"isa", r.isa},
-          {"fast_math", r.fast_math},
-          {"fallback_tensors", r.fallback_tensors}};
+  nlohmann::json object = {{"prompt_tokens", r.prompt_tokens},
+                           {"generated_tokens", r.generated_tokens},
+                           {"prompt_tokens_per_s", r.prompt_tokens_per_s},
+                           {"generation_tokens_per_s", r.generation_tokens_per_s},
+                           {"seconds_per_pass", r.seconds_per_pass},
+                           {"bytes_per_token", r.bytes_per_token},
+                           {"disk_gb_per_s", r.disk_gb_per_s},
+                           {"disk_wait_share", r.disk_wait_share},
+                           {"disk_hidden_share", r.disk_hidden_share},
+                           {"disk_bytes", r.disk_bytes},
+                           {"resident_bytes", r.resident_bytes},
+                           {"streamed_bytes", r.streamed_bytes},
+                           {"ring_bytes", r.ring_bytes},
+                           {"peak_rss_bytes", r.peak_rss_bytes},
+                           {"max_ram_bytes", r.max_ram_bytes},
+                           {"passes", r.passes},
+                           {"threads", r.num_threads},
+                           {"seed", r.seed},
+                           {"io", r.io},
+                           {"isa", r.isa},
+                           {"fast_math", r.fast_math},
+                           {"fallback_tensors", r.fallback_tensors}};
+  if (r.device.has_value()) object["device"] = DeviceReportToJson(*r.device);
+  return object;
 }
 
 void PrintReport(const RunReport& r) {
@@ -121,6 +126,7 @@ void PrintReport(const RunReport& r) {
                r.bytes_per_token / 1e9, r.disk_gb_per_s, r.io.c_str());
   std::fprintf(stderr, "overlap      %.1f%% of the disk's time hidden, compute waited %.1f%% of its time\n",
                100 * r.disk_hidden_share, 100 * r.disk_wait_share);
+  if (r.device.has_value()) PrintDeviceReport(*r.device);
   std::fprintf(stderr, "weights      %s resident, %s streamed each pass through a ring of %s\n",
                FormatBytes(r.resident_bytes).c_str(), FormatBytes(r.streamed_bytes).c_str(),
                FormatBytes(r.ring_bytes).c_str());

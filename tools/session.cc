@@ -20,6 +20,9 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
+constexpr double kQuickDeviceSeconds = 0.05;
+// What a driver takes differs from run to run; a budget that plan names should do for the next one.
+constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
 // Why --fast-math changes nothing; empty where it does.
 std::string WhyNoFastMath(const Session& session, Isa isa) {
@@ -36,6 +39,21 @@ std::string WhyNoFastMath(const Session& session, Isa isa) {
 
 KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
+}
+
+// `known` are those that a probe measured; a device that is not among them is measured now.
+absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> known, MachineRates* rates) {
+  const auto find = [&] {
+    return std::find_if(known.begin(), known.end(), [&](const CudaDevice& d) { return d.name == gpu.name(); });
+  };
+  if (find() == known.end()) {
+    SLUICE_ASSIGN_OR_RETURN(known, MeasureCudaDevices(kQuickDeviceSeconds));
+  }
+  const auto device = find();
+  if (device == known.end()) return absl::OkStatus();
+  rates->link_bytes_per_s = device->copy_bytes_per_s;
+  rates->device_memory_bytes_per_s = device->memory_bytes_per_s;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -94,6 +112,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
+  options.read.copy_bytes_per_s = options.device.copy_bytes_per_s;
   return options;
 }
 
@@ -106,7 +125,12 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  const int64_t before = RssBytes();
   SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device));
+  if (session.gpu != nullptr) {
+    const int64_t grown = std::max<int64_t>(0, RssBytes() - before);
+    session.driver_host_bytes = (grown + kDriverRounding - 1) / kDriverRounding * kDriverRounding;
+  }
   if (options.fast_math) {
     const std::string in_vain = WhyNoFastMath(session, options.isa);
     session.fast_math = in_vain.empty();
@@ -156,6 +180,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   request.ring_bytes = options.ring_bytes;
   if (session.gpu != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
+    request.device->host_bytes = session.driver_host_bytes;
   }
   if (options.constrained) {
     request.constraint_bytes = Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size);
@@ -213,8 +238,10 @@ uint64_t StoreHash(const LayerStore& store) {
 
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
   MachineRates rates;
+  std::vector<CudaDevice> devices;
   if (options.probe.has_value()) {
     rates = options.probe->rates;
+    devices = options.probe->devices;
   } else {
     ProbeOptions probe;
     probe.dir = options.store;
@@ -231,10 +258,16 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     };
     SLUICE_ASSIGN_OR_RETURN(const ProbeResult result, ProbeMachine(probe));
     rates = result.rates;
+    devices = result.devices;
   }
+  if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, std::move(devices), &rates));
   const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
   if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
     rates.disk_bytes_per_s = throttle;
+  }
+  const auto link_throttle = static_cast<double>(options.read.copy_bytes_per_s);
+  if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
+    rates.link_bytes_per_s = link_throttle;
   }
   return session.fast_math ? WithFastMath(std::move(rates)) : rates;
 }

@@ -52,6 +52,7 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
   std::unique_ptr<CudaCompute> gpu;  // null: the CPU computes
   bool fast_math = false;  // products of bf16 weights round their activations
+  int64_t driver_host_bytes = 0;     // of host memory that opening it took
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Ops> ops;             // the CPU's
   std::unique_ptr<ComputePlace> place;
@@ -90,7 +91,7 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 uint64_t StoreHash(const LayerStore& store);
 
 // What this machine can do with the store: what `sluice probe` remembered, or two seconds of measuring,
-// with progress. A throttled disk counts as its throttle.
+// with progress. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
 
 // The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is

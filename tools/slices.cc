@@ -28,13 +28,17 @@ std::optional<Stage> StageOf(SlabState state) {
 }  // namespace
 
 absl::string_view StageName(Stage stage) {
-  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "compute"};
+  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "copy", "compute"};
   return kNames[static_cast<int>(stage)];
 }
 
 std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
   std::vector<Slice> slices;
   for (const TimelineEvent& event : events) {
+    if (event.hop == Hop::kDevice) {
+      AddDevice(event, &slices);
+      continue;
+    }
     const auto visit = visits_.find(event.position);
     if (visit != visits_.end()) {
       if (const std::optional<Stage> stage = StageOf(visit->second.state); stage.has_value()) {
@@ -57,6 +61,25 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
     }
   }
   return slices;
+}
+
+// Copies and kernels are stamped by two threads: which of a slab's comes first here says nothing.
+void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* slices) {
+  const bool copy = event.to == SlabState::kReading || event.to == SlabState::kReady;
+  absl::flat_hash_map<int64_t, Time>& begun = copy ? copying_ : computing_;
+  if (event.to == SlabState::kReading || event.to == SlabState::kLeased) {
+    begun[event.position] = event.time;
+    return;
+  }
+  const auto found = begun.find(event.position);
+  if (found == begun.end()) return;
+  const Stage stage = copy ? Stage::kCopy : Stage::kCompute;
+  slices->push_back({.stage = stage,
+                     .lane = Lane(stage, found->second, event.time),
+                     .position = event.position,
+                     .begin = found->second,
+                     .end = event.time});
+  begun.erase(found);
 }
 
 int SliceBuilder::Lane(Stage stage, Time begin, Time end) {

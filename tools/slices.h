@@ -16,9 +16,9 @@
 namespace sluice {
 
 // Tracks of a picture, in the order in which a slab passes through them.
-enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCompute };
-inline constexpr int kNumStages = 4;
-absl::string_view StageName(Stage stage);  // "disk", "verify", "decompress", "compute"
+enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute };
+inline constexpr int kNumStages = 5;
+absl::string_view StageName(Stage stage);  // "disk", "verify", "decompress", "copy", "compute"
 
 struct Slice {
   Stage stage;
@@ -28,7 +28,7 @@ struct Slice {
   std::chrono::steady_clock::time_point end;
 };
 
-// Takes moves in order of time. The disk works on several slabs at once: a slab's slice begins where
+// Takes moves in order of time, those of the host and of a device each by themselves. The disk works on several slabs at once: a slab's slice begins where
 // the slab that arrived before it ends, so that the slices of the disk are the time it was busy.
 class SliceBuilder {
  public:
@@ -42,8 +42,11 @@ class SliceBuilder {
     Time since;
   };
   int Lane(Stage stage, Time begin, Time end);
+  void AddDevice(const TimelineEvent& event, std::vector<Slice>* slices);
 
-  absl::flat_hash_map<int64_t, Visit> visits_;  // by position: slabs on their way
+  absl::flat_hash_map<int64_t, Visit> visits_;   // by position: slabs on their way
+  absl::flat_hash_map<int64_t, Time> copying_;   // by position: since when
+  absl::flat_hash_map<int64_t, Time> computing_;
   std::vector<Time> lanes_[kNumStages];         // when each lane's last slice ended
   Time disk_end_;
 };

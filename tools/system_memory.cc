@@ -75,6 +75,8 @@ int64_t DefaultMaxRamBytes() {
 
 int64_t PeakRssBytes() { return ReadKib("/proc/self/status", "VmHWM:").value_or(0); }
 
+int64_t RssBytes() { return ReadKib("/proc/self/status", "VmRSS:").value_or(0); }
+
 int AvailableCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -12,6 +12,9 @@ int64_t DefaultMaxRamBytes();
 // The largest resident set that this process has had since it was executed.
 int64_t PeakRssBytes();
 
+// The resident set of this process now.
+int64_t RssBytes();
+
 // CPUs this process may run on, at least 1.
 int AvailableCpus();
 

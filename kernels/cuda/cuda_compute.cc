@@ -12,6 +12,7 @@
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/nvml.h"
 #include "kernels/status_macros.h"
 
 namespace sluice {
@@ -24,6 +25,9 @@ class EventOfCuda : public Event {
  public:
   explicit EventOfCuda(cuda::Event event) : event_(std::move(event)) {}
   absl::Status Wait() override { return event_.Synchronize(); }
+  absl::StatusOr<double> SecondsSince(Event* earlier) override {
+    return event_.SecondsSince(static_cast<EventOfCuda*>(earlier)->event_);
+  }
   const cuda::Event& native() const { return event_; }
 
  private:
@@ -74,7 +78,7 @@ class DeviceOfCuda : public Device {
   }
   absl::StatusOr<std::unique_ptr<Event>> NewEvent() override {
     SLUICE_RETURN_IF_ERROR(Select());
-    SLUICE_ASSIGN_OR_RETURN(cuda::Event event, cuda::Event::Create());
+    SLUICE_ASSIGN_OR_RETURN(cuda::Event event, cuda::Event::Create(cuda::Event::Kind::kTime));
     return std::unique_ptr<Event>(std::make_unique<EventOfCuda>(std::move(event)));
   }
   cuda::DeviceAllocator* allocator() { return &allocator_; }
@@ -94,11 +98,14 @@ class Compute : public CudaCompute {
   explicit Compute(int ordinal) : device_(ordinal), ordinal_(ordinal) {}
 
   absl::Status Open() {
+    SLUICE_ASSIGN_OR_RETURN(const std::string bus_id, cuda::PciBusId(ordinal_));
+    meter_ = cuda::MemoryMeter::Create(bus_id);  // before the context
     SLUICE_ASSIGN_OR_RETURN(const cuda::Device native, cuda::Device::Open(ordinal_));
     name_ = native.name();
     SLUICE_ASSIGN_OR_RETURN(cuda::Stream stream, cuda::Stream::Create());  // makes the context
     stream_.emplace(std::move(stream));
     SLUICE_ASSIGN_OR_RETURN(memory_, native.memory());
+    context_bytes_ = TakenBytes().value_or(std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
     SLUICE_ASSIGN_OR_RETURN(ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));
     return absl::OkStatus();
   }
@@ -109,9 +116,12 @@ class Compute : public CudaCompute {
   const std::string& name() const override { return name_; }
   int64_t total_bytes() const override { return memory_.total_bytes; }
   int64_t free_bytes() const override { return memory_.free_bytes; }
+  int64_t context_bytes() const override { return context_bytes_; }
   int64_t overhead_bytes() const override {
-    return std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes) + options_.attention_scratch_bytes +
-           kUploadBytes;
+    return context_bytes_ + options_.attention_scratch_bytes + kUploadBytes;
+  }
+  std::optional<int64_t> TakenBytes() const override {
+    return meter_ != nullptr ? meter_->TakenBytes() : std::nullopt;
   }
 
  private:
@@ -120,6 +130,8 @@ class Compute : public CudaCompute {
   const int ordinal_;
   std::string name_;
   cuda::Device::Memory memory_ = {};
+  std::unique_ptr<cuda::MemoryMeter> meter_;  // null: without NVML
+  int64_t context_bytes_ = 0;
   std::optional<StreamOfCuda> stream_;
   std::unique_ptr<Ops> ops_;
 };

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -23,9 +24,13 @@ class CudaCompute {
   // Of the device when it was opened; free_bytes after the context was made.
   virtual int64_t total_bytes() const = 0;
   virtual int64_t free_bytes() const = 0;
-  // Device memory that the context and the operations' own buffers take: what is gone from an idle device and
-  // may be asked for by the operations; at most kMostContextBytes for the first, as others may use it too.
+  // Device memory that the context takes: by NVML, or else what is gone from the device after it was made, at most
+  // kMostContextBytes, as others may use it too.
+  virtual int64_t context_bytes() const = 0;
+  // That and the operations' own buffers, as far as these may grow.
   virtual int64_t overhead_bytes() const = 0;
+  // What this process holds on the device now, by NVML. None where it cannot be had.
+  virtual std::optional<int64_t> TakenBytes() const = 0;
 
   static constexpr int64_t kMostContextBytes = int64_t{600} << 20;
 };

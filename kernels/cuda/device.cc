@@ -13,6 +13,14 @@ constexpr int kMinComputeCapability = 75;
 
 std::string Version(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
 
+absl::Status CheckOrdinal(int ordinal) {
+  SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
+  if (ordinal >= 0 && ordinal < count) return absl::OkStatus();
+  return absl::NotFoundError(count == 0
+                                 ? "CUDA: this machine has no device, or no driver for it"
+                                 : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
+}
+
 }  // namespace
 
 absl::StatusOr<int> CountDevices() {
@@ -32,13 +40,16 @@ absl::StatusOr<int> CountDevices() {
   return count;
 }
 
+absl::StatusOr<std::string> PciBusId(int ordinal) {
+  SLUICE_RETURN_IF_ERROR(CheckOrdinal(ordinal));
+  char id[32] = {};
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaDeviceGetPCIBusId(id, sizeof(id), ordinal),
+                                    absl::StrCat("asking for the bus id of device ", ordinal)));
+  return std::string(id);
+}
+
 absl::StatusOr<Device> Device::Open(int ordinal) {
-  SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
-  if (ordinal < 0 || ordinal >= count) {
-    return absl::NotFoundError(
-        count == 0 ? "CUDA: this machine has no device, or no driver for it"
-                   : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
-  }
+  SLUICE_RETURN_IF_ERROR(CheckOrdinal(ordinal));
   SLUICE_RETURN_IF_ERROR(
       CudaStatus(cudaSetDevice(ordinal), absl::StrCat("selecting device ", ordinal)));
   cudaDeviceProp properties;
@@ -65,10 +76,10 @@ absl::StatusOr<Device::Memory> Device::memory() const {
   return Memory{static_cast<int64_t>(free), static_cast<int64_t>(total)};
 }
 
-absl::StatusOr<Event> Event::Create() {
+absl::StatusOr<Event> Event::Create(Kind kind) {
   cudaEvent_t event = nullptr;
-  SLUICE_RETURN_IF_ERROR(
-      CudaStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event"));
+  const unsigned flags = kind == Kind::kTime ? cudaEventDefault : cudaEventDisableTiming;
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventCreateWithFlags(&event, flags), "making an event"));
   return Event(event);
 }
 
@@ -86,6 +97,13 @@ absl::StatusOr<bool> Event::Fired() const {
   if (error == cudaErrorNotReady) return false;
   SLUICE_RETURN_IF_ERROR(CudaStatus(error, "asking whether an event was reached"));
   return true;
+}
+
+absl::StatusOr<double> Event::SecondsSince(const Event& earlier) const {
+  float milliseconds = 0;
+  SLUICE_RETURN_IF_ERROR(CudaStatus(cudaEventElapsedTime(&milliseconds, earlier.get(), event_),
+                                    "asking for the time between events"));
+  return milliseconds / 1e3;
 }
 
 absl::StatusOr<Stream> Stream::Create() {

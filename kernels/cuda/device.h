@@ -17,6 +17,9 @@ namespace sluice::cuda {
 // driver. Unavailable: the driver is older than this program needs; both versions are named.
 absl::StatusOr<int> CountDevices();
 
+// "0000:01:00.0", without making a context there. NotFound: as Device::Open.
+absl::StatusOr<std::string> PciBusId(int ordinal);
+
 class Device {
  public:
   struct Memory {
@@ -46,7 +49,9 @@ class Device {
 // Marks a point of a stream that others wait for.
 class Event {
  public:
-  static absl::StatusOr<Event> Create();
+  // One that is only waited for is cheaper than one that also has the time.
+  enum class Kind : uint8_t { kOrder, kTime };
+  static absl::StatusOr<Event> Create(Kind kind = Kind::kOrder);
   Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
   Event& operator=(Event&& other) noexcept {
     std::swap(event_, other.event_);
@@ -59,6 +64,8 @@ class Event {
   absl::Status Synchronize() const;
   // Whether it is reached.
   absl::StatusOr<bool> Fired() const;
+  // Seconds from `earlier` to this one; both of kind kTime, and reached.
+  absl::StatusOr<double> SecondsSince(const Event& earlier) const;
 
  private:
   explicit Event(cudaEvent_t event) : event_(event) {}

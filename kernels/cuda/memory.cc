@@ -3,18 +3,11 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/status_macros.h"
 
 namespace sluice::cuda {
-namespace {
-
-constexpr size_t kPieceBytes = size_t{1} << 30;
-
-}  // namespace
 
 absl::StatusOr<void*> CudaAllocator::Allocate(int64_t bytes, absl::string_view what) {
   void* memory = nullptr;
@@ -69,24 +62,16 @@ PinnedBuffer::~PinnedBuffer() {
 
 absl::StatusOr<PinnedRange> PinnedRange::Create(absl::Span<std::byte> host) {
   PinnedRange range;
-  for (size_t done = 0; done < host.size();) {
-    const size_t bytes = std::min(kPieceBytes, host.size() - done);
-    const cudaError_t error = cudaHostRegister(host.data() + done, bytes, cudaHostRegisterDefault);
-    if (error == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // forgotten, as above
-      return absl::ResourceExhaustedError(absl::StrCat("CUDA: pinning ", host.size(),
-                                                       " bytes of host memory: the system pins ", done,
-                                                       " of them and no more"));
-    }
-    SLUICE_RETURN_IF_ERROR(CudaStatus(error, absl::StrCat("pinning ", bytes, " bytes of host memory")));
-    range.pieces_.push_back(host.data() + done);
-    done += bytes;
-  }
+  const cudaError_t error = cudaHostRegister(host.data(), host.size(), cudaHostRegisterDefault);
+  if (error == cudaErrorMemoryAllocation) cudaGetLastError();  // forgotten, as above
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(error, absl::StrCat("pinning ", host.size(), " bytes of host memory")));
+  range.data_ = host.data();
   return range;
 }
 
 PinnedRange::~PinnedRange() {
-  for (std::byte* const piece : pieces_) cudaHostUnregister(piece);
+  if (data_ != nullptr) cudaHostUnregister(data_);
 }
 
 }  // namespace sluice::cuda

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -80,23 +79,21 @@ class PinnedBuffer {
   int64_t bytes_ = 0;
 };
 
-// Pins memory that is there already, as long as it lives; a piece at a time, as one call for tens of GB holds
-// the driver for seconds.
+// Pins memory that is there already, as long as it lives.
 class PinnedRange {
  public:
   PinnedRange() = default;
-  // `host` begins on a page. ResourceExhausted names the bytes and what of them could be pinned; nothing stays
-  // pinned then.
+  // `host` begins on a page. ResourceExhausted names the bytes.
   static absl::StatusOr<PinnedRange> Create(absl::Span<std::byte> host);
-  PinnedRange(PinnedRange&& other) noexcept : pieces_(std::exchange(other.pieces_, {})) {}
+  PinnedRange(PinnedRange&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
   PinnedRange& operator=(PinnedRange&& other) noexcept {
-    std::swap(pieces_, other.pieces_);
+    std::swap(data_, other.data_);
     return *this;
   }
   ~PinnedRange();
 
  private:
-  std::vector<std::byte*> pieces_;
+  std::byte* data_ = nullptr;
 };
 
 }  // namespace sluice::cuda

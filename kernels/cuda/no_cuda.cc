@@ -1,11 +1,11 @@
 // Builds that found no CUDA Toolkit see no device.
 #include "absl/strings/str_cat.h"
-#include "kernels/cuda/copy_rate.h"
 #include "kernels/cuda/cuda_compute.h"
+#include "kernels/cuda/device_rates.h"
 
 namespace sluice {
 
-absl::StatusOr<std::vector<CudaDevice>> MeasureCudaCopies(double /*seconds*/) {
+absl::StatusOr<std::vector<CudaDevice>> MeasureCudaDevices(double /*seconds*/) {
   return std::vector<CudaDevice>();
 }
 

@@ -40,9 +40,10 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
                      bool verify_once) {
   const auto computes_in_time = [&](int64_t rows) {
     const PassFloor floor = FloorOf(
-        DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once),
+        DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once,
+                     plan.device_tier()),
         rates);
-    return floor.processor_s <= floor.disk_s;
+    return floor.processor_s <= std::max(floor.disk_s, floor.link_s);
   };
   if (plan.residency.streamed_bytes == 0 || computes_in_time(plan.pass_rows)) return plan.pass_rows;
   int64_t good = 0, bad = plan.pass_rows;
@@ -81,8 +82,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
         std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
     const double generating = plan.rows / rows_each;
     PassWork work = DescribePass(manifest, plan.memory.residency, static_cast<int64_t>(std::ceil(plan.rows)),
-                                 plan.batch_size, num_threads, verify_once);
-    work.touched_bytes += static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
+                                 plan.batch_size, num_threads, verify_once, plan.memory.device_tier());
+    (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
+        static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
     plan.pass = FloorOf(work, rates);
     if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
     plan.balanced_rows = BalancedRows(manifest, plan.memory, rates, num_threads, verify_once);

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -22,6 +23,8 @@
 struct CUevent_st {
   uint64_t recorded = 0;  // times that it was put into a queue
   uint64_t fired = 0;     // the latest of them that was reached
+  bool timed = false;
+  std::chrono::steady_clock::time_point time;  // when that was
 };
 
 namespace {
@@ -319,6 +322,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->multiProcessorCount = 4;
   return cudaSuccess;
 }
+cudaError_t cudaDeviceGetPCIBusId(char* id, int bytes, int device) {
+  RETURN_IF_FAILED("cudaDeviceGetPCIBusId");
+  std::snprintf(id, static_cast<size_t>(bytes), "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
+}
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   RETURN_IF_FAILED("cudaMemGetInfo");
   *total = TheMachine().options().device_memory_bytes;
@@ -371,9 +379,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   TheMachine().Enqueue(stream, {.run = {}, .waits_for = event, .times = event->recorded});
   return cudaSuccess;
 }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   RETURN_IF_FAILED("cudaEventCreateWithFlags");
   *event = TheMachine().NewEvent();
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -384,7 +393,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   RETURN_IF_FAILED("cudaEventRecord");
   const uint64_t time = ++event->recorded;
-  TheMachine().Enqueue(stream, {.run = [event, time] { event->fired = time; }});
+  TheMachine().Enqueue(stream, {.run = [event, time] {
+                               event->fired = time;
+                               event->time = std::chrono::steady_clock::now();
+                             }});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -395,6 +407,15 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   RETURN_IF_FAILED("cudaEventQuery");
   return event->fired >= event->recorded ? cudaSuccess : cudaErrorNotReady;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  RETURN_IF_FAILED("cudaEventElapsedTime");
+  for (const cudaEvent_t event : {from, to}) {
+    if (!event->timed || event->recorded == 0) return cudaErrorInvalidResourceHandle;
+    if (event->fired < event->recorded) return cudaErrorNotReady;
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+  return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -27,7 +28,7 @@ bool Nothing(int) { return false; }
 struct Pipeline {
   Pipeline(LateDevice* device_in, int64_t host_ring, int64_t device_ring,
            const std::function<bool(int)>& kept = Nothing, const std::function<bool(int)>& resident = Nothing,
-           const std::function<void(TestStore&)>& damage = [](TestStore&) {})
+           const std::function<void(TestStore&)>& damage = [](TestStore&) {}, int64_t max_bytes_per_s = 0)
       : device(device_in), store(kOddSizes, 3, resident) {
     damage(store);
     std::vector<StreamSlab> host_cycle = store.cycle();
@@ -42,7 +43,10 @@ struct Pipeline {
     EXPECT_TRUE(host.ok()) << host.status();
     compute = *device->NewStream();
     auto created = DeviceStream::Create(*std::move(host), cycle,
-                                        {.device = device, .compute = compute.get(), .ring_bytes = device_ring});
+                                        {.device = device,
+                                         .compute = compute.get(),
+                                         .ring_bytes = device_ring,
+                                         .max_bytes_per_s = max_bytes_per_s});
     status = created.status();
     if (created.ok()) stream = *std::move(created);
   }
@@ -192,6 +196,93 @@ TEST(DeviceStream, MayBeClosedAnywhere) {
     EXPECT_EQ(device.allocated(), 0);
     EXPECT_EQ(device.pinned(), 0);
   }
+}
+
+void ExpectTimesAddUp(const DeviceStreamCounters& c) {
+  constexpr double kRounding = 1e-6;
+  EXPECT_NEAR(c.issue_seconds + c.host_wait_seconds + c.copy_wait_seconds + c.room_wait_seconds + c.held_back_seconds,
+              c.wall_seconds, kRounding);
+  EXPECT_NEAR(c.link_busy_seconds + c.link_idle_seconds, c.wall_seconds, kRounding);
+  EXPECT_GE(c.link_idle_seconds, -kRounding);
+  EXPECT_GE(c.wait_disk_seconds, 0);
+  EXPECT_GE(c.wait_copy_seconds, 0);
+  EXPECT_LE(c.kernel_seconds + c.wait_disk_seconds + c.wait_copy_seconds, c.wall_seconds + kRounding);
+}
+
+TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
+  for (uint32_t seed = 0; seed < 4; ++seed) {
+    for (const bool every : {false, true}) {
+      LateDevice device(seed);
+      Pipeline pipeline(&device, 65536 + 4096, 65536, [](int slab) { return slab % 3 == 0; });
+      pipeline.stream->TimeEverySlab(every);
+      pipeline.Walk(3 * kOddSizes.size());
+      ASSERT_TRUE(pipeline.stream->Settle().ok());
+      const DeviceStreamCounters counters = pipeline.stream->counters();
+      ExpectTimesAddUp(counters);
+      EXPECT_GT(counters.link_busy_seconds, 0);
+      EXPECT_GT(counters.kernel_seconds, 0);
+    }
+  }
+}
+
+// Each copy and each lease has a beginning and an end, in order; those of slabs that stay if they are asked for.
+TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
+  const auto kept = [](int slab) { return slab % 2 == 1; };
+  for (const bool every : {false, true}) {
+    LateDevice device(11);
+    Pipeline pipeline(&device, 2 * 65536, 65536, kept);
+    pipeline.stream->TimeEverySlab(every);
+    const int n = static_cast<int>(kOddSizes.size());
+    pipeline.Walk(2 * n);
+    ASSERT_TRUE(pipeline.stream->Settle().ok());
+    std::vector<TimelineEvent> copies, kernels;
+    for (const TimelineEvent& event : pipeline.stream->TakeTimeline()) {
+      if (event.hop == Hop::kHost) {
+        EXPECT_NE(event.to, SlabState::kLeased) << "copies stand for the host's leases";
+        continue;
+      }
+      const bool copy = event.to == SlabState::kReading || event.to == SlabState::kReady;
+      (copy ? copies : kernels).push_back(event);
+    }
+    for (const auto* events : {&copies, &kernels}) {
+      for (size_t i = 1; i < events->size(); ++i) EXPECT_LE((*events)[i - 1].time, (*events)[i].time) << i;
+      for (size_t i = 0; i + 1 < events->size(); i += 2) {
+        EXPECT_EQ((*events)[i].position, (*events)[i + 1].position);
+      }
+    }
+    std::vector<int64_t> used;
+    for (size_t i = 0; i < kernels.size(); i += 2) {
+      EXPECT_EQ(kernels[i].to, SlabState::kLeased);
+      used.push_back(kernels[i].position);
+    }
+    std::vector<int64_t> want;
+    for (int i = 0; i < 2 * n; ++i) {
+      if (i < n || !kept(i % n) || every) want.push_back(i);
+    }
+    EXPECT_EQ(used, want);
+    EXPECT_FALSE(copies.empty()) << "the last ones may not have been looked at";
+  }
+}
+
+// 1.5 MB at 10 MB/s, less what the simulated link may be ahead by: a timer's lateness of 2 ms or two slabs.
+TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
+  constexpr int64_t kRate = 10'000'000;
+  LateDevice device(12);
+  Pipeline pipeline(&device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
+  int64_t walk = 0;
+  for (const int64_t bytes : kOddSizes) walk += bytes;
+  const int walks = static_cast<int>(1'500'000 / walk) + 1;
+  const auto start = std::chrono::steady_clock::now();
+  pipeline.Walk(walks * static_cast<int>(kOddSizes.size()));
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  const double least = static_cast<double>(walks * walk - 2 * 65536) / kRate;
+  EXPECT_GE(taken.count(), least);
+  ASSERT_TRUE(pipeline.stream->Settle().ok());
+  EXPECT_EQ(pipeline.wrong, 0);
+  const DeviceStreamCounters counters = pipeline.stream->counters();
+  ExpectTimesAddUp(counters);
+  EXPECT_GT(counters.held_back_seconds, 0);
+  EXPECT_GE(counters.link_busy_seconds, least / 2) << "as long as the simulated link would have, of copies looked at";
 }
 
 }  // namespace

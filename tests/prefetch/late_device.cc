@@ -2,6 +2,7 @@
 #include "tests/prefetch/late_device.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -19,8 +20,20 @@ class LateDevice::LateEvent : public Event {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<double> SecondsSince(Event* earlier) override {
+    const auto* const other = static_cast<LateEvent*>(earlier);
+    std::lock_guard<std::mutex> lock(device_->mutex_);
+    for (const LateEvent* event : {static_cast<const LateEvent*>(this), other}) {
+      if (event->done == 0 || event->done < event->recorded) {
+        return absl::InternalError("the time of an event that was not reached");
+      }
+    }
+    return std::chrono::duration<double>(reached - other->reached).count();
+  }
+
   int64_t recorded = 0;  // marks queued
   int64_t done = 0;      // marks reached
+  std::chrono::steady_clock::time_point reached;  // the latest of them
 
  private:
   LateDevice* const device_;
@@ -122,7 +135,10 @@ void LateDevice::Run() {
     if (yields) std::this_thread::yield();
     if (run != nullptr) run();
     lock.lock();
-    if (LateEvent* const mark = stream->work.front().mark; mark != nullptr) ++mark->done;
+    if (LateEvent* const mark = stream->work.front().mark; mark != nullptr) {
+      ++mark->done;
+      mark->reached = std::chrono::steady_clock::now();
+    }
     stream->work.pop_front();
     done_.notify_all();
   }
@@ -146,6 +162,9 @@ absl::StatusOr<DeviceRange> LateDevice::Allocate(int64_t bytes) {
 }
 
 absl::StatusOr<DeviceRange> LateDevice::Pin(absl::Span<std::byte> host) {
+  if (pinned_ + static_cast<int64_t>(host.size()) > faults_.pinnable_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("no ", host.size(), " bytes can be pinned"));
+  }
   pinned_ += static_cast<int64_t>(host.size());
   return DeviceRange(host, [this, bytes = static_cast<int64_t>(host.size())] { pinned_ -= bytes; });
 }

@@ -25,6 +25,7 @@ class LateDevice : public Device {
     bool ignore_waits = false;    // Stream::WaitFor does nothing: what a forgotten wait would do
     int64_t failing_copy = -1;    // this copy, counted from 0, fails when it is queued
     int64_t memory_bytes = int64_t{1} << 40;
+    int64_t pinnable_bytes = int64_t{1} << 40;  // of host memory
   };
   LateDevice(uint32_t seed, Faults faults);
   explicit LateDevice(uint32_t seed) : LateDevice(seed, Faults()) {}

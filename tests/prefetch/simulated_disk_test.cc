@@ -45,6 +45,23 @@ TEST(SimulatedDisk, DoesNotWorkWhileNothingIsAsked) {
   EXPECT_EQ(disk.next_start(), kStart + milliseconds(4));
 }
 
+// One thread asks for a copy when it has a slab, and when the link is done with the one before.
+TEST(SimulatedDisk, AsALinkLosesTimeWithoutASlabAndNotThatOfALateTimer) {
+  SimulatedDisk link(1000 * kMegabyte, 16 * kMegabyte);
+  const auto ask = [&link](int ms) {
+    link.Wake(kStart + milliseconds(ms));
+    return link.Ready(kStart + milliseconds(ms));
+  };
+  EXPECT_TRUE(ask(0));
+  link.Begin(8 * kMegabyte, kStart);
+  EXPECT_FALSE(ask(1)) << "the next slab is there, and waits";
+  link.Begin(8 * kMegabyte, kStart + milliseconds(9));  // the timer was late by one
+  EXPECT_EQ(link.next_start(), kStart + milliseconds(16));
+  EXPECT_TRUE(ask(30)) << "the disk had nothing";
+  link.Begin(8 * kMegabyte, kStart + milliseconds(30));
+  EXPECT_EQ(link.next_start(), kStart + milliseconds(38));
+}
+
 TEST(SimulatedDisk, WithoutASpeedIsAlwaysReady) {
   SimulatedDisk disk(0, 4 * kMegabyte);
   disk.Wake(kStart);

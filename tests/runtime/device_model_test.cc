@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,11 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
           ASSERT_TRUE(logits.ok()) << logits.status();
           EXPECT_EQ(*logits, expected);
           EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+          const PassCounters counters = late.model->pass_counters();
+          EXPECT_NEAR(counters.compute_seconds + counters.wait_disk_seconds + counters.wait_copy_seconds +
+                          counters.other_seconds,
+                      counters.wall_seconds, 1e-6);
+          EXPECT_GE(std::min({counters.compute_seconds, counters.wait_disk_seconds, counters.wait_copy_seconds}), 0);
         }
       }
     }
@@ -59,6 +65,72 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceModel, testing::Values("mistral-window-f16",
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// A link of 4 MB/s that all weights go over each pass, of a device that computes at once.
+TEST(DeviceModel, ComputingWaitsForASlowLink) {
+  constexpr int64_t kRate = 4'000'000;
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  LateModel late(*store, 5, 0, 4 << 20, 64, kRate);
+  const auto logits = LogitsOf(*late.model, {1, 2, 3});
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  const PassCounters counters = late.model->pass_counters();
+  // But for what a simulated link may be ahead by.
+  const double least = static_cast<double>(counters.passes * late.plan.weight_bytes - (64 << 10)) / kRate;
+  EXPECT_GE(counters.pass_seconds, least);
+  EXPECT_GT(counters.wait_copy_seconds, 0.5 * counters.pass_seconds);
+}
+
+// The same model where the system pins less and less host memory: fewer slabs stay there, down to the ring alone.
+TEST(DeviceModel, KeepsFewerSlabsInHostMemoryThatCannotBePinned) {
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
+  RunConfig config;
+  config.context = 128;
+  const std::vector<float> expected = TestModel(*store, config).Logits(tokens);
+  int64_t in_ram = std::numeric_limits<int64_t>::max();
+  for (const int64_t pinnable : {int64_t{1} << 40, int64_t{400} << 10, int64_t{200} << 10, int64_t{120} << 10}) {
+    SCOPED_TRACE(testing::Message() << pinnable << " bytes can be pinned");
+    LateModel late(*store, 3, 0, 4 << 20, 64, 0,
+                   {.pinnable_bytes = ComputePlace::kStagingBytes + pinnable});
+    const MemoryPlan& plan = late.model->plan();
+    const int64_t here = plan.residency.tier_bytes[plan.host_tier()];
+    EXPECT_LT(here, in_ram);
+    EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + pinnable);
+    EXPECT_EQ(plan.device->unpinned_bytes > 0, pinnable < (1 << 30));
+    in_ram = here;
+    const auto logits = LogitsOf(*late.model, tokens);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    EXPECT_EQ(*logits, expected);
+  }
+}
+
+TEST(DeviceModel, SaysSoWhereNotEvenTheRingCanBePinned) {
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  LateDevice device(1, {.pinnable_bytes = ComputePlace::kStagingBytes + 4096});
+  const std::unique_ptr<Stream> stream = *device.NewStream();
+  LateOps ops(&device, stream.get());
+  const std::unique_ptr<ComputePlace> place = *MakeDevicePlace(&device, stream.get(), &ops);
+  PlanRequest request;
+  request.context_tokens = 64;
+  request.max_ram_bytes = int64_t{1} << 30;
+  request.device = DeviceBudget{.max_bytes = int64_t{1} << 30};
+  request.device->max_bytes = PlanMemory(*store, request)->device->minimum_bytes;
+  const absl::Status status =
+      Model::Create(*store, *PlanMemory(*store, request), place.get(), {.io = {.kind = IoKind::kThreads}}).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_THAT(status.message(), testing::HasSubstr("the system pins no more than 4096 bytes"));
+}
+
+TEST(DevicePlan, CountsTheDriversHostMemory) {
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  PlanRequest request;
+  request.context_tokens = 64;
+  request.max_ram_bytes = int64_t{1} << 33;
+  request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
+  const int64_t without = PlanMemory(*store, request)->minimum_bytes;
+  request.device->host_bytes = 200 << 20;
+  EXPECT_EQ(PlanMemory(*store, request)->minimum_bytes, without + (200 << 20));
+}
 
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
   const TestStore store("qwen2-bias-bf16", "", 16 << 10);

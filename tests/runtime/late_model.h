@@ -88,8 +88,9 @@ class LateOps : public Ops {
 
 // A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
 struct LateModel {
-  LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows)
-      : device(seed), stream(*device.NewStream()), ops(&device, stream.get()),
+  LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows,
+            int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {})
+      : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()),
         place(*MakeDevicePlace(&device, stream.get(), &ops)) {
     PlanRequest request;
     request.context_tokens = 128;
@@ -103,7 +104,7 @@ struct LateModel {
     request.max_ram_bytes = roomy.minimum_bytes + more_ram;
     request.device->max_bytes = roomy.device->minimum_bytes + more_vram;
     plan = *PlanMemory(store, request);
-    auto made = Model::Create(store, plan, place.get(), {.io = {.kind = IoKind::kThreads}});
+    auto made = Model::Create(store, plan, place.get(), {.io = {.kind = IoKind::kThreads}, .copy_bytes_per_s = copy_bytes_per_s});
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);
   }

@@ -58,6 +58,28 @@ TEST(PassFloor, IsTheLargestTerm) {
   EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "memory");
 }
 
+TEST(PassFloor, HasTheLinkAndTheMemoryOfADeviceAmongItsTerms) {
+  MachineRates rates = Rates();
+  rates.link_bytes_per_s = 50;
+  rates.device_memory_bytes_per_s = 5000;
+  PassWork work;
+  work.disk_bytes = 100;
+  work.copied_bytes = 1000;
+  work.device_bytes = 50000;
+  PassFloor floor = FloorOf(work, rates);
+  EXPECT_EQ(floor.link_s, 20);
+  EXPECT_EQ(floor.device_memory_s, 10);
+  EXPECT_EQ(floor.floor_s(), 20);
+  EXPECT_EQ(floor.predicted_s(), 20);
+  EXPECT_STREQ(floor.bound_by(), "link");
+  work.device_bytes = 150000;
+  floor = FloorOf(work, rates);
+  EXPECT_EQ(floor.predicted_s(), 30);
+  EXPECT_STREQ(floor.bound_by(), "device memory");
+  work.disk_bytes = 4000;
+  EXPECT_STREQ(FloorOf(work, rates).bound_by(), "disk");
+}
+
 TEST(PassFloor, SharesTheProcessorsInThePrediction) {
   PassWork work;
   work.num_threads = 2;
@@ -95,6 +117,30 @@ TEST(PassFloor, DescribesWhatAPassReads) {
   EXPECT_EQ(streamed.verified_bytes, bytes);
   EXPECT_EQ(streamed.touched_bytes, resident.touched_bytes + 2 * bytes);
   EXPECT_EQ(DescribePass(manifest, residency, 7, 1, 2, true).verified_bytes, 0);
+}
+
+TEST(PassFloor, DescribesWhatAPassCopiesToADevice) {
+  const TestStore store("qwen2-bias-bf16", "", 8 << 10);
+  const Manifest& manifest = store->manifest();
+  const int64_t all = manifest.slab_bytes_total();
+  constexpr int kOnDevice = 0, kInRam = 1;
+  Residency residency;
+  residency.tier.assign(manifest.slabs.size(), kOnDevice);
+  const PassWork kept = DescribePass(manifest, residency, 7, 1, 2, false, kOnDevice);
+  EXPECT_EQ(kept.copied_bytes, 0);
+  EXPECT_EQ(kept.touched_bytes, 0) << "of the host's memory";
+  EXPECT_EQ(kept.device_bytes, all);
+  EXPECT_TRUE(kept.products.empty());
+
+  residency.tier[0] = kInRam;
+  residency.tier[1] = kOnDisk;
+  const int64_t in_ram = manifest.slabs[0].bytes, streamed = manifest.slabs[1].bytes;
+  const PassWork work = DescribePass(manifest, residency, 7, 1, 2, false, kOnDevice);
+  EXPECT_EQ(work.copied_bytes, in_ram + streamed);
+  EXPECT_EQ(work.device_bytes, all + in_ram + streamed) << "written, then read";
+  EXPECT_EQ(work.disk_bytes, streamed);
+  EXPECT_EQ(work.verified_bytes, streamed);
+  EXPECT_EQ(work.touched_bytes, in_ram + 3 * streamed) << "read from disk, verified, copied";
 }
 
 }  // namespace

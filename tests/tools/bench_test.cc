@@ -76,7 +76,8 @@ TEST(BenchRow, IsReadBackFromCsv) {
     ASSERT_EQ(values.size(), names.size());
     json object;
     for (size_t k = 0; k < names.size(); ++k) {
-      object[names[k]] = names[k] == "test" ? json(values[k]) : json::parse(values[k]);
+      const bool text = names[k] == "test" || names[k] == "device";
+      object[names[k]] = text ? json(values[k]) : json::parse(values[k]);
     }
     ExpectRow(object, Rows()[i - 1]);
   }
@@ -89,6 +90,26 @@ TEST(BenchRow, IsALineOfATableInMarkdown) {
   for (int i = 1; i < 4; ++i) EXPECT_EQ(cells(lines[i]), cells(lines[0]));
   EXPECT_THAT(lines[2], HasSubstr("pp512"));
   EXPECT_THAT(lines[2], HasSubstr("75.0%"));
+}
+
+TEST(BenchRow, HasColumnsForADeviceWhereOneComputed) {
+  std::vector<BenchRow> rows = Rows();
+  EXPECT_THAT(FormatRows(rows, BenchFormat::kMarkdown), testing::Not(HasSubstr("link")));
+  rows[1].device = "a device";
+  rows[1].wait_copy_s = 4;
+  rows[1].link_gb_per_s = 12.25;
+  rows[1].link_share = 0.875;
+  const std::vector<std::string> lines = absl::StrSplit(FormatRows(rows, BenchFormat::kMarkdown), '\n');
+  ASSERT_EQ(lines.size(), 5);
+  const auto cells = [](const std::string& line) { return std::count(line.begin(), line.end(), '|'); };
+  for (int i = 1; i < 4; ++i) EXPECT_EQ(cells(lines[i]), cells(lines[0]));
+  EXPECT_THAT(lines[0], HasSubstr("copy wait"));
+  EXPECT_THAT(lines[3], HasSubstr("12.25 (88%)"));
+  EXPECT_THAT(lines[3], HasSubstr("50.0%"));
+  const json row = json::parse(FormatRows(rows, BenchFormat::kJson))[1];
+  EXPECT_EQ(row["device"], "a device");
+  EXPECT_EQ(row["link_gb_per_s"], 12.25);
+  EXPECT_EQ(row["wait_copy_s"], 4);
 }
 
 ProbeResult SomeProbe(const std::string& disk) {
@@ -105,6 +126,7 @@ ProbeResult SomeProbe(const std::string& disk) {
   result.rates.kernels = {{Encoding::kQ4_K, 8, 1.5e9}};
   result.rates.fast_kernels = {{Encoding::kBF16, 8, 2.5e9}};
   result.disk_rates = {{1 << 19, 7, 2e9}};
+  result.devices = {{"a GPU", 8, 6, int64_t{4} << 30, 12e9, 200e9}};
   return result;
 }
 
@@ -221,6 +243,8 @@ TEST_F(BenchCli, RefusesWhatItCannotDo) {
            {{"bench", store_, "--cpu-mask", "zz"}, 2, "no mask of CPUs"},
            {{"bench", store_, "--queue-depth", "0"}, 2, "--queue-depth"},
            {{"bench", store_, "--throttle-disk", "fast"}, 2, "a rate such as 1GB/s"},
+           {{"bench", store_, "--throttle-copy", "4GB/s"}, 2, "--throttle-copy needs --device"},
+           {{"run", store_, "-p", "x", "--throttle-copy", "4GB/s"}, 2, "--throttle-copy needs --device"},
            {{"bench", store_, "-n", "100000"}, 1, "-c 100512 is more than"},
            {{"probe", "/nowhere"}, 1, "/nowhere"},
            {{"synth", dir_ / "x"}, 2, "--shape is missing"},

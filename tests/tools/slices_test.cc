@@ -51,6 +51,30 @@ TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
                                          "compute 0 slab 1: 15-18", "compute 0 slab 3: 20-21"));
 }
 
+// On a device a slab is copied, then computed with; the two come by different ways, here in the wrong order.
+const std::vector<TimelineEvent> kDeviceEvents = {
+    {At(0), 0, SlabState::kReading},
+    {At(2), 0, SlabState::kRead},
+    {At(3), 0, SlabState::kReady},
+    {At(9), 0, SlabState::kFree},
+    {At(8), 0, SlabState::kLeased, Hop::kDevice},
+    {At(11), 0, SlabState::kFree, Hop::kDevice},
+    {At(4), 0, SlabState::kReading, Hop::kDevice},
+    {At(8), 0, SlabState::kReady, Hop::kDevice},
+    {At(12), 1, SlabState::kLeased, Hop::kDevice},
+    {At(13), 1, SlabState::kFree, Hop::kDevice},
+};
+
+TEST(SliceBuilder, HasCopiesAndKernelsOfADevice) {
+  std::vector<std::string> seen;
+  for (const Slice& s : SliceBuilder().Add(kDeviceEvents)) {
+    seen.push_back(std::string(StageName(s.stage)) + " slab " + std::to_string(s.position) + ": " +
+                   std::to_string(Millis(s.begin)) + "-" + std::to_string(Millis(s.end)));
+  }
+  EXPECT_THAT(seen, testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
+                                         "compute slab 1: 12-13"));
+}
+
 TEST(SliceBuilder, TakesEventsInPieces) {
   SliceBuilder builder;
   size_t slices = 0;
@@ -112,6 +136,23 @@ TEST(TraceWriter, WritesAValidTrace) {
     if (event.value("name", "") == "ring fill") most_in_ring = std::max<int64_t>(most_in_ring, event["args"]["bytes"]);
   }
   EXPECT_EQ(most_in_ring, 8192) << "slab 1 is resident";
+}
+
+TEST(TraceWriter, HasTracksForADevice) {
+  const TempDir dir;
+  const Manifest manifest = TwoSlabs();
+  auto writer = TraceWriter::Create(dir / "trace.json", manifest);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  (*writer)->BeginWalk("device");
+  (*writer)->Add(kDeviceEvents, {false, true});
+  ASSERT_TRUE((*writer)->Close().ok());
+  const json trace = json::parse(std::ifstream(dir / "trace.json"));
+  ExpectValidTrace(trace);
+  std::set<std::string> tracks;
+  for (const json& event : trace["traceEvents"]) {
+    if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
+  }
+  EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute"}));
 }
 
 TEST(TraceWriter, RefusesAFileThatCannotBeWritten) {

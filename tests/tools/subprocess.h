@@ -33,12 +33,18 @@ inline std::string& CacheHome() {
   return *home;
 }
 
+// The program that is run.
+inline std::string& SluiceBinary() {
+  static std::string* const binary = new std::string(SLUICE_BINARY_DIR "/sluice");
+  return *binary;
+}
+
 // Runs `sluice ARGS...`. `on_output`, where given, sees all of standard output so far and the process id, whenever
 // more has come: to send a signal at the right moment without sleeping.
 inline Finished RunSluice(std::vector<std::string> args,
                           const std::function<void(const std::string&, pid_t)>& on_output = nullptr,
                           const std::string& input = "") {
-  args.insert(args.begin(), SLUICE_BINARY_DIR "/sluice");
+  args.insert(args.begin(), SluiceBinary());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);

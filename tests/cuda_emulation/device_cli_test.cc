@@ -1,0 +1,225 @@
+// The sluice command on the emulated machine's device: run, bench, batch and plan as on a GPU.
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/cuda_emulation/machine.h"
+#include "tests/support/reference_file.h"
+#include "tests/support/temp_dir.h"
+#include "tests/tools/subprocess.h"
+#include "tools/commands.h"
+#include "tools/device_report.h"
+#include "tools/machine_probe.h"
+#include "tools/session.h"
+
+namespace sluice {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+constexpr char kDevice[] = "emulated device 0";
+constexpr double kLinkRate = 4e6, kMemoryRate = 1e9;
+
+class DeviceCli : public testing::Test {
+ protected:
+  DeviceCli() {
+    SluiceBinary() = SLUICE_EMULATED;
+    CacheHome() = dir_.path();
+    const Finished shard = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", store_,
+                                      "--encoding", "q8_0", "--slab-size", "16KiB"});
+    EXPECT_EQ(shard.exit_code, 0) << shard.err;
+    ProbeResult probe;
+    probe.cpu = CpuName();
+    probe.disk = *DiskName(store_);
+    probe.isa = "scalar";
+    probe.rates.disk_bytes_per_s = 2e9;
+    probe.rates.memory_bytes_per_s = 2e10;
+    probe.rates.read_bytes = 1 << 20;
+    probe.rates.queue_depth = 4;
+    probe.rates.num_cpus = probe.rates.num_threads = 2;
+    probe.devices = {{"another device", 8, 0, 1 << 30, 1, 1}, {kDevice, 9, 0, 1 << 30, kLinkRate, kMemoryRate}};
+    EXPECT_TRUE(RememberProbe(dir_ / "sluice/probe.json", probe).ok());
+    const json plan = Plan({"--max-vram", "512MiB"});
+    least_vram_ = plan["device"]["minimum_bytes"];
+    weight_bytes_ = plan["weight_bytes"];
+  }
+  ~DeviceCli() override {
+    SluiceBinary() = SLUICE_BINARY_DIR "/sluice";
+    CacheHome() = SLUICE_BINARY_DIR "/no-cache";
+  }
+
+  json Plan(const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"plan", store_, "--device", "cuda", "-c", "64", "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished plan = RunSluice(args);
+    EXPECT_EQ(plan.exit_code, 0) << plan.err;
+    return json::parse(plan.out);
+  }
+  std::string Vram(int64_t more) const { return std::to_string(least_vram_ + more); }
+
+  const TempDir dir_;
+  const std::string store_ = dir_ / "store";
+  int64_t least_vram_ = 0;
+  int64_t weight_bytes_ = 0;
+};
+
+TEST_F(DeviceCli, RunGivesTheCpusIdsAndSaysWhatWasCopied) {
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = {"run", store_, "--prompt-ids", "1,2,3,4,5", "-n", "3", "--temp", "0",
+                                     "--ignore-eos", "-c", "64"};
+    args.insert(args.end(), more.begin(), more.end());
+    return RunSluice(args);
+  };
+  const Finished cpu = run({"--json"});
+  ASSERT_EQ(cpu.exit_code, 0) << cpu.err;
+  const Finished device = run({"--json", "--device", "cuda", "--max-vram", Vram(0), "--trace", dir_ / "t.json"});
+  ASSERT_EQ(device.exit_code, 0) << device.err;
+  const json result = json::parse(device.out);
+  EXPECT_EQ(result["ids"], json::parse(cpu.out)["ids"]);
+  const json& report = result["report"]["device"];
+  EXPECT_EQ(report["name"], kDevice);
+  EXPECT_GE(report["bytes_copied"].get<int64_t>(), 3 * weight_bytes_) << "all of it, each pass";
+  EXPECT_GT(report["link_gb_per_s"], 0);
+  EXPECT_LE(report["link_wait_share"], 1);
+  std::set<std::string> tracks;
+  const json trace = json::parse(std::ifstream(dir_ / "t.json"));
+  for (const json& event : trace["traceEvents"]) {
+    if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
+  }
+  for (const char* track : {"disk", "copy", "compute"}) EXPECT_TRUE(tracks.count(track)) << track;
+
+  const Finished text = run({"--device", "auto", "--max-vram", Vram(1 << 20)});
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.err, HasSubstr("link  "));
+  EXPECT_THAT(text.err, HasSubstr(kDevice));
+}
+
+TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {
+  const Finished bench = RunSluice({"bench", store_, "--device", "cuda", "--max-vram", Vram(0), "-p", "4", "-n", "1",
+                                    "-r", "1", "-o", "json", "--throttle-copy", "2MB/s", "--svg", dir_ / "p.svg"});
+  ASSERT_EQ(bench.exit_code, 0) << bench.err;
+  const json rows = json::parse(bench.out);
+  ASSERT_EQ(rows.size(), 2);
+  for (const json& row : rows) {
+    const double wall = row["compute_s"].get<double>() + row["wait_disk_s"].get<double>() +
+                        row["wait_copy_s"].get<double>() + row["other_s"].get<double>();
+    const int tokens = row["test"] == "pp4" ? 4 : 1;
+    EXPECT_NEAR(wall, tokens / row["tokens_per_s"].get<double>(), 0.05 * wall + 1e-3) << row;
+    EXPECT_EQ(row["device"], kDevice);
+    EXPECT_EQ(row["max_vram_bytes"], least_vram_);
+    EXPECT_LE(row["device_bytes"], row["max_vram_bytes"]);
+    EXPECT_GT(row["wait_copy_s"], 0);
+    EXPECT_GT(row["link_share"], 0);
+    EXPECT_LE(row["link_share"], 1.5) << "slabs for the pass after may be copied in a row's time";
+    EXPECT_GT(row["device_memory_share"], 0);
+    // All weights over a link of 2 MB/s.
+    EXPECT_GE(row["predicted_s"].get<double>(), 0.99 * static_cast<double>(weight_bytes_) / 2e6);
+    EXPECT_GT(row["pass_efficiency"], 0);
+  }
+  EXPECT_THAT(ReadWholeFile(dir_ / "p.svg"), HasSubstr(">copy "));
+}
+
+TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
+  std::ofstream(dir_ / "requests.jsonl") << R"({"prompt": [1, 2, 3], "max_tokens": 3, "temperature": 0})" << "\n"
+                                         << R"({"prompt": [7, 8], "max_tokens": 2, "temperature": 0})" << "\n";
+  std::set<std::string> answers[2];
+  for (const bool on_device : {false, true}) {
+    const std::string output = dir_ / (on_device ? "device.jsonl" : "cpu.jsonl");
+    std::vector<std::string> args = {"batch", store_, "-i", dir_ / "requests.jsonl", "-o", output, "-c", "64",
+                                     "--batch-size", "2", "--json"};
+    if (on_device) args.insert(args.end(), {"--device", "cuda", "--max-vram", Vram(1 << 20)});
+    const Finished batch = RunSluice(args);
+    ASSERT_EQ(batch.exit_code, 0) << batch.err;
+    const json report = json::parse(batch.out);
+    EXPECT_EQ(report["succeeded"], 2);
+    EXPECT_EQ(report.contains("device"), on_device);
+    std::ifstream file(output);
+    for (std::string line; std::getline(file, line);) {
+      const json answer = json::parse(line);
+      answers[on_device].insert(answer["response"]["body"]["choices"].dump());
+    }
+  }
+  EXPECT_EQ(answers[0].size(), 2);
+  EXPECT_EQ(answers[1], answers[0]);
+}
+
+TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
+  const json streamed = Plan({"--max-vram", Vram(0), "--no-probe"});
+  EXPECT_EQ(streamed["bound_by"], "link");
+  EXPECT_DOUBLE_EQ(streamed["floor"]["link_s"].get<double>(), static_cast<double>(weight_bytes_) / kLinkRate);
+  EXPECT_DOUBLE_EQ(streamed["floor"]["device_memory_s"].get<double>(),
+                   2 * static_cast<double>(weight_bytes_) / kMemoryRate);
+  EXPECT_EQ(streamed["predicted_s"], streamed["floor"]["link_s"]);
+  const json kept = Plan({"--max-vram", "512MiB", "--no-probe"});
+  EXPECT_EQ(kept["bound_by"], "device memory");
+  EXPECT_EQ(kept["floor"]["link_s"], 0);
+  const json slower = Plan({"--max-vram", Vram(0), "--no-probe", "--throttle-copy", "2MB/s"});
+  EXPECT_DOUBLE_EQ(slower["predicted_s"].get<double>(), 2 * streamed["predicted_s"].get<double>());
+  const Finished batch = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64"});
+  ASSERT_EQ(batch.exit_code, 0) << batch.err;
+  EXPECT_THAT(batch.out, HasSubstr("on the device"));
+  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
+}
+
+// In this process, whose emulated machine can be told to refuse.
+class RefusedPinning : public DeviceCli {
+ protected:
+  RefusedPinning() {
+    setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
+    cuda_emulation::Reset({});
+  }
+  ~RefusedPinning() override {
+    unsetenv("XDG_CACHE_HOME");
+    EXPECT_EQ(cuda_emulation::Faults(), "");
+    EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
+  }
+  Arguments Args(const CommandSpec& command, std::vector<std::string> more) {
+    std::vector<std::string> args = {store_, "--device", "cuda", "--max-vram", Vram(0), "-c", "64"};
+    args.insert(args.end(), more.begin(), more.end());
+    const auto parsed = ParseArguments(command, args);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    return *parsed;
+  }
+};
+
+TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
+  const auto plan = [this](bool refused) {
+    if (refused) cuda_emulation::FailCall("cudaHostRegister", 1, cudaErrorMemoryAllocation);
+    testing::internal::CaptureStdout();
+    const absl::Status status = PlanCommand().run(Args(PlanCommand(), {}));
+    EXPECT_TRUE(status.ok()) << status;
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_THAT(plan(false), testing::Not(HasSubstr("pinning ")));
+  EXPECT_THAT(plan(true), HasSubstr("pinning      the system pins no more than "));
+}
+
+TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
+  for (const bool refused : {false, true}) {
+    const SessionOptions options = *ParseSessionOptions(Args(RunCommand(), {"--prompt-ids", "1"}));
+    Session session = *OpenStoreAlone(options);
+    // Behind two for copies through the host and one for the ring come the slabs that stay.
+    if (refused) cuda_emulation::FailCall("cudaHostRegister", 4, cudaErrorMemoryAllocation);
+    const absl::Status started = StartModel(session, options, 1, /*logits_of_all_rows=*/false);
+    ASSERT_TRUE(started.ok()) << started;
+    const DeviceReport report = MakeDeviceReport(session);
+    EXPECT_EQ(report.unpinned_bytes > 0, refused);
+    EXPECT_EQ(session.model->plan().residency.streamed_bytes > 0, refused);
+    testing::internal::CaptureStderr();
+    PrintDeviceReport(report);
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find("pinning ") != std::string::npos, refused);
+  }
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,59 @@
+// Rates and shares of the streams' counters.
+#include "tools/device_report.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "tools/command.h"
+
+namespace sluice {
+
+DeviceReport MakeDeviceReport(const Session& session) {
+  const Model& model = *session.model;
+  const DeviceStreamCounters counters = model.device_counters();
+  const PassCounters passes = model.pass_counters();
+  const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
+  DeviceReport r;
+  r.name = session.gpu->name();
+  r.bytes_copied = counters.bytes_copied;
+  r.link_gb_per_s = ratio(static_cast<double>(counters.bytes_copied) / 1e9, counters.link_busy_seconds);
+  r.wait_share = std::min(1.0, ratio(passes.wait_copy_seconds, passes.pass_seconds));
+  r.hidden_share =
+      counters.link_busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_copy_seconds / counters.link_busy_seconds) : 0;
+  r.kept_bytes = model.plan().device->kept_bytes;
+  r.planned_bytes = model.plan().device->total_bytes();
+  r.taken_bytes = session.gpu->TakenBytes();
+  r.max_vram_bytes = model.plan().request.device->max_bytes;
+  r.unpinned_bytes = model.plan().device->unpinned_bytes;
+  return r;
+}
+
+nlohmann::json DeviceReportToJson(const DeviceReport& r) {
+  nlohmann::json object = {{"name", r.name},
+                           {"bytes_copied", r.bytes_copied},
+                           {"link_gb_per_s", r.link_gb_per_s},
+                           {"link_hidden_share", r.hidden_share},
+                           {"link_wait_share", r.wait_share},
+                           {"kept_bytes", r.kept_bytes},
+                           {"planned_bytes", r.planned_bytes},
+                           {"max_vram_bytes", r.max_vram_bytes},
+                           {"unpinned_bytes", r.unpinned_bytes}};
+  if (r.taken_bytes.has_value()) object["taken_bytes"] = *r.taken_bytes;
+  return object;
+}
+
+void PrintDeviceReport(const DeviceReport& r) {
+  std::fprintf(stderr,
+               "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of that hidden, kernels waited "
+               "%.1f%% of their time\n",
+               static_cast<double>(r.bytes_copied) / 1e9, r.link_gb_per_s, 100 * r.hidden_share, 100 * r.wait_share);
+  std::fprintf(stderr, "device       %s: %s of weights stay, %s of a budget of %s %s\n", r.name.c_str(),
+               FormatBytes(r.kept_bytes).c_str(), FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),
+               FormatBytes(r.max_vram_bytes).c_str(), r.taken_bytes.has_value() ? "taken (NVML)" : "planned");
+  if (r.unpinned_bytes > 0) {
+    std::fprintf(stderr, "pinning      the system pins no more host memory: %s of weights are read each pass for it\n",
+                 FormatBytes(r.unpinned_bytes).c_str());
+  }
+}
+
+}  // namespace sluice
