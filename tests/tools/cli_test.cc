@@ -338,7 +338,7 @@ TEST_F(Cli, RefusesWeightsThatAreNoNumbers) {
 TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
   const std::string store = MakeStore();
   ExpectRefused({"run", store, "-p", "x", "-n", "1", "--device", "cuda:99"}, "CUDA: ");
-  ExpectRefused({"batch", store, "-i", "none", "-o", "none", "--device", "cuda"}, "leave out --device");
+  ExpectRefused({"batch", store, "-i", "none", "-o", "none", "--device", "cuda:99"}, "CUDA: ");
   EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--device", "tpu"}).exit_code, 2);
   EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--max-vram", "1GiB"}).exit_code, 2);
   const Finished run = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--device", "auto", "--json"});
