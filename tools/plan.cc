@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -10,6 +11,7 @@
 #include "nlohmann/json.hpp"
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
+#include "tools/grammar_options.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -144,6 +146,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
   SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
   shape.prompt_tokens = static_cast<double>(prompt);
   shape.answer_tokens = static_cast<double>(answer);
+  shape.num_grammars = options.grammar_bytes > 0;
+  shape.grammar_bytes = options.grammar_bytes;
   int64_t batch_size = 0;
   if (args.Get("--batch-size").value_or("auto") != "auto") {
     SLUICE_ASSIGN_OR_RETURN(batch_size, args.Int("--batch-size", 0, 1, 1 << 16));
@@ -183,6 +187,7 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
 
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   if (args.Has("--batch")) SLUICE_RETURN_IF_ERROR(KeepToCpu("a batch", &options.device));
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
@@ -263,6 +268,10 @@ CommandSpec PlanCommand() {
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
+  for (OptionSpec option : GrammarOptionSpecs()) {
+    option.help = "Set memory aside for texts that follow it.";
+    command.options.push_back(std::move(option));
+  }
   command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
   command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0",
