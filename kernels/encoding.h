@@ -38,8 +38,8 @@ inline constexpr int kNumEncodings = 16;
 // What a matrix product reads its activations as; docs/arithmetic.md defines the products.
 enum class ActivationFormat : uint8_t {
   kF32,           // f32, as they are: for f32, f16 and bf16 weights
-  kInt8Block32,   // int8 with one f32 scale per 32 values: for blocks of 32
-  kInt8Block256,  // int8 with one f32 scale per 256 values: for super-blocks
+  kInt8Block32,   // int8 with one f32 scale per 32 values: for blocks of 32, and q6_k
+  kInt8Block256,  // int8 with one f32 scale per 256 values: for other super-blocks
   kBF16,          // rounded to bf16: for bf16 weights where MatMulArgs::rounded_activations asks for it
 };
 inline constexpr int kNumActivationFormats = 4;

@@ -35,18 +35,19 @@ absl::StatusOr<grammar::Grammar> Parse(const GrammarText& text) {
 
 }  // namespace
 
-absl::Status CheckGrammar(const GrammarText& text) {
+absl::StatusOr<int64_t> CheckGrammar(const GrammarText& text) {
   SLUICE_ASSIGN_OR_RETURN(const grammar::Grammar grammar, Parse(text));
-  return grammar::Automaton::Compile(grammar).status();
+  SLUICE_ASSIGN_OR_RETURN(const grammar::Automaton automaton, grammar::Automaton::Compile(grammar));
+  return automaton.MemoryBytes();
 }
 
 Constraints::Constraints(const Tokenizer* tokenizer, int64_t vocab_size, const std::vector<int64_t>& eos_token_ids)
     : tokenizer_(tokenizer), vocab_size_(vocab_size), end_ids_(eos_token_ids.begin(), eos_token_ids.end()) {}
 
-int64_t Constraints::MemoryBytes(int64_t vocab_size, int64_t grammars) {
+int64_t Constraints::MemoryBytes(int64_t vocab_size, int64_t grammars, int64_t grammar_bytes) {
   // The tries and, while they are made, the tokens' bytes; grammars that fill their share, and those that are kept.
   const int64_t kept = grammars == 1 ? 1 : static_cast<int64_t>(kMostKnown);
-  return 160 * vocab_size + (grammars + kept) * LimitsFor(vocab_size).cache_bytes;
+  return 160 * vocab_size + (grammars + kept) * (LimitsFor(vocab_size).cache_bytes + grammar_bytes);
 }
 
 absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const GrammarText& text) {

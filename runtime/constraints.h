@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/grammar/constraint.h"
 #include "runtime/grammar_text.h"
@@ -16,8 +15,9 @@
 
 namespace sluice {
 
-// Whether it can be compiled: errors of ParseGbnf, GrammarFromJsonSchema and Automaton::Compile.
-absl::Status CheckGrammar(const GrammarText& text);
+// Compiles it and returns what a budget should set aside for that (Constraints::MemoryBytes). Errors of ParseGbnf,
+// GrammarFromJsonSchema and Automaton::Compile.
+absl::StatusOr<int64_t> CheckGrammar(const GrammarText& text);
 
 // Makes the vocabulary's tries when they are first needed, and keeps the last few grammars, so that many requests
 // with one schema share what was found out about it. For one thread at a time.
@@ -29,9 +29,9 @@ class Constraints {
   // Errors of CheckGrammar; FailedPrecondition: there is no tokenizer, or one whose tokens have no bytes of their own.
   absl::StatusOr<std::shared_ptr<grammar::Constraint>> For(const GrammarText& text);
 
-  // What a budget should set aside for it, if grammars are of usual size and `grammars` (1 or more) different ones are
-  // followed at once.
-  static int64_t MemoryBytes(int64_t vocab_size, int64_t grammars = 1);
+  // What a budget should set aside for it, if `grammars` (1 or more) different ones are followed at once, the largest
+  // of which takes what CheckGrammar said.
+  static int64_t MemoryBytes(int64_t vocab_size, int64_t grammars, int64_t grammar_bytes);
 
  private:
   struct Known {

@@ -27,12 +27,17 @@ void AnswerDisplay::Show(absl::string_view text, bool reasoning) {
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+  shown_ = true;
 }
 
 void AnswerDisplay::End() {
   if (thinking_) EndThinking();
   std::fputs("\n", stdout);
   std::fflush(stdout);
+}
+
+void AnswerDisplay::Break() {
+  if (shown_) End();
 }
 
 }  // namespace sluice

@@ -16,12 +16,15 @@ class AnswerDisplay {
   void Show(absl::string_view text, bool reasoning);
   // Ends the last line.
   void End();
+  // The answer will not go on: ends the last line if there is one.
+  void Break();
 
  private:
   void EndThinking();
 
   const ThinkingStyle style_;
   bool thinking_ = false;
+  bool shown_ = false;  // anything
 };
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/generate_options.h"
+#include "tools/grammar_options.h"
 #include "tools/interrupt.h"
 #include "tools/line_source.h"
 #include "tools/session.h"
@@ -30,8 +32,9 @@ bool TerminalCanDim() {
 }
 
 absl::Status Chat(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));
   ChatLoopOptions loop;
   generate.interrupt = InstallInterruptHandler();
   loop.interactive = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
@@ -46,6 +49,7 @@ absl::Status Chat(const Arguments& args) {
   if (session.model == nullptr) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
   }
+  SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, front.turn_ends()));
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),
                    LocalTime(std::time(nullptr)), std::move(generate));
   chat.SetSystem(args.Get("--system").value_or(""));
@@ -81,6 +85,7 @@ CommandSpec ChatCommand() {
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
+  for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {"sluice chat qwen3.store --max-ram 6GiB --system \"Be brief.\"",
                       "echo \"Why is the sky blue?\" | sluice chat qwen3.store --hide-thinking"};

@@ -84,6 +84,7 @@ absl::Status ChatLoop::Answer(const std::string* message) {
   const OnPiece show = [&](absl::string_view text, bool reasoning) { display.Show(text, reasoning); };
   absl::StatusOr<TurnResult> turn = message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
   if (!turn.ok()) {
+    display.Break();
     broken_ = !GoesOn(turn.status());
     return turn.status();
   }

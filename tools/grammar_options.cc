@@ -3,6 +3,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
@@ -25,7 +26,7 @@ std::vector<OptionSpec> GrammarOptionSpecs() {
   };
 }
 
-absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args) {
+absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args, SessionOptions* options) {
   const std::optional<std::string> schema = args.Get("--json-schema"), gbnf = args.Get("--grammar");
   if (schema.has_value() && gbnf.has_value()) return UsageError("give one of --json-schema and --grammar");
   if (!schema.has_value() && !gbnf.has_value()) return std::nullopt;
@@ -33,10 +34,20 @@ absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& ar
   const std::string path = schema.has_value() ? *schema : *gbnf;
   SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWholeFile(path, kMaxFileBytes));
   GrammarText grammar{schema.has_value() ? GrammarKind::kJsonSchema : GrammarKind::kGbnf, std::move(text)};
-  if (const absl::Status checked = CheckGrammar(grammar); !checked.ok()) {
-    return absl::Status(checked.code(), absl::StrCat(path, ": ", checked.message()));
-  }
+  const absl::StatusOr<int64_t> bytes = CheckGrammar(grammar);
+  if (!bytes.ok()) return absl::Status(bytes.status().code(), absl::StrCat(path, ": ", bytes.status().message()));
+  options->grammar_bytes = *bytes;
   return grammar;
+}
+
+absl::StatusOr<std::shared_ptr<grammar::Constraint>> MakeConstraint(const std::optional<GrammarText>& grammar,
+                                                                    const Session& session,
+                                                                    absl::Span<const int32_t> turn_ends) {
+  if (!grammar.has_value()) return nullptr;
+  const HyperParameters& h = session.store->hyper_parameters();
+  std::vector<int64_t> ends = h.eos_token_ids;
+  ends.insert(ends.end(), turn_ends.begin(), turn_ends.end());
+  return Constraints(session.tokenizer.get(), h.vocab_size, ends).For(*grammar);
 }
 
 }  // namespace sluice

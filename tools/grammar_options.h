@@ -2,20 +2,30 @@
 #ifndef SLUICE_TOOLS_GRAMMAR_OPTIONS_H_
 #define SLUICE_TOOLS_GRAMMAR_OPTIONS_H_
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "runtime/grammar/constraint.h"
 #include "runtime/grammar_text.h"
 #include "tools/command.h"
+#include "tools/session.h"
 
 namespace sluice {
 
 std::vector<OptionSpec> GrammarOptionSpecs();
 
-// Reads the file of the option that was given, and checks that it can be compiled; none: neither was. Errors name the
-// file.
-absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args);
+// Reads the file of the option that was given, checks that it can be compiled, and has `options` set memory aside for
+// it; none: neither was given. Errors name the file.
+absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args, SessionOptions* options);
+
+// What holds answers to the grammar, if there is one. They end with the model's own end tokens or one of `turn_ends`.
+absl::StatusOr<std::shared_ptr<grammar::Constraint>> MakeConstraint(const std::optional<GrammarText>& grammar,
+                                                                    const Session& session,
+                                                                    absl::Span<const int32_t> turn_ends);
 
 }  // namespace sluice
 

@@ -12,6 +12,7 @@
 #include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
+#include "tools/grammar_options.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -170,6 +171,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
   SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
   shape.prompt_tokens = static_cast<double>(prompt);
   shape.answer_tokens = static_cast<double>(answer);
+  shape.num_grammars = options.grammar_bytes > 0;
+  shape.grammar_bytes = options.grammar_bytes;
   int64_t batch_size = 0;
   if (args.Get("--batch-size").value_or("auto") != "auto") {
     SLUICE_ASSIGN_OR_RETURN(batch_size, args.Int("--batch-size", 0, 1, 1 << 16));
@@ -208,7 +211,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
 }
 
 absl::Status Plan(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
   for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
@@ -293,6 +297,10 @@ CommandSpec PlanCommand() {
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
+  for (OptionSpec option : GrammarOptionSpecs()) {
+    option.help = "Set memory aside for texts that follow it.";
+    command.options.push_back(std::move(option));
+  }
   command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe, and do not try how much host memory can be "
                                      "pinned for a GPU."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});

@@ -12,7 +12,6 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "runtime/constraints.h"
 #include "runtime/generator.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -166,12 +165,12 @@ absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const 
 }
 
 absl::Status Run(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
@@ -187,29 +186,31 @@ absl::Status Run(const Arguments& args) {
                                       std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
                                       /*logits_of_all_rows=*/false));
   }
-  if (grammar.has_value()) {
-    const HyperParameters& h = session.store->hyper_parameters();
-    std::vector<int64_t> ends = h.eos_token_ids;
-    ends.insert(ends.end(), generate.end_tokens.begin(), generate.end_tokens.end());
-    SLUICE_ASSIGN_OR_RETURN(generate.constraint,
-                            Constraints(session.tokenizer.get(), h.vocab_size, ends).For(*grammar));
-  }
+  SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, generate.end_tokens));
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));
   }
+  bool shown = false;  // some of a line that is not ended
   if (!json) {
-    if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
-      std::fputs(session.tokenizer->Decode(prompt, /*skip_special=*/true).c_str(), stdout);
-      std::fflush(stdout);
-    }
-    generate.on_text = [](absl::string_view text) {
+    const auto show = [&shown](absl::string_view text) {
       std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
+      shown = true;
     };
+    if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
+      show(session.tokenizer->Decode(prompt, /*skip_special=*/true));
+    }
+    generate.on_text = show;
   }
-  SLUICE_ASSIGN_OR_RETURN(const GenerateResult result,
-                          Generate(*session.model, session.tokenizer.get(), prompt, generate));
+  const absl::StatusOr<GenerateResult> generated =
+      Generate(*session.model, session.tokenizer.get(), prompt, generate);
+  if (!generated.ok()) {
+    if (shown) std::printf("\n");
+    std::fflush(stdout);
+    return generated.status();
+  }
+  const GenerateResult& result = *generated;
   if (trace != nullptr) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());

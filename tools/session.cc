@@ -108,7 +108,6 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.ring_bytes, args.Bytes("--ring", 0));
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
-  options.constrained = args.Has("--grammar") || args.Has("--json-schema");
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
@@ -144,6 +143,13 @@ absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
 }
 
 absl::Status LoadTokenizer(Session& session) {
+  for (const ManifestCopy& file : session.store->manifest().tokenizer_files) {
+    const std::string path = absl::StrCat(session.store->TokenizerDir(), "/", file.name);
+    std::error_code error;
+    if (std::filesystem::exists(path, error)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": the manifest lists it, but it is not there; copy it back, or shard the model again"));
+  }
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
   if (tokenizer.ok()) {
     session.tokenizer = *std::move(tokenizer);
@@ -182,8 +188,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
     SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
     request.device->host_bytes = session.driver_host_bytes;
   }
-  if (options.constrained) {
-    request.constraint_bytes = Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size);
+  if (options.grammar_bytes > 0) {
+    request.constraint_bytes =
+        Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size, /*grammars=*/1, options.grammar_bytes);
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return request;
@@ -341,7 +348,8 @@ absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tok
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadPromptText(args));
   if (tokenizer == nullptr) {
-    return absl::FailedPreconditionError("this model has no tokenizer; give the prompt as --prompt-ids 5,9,12");
+    return absl::FailedPreconditionError("this model has no tokenizer, neither tokenizer.json nor vocab.json with merges.txt; give the prompt as "
+        "--prompt-ids 5,9,12");
   }
   return tokenizer->Encode(text, encode);
 }

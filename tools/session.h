@@ -32,7 +32,7 @@ struct SessionOptions {
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   ReadOptions read;
-  bool constrained = false;  // a grammar is followed: --grammar or --json-schema
+  int64_t grammar_bytes = 0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
   std::optional<ProbeResult> probe;  // what `sluice probe` remembered of this CPU and the store's disk
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
   bool fast_math = false;       // asked for; Session::fast_math is what came of it

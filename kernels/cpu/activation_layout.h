@@ -1,4 +1,4 @@
-// How a quantized activation row lies in memory: one group of 320 bytes per 256 values of K.
+// How a quantized activation row lies in memory: one group of 352 bytes per 256 values of K.
 //
 // A product reads one stream a token: the quants of 256 values, then what belongs to them. Values
 // beyond K are zeros. The sums are the quants' (kernels/tile.h offsets come off through them), in
@@ -10,11 +10,12 @@
 
 namespace sluice {
 
-// kInt8Block32: for encodings in blocks of 32.
+// kInt8Block32: for encodings in blocks of 32, and for q6_k.
 struct ActivationGroup32 {
   int8_t quants[256];
   float scales[8];
-  int32_t minus_sums[8];  // -(sum of the block's quants)
+  int32_t minus_sums[8];     // -(sum of the block's quants)
+  int16_t minus_sums16[16];  // -(sum of 16 quants)
 };
 
 // kInt8Block256: for encodings in super-blocks of 256.
@@ -23,10 +24,10 @@ struct ActivationGroup256 {
   int16_t sums16[16];  // of 16 quants each; four at a time in the order 0, 2, 1, 3
   int16_t sums32[8];   // of 32 quants each; four at a time in the order 0, 2, 1, 3
   float scale;
-  int32_t unused[3];
+  int32_t unused[11];
 };
 
-static_assert(sizeof(ActivationGroup32) == 320 && sizeof(ActivationGroup256) == 320);
+static_assert(sizeof(ActivationGroup32) == 352 && sizeof(ActivationGroup256) == 352);
 
 // Where sum i of sums16 or sums32 stands: bytes i and i + 2 of a word of scales are neighbours once
 // the odd bytes are masked off.

@@ -172,6 +172,7 @@ struct Q45_K {
   }
 };
 
+// value = d * scale * (quant - 32), a scale per 16.
 struct Q6_K {
   static constexpr int kGroup = 512;
   static int64_t Bytes(int n) { return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine; }
@@ -181,20 +182,24 @@ struct Q6_K {
     const uint8_t* high = scales + blocks * 4 * kLine;
     const uint8_t* low = high + blocks * 16 * kLine;
     for (int b = 0; b < blocks; ++b) {
-      const auto& a = reinterpret_cast<const ActivationGroup256*>(activations)[b];
-      int32_t scaled = 0;
-      for (int s = 0; s < 16; ++s) {  // sub-blocks of 16
-        int32_t isum = 0;
-        for (int v = 16 * s; v < 16 * s + 16; ++v) {
-          const int lines = 8 * b + v / 32;  // the sub-block of 32 that v is in
-          const int quad = v % 32 / 4;
-          int w = Nibble(low + 4 * lines * kLine, r, v % 32);
-          w |= ((Byte(high, 2 * lines + quad / 4, r, v % 4) >> 2 * (quad % 4)) & 3) << 4;
-          isum += (w - 32) * a.quants[v];
+      const auto& a = reinterpret_cast<const ActivationGroup32*>(activations)[b];
+      float sum = 0.0f;
+      for (int block = 0; block < 8; ++block) {
+        int32_t scaled = 0;
+        for (int s = 2 * block; s < 2 * block + 2; ++s) {  // sub-blocks of 16
+          int32_t isum = 0;
+          for (int v = 16 * s; v < 16 * s + 16; ++v) {
+            const int lines = 8 * b + block;
+            const int quad = v % 32 / 4;
+            int w = Nibble(low + 4 * lines * kLine, r, v % 32);
+            w |= ((Byte(high, 2 * lines + quad / 4, r, v % 4) >> 2 * (quad % 4)) & 3) << 4;
+            isum += (w - 32) * a.quants[v];
+          }
+          scaled += static_cast<int8_t>(Byte(scales, 4 * b + s / 4, r, s % 4)) * isum;
         }
-        scaled += static_cast<int8_t>(Byte(scales, 4 * b + s / 4, r, s % 4)) * isum;
+        sum = std::fma(static_cast<float>(scaled), a.scales[block], sum);
       }
-      acc = std::fma(static_cast<float>(scaled), Half(group, b, r) * a.scale, acc);
+      acc = std::fma(sum, Half(group, b, r), acc);
     }
     return acc;
   }

@@ -126,29 +126,45 @@ struct Q6_K {
     const uint8_t* high_bits = scales + blocks * 4 * kLine;
     const uint8_t* low_bits = high_bits + blocks * 16 * kLine;
     for (int b = 0; b < blocks; ++b) {
-      I32 scaled[R];
-      for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
-      for (int w = 0; w < 4; ++w) {  // 64 values: two sub-blocks of 32, four scales
+      F32 total[R];  // of the super-block, but for d
+      for (int r = 0; r < R; ++r) total[r] = ZeroF();
+      for (int w = 0; w < 4; ++w) {  // 64 values: two blocks of 32, four scales
         const I32 four = LoadLine<Ahead(R, kManyPlanes)>(scales + (4 * b + w) * kLine);
         const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
                                  SignedScaleOfHighByte(Shl<16>(four)),
                                  SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+        // 32 times each pair of scales: what minus the sums of the quants take off for the offset.
+        const I32 low_byte = SetI(0x0000FF00), high_byte = SetI(0xFF000000);
+        const I32 offset_of[2] = {
+            OddBytesTimes32(Or(And(Shl<8>(four), low_byte), And(Shl<16>(four), high_byte))),
+            OddBytesTimes32(Or(And(Shr<8>(four), low_byte), And(four, high_byte)))};
 #pragma GCC unroll 2
         for (int s = 0; s < 2; ++s) {
-          const int sub_block = 8 * b + 2 * w + s;
-          const uint8_t* quants = low_bits + 4 * sub_block * kLine;
-          const I32 high0 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + 2 * sub_block * kLine);
-          const I32 high1 =
-              LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * sub_block + 1) * kLine);
-          const uint8_t* x = a + b * kActivationGroupBytes + 64 * w + 32 * s;
+          const int block = 2 * w + s;
+          const int lines = 8 * b + block;
+          const uint8_t* quants = low_bits + 4 * lines * kLine;
+          const I32 high0 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + 2 * lines * kLine);
+          const I32 high1 = LoadLine<Ahead(R, kManyPlanes)>(high_bits + (2 * lines + 1) * kLine);
+          const uint8_t* group_of = a + b * kActivationGroupBytes;
+          const auto at = [&](int r) __attribute__((always_inline)) {
+            return reinterpret_cast<const ActivationGroup32*>(group_of + r * stride);
+          };
+          I32 scaled[R];
           Partial first[R], second[R];
           const auto start = [&]() __attribute__((always_inline)) {
             for (int r = 0; r < R; ++r) first[r] = second[r] = ZeroPartial();
           };
           const auto line = [&](int l, I32 low, I32 high) __attribute__((always_inline)) {
             for (int r = 0; r < R; ++r) {
-              first[r] = Dot(first[r], low, BroadcastI(x + r * stride + 4 * l));
-              second[r] = Dot(second[r], high, BroadcastI(x + r * stride + 4 * l + 16));
+              const uint8_t* x = group_of + r * stride + 32 * block + 4 * l;
+              first[r] = Dot(first[r], low, BroadcastI(x));
+              second[r] = Dot(second[r], high, BroadcastI(x + 16));
+            }
+          };
+          const auto take_offset = [&]() __attribute__((always_inline)) {
+            for (int r = 0; r < R; ++r) {
+              scaled[r] =
+                  MulAddPairs(ZeroI(), offset_of[s], BroadcastI(at(r)->minus_sums16 + 2 * block));
             }
           };
           const auto flush = [&]() __attribute__((always_inline)) {
@@ -164,6 +180,7 @@ struct Q6_K {
           Unpack<R, 1>(quants, high0, high1, &low, &high);
           line(1, low, high);
           if constexpr (kQuadsOf6Bits < 4) {
+            take_offset();
             flush();
             start();
           }
@@ -171,22 +188,15 @@ struct Q6_K {
           line(2, low, high);
           Unpack<R, 3>(quants, high0, high1, &low, &high);
           line(3, low, high);
+          if constexpr (kQuadsOf6Bits >= 4) take_offset();  // as late as can be: registers are few
           flush();
+          for (int r = 0; r < R; ++r) {
+            total[r] = Fma(ToFloat(scaled[r]), BroadcastF(at(r)->scales + block), total[r]);
+          }
         }
       }
       const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
-      for (int r = 0; r < R; ++r) {
-        const auto* at =
-            reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes + r * stride);
-        I32 sum = ZeroI();  // of scale * asum: 32 times that is the offset's share
-        for (int w = 0; w < 4; ++w) {
-          const I32 four = LoadI(scales + (4 * b + w) * kLine);
-          sum = MulAddPairs(sum, EvenBytesSigned(four), BroadcastI(at->sums16 + 4 * w));
-          sum = MulAddPairs(sum, OddBytesSigned(four), BroadcastI(at->sums16 + 4 * w + 2));
-        }
-        const I32 total = SubI(scaled[r], Shl<5>(sum));
-        acc[r] = Fma(ToFloat(total), Mul(d, BroadcastF(&at->scale)), acc[r]);
-      }
+      for (int r = 0; r < R; ++r) acc[r] = Fma(total[r], d, acc[r]);
     }
   }
 };

@@ -48,6 +48,8 @@ void QuantizeBlock32(const float* x, int64_t k, void* row) {
     int8_t* quants = group.quants + 32 * block;
     group.scales[block] = QuantizeBlock(x + begin, std::min<int64_t>(32, k - begin), quants);
     group.minus_sums[block] = -Sum(quants, 32);
+    group.minus_sums16[2 * block] = static_cast<int16_t>(-Sum(quants, 16));
+    group.minus_sums16[2 * block + 1] = static_cast<int16_t>(-Sum(quants + 16, 16));
   }
 }
 

@@ -56,6 +56,9 @@ inline void QuantizeBlock32(const float* x, int64_t k, void* row) {
       int32_t sums[2];
       group->scales[block] = QuantizeBlock<2>(x + at, k - at, group->quants + 32 * block, sums);
       group->minus_sums[block] = -(sums[0] + sums[1]);
+      for (int i = 0; i < 2; ++i) {
+        group->minus_sums16[2 * block + i] = static_cast<int16_t>(-sums[i]);
+      }
     }
   }
 }
@@ -72,7 +75,7 @@ inline void QuantizeBlock256(const float* x, int64_t k, void* row) {
       group->sums32[i / 4 * 4 + kSumPlace[i % 4]] =
           static_cast<int16_t>(sums[2 * i] + sums[2 * i + 1]);
     }
-    for (int i = 0; i < 3; ++i) group->unused[i] = 0;
+    for (int32_t& unused : group->unused) unused = 0;
   }
 }
 

@@ -141,6 +141,10 @@ SLUICE_INLINE I32 EvenBytesSigned(I32 x) {
 SLUICE_INLINE I32 OddBytesSigned(I32 x) {
   return {_mm256_srai_epi16(x.a, 8), _mm256_srai_epi16(x.b, 8)};
 }
+// The high bytes, signed, times 32; the low ones must be 0.
+SLUICE_INLINE I32 OddBytesTimes32(I32 x) {
+  return {_mm256_srai_epi16(x.a, 3), _mm256_srai_epi16(x.b, 3)};
+}
 // acc + x0 * y0 + x1 * y1 of each word's 16-bit halves.
 SLUICE_INLINE I32 MulAddPairs(I32 acc, I32 x, I32 y) {
   return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(x.a, y.a)),

@@ -106,6 +106,8 @@ SLUICE_INLINE I32 EvenBytesSigned(I32 x) {
   return {_mm512_srai_epi16(_mm512_slli_epi16(x.v, 8), 8)};
 }
 SLUICE_INLINE I32 OddBytesSigned(I32 x) { return {_mm512_srai_epi16(x.v, 8)}; }
+// The high bytes, signed, times 32; the low ones must be 0.
+SLUICE_INLINE I32 OddBytesTimes32(I32 x) { return {_mm512_srai_epi16(x.v, 3)}; }
 // acc + x0 * y0 + x1 * y1 of each word's 16-bit halves.
 SLUICE_INLINE I32 MulAddPairs(I32 acc, I32 x, I32 y) {
   return {_mm512_dpwssd_epi32(acc.v, x.v, y.v)};

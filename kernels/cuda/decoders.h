@@ -8,6 +8,8 @@
 //     kBlocks               fma(isum, Scale(block), .) for each block of 32
 //     kSuperBlock           fma(sum of Factor * isum, D, .) for the chunk, and with kMinima then
 //                           fma(-(sum of Minimum * asum), DMin, .)
+//     kScaledBlocks         fma(sum of a block's Factor * isum, its scale, .) for each block of 32,
+//                           from 0, and fma(that, D, .) for the chunk
 //   kWide                   values of a sub-block: 32, or 16
 //   kOffset                 what is taken off each stored quant through the activations' sums
 //   At(tile, k, chunk)      where the chunk's planes are
@@ -28,7 +30,7 @@ inline constexpr int kChunkBlocks = kChunkValues / 32;
 inline constexpr int kSegmentChunks = 4;  // 1,024 values: a chain
 inline constexpr int kLineBytes = 64;
 
-enum class Sums { kBlocks, kSuperBlock };
+enum class Sums { kBlocks, kSuperBlock, kScaledBlocks };
 
 // Where sum s of an ActivationGroup256 stands among its sums16 or sums32: kSumPlace of
 // kernels/cpu/activation_layout.h, whose array device code cannot read.
@@ -167,7 +169,7 @@ using Q4_K = Q45_K<0>;
 using Q5_K = Q45_K<1>;
 
 struct Q6_K {
-  static constexpr Sums kSums = Sums::kSuperBlock;
+  static constexpr Sums kSums = Sums::kScaledBlocks;
   static constexpr int kWide = 16;
   static constexpr int kOffset = 32;
   static constexpr bool kMinima = false;

@@ -57,6 +57,15 @@ struct Terms<Decoder, Sums::kSuperBlock> {
   }
 };
 
+template <class Decoder>
+struct Terms<Decoder, Sums::kScaledBlocks> {
+  float a;
+  float b;
+  __device__ float Chain(int blocks, float acc) const {
+    return blocks == 0 ? acc : fmaf(a, b, acc);
+  }
+};
+
 // Sums over one block of 32, of each of its sub-blocks.
 template <class Decoder, int kTokens>
 __device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, int block, int row,
@@ -103,6 +112,32 @@ __device__ __forceinline__ void ChunkTerms(const typename Decoder::Chunk& chunk,
             static_cast<float>(isum[token][0] + Decoder::kOffset * group->minus_sums[block]);
         terms[token].b[block] = scale * group->scales[block];
       }
+    }
+  } else if constexpr (Decoder::kSums == Sums::kScaledBlocks) {
+    constexpr int kEach = 32 / Decoder::kWide;
+    const typename Decoder::Factors factors = Decoder::LoadFactors(chunk, row);
+    float sums[kTokens] = {};
+#pragma unroll
+    for (int block = 0; block < kChunkBlocks; ++block) {
+      int32_t isum[kTokens][kEach];
+      DotBlock<Decoder>(chunk, block, row, quants, isum);
+#pragma unroll
+      for (int token = 0; token < kTokens; ++token) {
+        const auto* group = reinterpret_cast<const ActivationGroup32*>(groups[token]);
+        int32_t scaled = 0;
+#pragma unroll
+        for (int i = 0; i < kEach; ++i) {
+          const int s = kEach * block + i;
+          scaled += Decoder::Factor(factors, s) *
+                    (isum[token][i] + Decoder::kOffset * group->minus_sums16[s]);
+        }
+        sums[token] = fmaf(static_cast<float>(scaled), group->scales[block], sums[token]);
+      }
+    }
+#pragma unroll
+    for (int token = 0; token < kTokens; ++token) {
+      terms[token].a = sums[token];
+      terms[token].b = Decoder::D(chunk, row);
     }
   } else {
     constexpr int kEach = 32 / Decoder::kWide;

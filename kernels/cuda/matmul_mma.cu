@@ -23,7 +23,7 @@ constexpr int kTokens = 32;
 constexpr int kTokenTiles = kTokens / 8;
 constexpr int kGroupBytes = sizeof(ActivationGroup256);
 static_assert(sizeof(ActivationGroup32) == kGroupBytes);
-// From one token's staged group to the next: 84 words, so that the 8 tokens x 4 words of a B
+// From one token's staged group to the next: 92 words, so that the 8 tokens x 4 words of a B
 // fragment lie in 32 different banks.
 constexpr int kStagedBytes = kGroupBytes + 16;
 constexpr int kPieces = kGroupBytes / 16;  // of 16 bytes
@@ -88,8 +88,10 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
     constexpr int kEach = 32 / Decoder::kWide;
     const typename Decoder::Factors factors[2] = {Decoder::LoadFactors(chunk, g),
                                                   Decoder::LoadFactors(chunk, g + 8)};
+    constexpr bool kScaledBlocks = Decoder::kSums == Sums::kScaledBlocks;
     int32_t scaled[kTokenTiles][4] = {};
-#pragma unroll 2  // all eight at once need more registers than there are
+    float sums[kTokenTiles][4] = {};  // where blocks have scales of their own
+#pragma unroll 2                      // all eight at once need more registers than there are
     for (int block = 0; block < kChunkBlocks; ++block) {
       uint32_t a[4];
       Decoder::Quads(chunk, block, t, g, a[0], a[2]);
@@ -106,10 +108,23 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
           Mma16x8x16(c[1], a[2], a[3], b[1]);
         }
 #pragma unroll
-        for (int s = 0; s < kEach; ++s) {
+        for (int i = 0; i < 4; ++i) {
+          if constexpr (kScaledBlocks) {
+            const ActivationGroup32& group = Group32(staged, TokenOf(t, n, i));
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            scaled[n][i] += Decoder::Factor(factors[i / 2], kEach * block + s) * c[s][i];
+            for (int s = 0; s < kEach; ++s)
+              c[s][i] += Decoder::kOffset * group.minus_sums16[kEach * block + s];
+          }
+          int32_t sum = 0;
+#pragma unroll
+          for (int s = 0; s < kEach; ++s) {
+            sum += Decoder::Factor(factors[i / 2], kEach * block + s) * c[s][i];
+          }
+          if constexpr (kScaledBlocks) {
+            const float scale = Group32(staged, TokenOf(t, n, i)).scales[block];
+            sums[n][i] = fmaf(static_cast<float>(sum), scale, sums[n][i]);
+          } else {
+            scaled[n][i] += sum;
           }
         }
       }
@@ -124,6 +139,10 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
     for (int n = 0; n < kTokenTiles; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
+        if constexpr (kScaledBlocks) {
+          acc[n][i] = fmaf(sums[n][i], d[i / 2], acc[n][i]);
+          continue;
+        }
         const ActivationGroup256& group = Group256(staged, TokenOf(t, n, i));
         const int16_t* const sums = kEach == 1 ? group.sums32 : group.sums16;
         int32_t offset = 0;  // what the offset, or the minima, come to

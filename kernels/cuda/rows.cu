@@ -94,12 +94,13 @@ __global__ void __launch_bounds__(kThreads) QuantizeKernel(const PrepareJob job)
       group->scales[lane / 4] = scale;
       group->minus_sums[lane / 4] = -sum32;
     }
+    if (lane % 2 == 0) group->minus_sums16[lane / 2] = static_cast<int16_t>(-sum16);
   } else {
     auto* const group = reinterpret_cast<ActivationGroup256*>(out);
     if (lane % 2 == 0) group->sums16[SumPlace(lane / 2)] = static_cast<int16_t>(sum16);
     if (lane % 4 == 0) group->sums32[SumPlace(lane / 4)] = static_cast<int16_t>(sum32);
     if (lane == 0) group->scale = scale;
-    if (lane < 3) group->unused[lane] = 0;
+    if (lane < 11) group->unused[lane] = 0;
   }
 }
 
@@ -224,7 +225,8 @@ __global__ void __launch_bounds__(kThreads) AppendKvKernel(const AppendKvJob job
 __global__ void __launch_bounds__(kThreads) NoteNonFiniteKernel(const NonFiniteJob job) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
   int32_t infinite = 0;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < job.n; i += step) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < job.n;
+       i += step) {
     infinite |= IsFinite(job.x[i]) ? 0 : 1;
   }
   if (infinite != 0 && *job.note < 0) *job.note = job.mark;
@@ -273,8 +275,9 @@ cudaError_t LaunchAppendKv(const AppendKvJob& job, cudaStream_t stream) {
 cudaError_t LaunchNoteNonFinite(const NonFiniteJob& job, cudaStream_t stream) {
   constexpr int64_t kMostBlocks = 1024;
   const int64_t blocks = (job.n + kThreads - 1) / kThreads;
-  return Launch(NoteNonFiniteKernel, {.blocks_x = blocks < kMostBlocks ? blocks : kMostBlocks, .threads = kThreads},
-                job, stream);
+  return Launch(NoteNonFiniteKernel,
+                {.blocks_x = blocks < kMostBlocks ? blocks : kMostBlocks, .threads = kThreads}, job,
+                stream);
 }
 
 }  // namespace sluice::cuda

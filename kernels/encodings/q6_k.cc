@@ -111,7 +111,7 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 
 constexpr Codec kQ6_KCodec = {
     .info = {Encoding::kQ6_K, "q6_k", kSuperBlockValues, kBlockBytes, kGroupValues,
-             ActivationFormat::kInt8Block256},
+             ActivationFormat::kInt8Block32},
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,

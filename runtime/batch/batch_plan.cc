@@ -72,8 +72,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
         shape.bookkeeping_bytes +
         2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens));  // running and waiting
     if (shape.num_grammars > 0) {
-      request.constraint_bytes = Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size,
-                                                          std::min(shape.num_grammars, 2 * sequences));
+      request.constraint_bytes =
+          Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size, std::min(shape.num_grammars, 2 * sequences),
+                                   shape.grammar_bytes);
     }
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
@@ -113,6 +114,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   int64_t lines = 0;
   int64_t constrained = 0;
   std::set<std::string> grammars;
+  BatchShape shape;
   for (; lines < kSample; ++lines) {
     LineReader::Line line;
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
@@ -124,7 +126,10 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     sequences += static_cast<double>(request->num_choices());
     if (request->grammar.has_value()) {
       ++constrained;
-      grammars.insert(request->grammar->text);
+      if (grammars.insert(request->grammar->text).second) {
+        // One that cannot be compiled takes nothing: its request fails.
+        shape.grammar_bytes = std::max(shape.grammar_bytes, CheckGrammar(*request->grammar).value_or(0));
+      }
     }
     for (size_t i = 0; i < request->prompts.size(); ++i) {
       const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i);
@@ -136,7 +141,6 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
       answer_tokens += static_cast<double>(std::min(request->max_tokens, context_tokens - n));
     }
   }
-  BatchShape shape;
   shape.num_grammars = static_cast<int64_t>(grammars.size());
   // None like another: then those that follow are not either.
   if (constrained > 1 && shape.num_grammars == constrained) shape.num_grammars = BatchShape::kEachItsOwn;

@@ -20,6 +20,7 @@ struct BatchShape {
   int64_t num_sequences = 0;      // 0: more than fit
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
   int64_t num_grammars = 0;       // different ones that answers follow; kEachItsOwn: as many as answers
+  int64_t grammar_bytes = 0;      // CheckGrammar's, of the largest
   static constexpr int64_t kEachItsOwn = int64_t{1} << 40;
 };
 

@@ -79,7 +79,11 @@ absl::StatusOr<TurnResult> ChatSession::Answer(const OnPiece& on_piece) {
     }
   };
   GenerateOptions options = options_;
-  options.on_text = [&](absl::string_view text) { show(splitter.Push(text)); };
+  options.on_text = [&](absl::string_view text) {
+    // Text that follows a grammar does so from its first token on: there is no reasoning in it, whatever it says.
+    show(options.constraint != nullptr ? std::vector<ReasoningSplitter::Piece>{{false, std::string(text)}}
+                                       : splitter.Push(text));
+  };
   SLUICE_ASSIGN_OR_RETURN(turn.generated, Generate(*model_, tokenizer_, prompt.ids, options, &cached_));
   show(splitter.Flush());
   turn.context_full = turn.generated.finish_reason == FinishReason::kLength &&

@@ -92,6 +92,7 @@ class AutomatonBuilder {
                                                        " states; are its repetitions that large?"));
     }
     a_.is_end_.push_back(false);
+    a_.repetition_.push_back(0);
     return static_cast<State>(a_.num_states() - 1);
   }
 
@@ -217,8 +218,10 @@ class AutomatonBuilder {
     }
     if (e.max == e.min) return from;
     SLUICE_ASSIGN_OR_RETURN(const State end, NewState());
+    const uint32_t repetition = ++repetitions_;
     for (int32_t i = e.min; i < e.max; ++i) {
       empties_.push_back({from, end});
+      if (i > e.min) a_.repetition_[from] = repetition;  // other expressions may begin at the first one
       SLUICE_ASSIGN_OR_RETURN(from, once(from));
     }
     empties_.push_back({from, end});
@@ -354,6 +357,7 @@ class AutomatonBuilder {
   std::vector<From<Automaton::CallEdge>> calls_;
   std::vector<From<State>> empties_;
   int64_t steps_ = 0;
+  uint32_t repetitions_ = 0;
 };
 
 absl::StatusOr<Automaton> Automaton::Compile(const Grammar& grammar, const Limits& limits) {
@@ -431,7 +435,9 @@ std::vector<int32_t> Automaton::BytesToEnd(const std::bitset<256>& usable) const
 int64_t Automaton::MemoryBytes() const {
   return static_cast<int64_t>(byte_edges_.capacity() * sizeof(ByteEdge) + call_edges_.capacity() * sizeof(CallEdge) +
                               empty_edges_.capacity() * sizeof(State) + is_end_.size() / 4 +
-                              (byte_begin_.capacity() + call_begin_.capacity() + empty_begin_.capacity()) * 4 +
+                              (byte_begin_.capacity() + call_begin_.capacity() + empty_begin_.capacity() +
+                               repetition_.capacity()) *
+                                  4 +
                               rules_.capacity() * sizeof(Rule));
 }
 

@@ -52,6 +52,9 @@ class Automaton {
   bool is_end(State s) const { return is_end_[s]; }
   // Nothing but the end of the rule comes behind `s`: who calls with this way back need not be remembered.
   bool only_end(State s) const { return only_end_[s]; }
+  // States between the optional times of one repetition have one number, others 0. Whatever follows one of them may
+  // follow those with smaller State, which have more times left, and neither is nearer the end.
+  uint32_t repetition(State s) const { return repetition_[s]; }
 
   const std::vector<Rule>& rules() const { return rules_; }
   int32_t root() const { return root_; }
@@ -79,6 +82,7 @@ class Automaton {
   std::vector<State> empty_edges_;
   std::vector<uint32_t> byte_begin_, call_begin_, empty_begin_;
   std::vector<bool> is_end_, only_end_;
+  std::vector<uint32_t> repetition_;
   std::vector<Rule> rules_;
   int32_t root_ = 0;
   int num_classes_ = 0;

@@ -94,6 +94,15 @@ void Configurations::AddCalls(State state, FrameId frame) {
   }
 }
 
+void Configurations::DropFurtherTimes(Key* threads) {
+  // Counting behind every letter (a? [a-z]{0,30}) would otherwise have as many configurations as texts.
+  repetitions_.clear();
+  std::erase_if(*threads, [this](uint64_t thread) {
+    const uint32_t repetition = automaton_->repetition(StateOf(thread));
+    return repetition != 0 && !repetitions_.insert(Pack(repetition, FrameOf(thread))).second;
+  });
+}
+
 Configurations::Id Configurations::Close(absl::Span<const uint64_t> seeds) {
   Key threads;
   bool accepts = false;
@@ -139,38 +148,41 @@ Configurations::Id Configurations::Close(absl::Span<const uint64_t> seeds) {
   if (edges_ > limits_.edges) Fail("edges for one mask", limits_.edges);
   if (!status_.ok()) return kDead;
   SortUnique(&threads);
+  DropFurtherTimes(&threads);
   return InternConfig(std::move(threads), accepts);
 }
 
-void Configurations::Expand(Id id) {
+void Configurations::AddRow(Id id) {
   const int num_classes = automaton_->num_classes();
   rows_[id] = static_cast<uint32_t>(next_.size());
-  next_.resize(next_.size() + num_classes, kDead);
+  next_.resize(next_.size() + num_classes, kUnknown);
   memory_bytes_ += num_classes * static_cast<int64_t>(sizeof(Id));
+}
+
+Configurations::Id Configurations::Follow(Id id, uint8_t byte_class) {
   if (memory_bytes_ > limits_.memory_bytes) Fail("bytes of memory", limits_.memory_bytes);
-  if (!status_.ok()) return;
-  by_class_.resize(num_classes);
-  for (Key& seeds : by_class_) seeds.clear();
+  if (!status_.ok()) return kDead;
+  // Every edge has all classes from `first` to `last`, or none of them.
+  int first = 0, last = automaton_->num_classes() - 1;
+  seeds_.clear();
   for (const uint64_t thread : *configs_[id].threads) {
     for (const Automaton::ByteEdge& edge : automaton_->bytes(StateOf(thread))) {
-      for (int c = edge.first_class; c <= edge.last_class; ++c) {
-        by_class_[c].push_back(Pack(edge.target, FrameOf(thread)));
+      if (edge.last_class < byte_class) {
+        first = std::max(first, edge.last_class + 1);
+      } else if (edge.first_class > byte_class) {
+        last = std::min(last, edge.first_class - 1);
+      } else {
+        first = std::max<int>(first, edge.first_class);
+        last = std::min<int>(last, edge.last_class);
+        seeds_.push_back(Pack(edge.target, FrameOf(thread)));
       }
-      edges_ += edge.last_class - edge.first_class + 1;
+      ++edges_;
     }
   }
-  absl::flat_hash_map<Key, Id> found;  // many classes lead to the same place
-  for (int c = 0; c < num_classes; ++c) {
-    Key& seeds = by_class_[c];
-    if (seeds.empty()) continue;
-    if (c > 0 && seeds == by_class_[c - 1]) {
-      next_[rows_[id] + c] = next_[rows_[id] + c - 1];
-      continue;
-    }
-    const auto [it, is_new] = found.try_emplace(seeds, kDead);
-    if (is_new) it->second = Close(seeds);
-    next_[rows_[id] + c] = it->second;
-  }
+  const Id to = seeds_.empty() ? kDead : Close(seeds_);
+  if (!status_.ok()) return kDead;
+  std::fill(next_.begin() + rows_[id] + first, next_.begin() + rows_[id] + last + 1, to);
+  return to;
 }
 
 void Configurations::Compact(absl::Span<Id* const> live) {

@@ -34,8 +34,10 @@ class Configurations {
 
   Id start() const { return start_; }
   Id Next(Id id, uint8_t byte) {
-    if (rows_[id] == kNoRow) Expand(id);
-    return next_[rows_[id] + automaton_->class_of(byte)];
+    if (rows_[id] == kNoRow) AddRow(id);
+    const uint8_t byte_class = automaton_->class_of(byte);
+    const Id next = next_[rows_[id] + byte_class];
+    return next != kUnknown ? next : Follow(id, byte_class);
   }
   // Whether the text can end here.
   bool accepts(Id id) const { return configs_[id].accepts; }
@@ -62,6 +64,7 @@ class Configurations {
   using FrameId = uint32_t;
   using Key = std::vector<uint64_t>;  // packed pairs (state, frame), sorted
   static constexpr uint32_t kNoRow = ~0u;
+  static constexpr Id kUnknown = ~0u;
 
   struct Frame {
     const Key* returns;
@@ -84,10 +87,14 @@ class Configurations {
   static uint64_t Pack(Automaton::State state, FrameId frame) { return uint64_t{state} << 32 | frame; }
 
   void Clear();
-  void Expand(Id id);
+  void AddRow(Id id);
+  // What follows `id` on bytes of a class, and on all classes beside it that lead to the same threads.
+  Id Follow(Id id, uint8_t byte_class);
   // The configuration of threads that have just come to `seeds`.
   Id Close(absl::Span<const uint64_t> seeds);
   void AddCalls(Automaton::State state, FrameId frame);
+  // Leaves out threads that another one makes needless: further on in the same repetition, with the same way back.
+  void DropFurtherTimes(Key* threads);
   void Fail(absl::string_view what, int64_t limit);
   FrameId InternFrame(Key returns, bool accepts);
   Id InternConfig(Key threads, bool accepts);
@@ -102,14 +109,14 @@ class Configurations {
   std::vector<Frame> frames_;
   std::vector<Config> configs_;
   std::vector<uint32_t> rows_;  // of each configuration, where its classes begin in next_
-  std::vector<Id> next_;
+  std::vector<Id> next_;        // kUnknown until it was asked for
   int64_t memory_bytes_ = 0;
   int64_t edges_ = 0;
-  // Scratch of Close and Expand.
-  absl::flat_hash_set<uint64_t> seen_;
+  // Scratch of Follow and Close.
+  absl::flat_hash_set<uint64_t> seen_, repetitions_;
   std::vector<uint64_t> open_;
   std::map<int32_t, Call> calls_;  // by rank
-  std::vector<Key> by_class_;
+  Key seeds_;
 };
 
 }  // namespace sluice::grammar

@@ -1,5 +1,6 @@
 // Finding a tokenizer's files in a folder; what vocab.json with merges.txt leaves unsaid.
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -56,6 +57,22 @@ absl::StatusOr<json> AddedTokens(const json& config) {
   return tokens;
 }
 
+// That both are there. NotFound: neither is. FailedPrecondition: half of a tokenizer.
+absl::Status CheckVocabAndMerges(const std::string& dir, const std::string& vocab_path,
+                                 const std::string& merges_path) {
+  std::error_code error;
+  const bool has_vocab = std::filesystem::exists(vocab_path, error);
+  const bool has_merges = std::filesystem::exists(merges_path, error);
+  if (has_vocab && has_merges) return absl::OkStatus();
+  if (!has_vocab && !has_merges) {
+    return absl::NotFoundError(absl::StrCat(
+        dir, ": no tokenizer there, neither tokenizer.json nor vocab.json with merges.txt"));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(has_vocab ? merges_path : vocab_path, ": not there, but ",
+                   has_vocab ? "vocab.json" : "merges.txt", " is; a tokenizer needs both"));
+}
+
 }  // namespace
 
 absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vocabulary) {
@@ -75,9 +92,8 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
   json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", prefix}};
   if (plain == "Qwen2Tokenizer") {
     byte_level["use_regex"] = false;
-    const json split = {{"type", "Split"},
-                        {"pattern", {{"Regex", kQwen2Pattern}}},
-                        {"behavior", "Isolated"}};
+    const json split = {
+        {"type", "Split"}, {"pattern", {{"Regex", kQwen2Pattern}}}, {"behavior", "Isolated"}};
     document["normalizer"] = {{"type", "NFC"}};
     document["pre_tokenizer"] = {{"type", "Sequence"},
                                  {"pretokenizers", json::array({split, byte_level})}};
@@ -93,10 +109,8 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
     return content != nullptr && *content == kEndOfText;
   });
   if (end_of_text >= 0 && !listed) {
-    tokens.push_back({{"id", end_of_text},
-                      {"content", kEndOfText},
-                      {"normalized", false},
-                      {"special", true}});
+    tokens.push_back(
+        {{"id", end_of_text}, {"content", kEndOfText}, {"normalized", false}, {"special", true}});
   }
   document["added_tokens"] = std::move(tokens);
   return document;
@@ -105,17 +119,15 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& dir) {
   const std::string path = absl::StrCat(dir, "/tokenizer.json");
   const std::string vocab_path = absl::StrCat(dir, "/vocab.json");
+  const std::string merges_path = absl::StrCat(dir, "/merges.txt");
   const std::string config_path = absl::StrCat(dir, "/tokenizer_config.json");
   SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(config_path));
   std::string named = path;
   absl::StatusOr<TokenizerFile> file = ReadTokenizerJson(path);
   if (absl::IsNotFound(file.status())) {
+    SLUICE_RETURN_IF_ERROR(CheckVocabAndMerges(dir, vocab_path, merges_path));
     named = vocab_path;
-    file = ReadVocabAndMerges(vocab_path, absl::StrCat(dir, "/merges.txt"));
-    if (absl::IsNotFound(file.status())) {
-      return absl::NotFoundError(absl::StrCat(
-          dir, ": no tokenizer there, neither tokenizer.json nor vocab.json with merges.txt"));
-    }
+    file = ReadVocabAndMerges(vocab_path, merges_path);
     if (file.ok()) {
       absl::StatusOr<json> document = DocumentFromConfig(config, file->vocabulary);
       if (!document.ok()) return Annotate(document.status(), config_path);

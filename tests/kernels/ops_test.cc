@@ -88,10 +88,17 @@ TEST(PrepareActivations, QuantizesWithinHalfAStepAndKeepsTheSums) {
     }
     for (int g = 0; g < 4; ++g) {
       for (int32_t sum : by32[g].minus_sums) sum32 += sum;
+      for (int i = 0; i < 8; ++i) {
+        EXPECT_EQ(by32[g].minus_sums16[2 * i] + by32[g].minus_sums16[2 * i + 1],
+                  by32[g].minus_sums[i]);
+      }
       for (int16_t sum : by256[g].sums32) sum256 -= sum;
       for (int i = 0; i < 16; ++i) {
         int16_t sum = 0;
         for (int j = 0; j < 16; ++j) sum += by256[g].quants[16 * i + j];
+        int16_t sum_by32 = 0;
+        for (int j = 0; j < 16; ++j) sum_by32 += by32[g].quants[16 * i + j];
+        EXPECT_EQ(by32[g].minus_sums16[i], -sum_by32);
         EXPECT_EQ(by256[g].sums16[i / 4 * 4 + kSumPlace[i % 4]], sum);
       }
     }

@@ -100,7 +100,7 @@ TEST(ConstrainedText, IsValidByItsSchemaAndEndsInTime) {
       EXPECT_TRUE(validator.IsValid(value)) << schema << "\n" << text.text;
     }
   }
-  EXPECT_LE(100 * cut, texts) << cut << " of " << texts << " were cut off";
+  EXPECT_LT(100 * cut, texts) << cut << " of " << texts << " were cut off";
 }
 
 TEST(ConstrainedText, EndsWithTheFewestTokensThatItsGrammarNeeds) {

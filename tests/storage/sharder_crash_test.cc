@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "fault_injection.h"
+#include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "storage/layer_store.h"
@@ -219,11 +220,9 @@ TEST(ShardCrash, RefusesARecordThatItCannotRead) {
 }
 
 // A killed process leaves .lock and temporary files; nothing of them may be seen in the end.
-TEST(ShardCrash, SurvivesKillBeforeEverySystemCall) {
-  SKIP_UNDER_TSAN();
+void KillBeforeEverySystemCall(const std::string& model, const ShardOptions& options) {
   TemporaryFolder folder;
-  const std::string model = ModelDir("qwen3-qknorm-bf16"), whole = folder / "whole";
-  const ShardOptions options = Options("q8_0", 65536, 1);
+  const std::string whole = folder / "whole";
   ArmFaults({});
   ASSERT_TRUE(TryShard(model, whole, options).ok());
   const int64_t calls = DisarmFaults();
@@ -251,6 +250,18 @@ TEST(ShardCrash, SurvivesKillBeforeEverySystemCall) {
     fs::remove_all(store);
   }
   EXPECT_GT(unfinished, calls - 6);
+}
+
+TEST(ShardCrash, SurvivesKillBeforeEverySystemCall) {
+  SKIP_UNDER_TSAN();
+  KillBeforeEverySystemCall(ModelDir("qwen3-qknorm-bf16"), Options("q8_0", 65536, 1));
+}
+
+TEST(ShardCrash, SurvivesKillBeforeEverySystemCallForAGgufFile) {
+  SKIP_UNDER_TSAN();
+  TemporaryFolder folder;
+  ConvertToGguf("llama3-rope-bf16-sharded").Write(folder / "m.gguf");
+  KillBeforeEverySystemCall(folder / "m.gguf", Options("", 65536, 1));
 }
 
 // With two workers and the finisher at once, on a model of ten files.

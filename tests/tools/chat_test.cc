@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <fstream>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -221,6 +223,29 @@ TEST_F(Chat, DimsOrHidesWhatIsThought) {
   std::vector<std::string> hiding = args;
   hiding.push_back("--hide-thinking");
   EXPECT_EQ(RunSluice(hiding, nullptr, "Hello there\n").out, "\n");
+}
+
+TEST_F(Chat, HoldsEveryAnswerToAGrammar) {
+  const std::string gbnf = *dir_ / "answer.gbnf", schema = *dir_ / "answer.json";
+  std::ofstream(gbnf) << "root ::= (\"aye\" | \"nay\") \", \" [a-z]{4} \".\"";
+  std::ofstream(schema) << R"({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+      "required": ["n"]})";
+  // With a template that opens <think>, too: text that follows a grammar has no thoughts in it.
+  const std::string think = *dir_ / "think_grammar.jinja";
+  std::ofstream(think) << kTemplate << "{% if add_generation_prompt %}<think>\n{% endif %}";
+  for (const std::string& file : {Template(), think}) {
+    for (const auto& [option, path, form] :
+         {std::tuple{"--grammar", gbnf, R"((aye|nay), [a-z]{4}\.)"},
+          {"--json-schema", schema, R"(\{[[:space:]]*"n":[[:space:]]*[0-9][[:space:]]*\})"}}) {
+      const Finished run = RunSluice({"chat", Store(), "--template", file, "-n", "40", "--temp", "2", "--top-k", "0",
+                                      "--seed", "5", option, path},
+                                     nullptr, "Hello there\nAnd then?\n/regen\n");
+      ASSERT_EQ(run.exit_code, 0) << run.err;
+      EXPECT_THAT(run.out, testing::MatchesRegex(absl::StrCat("(", form, "\n){3}"))) << run.err;
+    }
+  }
+  EXPECT_EQ(RunSluice(Args({"--grammar", gbnf, "--json-schema", schema})).exit_code, 2);
+  EXPECT_EQ(RunSluice(Args({"--grammar", gbnf, "--ignore-eos"})).exit_code, 2);
 }
 
 TEST_F(Chat, SigtermAtThePromptEndsIt) {

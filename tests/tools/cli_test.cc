@@ -139,6 +139,30 @@ TEST_F(Cli, TextFollowsASchemaOrAGrammar) {
   }
 }
 
+TEST_F(Cli, PlansSetMemoryAsideForAGrammar) {
+  const std::string store = MakeStore();
+  const auto grammar_bytes = [&](const std::string& gbnf, const std::vector<std::string>& more = {}) {
+    std::ofstream(dir_ / "g.gbnf") << gbnf;
+    std::vector<std::string> args = {"plan", store, "--no-probe", "--json", "--grammar", dir_ / "g.gbnf"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished plan = RunSluice(args);
+    EXPECT_EQ(plan.exit_code, 0) << plan.err;
+    return plan.exit_code == 0 ? json::parse(plan.out)["fixed"].value("grammars", int64_t{0}) : 0;
+  };
+  const int64_t small = grammar_bytes("root ::= [a-z]+");
+  EXPECT_GT(small, 0);
+  // 100,000 states, each of several words.
+  EXPECT_GT(grammar_bytes("root ::= [a-z]{100000}"), small + 2'000'000);
+  const Finished none = RunSluice({"plan", store, "--no-probe", "--json"});
+  EXPECT_FALSE(json::parse(none.out)["fixed"].contains("grammars"));
+  const auto batch_bytes = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"plan", store, "--batch", "--batch-size", "4", "--no-probe", "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    return json::parse(RunSluice(args).out)["fixed_bytes"].get<int64_t>();
+  };
+  EXPECT_GT(batch_bytes({"--grammar", dir_ / "g.gbnf"}), batch_bytes({}) + 2'000'000);
+}
+
 TEST_F(Cli, SeedsMakeSamplingReproducible) {
   const std::string store = MakeStore();
   const auto text = [&](const char* seed) {
@@ -274,6 +298,8 @@ TEST_F(Cli, RefusesStoresThatAreBroken) {
   const std::string slabs = copy("flipped_slab");
   FlipBit(slabs + "/layers/001.slabs", 5000);
   ExpectRefused(run(slabs), "001.slabs");
+  // Where the text is shown as it comes, its line is ended before the error.
+  EXPECT_EQ(RunSluice({"run", slabs, "-p", "Once", "-n", "4", "--temp", "0"}).out, "Once\n");
   const Finished verify = RunSluice({"verify", slabs});
   EXPECT_EQ(verify.exit_code, 1);
   EXPECT_THAT(verify.out, HasSubstr("001.slabs"));
@@ -309,6 +335,11 @@ TEST_F(Cli, RefusesStoresThatAreBroken) {
   const std::string tokenizer = copy("tokenizer");
   std::ofstream(tokenizer + "/tokenizer/tokenizer.json", std::ios::trunc) << "{\"model\": 5}";
   ExpectRefused(run(tokenizer), "tokenizer.json");
+  for (const char* const name : {"tokenizer.json", "tokenizer_config.json"}) {
+    const std::string without = copy(std::string("without_") + name);
+    fs::remove(without + "/tokenizer/" + name);
+    ExpectRefused(run(without), std::string(name) + ": the manifest lists it, but it is not there");
+  }
 }
 
 TEST_F(Cli, RefusesPromptsThatCannotBeRun) {

@@ -98,8 +98,8 @@ class RandomGrammar {
         return g_.Choice(parts);
       }
       default: {
-        const int min = pick_(3), more = pick_(4);
-        const int max = more == 3 ? Grammar::kUnlimited : min + more;
+        const int min = pick_(3), more = pick_(6);
+        const int max = more == 5 ? Grammar::kUnlimited : min + more;
         return g_.Repeat(Expr(depth - 1, rule, begun), min, max);
       }
     }
@@ -195,6 +195,33 @@ TEST(Mask, StaysTheSameWhenWhatWasFoundOutIsForgotten) {
     }
   }
   EXPECT_GT(compared, 3 * kGrammars);
+}
+
+// Each a or b begins to count anew: 30 counters at a time, of which only the one that began last matters.
+TEST(Mask, CountingBehindEveryLetterTakesLittleMemory) {
+  const auto grammar = ParseGbnf("root ::= [a-z]* [ab] [a-z]{0,30} \"x\" [a-z]{3}");
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  std::mt19937 random(1);
+  Choices pick{&random};
+  std::vector<std::string> tokens;
+  for (char c = 'a'; c <= 'z'; ++c) tokens.emplace_back(1, c);
+  for (int i = 0; i < 2000; ++i) {
+    std::string& token = tokens.emplace_back();
+    for (int n = 2 + pick(6); n > 0; --n) token += static_cast<char>('a' + pick(23));  // x is rare in words
+  }
+  const auto end_id = static_cast<int32_t>(tokens.size());
+  const auto constraint =
+      Constraint::Create(*grammar, std::make_shared<Vocabulary>(tokens, end_id + 1, std::vector<int32_t>{end_id}));
+  ASSERT_TRUE(constraint.ok()) << constraint.status();
+  Matcher matcher(*constraint);
+  TokenMask mask;
+  for (int64_t left = 40; left > 0 && !matcher.finished(); --left) {
+    ASSERT_TRUE(matcher.Mask(left, &mask).ok());
+    int32_t token = pick(end_id + 1);
+    while (!Allows(mask, token)) token = (token + 1) % (end_id + 1);
+    ASSERT_TRUE(matcher.Accept(token).ok());
+  }
+  EXPECT_LT((*constraint)->MemoryBytes(), 1 << 20);
 }
 
 TEST(Mask, KeepsAwayFromWhatTheVocabularyCannotSpell) {

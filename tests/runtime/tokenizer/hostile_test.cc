@@ -177,6 +177,16 @@ TEST(Hostile, AFolderWithoutTokenizerIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(Tokenizer::Load("/no/such/folder").status()));
 }
 
+TEST(Hostile, HalfATokenizerIsRefusedByTheNameOfTheOtherHalf) {
+  for (const auto& [there, missing] : {std::pair{"vocab.json", "merges.txt"}, {"merges.txt", "vocab.json"}}) {
+    const std::string folder = MakeTestFolder(there);
+    WriteTestFile(absl::StrCat(folder, "/", there), "{}");
+    const absl::Status status = Tokenizer::Load(folder).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(folder, "/", missing)));
+  }
+}
+
 TEST(Hostile, ErrorsNameTheFile) {
   const std::string folder = MakeTestFolder("broken");
   WriteTestFile(folder + "/tokenizer.json", "{\"model\": {\"type\": \"BPE\", ");
