@@ -27,6 +27,10 @@ absl::StatusOr<std::unique_ptr<IoEngine>> IoEngine::Create(
     SLUICE_ASSIGN_OR_RETURN(IoFile file, IoFile::Open(path, options.direct));
     files.push_back(std::move(file));
   }
+  if (!options.scratch_dir.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(IoFile file, IoFile::CreateScratch(options.scratch_dir, options.direct));
+    files.push_back(std::move(file));
+  }
   std::string reason;
   if (options.kind != IoKind::kThreads) {
     absl::StatusOr<std::unique_ptr<IoEngine>> uring = UringEngine::Create(&files, buffers, options);

@@ -1,4 +1,4 @@
-// Reads from disk past the page cache, several in flight, in order of priority.
+// Reads and writes past the page cache, several in flight, in order of priority.
 #ifndef SLUICE_PREFETCH_IO_ENGINE_H_
 #define SLUICE_PREFETCH_IO_ENGINE_H_
 
@@ -28,36 +28,40 @@ struct IoOptions {
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
   // A slower disk, simulated (prefetch/simulated_disk.h). 0: as fast as the disk is.
   int64_t max_bytes_per_s = 0;
+  // Not empty: a file without a name in this folder follows `paths`, and can be written, too.
+  std::string scratch_dir = {};
 };
 
-// One read of a whole range. `buffer` must stay until `done` was called.
+// One read of a whole range, or one write. `buffer` must stay until `done` was called.
 struct IoRequest {
   int file = 0;        // index into the engine's files
   int64_t offset = 0;  // a multiple of 4096
   // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end inside the last 4096).
   absl::Span<std::byte> buffer;
   int64_t bytes = 0;    // bytes that must arrive, at least 1
+  bool write = false;   // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
   bool urgent = false;  // goes ahead of everything that is not in flight yet
-  // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
+  // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read or write
   // failed or the file ended, with path and offset.
   std::function<void(absl::Status)> done;
 };
 
 struct IoCounters {
   int64_t bytes_read = 0;
-  double busy_seconds = 0;  // with at least one read in flight, or as long as the simulated disk
+  int64_t bytes_written = 0;
+  double busy_seconds = 0;  // with at least one read or write in flight, or as long as the simulated disk
                             // would have taken
   double idle_seconds = 0;  // the rest of the time since the engine was created
 };
 
-// One queue of reads. Thread-safe. Owns its threads (joined by the destructor, which first lets
-// reads in flight end and answers the queued ones with Cancelled).
+// One queue of reads and writes. Thread-safe. Owns its threads (joined by the destructor, which first lets
+// what is in flight end and answers the queued ones with Cancelled).
 class IoEngine {
  public:
   virtual ~IoEngine() = default;
 
-  // Opens `paths`. `buffers` are regions that requests will mostly read into: io_uring registers
-  // them where the system allows (in pieces of at most 1 GiB). Every fallback that was taken stands
+  // Opens `paths`, and creates the scratch file where there is to be one. `buffers` are regions that
+  // requests will mostly read into: io_uring registers them where the system allows (in pieces of at most 1 GiB). Every fallback that was taken stands
   // in description(). Unavailable where `options.kind` was demanded and cannot be had.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,

@@ -2,6 +2,7 @@
 #include "prefetch/io_file.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,7 +19,7 @@ namespace {
 int OpenRetrying(const std::string& path, int flags) {
   int fd;
   do {
-    fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+    fd = open(path.c_str(), O_CLOEXEC | flags, 0600);
   } while (fd < 0 && errno == EINTR);
   return fd;
 }
@@ -27,6 +28,22 @@ int OpenRetrying(const std::string& path, int flags) {
 bool RefusesDirectReads(int fd) {
   alignas(kReadAlignment) std::byte probe[kReadAlignment];
   return pread(fd, probe, sizeof(probe), 0) < 0 && errno == EINVAL;
+}
+
+// An empty file would answer every read.
+bool RefusesDirectWrites(int fd) {
+  alignas(kReadAlignment) const std::byte probe[kReadAlignment] = {};
+  return pwrite(fd, probe, sizeof(probe), 0) < 0 && errno == EINVAL;
+}
+
+// Without a name from the start, or, on file systems that have no such files, from right after; -1 and errno.
+int OpenUnnamed(const std::string& dir) {
+  const int fd = OpenRetrying(dir, O_RDWR | O_TMPFILE);
+  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return fd;
+  std::string path = absl::StrCat(dir, "/.sluice-XXXXXX");
+  const int named = mkostemp(path.data(), O_CLOEXEC);
+  if (named >= 0) unlink(path.c_str());
+  return named;
 }
 
 }  // namespace
@@ -45,15 +62,27 @@ UniqueFd::~UniqueFd() {
 absl::StatusOr<IoFile> IoFile::Open(absl::string_view path, bool direct) {
   std::string name(path);
   if (direct) {
-    UniqueFd fd(OpenRetrying(name, O_DIRECT));
+    UniqueFd fd(OpenRetrying(name, O_RDONLY | O_DIRECT));
     if (fd.get() >= 0 && !RefusesDirectReads(fd.get())) {
       return IoFile(std::move(name), std::move(fd), true);
     }
   }
-  UniqueFd fd(OpenRetrying(name, 0));
+  UniqueFd fd(OpenRetrying(name, O_RDONLY));
   if (fd.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat(name, ": cannot be opened"));
   // Without readahead: it reads past what was asked for, into folios that straddle the ranges, and
   // DropPages() cannot drop a part of a folio (95% of a 4 GB file stayed in the cache).
+  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
+  return IoFile(std::move(name), std::move(fd), false);
+}
+
+absl::StatusOr<IoFile> IoFile::CreateScratch(absl::string_view dir, bool direct) {
+  std::string name = absl::StrCat(dir, "/(scratch file)");
+  UniqueFd fd(OpenUnnamed(std::string(dir)));
+  if (fd.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat(name, ": cannot be created"));
+  if (direct && fcntl(fd.get(), F_SETFL, O_DIRECT) == 0) {
+    if (!RefusesDirectWrites(fd.get())) return IoFile(std::move(name), std::move(fd), true);
+    fcntl(fd.get(), F_SETFL, 0);
+  }
   posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
   return IoFile(std::move(name), std::move(fd), false);
 }

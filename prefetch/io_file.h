@@ -1,4 +1,5 @@
-// A file opened for reads past the page cache, or for buffered reads that drop their pages.
+// A file opened for reads past the page cache, or for buffered reads that drop their pages; scratch files, for
+// writes, too.
 #ifndef SLUICE_PREFETCH_IO_FILE_H_
 #define SLUICE_PREFETCH_IO_FILE_H_
 
@@ -31,6 +32,9 @@ class IoFile {
   // tried, as some take the flag and refuse the reads. NotFound, PermissionDenied, ... name the
   // path.
   static absl::StatusOr<IoFile> Open(absl::string_view path, bool direct);
+  // A new file in `dir` that has no name, so that nothing is left of it however this process ends. Direct as
+  // above; here one write is tried.
+  static absl::StatusOr<IoFile> CreateScratch(absl::string_view dir, bool direct);
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }

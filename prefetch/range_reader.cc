@@ -41,12 +41,7 @@ absl::Status RangeReader::Read(absl::Span<const SlabStream::Range> ranges) {
 }
 
 absl::Status RangeReader::ReadWindows(absl::Span<const Window> windows) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  statuses_.assign(windows.size(), absl::OkStatus());
-  pending_ = static_cast<int>(windows.size());
-  lock.unlock();
-  for (size_t i = 0; i < windows.size(); ++i) {
-    const Window& window = windows[i];
+  for (const Window& window : windows) {
     const int64_t bytes = window.skip + static_cast<int64_t>(window.out.size());
     IoRequest request;
     request.file = window.file;
@@ -54,17 +49,9 @@ absl::Status RangeReader::ReadWindows(absl::Span<const Window> windows) {
     request.buffer = {window.data, static_cast<size_t>(RoundUp(bytes, kReadAlignment))};
     request.bytes = bytes;
     request.urgent = true;
-    request.done = [this, i](absl::Status status) {
-      std::lock_guard<std::mutex> done_lock(mutex_);
-      statuses_[i] = std::move(status);
-      if (--pending_ == 0) arrived_.notify_one();
-    };
-    engine_->Submit(std::move(request));
+    batch_.Submit(std::move(request));
   }
-  lock.lock();
-  arrived_.wait(lock, [this] { return pending_ == 0; });
-  for (const absl::Status& status : statuses_) SLUICE_RETURN_IF_ERROR(status);
-  lock.unlock();
+  for (const absl::Status& status : batch_.Wait()) SLUICE_RETURN_IF_ERROR(status);
   for (const Window& window : windows) {
     std::memcpy(window.out.data(), window.data + window.skip, window.out.size());
   }

@@ -2,7 +2,6 @@
 #ifndef SLUICE_PREFETCH_RANGE_READER_H_
 #define SLUICE_PREFETCH_RANGE_READER_H_
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -10,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "prefetch/io_batch.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/slab_stream.h"
 
@@ -20,7 +20,7 @@ namespace sluice {
 class RangeReader {
  public:
   // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
-  RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : engine_(engine), bounce_(bounce) {}
+  RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : batch_(engine), bounce_(bounce) {}
 
   // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several
   // failures the first range's is returned.
@@ -38,14 +38,9 @@ class RangeReader {
 
   absl::Status ReadWindows(absl::Span<const Window> windows);
 
-  IoEngine* const engine_;
+  IoBatch batch_;
   const absl::Span<std::byte> bounce_;
-  std::mutex turn_;  // held for a whole Read; guards the bytes of bounce_
-
-  std::mutex mutex_;
-  std::condition_variable arrived_;     // signalled when pending_ becomes 0
-  int pending_ = 0;                     // guarded by mutex_; reads not yet answered
-  std::vector<absl::Status> statuses_;  // guarded by mutex_; a window each
+  std::mutex turn_;  // held for a whole Read; guards batch_ and the bytes of bounce_
 };
 
 }  // namespace sluice

@@ -30,7 +30,7 @@ constexpr int kMaxAttempts = 1000;
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
 
 absl::Status FailedRead(const IoFile& file, const Read& read, absl::string_view what) {
-  return absl::UnavailableError(absl::StrCat(file.path(), ": reading ", read.wanted,
+  return absl::UnavailableError(absl::StrCat(file.path(), read.write ? ": writing " : ": reading ", read.wanted,
                                              " bytes at byte ", read.offset, ": ", what));
 }
 
@@ -42,10 +42,12 @@ absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read) {
   }
   if (result < 0) return FailedRead(file, *read, std::strerror(static_cast<int>(-result)));
   if (result >= read->wanted) return true;
-  // A direct read goes on where the last whole block ended; it stops short of one only at the end.
+  // A direct one goes on where the last whole block ended; a read stops short of one only at the end.
   const int64_t progress = file.direct() ? result / kReadAlignment * kReadAlignment : result;
   if (progress == 0) {
-    return FailedRead(file, *read, absl::StrCat("the file ended at byte ", read->offset + result));
+    return FailedRead(file, *read,
+                      absl::StrCat(read->write ? "nothing goes to disk from byte " : "the file ended at byte ",
+                                   read->offset + result));
   }
   read->attempts = 0;
   read->offset += progress;
@@ -67,6 +69,7 @@ bool ReadQueue::Push(IoRequest request) {
   ABSL_ASSERT(reinterpret_cast<uintptr_t>(request.buffer.data()) % kReadAlignment == 0);
   ABSL_ASSERT(static_cast<int64_t>(request.buffer.size()) ==
               RoundUp(request.bytes, kReadAlignment));
+  ABSL_ASSERT(!request.write || request.bytes % kReadAlignment == 0);
   auto job = std::make_shared<ReadJob>();
   const bool urgent = request.urgent;
   job->request = std::move(request);
@@ -120,6 +123,7 @@ bool ReadQueue::TakeLocked(Read* read) {
         continue;
       }
       const IoRequest& request = job.request;
+      read->write = request.write;
       read->file = request.file;
       read->offset = request.offset + job.issued;
       read->data = request.buffer.data() + job.issued;
@@ -141,11 +145,11 @@ bool ReadQueue::TakeLocked(Read* read) {
 
 bool ReadQueue::Complete(int64_t result, Read* read) {
   const IoFile& file = files_[read->file];
-  if (!file.direct() && result > 0) file.DropPages(read->offset, read->room);
+  if (!file.direct() && !read->write && result > 0) file.DropPages(read->offset, read->room);
   absl::StatusOr<bool> arrived = Advance(file, result, read);
   if (result > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
-    bytes_read_ += result;
+    (read->write ? bytes_written_ : bytes_read_) += result;
   }
   if (arrived.ok() && !*arrived) return true;
   End(std::move(arrived).status(), read);
@@ -219,6 +223,7 @@ IoCounters ReadQueue::counters() const {
   }
   const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
   return {.bytes_read = bytes_read_,
+          .bytes_written = bytes_written_,
           .busy_seconds = seconds(busy),
           .idle_seconds = seconds(now - created_ - busy)};
 }

@@ -1,4 +1,4 @@
-// The requests of an engine: cut into reads, handed out by priority, put together and answered.
+// The requests of an engine: cut into reads and writes, handed out by priority, put together and answered.
 #ifndef SLUICE_PREFETCH_READ_QUEUE_H_
 #define SLUICE_PREFETCH_READ_QUEUE_H_
 
@@ -21,8 +21,9 @@ namespace sluice {
 
 struct ReadJob;  // a request and what has become of it
 
-// What one call of the kernel is asked to read: `room` bytes, of which `wanted` must arrive.
+// What one call of the kernel is asked to read, or to write: `room` bytes, of which `wanted` must arrive.
 struct Read {
+  bool write = false;
   int file = 0;
   int64_t offset = 0;
   std::byte* data = nullptr;
@@ -34,7 +35,7 @@ struct Read {
 
 // Takes the result of a call (bytes, or -errno) into account. True: all has arrived. False: `read`
 // is now what is left, or the same again after EINTR or EAGAIN; call again. Unavailable: it failed,
-// or the file ended.
+// or the file ended, or the disk took nothing.
 absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
 
 // Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that
@@ -87,6 +88,7 @@ class ReadQueue {
   bool taker_sleeps_ = false;                      // guarded by mutex_
   int in_flight_ = 0;                              // guarded by mutex_
   int64_t bytes_read_ = 0;                         // guarded by mutex_
+  int64_t bytes_written_ = 0;                      // guarded by mutex_
   SimulatedDisk disk_;                             // guarded by mutex_
   Clock::duration busy_{0};                        // guarded by mutex_; up to idle_since_
   Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0

@@ -553,6 +553,8 @@ StreamCounters SlabStream::counters() const {
 
 const std::string& SlabStream::io_description() const { return state_->engine->description(); }
 
+IoEngine* SlabStream::io_engine() const { return state_->engine.get(); }
+
 std::vector<TimelineEvent> SlabStream::TakeTimeline() {
   std::lock_guard<std::mutex> lock(state_->mutex);
   return state_->timeline.Take();

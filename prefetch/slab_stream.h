@@ -147,6 +147,8 @@ class SlabStream {
   // Any thread.
   StreamCounters counters() const;
   const std::string& io_description() const;
+  // The engine that reads the slabs, for whoever else reads or writes. What is given to it must outlive the stream.
+  IoEngine* io_engine() const;
   // The moves of slabs since the last call, the oldest first; of more than Timeline::kEvents the
   // latest. Any thread.
   std::vector<TimelineEvent> TakeTimeline();

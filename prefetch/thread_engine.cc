@@ -1,4 +1,4 @@
-// Each thread waits for a read, does it to its end, and answers.
+// Each thread waits for a read or a write, does it to its end, and answers.
 #include "prefetch/thread_engine.h"
 
 #include <pthread.h>
@@ -44,7 +44,9 @@ void ThreadEngine::Run() {
   while (queue_.WaitAndTake(&read)) {
     int64_t result;
     do {
-      result = pread(files_[read.file].fd(), read.data, read.room, read.offset);
+      const int fd = files_[read.file].fd();
+      result = read.write ? pwrite(fd, read.data, read.room, read.offset)
+                          : pread(fd, read.data, read.room, read.offset);
       if (result < 0) result = -errno;
     } while (queue_.Complete(result, &read));
   }

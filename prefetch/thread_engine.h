@@ -1,4 +1,4 @@
-// Reads through a pool of threads, each in one pread: for systems that do not permit io_uring.
+// Reads and writes through a pool of threads, each in one pread or pwrite: for systems that do not permit io_uring.
 #ifndef SLUICE_PREFETCH_THREAD_ENGINE_H_
 #define SLUICE_PREFETCH_THREAD_ENGINE_H_
 
@@ -14,7 +14,7 @@
 
 namespace sluice {
 
-// Owns as many threads "sluice-io" as reads may be in flight.
+// Owns as many threads "sluice-io" as calls may be in flight.
 class ThreadEngine : public IoEngine {
  public:
   // `reason`: why not io_uring, for description(); empty where these threads were asked for.

@@ -30,10 +30,11 @@ absl::Status NoUring(absl::string_view call, int error) {
   return absl::UnavailableError(absl::StrCat(call, ": ", std::strerror(error)));
 }
 
-bool HasReads(io_uring* ring) {
+bool HasReadsAndWrites(io_uring* ring) {
   io_uring_probe* const probe = io_uring_get_probe_ring(ring);
   if (probe == nullptr) return false;
-  const bool has = io_uring_opcode_supported(probe, IORING_OP_READ);
+  const bool has = io_uring_opcode_supported(probe, IORING_OP_READ) &&
+                   io_uring_opcode_supported(probe, IORING_OP_WRITE);
   io_uring_free_probe(probe);
   return has;
 }
@@ -58,7 +59,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> UringEngine::Create(
   if (const int result = uring->Init(depth + 1); result < 0) {  // one more: the poll of the eventfd
     return NoUring("io_uring_setup", -result);
   }
-  if (!HasReads(uring->get())) return NoUring("IORING_OP_READ", ENOSYS);
+  if (!HasReadsAndWrites(uring->get())) return NoUring("IORING_OP_READ", ENOSYS);
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (wake.get() < 0) return NoUring("eventfd", errno);
   auto engine = std::unique_ptr<UringEngine>(
@@ -192,9 +193,14 @@ void UringEngine::Prepare(int slot) {
     return buffer.data() <= read.data && read.data + read.room <= buffer.data() + buffer.size();
   };
   const auto buffer = std::find_if(registered_.begin(), registered_.end(), holds);
-  if (buffer != registered_.end()) {
-    io_uring_prep_read_fixed(sqe, fd, read.data, read.room, read.offset,
-                             static_cast<int>(buffer - registered_.begin()));
+  const int index = static_cast<int>(buffer - registered_.begin());
+  const bool fixed = buffer != registered_.end();
+  if (read.write && fixed) {
+    io_uring_prep_write_fixed(sqe, fd, read.data, read.room, read.offset, index);
+  } else if (read.write) {
+    io_uring_prep_write(sqe, fd, read.data, read.room, read.offset);
+  } else if (fixed) {
+    io_uring_prep_read_fixed(sqe, fd, read.data, read.room, read.offset, index);
   } else {
     io_uring_prep_read(sqe, fd, read.data, read.room, read.offset);
   }

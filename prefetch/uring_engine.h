@@ -1,4 +1,4 @@
-// Reads through io_uring: one thread submits, reaps and answers.
+// Reads and writes through io_uring: one thread submits, reaps and answers.
 #ifndef SLUICE_PREFETCH_URING_ENGINE_H_
 #define SLUICE_PREFETCH_URING_ENGINE_H_
 

@@ -37,6 +37,7 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
   rows_.reserve(plan.pass_rows);
   attention_rows_.reserve(plan.pass_rows);
   positions_.reserve(plan.pass_rows);
+  logit_rows_.reserve(plan.logit_rows);
 }
 
 absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const LayerStore& store,
@@ -53,7 +54,7 @@ absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const Layer
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
       SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, fast_math_);
-  const int64_t wanted[6] = {sizes.residual_bytes, sizes.normed_bytes, sizes.block_bytes,
+  const int64_t wanted[6] = {sizes.residual_bytes, sizes.normed_bytes, sizes.ahead_bytes + sizes.block_bytes,
                              sizes.logits_bytes,   sizes.rope_bytes,   sizes.note_bytes};
   for (int i = 0; i < 6; ++i) {
     SLUICE_ASSIGN_OR_RETURN(buffers_[i], place_->Allocate(wanted[i]));
@@ -67,11 +68,11 @@ absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const auto floats = [this](int i) { return reinterpret_cast<float*>(buffers_[i].data()); };
   residual_ = floats(0);
   normed_ = floats(1);
-  q_ = floats(2);
-  attended_ = q_ + plan.pass_rows * q_dim_;
-  k_ = attended_ + plan.pass_rows * q_dim_;
+  attended_ = floats(2) + sizes.ahead_bytes / sizeof(float);
+  q_ = attended_ + plan.pass_rows * q_dim_;
+  k_ = q_ + plan.pass_rows * q_dim_;
   v_ = k_ + plan.pass_rows * kv_dim_;
-  gate_ = q_;
+  gate_ = attended_;
   logits_ = floats(3);
   rope_ = floats(4);
   note_ = reinterpret_cast<int32_t*>(buffers_[5].data());
@@ -119,10 +120,10 @@ absl::Status BlockExecutor::Embed(int64_t first_row, absl::Span<const float> emb
 absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
   rows_ = std::move(rows);
   positions_.clear();
-  num_logits_ = 0;
-  for (const BlockRow& row : rows_) {
-    positions_.push_back(row.position);
-    num_logits_ += row.wants_logits;
+  logit_rows_.clear();
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    positions_.push_back(rows_[i].position);
+    if (rows_[i].wants_logits) logit_rows_.push_back(static_cast<int64_t>(i));
   }
   block_ = -1;
   constexpr int32_t kNothing = -1;
@@ -130,18 +131,38 @@ absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
                         {reinterpret_cast<const std::byte*>(&kNothing), sizeof(kNothing)});
 }
 
-void BlockExecutor::SetInput(const float* x, int64_t stride, int64_t k, int64_t num_rows) {
-  input_ = Input{x, stride, k, num_rows, {}};
+absl::StatusOr<const float*> BlockExecutor::InputTile(int64_t first, int64_t count) {
+  if (input_.norm == nullptr) return gate_ + first * input_.k;
+  const auto norm = [&](int64_t row, int64_t rows, float* out) {
+    return ops_->RmsNorm(residual_ + row * h_.hidden_size, h_.hidden_size, rows, h_.hidden_size, input_.norm,
+                         static_cast<float>(h_.rms_norm_eps), out, h_.hidden_size);
+  };
+  if (!input_.logit_rows) {
+    SLUICE_RETURN_IF_ERROR(norm(first, count, normed_));
+    return normed_;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    SLUICE_RETURN_IF_ERROR(norm(logit_rows_[first + i], 1, normed_ + i * h_.hidden_size));
+  }
+  return normed_;
 }
 
 absl::StatusOr<const std::byte*> BlockExecutor::Prepared(ActivationFormat format) {
   const int i = static_cast<int>(format);
-  if (!input_.prepared[i]) {
-    SLUICE_RETURN_IF_ERROR(ops_->PrepareActivations(format, input_.x, input_.stride, input_.num_rows,
-                                                    input_.k, activation_buffers_[i].data()));
-    input_.prepared[i] = true;
+  if (input_.prepared[i] != nullptr) return input_.prepared[i];
+  const int64_t row_bytes = ActivationRowBytes(format, input_.k);
+  std::byte* out = activation_buffers_[i].data();
+  if (input_.norm == nullptr) {
+    const int64_t float_row_bytes = input_.k * static_cast<int64_t>(sizeof(float));
+    out = reinterpret_cast<std::byte*>(gate_) - PreparedAhead(input_.num_rows, row_bytes, float_row_bytes);
   }
-  return activation_buffers_[i].data();
+  for (int64_t first = 0; first < input_.num_rows; first += kRowTile) {
+    const int64_t count = std::min(kRowTile, input_.num_rows - first);
+    SLUICE_ASSIGN_OR_RETURN(const float* const x, InputTile(first, count));
+    SLUICE_RETURN_IF_ERROR(
+        ops_->PrepareActivations(format, x, input_.k, count, input_.k, out + first * row_bytes));
+  }
+  return input_.prepared[i] = out;
 }
 
 const float* BlockExecutor::Resident(TensorRole role, int layer) const {
@@ -149,30 +170,6 @@ const float* BlockExecutor::Resident(TensorRole role, int layer) const {
   if (values.empty()) return nullptr;
   if (place_->device() == nullptr) return values.data();
   return reinterpret_cast<const float*>(resident_memory_.data() + manifest_.Find(role, layer)->offset);
-}
-
-absl::Status BlockExecutor::NormInput(TensorRole norm, int layer) {
-  const int64_t num_rows = static_cast<int64_t>(rows_.size());
-  SLUICE_RETURN_IF_ERROR(ops_->RmsNorm(residual_, h_.hidden_size, num_rows, h_.hidden_size,
-                                       Resident(norm, layer),
-                                       static_cast<float>(h_.rms_norm_eps), normed_, h_.hidden_size));
-  SetInput(normed_, h_.hidden_size, h_.hidden_size, num_rows);
-  return absl::OkStatus();
-}
-
-// Norms only the rows that want logits, next to each other.
-absl::Status BlockExecutor::HeadInput() {
-  int64_t row = 0;
-  for (size_t i = 0; i < rows_.size(); ++i) {
-    if (!rows_[i].wants_logits) continue;
-    SLUICE_RETURN_IF_ERROR(ops_->RmsNorm(residual_ + i * h_.hidden_size, h_.hidden_size, 1, h_.hidden_size,
-                                         Resident(TensorRole::kFinalNorm, -1),
-                                         static_cast<float>(h_.rms_norm_eps),
-                                         normed_ + row * h_.hidden_size, h_.hidden_size));
-    ++row;
-  }
-  SetInput(normed_, h_.hidden_size, h_.hidden_size, num_logits_);
-  return absl::OkStatus();
 }
 
 absl::Status BlockExecutor::NotFinite(int32_t note) const {
@@ -194,9 +191,16 @@ absl::Status BlockExecutor::StartBlock(int block) {
   block_ = block;
   attended_done_ = false;
   down_started_ = false;
-  if (block == HeadBlock(h_)) return HeadInput();
+  input_ = Input{.k = h_.hidden_size, .num_rows = static_cast<int64_t>(rows_.size())};
+  if (block == HeadBlock(h_)) {
+    input_.norm = Resident(TensorRole::kFinalNorm, -1);
+    input_.logit_rows = true;
+    input_.num_rows = static_cast<int64_t>(logit_rows_.size());
+    return absl::OkStatus();
+  }
   const int layer = block / 2;
-  return NormInput(block == AttentionBlock(layer) ? TensorRole::kAttentionNorm : TensorRole::kMlpNorm, layer);
+  input_.norm = Resident(block == AttentionBlock(layer) ? TensorRole::kAttentionNorm : TensorRole::kMlpNorm, layer);
+  return absl::OkStatus();
 }
 
 absl::Status BlockExecutor::Attend(int layer) {
@@ -260,7 +264,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
     case TensorRole::kO:
       if (!attended_done_) {
         SLUICE_RETURN_IF_ERROR(Attend(tensor.layer));
-        SetInput(attended_, q_dim_, q_dim_, num_rows);
+        input_ = Input{.k = q_dim_, .num_rows = num_rows};
         attended_done_ = true;
       }
       args.out = residual_;
@@ -282,7 +286,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
       break;
     case TensorRole::kDown:
       if (!down_started_) {
-        SetInput(gate_, h_.intermediate_size, h_.intermediate_size, num_rows);
+        input_ = Input{.k = h_.intermediate_size, .num_rows = num_rows};
         down_started_ = true;
       }
       args.out = residual_;
@@ -290,7 +294,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
       args.epilogue = Epilogue::kAdd;
       break;
     case TensorRole::kHead:
-      args.num_tokens = num_logits_;
+      args.num_tokens = static_cast<int64_t>(logit_rows_.size());
       args.out = logits_;
       break;
     default:
@@ -306,7 +310,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
 }
 
 absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
-  const auto num_logits = static_cast<size_t>(num_logits_ * h_.vocab_size);
+  const auto num_logits = logit_rows_.size() * static_cast<size_t>(h_.vocab_size);
   const float* logits = logits_;
   if (place_->device() != nullptr) {
     int32_t note = -1;

@@ -56,13 +56,14 @@ class BlockExecutor {
   absl::StatusOr<absl::Span<const float>> Finish();
 
  private:
-  // The rows a product reads, prepared at most once in each format.
+  // The rows a product reads, prepared at most once in each format: rows of the residual stream, normed on the way,
+  // or rows of the block buffer, whose place is what they are prepared in.
   struct Input {
-    const float* x = nullptr;
-    int64_t stride = 0;
+    const float* norm = nullptr;   // weights of the norm; null: the block buffer's rows
+    bool logit_rows = false;       // of the residual stream: only those that want logits
     int64_t k = 0;
     int64_t num_rows = 0;
-    bool prepared[kNumActivationFormats] = {};
+    const std::byte* prepared[kNumActivationFormats] = {};
   };
 
   BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place, KvCache* kv_cache);
@@ -72,14 +73,13 @@ class BlockExecutor {
   absl::Status PlaceResident();
   // Called when the walk enters another block.
   absl::Status StartBlock(int block);
-  absl::Status NormInput(TensorRole norm, int layer);
-  absl::Status HeadInput();
+  // `count` rows of the input, from `first` on, as floats.
+  absl::StatusOr<const float*> InputTile(int64_t first, int64_t count);
   absl::Status Attend(int layer);
   // A NaN or an infinity in the residual stream stays there: one look a block finds where it arose.
   absl::Status NoteNonFinite();
   absl::Status NotFinite(int32_t note) const;
   absl::StatusOr<const std::byte*> Prepared(ActivationFormat format);
-  void SetInput(const float* x, int64_t stride, int64_t k, int64_t num_rows);
   // A norm's weights or a bias, in memory of the place; null where the model has none.
   const float* Resident(TensorRole role, int layer) const;
 
@@ -98,11 +98,11 @@ class BlockExecutor {
   DeviceRange resident_memory_;  // resident.bin, on a device
   HostBuffer host_logits_;       // what was copied from there
   float* residual_ = nullptr;
-  float* normed_ = nullptr;
-  float* q_ = nullptr;         // q, k, v, attended share the block buffer with gate_
+  float* normed_ = nullptr;    // [a tile of rows, hidden_size]
+  float* attended_ = nullptr;  // attended, q, k, v share the block buffer with gate_
+  float* q_ = nullptr;
   float* k_ = nullptr;
   float* v_ = nullptr;
-  float* attended_ = nullptr;
   float* gate_ = nullptr;      // [rows, intermediate_size]: silu(gate) * up once both are there
   float* logits_ = nullptr;
   float* rope_ = nullptr;      // [context, head_dim]: cosines, then sines
@@ -111,7 +111,7 @@ class BlockExecutor {
   std::vector<BlockRow> rows_;
   std::vector<AttentionRow> attention_rows_;
   std::vector<int64_t> positions_;
-  int64_t num_logits_ = 0;
+  std::vector<int64_t> logit_rows_;  // indices of the rows that want logits
   int block_ = -1;
   bool attended_done_ = false;
   bool down_started_ = false;

@@ -16,6 +16,14 @@ ScheduleLimits LimitsFor(const MemoryPlan& plan, const EngineOptions& options) {
   return {plan.pass_rows, plan.logit_rows, options.max_sequences, options.balanced_rows};
 }
 
+// As many pages again as memory has.
+std::unique_ptr<KvSwap> MakeSwap(Model* model, const EngineOptions& options) {
+  const KvCache& cache = model->kv_cache();
+  if (model->scratch_file() < 0 || cache.place()->device() != nullptr) return nullptr;
+  return std::make_unique<KvSwap>(&cache, model->hyper_parameters().num_hidden_layers, model->plan().kv_pages,
+                                  model->io_engine(), model->scratch_file(), options.resume);
+}
+
 }  // namespace
 
 struct Engine::Sequence {
@@ -40,7 +48,8 @@ struct Engine::Sequence {
 Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& options)
     : model_(model),
       tokenizer_(tokenizer),
-      scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool()),
+      swap_(MakeSwap(model, options)),
+      scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool(), swap_.get()),
       chooser_(model->hyper_parameters().vocab_size) {}
 
 Engine::~Engine() = default;

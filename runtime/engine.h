@@ -16,9 +16,11 @@
 #include "absl/types/span.h"
 #include "runtime/generator.h"
 #include "runtime/grammar/constraint.h"
+#include "runtime/kv_swap.h"
 #include "runtime/log_probs.h"
 #include "runtime/model.h"
 #include "runtime/pass_scheduler.h"
+#include "runtime/resume_cost.h"
 #include "runtime/token_chooser.h"
 #include "runtime/tokenizer/tokenizer.h"
 
@@ -55,6 +57,8 @@ struct SequenceRequest {
 struct EngineOptions {
   int64_t max_sequences = 1;  // at once
   int64_t balanced_rows = 0;  // as in ScheduleLimits
+  // What decides whether a preempted sequence is swapped, where the model has a scratch file. Zeros: never.
+  ResumeCosts resume = {};
 };
 
 // What a step did.
@@ -88,6 +92,8 @@ class Engine {
   int64_t num_running() const { return scheduler_.num_running(); }
   int64_t num_waiting() const { return scheduler_.num_waiting() + static_cast<int64_t>(finished_.size()); }
   const PassScheduler::Counters& counters() const { return scheduler_.counters(); }
+  // The first failure to swap; from then on preempted sequences are computed again.
+  absl::Status swap_status() const { return swap_ != nullptr ? swap_->status() : absl::OkStatus(); }
 
  private:
   struct Sequence;
@@ -103,6 +109,7 @@ class Engine {
 
   Model* const model_;
   const Tokenizer* const tokenizer_;
+  const std::unique_ptr<KvSwap> swap_;  // null: there is no file for it
   PassScheduler scheduler_;
   TokenChooser chooser_;
   grammar::TokenMask mask_;  // scratch

@@ -15,6 +15,8 @@
 namespace sluice {
 namespace {
 
+// As memory of a ComputePlace is aligned.
+constexpr int64_t kWorkspaceAlignment = 256;
 constexpr int kSlabsBehindTheDisk = 4;
 // On a device: two on their way, one that waits, one that is computed with.
 constexpr int kDeviceRingSlabs = 4;
@@ -64,7 +66,7 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
 }
 
 int64_t WorkspaceSizes::activations() const {
-  int64_t bytes = residual_bytes + normed_bytes + block_bytes + note_bytes;
+  int64_t bytes = residual_bytes + normed_bytes + ahead_bytes + block_bytes + note_bytes;
   for (const int64_t of_format : activation_bytes) bytes += of_format;
   return bytes;
 }
@@ -75,6 +77,11 @@ ActivationFormat ActivationsOf(Encoding encoding, bool fast_math) {
   return fast_math && encoding == Encoding::kBF16 ? ActivationFormat::kBF16 : Info(encoding).activations;
 }
 
+int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes) {
+  const int64_t growth = std::max<int64_t>(prepared_row_bytes - float_row_bytes, 0);
+  return RoundUp(std::min(rows, kRowTile) * prepared_row_bytes + rows * growth, kWorkspaceAlignment);
+}
+
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
                              int64_t context_tokens, bool fast_math) {
   const HyperParameters& h = manifest.hyper_parameters;
@@ -83,14 +90,21 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   const auto rounded = [](int64_t bytes) { return HostBuffer::RoundedBytes(bytes); };
   WorkspaceSizes sizes = {};
   sizes.residual_bytes = rounded(pass_rows * h.hidden_size * 4);
-  sizes.normed_bytes = sizes.residual_bytes;
-  sizes.block_bytes = rounded(pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4);
+  sizes.normed_bytes = rounded(std::min(pass_rows, kRowTile) * h.hidden_size * 4);
   for (const ManifestTensor& tensor : manifest.tensors) {
     if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
     const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math);
-    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
-    bytes = std::max(bytes, rounded(pass_rows * ActivationRowBytes(format, tensor.shape[1])));
+    const int64_t k = tensor.shape[1];
+    if (tensor.role == TensorRole::kO || tensor.role == TensorRole::kDown) {
+      const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
+      sizes.ahead_bytes = std::max(sizes.ahead_bytes, ahead);
+    } else {
+      sizes.activation_bytes[static_cast<int>(format)] = rounded(pass_rows * ActivationRowBytes(format, k));
+    }
   }
+  // One buffer with what is ahead of it.
+  const int64_t block_bytes = pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4;
+  sizes.block_bytes = rounded(sizes.ahead_bytes + block_bytes) - sizes.ahead_bytes;
   sizes.logits_bytes = rounded(logit_rows * h.vocab_size * 4);
   sizes.rope_bytes = rounded(context_tokens * h.head_dim * 4);
   sizes.note_bytes = rounded(sizeof(int32_t));

@@ -95,9 +95,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
 // Sizes of the buffers that executing `rows` rows a pass takes; the model allocates just these.
 struct WorkspaceSizes {
   int64_t residual_bytes;      // [rows, hidden_size] f32
-  int64_t normed_bytes;        // [rows, hidden_size] f32
-  int64_t block_bytes;         // q, k, v and attention output, or the MLP's gate, f32
-  int64_t activation_bytes[kNumActivationFormats];  // the widest input that needs the format, 0 if none does
+  int64_t normed_bytes;        // [a tile of rows, hidden_size] f32
+  int64_t ahead_bytes;         // in front of the block's, for PreparedAhead
+  int64_t block_bytes;         // attention output, q, k and v, or the MLP's gate, f32
+  int64_t activation_bytes[kNumActivationFormats];  // the hidden state, 0 if nothing needs it
   int64_t logits_bytes;        // [logit_rows, vocab_size] f32
   int64_t rope_bytes;          // [context, head_dim] f32
   int64_t note_bytes;          // Ops::NoteNonFinite's note
@@ -108,6 +109,14 @@ struct WorkspaceSizes {
 };
 // What weights of `encoding` meet activations as.
 ActivationFormat ActivationsOf(Encoding encoding, bool fast_math);
+
+// Rows that are normed and prepared as products read them, one tile after the other: between residual stream and
+// product only a tile of them is there as floats.
+inline constexpr int64_t kRowTile = 64;
+// Attention's output and the MLP's gate are read by one matrix each, so that they are prepared in the place that they
+// leave: the first row this many bytes in front of it. A tile then never reaches floats that are still to be read.
+int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes);
+
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
                              int64_t context_tokens, bool fast_math);
 

@@ -29,6 +29,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int
   for (size_t i = 0; i < manifest.files.size(); ++i) paths.push_back(store_.FilePath(static_cast<int>(i)));
   embedding_file_ = static_cast<int>(paths.size());
   paths.push_back(store_.EmbeddingPath());
+  if (!read.io.scratch_dir.empty()) scratch_file_ = static_cast<int>(paths.size());
   std::vector<StreamSlab> cycle;
   std::vector<DeviceSlab> device_cycle;
   cycle.reserve(manifest.slabs.size());

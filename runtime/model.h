@@ -41,7 +41,7 @@ struct PassCounters {
   double compute_seconds = 0;
   double wait_disk_seconds = 0;  // for a slab, or for embedding rows
   double wait_copy_seconds = 0;  // for a slab's copy to the device
-  double other_seconds = 0;      // between passes: sampling, the terminal
+  double other_seconds = 0;      // between passes: sampling, swapping, the terminal
 };
 
 // How Model::Create reads, and copies to a device.
@@ -83,6 +83,9 @@ class Model {
   void SetTimelineSink(TimelineSink sink);
   void FlushTimeline();
   const std::string& io_description() const { return host_stream()->io_description(); }
+  // The engine that reads the slabs, and its scratch file; -1 where the options named no folder for one.
+  IoEngine* io_engine() const { return host_stream()->io_engine(); }
+  int scratch_file() const { return scratch_file_; }
 
  private:
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
@@ -115,6 +118,7 @@ class Model {
   bool verifying_left_ = false;
   size_t next_slab_ = 0;  // of the walk; not 0 between passes after a cancelled one
   int embedding_file_ = 0;  // in the stream's paths
+  int scratch_file_ = -1;   // behind them
 };
 
 }  // namespace sluice

@@ -30,6 +30,7 @@ class PagePool {
 
   // A page with one user and unknown content, or none where all pages have users.
   std::optional<int32_t> Take();
+  int32_t users(int32_t page) const { return pages_[page].users; }
   // One user less.
   void Drop(int32_t page);
 

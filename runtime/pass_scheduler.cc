@@ -25,8 +25,8 @@ ScheduleLimits Consistent(ScheduleLimits limits) {
 
 }  // namespace
 
-PassScheduler::PassScheduler(const ScheduleLimits& limits, PagePool* pool)
-    : limits_(Consistent(limits)), pool_(pool) {}
+PassScheduler::PassScheduler(const ScheduleLimits& limits, PagePool* pool, SwapSpace* swap)
+    : limits_(Consistent(limits)), pool_(pool), swap_(swap) {}
 
 int64_t PassScheduler::Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit) {
   ABSL_ASSERT(!tokens.empty() && PagesFor(max_tokens) <= pool_->num_pages());
@@ -48,7 +48,10 @@ void PassScheduler::Append(int64_t id, int32_t token) {
 void PassScheduler::Remove(int64_t id) {
   const auto it = running_.find(id);
   if (it == running_.end()) {
-    waiting_.erase(id);
+    const auto waiting = waiting_.find(id);
+    if (waiting == waiting_.end()) return;
+    DropSaved(waiting->second);
+    waiting_.erase(waiting);
     return;
   }
   DropPages(it->second);
@@ -81,13 +84,60 @@ void PassScheduler::SharePages(Sequence& sequence) {
   }
 }
 
-// How many rows the sequence gets by what is left of the pass, before pages are looked at.
-int64_t PassScheduler::Wanted(const Sequence& sequence, const Room& room) const {
-  int64_t count = sequence.left();
+// Leaves what only this sequence has in the swap space: pages that others use stay where they are, and are most
+// likely found there. What it shares since this pass is being filled may not be computed yet.
+void PassScheduler::SavePages(Sequence& sequence) {
+  const absl::Span<const int32_t> pages = sequence.pages.pages;
+  const int64_t end = PagesFor(sequence.settled);
+  int64_t first = 0;
+  while (first < end && pool_->users(pages[first]) > 1) ++first;
+  if (swap_ == nullptr || first == end || !swap_->Pays(end - first, sequence.settled - first * kKvPageTokens)) {
+    return;
+  }
+  std::optional<std::vector<int32_t>> slots = swap_->Write(pages.subspan(first, end - first));
+  if (!slots.has_value()) return;
+  sequence.saved = *std::move(slots);
+  sequence.first_saved = first;
+  sequence.saved_rows = sequence.settled;
+  ++counters_.swaps;
+}
+
+// How many rows are there once RestorePages has run.
+int64_t PassScheduler::DoneWithSaved(const Sequence& sequence) const {
+  const bool reaches = !sequence.saved.empty() && sequence.done >= sequence.first_saved * kKvPageTokens;
+  return reaches ? std::max(sequence.done, sequence.saved_rows) : sequence.done;
+}
+
+// Goes on, behind the pages that were found by their content, with those that were saved; where pages in front of
+// them have gone, or one does not come back, the rest is computed again. There must be pages for all.
+void PassScheduler::RestorePages(Sequence& sequence) {
+  if (DoneWithSaved(sequence) > sequence.done) {
+    std::vector<int32_t>& pages = sequence.pages.pages;
+    const size_t found = pages.size();
+    const absl::Span<const int32_t> slots = absl::MakeConstSpan(sequence.saved).subspan(found - sequence.first_saved);
+    for (size_t i = 0; i < slots.size(); ++i) pages.push_back(*pool_->Take());
+    const auto back = static_cast<size_t>(swap_->Read(slots, absl::MakeConstSpan(pages).subspan(found)));
+    for (; pages.size() > found + back; pages.pop_back()) pool_->Drop(pages.back());
+    const int64_t before = sequence.done;
+    sequence.done = std::min(sequence.saved_rows, static_cast<int64_t>(pages.size()) * kKvPageTokens);
+    counters_.swapped_rows += sequence.done - before;
+  }
+  DropSaved(sequence);
+}
+
+void PassScheduler::DropSaved(Sequence& sequence) {
+  if (!sequence.saved.empty()) swap_->Drop(sequence.saved);
+  sequence.saved.clear();
+}
+
+// How many rows the sequence gets by what is left of the pass, before pages are looked at, if `done` are there.
+int64_t PassScheduler::Wanted(const Sequence& sequence, int64_t done, const Room& room) const {
+  const int64_t left = static_cast<int64_t>(sequence.tokens.size()) - done;
+  int64_t count = left;
   // A running sequence that has one row left is among `decoding`; its own row and logit are kept for it.
   if (count != 1) count = std::min({count, room.rows - room.decoding, room.prompt_rows});
-  const int64_t logits = room.logits - (sequence.left() == 1 ? 0 : room.decoding);
-  count = std::min(count, std::max(sequence.first_logit - sequence.done, int64_t{0}) + logits);
+  const int64_t logits = room.logits - (left == 1 ? 0 : room.decoding);
+  count = std::min(count, std::max(sequence.first_logit - done, int64_t{0}) + logits);
   return std::max<int64_t>(std::min(count, room.rows), 0);
 }
 
@@ -122,6 +172,7 @@ void PassScheduler::Give(int64_t id, Sequence& sequence, int64_t count, Room* ro
 bool PassScheduler::PreemptYoungest(int64_t id, Room* room) {
   auto node = running_.extract(std::prev(running_.end()));
   if (node.mapped().left() == 1) --room->decoding;  // the youngest has not got its row yet
+  SavePages(node.mapped());
   DropPages(node.mapped());
   ++counters_.preemptions;
   const int64_t preempted = node.key();
@@ -134,7 +185,7 @@ void PassScheduler::FillWithRunning(Room* room, std::vector<Chunk>* pass) {
     auto& [id, sequence] = *it;
     SharePages(sequence);
     const bool decodes = sequence.left() == 1;
-    const int64_t wanted = Wanted(sequence, *room);
+    const int64_t wanted = Wanted(sequence, sequence.done, *room);
     if (wanted == 0) continue;
     int64_t count = TakePages(sequence, wanted);
     while (count == 0) {
@@ -163,7 +214,7 @@ void PassScheduler::FillWithWaiting(Room* room, std::vector<Chunk>* pass) {
   while (!waiting_.empty() && num_running() < limits_.max_sequences) {
     const auto head = waiting_.begin();
     SharePages(head->second);
-    const int64_t wanted = Wanted(head->second, *room);
+    const int64_t wanted = Wanted(head->second, DoneWithSaved(head->second), *room);
     if (wanted == 0 || (!running_.empty() && !FitsBehindTheRunning(head->second))) {
       counters_.shared_rows -= head->second.done;
       DropPages(head->second);
@@ -171,14 +222,18 @@ void PassScheduler::FillWithWaiting(Room* room, std::vector<Chunk>* pass) {
     }
     Sequence& sequence = running_.insert(waiting_.extract(head)).position->second;
     const int64_t id = std::prev(running_.end())->first;
-    const int64_t count = TakePages(sequence, wanted);
+    RestorePages(sequence);
+    const int64_t count = TakePages(sequence, Wanted(sequence, sequence.done, *room));
     if (count > 0) Give(id, sequence, count, room, pass);
   }
 }
 
 std::vector<PassScheduler::Chunk> PassScheduler::NextPass() {
   Room room = {limits_.pass_rows, limits_.logit_rows, 0, 0};
-  for (const auto& [id, sequence] : running_) room.decoding += sequence.left() == 1;
+  for (auto& [id, sequence] : running_) {
+    room.decoding += sequence.left() == 1;
+    sequence.settled = sequence.done;
+  }
   room.prompt_rows = std::max(limits_.balanced_rows - room.decoding, kLeastPromptRows);
   std::vector<Chunk> pass;
   const int64_t preemptions = counters_.preemptions;

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "runtime/kv_cache.h"
 #include "runtime/page_pool.h"
 
@@ -20,17 +22,34 @@ struct ScheduleLimits {
   int64_t balanced_rows = 0;
 };
 
+// Where preempted sequences leave pages that are cheaper to read back than to compute again. Every call is done
+// when it returns.
+class SwapSpace {
+ public:
+  virtual ~SwapSpace() = default;
+  // Whether `pages` pages are better written and read back than `rows` rows computed again.
+  virtual bool Pays(int64_t pages, int64_t rows) const = 0;
+  // Copies pages of the KV cache out. Returns a slot for each, or nothing: there is no room, or it failed.
+  virtual std::optional<std::vector<int32_t>> Write(absl::Span<const int32_t> pages) = 0;
+  // Copies slots to as many pages. Returns how many of the first hold what was written; those behind may hold
+  // anything.
+  virtual int64_t Read(absl::Span<const int32_t> slots, absl::Span<const int32_t> pages) = 0;
+  virtual void Drop(absl::Span<const int32_t> slots) = 0;
+};
+
 // Sequences wait in the order in which they came, run, and leave:
 //
 //   Add -> waiting -> running -> Remove
-//             ^---------'  preempted: its pages go to an older sequence; its rows are computed again later
+//             ^---------'  preempted: its pages go to an older sequence; they are read back later where they were
+//                          swapped, else its rows are computed again
 //
 // Invariant: every running sequence is older than every waiting one. So the oldest always runs and is never
 // preempted, and none starves. Rows depend on the calls alone, and no result depends on the rows.
 class PassScheduler {
  public:
-  // `pool` must outlive this and have pages for the longest sequence.
-  PassScheduler(const ScheduleLimits& limits, PagePool* pool);
+  // `pool` must outlive this and have pages for the longest sequence; so must `swap`, which may be null: then
+  // every preempted sequence is computed again.
+  PassScheduler(const ScheduleLimits& limits, PagePool* pool, SwapSpace* swap = nullptr);
 
   // Adds a sequence of `tokens` (at least 1) that may grow to `max_tokens` in the cache. Rows from position
   // `first_logit` on are to give logits. Returns its number; later ones are higher.
@@ -63,6 +82,8 @@ class PassScheduler {
     int64_t preemptions = 0;
     int64_t rows = 0;
     int64_t shared_rows = 0;  // not computed, as a page with them was there
+    int64_t swaps = 0;        // preemptions whose pages went to the swap space
+    int64_t swapped_rows = 0;  // not computed again, as they came back from there
   };
   const Counters& counters() const { return counters_; }
 
@@ -73,8 +94,13 @@ class PassScheduler {
     int64_t first_logit;            // the first position whose logits are still owed
     KvSequence pages = {};          // for positions below `done`
     int64_t done = 0;               // rows computed or shared
+    int64_t settled = 0;            // of them, when the pass that is being filled began: what is in the pages
     int64_t published = 0;          // pages whose content the pool knows
     PrefixName prefix = kNoPrefix;  // of the published pages
+    // Of one that waits, in the swap space: pages `first_saved` and on, with the rows below `saved_rows`.
+    std::vector<int32_t> saved = {};
+    int64_t first_saved = 0;
+    int64_t saved_rows = 0;
 
     int64_t left() const { return static_cast<int64_t>(tokens.size()) - done; }
   };
@@ -86,10 +112,14 @@ class PassScheduler {
     int64_t decoding;     // running sequences with one row left that have not got it yet
   };
 
-  int64_t Wanted(const Sequence& sequence, const Room& room) const;
+  int64_t Wanted(const Sequence& sequence, int64_t done, const Room& room) const;
   int64_t TakePages(Sequence& sequence, int64_t count);
   void SharePages(Sequence& sequence);
   void DropPages(Sequence& sequence);
+  void SavePages(Sequence& sequence);
+  int64_t DoneWithSaved(const Sequence& sequence) const;
+  void RestorePages(Sequence& sequence);
+  void DropSaved(Sequence& sequence);
   bool FitsBehindTheRunning(const Sequence& sequence) const;
   void Give(int64_t id, Sequence& sequence, int64_t count, Room* room, std::vector<Chunk>* pass);
   // False where `id` itself was the one to go.
@@ -99,6 +129,7 @@ class PassScheduler {
 
   const ScheduleLimits limits_;
   PagePool* const pool_;
+  SwapSpace* const swap_;
   std::map<int64_t, Sequence> running_;
   std::map<int64_t, Sequence> waiting_;
   int64_t last_id_ = 0;

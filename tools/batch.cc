@@ -168,7 +168,7 @@ class FloorSum {
 };
 
 void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, double efficiency,
-                      bool json) {
+                      const PassScheduler::Counters& preempted, bool json) {
   const Model& model = *session.model;
   const double seconds = model.pass_counters().wall_seconds;
   const int64_t bytes_read = model.stream_counters().io.bytes_read;
@@ -192,6 +192,9 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                              {"batch_size", plan.batch_size},
                              {"kv_pages", plan.memory.kv_pages},
                              {"streamed_bytes", plan.memory.residency.streamed_bytes},
+                             {"preemptions", preempted.preemptions},
+                             {"swaps", preempted.swaps},
+                             {"bytes_written", model.stream_counters().io.bytes_written},
                              {"peak_rss_bytes", PeakRssBytes()},
                              {"max_ram_bytes", plan.memory.request.max_ram_bytes},
                              {"interrupted", report.interrupted}};
@@ -208,6 +211,11 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
                model.io_description().c_str());
   if (session.gpu != nullptr) PrintDeviceReport(MakeDeviceReport(session));
+  if (preempted.preemptions > 0) {
+    std::fprintf(stderr, "preempted    %d times, %d of them swapped: %s written\n",
+                 static_cast<int>(preempted.preemptions), static_cast<int>(preempted.swaps),
+                 FormatBytes(model.stream_counters().io.bytes_written).c_str());
+  }
   if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
                FormatBytes(plan.memory.request.max_ram_bytes).c_str());
@@ -234,8 +242,9 @@ absl::Status Batch(const Arguments& args) {
   JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
   job.chat = chat_options;
   SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
+  options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of preempted sequences
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
-  Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows});
+  Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows, plan.resume});
   // Templates that print the time see when the job began, however often it is taken up.
   const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created);
   std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
@@ -250,10 +259,16 @@ absl::Status Batch(const Arguments& args) {
   }
   FloorSum floor(session, options, rates);
   BatchReport report;
+  bool said = false;
   {
     Progress progress("requests", ProgressUnit::kCount);
     SLUICE_ASSIGN_OR_RETURN(report, batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
       floor.Add(step);
+      if (!said && !engine.swap_status().ok()) {
+        std::fprintf(stderr, "\npreempted requests are computed again from here on, not swapped: %s\n",
+                     std::string(engine.swap_status().message()).c_str());
+        said = true;
+      }
       const PassCounters passes = session.model->pass_counters();
       progress.Update(now.lines, input.num_lines,
                       absl::StrFormat("%.3g tokens/s  %.3g s a pass  %d in flight",
@@ -266,7 +281,7 @@ absl::Status Batch(const Arguments& args) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
-  PrintBatchReport(report, session, plan, floor.Efficiency(), args.Has("--json"));
+  PrintBatchReport(report, session, plan, floor.Efficiency(), engine.counters(), args.Has("--json"));
   if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
   return absl::OkStatus();
 }

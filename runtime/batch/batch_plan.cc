@@ -13,6 +13,7 @@
 #include "kernels/status_macros.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/constraints.h"
+#include "runtime/kv_swap.h"
 #include "runtime/openai/completion_request.h"
 
 namespace sluice {
@@ -33,6 +34,30 @@ double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const B
   const int64_t token_bytes = h.num_hidden_layers * h.num_key_value_heads *
                               (KvRowBytes(request.k_type, h.head_dim) + KvRowBytes(request.v_type, h.head_dim));
   return sequences * (shape.prompt_tokens + shape.answer_tokens / 2) * static_cast<double>(token_bytes);
+}
+
+// Rows cost what lies between the average pass and one with kPromptRows rows more, and as long as the disk keeps that
+// pass waiting, nothing; where no kernel was measured, each its share of the pass. Pages are taken to be written as
+// fast as slabs are read.
+ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, const MachineRates& rates,
+                            int num_threads, bool verify_once) {
+  if (rates.disk_bytes_per_s <= 0) return {};
+  const HyperParameters& h = manifest.hyper_parameters;
+  const PlanRequest& request = plan.memory.request;
+  const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
+  const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
+  const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size,
+                                              num_threads, verify_once),
+                                 rates);
+  ResumeCosts costs;
+  costs.page_s = static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
+  costs.row_s = (more.processor_s - plan.pass.processor_s) / kPromptRows;
+  if (costs.row_s > 0) {
+    costs.free_rows = (plan.pass.predicted_s() - plan.pass.processor_s) / costs.row_s;
+  } else {
+    costs.row_s = plan.pass.predicted_s() / plan.rows;
+  }
+  return costs;
 }
 
 // The most rows that are computed while the disk reads a pass's slabs.
@@ -70,7 +95,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     request.pass_rows = sequences + kPromptRows;
     request.requests_bytes =
         shape.bookkeeping_bytes +
-        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens));  // running and waiting
+        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens)) +  // running and waiting
+        KvSwap::MemoryBytes(manifest.hyper_parameters.num_hidden_layers,
+                            std::max(request.kv_pages, request.context_tokens / kKvPageTokens + 1));
     if (shape.num_grammars > 0) {
       request.constraint_bytes =
           Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size, std::min(shape.num_grammars, 2 * sequences),
@@ -89,6 +116,7 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     plan.pass = FloorOf(work, rates);
     if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
     plan.balanced_rows = BalancedRows(manifest, plan.memory, rates, num_threads, verify_once);
+    plan.resume = CostsOfResuming(manifest, plan, rates, num_threads, verify_once);
     return plan;
   };
   if (batch_size > 0) return plan_for(batch_size);

@@ -9,6 +9,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/openai/prompt_encoder.h"
 #include "runtime/pass_floor.h"
+#include "runtime/resume_cost.h"
 #include "storage/layer_store.h"
 
 namespace sluice {
@@ -31,6 +32,7 @@ struct BatchPlan {
   double rows = 0;            // of an average pass
   PassFloor pass;             // of such a pass
   double tokens_per_s = 0;    // generated; 0 where no rate is known
+  ResumeCosts resume;         // of a sequence that is preempted from such a pass
 };
 
 // Sizes the KV cache for `batch_size` average sequences (0: as many as give the most tokens a second) and the

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -183,6 +184,54 @@ TEST_P(EngineTest, ReadsForRequestsThatAnswersSubmit) {
   };
   (*engine)->Submit(std::move(first));
   EXPECT_TRUE(answers.WaitFor(1).ok());
+}
+
+TEST_P(EngineTest, ReadsBackWhatItWroteToAFileThatHasNoName) {
+  const std::vector<std::byte> bytes = RandomBytes(1 << 20, 13);
+  WriteFile(dir_.Path("file"), RandomBytes(4096, 14));
+  const HostBuffer registered = *HostBuffer::Create(bytes.size());
+  const HostBuffer other = *HostBuffer::Create(bytes.size());
+  const absl::Span<std::byte> region = registered.span();
+  for (int64_t read_bytes : {4096, 65536, 1 << 20}) {
+    IoOptions options = GetParam().Options(4, read_bytes);
+    options.scratch_dir = dir_.Path("");
+    auto engine = IoEngine::Create({dir_.Path("file")}, {&region, 1}, options);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    const auto in_folder = std::filesystem::directory_iterator(dir_.Path(""));
+    EXPECT_EQ(std::distance(begin(in_folder), end(in_folder)), 1) << "only what it is to read";
+    // From either memory to the other, somewhere inside the file.
+    for (const auto& [from, to] : {std::pair(region, other.span()), std::pair(other.span(), region)}) {
+      std::copy(bytes.begin(), bytes.end(), from.begin());
+      std::fill(to.begin(), to.end(), std::byte{0});
+      Answers answers;
+      IoRequest request = ReadOf(from, 3 * 4096, bytes.size(), &answers);
+      request.file = 1;
+      request.write = true;
+      (*engine)->Submit(std::move(request));
+      absl::Status status = answers.WaitFor(1);
+      ASSERT_TRUE(status.ok()) << status;
+      request = ReadOf(to, 3 * 4096, bytes.size(), &answers);
+      request.file = 1;
+      (*engine)->Submit(std::move(request));
+      status = answers.WaitFor(2);
+      ASSERT_TRUE(status.ok()) << status;
+      EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), to.begin()));
+    }
+    EXPECT_EQ((*engine)->counters().bytes_written, 2 * bytes.size());
+    EXPECT_EQ((*engine)->counters().bytes_read, 2 * bytes.size());
+    Answers answers;
+    IoRequest behind = ReadOf(region, 3 * 4096 + bytes.size(), 4096, &answers);
+    behind.file = 1;
+    (*engine)->Submit(std::move(behind));
+    EXPECT_THAT(std::string(answers.WaitFor(1).message()), HasSubstr("the file ended"));
+  }
+}
+
+TEST(IoEngine, NamesTheFolderThatTakesNoScratchFile) {
+  const TempDir dir;
+  const auto engine = IoEngine::Create({}, {}, {.scratch_dir = dir.Path("absent")});
+  EXPECT_EQ(engine.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(engine.status().message()), HasSubstr(dir.Path("absent")));
 }
 
 TEST(IoEngine, NamesTheFileThatIsNotThere) {

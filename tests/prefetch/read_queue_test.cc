@@ -86,6 +86,28 @@ TEST_F(ReadQueueTest, HandsOutUrgentRequestsFirst) {
   EXPECT_THAT(pages, testing::ElementsAre(20, 21, 1, 2, 3));
 }
 
+// What was asked for first goes first, whether it reads or writes: neither holds the other up for longer.
+TEST_F(ReadQueueTest, HandsOutWritesInTheirTurn) {
+  ReadQueue queue(&files_, {.read_bytes = 4096});
+  (void)queue.Push(Request(0, 4096));
+  IoRequest write = Request(4096, 8192);
+  write.write = true;
+  (void)queue.Push(std::move(write));
+  (void)queue.Push(Request(4 * 4096, 4096));
+  std::vector<std::pair<bool, int64_t>> calls;
+  std::vector<Read> reads(4);
+  for (Read& read : reads) {
+    ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
+    calls.emplace_back(read.write, read.offset / 4096);
+  }
+  EXPECT_THAT(calls, testing::ElementsAre(testing::Pair(false, 0), testing::Pair(true, 1), testing::Pair(true, 2),
+                                          testing::Pair(false, 4)));
+  for (Read& read : reads) EXPECT_FALSE(queue.Complete(4096, &read));
+  EXPECT_EQ(answers_.size(), 3);
+  EXPECT_EQ(queue.counters().bytes_read, 2 * 4096);
+  EXPECT_EQ(queue.counters().bytes_written, 2 * 4096);
+}
+
 TEST_F(ReadQueueTest, AsksForAWakeOnlyWhereTheTakerSleeps) {
   ReadQueue queue(&files_, {.read_bytes = 4096});
   EXPECT_FALSE(queue.Push(Request(0, 1)));
@@ -188,13 +210,14 @@ TEST_F(ReadQueueTest, SplitsItsTimeIntoBusyAndIdle) {
 struct AdvanceCase {
   const char* name;
   bool direct;
-  int64_t result;       // of a read of 3 pages at byte 4096, of which 9000 bytes are wanted
+  int64_t result;       // of a call for 3 pages at byte 4096, of which 9000 bytes are wanted
   int expected;         // 1: arrived, 0: again, -1: failed
   int64_t progress;     // where again
   const char* message;  // where failed
+  bool write = false;
 };
 
-TEST_F(ReadQueueTest, ContinuesShortReadsAndReportsTheEndOfTheFile) {
+TEST_F(ReadQueueTest, ContinuesShortReadsAndWritesAndReportsTheEndOfTheFile) {
   const AdvanceCase cases[] = {
       {"all", true, 12288, 1, 0, ""},
       {"exactly what is wanted", true, 9000, 1, 0, ""},
@@ -208,11 +231,18 @@ TEST_F(ReadQueueTest, ContinuesShortReadsAndReportsTheEndOfTheFile) {
       {"interrupted", true, -EINTR, 0, 0, ""},
       {"try again", false, -EAGAIN, 0, 0, ""},
       {"an error", true, -EIO, -1, 0, "Input/output error"},
+      {"a short write", true, 8192, 0, 8192, "", true},
+      {"a short write inside a page, direct", true, 5000, 0, 4096, "", true},
+      {"a short write inside a page, buffered", false, 5000, 0, 5000, "", true},
+      {"a write of nothing", true, 0, -1, 0, "nothing goes to disk from byte 4096", true},
+      {"a full disk", true, -ENOSPC, -1, 0, "writing 9000 bytes at byte 4096: No space left", true},
+      {"a write's error", false, -EIO, -1, 0, "writing 9000 bytes at byte 4096: Input/output error", true},
   };
   if (!files_[0].direct()) GTEST_SKIP() << "no O_DIRECT in " << files_[0].path();
   for (const AdvanceCase& c : cases) {
     SCOPED_TRACE(c.name);
     Read read;
+    read.write = c.write;
     read.offset = 4096;
     read.data = buffer_.data();
     read.room = 12288;

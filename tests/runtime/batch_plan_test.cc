@@ -78,6 +78,43 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
   EXPECT_GT(floor(plan->balanced_rows + 1).processor_s, floor(plan->balanced_rows + 1).disk_s);
 }
 
+TEST(ResumeCost, IsTheDisksTimeOrThatOfRowsThatDoNotFitBesideIt) {
+  const ResumeCosts costs = {.page_s = 0.25, .free_rows = 100, .row_s = 0.125};
+  EXPECT_EQ(SwapSeconds(costs, 0), 0);
+  EXPECT_EQ(SwapSeconds(costs, 3), 1.5) << "out and in";
+  EXPECT_EQ(RecomputeSeconds(costs, 1), 0);
+  EXPECT_EQ(RecomputeSeconds(costs, 100), 0);
+  EXPECT_EQ(RecomputeSeconds(costs, 108), 1);
+  constexpr int64_t kPage = 1 << 20;
+  EXPECT_EQ(LearnedPageSeconds(costs, kPage, 0, 0), 0.25);
+  EXPECT_EQ(LearnedPageSeconds(costs, kPage, 64 * kPage, 64 * 0.75), 0.5);
+  EXPECT_NEAR(LearnedPageSeconds(costs, kPage, 6400 * kPage, 6400 * 0.75), 0.745, 1e-3);
+}
+
+// Where the disk decides, rows that fit beside it are free; where computing does, none are.
+TEST(BatchPlan, KnowsWhatAPreemptedSequenceCosts) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const HyperParameters& h = store->hyper_parameters();
+  const auto costs = [&](double disk, double kernel) {
+    const auto plan = PlanBatch(*store, Request(9 << 20), Rates(disk, kernel), kThreads, false, {}, 16);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    const KvShape kv = {KvType::kF16, KvType::kF16, h.num_key_value_heads, h.head_dim};
+    EXPECT_NEAR(plan->resume.page_s, KvPageBytes(kv) * h.num_hidden_layers / disk, 1e-12);
+    return plan->resume;
+  };
+  const ResumeCosts disk_bound = costs(1e6, 1e12);
+  EXPECT_GT(disk_bound.free_rows, 1000);
+  const ResumeCosts compute_bound = costs(1e10, 1e8);
+  EXPECT_EQ(compute_bound.free_rows, 0);
+  EXPECT_GT(RecomputeSeconds(compute_bound, 200), SwapSeconds(compute_bound, 4));
+  MachineRates unmeasured = Rates(1e6, 0);
+  unmeasured.kernels.clear();
+  const auto plan = PlanBatch(*store, Request(9 << 20), unmeasured, kThreads, false, {}, 16);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->resume.free_rows, 0);
+  EXPECT_NEAR(plan->resume.row_s, plan->pass.predicted_s() / plan->rows, 1e-12) << "its share of the pass";
+}
+
 TEST(BatchPlan, NeverExceedsTheNumberOfRequestsAndSaysWhatIsTooSmall) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
   BatchShape shape;

@@ -2,6 +2,7 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <random>
 #include <string>
@@ -26,6 +27,9 @@ struct TestEngine {
     int64_t pass_rows = 64;
     int64_t kv_pages = 8;
     int64_t context = 256;
+    bool swaps = false;  // where `resume` says so
+    ResumeCosts resume = {};
+    SlabStream::EngineFactory make_engine = &IoEngine::Create;
   };
   TestEngine(const LayerStore& store, const Tokenizer* tokenizer, const Config& config) : pool(1) {
     PlanRequest request;
@@ -37,8 +41,11 @@ struct TestEngine {
     request.k_type = request.v_type = KvType::kQ8_0;
     ops = *MakeCpuOps(SupportedIsas().back(), &pool);
     place = MakeHostPlace(ops.get());
-    model = *Model::Create(store, *PlanMemory(store, request), place.get(), {});
-    engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences});
+    ReadOptions read;
+    if (config.swaps) read.io.scratch_dir = dir.path();
+    read.make_engine = config.make_engine;
+    model = *Model::Create(store, *PlanMemory(store, request), place.get(), read);
+    engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences, 0, config.resume});
   }
 
   // Runs `requests` to their ends, in `order`.
@@ -58,6 +65,7 @@ struct TestEngine {
     return results;
   }
 
+  TempDir dir;
   ThreadPool pool;
   std::unique_ptr<Ops> ops;
   std::unique_ptr<ComputePlace> place;
@@ -121,6 +129,22 @@ class EngineTest : public testing::Test {
     return requests;
   }
 
+  // Requests that begin with a page or two and end with three or four; four share their first page.
+  static std::vector<SequenceRequest> LongRequests() {
+    std::vector<SequenceRequest> requests = Requests(12);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SequenceRequest& request = requests[i];
+      const size_t length = i % 3 == 0 ? 70 : 5 + i * 23 % 50;
+      while (request.prompt.size() < length) request.prompt.push_back(request.prompt[request.prompt.size() / 2]);
+      request.prompt.resize(length);
+      request.max_new_tokens = static_cast<int64_t>(120 + 37 * i % 71);
+      request.ignore_eos = true;
+      request.stop.clear();
+      request.constraint = nullptr;
+    }
+    return requests;
+  }
+
   static TestStore* store_;
   static const Tokenizer* tokenizer_;
   static std::shared_ptr<grammar::Constraint> constraint_;  // some of the requests share it
@@ -174,6 +198,110 @@ TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {
     for (size_t i = 0; i < requests.size(); ++i) {
       SCOPED_TRACE(testing::Message() << "request " << i << " after " << kept << " tokens");
       ExpectSame(resumed[i], whole[i]);
+    }
+  }
+}
+
+constexpr ResumeCosts kAlwaysSwap = {.page_s = 0, .row_s = 1e9};
+// Room for half of the pages that the running sequences grow to.
+TestEngine::Config Tight(const ResumeCosts& resume) {
+  return {.sequences = 6, .pass_rows = 100, .kv_pages = 5, .swaps = true, .resume = resume};
+}
+
+TEST_F(EngineTest, GivesTheSameHoweverPreemptedSequencesComeBack) {
+  const std::vector<SequenceRequest> requests = LongRequests();
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<SequenceResult> computed_again;
+  // Never, always, and from some 100 rows on: what so little data teaches of the disk changes little.
+  constexpr ResumeCosts kLongOnes = {.page_s = 10, .free_rows = 80, .row_s = 1};
+  for (const ResumeCosts& resume : {ResumeCosts{}, kAlwaysSwap, kLongOnes}) {
+    TestEngine test(**store_, tokenizer_, Tight(resume));
+    const std::vector<SequenceResult> results = test.Run(requests, order);
+    const PassScheduler::Counters& counters = test.engine->counters();
+    EXPECT_TRUE(test.engine->swap_status().ok()) << test.engine->swap_status();
+    EXPECT_EQ(test.model->stream_counters().io.bytes_written > 0, counters.swaps > 0);
+    ASSERT_GT(counters.preemptions, 0);
+    if (computed_again.empty()) {
+      computed_again = results;
+      EXPECT_EQ(counters.swaps, 0);
+      continue;
+    }
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(testing::Message() << "request " << i);
+      ExpectSame(results[i], computed_again[i]);
+    }
+    SCOPED_TRACE(testing::Message() << counters.swaps << " of " << counters.preemptions << " swapped");
+    EXPECT_GT(counters.swapped_rows, 0);
+    if (resume.page_s == 0) {
+      EXPECT_EQ(counters.swaps, counters.preemptions);
+    } else {
+      EXPECT_GT(counters.swaps, 0);
+      EXPECT_LT(counters.swaps, counters.preemptions);
+    }
+  }
+}
+
+// The file behind `paths` fails, from its `first` write or read on.
+class FaultyScratch : public IoEngine {
+ public:
+  enum class Fault { kWrites, kReads, kFlips };
+  FaultyScratch(std::unique_ptr<IoEngine> engine, int scratch, Fault fault, int first)
+      : scratch_(scratch), fault_(fault), first_(first), engine_(std::move(engine)) {}
+
+  void Submit(IoRequest request) override {
+    const bool counts = request.file == scratch_ && request.write == (fault_ == Fault::kWrites);
+    if (!counts || ++seen_ < first_) return engine_->Submit(std::move(request));
+    if (fault_ != Fault::kFlips) {
+      return request.done(absl::UnavailableError(request.write ? "injected ENOSPC" : "injected EIO"));
+    }
+    request.done = [done = std::move(request.done), byte = &request.buffer.back()](absl::Status status) {
+      *byte ^= std::byte{4};
+      done(std::move(status));
+    };
+    engine_->Submit(std::move(request));
+  }
+  IoCounters counters() const override { return engine_->counters(); }
+  const std::string& description() const override { return engine_->description(); }
+
+ private:
+  const int scratch_;
+  const Fault fault_;
+  const int first_;
+  std::atomic<int> seen_ = 0;
+  std::unique_ptr<IoEngine> engine_;
+};
+
+TEST_F(EngineTest, ComputesAgainWhatTheSwapFileLost) {
+  const std::vector<SequenceRequest> requests = LongRequests();
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  const std::vector<SequenceResult> expected =
+      TestEngine(**store_, tokenizer_, {.sequences = 12, .kv_pages = 200}).Run(requests, order);
+  using Fault = FaultyScratch::Fault;
+  for (const auto& [fault, message] : {std::pair(Fault::kWrites, "injected ENOSPC"),
+                                       std::pair(Fault::kReads, "injected EIO"),
+                                       std::pair(Fault::kFlips, "is not what was written")}) {
+    for (const int first : {1, 4}) {
+      SCOPED_TRACE(testing::Message() << message << " from number " << first);
+      TestEngine::Config config = Tight(kAlwaysSwap);
+      config.make_engine = [fault = fault, first](const std::vector<std::string>& paths,
+                                                  absl::Span<const absl::Span<std::byte>> buffers,
+                                                  const IoOptions& options)
+          -> absl::StatusOr<std::unique_ptr<IoEngine>> {
+        auto engine = IoEngine::Create(paths, buffers, options);
+        if (!engine.ok()) return engine.status();
+        return std::make_unique<FaultyScratch>(*std::move(engine), static_cast<int>(paths.size()), fault, first);
+      };
+      TestEngine test(**store_, tokenizer_, config);
+      const std::vector<SequenceResult> results = test.Run(requests, order);
+      for (size_t i = 0; i < requests.size(); ++i) {
+        SCOPED_TRACE(testing::Message() << "request " << i);
+        ExpectSame(results[i], expected[i]);
+      }
+      EXPECT_THAT(std::string(test.engine->swap_status().message()), HasSubstr(message));
+      EXPECT_LT(test.engine->counters().swaps, test.engine->counters().preemptions) << "none after the failure";
+      EXPECT_EQ(test.model->kv_cache().pool().available(), config.kv_pages);
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -37,6 +38,58 @@ TEST(PagePool, KeepsPublishedPagesUntilTheyAreNeeded) {
   EXPECT_FALSE(pool.Share(kNoPrefix, hello).has_value()) << "its page has gone";
 }
 
+// Slots that hold what the machine's pages held, and a disk that fails as often as it is told to.
+class SimulatedSwap : public SwapSpace {
+ public:
+  enum class Choice { kNever, kAlways, kAnyhow };
+  // `memory` has kKvPageTokens values a page.
+  SimulatedSwap(std::vector<uint64_t>* memory, int64_t num_slots, Choice choice, bool fails, std::mt19937* random)
+      : memory_(*memory), choice_(choice), fails_(fails), random_(*random), slots_(num_slots * kKvPageTokens) {
+    for (int64_t slot = 0; slot < num_slots; ++slot) free_.insert(static_cast<int32_t>(slot));
+  }
+
+  bool Pays(int64_t pages, int64_t rows) const override {
+    EXPECT_GT(rows, (pages - 1) * kKvPageTokens);
+    EXPECT_LE(rows, pages * kKvPageTokens);
+    return choice_ == Choice::kAnyhow ? random_() % 2 == 0 : choice_ == Choice::kAlways;
+  }
+  std::optional<std::vector<int32_t>> Write(absl::Span<const int32_t> pages) override {
+    if (free_.size() < pages.size() || Fails()) return std::nullopt;
+    std::vector<int32_t> slots;
+    for (const int32_t page : pages) {
+      slots.push_back(*free_.begin());
+      free_.erase(free_.begin());
+      std::copy_n(&memory_[page * kKvPageTokens], kKvPageTokens, &slots_[slots.back() * kKvPageTokens]);
+    }
+    return slots;
+  }
+  int64_t Read(absl::Span<const int32_t> slots, absl::Span<const int32_t> pages) override {
+    EXPECT_EQ(slots.size(), pages.size());
+    for (size_t i = 0; i < slots.size(); ++i) {
+      if (Fails()) {
+        for (size_t j = i; j < slots.size(); ++j) std::fill_n(&memory_[pages[j] * kKvPageTokens], kKvPageTokens, 0);
+        return static_cast<int64_t>(i);
+      }
+      std::copy_n(&slots_[slots[i] * kKvPageTokens], kKvPageTokens, &memory_[pages[i] * kKvPageTokens]);
+    }
+    return static_cast<int64_t>(slots.size());
+  }
+  void Drop(absl::Span<const int32_t> slots) override {
+    for (const int32_t slot : slots) EXPECT_TRUE(free_.insert(slot).second) << "dropped twice";
+  }
+  int64_t free_slots() const { return static_cast<int64_t>(free_.size()); }
+
+ private:
+  bool Fails() const { return fails_ && random_() % 4 == 0; }
+
+  std::vector<uint64_t>& memory_;
+  const Choice choice_;
+  const bool fails_;
+  std::mt19937& random_;
+  std::vector<uint64_t> slots_;
+  std::set<int32_t> free_;
+};
+
 // A workload and the machine that runs it. What a page holds is modelled: which tokens were computed into it.
 class Simulation {
  public:
@@ -55,7 +108,10 @@ class Simulation {
 
   void Run() {
     PagePool pool(pages_);
-    PassScheduler scheduler(limits_, &pool);
+    const int64_t slots = Uniform(0, 2) * pages_;
+    SimulatedSwap swap(&slots_, slots, static_cast<SimulatedSwap::Choice>(Uniform(0, 2)), Uniform(0, 2) == 0,
+                       &random_);
+    PassScheduler scheduler(limits_, &pool, Uniform(0, 3) == 0 ? nullptr : &swap);
     int64_t submitted = 0, left = requests_, passes = 0;
     const int64_t most_running = std::min({limits_.max_sequences, limits_.pass_rows, limits_.logit_rows});
     while (left > 0) {
@@ -74,15 +130,18 @@ class Simulation {
       for (const auto& chunk : chunks) left -= Advance(scheduler, chunk);
     }
     EXPECT_EQ(pool.available(), pages_) << "pages were lost";
+    EXPECT_EQ(swap.free_slots(), slots) << "slots were lost";
     EXPECT_EQ(scheduler.num_running() + scheduler.num_waiting(), 0);
     needed += needed_;
     computed += scheduler.counters().rows + scheduler.counters().shared_rows;
     preemptions += scheduler.counters().preemptions;
     shared += scheduler.counters().shared_rows;
+    swaps += scheduler.counters().swaps;
+    swapped += scheduler.counters().swapped_rows;
   }
 
   // Over all simulations: rows that sequences have, and rows that were computed or shared for them.
-  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0;
+  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0, swaps = 0, swapped = 0;
 
  private:
   struct Live {
@@ -188,6 +247,8 @@ TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
   }
   EXPECT_GT(Simulation::preemptions, 0);
   EXPECT_GT(Simulation::shared, 0);
+  EXPECT_GT(Simulation::swaps, 0);
+  EXPECT_GT(Simulation::swapped, 0);
   const double waste = static_cast<double>(Simulation::computed) / static_cast<double>(Simulation::needed);
   RecordProperty("rows_over_needed", std::to_string(waste));
   EXPECT_LT(waste, 1.1) << "preempted sequences are computed again too often";
@@ -224,6 +285,42 @@ TEST(PassScheduler, KeepsThePassesFull) {
   EXPECT_EQ(scheduler.counters().preemptions, 0);
   // No schedule needs fewer passes than one that generates kAtOnce tokens in each.
   EXPECT_LE(passes, kRequests * kAnswer / kAtOnce * 5 / 4);
+}
+
+// Two that grow from one page to three each, of which there are four.
+TEST(PassScheduler, ComputesNothingAgainOfWhatWasSwapped) {
+  for (const bool swaps : {false, true}) {
+    std::mt19937 random(1);
+    std::vector<uint64_t> memory(4 * kKvPageTokens);
+    SimulatedSwap swap(&memory, 4, SimulatedSwap::Choice::kAlways, /*fails=*/false, &random);
+    PagePool pool(4);
+    PassScheduler scheduler({.pass_rows = 200, .logit_rows = 2, .max_sequences = 2}, &pool, swaps ? &swap : nullptr);
+    constexpr int64_t kPrompt = 60, kLength = 180;
+    std::map<int64_t, int64_t> length;
+    for (int32_t i = 0; i < 2; ++i) {
+      length[scheduler.Add(std::vector<int32_t>(kPrompt, i), kLength, kPrompt - 1)] = kPrompt;
+    }
+    while (!length.empty()) {
+      for (const auto& chunk : scheduler.NextPass()) {
+        if (chunk.first_logit == chunk.first + chunk.count) continue;
+        if (length[chunk.id]++ < kLength) {
+          scheduler.Append(chunk.id, 1);
+        } else {
+          scheduler.Remove(chunk.id);
+          length.erase(chunk.id);
+        }
+      }
+    }
+    EXPECT_GT(scheduler.counters().preemptions, 0);
+    const int64_t again = scheduler.counters().rows - 2 * kLength;
+    if (swaps) {
+      EXPECT_EQ(again, 0);
+      EXPECT_EQ(scheduler.counters().swaps, scheduler.counters().preemptions);
+      EXPECT_GE(scheduler.counters().swapped_rows, 1);
+    } else {
+      EXPECT_GE(again, 1);
+    }
+  }
 }
 
 TEST(PassScheduler, SharesAPrefixWithinThePassThatComputesIt) {

@@ -348,6 +348,29 @@ TEST_F(Batch, ScoresATextWithEcho) {
   EXPECT_EQ(choice["finish_reason"], "length");
 }
 
+// The first 64 lines promise short answers, so that pages for eight of those are what there is for eight long ones.
+TEST_F(Batch, SwapsWhatItPreemptsAndLeavesNothingBehind) {
+  std::string text;
+  for (int i = 0; i < 76; ++i) {
+    text += json{{"prompt", "Once upon a time"}, {"max_tokens", i < 64 ? 2 : 180}}.dump() + "\n";
+  }
+  const std::string input = Write("in.jsonl", text);
+  const Finished alone = RunSluice(Args(input, mine_ / "alone.jsonl", {"--json"}, "1"));
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  EXPECT_EQ(json::parse(alone.out)["preemptions"], 0);
+  const Finished together = RunSluice(Args(input, mine_ / "together.jsonl", {"--json"}));
+  ASSERT_EQ(together.exit_code, 0) << together.err;
+  const json report = json::parse(together.out);
+  EXPECT_GT(report["swaps"], 0) << report;
+  EXPECT_LE(report["swaps"], report["preemptions"]);
+  EXPECT_GT(report["bytes_written"], 0);
+  EXPECT_EQ(Lines(mine_ / "together.jsonl"), Lines(mine_ / "alone.jsonl"));
+  for (const fs::directory_entry& entry : fs::directory_iterator(mine_.path())) {
+    EXPECT_THAT(entry.path().filename().string(),
+                testing::AnyOf(testing::EndsWith(".jsonl"), testing::EndsWith(".job.json")));
+  }
+}
+
 TEST_F(Batch, RefusesFilesOfOtherJobsByName) {
   const std::string input = Write("in.jsonl", "{\"prompt\": \"x\", \"max_tokens\": 2}\n");
   const std::string output = mine_ / "out.jsonl";

@@ -1,0 +1,62 @@
+// Pages of preempted sequences in a file: written through the engine that reads the slabs, and read back.
+#ifndef SLUICE_RUNTIME_KV_SWAP_H_
+#define SLUICE_RUNTIME_KV_SWAP_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "prefetch/io_batch.h"
+#include "prefetch/io_engine.h"
+#include "runtime/kv_cache.h"
+#include "runtime/pass_scheduler.h"
+#include "runtime/resume_cost.h"
+
+namespace sluice {
+
+// The file: [layer][slot] pages as they lie in memory. It is sparse, and grows as far as slots are used. Each page
+// of a layer has an XXH3-64 here: what comes back wrong is not used. Calls wait for the disk, and their requests go
+// ahead of the slabs', which wait no longer than the compute thread does. Thread-compatible.
+class KvSwap : public SwapSpace {
+ public:
+  // What it holds in memory.
+  static int64_t MemoryBytes(int64_t num_layers, int64_t num_slots);
+
+  // Pages of `cache`, which is in host memory, to file number `file` of `io`; both must outlive this.
+  KvSwap(const KvCache* cache, int64_t num_layers, int64_t num_slots, IoEngine* io, int file,
+         const ResumeCosts& costs);
+
+  bool Pays(int64_t pages, int64_t rows) const override;
+  std::optional<std::vector<int32_t>> Write(absl::Span<const int32_t> pages) override;
+  int64_t Read(absl::Span<const int32_t> slots, absl::Span<const int32_t> pages) override;
+  void Drop(absl::Span<const int32_t> slots) override;
+
+  // The first failure. After one nothing more is written, so that sequences are computed again.
+  const absl::Status& status() const { return status_; }
+  int64_t free_slots() const { return static_cast<int64_t>(free_.size()); }
+
+ private:
+  absl::Span<std::byte> PageAt(int64_t layer, int32_t page) const;
+  // Copies one to the other in all layers; how many pages there are up to the first one that failed.
+  int64_t Copy(bool write, absl::Span<const int32_t> slots, absl::Span<const int32_t> pages);
+  // Submits what `Copy` copies of one page.
+  void Submit(bool write, int32_t slot, int32_t page);
+
+  const KvCache* const cache_;
+  const int64_t num_layers_;
+  const int64_t num_slots_;
+  const int file_;
+  const ResumeCosts costs_;
+  IoBatch batch_;
+  std::vector<int32_t> free_;        // slots; a stack, lowest on top
+  std::vector<uint64_t> checksums_;  // [slot][layer]
+  int64_t bytes_ = 0;                // copied, and
+  double seconds_ = 0;               // how long that took
+  absl::Status status_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_KV_SWAP_H_
