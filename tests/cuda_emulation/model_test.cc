@@ -107,23 +107,32 @@ TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
   }
 }
 
-// Whatever call fails, whenever: an error that says what was being done, and everything ends.
-TEST(EmulatedModelErrors, ALostDeviceEndsARun) {
+// Whatever call fails, whenever: an error that says what was being done and what it means, and everything ends.
+TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
+  const struct {
+    int count;
+    cudaError_t error;
+    const char* text;
+  } kFailures[] = {{1, cudaErrorLaunchFailure, "(unspecified launch failure); a kernel failed"},
+                   {7, cudaErrorECCUncorrectable, "(uncorrectable ECC error encountered); the device is lost"},
+                   {60, cudaErrorIllegalAddress, "(an illegal memory access was encountered); a kernel failed"}};
+
   const TestStore store("qwen2-bias-bf16", "q8_0", 16 << 10);
   RunConfig config;
   config.chunk = 4;
   config.context = 64;
   for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
                            "cudaEventSynchronize", "cudaEventCreateWithFlags"}) {
-    for (const int count : {1, 7, 60}) {
+    for (const auto& [count, error, text] : kFailures) {
       SCOPED_TRACE(testing::Message() << call << " " << count);
       EmulatedModelOf emulated(*store, static_cast<uint64_t>(count), 0, config);
-      cuda_emulation::FailCall(call, count, cudaErrorLaunchFailure);
+      cuda_emulation::FailCall(call, count, error);
       const absl::Status status = LogitsOf(*emulated.model, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).status();
       const bool never_came = std::string(call) == "cudaEventCreateWithFlags" && status.ok();
       if (!never_came) {
         EXPECT_FALSE(status.ok());
         EXPECT_NE(status.message().find("CUDA: "), absl::string_view::npos) << status;
+        EXPECT_NE(status.message().find(text), absl::string_view::npos) << status;
       }
     }
   }
