@@ -102,8 +102,14 @@ class Compute : public CudaCompute {
     meter_ = cuda::MemoryMeter::Create(bus_id);  // before the context
     SLUICE_ASSIGN_OR_RETURN(const cuda::Device native, cuda::Device::Open(ordinal_));
     name_ = native.name();
-    SLUICE_ASSIGN_OR_RETURN(cuda::Stream stream, cuda::Stream::Create());  // makes the context
-    stream_.emplace(std::move(stream));
+    absl::StatusOr<cuda::Stream> stream = cuda::Stream::Create();  // makes the context
+    if (absl::IsResourceExhausted(stream.status())) {
+      return absl::ResourceExhaustedError(absl::StrCat(stream.status().message(), "; ", name_,
+                                                       " has no room for a context: nvidia-smi shows which programs "
+                                                       "hold its memory"));
+    }
+    SLUICE_RETURN_IF_ERROR(stream.status());
+    stream_.emplace(*std::move(stream));
     SLUICE_ASSIGN_OR_RETURN(memory_, native.memory());
     context_bytes_ = TakenBytes().value_or(std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
     SLUICE_ASSIGN_OR_RETURN(ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));

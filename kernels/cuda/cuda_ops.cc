@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda_ops.h"
 
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,7 +28,7 @@ static_assert(static_cast<int>(KvType::kF32) == kKvF32 &&
 
 using LaunchMatMul = cudaError_t (*)(const MatMulJob&, cudaStream_t);
 
-// The kernels of an encoding: for few tokens and for many. Null: none is written yet.
+// The kernels of an encoding: for few tokens and for many.
 struct MatMulKernels {
   LaunchMatMul few;
   LaunchMatMul many;
@@ -38,28 +39,13 @@ constexpr MatMulKernels kQuantized = {LaunchDp4a<Decoder>, LaunchMma<Decoder>};
 template <class Weights>
 constexpr MatMulKernels kFloat = {LaunchFma<Weights>, LaunchFma<Weights>};
 
-MatMulKernels KernelsOf(Encoding encoding) {
-  switch (encoding) {
-    case Encoding::kF32:
-      return kFloat<F32Weights>;
-    case Encoding::kF16:
-      return kFloat<F16Weights>;
-    case Encoding::kBF16:
-      return kFloat<BF16Weights>;
-    case Encoding::kQ8_0:
-      return kQuantized<Q8_0>;
-    case Encoding::kQ6_K:
-      return kQuantized<Q6_K>;
-    case Encoding::kQ5_K:
-      return kQuantized<Q5_K>;
-    case Encoding::kQ4_K:
-      return kQuantized<Q4_K>;
-    case Encoding::kQ4_0:
-      return kQuantized<Q4_0>;
-    default:
-      return {nullptr, nullptr};
-  }
-}
+// In the order of the enum.
+constexpr MatMulKernels kKernels[] = {
+    kFloat<F32Weights>, kFloat<F16Weights>, kFloat<BF16Weights>, kQuantized<Q8_0>,
+    kQuantized<Q6_K>,   kQuantized<Q5_K>,   kQuantized<Q4_K>,    kQuantized<Q4_0>,
+    kQuantized<Q3_K>,   kQuantized<Q2_K>,   kQuantized<Q4_1>,    kQuantized<Q5_0>,
+    kQuantized<Q5_1>,   kQuantized<IQ4_NL>, kQuantized<IQ4_XS>,  kQuantized<MXFP4>};
+static_assert(std::size(kKernels) == kNumEncodings);
 
 class CudaOps : public Ops {
  public:
@@ -102,11 +88,7 @@ class CudaOps : public Ops {
                                                      info.block_values, ", not ", args.k));
     }
     if (args.rounded_activations) return absl::UnimplementedError("rounded activations have no CUDA kernel");
-    const MatMulKernels kernels = KernelsOf(args.encoding);
-    if (kernels.few == nullptr) {
-      return absl::UnimplementedError(
-          absl::StrCat("products of ", info.name, " weights have no CUDA kernel"));
-    }
+    const MatMulKernels& kernels = kKernels[static_cast<int>(args.encoding)];
     if (args.num_tokens <= 0 || args.num_tiles <= 0) return absl::OkStatus();
     const MatMulJob job = {.tiles = reinterpret_cast<const uint8_t*>(args.tiles),
                            .tile_bytes = TileBytes(args.encoding, args.k),

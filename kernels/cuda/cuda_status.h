@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
@@ -15,10 +17,17 @@ namespace sluice::cuda {
 //   InvalidArgument     shapes that need more blocks or shared memory than a launch can have
 //   Unavailable         the device is lost or was reset, an uncorrectable memory error, a driver
 //                       that is missing or too old, a device that others have taken
+//   FailedPrecondition  a device that this build has no machine code for
 //   Internal            a kernel's or this program's fault: illegal address, wrong argument, ...
 //
 // A lost device and an illegal address do not go away: every later call on the device fails.
 absl::Status CudaStatus(cudaError_t error, absl::string_view doing);
+
+// Unavailable: the driver, made for CUDA version `supported`, cannot run what this was built with.
+absl::Status DriverTooOld(int supported);
+
+// "13.0" of 13000, as CUDART_VERSION and drivers count.
+std::string CudaVersion(int version);
 
 }  // namespace sluice::cuda
 

@@ -11,33 +11,40 @@ namespace {
 // What the PTX in the library needs (kernels/CMakeLists.txt).
 constexpr int kMinComputeCapability = 75;
 
-std::string Version(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
+struct Machine {
+  int driver = 0;  // the CUDA version that it is for; 0: no driver
+  int devices = 0;
+};
+absl::StatusOr<Machine> AskMachine() {
+  Machine machine;
+  SLUICE_RETURN_IF_ERROR(
+      CudaStatus(cudaDriverGetVersion(&machine.driver), "asking for the driver's version"));
+  if (machine.driver == 0) return machine;
+  const cudaError_t error = cudaGetDeviceCount(&machine.devices);
+  if (error == cudaErrorInsufficientDriver) return DriverTooOld(machine.driver);
+  if (error == cudaErrorNoDevice) return Machine{machine.driver, 0};
+  SLUICE_RETURN_IF_ERROR(CudaStatus(error, "counting devices"));
+  return machine;
+}
 
 absl::Status CheckOrdinal(int ordinal) {
-  SLUICE_ASSIGN_OR_RETURN(const int count, CountDevices());
-  if (ordinal >= 0 && ordinal < count) return absl::OkStatus();
-  return absl::NotFoundError(count == 0
-                                 ? "CUDA: this machine has no device, or no driver for it"
-                                 : absl::StrCat("CUDA: no device ", ordinal, "; there are ", count));
+  SLUICE_ASSIGN_OR_RETURN(const Machine machine, AskMachine());
+  if (ordinal >= 0 && ordinal < machine.devices) return absl::OkStatus();
+  if (machine.driver == 0) {
+    return absl::NotFoundError("CUDA: no driver: the system finds no libcuda.so.1 that works");
+  }
+  if (machine.devices == 0) {
+    return absl::NotFoundError(absl::StrCat("CUDA: no device: the driver, for CUDA ", CudaVersion(machine.driver),
+                                            ", finds none; CUDA_VISIBLE_DEVICES may hide them"));
+  }
+  return absl::NotFoundError(absl::StrCat("CUDA: no device ", ordinal, "; there are ", machine.devices));
 }
 
 }  // namespace
 
 absl::StatusOr<int> CountDevices() {
-  int driver = 0;
-  SLUICE_RETURN_IF_ERROR(
-      CudaStatus(cudaDriverGetVersion(&driver), "asking for the driver's version"));
-  if (driver == 0) return 0;  // no driver
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorNoDevice) return 0;
-  if (error == cudaErrorInsufficientDriver) {
-    return absl::UnavailableError(absl::StrCat("CUDA: driver too old, needs ",
-                                               Version(CUDART_VERSION), "; it supports ",
-                                               Version(driver)));
-  }
-  SLUICE_RETURN_IF_ERROR(CudaStatus(error, "counting devices"));
-  return count;
+  SLUICE_ASSIGN_OR_RETURN(const Machine machine, AskMachine());
+  return machine.devices;
 }
 
 absl::StatusOr<std::string> PciBusId(int ordinal) {

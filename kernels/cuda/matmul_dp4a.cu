@@ -2,12 +2,13 @@
 // rest.
 //
 // A block has one tile of 16 rows (two with kSwiGlu) and up to kTokens tokens. Its warps share out
-// the segments of K; in a warp, lane r and lane 16 + r have row r, and take the even and the odd
-// chunks of 256 values. A half-warp's load is a line of a plane, 64 bytes on 64; its activations
-// are the same 16 bytes for all its lanes. Sums of a chunk are exact integers, so each lane has its
-// own; only the few terms of the chain (docs/arithmetic.md) are added one half after the other, and
-// segments in order through shared memory. Bound by the bandwidth of the weights for one token, by
-// dp4a from about 8 on.
+// the segments of K; in a warp, lane r and lane 16 + r have row r, and take turns: the even and the
+// odd chunks of 256 values or, where each block of 32 has its own terms of the chain and those of a
+// chunk would need too many registers, the halves of each chunk. A half-warp's load is a line of a
+// plane, 64 bytes on 64; its activations are the same 16 bytes for all its lanes. Sums are exact
+// integers, so each lane has its own; only the few terms of the chain (docs/arithmetic.md) are added
+// one half after the other, and segments in order through shared memory. Bound by the bandwidth of
+// the weights for one token, by dp4a from about 8 on.
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/epilogue.h"
@@ -28,18 +29,27 @@ __device__ __forceinline__ Words4 LoadWords4(const int8_t* quants) {
   return {{value.x, value.y, value.z, value.w}};
 }
 
-// A chunk's terms of the chain, of one row and one token: acc = fma(a, b, acc), in order.
+// A turn's terms of the chain, of one row and one token: acc = fma(a, b, acc), in order.
 template <class Decoder, Sums = Decoder::kSums>
 struct Terms;
 
+constexpr int kTurnBlocks = kChunkBlocks / 2;
+
 template <class Decoder>
 struct Terms<Decoder, Sums::kBlocks> {
-  float a[kChunkBlocks];
-  float b[kChunkBlocks];
+  static constexpr int kEach = Decoder::kMinima ? 2 : 1;
+  static constexpr int kTurns = kSegmentChunks;  // in a segment
+  float a[kTurnBlocks][kEach];
+  float b[kTurnBlocks][kEach];
+  __device__ static int64_t ChunkOf(int turn, int) { return turn; }
+  __device__ static int FirstBlock(int half) { return kTurnBlocks * half; }
   __device__ float Chain(int blocks, float acc) const {
 #pragma unroll
-    for (int block = 0; block < kChunkBlocks; ++block) {
-      if (block < blocks) acc = fmaf(a[block], b[block], acc);
+    for (int block = 0; block < kTurnBlocks; ++block) {
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        if (block < blocks) acc = fmaf(a[block][i], b[block][i], acc);
+      }
     }
     return acc;
   }
@@ -47,10 +57,13 @@ struct Terms<Decoder, Sums::kBlocks> {
 
 template <class Decoder>
 struct Terms<Decoder, Sums::kSuperBlock> {
+  static constexpr int kTurns = kSegmentChunks / 2;
   float a[2];
   float b[2];
+  __device__ static int64_t ChunkOf(int turn, int half) { return 2 * turn + half; }
+  __device__ static int FirstBlock(int) { return 0; }
   __device__ float Chain(int blocks, float acc) const {
-    if (blocks == 0) return acc;
+    if (blocks <= 0) return acc;
     acc = fmaf(a[0], b[0], acc);
     if constexpr (Decoder::kMinima) acc = fmaf(a[1], b[1], acc);
     return acc;
@@ -59,10 +72,13 @@ struct Terms<Decoder, Sums::kSuperBlock> {
 
 template <class Decoder>
 struct Terms<Decoder, Sums::kScaledBlocks> {
+  static constexpr int kTurns = kSegmentChunks / 2;
   float a;
   float b;
+  __device__ static int64_t ChunkOf(int turn, int half) { return 2 * turn + half; }
+  __device__ static int FirstBlock(int) { return 0; }
   __device__ float Chain(int blocks, float acc) const {
-    return blocks == 0 ? acc : fmaf(a, b, acc);
+    return blocks <= 0 ? acc : fmaf(a, b, acc);
   }
 };
 
@@ -91,26 +107,34 @@ __device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, i
 }
 
 template <class Decoder, int kTokens>
-__device__ __forceinline__ void ChunkTerms(const typename Decoder::Chunk& chunk, int row,
-                                           const uint8_t* const (&groups)[kTokens],
-                                           Terms<Decoder> (&terms)[kTokens]) {
+__device__ __forceinline__ void TurnTerms(const typename Decoder::Chunk& chunk, int first_block,
+                                          int row, const uint8_t* const (&groups)[kTokens],
+                                          Terms<Decoder> (&terms)[kTokens]) {
   const int8_t* quants[kTokens];
 #pragma unroll
   for (int token = 0; token < kTokens; ++token)
     quants[token] = reinterpret_cast<const int8_t*>(groups[token]);
   if constexpr (Decoder::kSums == Sums::kBlocks) {
 #pragma unroll
-    for (int block = 0; block < kChunkBlocks; ++block) {
-      if (block >= chunk.blocks) break;
-      const float scale = Decoder::Scale(chunk, block, row);
+    for (int i = 0; i < kTurnBlocks; ++i) {
+      // Beyond a row's last block that one is computed again, and not added: a branch would keep
+      // loads of one block from starting before the products of another.
+      const int block = first_block + i < chunk.blocks ? first_block + i : chunk.blocks - 1;
       int32_t isum[kTokens][1];
       DotBlock<Decoder>(chunk, block, row, quants, isum);
+      const float scale = Decoder::Scale(chunk, block, row);
+      float min_scale = 0.0f;
+      if constexpr (Decoder::kMinima) min_scale = Decoder::Min(chunk, block, row);
 #pragma unroll
       for (int token = 0; token < kTokens; ++token) {
         const auto* group = reinterpret_cast<const ActivationGroup32*>(groups[token]);
-        terms[token].a[block] =
-            static_cast<float>(isum[token][0] + Decoder::kOffset * group->minus_sums[block]);
-        terms[token].b[block] = scale * group->scales[block];
+        const int32_t minus_sum = group->minus_sums[block];
+        terms[token].a[i][0] = static_cast<float>(isum[token][0] + Decoder::kOffset * minus_sum);
+        terms[token].b[i][0] = scale * group->scales[block];
+        if constexpr (Decoder::kMinima) {
+          terms[token].a[i][1] = static_cast<float>(-minus_sum);
+          terms[token].b[i][1] = min_scale * group->scales[block];
+        }
       }
     }
   } else if constexpr (Decoder::kSums == Sums::kScaledBlocks) {
@@ -205,8 +229,8 @@ __global__ void __launch_bounds__(kMaxWarps* kWarpLanes) Dp4aKernel(const MatMul
     for (int64_t segment = warp; segment < num_segments; segment += num_warps) {
       float acc[kTokens] = {};
 #pragma unroll 1
-      for (int pair = 0; pair < kSegmentChunks / 2; ++pair) {
-        const int64_t index = segment * kSegmentChunks + 2 * pair + half;
+      for (int turn = 0; turn < Terms<Decoder>::kTurns; ++turn) {
+        const int64_t index = segment * kSegmentChunks + Terms<Decoder>::ChunkOf(turn, half);
         Terms<Decoder> terms[kTokens];
         int blocks = 0;
         if (index < num_chunks) {
@@ -217,8 +241,9 @@ __global__ void __launch_bounds__(kMaxWarps* kWarpLanes) Dp4aKernel(const MatMul
             groups[token] =
                 activations[token] + index * static_cast<int64_t>(sizeof(ActivationGroup256));
           }
-          blocks = chunk.blocks;
-          ChunkTerms<Decoder>(chunk, row, groups, terms);
+          const int first_block = Terms<Decoder>::FirstBlock(half);
+          blocks = chunk.blocks - first_block;
+          TurnTerms<Decoder>(chunk, first_block, row, groups, terms);
         }
 #pragma unroll
         for (int token = 0; token < kTokens; ++token) {
@@ -276,5 +301,13 @@ template cudaError_t LaunchDp4a<Q6_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchDp4a<Q5_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchDp4a<Q4_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchDp4a<Q4_0>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q3_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q2_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q4_1>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q5_0>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<Q5_1>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<IQ4_NL>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<IQ4_XS>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchDp4a<MXFP4>(const MatMulJob&, cudaStream_t);
 
 }  // namespace sluice::cuda

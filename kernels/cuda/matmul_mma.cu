@@ -27,6 +27,8 @@ static_assert(sizeof(ActivationGroup32) == kGroupBytes);
 // fragment lie in 32 different banks.
 constexpr int kStagedBytes = kGroupBytes + 16;
 constexpr int kPieces = kGroupBytes / 16;  // of 16 bytes
+constexpr int kProducts = kTokens * 16;    // of a warp
+static_assert(2 * kWarps * kProducts * sizeof(float) <= 2 * kTokens * kStagedBytes);
 
 // Copies the 32 tokens' groups of chunk `chunk`; tokens beyond the last are zeros.
 __device__ __forceinline__ void Stage(const MatMulJob& job, int64_t first_token, int64_t chunk,
@@ -70,6 +72,11 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
       Decoder::Quads(chunk, block, t, g, a[0], a[2]);
       Decoder::Quads(chunk, block, t, g + 8, a[1], a[3]);
       const float d[2] = {Decoder::Scale(chunk, block, g), Decoder::Scale(chunk, block, g + 8)};
+      float m[2] = {};
+      if constexpr (Decoder::kMinima) {
+        m[0] = Decoder::Min(chunk, block, g);
+        m[1] = Decoder::Min(chunk, block, g + 8);
+      }
 #pragma unroll
       for (int n = 0; n < kTokenTiles; ++n) {
         const uint32_t b[2] = {QuantWord(staged, 8 * n + g, 8 * block + t),
@@ -81,6 +88,10 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
           const ActivationGroup32& group = Group32(staged, TokenOf(t, n, i));
           const int32_t isum = c[i] + Decoder::kOffset * group.minus_sums[block];
           acc[n][i] = fmaf(static_cast<float>(isum), d[i / 2] * group.scales[block], acc[n][i]);
+          if constexpr (Decoder::kMinima) {
+            acc[n][i] = fmaf(static_cast<float>(-group.minus_sums[block]),
+                             m[i / 2] * group.scales[block], acc[n][i]);
+          }
         }
       }
     }
@@ -129,6 +140,30 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
         }
       }
     }
+    int32_t offset[kTokenTiles][4] = {};  // what the offset, or the minima, come to
+    if constexpr (!kScaledBlocks && (Decoder::kMinima || Decoder::kOffset != 0)) {
+#pragma unroll 4  // all at once would be most of the kernel's code
+      for (int s = 0; s < kEach * kChunkBlocks; ++s) {
+        int32_t factor[2];
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          if constexpr (Decoder::kMinima) {
+            factor[i] = Decoder::Minimum(factors[i], s);
+          } else {
+            factor[i] = Decoder::kOffset * Decoder::Factor(factors[i], s);
+          }
+        }
+#pragma unroll
+        for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            const ActivationGroup256& group = Group256(staged, TokenOf(t, n, i));
+            offset[n][i] +=
+                factor[i / 2] * (kEach == 1 ? group.sums32 : group.sums16)[SumPlace(s)];
+          }
+        }
+      }
+    }
     const float d[2] = {Decoder::D(chunk, g), Decoder::D(chunk, g + 8)};
     float dmin[2] = {};
     if constexpr (Decoder::kMinima) {
@@ -143,21 +178,11 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
           acc[n][i] = fmaf(sums[n][i], d[i / 2], acc[n][i]);
           continue;
         }
-        const ActivationGroup256& group = Group256(staged, TokenOf(t, n, i));
-        const int16_t* const sums = kEach == 1 ? group.sums32 : group.sums16;
-        int32_t offset = 0;  // what the offset, or the minima, come to
-#pragma unroll
-        for (int s = 0; s < kEach * kChunkBlocks; ++s) {
-          if constexpr (Decoder::kMinima) {
-            offset += Decoder::Minimum(factors[i / 2], s) * sums[SumPlace(s)];
-          } else if constexpr (Decoder::kOffset != 0) {
-            offset += Decoder::kOffset * Decoder::Factor(factors[i / 2], s) * sums[SumPlace(s)];
-          }
-        }
-        const int32_t sum = Decoder::kMinima ? scaled[n][i] : scaled[n][i] - offset;
-        acc[n][i] = fmaf(static_cast<float>(sum), d[i / 2] * group.scale, acc[n][i]);
+        const float scale = Group256(staged, TokenOf(t, n, i)).scale;
+        const int32_t sum = Decoder::kMinima ? scaled[n][i] : scaled[n][i] - offset[n][i];
+        acc[n][i] = fmaf(static_cast<float>(sum), d[i / 2] * scale, acc[n][i]);
         if constexpr (Decoder::kMinima) {
-          acc[n][i] = fmaf(-static_cast<float>(offset), dmin[i / 2] * group.scale, acc[n][i]);
+          acc[n][i] = fmaf(-static_cast<float>(offset[n][i]), dmin[i / 2] * scale, acc[n][i]);
         }
       }
     }
@@ -176,8 +201,8 @@ __global__ void __launch_bounds__(kThreads, 3) MmaKernel(const MatMulJob job) {
   const int tiles_each = TilesEach(job);
 
   SharedMemory shared;
-  uint8_t* const even = shared.Take<uint8_t>(kTokens * kStagedBytes);
-  uint8_t* const odd = shared.Take<uint8_t>(kTokens * kStagedBytes);
+  uint8_t* const even = shared.Take<uint8_t>(2 * kTokens * kStagedBytes);
+  uint8_t* const odd = even + kTokens * kStagedBytes;
 
   float gate[kTokenTiles][4] = {};  // the first tile's product
   float total[kTokenTiles][4] = {};
@@ -213,15 +238,26 @@ __global__ void __launch_bounds__(kThreads, 3) MmaKernel(const MatMulJob job) {
     }
   }
 
-  if (tile_index >= job.num_tiles) return;
+  // Through shared memory to a loop that is not unrolled: sixteen copies of the epilogues in each
+  // kernel would take as long to compile as all else, and a warp's lanes store rows side by side.
+  SyncBlock();  // the last chunk is still read
+  float* const products = reinterpret_cast<float*>(even) + threadIdx.x / kWarpLanes * kProducts;
 #pragma unroll
   for (int n = 0; n < kTokenTiles; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const float y = tiles_each == 2 ? gate[n][i] : total[n][i];
-      Finish(job, job.first_row + tile_index * 16 + RowOf(g, i), first_token + TokenOf(t, n, i), y,
-             total[n][i]);
+      const int at = TokenOf(t, n, i) * 16 + RowOf(g, i);
+      products[at] = total[n][i];
+      products[kWarps * kProducts + at] = gate[n][i];
     }
+  }
+  SyncBlock();
+  if (tile_index >= job.num_tiles) return;
+#pragma unroll 1
+  for (int i = lane; i < kProducts; i += kWarpLanes) {
+    const float last = products[i];
+    const float y = tiles_each == 2 ? products[kWarps * kProducts + i] : last;
+    Finish(job, job.first_row + tile_index * 16 + i % 16, first_token + i / 16, y, last);
   }
 }
 
@@ -233,7 +269,7 @@ cudaError_t LaunchMma(const MatMulJob& job, cudaStream_t stream) {
                 {.blocks_x = (job.num_tiles + kWarps - 1) / kWarps,
                  .blocks_y = (job.num_tokens + kTokens - 1) / kTokens,
                  .threads = kThreads,
-                 .shared_bytes = 2 * SharedBytes<uint8_t>(kTokens * kStagedBytes)},
+                 .shared_bytes = SharedBytes<uint8_t>(2 * kTokens * kStagedBytes)},
                 job, stream);
 }
 
@@ -242,5 +278,13 @@ template cudaError_t LaunchMma<Q6_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchMma<Q5_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchMma<Q4_K>(const MatMulJob&, cudaStream_t);
 template cudaError_t LaunchMma<Q4_0>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<Q3_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<Q2_K>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<Q4_1>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<Q5_0>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<Q5_1>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<IQ4_NL>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<IQ4_XS>(const MatMulJob&, cudaStream_t);
+template cudaError_t LaunchMma<MXFP4>(const MatMulJob&, cudaStream_t);
 
 }  // namespace sluice::cuda

@@ -26,6 +26,10 @@ inline constexpr int64_t kSharedAlignment = 16;
 // c + the sum of a's four int8 times b's four int8.
 SLUICE_PTX int32_t Dp4a(uint32_t a, uint32_t b, int32_t c);
 
+// Byte i of the result is byte (selector >> 4i) % 16 of the eight of `low` and then `high`; each of
+// the selector's four nibbles is 0 to 7.
+SLUICE_PTX uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector);
+
 // c += A * B, int8 by int8 into int32, exact; all 32 lanes of a warp together. With g = lane / 4
 // and t = lane % 4:
 //
@@ -97,6 +101,12 @@ SLUICE_PTX int32_t Dp4a(uint32_t a, uint32_t b, int32_t c) {
   int32_t d;
   asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
   return d;
+}
+
+SLUICE_PTX uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  uint32_t picked;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(picked) : "r"(low), "r"(high), "r"(selector));
+  return picked;
 }
 
 SLUICE_PTX void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b, int) {

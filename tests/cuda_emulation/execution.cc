@@ -67,6 +67,18 @@ int32_t Dp4a(uint32_t a, uint32_t b, int32_t c) {
   return c;
 }
 
+// With bit 3 of a selector's nibble set the instruction copies the byte's sign: so does this.
+uint32_t PickBytes(uint32_t low, uint32_t high, uint32_t selector) {
+  const uint64_t bytes = low | static_cast<uint64_t>(high) << 32;
+  uint32_t picked = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t nibble = (selector >> 4 * i) & 15;
+    const uint32_t byte = static_cast<uint32_t>(bytes >> 8 * (nibble & 7)) & 0xFF;
+    picked |= (nibble < 8 ? byte : byte >> 7 ? 0xFFu : 0u) << 8 * i;
+  }
+  return picked;
+}
+
 void Mma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int line) {
   Fragments share = {{&c[0], &c[1], &c[2], &c[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
   Grid::Current().Together("mma.m16n8k32", line, &share, Multiply<16, 32>);

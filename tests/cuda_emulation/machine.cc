@@ -270,25 +270,56 @@ using sluice::cuda_emulation::TheMachine;
   ONE_AT_A_TIME();             \
   if (const cudaError_t error = TheMachine().Begin(name); error != cudaSuccess) return error
 
-const char* cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "cudaSuccess";
-    case cudaErrorMemoryAllocation:
-      return "cudaErrorMemoryAllocation";
-    case cudaErrorInsufficientDriver:
-      return "cudaErrorInsufficientDriver";
-    case cudaErrorNoDevice:
-      return "cudaErrorNoDevice";
-    case cudaErrorIllegalAddress:
-      return "cudaErrorIllegalAddress";
-    case cudaErrorLaunchFailure:
-      return "cudaErrorLaunchFailure";
-    default:
-      return "cudaError";
+namespace {
+
+// As the runtime says them.
+struct ErrorText {
+  cudaError_t error;
+  const char* name;
+  const char* text;
+};
+#define ERROR_TEXT(error, text) {error, #error, text}
+constexpr ErrorText kErrorTexts[] = {
+    ERROR_TEXT(cudaSuccess, "no error"),
+    ERROR_TEXT(cudaErrorInvalidValue, "invalid argument"),
+    ERROR_TEXT(cudaErrorMemoryAllocation, "out of memory"),
+    ERROR_TEXT(cudaErrorInvalidConfiguration, "invalid configuration argument"),
+    ERROR_TEXT(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"),
+    ERROR_TEXT(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable"),
+    ERROR_TEXT(cudaErrorNoDevice, "no CUDA-capable device is detected"),
+    ERROR_TEXT(cudaErrorInvalidDevice, "invalid device ordinal"),
+    ERROR_TEXT(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device"),
+    ERROR_TEXT(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
+    ERROR_TEXT(cudaErrorDeviceAlreadyInUse, "exclusive-thread device already in use by a different thread"),
+    ERROR_TEXT(cudaErrorNvlinkUncorrectable, "uncorrectable NVLink error detected during the execution"),
+    ERROR_TEXT(cudaErrorJitCompilerNotFound, "PTX JIT compiler library not found"),
+    ERROR_TEXT(cudaErrorUnsupportedPtxVersion, "the provided PTX was compiled with an unsupported toolchain."),
+    ERROR_TEXT(cudaErrorJitCompilationDisabled, "PTX JIT compilation was disabled"),
+    ERROR_TEXT(cudaErrorInvalidResourceHandle, "invalid resource handle"),
+    ERROR_TEXT(cudaErrorNotReady, "device not ready"),
+    ERROR_TEXT(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
+    ERROR_TEXT(cudaErrorLaunchTimeout, "the launch timed out and was terminated"),
+    ERROR_TEXT(cudaErrorHardwareStackError, "hardware stack error"),
+    ERROR_TEXT(cudaErrorIllegalInstruction, "an illegal instruction was encountered"),
+    ERROR_TEXT(cudaErrorMisalignedAddress, "misaligned address"),
+    ERROR_TEXT(cudaErrorInvalidAddressSpace, "operation not supported on global/shared address space"),
+    ERROR_TEXT(cudaErrorInvalidPc, "invalid program counter"),
+    ERROR_TEXT(cudaErrorLaunchFailure, "unspecified launch failure"),
+    ERROR_TEXT(cudaErrorUnknown, "unknown error"),
+};
+#undef ERROR_TEXT
+
+ErrorText TextOf(cudaError_t error) {
+  for (const ErrorText& text : kErrorTexts) {
+    if (text.error == error) return text;
   }
+  return {error, "unrecognized error code", "unrecognized error code"};
 }
-const char* cudaGetErrorString(cudaError_t) { return "an emulated error"; }
+
+}  // namespace
+
+const char* cudaGetErrorName(cudaError_t error) { return TextOf(error).name; }
+const char* cudaGetErrorString(cudaError_t error) { return TextOf(error).text; }
 cudaError_t cudaGetLastError() {
   ONE_AT_A_TIME();
   return TheMachine().lost();

@@ -65,8 +65,9 @@ constexpr ModelCase kCases[] = {
     {"qwen2-bias-bf16", "q8_0", KvType::kF16, 17, 0},
     {"qwen3-qknorm-bf16", "", KvType::kF32, 9, 60 << 10},
     {"llama-linear-rope-f32", "q4_0", KvType::kF16, 512, 0},
-    {"qwen2-yarn-bf16", "", KvType::kF16, 512, 1 << 30},
-    {"bard-6.7M", "q4_k_m", KvType::kQ8_0, 20, 1 << 20},
+    {"qwen2-yarn-bf16", "mxfp4", KvType::kF16, 512, 1 << 30},
+    {"bard-6.7M", "q4_k_m", KvType::kQ8_0, 17, 1 << 20},
+    {"bard-6.7M-gguf/bard-q2_k.gguf", "", KvType::kF16, 17, 1 << 19},
 };
 
 std::vector<int32_t> Greedy(Model& model, const std::vector<int32_t>& prompt) {
@@ -84,9 +85,9 @@ class EmulatedModel : public testing::TestWithParam<ModelCase> {};
 TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
   const ModelCase& c = GetParam();
   const TestStore store(c.model, c.recipe, 16 << 10);
-  const bool large = std::string(c.model) == "bard-6.7M";
+  const bool large = std::string(c.model).starts_with("bard-6.7M");
   std::vector<int32_t> tokens;
-  for (int i = 0; i < (large ? 21 : 35); ++i) {
+  for (int i = 0; i < (large ? 18 : 35); ++i) {
     tokens.push_back(static_cast<int32_t>((i * 37 + 5) % store->hyper_parameters().vocab_size));
   }
   RunConfig config;
@@ -106,23 +107,32 @@ TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
   }
 }
 
-// Whatever call fails, whenever: an error that says what was being done, and everything ends.
-TEST(EmulatedModelErrors, ALostDeviceEndsARun) {
+// Whatever call fails, whenever: an error that says what was being done and what it means, and everything ends.
+TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
+  const struct {
+    int count;
+    cudaError_t error;
+    const char* text;
+  } kFailures[] = {{1, cudaErrorLaunchFailure, "(unspecified launch failure); a kernel failed"},
+                   {7, cudaErrorECCUncorrectable, "(uncorrectable ECC error encountered); the device is lost"},
+                   {60, cudaErrorIllegalAddress, "(an illegal memory access was encountered); a kernel failed"}};
+
   const TestStore store("qwen2-bias-bf16", "q8_0", 16 << 10);
   RunConfig config;
   config.chunk = 4;
   config.context = 64;
   for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
                            "cudaEventSynchronize", "cudaEventCreateWithFlags"}) {
-    for (const int count : {1, 7, 60}) {
+    for (const auto& [count, error, text] : kFailures) {
       SCOPED_TRACE(testing::Message() << call << " " << count);
       EmulatedModelOf emulated(*store, static_cast<uint64_t>(count), 0, config);
-      cuda_emulation::FailCall(call, count, cudaErrorLaunchFailure);
+      cuda_emulation::FailCall(call, count, error);
       const absl::Status status = LogitsOf(*emulated.model, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).status();
       const bool never_came = std::string(call) == "cudaEventCreateWithFlags" && status.ok();
       if (!never_came) {
         EXPECT_FALSE(status.ok());
         EXPECT_NE(status.message().find("CUDA: "), absl::string_view::npos) << status;
+        EXPECT_NE(status.message().find(text), absl::string_view::npos) << status;
       }
     }
   }
@@ -131,7 +141,7 @@ TEST(EmulatedModelErrors, ALostDeviceEndsARun) {
 INSTANTIATE_TEST_SUITE_P(All, EmulatedModel, testing::ValuesIn(kCases), [](const auto& info) {
   std::string name = info.param.model;
   for (char& c : name) {
-    if (c == '-' || c == '.') c = '_';
+    if (c == '-' || c == '.' || c == '/') c = '_';
   }
   return name;
 });

@@ -5,8 +5,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/cuda/cuda_compute.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/upload_ring.h"
@@ -32,32 +32,77 @@ TEST(CudaDevice, OpensAndDescribesItself) {
   EXPECT_EQ(device->memory()->free_bytes, 1000);
 }
 
-TEST(CudaDevice, SaysWhichDriverIsNeeded) {
-  Reset({.driver_version = 11080});
-  const absl::Status status = Device::Open(0).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(Message(status), HasSubstr("driver too old, needs 13.0"));
-  EXPECT_THAT(Message(status), HasSubstr("supports 11.8"));
-}
-
 TEST(CudaDevice, CountsNoneWithoutADriverOrADevice) {
   for (const auto& options : {cuda_emulation::MachineOptions{.driver_version = 0},
                               cuda_emulation::MachineOptions{.devices = 0}}) {
     Reset(options);
     EXPECT_EQ(*CountDevices(), 0);
-    const absl::Status status = Device::Open(0).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-    EXPECT_THAT(Message(status), HasSubstr("no device"));
   }
 }
 
-TEST(CudaDevice, NamesADeviceThatIsNotThereOrTooOld) {
-  Reset({.devices = 2});
-  EXPECT_THAT(Message(Device::Open(2).status()), HasSubstr("no device 2; there are 2"));
-  Reset({.compute_major = 6});
-  const absl::Status status = Device::Open(0).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(status), HasSubstr("compute capability 6.0, kernels need 7.5"));
+// What a user reads where there is nothing to compute on: one line, exactly.
+TEST(CudaDevice, SaysWhyItDoesNotOpen) {
+  const struct {
+    const char* what;
+    cuda_emulation::MachineOptions machine;
+    int ordinal = 0;
+    const char* call = "";
+    cudaError_t error = cudaSuccess;
+    absl::StatusCode code;
+    const char* text;
+  } kCases[] = {
+      {.what = "no driver",
+       .machine = {.driver_version = 0},
+       .code = absl::StatusCode::kNotFound,
+       .text = "CUDA: no driver: the system finds no libcuda.so.1 that works"},
+      {.what = "a driver of the last major version",
+       .machine = {.driver_version = 12080},
+       .code = absl::StatusCode::kUnavailable,
+       .text = "CUDA: driver too old, needs 580 or newer, for CUDA 13.0; this one is for CUDA 12.8"},
+      {.what = "no device",
+       .machine = {.devices = 0},
+       .code = absl::StatusCode::kNotFound,
+       .text = "CUDA: no device: the driver, for CUDA 13.0, finds none; CUDA_VISIBLE_DEVICES may hide them"},
+      {.what = "fewer devices",
+       .machine = {.devices = 2},
+       .ordinal = 2,
+       .code = absl::StatusCode::kNotFound,
+       .text = "CUDA: no device 2; there are 2"},
+      {.what = "a device before Turing",
+       .machine = {.compute_major = 6},
+       .code = absl::StatusCode::kFailedPrecondition,
+       .text = "CUDA: device 0 (emulated device 0) has compute capability 6.0, kernels need 7.5"},
+      {.what = "a program has the device for itself",
+       .machine = {},
+       .call = "cudaStreamCreateWithFlags",
+       .error = cudaErrorDevicesUnavailable,
+       .code = absl::StatusCode::kUnavailable,
+       .text = "CUDA: making a stream: cudaErrorDevicesUnavailable (CUDA-capable device(s) is/are busy or "
+               "unavailable); nvidia-smi shows which programs use it, and its compute mode"},
+      {.what = "programs left no memory for a context",
+       .machine = {},
+       .call = "cudaStreamCreateWithFlags",
+       .error = cudaErrorMemoryAllocation,
+       .code = absl::StatusCode::kResourceExhausted,
+       .text = "CUDA: making a stream: cudaErrorMemoryAllocation (out of memory); emulated device 0 has no room for "
+               "a context: nvidia-smi shows which programs hold its memory"},
+      {.what = "a device that fell off the bus",
+       .machine = {},
+       .call = "cudaMemGetInfo",
+       .error = cudaErrorUnknown,
+       .code = absl::StatusCode::kUnavailable,
+       .text = "CUDA: asking for the free memory of emulated device 0: cudaErrorUnknown (unknown error); the device "
+               "is lost to this process, see dmesg for an Xid of the driver"},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.what);
+    Reset(c.machine);
+    if (c.error != cudaSuccess) FailCall(c.call, 1, c.error);
+    const absl::Status status = OpenCudaDevice(c.ordinal).status();
+    EXPECT_EQ(status.code(), c.code);
+    EXPECT_EQ(Message(status), c.text);
+    EXPECT_EQ(LiveObjects(), 0);
+  }
 }
 
 TEST(CudaMemory, OutOfMemorySaysForWhatAndHowMuchIsFree) {
@@ -73,24 +118,6 @@ TEST(CudaMemory, OutOfMemorySaysForWhatAndHowMuchIsFree) {
   const absl::Status pinned = PinnedBuffer::Create(64, "the ring").status();
   EXPECT_EQ(pinned.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(Message(pinned), HasSubstr("pinning 64 bytes of host memory for the ring"));
-}
-
-TEST(CudaStatus, SortsErrorsByWhatCanBeDone) {
-  EXPECT_TRUE(CudaStatus(cudaSuccess, "nothing").ok());
-  const struct {
-    cudaError_t error;
-    absl::StatusCode code;
-  } kCases[] = {{cudaErrorMemoryAllocation, absl::StatusCode::kResourceExhausted},
-                {cudaErrorECCUncorrectable, absl::StatusCode::kUnavailable},
-                {cudaErrorLaunchTimeout, absl::StatusCode::kUnavailable},
-                {cudaErrorUnknown, absl::StatusCode::kUnavailable},
-                {cudaErrorIllegalAddress, absl::StatusCode::kInternal},
-                {cudaErrorInvalidValue, absl::StatusCode::kInternal}};
-  for (const auto& c : kCases) {
-    const absl::Status status = CudaStatus(c.error, "copying slab 7");
-    EXPECT_EQ(status.code(), c.code) << c.error;
-    EXPECT_THAT(Message(status), HasSubstr("CUDA: copying slab 7: ")) << c.error;
-  }
 }
 
 TEST(CudaStream, ALostDeviceComesBackFromEveryCall) {

@@ -15,9 +15,25 @@
 namespace sluice::cuda {
 namespace {
 
-constexpr Encoding kEncodings[] = {Encoding::kF32,  Encoding::kF16,  Encoding::kBF16,
-                                   Encoding::kQ8_0, Encoding::kQ6_K, Encoding::kQ5_K,
-                                   Encoding::kQ4_K, Encoding::kQ4_0};
+std::vector<Encoding> AllEncodings() {
+  std::vector<Encoding> all;
+  for (const EncodingInfo& info : Encodings()) all.push_back(info.encoding);
+  return all;
+}
+
+// `rows` encoded rows in tiles.
+std::vector<std::byte> Packed(Encoding encoding, const std::vector<std::byte>& encoded,
+                              int64_t rows, int64_t k) {
+  const int64_t stride = RowBytes(encoding, k);
+  const int64_t tile_bytes = TileBytes(encoding, k);
+  std::vector<std::byte> tiles((rows + 15) / 16 * tile_bytes);
+  for (int64_t row = 0; row < rows; row += 16) {
+    PackTile(encoding, encoded.data() + row * stride, stride,
+             static_cast<int>(std::min<int64_t>(16, rows - row)), k,
+             tiles.data() + row / 16 * tile_bytes);
+  }
+  return tiles;
+}
 
 // Rows in tiles. Every third row has equal values, every third alternating ones: quants at both
 // ends.
@@ -30,14 +46,7 @@ std::vector<std::byte> Tiles(Encoding encoding, int64_t rows, int64_t k, std::mt
       values[i] = row % 3 == 1 || i % 2 == 0 ? 1.0f : -1.0f;
     EncodeRow(encoding, values.data(), k, encoded.data() + row * stride);
   }
-  const int64_t tile_bytes = TileBytes(encoding, k);
-  std::vector<std::byte> tiles((rows + 15) / 16 * tile_bytes);
-  for (int64_t row = 0; row < rows; row += 16) {
-    PackTile(encoding, encoded.data() + row * stride, stride,
-             static_cast<int>(std::min<int64_t>(16, rows - row)), k,
-             tiles.data() + row / 16 * tile_bytes);
-  }
-  return tiles;
+  return Packed(encoding, encoded, rows, k);
 }
 
 // On 64 bytes, as scalar code wants its activations.
@@ -201,7 +210,45 @@ TEST_P(CudaMatMul, ANonFiniteActivationComesOutAsNaN) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Encodings, CudaMatMul, testing::ValuesIn(kEncodings),
+// Quants, scales and minima of every value, scales that are subnormal, infinite or NaN with them.
+TEST_P(CudaMatMul, WeightsOfAnyBitsGiveTheBitsOfScalarCode) {
+  const Encoding encoding = GetParam();
+  if (!Info(encoding).quantized()) GTEST_SKIP() << "all its bits are one number";
+  std::mt19937 random(6);
+  constexpr int64_t kK = 768, kRows = 32, kTokens = 2;
+  std::vector<std::byte> encoded(kRows * RowBytes(encoding, kK));
+  for (std::byte& byte : encoded) byte = static_cast<std::byte>(random());
+  const std::vector<std::byte> tiles = Packed(encoding, encoded, kRows, kK);
+  Scalar scalar;
+  const std::vector<std::byte> x =
+      Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK);
+  std::vector<float> want(kTokens * kRows);
+  MatMulArgs args = {.encoding = encoding,
+                     .tiles = tiles.data(),
+                     .num_tiles = kRows / 16,
+                     .k = kK,
+                     .first_row = 0,
+                     .matrix_rows = kRows,
+                     .activations = x.data(),
+                     .num_tokens = kTokens,
+                     .out = want.data(),
+                     .out_stride = kRows};
+  ASSERT_TRUE(scalar.ops().MatMul(args).ok());
+  EXPECT_GT(std::count_if(want.begin(), want.end(), [](float y) { return std::isfinite(y); }), 0);
+  for (int64_t mma_min_tokens : {1, 100}) {
+    TestDevice device(6, {.mma_min_tokens = mma_min_tokens});
+    const auto device_tiles = device.Put(tiles);
+    const auto device_x = device.Put(x);
+    const auto out = device.Put(std::vector<float>(kTokens * kRows));
+    args.tiles = device_tiles.data();
+    args.activations = device_x.data();
+    args.out = out.data();
+    ASSERT_TRUE(device.ops().MatMul(args).ok());
+    EXPECT_TRUE(SameBits(out.Values(), want)) << (mma_min_tokens == 1 ? "mma" : "dp4a");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Encodings, CudaMatMul, testing::ValuesIn(AllEncodings()),
                          [](const auto& info) { return std::string(Info(info.param).name); });
 
 class CudaMatMulArguments : public CudaTest {};
