@@ -230,7 +230,7 @@ absl::Status BlockExecutor::Attend(int layer) {
 
 bool BlockExecutor::TakesLong(int slab) const {
   const bool head = manifest_.tensors[manifest_.slabs[slab].tensors[0]].role == TensorRole::kHead;
-  return (head ? num_logits_ : static_cast<int64_t>(rows_.size())) >= kLongRows;
+  return static_cast<int64_t>(head ? logit_rows_.size() : rows_.size()) >= kLongRows;
 }
 
 absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> tiles) {

@@ -225,7 +225,7 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--merge")) return Merge(args);
   if (args.positionals().empty()) return UsageError("STORE is missing");
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
