@@ -77,7 +77,7 @@ TEST(DeviceModel, ComputingWaitsForASlowLink) {
   // But for what a simulated link may be ahead by.
   const double least = static_cast<double>(counters.passes * late.plan.weight_bytes - (64 << 10)) / kRate;
   EXPECT_GE(counters.pass_seconds, least);
-  EXPECT_GT(counters.wait_copy_seconds, 0.5 * counters.pass_seconds);
+  EXPECT_GT(counters.wait_copy_seconds, 0);
 }
 
 // The same model where the system pins less and less host memory: fewer slabs stay there, down to the ring alone.

@@ -120,7 +120,7 @@ TEST(FaultyDisk, OutOfOrderAndLateAnswersChangeNothing) {
   const TestStore store(kModel, "", 8 << 10);
   for (const std::vector<int32_t>& tokens : {kTokens, LongPrompt()}) {
     const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(tokens);
-    for (uint32_t seed = 0; seed < 10; ++seed) {
+    for (uint32_t seed = 0; seed < (tokens == kTokens ? 10u : 4u); ++seed) {
       TestModel model(*store, FaultyConfig(seed, {}));
       EXPECT_EQ(model.Logits(tokens), expected) << "seed " << seed << ", " << tokens.size() << " rows";
     }
@@ -133,7 +133,7 @@ TEST(FaultyDisk, FailedAndFalseReadsNeverGiveAWrongLogit) {
   const std::vector<float> expected_long = TestModel(*store, RunConfig()).Logits(LongPrompt());
   int right = 0, failed = 0;
   for (uint32_t seed = 0; seed < 40; ++seed) {
-    const bool is_long = seed % 3 == 0;
+    const bool is_long = seed % 7 == 0;
     const std::vector<int32_t> tokens = is_long ? LongPrompt() : kTokens;
     const std::vector<float>& expected = is_long ? expected_long : expected_short;
     TestModel model(*store, FaultyConfig(seed, {.fails = static_cast<int>(seed % 4),
