@@ -236,7 +236,7 @@ class Simulation {
 
 TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
 #ifdef SLUICE_SANITIZED
-  constexpr uint32_t kWorkloads = 100;
+  constexpr uint32_t kWorkloads = 600;
 #else
   constexpr uint32_t kWorkloads = 2000;
 #endif
