@@ -2,9 +2,10 @@
 //
 //   decode STORE... [--pairs=N] [--threads=N] [--json]
 //
-// For each store: N pairs (default 5) of decoding, one token a pass, for about a second, and of
-// reading 1 GiB with the same threads, the best of three. Prints medians and the median of the pairs'
-// ratios with its spread. `sluice synth` makes stores without a download.
+// For each store: N pairs (default 5), each about a second of decoding, one token a pass, and after
+// every pass the best of three times reading 1 GiB with the same threads: in turns, because a shared
+// machine's memory may be twice as fast for a tenth of a second. Prints medians and the median of the
+// pairs' ratios with its spread. `sluice synth` makes stores without a download.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -33,20 +34,31 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Decodes for about a second from an empty context and returns bytes of weights a second.
-absl::StatusOr<double> DecodeRate(Model& model) {
+struct Pair {
+  double bytes_per_s;       // of weights
+  double read_bytes_per_s;  // mean over the passes
+};
+
+// Decodes for about a second from an empty context, reading through `buffer` between passes.
+absl::StatusOr<Pair> MeasurePair(Model& model, ThreadPool& pool, Buffer& buffer) {
   KvSequence sequence;
   if (const absl::Status s = model.kv_cache().Reserve(sequence, kMaxPasses); !s.ok()) return s;
-  const Clock::time_point start = Clock::now();
   int passes = 0;
-  while (passes < kMaxPasses && SecondsSince(start) < 1) {
+  double decoding = 0;
+  double reading = 0;
+  while (passes < kMaxPasses && decoding < 1) {
     const PassRow row = {&sequence, passes, 1 + passes, true};
+    const Clock::time_point start = Clock::now();
     if (const auto logits = model.RunPass({row}); !logits.ok()) return logits.status();
+    decoding += SecondsSince(start);
+    double limit = 0;
+    for (int i = 0; i < 3; ++i) limit = std::max(limit, ReadThrough(pool, {buffer.data(), kReadBytes}));
+    reading += kReadBytes / limit;
     ++passes;
   }
-  const double seconds = SecondsSince(start);
   model.kv_cache().Release(sequence);
-  return static_cast<double>(model.plan().weight_bytes) * passes / seconds;
+  return Pair{static_cast<double>(model.plan().weight_bytes) * passes / decoding,
+              static_cast<double>(kReadBytes) * passes / reading};
 }
 
 absl::Status Measure(const std::string& path, ThreadPool& pool, int pairs, bool json) {
@@ -62,20 +74,16 @@ absl::Status Measure(const std::string& path, ThreadPool& pool, int pairs, bool 
   const std::unique_ptr<ComputePlace> place = MakeHostPlace(ops->get());
   auto model = Model::Create(**store, *plan, place.get(), ReadOptions());
   if (!model.ok()) return model.status();
-  if (const auto warm = DecodeRate(**model); !warm.ok()) return warm.status();
   Buffer buffer(kReadBytes);
   std::memset(buffer.data(), 1, kReadBytes);
+  if (const auto warm = MeasurePair(**model, pool, buffer); !warm.ok()) return warm.status();
   std::vector<double> rates, limits, ratios;
   for (int i = 0; i < pairs; ++i) {
-    const auto rate = DecodeRate(**model);
-    if (!rate.ok()) return rate.status();
-    double limit = 0;
-    for (int j = 0; j < 3; ++j) {
-      limit = std::max(limit, ReadThrough(pool, {buffer.data(), kReadBytes}));
-    }
-    rates.push_back(*rate);
-    limits.push_back(limit);
-    ratios.push_back(*rate / limit);
+    const auto pair = MeasurePair(**model, pool, buffer);
+    if (!pair.ok()) return pair.status();
+    rates.push_back(pair->bytes_per_s);
+    limits.push_back(pair->read_bytes_per_s);
+    ratios.push_back(pair->bytes_per_s / pair->read_bytes_per_s);
   }
   const double least = *std::min_element(ratios.begin(), ratios.end());
   const double most = *std::max_element(ratios.begin(), ratios.end());
