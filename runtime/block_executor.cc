@@ -24,13 +24,14 @@ absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
 }  // namespace
 
 BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
-                             KvCache* kv_cache)
+                             KvCache* kv_cache, KvPager* kv_pager)
     : store_(store),
       manifest_(store.manifest()),
       h_(store.hyper_parameters()),
       place_(place),
       ops_(place->ops()),
       kv_cache_(kv_cache),
+      kv_pager_(kv_pager),
       q_dim_(h_.num_attention_heads * h_.head_dim),
       kv_dim_(h_.num_key_value_heads * h_.head_dim),
       fast_math_(plan.request.fast_math) {
@@ -43,8 +44,8 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
 absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const LayerStore& store,
                                                                      const MemoryPlan& plan,
                                                                      ComputePlace* place,
-                                                                     KvCache* kv_cache) {
-  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, place, kv_cache));
+                                                                     KvCache* kv_cache, KvPager* kv_pager) {
+  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, place, kv_cache, kv_pager));
   SLUICE_RETURN_IF_ERROR(executor->AllocateBuffers(plan));
   SLUICE_RETURN_IF_ERROR(executor->FillRopeTable(plan.request.context_tokens));
   if (place->device() != nullptr) SLUICE_RETURN_IF_ERROR(executor->PlaceResident());
@@ -126,6 +127,14 @@ absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
     if (rows_[i].wants_logits) logit_rows_.push_back(static_cast<int64_t>(i));
   }
   block_ = -1;
+  if (kv_pager_ != nullptr) {
+    std::vector<PassSpan> spans;
+    for (const BlockRow& row : rows_) {
+      if (spans.empty() || spans.back().pages != row.pages) spans.push_back({row.pages, row.position, row.position});
+      spans.back().last = row.position;
+    }
+    kv_pager_->Begin(std::move(spans));
+  }
   constexpr int32_t kNothing = -1;
   return place_->Upload(reinterpret_cast<std::byte*>(note_),
                         {reinterpret_cast<const std::byte*>(&kNothing), sizeof(kNothing)});
@@ -211,6 +220,7 @@ absl::Status BlockExecutor::Attend(int layer) {
     const int64_t first = window > 0 ? std::max<int64_t>(0, row.position - window + 1) : 0;
     attention_rows_.push_back({row.pages, row.position, first});
   }
+  if (kv_pager_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_pager_->Enter(layer, absl::MakeSpan(attention_rows_)));
   AttentionArgs args;
   args.kv = kv_cache_->shape();
   args.pages = kv_cache_->LayerPages(layer);
@@ -225,6 +235,7 @@ absl::Status BlockExecutor::Attend(int layer) {
   SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, h_.num_key_value_heads, h_.head_dim, rope_,
                                     positions_, Resident(TensorRole::kKNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->AppendKv(args, k_, v_, kv_dim_));
+  if (kv_pager_ != nullptr) kv_pager_->Leave(layer);
   return ops_->Attention(args, q_, q_dim_, attended_, q_dim_);
 }
 
@@ -310,6 +321,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
 }
 
 absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
+  if (kv_pager_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_pager_->End());
   const auto num_logits = logit_rows_.size() * static_cast<size_t>(h_.vocab_size);
   const float* logits = logits_;
   if (place_->device() != nullptr) {

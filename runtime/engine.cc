@@ -16,12 +16,9 @@ ScheduleLimits LimitsFor(const MemoryPlan& plan, const EngineOptions& options) {
   return {plan.pass_rows, plan.logit_rows, options.max_sequences, options.balanced_rows};
 }
 
-// As many pages again as memory has.
 std::unique_ptr<KvSwap> MakeSwap(Model* model, const EngineOptions& options) {
-  const KvCache& cache = model->kv_cache();
-  if (model->scratch_file() < 0 || cache.place()->device() != nullptr) return nullptr;
-  return std::make_unique<KvSwap>(&cache, model->hyper_parameters().num_hidden_layers, model->plan().kv_pages,
-                                  model->io_engine(), model->scratch_file(), options.resume);
+  if (model->kv_file() == nullptr) return nullptr;
+  return std::make_unique<KvSwap>(&model->kv_cache(), model->kv_file(), options.resume);
 }
 
 }  // namespace
@@ -224,7 +221,10 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
     report.logit_rows += chunk.first + chunk.count - chunk.first_logit;
   }
   report.rows = static_cast<int64_t>(rows.size());
+  const KvPagerCounters before = model_->kv_counters();
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows, stop));
+  const KvPagerCounters after = model_->kv_counters();
+  report.kv_disk_bytes = after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;
   const int64_t vocab_size = model_->hyper_parameters().vocab_size;
   for (const PassScheduler::Chunk& chunk : chunks) {
     for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {

@@ -66,6 +66,7 @@ struct StepReport {
   int64_t rows = 0;
   int64_t logit_rows = 0;
   int64_t tokens = 0;  // chosen
+  int64_t kv_disk_bytes = 0;  // of pages that were read for the rows, and written
 };
 
 // What a sequence gets does not depend on the others, nor on when it was submitted, cancelled or taken up again:

@@ -14,19 +14,23 @@ absl::string_view KvTypeName(KvType type) {
   return type == KvType::kF32 ? "f32" : type == KvType::kQ8_0 ? "q8_0" : "f16";
 }
 
-int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages) {
-  return HostBuffer::RoundedBytes(KvPageBytes(shape) * num_layers * num_pages);
+int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                               int64_t num_disk_pages) {
+  return HostBuffer::RoundedBytes(KvPageBytes(shape) *
+                                  (num_layers * (num_pages - num_disk_pages) + 2 * num_disk_pages));
 }
 
 absl::StatusOr<KvCache> KvCache::Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
-                                        ComputePlace* place) {
+                                        ComputePlace* place, int64_t num_disk_pages) {
   KvCache cache;
   cache.place_ = place;
   cache.shape_ = shape;
+  cache.num_layers_ = num_layers;
   cache.page_bytes_ = KvPageBytes(shape);
-  cache.layer_bytes_ = cache.page_bytes_ * num_pages;
-  SLUICE_ASSIGN_OR_RETURN(cache.memory_, place->Allocate(cache.layer_bytes_ * num_layers));
-  cache.pool_ = PagePool(num_pages);
+  cache.layer_bytes_ = cache.page_bytes_ * (num_pages - num_disk_pages);
+  SLUICE_ASSIGN_OR_RETURN(cache.memory_, place->Allocate(cache.layer_bytes_ * num_layers +
+                                                         2 * num_disk_pages * cache.page_bytes_));
+  cache.pool_ = PagePool(num_pages, num_disk_pages);
   return cache;
 }
 

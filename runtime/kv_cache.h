@@ -1,4 +1,4 @@
-// The KV cache: a pool of pages of 64 tokens, and the page table of each sequence.
+// The KV cache: a pool of pages of 64 tokens, in memory or on disk, and the page table of each sequence.
 #ifndef SLUICE_RUNTIME_KV_CACHE_H_
 #define SLUICE_RUNTIME_KV_CACHE_H_
 
@@ -20,13 +20,17 @@ struct KvSequence {
   std::vector<int32_t> pages;
 };
 
-// Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned.
+// Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned; behind it, where
+// pages are on disk, room for those of two layers: [even | odd layers][page on disk].
 class KvCache {
  public:
-  static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages);
-  // In memory of `place`, which must outlive the cache.
+  // Of memory, for `num_pages`, of which `num_disk_pages` are on disk.
+  static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                               int64_t num_disk_pages = 0);
+  // In memory of `place`, which must outlive the cache. Pages on disk have numbers behind the others'; only a KvPager
+  // brings what they hold to where a layer can use it.
   static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
-                                        ComputePlace* place);
+                                        ComputePlace* place, int64_t num_disk_pages = 0);
 
   // Gives `sequence` pages until it has room for `tokens` positions. ResourceExhausted when the pool is
   // empty; the sequence then keeps what it has.
@@ -39,12 +43,24 @@ class KvCache {
   const KvShape& shape() const { return shape_; }
   std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
   int64_t page_stride() const { return page_bytes_; }
+  int32_t first_disk_page() const { return pool_.first_disk_page(); }
+  int64_t num_disk_pages() const { return pool_.num_pages() - first_disk_page(); }
+  bool OnDisk(int32_t page) const { return page >= first_disk_page(); }
+  // Where a page on disk lies in the file.
+  int32_t SlotOf(int32_t disk_page) const { return disk_page - first_disk_page(); }
+  // Its room while `layer` is computed, as one of LayerPages(layer).
+  int32_t RoomFor(int64_t layer, int32_t disk_page) const {
+    const int64_t room = layer % 2 * num_disk_pages() + SlotOf(disk_page);
+    return static_cast<int32_t>((num_layers_ - layer) * first_disk_page() + room);
+  }
+  std::byte* PageAt(int64_t layer, int32_t page) const { return LayerPages(layer) + page * page_bytes_; }
   // Whose memory the pages are.
   ComputePlace* place() const { return place_; }
 
  private:
   ComputePlace* place_ = nullptr;
   KvShape shape_;
+  int64_t num_layers_ = 0;
   int64_t page_bytes_ = 0;
   int64_t layer_bytes_ = 0;
   DeviceRange memory_;

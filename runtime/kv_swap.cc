@@ -6,33 +6,26 @@
 #include <utility>
 
 #include "absl/base/macros.h"
-#include "absl/strings/str_cat.h"
-#include "storage/manifest.h"
+#include "kernels/status_macros.h"
 
 namespace sluice {
 namespace {
 
-// As many keep any disk busy; each is some hundred bytes in the engine's queue.
+// As many keep any disk busy.
 constexpr int64_t kRequestsAtOnce = 256;
-constexpr int64_t kRequestBytes = 512;
 
 }  // namespace
 
 int64_t KvSwap::MemoryBytes(int64_t num_layers, int64_t num_slots) {
-  return num_slots * static_cast<int64_t>(num_layers * sizeof(uint64_t) + sizeof(int32_t)) +
-         std::max(kRequestsAtOnce, num_layers) * kRequestBytes;
+  return KvFile::MemoryBytes(num_layers, num_slots) + num_slots * static_cast<int64_t>(sizeof(int32_t)) +
+         std::max(kRequestsAtOnce, num_layers) * KvFile::kRequestBytes;
 }
 
-KvSwap::KvSwap(const KvCache* cache, int64_t num_layers, int64_t num_slots, IoEngine* io, int file,
-               const ResumeCosts& costs)
-    : cache_(cache),
-      num_layers_(num_layers),
-      num_slots_(num_slots),
-      file_(file),
-      costs_(costs),
-      batch_(io),
-      checksums_(num_slots * num_layers) {
-  for (int64_t slot = num_slots - 1; slot >= 0; --slot) free_.push_back(static_cast<int32_t>(slot));
+KvSwap::KvSwap(const KvCache* cache, KvFile* file, const ResumeCosts& costs)
+    : cache_(cache), file_(file), num_layers_(file->num_layers()), costs_(costs), batch_(file->io()) {
+  for (int64_t slot = file->num_slots() - 1; slot >= cache->num_disk_pages(); --slot) {
+    free_.push_back(static_cast<int32_t>(slot));
+  }
 }
 
 bool KvSwap::Pays(int64_t pages, int64_t rows) const {
@@ -42,58 +35,81 @@ bool KvSwap::Pays(int64_t pages, int64_t rows) const {
 }
 
 absl::Span<std::byte> KvSwap::PageAt(int64_t layer, int32_t page) const {
-  return {cache_->LayerPages(layer) + page * cache_->page_stride(), static_cast<size_t>(cache_->page_stride())};
+  return {cache_->PageAt(layer, page), static_cast<size_t>(cache_->page_stride())};
 }
 
-void KvSwap::Submit(bool write, int32_t slot, int32_t page) {
-  for (int64_t layer = 0; layer < num_layers_; ++layer) {
-    IoRequest request;
-    request.file = file_;
-    request.offset = (layer * num_slots_ + slot) * cache_->page_stride();
-    request.buffer = PageAt(layer, page);
-    request.bytes = cache_->page_stride();
-    request.write = write;
-    request.urgent = true;
-    batch_.Submit(std::move(request));
+int64_t KvSwap::CopyMemory(bool write, absl::Span<const int32_t> slots, absl::Span<const int32_t> pages) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    for (int64_t layer = 0; layer < num_layers_; ++layer) {
+      batch_.Submit(file_->Request(write, layer, slots[i], PageAt(layer, pages[i])));
+    }
   }
+  if (write) {  // while the disk works
+    for (size_t i = 0; i < slots.size(); ++i) {
+      for (int64_t layer = 0; layer < num_layers_; ++layer) file_->Note(layer, slots[i], PageAt(layer, pages[i]));
+    }
+  }
+  const std::vector<absl::Status> statuses = batch_.Wait();
+  for (size_t i = 0; i < slots.size(); ++i) {
+    for (int64_t layer = 0; layer < num_layers_; ++layer) {
+      absl::Status status = statuses[i * num_layers_ + layer];
+      if (status.ok() && !write) status = file_->Check(layer, slots[i], PageAt(layer, pages[i]));
+      if (status.ok()) continue;
+      status_.Update(std::move(status));
+      return static_cast<int64_t>(i);
+    }
+  }
+  return static_cast<int64_t>(slots.size());
+}
+
+absl::Status KvSwap::CopyWithinFile(int32_t from_slot, int32_t to_slot) {
+  const int64_t rooms = 2 * cache_->num_disk_pages();
+  const int32_t first_room = cache_->RoomFor(0, cache_->first_disk_page());
+  const int64_t at_once = std::min(rooms, kRequestsAtOnce);
+  for (int64_t first = 0; first < num_layers_; first += at_once) {
+    const int64_t count = std::min(at_once, num_layers_ - first);
+    const auto room = [&](int64_t i) { return PageAt(0, first_room + static_cast<int32_t>(i)); };
+    for (int64_t i = 0; i < count; ++i) batch_.Submit(file_->Request(/*write=*/false, first + i, from_slot, room(i)));
+    const std::vector<absl::Status> reads = batch_.Wait();
+    for (int64_t i = 0; i < count; ++i) {
+      SLUICE_RETURN_IF_ERROR(reads[i]);
+      SLUICE_RETURN_IF_ERROR(file_->Check(first + i, from_slot, room(i)));
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      file_->Note(first + i, to_slot, room(i));
+      batch_.Submit(file_->Request(/*write=*/true, first + i, to_slot, room(i)));
+    }
+    for (const absl::Status& written : batch_.Wait()) SLUICE_RETURN_IF_ERROR(written);
+  }
+  return absl::OkStatus();
 }
 
 int64_t KvSwap::Copy(bool write, absl::Span<const int32_t> slots, absl::Span<const int32_t> pages) {
   ABSL_ASSERT(slots.size() == pages.size());
   const auto start = std::chrono::steady_clock::now();
   const auto pages_at_once = static_cast<size_t>(std::max<int64_t>(1, kRequestsAtOnce / num_layers_));
-  int64_t copied = 0;
-  while (!slots.empty()) {
-    const size_t count = std::min(slots.size(), pages_at_once);
-    for (size_t i = 0; i < count; ++i) Submit(write, slots[i], pages[i]);
-    if (write) {  // while the disk works
-      for (size_t i = 0; i < count; ++i) {
-        for (int64_t layer = 0; layer < num_layers_; ++layer) {
-          checksums_[slots[i] * num_layers_ + layer] = Checksum(PageAt(layer, pages[i]));
-        }
-      }
-    }
-    const std::vector<absl::Status> statuses = batch_.Wait();
-    for (size_t i = 0; i < count; ++i) {
-      for (int64_t layer = 0; layer < num_layers_; ++layer) {
-        absl::Status status = statuses[i * num_layers_ + layer];
-        if (status.ok() && !write &&
-            Checksum(PageAt(layer, pages[i])) != checksums_[slots[i] * num_layers_ + layer]) {
-          status = absl::DataLossError(absl::StrCat("the page of layer ", layer, " in slot ", slots[i],
-                                                    " of the swap file is not what was written"));
-        }
-        if (status.ok()) continue;
+  const auto on_disk = [this](int32_t page) { return cache_->OnDisk(page); };
+  size_t copied = 0;
+  while (copied < pages.size()) {
+    if (on_disk(pages[copied])) {
+      const int32_t slot = cache_->SlotOf(pages[copied]);
+      absl::Status status = write ? CopyWithinFile(slot, slots[copied]) : CopyWithinFile(slots[copied], slot);
+      if (!status.ok()) {
         status_.Update(std::move(status));
-        return copied;
+        return static_cast<int64_t>(copied);
       }
       ++copied;
+      continue;
     }
-    slots.remove_prefix(count);
-    pages.remove_prefix(count);
+    const absl::Span<const int32_t> rest = pages.subspan(copied, pages_at_once);
+    const size_t count = std::find_if(rest.begin(), rest.end(), on_disk) - rest.begin();
+    const int64_t good = CopyMemory(write, slots.subspan(copied, count), rest.first(count));
+    copied += static_cast<size_t>(good);
+    if (good < static_cast<int64_t>(count)) return static_cast<int64_t>(copied);
   }
-  bytes_ += copied * num_layers_ * cache_->page_stride();
+  bytes_ += static_cast<int64_t>(copied) * num_layers_ * cache_->page_stride();
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return copied;
+  return static_cast<int64_t>(copied);
 }
 
 std::optional<std::vector<int32_t>> KvSwap::Write(absl::Span<const int32_t> pages) {

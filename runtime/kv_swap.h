@@ -9,24 +9,22 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "prefetch/io_batch.h"
-#include "prefetch/io_engine.h"
 #include "runtime/kv_cache.h"
+#include "runtime/kv_file.h"
 #include "runtime/pass_scheduler.h"
 #include "runtime/resume_cost.h"
 
 namespace sluice {
 
-// The file: [layer][slot] pages as they lie in memory. It is sparse, and grows as far as slots are used. Each page
-// of a layer has an XXH3-64 here: what comes back wrong is not used. Calls wait for the disk, and their requests go
-// ahead of the slabs', which wait no longer than the compute thread does. Thread-compatible.
+// Holds the file's slots behind those of the cache's pages on disk. Calls wait for the disk; none may be made while a
+// pass is computed. Thread-compatible.
 class KvSwap : public SwapSpace {
  public:
-  // What it holds in memory.
+  // What it and its slots of the file hold in memory.
   static int64_t MemoryBytes(int64_t num_layers, int64_t num_slots);
 
-  // Pages of `cache`, which is in host memory, to file number `file` of `io`; both must outlive this.
-  KvSwap(const KvCache* cache, int64_t num_layers, int64_t num_slots, IoEngine* io, int file,
-         const ResumeCosts& costs);
+  // Pages of `cache`, which is in host memory, to `file`; both must outlive this.
+  KvSwap(const KvCache* cache, KvFile* file, const ResumeCosts& costs);
 
   bool Pays(int64_t pages, int64_t rows) const override;
   std::optional<std::vector<int32_t>> Write(absl::Span<const int32_t> pages) override;
@@ -41,19 +39,19 @@ class KvSwap : public SwapSpace {
   absl::Span<std::byte> PageAt(int64_t layer, int32_t page) const;
   // Copies one to the other in all layers; how many pages there are up to the first one that failed.
   int64_t Copy(bool write, absl::Span<const int32_t> slots, absl::Span<const int32_t> pages);
-  // Submits what `Copy` copies of one page.
-  void Submit(bool write, int32_t slot, int32_t page);
+  // Of pages that are in memory.
+  int64_t CopyMemory(bool write, absl::Span<const int32_t> slots, absl::Span<const int32_t> pages);
+  // Of one that is on disk itself, through the room that layers have for those.
+  absl::Status CopyWithinFile(int32_t from_slot, int32_t to_slot);
 
   const KvCache* const cache_;
+  KvFile* const file_;
   const int64_t num_layers_;
-  const int64_t num_slots_;
-  const int file_;
   const ResumeCosts costs_;
   IoBatch batch_;
-  std::vector<int32_t> free_;        // slots; a stack, lowest on top
-  std::vector<uint64_t> checksums_;  // [slot][layer]
-  int64_t bytes_ = 0;                // copied, and
-  double seconds_ = 0;               // how long that took
+  std::vector<int32_t> free_;  // slots; a stack, lowest on top
+  int64_t bytes_ = 0;          // copied, and
+  double seconds_ = 0;         // how long that took
   absl::Status status_;
 };
 

@@ -10,6 +10,8 @@
 #include "prefetch/slab_stream.h"
 #include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
+#include "runtime/kv_file.h"
+#include "runtime/kv_pager.h"
 #include "runtime/sampler.h"
 
 namespace sluice {
@@ -140,7 +142,14 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   plan.kv_pages = request.kv_pages > 0 ? std::max(request.kv_pages, context_pages)
                                        : context_pages * request.num_sequences;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
-  const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages);
+  plan.kv_disk_pages = std::min(request.kv_disk_pages, plan.kv_pages);
+  if (plan.kv_disk_pages > 0 && request.device.has_value()) {
+    return absl::InvalidArgumentError("keys and values lie in the memory of the device that computes, not on disk");
+  }
+  const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages - plan.kv_disk_pages);
+  const int64_t kv_disk_bytes =
+      KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages, plan.kv_disk_pages) - kv_bytes +
+      KvFile::MemoryBytes(h.num_hidden_layers, plan.kv_disk_pages) + KvPager::MemoryBytes(plan.kv_disk_pages);
 
   if (request.device.has_value()) plan.device.emplace();
   const auto describe = [&](int64_t rows) {
@@ -178,6 +187,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
       };
     }
+    if (plan.kv_disk_pages > 0) plan.items.push_back({"KV pages on their way", kv_disk_bytes});
     if (request.constraint_bytes > 0) plan.items.push_back({"grammars", request.constraint_bytes});
     if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
     plan.fixed_bytes = SumOf(plan.items);

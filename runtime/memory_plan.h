@@ -31,6 +31,7 @@ struct PlanRequest {
   int64_t context_tokens = 0;     // of each sequence
   int64_t num_sequences = 1;      // at once; each may want logits of one row a pass
   int64_t kv_pages = 0;           // they share; 0: pages for the whole context of each
+  int64_t kv_disk_pages = 0;      // of these, in a file, where the host computes; the others are in memory
   int64_t requests_bytes = 0;     // what the caller keeps of them: prompts, answers, ids
   int64_t pass_rows = 1;          // token rows wanted in one pass; fewer where the budget is tight
   bool logits_of_all_rows = false;  // else of one row a sequence
@@ -66,6 +67,7 @@ struct MemoryPlan {
   int64_t pass_rows = 0;           // granted
   int64_t logit_rows = 0;          // rows of a pass that may want logits
   int64_t kv_pages = 0;
+  int64_t kv_disk_pages = 0;       // of these
   std::vector<PlanItem> items;     // always needed, in the order they are printed
   int64_t fixed_bytes = 0;         // their sum
   int64_t ring_bytes = 0;
@@ -89,7 +91,7 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);
 
 // A pure function of the store and the request. ResourceExhausted names the smallest budget that works, of the
 // memory that is too small;
-// InvalidArgument a context that is not positive.
+// InvalidArgument a context that is not positive, or pages on disk for a device.
 absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request);
 
 // Sizes of the buffers that executing `rows` rows a pass takes; the model allocates just these.

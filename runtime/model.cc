@@ -70,20 +70,33 @@ absl::Status Model::OpenStreamAsPinned(ComputePlace* place, const ReadOptions& r
   }
 }
 
+absl::Status Model::CreateKvCache(ComputePlace* place) {
+  const HyperParameters& h = store_.hyper_parameters();
+  const KvShape kv = {plan_.request.k_type, plan_.request.v_type, h.num_key_value_heads, h.head_dim};
+  SLUICE_ASSIGN_OR_RETURN(kv_cache_,
+                          KvCache::Create(kv, h.num_hidden_layers, plan_.kv_pages, place, plan_.kv_disk_pages));
+  if (scratch_file_ >= 0 && place->device() == nullptr) {
+    kv_file_ = std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
+                                        kv_cache_.page_stride(), host_stream()->io_engine(), scratch_file_);
+  }
+  if (plan_.kv_disk_pages == 0) return absl::OkStatus();
+  if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
+  kv_pager_ = std::make_unique<KvPager>(&kv_cache_, kv_file_.get(), h.layer_windows);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan,
                                                      ComputePlace* place, const ReadOptions& read) {
   if ((place->device() != nullptr) != plan.device.has_value()) {
     return absl::InternalError("a plan for another kind of place to compute");
   }
   std::unique_ptr<Model> model(new Model(store, plan));
-  const Manifest& manifest = store.manifest();
-  const HyperParameters& h = manifest.hyper_parameters;
   // The stream first: the disk works while everything else is allocated.
   SLUICE_RETURN_IF_ERROR(model->OpenStreamAsPinned(place, read));
-  const KvShape kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim};
-  SLUICE_ASSIGN_OR_RETURN(model->kv_cache_, KvCache::Create(kv, h.num_hidden_layers, plan.kv_pages, place));
-  SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * manifest.embedding_stride));
-  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, place, &model->kv_cache_));
+  SLUICE_RETURN_IF_ERROR(model->CreateKvCache(place));
+  SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * store.manifest().embedding_stride));
+  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, place, &model->kv_cache_,
+                                                                  model->kv_pager_.get()));
   if (place->device() == nullptr) {
     model->executor_->SetAside([stream = model->stream_.get()] { stream->VerifyArrived(); });
   }
@@ -213,7 +226,10 @@ PassCounters Model::pass_counters() const {
   counters.compute_seconds = seconds[kComputing];
   counters.wait_disk_seconds = seconds[kWaitingForDisk];
   counters.wall_seconds = seconds[kOther] + seconds[kComputing] + seconds[kWaitingForDisk];
-  // The device's waits are parts of the time that the host took for computing.
+  // Waits for pages, and the device's, are parts of the time that the host took for computing.
+  const double kv_wait = kv_counters().wait_seconds;
+  counters.wait_disk_seconds += kv_wait;
+  counters.compute_seconds -= kv_wait;
   const DeviceStreamCounters device = device_counters();
   const double waits = device.wait_disk_seconds + device.wait_copy_seconds;
   const double share = waits > counters.compute_seconds ? counters.compute_seconds / waits : 1;

@@ -17,6 +17,8 @@
 #include "runtime/block_executor.h"
 #include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
+#include "runtime/kv_file.h"
+#include "runtime/kv_pager.h"
 #include "runtime/memory_plan.h"
 #include "storage/layer_store.h"
 
@@ -39,7 +41,7 @@ struct PassCounters {
   double pass_seconds = 0;  // inside RunPass
   double wall_seconds = 0;
   double compute_seconds = 0;
-  double wait_disk_seconds = 0;  // for a slab, or for embedding rows
+  double wait_disk_seconds = 0;  // for a slab, for embedding rows, or for pages of the KV cache
   double wait_copy_seconds = 0;  // for a slab's copy to the device
   double other_seconds = 0;      // between passes: sampling, swapping, the terminal
 };
@@ -83,9 +85,11 @@ class Model {
   void SetTimelineSink(TimelineSink sink);
   void FlushTimeline();
   const std::string& io_description() const { return host_stream()->io_description(); }
-  // The engine that reads the slabs, and its scratch file; -1 where the options named no folder for one.
-  IoEngine* io_engine() const { return host_stream()->io_engine(); }
-  int scratch_file() const { return scratch_file_; }
+  // The scratch file: the cache's pages on disk, and behind them as many slots as the cache has pages. Null where the
+  // options named no folder for one, and where pages are in memory of a device.
+  KvFile* kv_file() const { return kv_file_.get(); }
+  // What pages on disk took.
+  KvPagerCounters kv_counters() const { return kv_pager_ != nullptr ? kv_pager_->counters() : KvPagerCounters(); }
 
  private:
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
@@ -95,6 +99,7 @@ class Model {
   // `pinned_bytes`: as in StreamOptions.
   absl::Status OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes);
   absl::Status OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read);
+  absl::Status CreateKvCache(ComputePlace* place);
   // Whether slabs are verified beside products, or by the stream's worker.
   void LeaveVerifying(bool on);
   // All slabs, from either stream.
@@ -110,6 +115,8 @@ class Model {
   HostBuffer staging_;  // [pass_rows] rows of embedding.rows as stored
   std::unique_ptr<SlabStream> stream_;          // one of the two: on the host,
   std::unique_ptr<DeviceStream> device_stream_;  // or on to a device
+  std::unique_ptr<KvFile> kv_file_;
+  std::unique_ptr<KvPager> kv_pager_;  // null: no page is on disk
   std::unique_ptr<BlockExecutor> executor_;
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };

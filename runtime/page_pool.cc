@@ -14,8 +14,9 @@ std::string KeyOf(PrefixName behind, absl::Span<const int32_t> tokens) {
 
 }  // namespace
 
-PagePool::PagePool(int64_t num_pages) : pages_(num_pages) {
-  for (int64_t page = num_pages - 1; page >= 0; --page) empty_.push_back(static_cast<int32_t>(page));
+PagePool::PagePool(int64_t num_pages, int64_t num_disk_pages)
+    : first_disk_page_(static_cast<int32_t>(num_pages - num_disk_pages)), pages_(num_pages) {
+  for (auto page = static_cast<int32_t>(num_pages - 1); page >= 0; --page) UnusedLike(page).empty.push_back(page);
 }
 
 void PagePool::Forget(Page& page) {
@@ -25,17 +26,18 @@ void PagePool::Forget(Page& page) {
   page.key.clear();
 }
 
-std::optional<int32_t> PagePool::Take() {
+std::optional<int32_t> PagePool::Take(int64_t spare) {
+  if (available() == 0) return std::nullopt;
+  const bool memory = in_memory_.available() > (on_disk_.available() > 0 ? spare : 0);
+  Unused& unused = memory ? in_memory_ : on_disk_;
   int32_t page;
-  if (!empty_.empty()) {
-    page = empty_.back();
-    empty_.pop_back();
-  } else if (!kept_.empty()) {
-    page = kept_.front();
-    kept_.pop_front();
-    Forget(pages_[page]);
+  if (!unused.empty.empty()) {
+    page = unused.empty.back();
+    unused.empty.pop_back();
   } else {
-    return std::nullopt;
+    page = unused.kept.front();
+    unused.kept.pop_front();
+    Forget(pages_[page]);
   }
   pages_[page].users = 1;
   return page;
@@ -44,10 +46,11 @@ std::optional<int32_t> PagePool::Take() {
 void PagePool::Drop(int32_t page) {
   Page& dropped = pages_[page];
   if (--dropped.users > 0) return;
+  Unused& unused = UnusedLike(page);
   if (dropped.name == kNoPrefix) {
-    empty_.push_back(page);
+    unused.empty.push_back(page);
   } else {
-    dropped.place = kept_.insert(kept_.end(), page);
+    dropped.place = unused.kept.insert(unused.kept.end(), page);
   }
 }
 
@@ -65,7 +68,7 @@ std::optional<PagePool::Shared> PagePool::Share(PrefixName behind, absl::Span<co
   const auto it = published_.find(KeyOf(behind, tokens));
   if (it == published_.end()) return std::nullopt;
   Page& page = pages_[it->second];
-  if (page.users++ == 0) kept_.erase(page.place);
+  if (page.users++ == 0) UnusedLike(it->second).kept.erase(page.place);
   return Shared{it->second, page.name};
 }
 

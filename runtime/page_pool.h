@@ -1,4 +1,4 @@
-// Who holds which page of the KV cache, and which pages hold a prefix that others can share.
+// Who holds which page of the KV cache, in memory or on disk, and which pages hold a prefix that others can share.
 #ifndef SLUICE_RUNTIME_PAGE_POOL_H_
 #define SLUICE_RUNTIME_PAGE_POOL_H_
 
@@ -22,14 +22,17 @@ inline constexpr PrefixName kNoPrefix = 0;  // in front of the first page
 // can still be found, and goes when no empty page is left, the one longest without users first.
 class PagePool {
  public:
-  explicit PagePool(int64_t num_pages = 0);
+  // The last `num_disk_pages` of the pages lie on disk, the others in memory.
+  explicit PagePool(int64_t num_pages = 0, int64_t num_disk_pages = 0);
 
   int64_t num_pages() const { return static_cast<int64_t>(pages_.size()); }
+  int32_t first_disk_page() const { return first_disk_page_; }
   // How many pages Take() can hand out.
-  int64_t available() const { return static_cast<int64_t>(empty_.size() + kept_.size()); }
+  int64_t available() const { return in_memory_.available() + on_disk_.available(); }
 
-  // A page with one user and unknown content, or none where all pages have users.
-  std::optional<int32_t> Take();
+  // A page with one user and unknown content, or none where all pages have users. In memory, even where a prefix
+  // is lost by that, rather than on disk; but the last `spare` of those in memory go behind the ones on disk.
+  std::optional<int32_t> Take(int64_t spare = 0);
   int32_t users(int32_t page) const { return pages_[page].users; }
   // One user less.
   void Drop(int32_t page);
@@ -51,13 +54,21 @@ class PagePool {
     int32_t users = 0;
     PrefixName name = kNoPrefix;         // kNoPrefix: cannot be found
     std::string key;                     // in published_
-    std::list<int32_t>::iterator place;  // in kept_, where it is kept
+    std::list<int32_t>::iterator place;  // among the kept ones, where it is kept
+  };
+  // Pages without users.
+  struct Unused {
+    std::vector<int32_t> empty;  // a stack; lowest page on top
+    std::list<int32_t> kept;     // longest without users first
+    int64_t available() const { return static_cast<int64_t>(empty.size() + kept.size()); }
   };
   void Forget(Page& page);
+  Unused& UnusedLike(int32_t page) { return page < first_disk_page_ ? in_memory_ : on_disk_; }
 
+  int32_t first_disk_page_;
   std::vector<Page> pages_;
-  std::vector<int32_t> empty_;  // a stack; lowest page on top
-  std::list<int32_t> kept_;     // longest without users first
+  Unused in_memory_;
+  Unused on_disk_;
   // By the name in front and the tokens, all of them: a hash alone could confuse two texts.
   absl::flat_hash_map<std::string, int32_t> published_;
   PrefixName last_name_ = kNoPrefix;

@@ -115,7 +115,7 @@ void PassScheduler::RestorePages(Sequence& sequence) {
     std::vector<int32_t>& pages = sequence.pages.pages;
     const size_t found = pages.size();
     const absl::Span<const int32_t> slots = absl::MakeConstSpan(sequence.saved).subspan(found - sequence.first_saved);
-    for (size_t i = 0; i < slots.size(); ++i) pages.push_back(*pool_->Take());
+    for (size_t i = 0; i < slots.size(); ++i) pages.push_back(*TakePage(sequence));
     const auto back = static_cast<size_t>(swap_->Read(slots, absl::MakeConstSpan(pages).subspan(found)));
     for (; pages.size() > found + back; pages.pop_back()) pool_->Drop(pages.back());
     const int64_t before = sequence.done;
@@ -141,12 +141,19 @@ int64_t PassScheduler::Wanted(const Sequence& sequence, int64_t done, const Room
   return std::max<int64_t>(std::min(count, room.rows), 0);
 }
 
+// The sequence's next page. On disk, one that it generates to would be written each pass, a prompt's is once: so a page
+// in memory is spared for each sequence that runs or is about to.
+std::optional<int32_t> PassScheduler::TakePage(const Sequence& sequence) {
+  const bool grows = sequence.tokens.size() < (sequence.pages.pages.size() + 1) * kKvPageTokens;
+  return pool_->Take(grows ? 0 : std::min(limits_.max_sequences, num_running() + num_waiting()));
+}
+
 // Takes pages for the next `count` rows; returns for how many there are pages.
 int64_t PassScheduler::TakePages(Sequence& sequence, int64_t count) {
   std::vector<int32_t>& pages = sequence.pages.pages;
   const auto room = [&] { return static_cast<int64_t>(pages.size()) * kKvPageTokens - sequence.done; };
   while (room() < count) {
-    const std::optional<int32_t> page = pool_->Take();
+    const std::optional<int32_t> page = TakePage(sequence);
     if (!page.has_value()) break;
     pages.push_back(*page);
   }

@@ -113,6 +113,7 @@ class PassScheduler {
   };
 
   int64_t Wanted(const Sequence& sequence, int64_t done, const Room& room) const;
+  std::optional<int32_t> TakePage(const Sequence& sequence);
   int64_t TakePages(Sequence& sequence, int64_t count);
   void SharePages(Sequence& sequence);
   void DropPages(Sequence& sequence);

@@ -122,7 +122,7 @@ MachineRates AssumedRates() {
 // `rates` are the remembered ones, or none.
 absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                                   const PromptEncoder& encoder, const InputSummary& input, const PlanRequest& request,
-                                  MachineRates* rates) {
+                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates) {
   if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
   } else if (batch.batch_size == 0) {
@@ -137,7 +137,7 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
-                   options.read.verify_once, shape, batch.batch_size);
+                   options.read.verify_once, shape, batch.batch_size, kv_disk_pages);
 }
 
 // Adds up what the passes of a job should have taken.
@@ -148,11 +148,11 @@ class FloorSum {
 
   void Add(const StepReport& step) {
     if (rates_.num_cpus == 0 || step.rows == 0) return;
-    seconds_ += FloorOf(DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
-                                     step.logit_rows, options_.num_threads, options_.read.verify_once,
-                                     session_.model->plan().device_tier()),
-                        rates_)
-                    .floor_s();
+    PassWork work = DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
+                                 step.logit_rows, options_.num_threads, options_.read.verify_once,
+                                 session_.model->plan().device_tier());
+    work.disk_bytes += step.kv_disk_bytes;
+    seconds_ += FloorOf(work, rates_).floor_s();
   }
   // Floor over measured time; 0 where no rates are known.
   double Efficiency() const {
@@ -175,6 +175,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
   const double bytes_a_token = ratio(static_cast<double>(bytes_read), report.tokens);
   const double seconds_a_pass = ratio(model.pass_counters().pass_seconds, report.passes);
+  const KvPagerCounters kv = model.kv_counters();
   if (json) {
     nlohmann::json object = {{"succeeded", report.succeeded},
                              {"failed", report.failed},
@@ -191,6 +192,9 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                              {"bytes_per_token", bytes_a_token},
                              {"batch_size", plan.batch_size},
                              {"kv_pages", plan.memory.kv_pages},
+                             {"kv_disk_pages", plan.memory.kv_disk_pages},
+                             {"kv_bytes_read", kv.bytes_read},
+                             {"kv_bytes_written", kv.bytes_written},
                              {"streamed_bytes", plan.memory.residency.streamed_bytes},
                              {"preemptions", preempted.preemptions},
                              {"swaps", preempted.swaps},
@@ -214,7 +218,11 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   if (preempted.preemptions > 0) {
     std::fprintf(stderr, "preempted    %d times, %d of them swapped: %s written\n",
                  static_cast<int>(preempted.preemptions), static_cast<int>(preempted.swaps),
-                 FormatBytes(model.stream_counters().io.bytes_written).c_str());
+                 FormatBytes(model.stream_counters().io.bytes_written - kv.bytes_written).c_str());
+  }
+  if (plan.memory.kv_disk_pages > 0) {
+    std::fprintf(stderr, "KV on disk   %s read, %s written, %.3g s waited\n", FormatBytes(kv.bytes_read).c_str(),
+                 FormatBytes(kv.bytes_written).c_str(), kv.wait_seconds);
   }
   if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
@@ -234,15 +242,23 @@ absl::Status Batch(const Arguments& args) {
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
+  SLUICE_ASSIGN_OR_RETURN(std::optional<int64_t> kv_disk_pages,
+                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+  // That it pays is something only measured rates can say.
+  if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value()) kv_disk_pages = 0;
   MachineRates rates;
   SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan,
                           PlanJob(batch, options, session, PromptEncoder(session.tokenizer.get(), &chats, 0), input,
-                                  request, &rates));
+                                  request, kv_disk_pages, &rates));
+  if (plan.memory.kv_disk_pages > 0) {
+    std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
+                 static_cast<int>(plan.memory.kv_disk_pages), static_cast<int>(plan.memory.kv_pages));
+  }
   // Behind the plan: a job that has no room to run leaves no files.
   JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
   job.chat = chat_options;
   SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
-  options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of preempted sequences
+  options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of the KV cache
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows, plan.resume});
   // Templates that print the time see when the job began, however often it is taken up.
@@ -309,6 +325,7 @@ CommandSpec BatchCommand() {
       {.name = "--batch-size",
        .value = "auto|N",
        .help = "Requests at once (default auto: what gives the most tokens a second)."},
+      KvDiskOptionSpec(),
       {.name = "--seed",
        .alias = "-s",
        .value = "N",

@@ -147,9 +147,13 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
 void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanRequest& request) {
   std::printf("\nbatch        %d sequences at once, of %.0f + %.0f tokens each\n", static_cast<int>(batch.batch_size),
               shape.prompt_tokens, shape.answer_tokens);
-  std::printf("KV cache     %d pages of %d tokens %s, for %.1f whole contexts\n",
-              static_cast<int>(batch.memory.kv_pages), kKvPageTokens,
-              batch.memory.device.has_value() ? "on the device" : "in RAM",
+  const int64_t disk_pages = batch.memory.kv_disk_pages;
+  const std::string on_disk =
+      disk_pages == 0 ? "" : absl::StrCat(" and ", disk_pages, " on disk (", FormatBytes(batch.kv_disk_bytes),
+                                          " read and written a pass)");
+  std::printf("KV cache     %d pages of %d tokens %s%s, for %.1f whole contexts\n",
+              static_cast<int>(batch.memory.kv_pages - disk_pages), kKvPageTokens,
+              batch.memory.device.has_value() ? "on the device" : "in RAM", on_disk.c_str(),
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
@@ -184,8 +188,11 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
     return UsageError("without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
   }
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
-  SLUICE_ASSIGN_OR_RETURN(const BatchPlan batch, PlanBatch(*session.store, request, rates, options.num_threads,
-                                                           options.read.verify_once, shape, batch_size));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
+                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+  SLUICE_ASSIGN_OR_RETURN(const BatchPlan batch,
+                          PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
+                                    shape, batch_size, kv_disk_pages));
   if (!args.Has("--json")) {
     PrintPlan(session, batch.memory);
     PrintBatch(batch, shape, request);
@@ -198,6 +205,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
                            {"pass_rows", batch.memory.pass_rows},
                            {"batch_size", batch.batch_size},
                            {"kv_pages", batch.memory.kv_pages},
+                           {"kv_disk_pages", batch.memory.kv_disk_pages},
+                           {"kv_disk_bytes_a_pass", batch.kv_disk_bytes},
                            {"kv_page_tokens", kKvPageTokens},
                            {"balanced_rows", batch.balanced_rows}};
   if (batch.tokens_per_s > 0) {
@@ -215,7 +224,7 @@ absl::Status Plan(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
-  for (const char* option : {"--batch-size", "--prompt-tokens", "--answer-tokens"}) {
+  for (const char* option : {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens"}) {
     if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
   }
   SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
@@ -293,6 +302,7 @@ CommandSpec PlanCommand() {
   command.options.push_back({.name = "--batch", .help = "Plan a batch job instead of one sequence."});
   command.options.push_back({.name = "--batch-size", .value = "auto|N",
                              .help = "Requests at once (default auto: what gives the most tokens a second)."});
+  command.options.push_back(KvDiskOptionSpec());
   command.options.push_back({.name = "--prompt-tokens", .value = "N",
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",

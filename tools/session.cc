@@ -196,6 +196,25 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   return request;
 }
 
+OptionSpec KvDiskOptionSpec() {
+  return {.name = "--kv-disk",
+          .value = "SIZE|auto|0",
+          .help = "How much of the running requests' keys and values lies on disk, beside the results (default auto: "
+                  "none, unless memory has no room and more requests at once are worth reading them each pass)."};
+}
+
+absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
+                                                   const PlanRequest& request) {
+  if (args.Get("--kv-disk").value_or("auto") == "auto") return std::nullopt;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.Bytes("--kv-disk", 0));
+  if (bytes > 0 && request.device.has_value()) {
+    return UsageError("--kv-disk is for the CPU: on a GPU keys and values lie in its memory");
+  }
+  const int64_t page_bytes =
+      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) * h.num_hidden_layers;
+  return (bytes + page_bytes - 1) / page_bytes;
+}
+
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
   session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));

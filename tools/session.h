@@ -76,6 +76,10 @@ absl::Status StartModelEarly(Session& session, const SessionOptions& options, in
 // What a plan for one sequence in passes of `pass_rows` rows is asked for.
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);
+// --kv-disk as pages of the cache that `request` asks for; nothing: auto.
+OptionSpec KvDiskOptionSpec();
+absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
+                                                   const PlanRequest& request);
 // Starts threads, kernels and the model.
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan);
 

@@ -81,28 +81,48 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
 
 }  // namespace
 
+KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages) {
+  const auto in_memory = static_cast<double>(memory_pages);
+  const double generated = sequences * (shape.answer_tokens / 2 / kKvPageTokens + 0.5);
+  const double prompts = sequences * shape.prompt_tokens / kKvPageTokens;
+  const double on_disk = std::max(generated + prompts - in_memory, 0.0);
+  if (on_disk == 0) return {};
+  const double prompts_on_disk = std::min(on_disk / prompts, 1.0);
+  const double tails_on_disk = std::max(1 - in_memory / generated, 0.0);
+  return {.pages_read = on_disk,
+          .pages_written = prompts_on_disk * prompts / std::max(shape.answer_tokens, 1.0) + tails_on_disk * sequences};
+}
+
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
-                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size) {
+                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
+                                    std::optional<int64_t> kv_disk_pages) {
   const Manifest& manifest = store.manifest();
+  const HyperParameters& h = manifest.hyper_parameters;
   const double tokens =
       std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
   const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
   const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
 
-  const auto plan_for = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
+  const int64_t context_pages = request.context_tokens / kKvPageTokens + 1;
+  const double page_bytes = static_cast<double>(
+      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) * h.num_hidden_layers);
+
+  const auto ask_for = [&](int64_t sequences, int64_t disk_pages) {
     request.num_sequences = sequences;
     request.kv_pages = sequences * pages_each;
+    request.kv_disk_pages = disk_pages;
     request.pass_rows = sequences + kPromptRows;
     request.requests_bytes =
         shape.bookkeeping_bytes +
         2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens)) +  // running and waiting
-        KvSwap::MemoryBytes(manifest.hyper_parameters.num_hidden_layers,
-                            std::max(request.kv_pages, request.context_tokens / kKvPageTokens + 1));
+        KvSwap::MemoryBytes(h.num_hidden_layers, std::max(request.kv_pages, context_pages));
     if (shape.num_grammars > 0) {
       request.constraint_bytes =
-          Constraints::MemoryBytes(manifest.hyper_parameters.vocab_size, std::min(shape.num_grammars, 2 * sequences),
-                                   shape.grammar_bytes);
+          Constraints::MemoryBytes(h.vocab_size, std::min(shape.num_grammars, 2 * sequences), shape.grammar_bytes);
     }
+  };
+  const auto plan_for = [&](int64_t sequences, int64_t disk_pages) -> absl::StatusOr<BatchPlan> {
+    ask_for(sequences, disk_pages);
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
@@ -113,18 +133,49 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
                                  plan.batch_size, num_threads, verify_once, plan.memory.device_tier());
     (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
         static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
+    if (plan.memory.kv_disk_pages > 0) {
+      const KvDiskTraffic kv = DiskTrafficOf(shape, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
+      plan.kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
+      work.disk_bytes += plan.kv_disk_bytes;
+      work.verified_bytes += plan.kv_disk_bytes;
+      work.touched_bytes += 2 * plan.kv_disk_bytes;
+    }
     plan.pass = FloorOf(work, rates);
     if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
     plan.balanced_rows = BalancedRows(manifest, plan.memory, rates, num_threads, verify_once);
     plan.resume = CostsOfResuming(manifest, plan, rates, num_threads, verify_once);
     return plan;
   };
-  if (batch_size > 0) return plan_for(batch_size);
+  // The same, or where memory has no room for it, as many pages on disk as is best.
+  const auto plan_with_disk = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
+    absl::StatusOr<BatchPlan> best = plan_for(sequences, kv_disk_pages.value_or(0));
+    if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages.has_value() || request.device.has_value()) {
+      return best;
+    }
+    const int64_t pages = std::max(sequences * pages_each, context_pages);
+    const auto fits = [&](int64_t disk_pages) {
+      ask_for(sequences, disk_pages);
+      return PlanMemory(store, request).ok();
+    };
+    if (!fits(pages)) return best;
+    int64_t too_few = 0, fewest = pages;
+    while (fewest - too_few > 1) {
+      const int64_t middle = too_few + (fewest - too_few) / 2;
+      (fits(middle) ? fewest : too_few) = middle;
+    }
+    for (int64_t quarters = 0; quarters <= 4; ++quarters) {
+      absl::StatusOr<BatchPlan> plan = plan_for(sequences, fewest + (pages - fewest) * quarters / 4);
+      SLUICE_RETURN_IF_ERROR(plan.status());
+      if (!best.ok() || plan->tokens_per_s > kWorthwhile * best->tokens_per_s) best = std::move(plan);
+    }
+    return best;
+  };
+  if (batch_size > 0) return plan_with_disk(batch_size);
 
   const int64_t most = shape.num_sequences > 0 ? std::min(shape.num_sequences, kMostSequences) : kMostSequences;
-  SLUICE_ASSIGN_OR_RETURN(BatchPlan best, plan_for(1));
+  SLUICE_ASSIGN_OR_RETURN(BatchPlan best, plan_with_disk(1));
   for (int64_t sequences = 2; best.batch_size < most; sequences += std::max<int64_t>(1, sequences / 4)) {
-    absl::StatusOr<BatchPlan> plan = plan_for(std::min(sequences, most));
+    absl::StatusOr<BatchPlan> plan = plan_with_disk(std::min(sequences, most));
     if (absl::IsResourceExhausted(plan.status())) break;
     SLUICE_RETURN_IF_ERROR(plan.status());
     if (plan->tokens_per_s > kWorthwhile * best.tokens_per_s) best = *std::move(plan);

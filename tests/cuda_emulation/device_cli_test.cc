@@ -166,6 +166,10 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   const Finished batch = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64"});
   ASSERT_EQ(batch.exit_code, 0) << batch.err;
   EXPECT_THAT(batch.out, HasSubstr("on the device"));
+  const Finished on_disk = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64",
+                                      "--kv-disk", "1GiB"});
+  EXPECT_EQ(on_disk.exit_code, 2);
+  EXPECT_THAT(on_disk.err, HasSubstr("--kv-disk"));
   const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));

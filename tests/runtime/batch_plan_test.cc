@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/runtime/model_harness.h"
+#include "tests/support/synthetic_checkpoint.h"
 
 namespace sluice {
 namespace {
@@ -113,6 +114,97 @@ TEST(BatchPlan, KnowsWhatAPreemptedSequenceCosts) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->resume.free_rows, 0);
   EXPECT_NEAR(plan->resume.row_s, plan->pass.predicted_s() / plan->rows, 1e-12) << "its share of the pass";
+}
+
+TEST(DiskTraffic, IsWhatMemoryHasNoRoomFor) {
+  // Four pages of prompt, half of two pages of answer, half a page that is not full.
+  const BatchShape shape = {.prompt_tokens = 256, .answer_tokens = 128};
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 55).pages_read, 0);
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 55).pages_written, 0);
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 35).pages_read, 20);
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 35).pages_written, 20.0 / 128) << "of prompts alone, a page in 128 passes";
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 15).pages_written, 40.0 / 128) << "room for all that grows";
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 0).pages_read, 55);
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 0).pages_written, 40.0 / 128 + 10);
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 6).pages_written, 40.0 / 128 + 10 * (1 - 6.0 / 15));
+}
+
+// Twelve layers, so that a page on disk takes a sixth of the memory of one that is there.
+class BatchPlanWithDisk : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TempDir;
+    WriteSyntheticCheckpoint(*dir_ / "model", {.hidden_size = 64,
+                                                .intermediate_size = 512,
+                                                .num_key_value_heads = 1,
+                                                .vocab_size = 512});
+    store_ = new TestStore(*dir_ / "model", "", 16 << 10);
+    const auto plan = PlanBatch(**store_, Request(int64_t{1} << 30), {}, kThreads, false, kShape, 8);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    budget_ = plan->memory.minimum_bytes;
+  }
+  static void TearDownTestSuite() {
+    delete store_;
+    delete dir_;
+  }
+  static MachineRates Rates(double disk, double kernel) {
+    MachineRates rates = sluice::Rates(disk, kernel);
+    for (KernelRate& rate : rates.kernels) rate.encoding = Encoding::kBF16;
+    return rates;
+  }
+  static absl::StatusOr<BatchPlan> Plan(int64_t budget, const MachineRates& rates, int64_t size,
+                                        std::optional<int64_t> disk_pages) {
+    return PlanBatch(**store_, Request(budget), rates, kThreads, false, kShape, size, disk_pages);
+  }
+
+  static constexpr BatchShape kShape = {.prompt_tokens = 60, .answer_tokens = 60};  // two pages
+  static TempDir* dir_;
+  static TestStore* store_;
+  static int64_t budget_;  // room for eight sequences beside the smallest ring
+};
+TempDir* BatchPlanWithDisk::dir_ = nullptr;
+TestStore* BatchPlanWithDisk::store_ = nullptr;
+int64_t BatchPlanWithDisk::budget_ = 0;
+
+TEST_F(BatchPlanWithDisk, PutsPagesThereOnceAllWeightsAreReadEachPassAndItPays) {
+  const MachineRates slow_disk = Rates(1e7, 1e12), slow_kernels = Rates(1e10, 1e6);
+  const auto memory_only = Plan(budget_, slow_disk, 0, 0);
+  ASSERT_TRUE(memory_only.ok()) << memory_only.status();
+  EXPECT_EQ(memory_only->memory.kv_disk_pages, 0);
+  EXPECT_EQ(memory_only->kv_disk_bytes, 0);
+  const auto chosen = Plan(budget_, slow_disk, 0, std::nullopt);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_GT(chosen->memory.kv_disk_pages, 0);
+  EXPECT_GT(chosen->kv_disk_bytes, 0);
+  EXPECT_GT(chosen->batch_size, memory_only->batch_size);
+  EXPECT_GT(chosen->tokens_per_s, 1.1 * memory_only->tokens_per_s);
+  EXPECT_LE(chosen->memory.total_bytes(), budget_);
+  // What it says of a pass is the floor's arithmetic.
+  const auto& plan = *chosen;
+  const double weights = static_cast<double>(plan.memory.residency.streamed_bytes);
+  EXPECT_NEAR(plan.pass.disk_s, (weights + static_cast<double>(plan.kv_disk_bytes)) / 1e7, 1e-9);
+  // Where computing decides, more sequences gain nothing.
+  const auto computes = Plan(budget_, slow_kernels, 0, std::nullopt);
+  ASSERT_TRUE(computes.ok()) << computes.status();
+  EXPECT_EQ(computes->memory.kv_disk_pages, 0);
+  // Where memory has room for what it takes, nothing is on disk.
+  const auto roomy = Plan(int64_t{4} << 30, slow_disk, 0, std::nullopt);
+  ASSERT_TRUE(roomy.ok()) << roomy.status();
+  EXPECT_EQ(roomy->memory.kv_disk_pages, 0);
+}
+
+TEST_F(BatchPlanWithDisk, MakesRoomForASizeThatIsAskedForAndTakesAnAmountAsItIs) {
+  const MachineRates rates = Rates(1e7, 1e12);
+  ASSERT_TRUE(absl::IsResourceExhausted(Plan(budget_, rates, 16, 0).status()));
+  const auto made = Plan(budget_, rates, 16, std::nullopt);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->batch_size, 16);
+  EXPECT_GT(made->memory.kv_disk_pages, 0);
+  EXPECT_TRUE(absl::IsResourceExhausted(Plan(budget_, rates, 1000, std::nullopt).status()));
+  const auto roomy = Plan(int64_t{4} << 30, rates, 32, 50);
+  ASSERT_TRUE(roomy.ok()) << roomy.status();
+  EXPECT_EQ(roomy->memory.kv_disk_pages, 50);
+  EXPECT_EQ(roomy->memory.kv_pages, 32 * 2);
 }
 
 TEST(BatchPlan, NeverExceedsTheNumberOfRequestsAndSaysWhatIsTooSmall) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct TestEngine {
     int64_t sequences = 1;
     int64_t pass_rows = 64;
     int64_t kv_pages = 8;
+    int64_t kv_disk_pages = 0;  // of these
     int64_t context = 256;
     bool swaps = false;  // where `resume` says so
     ResumeCosts resume = {};
@@ -38,11 +40,12 @@ struct TestEngine {
     request.num_sequences = config.sequences;
     request.kv_pages = config.kv_pages;
     request.pass_rows = config.pass_rows;
+    request.kv_disk_pages = config.kv_disk_pages;
     request.k_type = request.v_type = KvType::kQ8_0;
     ops = *MakeCpuOps(SupportedIsas().back(), &pool);
     place = MakeHostPlace(ops.get());
     ReadOptions read;
-    if (config.swaps) read.io.scratch_dir = dir.path();
+    if (config.swaps || config.kv_disk_pages > 0) read.io.scratch_dir = dir.path();
     read.make_engine = config.make_engine;
     model = *Model::Create(store, *PlanMemory(store, request), place.get(), read);
     engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences, 0, config.resume});
@@ -240,6 +243,62 @@ TEST_F(EngineTest, GivesTheSameHoweverPreemptedSequencesComeBack) {
       EXPECT_LT(counters.swaps, counters.preemptions);
     }
   }
+}
+
+// In memory and on disk in every mixture, in company and preempted: to swap slots, or to be computed again.
+TEST_F(EngineTest, GivesTheSameWithPagesOnDisk) {
+  std::vector<SequenceRequest> requests = LongRequests();
+#ifndef SLUICE_SANITIZED
+  for (SequenceRequest& request : Requests(10)) requests.push_back(std::move(request));
+#endif
+  std::vector<size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  const std::vector<SequenceResult> expected =
+      TestEngine(**store_, tokenizer_, {.sequences = 22, .pass_rows = 100, .kv_pages = 200}).Run(requests, order);
+  int64_t swaps = 0, shared = 0, again = 0;
+  for (const auto& [sequences, pages, disk_pages, resume] :
+       {std::tuple(6, 5, 3, kAlwaysSwap), std::tuple(6, 5, 5, kAlwaysSwap), std::tuple(6, 5, 2, ResumeCosts{}),
+        std::tuple(12, 60, 45, ResumeCosts{})}) {
+    TestEngine test(**store_, tokenizer_, {.sequences = sequences,
+                                           .pass_rows = 100,
+                                           .kv_pages = pages,
+                                           .kv_disk_pages = disk_pages,
+                                           .swaps = true,
+                                           .resume = resume});
+    const std::vector<SequenceResult> results = test.Run(requests, order);
+    EXPECT_TRUE(test.engine->swap_status().ok()) << test.engine->swap_status();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(testing::Message() << "request " << i << ", " << disk_pages << " of " << pages << " pages on disk");
+      ExpectSame(results[i], expected[i]);
+    }
+    const PassScheduler::Counters& counters = test.engine->counters();
+    EXPECT_GT(test.model->kv_counters().bytes_read, 0);
+    EXPECT_EQ(test.model->kv_cache().pool().available(), pages);
+    EXPECT_EQ(counters.preemptions > 0, pages == 5);
+    swaps += counters.swaps;
+    again += counters.preemptions - counters.swaps;
+    shared += counters.shared_rows;
+  }
+  EXPECT_GT(swaps, 0);
+  EXPECT_GT(again, 0);
+  EXPECT_GT(shared, 0);
+}
+
+TEST_F(EngineTest, CountsTheKeysAndValuesOfEachPass) {
+  TestEngine test(**store_, tokenizer_, {.sequences = 1, .kv_pages = 4, .kv_disk_pages = 4});
+  SequenceRequest request;
+  request.prompt.assign(64, 7);
+  request.max_new_tokens = 3;
+  request.ignore_eos = true;
+  ASSERT_TRUE(test.engine->Submit(std::move(request)).ok());
+  const int64_t page_bytes = (*store_)->hyper_parameters().num_hidden_layers * test.model->kv_cache().page_stride();
+  // The prompt's page is written; then it is read for each row, and the next one is written, and read from then on.
+  for (const int64_t pages : {1, 2, 3}) {
+    const auto report = test.engine->Step();
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->kv_disk_bytes, pages * page_bytes);
+  }
+  EXPECT_TRUE(test.engine->idle());
 }
 
 // The file behind `paths` fails, from its `first` write or read on.

@@ -81,7 +81,7 @@ class FaultyEngine : public IoEngine {
       for (int i = 0; i < turns; ++i) std::this_thread::yield();
       if (answer.status.ok() && kind < static_cast<uint32_t>(odds_.fails)) {
         answer.status = absl::UnavailableError("injected EIO");
-      } else if (kind < static_cast<uint32_t>(odds_.fails + odds_.lies)) {
+      } else if (kind < static_cast<uint32_t>(odds_.fails + odds_.lies) && !answer.request->write) {
         answer.request->buffer[byte % answer.request->bytes] ^= std::byte{1};
       }
       answer.request->done(std::move(answer.status));
@@ -125,6 +125,33 @@ TEST(FaultyDisk, OutOfOrderAndLateAnswersChangeNothing) {
       EXPECT_EQ(model.Logits(tokens), expected) << "seed " << seed << ", " << tokens.size() << " rows";
     }
   }
+}
+
+// The same with keys and values on the disk, too: chunks of rows read what the ones before them wrote.
+TEST(FaultyDisk, KeepsKeysAndValuesOrSaysThatItDidNot) {
+  const TestStore store(kModel, "", 8 << 10);
+  const std::vector<int32_t> tokens = LongPrompt();
+  const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(tokens);
+  int right = 0, failed = 0;
+  for (uint32_t seed = 0; seed < 24; ++seed) {
+    const FaultyEngine::Odds odds = {.fails = static_cast<int>(seed % 3), .lies = static_cast<int>(seed / 3 % 3)};
+    RunConfig config = FaultyConfig(seed, odds);
+    config.chunk = 23;
+    config.context = 128;
+    config.kv_disk_pages = 1 + seed % 2;
+    TestModel model(*store, config);
+    const absl::StatusOr<std::vector<float>> logits = model.TryLogits(tokens);
+    if (logits.ok()) {
+      ASSERT_EQ(*logits, expected) << "seed " << seed;
+      ++right;
+    } else {
+      EXPECT_TRUE(absl::IsUnavailable(logits.status()) || absl::IsDataLoss(logits.status())) << logits.status();
+      EXPECT_GT(seed % 9, 0u) << "nothing was injected: " << logits.status();
+      ++failed;
+    }
+  }
+  EXPECT_GT(right, 0);
+  EXPECT_GT(failed, 0);
 }
 
 TEST(FaultyDisk, FailedAndFalseReadsNeverGiveAWrongLogit) {

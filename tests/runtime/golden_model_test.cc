@@ -101,6 +101,7 @@ TEST_P(GoldenModel, GivesTheSameBitsHoweverItIsPlacedAndExecuted) {
         }
       }
     }
+    configs.push_back({.name = "keys and values on disk", .placement = Placement::kHalf, .chunk = 9, .kv_disk_pages = 8});
     for (const Isa isa : SupportedIsas()) {
       configs.push_back({.name = absl::StrCat("isa ", IsaName(isa)), .chunk = 23, .isa = isa});
     }

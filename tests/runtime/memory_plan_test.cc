@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/kv_cache.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
@@ -65,6 +66,38 @@ TEST(Workspace, GivesTheSameLogitsInTilesAsRowByRow) {
       EXPECT_EQ(TestModel(*store, {.chunk = chunk}).Logits(tokens), expected) << recipe << ", " << chunk << " rows";
     }
   }
+}
+
+// A page on disk leaves room for two of its three layers in memory, and little else.
+TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
+  const TestStore store("qwen2-bias-bf16", "", 8 << 10);
+  const HyperParameters& h = store->hyper_parameters();
+  PlanRequest request;
+  request.max_ram_bytes = int64_t{1} << 30;
+  request.context_tokens = 256;
+  request.num_sequences = 100;
+  request.kv_pages = 400;
+  const int64_t page_bytes = KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
+  const MemoryPlan in_memory = *PlanMemory(*store, request);
+  EXPECT_EQ(in_memory.kv_disk_pages, 0);
+  for (const int64_t disk_pages : {1, 150, 399, 400}) {
+    request.kv_disk_pages = disk_pages;
+    const MemoryPlan plan = *PlanMemory(*store, request);
+    EXPECT_EQ(plan.kv_pages, 400);
+    EXPECT_EQ(plan.kv_disk_pages, disk_pages);
+    const int64_t saved = in_memory.minimum_bytes - plan.minimum_bytes;
+    const int64_t wanted = disk_pages * (h.num_hidden_layers - 2) * page_bytes;
+    EXPECT_LE(saved, wanted + kHugePageBytes) << "a buffer in whole huge pages";
+    EXPECT_GE(saved, wanted - disk_pages * 2048 - kHugePageBytes) << disk_pages;
+    int64_t items = 0;
+    for (const PlanItem& item : plan.items) items += item.name.starts_with("KV") ? item.bytes : 0;
+    EXPECT_GE(items, KvCache::BytesForPages({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim},
+                                            h.num_hidden_layers, 400, disk_pages));
+  }
+  request.kv_disk_pages = 1000;
+  EXPECT_EQ(PlanMemory(*store, request)->kv_disk_pages, 400) << "no more than there are";
+  request.device = DeviceBudget{.max_bytes = int64_t{1} << 30};
+  EXPECT_TRUE(absl::IsInvalidArgument(PlanMemory(*store, request).status()));
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ struct RunConfig {
   int64_t context = 512;
   bool all_logits = true;
   bool fast_math = false;       // products need RoundsActivations(isa)
+  int64_t kv_disk_pages = 0;    // of the KV cache's, on disk
   int64_t ring_slabs = 2;       // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
@@ -104,6 +105,7 @@ struct TestModel {
     request.logits_of_all_rows = config.all_logits;
     request.k_type = request.v_type = config.kv;
     request.fast_math = config.fast_math;
+    request.kv_disk_pages = config.kv_disk_pages;
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {
@@ -117,6 +119,7 @@ struct TestModel {
     ReadOptions read;
     read.io.kind = config.io;
     read.make_engine = config.make_engine;
+    if (config.kv_disk_pages > 0) read.io.scratch_dir = scratch.emplace().path();
     auto made = Model::Create(store, *plan, place.get(), read);
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);
@@ -133,6 +136,7 @@ struct TestModel {
     return LogitsOf(*model, tokens);
   }
 
+  std::optional<TempDir> scratch;
   ThreadPool pool;
   std::unique_ptr<Ops> ops;
   std::unique_ptr<ComputePlace> place;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/kv_pager.h"
 
 namespace sluice {
 namespace {
@@ -101,13 +102,14 @@ class Simulation {
     context_ = Uniform(1, 400);
     pages_ = (context_ + kKvPageTokens - 1) / kKvPageTokens + Uniform(0, 1) * Uniform(0, 60);
     slots_.resize(pages_ * kKvPageTokens);
+    disk_pages_ = Uniform(0, 1) * Uniform(0, pages_);
     requests_ = Uniform(1, 60);
     prefix_ = Uniform(0, 2) == 0 ? Uniform(0, context_) : 0;
     period_ = Uniform(0, 1) == 0 ? kKvPageTokens : 1000;  // pages of equal tokens in different places, or not
   }
 
   void Run() {
-    PagePool pool(pages_);
+    PagePool pool(pages_, disk_pages_);
     const int64_t slots = Uniform(0, 2) * pages_;
     SimulatedSwap swap(&slots_, slots, static_cast<SimulatedSwap::Choice>(Uniform(0, 2)), Uniform(0, 2) == 0,
                        &random_);
@@ -141,7 +143,7 @@ class Simulation {
   }
 
   // Over all simulations: rows that sequences have, and rows that were computed or shared for them.
-  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0, swaps = 0, swapped = 0;
+  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0, swaps = 0, swapped = 0, disk_uses = 0;
 
  private:
   struct Live {
@@ -180,19 +182,41 @@ class Simulation {
   void CheckPass(const PassScheduler& scheduler, const std::vector<PassScheduler::Chunk>& chunks) {
     int64_t rows = 0, logits = 0;
     std::set<int64_t> ids;
+    std::vector<PassSpan> spans;
     for (const auto& chunk : chunks) {
       ASSERT_GT(chunk.count, 0);
       ASSERT_TRUE(ids.insert(chunk.id).second);
       rows += chunk.count;
       logits += chunk.first + chunk.count - chunk.first_logit;
       const Live& live = live_.at(chunk.id);
-      const std::vector<int32_t>& table = scheduler.Pages(chunk.id).pages;
       ASSERT_EQ(scheduler.Tokens(chunk.id), live.tokens);
       ASSERT_LE(chunk.first + chunk.count, static_cast<int64_t>(live.tokens.size()));
+      spans.push_back({scheduler.Pages(chunk.id).pages.data(), chunk.first, chunk.first + chunk.count - 1});
+    }
+    // What rows need of the disk is read; the room of a page that begins in this pass holds anything.
+    const auto first_disk_page = static_cast<int32_t>(pages_ - disk_pages_);
+    const std::vector<DiskPageUse> uses = DiskPagesOf(spans, first_disk_page);
+    disk_uses += static_cast<int64_t>(uses.size());
+    const std::vector<uint64_t> before = uses.empty() ? std::vector<uint64_t>() : slots_;
+    std::set<int32_t> used, written;
+    for (const DiskPageUse& use : uses) {
+      used.insert(use.page);
+      if (use.changes) written.insert(use.page);
+      if (use.begins) std::fill_n(&slots_[use.page * kKvPageTokens], kKvPageTokens, 0);
+    }
+    for (const auto& chunk : chunks) {
+      const Live& live = live_.at(chunk.id);
+      const std::vector<int32_t>& table = scheduler.Pages(chunk.id).pages;
       // Writes its own rows, after which every position up to there must hold the right tokens.
       for (int64_t p = chunk.first; p < chunk.first + chunk.count; ++p) {
         Slot(table, p) = live.hashes[p];
       }
+    }
+    // What is written to the disk is all that changed there.
+    for (const int32_t page : used) {
+      const auto at = page * kKvPageTokens;
+      ASSERT_TRUE(written.contains(page) || std::equal(&slots_[at], &slots_[at] + kKvPageTokens, &before[at]))
+          << "a page that is not written changed: " << page;
     }
     ASSERT_LE(rows, limits_.pass_rows);
     ASSERT_LE(logits, limits_.logit_rows);
@@ -200,6 +224,8 @@ class Simulation {
       const Live& live = live_.at(chunk.id);
       const std::vector<int32_t>& table = scheduler.Pages(chunk.id).pages;
       for (int64_t p = 0; p < chunk.first + chunk.count; ++p) {
+        const int32_t page = table[p / kKvPageTokens];
+        ASSERT_TRUE(page < first_disk_page || used.contains(page)) << "nobody brings page " << page;
         if (Slot(table, p) == live.hashes[p]) continue;
         FAIL() << "position " << p << " of sequence " << chunk.id << " holds something else";
       }
@@ -229,7 +255,7 @@ class Simulation {
 
   std::mt19937 random_;
   ScheduleLimits limits_;
-  int64_t context_, pages_, requests_, prefix_, period_, needed_ = 0;
+  int64_t context_, pages_, disk_pages_, requests_, prefix_, period_, needed_ = 0;
   std::map<int64_t, Live> live_;
   std::vector<uint64_t> slots_;  // of all pages: the hash of the tokens up to the one whose key is there
 };
@@ -249,6 +275,7 @@ TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
   EXPECT_GT(Simulation::shared, 0);
   EXPECT_GT(Simulation::swaps, 0);
   EXPECT_GT(Simulation::swapped, 0);
+  EXPECT_GT(Simulation::disk_uses, 0);
   const double waste = static_cast<double>(Simulation::computed) / static_cast<double>(Simulation::needed);
   RecordProperty("rows_over_needed", std::to_string(waste));
   EXPECT_LT(waste, 1.1) << "preempted sequences are computed again too often";
@@ -285,6 +312,22 @@ TEST(PassScheduler, KeepsThePassesFull) {
   EXPECT_EQ(scheduler.counters().preemptions, 0);
   // No schedule needs fewer passes than one that generates kAtOnce tokens in each.
   EXPECT_LE(passes, kRequests * kAnswer / kAtOnce * 5 / 4);
+}
+
+// Prompts of three pages and a bit, for which memory has five: what they generate to is there, what they read is not.
+TEST(PassScheduler, KeepsPagesThatGrowInMemory) {
+  PagePool pool(20, 15);
+  PassScheduler scheduler({.pass_rows = 1000, .logit_rows = 4, .max_sequences = 4}, &pool);
+  for (int32_t i = 0; i < 4; ++i) scheduler.Add(std::vector<int32_t>(200, i), 250, 199);
+  ASSERT_EQ(scheduler.NextPass().size(), 4u);
+  int64_t full_in_memory = 0;
+  for (int64_t id = 1; id <= 4; ++id) {
+    const std::vector<int32_t>& pages = scheduler.Pages(id).pages;
+    ASSERT_EQ(pages.size(), 4u);
+    EXPECT_LT(pages.back(), pool.first_disk_page()) << id;
+    for (int i = 0; i < 3; ++i) full_in_memory += pages[i] < pool.first_disk_page();
+  }
+  EXPECT_EQ(full_in_memory, 1) << "and nothing in memory is left unused";
 }
 
 // Two that grow from one page to three each, of which there are four.

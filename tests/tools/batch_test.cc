@@ -77,6 +77,14 @@ class Batch : public testing::Test {
     return lines;
   }
 
+  // Nothing but inputs and what jobs that are done leave.
+  void ExpectOnlyResults() const {
+    for (const fs::directory_entry& entry : fs::directory_iterator(mine_.path())) {
+      EXPECT_THAT(entry.path().filename().string(),
+                  testing::AnyOf(testing::EndsWith(".jsonl"), testing::EndsWith(".job.json")));
+    }
+  }
+
   static TempDir* dir_;
   TempDir mine_;
 };
@@ -365,10 +373,33 @@ TEST_F(Batch, SwapsWhatItPreemptsAndLeavesNothingBehind) {
   EXPECT_LE(report["swaps"], report["preemptions"]);
   EXPECT_GT(report["bytes_written"], 0);
   EXPECT_EQ(Lines(mine_ / "together.jsonl"), Lines(mine_ / "alone.jsonl"));
-  for (const fs::directory_entry& entry : fs::directory_iterator(mine_.path())) {
-    EXPECT_THAT(entry.path().filename().string(),
-                testing::AnyOf(testing::EndsWith(".jsonl"), testing::EndsWith(".job.json")));
+  ExpectOnlyResults();
+}
+
+TEST_F(Batch, GivesTheSameWithKeysAndValuesOnDisk) {
+  std::string text;
+  for (int i = 0; i < 24; ++i) {
+    text += json{{"prompt", "Once upon a time"}, {"max_tokens", 80 + i}, {"logprobs", 1}}.dump() + "\n";
   }
+  const std::string input = Write("in.jsonl", text);
+  const Finished memory = RunSluice(Args(input, mine_ / "memory.jsonl", {"--json", "--kv-disk", "0"}));
+  ASSERT_EQ(memory.exit_code, 0) << memory.err;
+  EXPECT_EQ(json::parse(memory.out)["kv_disk_pages"], 0);
+  EXPECT_EQ(json::parse(memory.out)["kv_bytes_read"], 0);
+  const Finished disk = RunSluice(Args(input, mine_ / "disk.jsonl", {"--json", "--kv-disk", "1GiB"}));
+  ASSERT_EQ(disk.exit_code, 0) << disk.err;
+  const json report = json::parse(disk.out);
+  EXPECT_EQ(report["kv_disk_pages"], report["kv_pages"]) << "there are fewer than a GiB";
+  EXPECT_GT(report["kv_bytes_read"], report["kv_bytes_written"]);
+  EXPECT_GT(report["kv_bytes_written"], 0);
+  EXPECT_EQ(Lines(mine_ / "disk.jsonl"), Lines(mine_ / "memory.jsonl"));
+  ExpectOnlyResults();
+  const Finished plan = RunSluice({"plan", Store(), "--batch", "--batch-size", "8", "--no-probe", "--kv-disk", "1GiB"});
+  EXPECT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("0 pages of 64 tokens in RAM and 32 on disk ("));
+  const Finished wrong = RunSluice(Args(input, mine_ / "wrong.jsonl", {"--kv-disk", "much"}));
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("--kv-disk"));
 }
 
 TEST_F(Batch, RefusesFilesOfOtherJobsByName) {

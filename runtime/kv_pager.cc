@@ -1,0 +1,134 @@
+// Two halves of rooms, filled and emptied in turn.
+#include "runtime/kv_pager.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+
+namespace sluice {
+
+std::vector<DiskPageUse> DiskPagesOf(absl::Span<const PassSpan> spans, int32_t first_disk_page) {
+  std::map<int32_t, DiskPageUse> uses;
+  for (const PassSpan& span : spans) {
+    for (int64_t i = 0; i <= span.last / kKvPageTokens; ++i) {
+      if (span.pages[i] < first_disk_page) continue;
+      const int64_t begin = i * kKvPageTokens, end = begin + kKvPageTokens;
+      const bool begins = span.first <= begin;
+      const bool changes = span.first < end;
+      const int64_t distance = std::max(span.first, begin) - (end - 1);
+      const auto [it, added] = uses.emplace(span.pages[i], DiskPageUse{span.pages[i], distance, begins, changes});
+      if (added) continue;
+      it->second.distance = std::min(it->second.distance, distance);
+      it->second.begins |= begins;
+      it->second.changes |= changes;
+    }
+  }
+  std::vector<DiskPageUse> in_order;
+  in_order.reserve(uses.size());
+  for (const auto& [page, use] : uses) in_order.push_back(use);
+  return in_order;
+}
+
+int64_t KvPager::MemoryBytes(int64_t num_disk_pages) {
+  // A read and a write of each page on their way, its use, and entries of tables: two, as some pages are shared.
+  return num_disk_pages * static_cast<int64_t>(2 * KvFile::kRequestBytes + 2 * sizeof(DiskPageUse) + 2 * sizeof(Run) +
+                                               2 * sizeof(int32_t));
+}
+
+KvPager::KvPager(const KvCache* cache, KvFile* file, std::vector<int64_t> windows)
+    : cache_(cache), file_(file), windows_(std::move(windows)), even_(file->io()), odd_(file->io()) {}
+
+absl::Span<std::byte> KvPager::RoomFor(int64_t layer, int32_t page, int32_t count) const {
+  return {cache_->PageAt(layer, cache_->RoomFor(layer, page)), static_cast<size_t>(count * cache_->page_stride())};
+}
+
+template <typename Chosen>
+void KvPager::Submit(int layer, bool write, const Chosen& chosen) {
+  Half& half = HalfOf(layer);
+  half.layer = layer;
+  half.writes = write;
+  for (const DiskPageUse& use : uses_) {
+    if (!chosen(use)) continue;
+    if (half.runs.empty() || half.runs.back().first_page + half.runs.back().count != use.page) {
+      half.runs.push_back({use.page, 0});
+    }
+    ++half.runs.back().count;
+  }
+  for (const Run& run : half.runs) {
+    const absl::Span<std::byte> rooms = RoomFor(layer, run.first_page, run.count);
+    (write ? counters_.bytes_written : counters_.bytes_read) += static_cast<int64_t>(rooms.size());
+    half.batch.Submit(file_->Request(write, layer, cache_->SlotOf(run.first_page), rooms));
+  }
+}
+
+absl::Status KvPager::Settle(Half& half) {
+  const std::vector<Run> runs = std::exchange(half.runs, {});
+  if (runs.empty()) return absl::OkStatus();
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<absl::Status> statuses = half.batch.Wait();
+  counters_.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (statuses[i].ok()) continue;
+    const int32_t slot = cache_->SlotOf(runs[i].first_page);
+    return absl::Status(statuses[i].code(),
+                        absl::StrCat("keys and values of layer ", half.layer, " on disk, pages ", slot, " to ",
+                                     slot + runs[i].count - 1, ", could not be ", half.writes ? "written" : "read",
+                                     ": ", statuses[i].message(),
+                                     half.writes ? "; make room there, or give --kv-disk 0" : ""));
+  }
+  return absl::OkStatus();
+}
+
+void KvPager::Begin(std::vector<PassSpan> spans) {
+  // Where the pass before this one failed, so may what it left behind.
+  for (Half* half : {&even_, &odd_}) Settle(*half).IgnoreError();
+  spans_ = std::move(spans);
+  uses_ = DiskPagesOf(spans_, cache_->first_disk_page());
+  if (uses_.empty()) return;
+  tables_.resize(spans_.size());
+  Submit(0, /*write=*/false, [this](const DiskPageUse& use) { return IsRead(use, 0); });
+}
+
+absl::Status KvPager::Enter(int layer, absl::Span<AttentionRow> rows) {
+  if (uses_.empty()) return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer + 1)));
+  if (layer + 1 < file_->num_layers()) {
+    Submit(layer + 1, /*write=*/false, [this, layer](const DiskPageUse& use) { return IsRead(use, layer + 1); });
+  }
+  SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer)));
+  for (const DiskPageUse& use : uses_) {
+    if (!IsRead(use, layer)) continue;
+    SLUICE_RETURN_IF_ERROR(file_->Check(layer, cache_->SlotOf(use.page), RoomFor(layer, use.page, 1)));
+  }
+  for (size_t i = 0; i < spans_.size(); ++i) {
+    tables_[i].assign(spans_[i].pages, spans_[i].pages + spans_[i].last / kKvPageTokens + 1);
+    for (int32_t& page : tables_[i]) {
+      if (cache_->OnDisk(page)) page = cache_->RoomFor(layer, page);
+    }
+  }
+  size_t span = 0;
+  for (AttentionRow& row : rows) {
+    while (row.page_table != spans_[span].pages) ++span;
+    row.page_table = tables_[span].data();
+  }
+  return absl::OkStatus();
+}
+
+void KvPager::Leave(int layer) {
+  if (uses_.empty()) return;
+  Submit(layer, /*write=*/true, [](const DiskPageUse& use) { return use.changes; });
+  for (const DiskPageUse& use : uses_) {  // while the disk works
+    if (use.changes) file_->Note(layer, cache_->SlotOf(use.page), RoomFor(layer, use.page, 1));
+  }
+}
+
+absl::Status KvPager::End() {
+  SLUICE_RETURN_IF_ERROR(Settle(even_));
+  return Settle(odd_);
+}
+
+}  // namespace sluice
