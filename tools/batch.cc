@@ -148,10 +148,16 @@ class FloorSum {
 
   void Add(const StepReport& step) {
     if (rates_.num_cpus == 0 || step.rows == 0) return;
-    PassWork work = DescribePass(session_.store->manifest(), session_.model->plan().residency, step.rows,
-                                 step.logit_rows, options_.num_threads, options_.read.verify_once,
-                                 session_.model->plan().device_tier());
+    const Manifest& manifest = session_.store->manifest();
+    const Residency& residency = session_.model->plan().residency;
+    PassWork work = DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
+                                 options_.read.verify_once, session_.model->plan().device_tier());
     work.disk_bytes += step.kv_disk_bytes;
+    if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too
+      for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+        if (residency.tier[i] != kOnDisk) work.disk_bytes += manifest.slabs[i].bytes;
+      }
+    }
     seconds_ += FloorOf(work, rates_).floor_s();
   }
   // Floor over measured time; 0 where no rates are known.
@@ -165,6 +171,7 @@ class FloorSum {
   const SessionOptions& options_;
   const MachineRates rates_;
   double seconds_ = 0;
+  bool loaded_ = false;
 };
 
 void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, double efficiency,

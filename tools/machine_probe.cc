@@ -131,8 +131,7 @@ class Prober {
     rates.num_threads = options_.num_threads;
     rates.num_cpus = AvailableCpus();
     Step("memory");
-    rates.memory_bytes_per_s =
-        MeasureReadBandwidth(pool_, options_.quick ? int64_t{96} << 20 : int64_t{256} << 20);
+    rates.memory_bytes_per_s = MeasureReadBandwidth(pool_, memory_bytes_);
     Step("verifying");
     rates.verify_bytes_per_s = MeasureVerifyRate(options_.quick ? 0.05 : 0.5);
     Step("decompressing");
@@ -159,10 +158,10 @@ class Prober {
 
   absl::Status Kernels(Ops& ops, Encoding encoding, const std::vector<int64_t>& rows, bool fast_math,
                        std::vector<KernelRate>* kernels) {
+    SLUICE_ASSIGN_OR_RETURN(const MatMulRate product, MatMulRate::Create(encoding, memory_bytes_));
     for (const int64_t n : rows) {
       Step(absl::StrCat(Info(encoding).name, fast_math ? ", --fast-math," : "", " with ", n, " rows"));
-      SLUICE_ASSIGN_OR_RETURN(const double rate,
-                              MeasureMatMulRate(ops, encoding, n, kernel_seconds_, fast_math));
+      SLUICE_ASSIGN_OR_RETURN(const double rate, product.Measure(ops, n, kernel_seconds_, fast_math));
       kernels->push_back({encoding, n, rate});
     }
     return absl::OkStatus();
@@ -208,6 +207,7 @@ class Prober {
   const ProbeOptions& options_;
   ThreadPool pool_;
   ProbeResult result_;
+  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultMaxRamBytes() / 4);
   double kernel_seconds_ = 0.15;  // for each encoding and number of rows
   int done_ = 0;
   int total_ = 0;

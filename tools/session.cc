@@ -21,6 +21,7 @@ namespace {
 
 constexpr int64_t kDefaultContext = 4096;
 constexpr double kQuickDeviceSeconds = 0.05;
+constexpr int64_t kLeastProbedBytes = int64_t{32} << 20;
 // What a driver takes differs from run to run; a budget that plan names should do for the next one.
 constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
@@ -278,6 +279,10 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     probe.encodings = SlabEncodings(session.store->manifest());
     probe.fast_math = session.fast_math;
     probe.quick = true;
+    // Within the budget, whose peak this is part of; memory of a budget this small is no bottleneck.
+    if (options.max_ram_bytes > 0) {
+      probe.memory_bytes = std::clamp(options.max_ram_bytes / 2, kLeastProbedBytes, probe.memory_bytes);
+    }
     Progress progress("measuring", ProgressUnit::kCount);
     probe.on_step = [&](absl::string_view what, int done, int total) {
       progress.Update(done, total, what);
