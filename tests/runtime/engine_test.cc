@@ -2,7 +2,6 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
-#include <atomic>
 #include <numeric>
 #include <random>
 #include <string>
@@ -14,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "runtime/constraints.h"
 #include "runtime/scorer.h"
+#include "tests/runtime/faulty_file.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
@@ -301,57 +301,20 @@ TEST_F(EngineTest, CountsTheKeysAndValuesOfEachPass) {
   EXPECT_TRUE(test.engine->idle());
 }
 
-// The file behind `paths` fails, from its `first` write or read on.
-class FaultyScratch : public IoEngine {
- public:
-  enum class Fault { kWrites, kReads, kFlips };
-  FaultyScratch(std::unique_ptr<IoEngine> engine, int scratch, Fault fault, int first)
-      : scratch_(scratch), fault_(fault), first_(first), engine_(std::move(engine)) {}
-
-  void Submit(IoRequest request) override {
-    const bool counts = request.file == scratch_ && request.write == (fault_ == Fault::kWrites);
-    if (!counts || ++seen_ < first_) return engine_->Submit(std::move(request));
-    if (fault_ != Fault::kFlips) {
-      return request.done(absl::UnavailableError(request.write ? "injected ENOSPC" : "injected EIO"));
-    }
-    request.done = [done = std::move(request.done), byte = &request.buffer.back()](absl::Status status) {
-      *byte ^= std::byte{4};
-      done(std::move(status));
-    };
-    engine_->Submit(std::move(request));
-  }
-  IoCounters counters() const override { return engine_->counters(); }
-  const std::string& description() const override { return engine_->description(); }
-
- private:
-  const int scratch_;
-  const Fault fault_;
-  const int first_;
-  std::atomic<int> seen_ = 0;
-  std::unique_ptr<IoEngine> engine_;
-};
-
 TEST_F(EngineTest, ComputesAgainWhatTheSwapFileLost) {
   const std::vector<SequenceRequest> requests = LongRequests();
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
   const std::vector<SequenceResult> expected =
       TestEngine(**store_, tokenizer_, {.sequences = 12, .kv_pages = 200}).Run(requests, order);
-  using Fault = FaultyScratch::Fault;
+  using Fault = FaultyFile::Fault;
   for (const auto& [fault, message] : {std::pair(Fault::kWrites, "injected ENOSPC"),
                                        std::pair(Fault::kReads, "injected EIO"),
                                        std::pair(Fault::kFlips, "is not what was written")}) {
     for (const int first : {1, 4}) {
       SCOPED_TRACE(testing::Message() << message << " from number " << first);
       TestEngine::Config config = Tight(kAlwaysSwap);
-      config.make_engine = [fault = fault, first](const std::vector<std::string>& paths,
-                                                  absl::Span<const absl::Span<std::byte>> buffers,
-                                                  const IoOptions& options)
-          -> absl::StatusOr<std::unique_ptr<IoEngine>> {
-        auto engine = IoEngine::Create(paths, buffers, options);
-        if (!engine.ok()) return engine.status();
-        return std::make_unique<FaultyScratch>(*std::move(engine), static_cast<int>(paths.size()), fault, first);
-      };
+      config.make_engine = FaultyFile::Scratch(fault, first);
       TestEngine test(**store_, tokenizer_, config);
       const std::vector<SequenceResult> results = test.Run(requests, order);
       for (size_t i = 0; i < requests.size(); ++i) {

@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/runtime/faulty_file.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
@@ -130,54 +131,17 @@ TEST(KvPager, StartsAnewBehindAPassThatWasCancelled) {
   EXPECT_EQ(model.Logits(tokens), expected);
 }
 
-// Fails the scratch file's requests of one kind, from the `first` one on.
-class FaultyFile : public IoEngine {
- public:
-  enum class Fault { kWrite, kRead, kFlip };
-  FaultyFile(std::unique_ptr<IoEngine> engine, int file, Fault fault, int first)
-      : file_(file), fault_(fault), first_(first), engine_(std::move(engine)) {}
-
-  void Submit(IoRequest request) override {
-    const bool counts = request.file == file_ && request.write == (fault_ == Fault::kWrite);
-    if (!counts || ++seen_ < first_) return engine_->Submit(std::move(request));
-    if (fault_ != Fault::kFlip) {
-      return request.done(absl::UnavailableError(request.write ? "injected ENOSPC" : "injected EIO"));
-    }
-    request.done = [done = std::move(request.done), byte = &request.buffer.front()](absl::Status status) {
-      *byte ^= std::byte{1};
-      done(std::move(status));
-    };
-    engine_->Submit(std::move(request));
-  }
-  IoCounters counters() const override { return engine_->counters(); }
-  const std::string& description() const override { return engine_->description(); }
-
- private:
-  const int file_;
-  const Fault fault_;
-  const int first_;
-  std::atomic<int> seen_ = 0;
-  std::unique_ptr<IoEngine> engine_;
-};
-
 TEST(KvPager, SaysWhichPagesOfWhichLayerWereLost) {
   using Fault = FaultyFile::Fault;
   const TestStore store("qwen2-bias-bf16", "", 32 << 10);
   const std::vector<int32_t> tokens = Tokens(200);
   const std::vector<float> expected = TestModel(*store, {.context = 256}).Logits(tokens);
-  for (const auto& [fault, what] : {std::pair(Fault::kWrite, "could not be written: injected ENOSPC"),
-                                    std::pair(Fault::kRead, "could not be read: injected EIO"),
-                                    std::pair(Fault::kFlip, "is not what was written")}) {
+  for (const auto& [fault, what] : {std::pair(Fault::kWrites, "could not be written: injected ENOSPC"),
+                                    std::pair(Fault::kReads, "could not be read: injected EIO"),
+                                    std::pair(Fault::kFlips, "is not what was written")}) {
     for (const int first : {1, 2, 3, 5, 6, 1000}) {
       RunConfig config = {.chunk = 60, .context = 256, .kv_disk_pages = 4};
-      config.make_engine = [fault = fault, first](const std::vector<std::string>& paths,
-                                                  absl::Span<const absl::Span<std::byte>> buffers,
-                                                  const IoOptions& options)
-          -> absl::StatusOr<std::unique_ptr<IoEngine>> {
-        auto engine = IoEngine::Create(paths, buffers, options);
-        if (!engine.ok()) return engine.status();
-        return std::make_unique<FaultyFile>(*std::move(engine), static_cast<int>(paths.size()), fault, first);
-      };
+      config.make_engine = FaultyFile::Scratch(fault, first);
       TestModel model(*store, config);
       const absl::StatusOr<std::vector<float>> logits = model.TryLogits(tokens);
       SCOPED_TRACE(testing::Message() << what << " from request " << first << " on");
@@ -188,7 +152,7 @@ TEST(KvPager, SaysWhichPagesOfWhichLayerWereLost) {
       }
       ASSERT_FALSE(logits.ok());
       EXPECT_EQ(logits.status().code(),
-                fault == Fault::kFlip ? absl::StatusCode::kDataLoss : absl::StatusCode::kUnavailable);
+                fault == Fault::kFlips ? absl::StatusCode::kDataLoss : absl::StatusCode::kUnavailable);
       // Three layers: the requests of a pass go through them in turn.
       EXPECT_THAT(std::string(logits.status().message()),
                   testing::AllOf(HasSubstr(what), HasSubstr(absl::StrCat("layer ", (first - 1) % 3))));
