@@ -158,23 +158,31 @@ class FloorSum {
         if (residency.tier[i] != kOnDisk) work.disk_bytes += manifest.slabs[i].bytes;
       }
     }
-    seconds_ += FloorOf(work, rates_).floor_s();
+    const PassFloor floor = FloorOf(work, rates_);
+    seconds_ += floor.floor_s();
+    disk_seconds_ += floor.disk_s;
+    compute_seconds_ += floor.compute_s;
   }
   // Floor over measured time; 0 where no rates are known.
   double Efficiency() const {
     const double measured = session_.model->pass_counters().pass_seconds;
     return measured > 0 ? seconds_ / measured : 0;
   }
+  // Of all passes, each alone: what reading takes, and what products take.
+  double disk_seconds() const { return disk_seconds_; }
+  double compute_seconds() const { return compute_seconds_; }
 
  private:
   const Session& session_;
   const SessionOptions& options_;
   const MachineRates rates_;
   double seconds_ = 0;
+  double disk_seconds_ = 0;
+  double compute_seconds_ = 0;
   bool loaded_ = false;
 };
 
-void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, double efficiency,
+void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, const FloorSum& floor,
                       const PassScheduler::Counters& preempted, bool json) {
   const Model& model = *session.model;
   const double seconds = model.pass_counters().wall_seconds;
@@ -183,6 +191,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   const double bytes_a_token = ratio(static_cast<double>(bytes_read), report.tokens);
   const double seconds_a_pass = ratio(model.pass_counters().pass_seconds, report.passes);
   const KvPagerCounters kv = model.kv_counters();
+  const double efficiency = floor.Efficiency();
   if (json) {
     nlohmann::json object = {{"succeeded", report.succeeded},
                              {"failed", report.failed},
@@ -209,7 +218,11 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                              {"peak_rss_bytes", PeakRssBytes()},
                              {"max_ram_bytes", plan.memory.request.max_ram_bytes},
                              {"interrupted", report.interrupted}};
-    if (efficiency > 0) object["pass_efficiency"] = efficiency;
+    if (efficiency > 0) {
+      object["pass_efficiency"] = efficiency;
+      object["floor_disk_s"] = floor.disk_seconds();
+      object["floor_compute_s"] = floor.compute_seconds();
+    }
     if (session.gpu != nullptr) object["device"] = DeviceReportToJson(MakeDeviceReport(session));
     std::printf("%s\n", object.dump().c_str());
     return;
@@ -231,7 +244,10 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
     std::fprintf(stderr, "KV on disk   %s read, %s written, %.3g s waited\n", FormatBytes(kv.bytes_read).c_str(),
                  FormatBytes(kv.bytes_written).c_str(), kv.wait_seconds);
   }
-  if (efficiency > 0) std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken\n", efficiency);
+  if (efficiency > 0) {
+    std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken: the disk %.3g s, computing %.3g s\n",
+                 efficiency, floor.disk_seconds(), floor.compute_seconds());
+  }
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
                FormatBytes(plan.memory.request.max_ram_bytes).c_str());
 }
@@ -304,7 +320,7 @@ absl::Status Batch(const Arguments& args) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
-  PrintBatchReport(report, session, plan, floor.Efficiency(), engine.counters(), args.Has("--json"));
+  PrintBatchReport(report, session, plan, floor, engine.counters(), args.Has("--json"));
   if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
   return absl::OkStatus();
 }

@@ -366,6 +366,33 @@ TEST(PassScheduler, ComputesNothingAgainOfWhatWasSwapped) {
   }
 }
 
+// The third sequence takes over a page that the second computes in the pass being filled, then has to go itself: only
+// what earlier passes computed may be saved of it.
+TEST(PassScheduler, SavesNothingThatIsStillToBeComputed) {
+  std::mt19937 random(1);
+  std::vector<uint64_t> memory(7 * kKvPageTokens);
+  SimulatedSwap swap(&memory, 7, SimulatedSwap::Choice::kAlways, /*fails=*/false, &random);
+  PagePool pool(7);
+  PassScheduler scheduler({.pass_rows = 200, .logit_rows = 200, .max_sequences = 3, .balanced_rows = 104}, &pool, &swap);
+  const int64_t first = scheduler.Add({1}, 400, 0);
+  const int64_t second = scheduler.Add(std::vector<int32_t>(40, 7), 128, 39);
+  const int64_t third = scheduler.Add(std::vector<int32_t>(160, 7), 160, 159);
+  const auto chunks = scheduler.NextPass();
+  ASSERT_EQ(chunks.size(), 3u);
+  EXPECT_EQ(chunks[2].count, 64) << "a page of its own";
+  for (int pass = 0; pass < 2; ++pass) {  // the first one's rows leave no room for others
+    for (int i = 0; i < 104; ++i) scheduler.Append(first, 2);
+    ASSERT_EQ(scheduler.NextPass().size(), 1u);
+  }
+  ASSERT_EQ(pool.available(), 1);
+  for (int i = 0; i < 88; ++i) scheduler.Append(second, 7);
+  ASSERT_EQ(scheduler.NextPass().size(), 1u) << "the last page is the second one's";
+  EXPECT_EQ(scheduler.counters().shared_rows, kKvPageTokens);
+  EXPECT_EQ(scheduler.oldest_waiting(), third);
+  EXPECT_EQ(scheduler.counters().swaps, 1);
+  EXPECT_EQ(swap.free_slots(), 6) << "one page was saved";
+}
+
 TEST(PassScheduler, SharesAPrefixWithinThePassThatComputesIt) {
   PagePool pool(64);
   PassScheduler scheduler({.pass_rows = 1000, .logit_rows = 16, .max_sequences = 16}, &pool);
