@@ -12,6 +12,7 @@
 #include "kernels/ops.h"
 #include "kernels/status_macros.h"
 #include "runtime/batch/line_reader.h"
+#include "runtime/batch/prefix_sample.h"
 #include "runtime/constraints.h"
 #include "runtime/kv_swap.h"
 #include "runtime/openai/completion_request.h"
@@ -81,10 +82,16 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
 
 }  // namespace
 
+double OwnPromptTokens(const BatchShape& shape, double sequences) {
+  const double distinct = shape.shared_pages * std::max(sequences / shape.shared_among, 1.0);
+  const double saved = std::max(shape.shared_pages_each - distinct / sequences, 0.0) * kKvPageTokens;
+  return std::max(shape.prompt_tokens - saved, 0.0);
+}
+
 KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages) {
   const auto in_memory = static_cast<double>(memory_pages);
   const double generated = sequences * (shape.answer_tokens / 2 / kKvPageTokens + 0.5);
-  const double prompts = sequences * shape.prompt_tokens / kKvPageTokens;
+  const double prompts = sequences * OwnPromptTokens(shape, sequences) / kKvPageTokens;
   const double on_disk = std::max(generated + prompts - in_memory, 0.0);
   if (on_disk == 0) return {};
   const double prompts_on_disk = std::min(on_disk / prompts, 1.0);
@@ -100,8 +107,12 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
   const HyperParameters& h = manifest.hyper_parameters;
   const double tokens =
       std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
-  const int64_t pages_each = static_cast<int64_t>(std::ceil(tokens / kKvPageTokens));
-  const double rows_each = 1 + shape.prompt_tokens / std::max(shape.answer_tokens, 1.0);
+  const double pages_each = std::ceil(tokens / kKvPageTokens);
+  const auto pages_for = [&](int64_t sequences) {
+    const auto n = static_cast<double>(sequences);
+    const double shared = (shape.prompt_tokens - OwnPromptTokens(shape, n)) / kKvPageTokens;
+    return static_cast<int64_t>(std::ceil(n * (pages_each - shared)));
+  };
 
   const int64_t context_pages = request.context_tokens / kKvPageTokens + 1;
   const double page_bytes = static_cast<double>(
@@ -109,7 +120,7 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
 
   const auto ask_for = [&](int64_t sequences, int64_t disk_pages) {
     request.num_sequences = sequences;
-    request.kv_pages = sequences * pages_each;
+    request.kv_pages = pages_for(sequences);
     request.kv_disk_pages = disk_pages;
     request.pass_rows = sequences + kPromptRows;
     request.requests_bytes =
@@ -126,6 +137,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
+    const double rows_each =
+        1 + OwnPromptTokens(shape, static_cast<double>(sequences)) / std::max(shape.answer_tokens, 1.0);
     plan.rows =
         std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
     const double generating = plan.rows / rows_each;
@@ -152,7 +165,7 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages.has_value() || request.device.has_value()) {
       return best;
     }
-    const int64_t pages = std::max(sequences * pages_each, context_pages);
+    const int64_t pages = std::max(pages_for(sequences), context_pages);
     const auto fits = [&](int64_t disk_pages) {
       ask_for(sequences, disk_pages);
       return PlanMemory(store, request).ok();
@@ -190,6 +203,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   constexpr int64_t kMaxSampledLine = 1 << 18;
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
   double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
+  PrefixSample prefixes;
   int64_t lines = 0;
   int64_t constrained = 0;
   std::set<std::string> grammars;
@@ -218,6 +232,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
       prompts += 1;
       prompt_tokens += static_cast<double>(n);
       answer_tokens += static_cast<double>(std::min(request->max_tokens, context_tokens - n));
+      prefixes.Add(prompt->ids, request->echo ? 0 : n - 1, request->n);
     }
   }
   shape.num_grammars = static_cast<int64_t>(grammars.size());
@@ -226,6 +241,9 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   if (prompts > 0) {
     shape.prompt_tokens = prompt_tokens / prompts;
     shape.answer_tokens = answer_tokens / prompts;
+    shape.shared_pages_each = prefixes.shared_pages_each();
+    shape.shared_pages = static_cast<double>(prefixes.shared_pages());
+    shape.shared_among = static_cast<double>(prefixes.sequences());
     shape.num_sequences =
         static_cast<int64_t>(std::ceil(static_cast<double>(num_lines) * sequences / static_cast<double>(lines)));
   }

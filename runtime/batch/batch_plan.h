@@ -20,11 +20,19 @@ struct BatchShape {
   double prompt_tokens = 128;
   double answer_tokens = 128;
   int64_t num_sequences = 0;      // 0: more than fit
+  double shared_pages_each = 0;   // of a prompt's pages of the KV cache, those that others begin with, too
+  double shared_pages = 0;        // how many different ones those are among `shared_among` sequences that
+  double shared_among = 1;        // follow each other
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
   int64_t num_grammars = 0;       // different ones that answers follow; kEachItsOwn: as many as answers
   int64_t grammar_bytes = 0;      // CheckGrammar's, of the largest
   static constexpr int64_t kEachItsOwn = int64_t{1} << 40;
 };
+
+// Tokens of prompts that a sequence has to itself where `sequences` run at once: those that no other one of them begins
+// with, and its share of those that are computed and held once for all. More sequences than shared_among are taken to
+// bring prefixes of their own in proportion.
+double OwnPromptTokens(const BatchShape& shape, double sequences);
 
 struct BatchPlan {
   MemoryPlan memory;
@@ -51,8 +59,8 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
 // Sizes the KV cache for `batch_size` average sequences (0: as many as give the most tokens a second) and the
 // rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and requests_bytes are set here.
 //
-// A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts, and takes what
-// PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
+// A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts (OwnPromptTokens), and takes
+// what PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
 // read each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B
 // of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
 //

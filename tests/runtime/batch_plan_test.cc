@@ -129,6 +129,32 @@ TEST(DiskTraffic, IsWhatMemoryHasNoRoomFor) {
   EXPECT_EQ(DiskTrafficOf(shape, 10, 6).pages_written, 40.0 / 128 + 10 * (1 - 6.0 / 15));
 }
 
+// Four pages of prompt, three of them the same for all.
+TEST(BatchPlan, HoldsAPrefixThatAllShareOnce) {
+  const BatchShape apart = {.prompt_tokens = 256, .answer_tokens = 128};
+  BatchShape together = apart;
+  together.shared_pages_each = together.shared_pages = 3;
+  together.shared_among = 64;
+  EXPECT_EQ(OwnPromptTokens(apart, 10), 256);
+  EXPECT_EQ(OwnPromptTokens(together, 1), 256);
+  EXPECT_DOUBLE_EQ(OwnPromptTokens(together, 10), 256 - 192 + 19.2);
+  EXPECT_DOUBLE_EQ(OwnPromptTokens(together, 640), 256 - 192 + 3.0) << "other prefixes further on";
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const MachineRates rates = Rates(1e6, 1e12);
+  const auto plan = [&](const BatchShape& shape, int64_t size) {
+    return PlanBatch(*store, Request(40 << 20), rates, kThreads, false, shape, size);
+  };
+  const auto sixteen = plan(together, 16);
+  ASSERT_TRUE(sixteen.ok()) << sixteen.status();
+  EXPECT_EQ(sixteen->memory.kv_pages, 16 * 3 + 3);
+  EXPECT_EQ(sixteen->rows, 16 * (1 + (256 - 192 + 12) / 128.0));
+  EXPECT_EQ(plan(apart, 16)->memory.kv_pages, 16 * 6);
+  const auto chosen = plan(together, 0), fewer = plan(apart, 0);
+  ASSERT_TRUE(chosen.ok() && fewer.ok());
+  EXPECT_GT(chosen->batch_size, fewer->batch_size);
+  EXPECT_EQ(DiskTrafficOf(together, 10, 0).pages_read, DiskTrafficOf(apart, 10, 0).pages_read - 27);
+}
+
 // Twelve layers, so that a page on disk takes a sixth of the memory of one that is there.
 class BatchPlanWithDisk : public testing::Test {
  protected:
