@@ -91,6 +91,7 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   job.input_format = batch.plain_text ? "text" : "openai";
   job.store = options.store;
   job.store_hash = StoreHash(*session.store);
+  if (session.gpu != nullptr) job.device = "cuda";
   job.k_type = std::string(KvTypeName(options.k_type));
   job.v_type = std::string(KvTypeName(options.v_type));
   if (session.fast_math) job.arithmetic = "fast-math";
@@ -244,7 +245,9 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
     std::fprintf(stderr, "KV on disk   %s read, %s written, %.3g s waited\n", FormatBytes(kv.bytes_read).c_str(),
                  FormatBytes(kv.bytes_written).c_str(), kv.wait_seconds);
   }
-  if (efficiency > 0) {
+  if (efficiency <= 0) {
+    std::fprintf(stderr, "efficiency   unknown: no probe of this machine is remembered (`sluice probe STORE`)\n");
+  } else {
     std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken: the disk %.3g s, computing %.3g s\n",
                  efficiency, floor.disk_seconds(), floor.compute_seconds());
   }
@@ -310,7 +313,7 @@ absl::Status Batch(const Arguments& args) {
       }
       const PassCounters passes = session.model->pass_counters();
       progress.Update(now.lines, input.num_lines,
-                      absl::StrFormat("%.3g tokens/s  %.3g s a pass  %d in flight",
+                      absl::StrFormat("%.3g tokens/s  %.3g s/pass  %d in flight",
                                       static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
                                       passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
                                       engine.num_running()));

@@ -58,8 +58,11 @@ void Progress::Update(int64_t done, int64_t total, absl::string_view note) {
                          ? absl::StrCat("  ", FormatBytes(done), " of ", FormatBytes(total))
                          : absl::StrCat("  ", done, " of ", total);
   if (rate > 0) {
-    absl::StrAppend(&tail, unit_ == ProgressUnit::kBytes ? absl::StrFormat("  %.2f GB/s", rate / 1e9)
-                                                         : absl::StrFormat("  %.3g/s", rate));
+    if (unit_ == ProgressUnit::kBytes) {
+      absl::StrAppendFormat(&tail, "  %.2f GB/s", rate / 1e9);
+    } else if (note.empty()) {
+      absl::StrAppendFormat(&tail, "  %.3g/s", rate);
+    }
     if (!finished) absl::StrAppend(&tail, "  ", FormatDuration((total - done) / rate), " left");
   }
   if (!note.empty()) absl::StrAppend(&tail, "  ", note);

@@ -21,7 +21,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Shows done of total, the rate since the first call, the time left, and `note`. Draws at most ten times a
+  // Shows done of total, the rate since the first call (of counts only where there is no `note`, which says more), the
+  // time left, and `note`. Draws at most ten times a
   // second on a terminal; elsewhere a line each ten percent or ten seconds.
   void Update(int64_t done, int64_t total, absl::string_view note = "");
 

@@ -19,10 +19,11 @@ uint64_t HashOf(absl::string_view text) {
   return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
 }
 
+// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or its logit_bias is.
 ApiError EngineError(const absl::Status& status) {
   const bool too_long = absl::StrContains(status.message(), "the context only");
   return {.message = std::string(status.message()),
-          .param = too_long || absl::StrContains(status.message(), "prompt") ? "prompt" : "",
+          .param = absl::StartsWith(status.message(), "logit_bias") ? "logit_bias" : "prompt",
           .code = too_long ? "context_length_exceeded" : "invalid_value"};
 }
 

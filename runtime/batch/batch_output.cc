@@ -81,6 +81,8 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_ASSIGN_OR_RETURN(output.results_, AppendFile::Open(output.paths_.results));
   SLUICE_RETURN_IF_ERROR(output.results_.Lock());
   SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
+  // Which -o results and -o results.jsonl share, as they do the journal.
+  SLUICE_RETURN_IF_ERROR(output.errors_.Lock());
   SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn());
   if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.results_, &output.succeeded_));

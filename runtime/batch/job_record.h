@@ -19,7 +19,7 @@ struct JobRecord {
   std::string input_format = "openai";  // or "text"
   std::string store;                    // path, for people
   uint64_t store_hash = 0;
-  std::string device = "cpu";
+  std::string device = "cpu";  // or "cuda"
   std::string k_type;
   std::string v_type;
   std::string arithmetic = "exact";  // or "fast-math", where it changes results

@@ -2,12 +2,14 @@
 #include "runtime/batch/line_reader.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
@@ -28,8 +30,14 @@ absl::StatusOr<size_t> ReadSome(int fd, char* out, size_t bytes, const std::stri
 }
 
 absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path) {
-  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Opening a pipe does not wait for somebody who writes it, then.
+  FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return FileError(errno, "open", path);
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return FileError(errno, "inspect", path);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file: it is read more than once"));
+  }
   return fd;
 }
 

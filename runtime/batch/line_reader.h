@@ -21,7 +21,7 @@ class LineReader {
     bool whole;              // a newline ends it
   };
 
-  // Lines of up to `max_bytes` are given whole. Errors of FileError.
+  // Lines of up to `max_bytes` are given whole. Errors of FileError; InvalidArgument: no regular file.
   static absl::StatusOr<LineReader> Open(const std::string& path, int64_t max_bytes);
 
   // The next line into `line`; false at the end of the file. Unavailable: it cannot be read.

@@ -21,8 +21,6 @@ using nlohmann::json;
 // Of an answer without a limit of its own: the context ends it.
 constexpr int64_t kUnlimited = int64_t{1} << 40;
 
-absl::string_view Short(absl::string_view name) { return name.substr(0, 100); }
-
 // Text, or parts of text.
 MaybeError ReadContent(const std::string& param, const Value& content, std::string* text) {
   if (content.is_string()) {
@@ -34,7 +32,7 @@ MaybeError ReadContent(const std::string& param, const Value& content, std::stri
     const Value* const type = part.is_dict() ? part.dict().Find("type") : nullptr;
     if (type == nullptr || !type->is_string()) return WrongType(param, "a string or an array of parts with a type");
     if (type->text() != "text") {
-      return Wrong(param, absl::StrCat("has a part of type \"", Short(type->text()), "\", only text is supported"),
+      return Wrong(param, absl::StrCat("has a part of type \"", ShortName(type->text()), "\", only text is supported"),
                    "unsupported_parameter");
     }
     const Value* const piece = part.dict().Find("text");
@@ -82,7 +80,7 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
   for (const auto& [key, value] : message.dict().entries()) {
     const std::string& name = key.text();
     if (value.is_none()) continue;
-    const std::string member = absl::StrCat(param, ".", Short(name));
+    const std::string member = absl::StrCat(param, ".", ShortName(name));
     Value read = value;
     MaybeError error;
     if (name == "content") {

@@ -125,6 +125,13 @@ ApiError WrongType(absl::string_view param, absl::string_view wanted) {
   return Wrong(param, absl::StrCat("must be ", wanted), "invalid_type");
 }
 
+absl::string_view ShortName(absl::string_view name) {
+  size_t size = 100;
+  if (name.size() <= size) return name;
+  while (size > 0 && (static_cast<unsigned char>(name[size]) & 0xC0) == 0x80) --size;
+  return name.substr(0, size);
+}
+
 MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest* request) {
   if (logprobs != nullptr && logprobs->is_boolean()) {
     request->top_logprobs = logprobs->get<bool>() ? 0 : -1;
@@ -170,7 +177,7 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   if (name == "stream" || name == "tools" || name == "tool_choice" || name == "functions") {
     return Wrong(name, "is not supported in a batch of completions", "unsupported_parameter");
   }
-  return Wrong(absl::string_view(name).substr(0, 100), "is no parameter of a completion", "unknown_parameter");
+  return Wrong(ShortName(name), "is no parameter of a completion", "unknown_parameter");
 }
 
 MaybeError CheckRequest(const CompletionRequest& request) {
@@ -198,7 +205,7 @@ ApiError NotJson(absl::string_view message) {
 MaybeError CheckEnvelope(const json& line) {
   for (const auto& [name, value] : line.items()) {
     if (name != "custom_id" && name != "method" && name != "url" && name != "body") {
-      return Wrong(absl::string_view(name).substr(0, 100), "is no member of a batch line", "unknown_parameter");
+      return Wrong(ShortName(name), "is no member of a batch line", "unknown_parameter");
     }
   }
   const json* method = JsonFind(line, "method");

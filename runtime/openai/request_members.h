@@ -17,6 +17,8 @@ using MaybeError = std::optional<ApiError>;  // none: all is well
 // "'param' message"
 ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code = "invalid_value");
 ApiError WrongType(absl::string_view param, absl::string_view wanted);
+// The beginning of a name that a request made up, to be shown: 100 bytes at most, none of them half a character.
+absl::string_view ShortName(absl::string_view name);
 
 // Any member of a completion but logprobs and top_logprobs, which it skips. An unknown one is an error.
 MaybeError ReadMember(const std::string& name, const nlohmann::json& value, CompletionRequest* request);

@@ -3,16 +3,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/openai/request_members.h"
 
 namespace sluice {
 namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code = "invalid_value") {
-  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
-}
 
 const json* Member(const json& object, const char* name) {
   const auto found = object.find(name);
@@ -26,7 +23,7 @@ std::optional<ApiError> ReadSchema(const json& value, std::optional<GrammarText>
   }
   for (const auto& [name, member] : format->items()) {
     if (name == "name" || name == "schema" || name == "strict" || name == "description") continue;
-    return Wrong(absl::StrCat("response_format.json_schema.", absl::string_view(name).substr(0, 100)),
+    return Wrong(absl::StrCat("response_format.json_schema.", ShortName(name)),
                  "is no parameter of a format", "unknown_parameter");
   }
   const json* const schema = Member(*format, "schema");
@@ -51,7 +48,7 @@ std::optional<ApiError> ReadResponseFormat(absl::string_view name, const json& v
   const json* const type = Member(value, "type");
   for (const auto& [member, unused] : value.items()) {
     if (member == "type" || (member == "json_schema" && type != nullptr && *type == "json_schema")) continue;
-    return Wrong(absl::StrCat(name, ".", absl::string_view(member).substr(0, 100)), "is no parameter of this format",
+    return Wrong(absl::StrCat(name, ".", ShortName(member)), "is no parameter of this format",
                  "unknown_parameter");
   }
   if (type != nullptr && *type == "text") return std::nullopt;

@@ -149,6 +149,11 @@ TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
   }
   EXPECT_EQ(answers[0].size(), 2);
   EXPECT_EQ(answers[1], answers[0]);
+  // A job goes on where it began.
+  const Finished moved = RunSluice({"batch", store_, "-i", dir_ / "requests.jsonl", "-o", dir_ / "cpu.jsonl", "-c", "64",
+                                    "--batch-size", "2", "--device", "cuda", "--max-vram", Vram(1 << 20)});
+  EXPECT_EQ(moved.exit_code, 1);
+  EXPECT_THAT(moved.err, HasSubstr("device"));
 }
 
 TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {

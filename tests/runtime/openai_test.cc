@@ -163,6 +163,8 @@ TEST(OpenAi, NamesWhatIsWrong) {
     EXPECT_EQ(error.status_code, 400);
   }
   EXPECT_EQ(ErrorOf("caf\xe9", /*plain_text=*/true).code, "invalid_utf8");
+  const std::string name(99, 'n');
+  EXPECT_EQ(ErrorOf(R"({"prompt": "x", ")" + name + R"(ä": 1})").param, name) << "no half of a character";
 }
 
 TEST(OpenAi, ReadsAChat) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -29,14 +30,17 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// The issue asks for 100 kills of a job of 300 requests; that was run by hand with these constants changed.
+// With SLUICE_SOAK set, 100 kills of a job of 300 requests.
+struct Soak {
+  bool whole = std::getenv("SLUICE_SOAK") != nullptr;
 #ifdef SLUICE_SANITIZED
-constexpr int kKills = 3;
-constexpr int kRequests = 40;
+  int kills = whole ? 100 : 3;
+  int requests = whole ? 300 : 40;
 #else
-constexpr int kKills = 12;
-constexpr int kRequests = 120;
+  int kills = whole ? 100 : 12;
+  int requests = whole ? 300 : 120;
 #endif
+};
 
 class Batch : public testing::Test {
  protected:
@@ -90,10 +94,10 @@ class Batch : public testing::Test {
 };
 TempDir* Batch::dir_ = nullptr;
 
-std::string SoakRequests() {
+std::string SoakRequests(int count) {
   std::mt19937 random(3);
   std::string text;
-  for (int i = 0; i < kRequests; ++i) {
+  for (int i = 0; i < count; ++i) {
     json body = {{"model", "m"}, {"prompt", "Once upon a time"}, {"max_tokens", 4 + random() % 40}};
     if (i % 3 == 0) body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
     if (i % 4 == 0) body["temperature"] = 0;
@@ -155,27 +159,28 @@ bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::str
 }
 
 TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
-  const std::string input = Write("in.jsonl", SoakRequests());
+  const Soak soak;
+  const std::string input = Write("in.jsonl", SoakRequests(soak.requests));
   const Finished whole = RunSluice(Args(input, mine_ / "whole.jsonl"));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t{kRequests});
+  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t(soak.requests));
   EXPECT_FALSE(fs::exists(mine_ / "whole.journal"));
 
   std::mt19937 random(5);
   const int64_t size = static_cast<int64_t>(fs::file_size(mine_ / "whole.jsonl"));
   int kills = 0, rounds = 0;
   // Where the job is done before all kills are, it begins again under another name.
-  for (std::string name = "killed0"; kills < kKills; name = "killed" + std::to_string(++rounds)) {
+  for (std::string name = "killed0"; kills < soak.kills; name = "killed" + std::to_string(++rounds)) {
     const std::string output = mine_ / (name + ".jsonl");
     const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"), mine_ / (name + ".journal")};
-    while (kills < kKills &&
-           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
+    while (kills < soak.kills &&
+           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / soak.kills)))) {
       ++kills;
     }
     const Finished last = RunSluice(Args(input, output, {"--json"}, "3"));
     ASSERT_EQ(last.exit_code, 0) << last.err;
     EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() + json::parse(last.out)["failed"].get<size_t>(),
-              size_t{kRequests});
+              size_t(soak.requests));
     EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
     EXPECT_EQ(Lines(files[1]), Lines(mine_ / "whole.errors.jsonl"));
   }
@@ -219,12 +224,18 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
   EXPECT_EQ(results.at("good")["response"]["body"]["usage"]["completion_tokens"], 3);
   EXPECT_EQ(results.count("line-18"), 1u);
   std::map<std::string, std::string> codes;
+  std::map<std::string, json> params;
   std::string text = ReadWholeFile(mine_ / "out.errors.jsonl");
   for (size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
     const json line = json::parse(text.substr(at, text.find('\n', at) - at));
     EXPECT_EQ(line["response"]["status_code"], 400);
     codes[line["custom_id"]] = line["response"]["body"]["error"]["code"];
+    params[line["custom_id"]] = line["response"]["body"]["error"]["param"];
   }
+  EXPECT_EQ(params["bias"], "logit_bias");
+  EXPECT_EQ(params["vocabulary"], "prompt");
+  EXPECT_EQ(params["long"], "prompt");
+  EXPECT_EQ(params["field"], "colour");
   EXPECT_EQ(codes, (std::map<std::string, std::string>{{"line-2", "invalid_json"},
                                                        {"good", "duplicate_custom_id"},
                                                        {"url", "invalid_url"},
@@ -481,6 +492,36 @@ TEST_F(Batch, CtrlCFinishesThePassAndTheNextRunGoesOn) {
   ASSERT_EQ(RunSluice(args).exit_code, 0);
   EXPECT_EQ(Lines(output).size(), 40u);
   EXPECT_FALSE(fs::exists(mine_ / "out.journal"));
+}
+
+// The first pass would take minutes: the second one ends it.
+TEST_F(Batch, CtrlCTwiceStopsAtOnce) {
+  const pid_t pid = Start(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out.jsonl",
+                               {"--throttle-disk", "10KB/s"}));
+  while (!fs::exists(mine_ / "out.journal")) usleep(200);
+  kill(pid, SIGINT);
+  // Until it was taken, another one would be the same one.
+  const std::string status_file = "/proc/" + std::to_string(pid) + "/status";
+  while (ReadWholeFile(status_file).find("ShdPnd:\t0000000000000000") == std::string::npos) usleep(200);
+  kill(pid, SIGINT);
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 130);
+}
+
+TEST_F(Batch, RefusesInputThatIsNoFileAndAnOutputThatAnotherNameShares) {
+  ASSERT_EQ(mkfifo((mine_ / "pipe").c_str(), 0600), 0);
+  const Finished pipe = RunSluice(Args(mine_ / "pipe", mine_ / "out.jsonl"));
+  EXPECT_EQ(pipe.exit_code, 1);
+  EXPECT_THAT(pipe.err, HasSubstr("pipe is no regular file: it is read more than once"));
+  EXPECT_FALSE(fs::exists(mine_ / "out.job.json"));
+  const int errors = open((mine_ / "out.errors.jsonl").c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_EQ(flock(errors, LOCK_EX), 0);
+  const Finished other = RunSluice(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out"));
+  close(errors);
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("another process is writing this job's results"));
 }
 
 }  // namespace
