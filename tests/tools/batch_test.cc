@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -30,17 +29,13 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// With SLUICE_SOAK set, 100 kills of a job of 300 requests.
-struct Soak {
-  bool whole = std::getenv("SLUICE_SOAK") != nullptr;
 #ifdef SLUICE_SANITIZED
-  int kills = whole ? 100 : 3;
-  int requests = whole ? 300 : 40;
+constexpr int kKills = 3;
+constexpr int kRequests = 40;
 #else
-  int kills = whole ? 100 : 12;
-  int requests = whole ? 300 : 120;
+constexpr int kKills = 100;
+constexpr int kRequests = 300;
 #endif
-};
 
 class Batch : public testing::Test {
  protected:
@@ -94,10 +89,10 @@ class Batch : public testing::Test {
 };
 TempDir* Batch::dir_ = nullptr;
 
-std::string SoakRequests(int count) {
+std::string SoakRequests() {
   std::mt19937 random(3);
   std::string text;
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < kRequests; ++i) {
     json body = {{"model", "m"}, {"prompt", "Once upon a time"}, {"max_tokens", 4 + random() % 40}};
     if (i % 3 == 0) body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
     if (i % 4 == 0) body["temperature"] = 0;
@@ -159,28 +154,27 @@ bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::str
 }
 
 TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
-  const Soak soak;
-  const std::string input = Write("in.jsonl", SoakRequests(soak.requests));
+  const std::string input = Write("in.jsonl", SoakRequests());
   const Finished whole = RunSluice(Args(input, mine_ / "whole.jsonl"));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t(soak.requests));
+  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t{kRequests});
   EXPECT_FALSE(fs::exists(mine_ / "whole.journal"));
 
   std::mt19937 random(5);
   const int64_t size = static_cast<int64_t>(fs::file_size(mine_ / "whole.jsonl"));
   int kills = 0, rounds = 0;
   // Where the job is done before all kills are, it begins again under another name.
-  for (std::string name = "killed0"; kills < soak.kills; name = "killed" + std::to_string(++rounds)) {
+  for (std::string name = "killed0"; kills < kKills; name = "killed" + std::to_string(++rounds)) {
     const std::string output = mine_ / (name + ".jsonl");
     const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"), mine_ / (name + ".journal")};
-    while (kills < soak.kills &&
-           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / soak.kills)))) {
+    while (kills < kKills &&
+           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
       ++kills;
     }
     const Finished last = RunSluice(Args(input, output, {"--json"}, "3"));
     ASSERT_EQ(last.exit_code, 0) << last.err;
     EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() + json::parse(last.out)["failed"].get<size_t>(),
-              size_t(soak.requests));
+              size_t{kRequests});
     EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
     EXPECT_EQ(Lines(files[1]), Lines(mine_ / "whole.errors.jsonl"));
   }
