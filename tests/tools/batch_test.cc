@@ -433,6 +433,30 @@ TEST_F(Batch, RefusesFilesOfOtherJobsByName) {
   EXPECT_EQ(RunSluice({"batch", Store(), "-i", input}).exit_code, 2);
 }
 
+// The chunks of prompts, the rows beside a row, and the order differ.
+TEST_F(Batch, AnswersAmong500AsAlone) {
+  std::vector<std::string> lines;
+  for (int i = 0; i < 500; ++i) {
+    std::string prompt;
+    for (int j = 0; j < 1 + i % 90; ++j) prompt += (j > 0 ? "," : "") + std::to_string((i * 31 + j * 7) % 2000);
+    lines.push_back("{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": [" + prompt +
+                    "], \"max_tokens\": 6, \"logprobs\": 2}\n");
+  }
+  std::string all, few;
+  for (const std::string& line : lines) all += line;
+  for (int i = 499; i > 0; i -= 45) few += lines[i];
+  const std::string together = mine_ / "together.jsonl", alone = mine_ / "alone.jsonl";
+  const Finished run = RunSluice(Args(Write("all.jsonl", all), together, {"--json"}, "500"));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  ASSERT_EQ(json::parse(run.out)["batch_size"], 500);
+  ASSERT_EQ(RunSluice(Args(Write("few.jsonl", few), alone, {}, "1")).exit_code, 0);
+  const auto answers = Lines(together);
+  ASSERT_EQ(answers.size(), 500u);
+  for (const auto& [id, line] : Lines(alone)) {
+    EXPECT_EQ(line["response"]["body"]["choices"], answers.at(id)["response"]["body"]["choices"]) << id;
+  }
+}
+
 TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
   std::string text;
   for (int i = 0; i < 12; ++i)
