@@ -24,14 +24,14 @@ absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
 }  // namespace
 
 BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
-                             KvCache* kv_cache, KvPager* kv_pager)
+                             KvCache* kv_cache, KvMover* kv_mover)
     : store_(store),
       manifest_(store.manifest()),
       h_(store.hyper_parameters()),
       place_(place),
       ops_(place->ops()),
       kv_cache_(kv_cache),
-      kv_pager_(kv_pager),
+      kv_mover_(kv_mover),
       q_dim_(h_.num_attention_heads * h_.head_dim),
       kv_dim_(h_.num_key_value_heads * h_.head_dim),
       fast_math_(plan.request.fast_math) {
@@ -44,8 +44,8 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
 absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const LayerStore& store,
                                                                      const MemoryPlan& plan,
                                                                      ComputePlace* place,
-                                                                     KvCache* kv_cache, KvPager* kv_pager) {
-  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, place, kv_cache, kv_pager));
+                                                                     KvCache* kv_cache, KvMover* kv_mover) {
+  std::unique_ptr<BlockExecutor> executor(new BlockExecutor(store, plan, place, kv_cache, kv_mover));
   SLUICE_RETURN_IF_ERROR(executor->AllocateBuffers(plan));
   SLUICE_RETURN_IF_ERROR(executor->FillRopeTable(plan.request.context_tokens));
   if (place->device() != nullptr) SLUICE_RETURN_IF_ERROR(executor->PlaceResident());
@@ -127,13 +127,13 @@ absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
     if (rows_[i].wants_logits) logit_rows_.push_back(static_cast<int64_t>(i));
   }
   block_ = -1;
-  if (kv_pager_ != nullptr) {
+  if (kv_mover_ != nullptr) {
     std::vector<PassSpan> spans;
     for (const BlockRow& row : rows_) {
       if (spans.empty() || spans.back().pages != row.pages) spans.push_back({row.pages, row.position, row.position});
       spans.back().last = row.position;
     }
-    kv_pager_->Begin(std::move(spans));
+    SLUICE_RETURN_IF_ERROR(kv_mover_->Begin(std::move(spans)));
   }
   constexpr int32_t kNothing = -1;
   return place_->Upload(reinterpret_cast<std::byte*>(note_),
@@ -220,10 +220,12 @@ absl::Status BlockExecutor::Attend(int layer) {
     const int64_t first = window > 0 ? std::max<int64_t>(0, row.position - window + 1) : 0;
     attention_rows_.push_back({row.pages, row.position, first});
   }
-  if (kv_pager_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_pager_->Enter(layer, absl::MakeSpan(attention_rows_)));
   AttentionArgs args;
   args.kv = kv_cache_->shape();
   args.pages = kv_cache_->LayerPages(layer);
+  if (kv_mover_ != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(args.pages, kv_mover_->Enter(layer, absl::MakeSpan(attention_rows_)));
+  }
   args.page_stride = kv_cache_->page_stride();
   args.num_heads = h_.num_attention_heads;
   args.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(h_.head_dim)));
@@ -235,8 +237,9 @@ absl::Status BlockExecutor::Attend(int layer) {
   SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, h_.num_key_value_heads, h_.head_dim, rope_,
                                     positions_, Resident(TensorRole::kKNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->AppendKv(args, k_, v_, kv_dim_));
-  if (kv_pager_ != nullptr) kv_pager_->Leave(layer);
-  return ops_->Attention(args, q_, q_dim_, attended_, q_dim_);
+  if (kv_mover_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_mover_->Appended(layer));
+  SLUICE_RETURN_IF_ERROR(ops_->Attention(args, q_, q_dim_, attended_, q_dim_));
+  return kv_mover_ != nullptr ? kv_mover_->Attended(layer) : absl::OkStatus();
 }
 
 bool BlockExecutor::TakesLong(int slab) const {
@@ -321,7 +324,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
 }
 
 absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
-  if (kv_pager_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_pager_->End());
+  if (kv_mover_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_mover_->End());
   const auto num_logits = logit_rows_.size() * static_cast<size_t>(h_.vocab_size);
   const float* logits = logits_;
   if (place_->device() != nullptr) {

@@ -14,7 +14,7 @@
 #include "prefetch/host_buffer.h"
 #include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
-#include "runtime/kv_pager.h"
+#include "runtime/kv_mover.h"
 #include "runtime/memory_plan.h"
 #include "storage/layer_store.h"
 
@@ -32,11 +32,11 @@ struct BlockRow {
 // Finish.
 class BlockExecutor {
  public:
-  // `place` and `kv_cache`, whose memory is of that place, must outlive the executor, and so must `kv_pager`, which may
-  // be null where no page is on disk.
+  // `place` and `kv_cache` must outlive the executor, and so must `kv_mover`, which may be null where all pages are in
+  // memory of that place.
   static absl::StatusOr<std::unique_ptr<BlockExecutor>> Create(const LayerStore& store,
                                                                const MemoryPlan& plan, ComputePlace* place,
-                                                               KvCache* kv_cache, KvPager* kv_pager = nullptr);
+                                                               KvCache* kv_cache, KvMover* kv_mover = nullptr);
 
   // Sets rows of the residual stream, from `first_row` on: `embeddings` is [rows, hidden_size].
   absl::Status Embed(int64_t first_row, absl::Span<const float> embeddings);
@@ -54,7 +54,7 @@ class BlockExecutor {
 
   // Waits for what was queued and returns the logits [rows that want them, vocab_size], in host memory,
   // valid until the next pass. DataLoss: numbers that are not finite, naming the layer. On the host Slab
-  // says so already. Unavailable: pages of the KV cache could not be written.
+  // says so already. Unavailable: pages of the KV cache could not be written or copied.
   absl::StatusOr<absl::Span<const float>> Finish();
 
  private:
@@ -69,7 +69,7 @@ class BlockExecutor {
   };
 
   BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place, KvCache* kv_cache,
-                KvPager* kv_pager);
+                KvMover* kv_mover);
   absl::Status AllocateBuffers(const MemoryPlan& plan);
   absl::Status FillRopeTable(int64_t context_tokens);
   // Copies norms and biases to the place, where it is not the host.
@@ -92,7 +92,7 @@ class BlockExecutor {
   ComputePlace* const place_;
   Ops* const ops_;
   KvCache* const kv_cache_;
-  KvPager* const kv_pager_;
+  KvMover* const kv_mover_;
   const int64_t q_dim_;
   const int64_t kv_dim_;
   const bool fast_math_;

@@ -222,9 +222,12 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
   }
   report.rows = static_cast<int64_t>(rows.size());
   const KvPagerCounters before = model_->kv_counters();
+  const KvStagingCounters link_before = model_->kv_staging_counters();
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows, stop));
   const KvPagerCounters after = model_->kv_counters();
   report.kv_disk_bytes = after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;
+  const KvStagingCounters link = model_->kv_staging_counters();
+  report.kv_link_bytes = link.bytes_in + link.bytes_out - link_before.bytes_in - link_before.bytes_out;
   const int64_t vocab_size = model_->hyper_parameters().vocab_size;
   for (const PassScheduler::Chunk& chunk : chunks) {
     for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {

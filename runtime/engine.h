@@ -67,6 +67,7 @@ struct StepReport {
   int64_t logit_rows = 0;
   int64_t tokens = 0;  // chosen
   int64_t kv_disk_bytes = 0;  // of pages that were read for the rows, and written
+  int64_t kv_link_bytes = 0;  // of pages that were copied to a device for the rows, and back
 };
 
 // What a sequence gets does not depend on the others, nor on when it was submitted, cancelled or taken up again:

@@ -1,12 +1,15 @@
 // The memory of the KV cache.
 #include "runtime/kv_cache.h"
 
+#include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "prefetch/host_buffer.h"
+#include "prefetch/pinned_memory.h"
 
 namespace sluice {
 
@@ -20,17 +23,45 @@ int64_t KvCache::BytesForPages(const KvShape& shape, int64_t num_layers, int64_t
                                   (num_layers * (num_pages - num_disk_pages) + 2 * num_disk_pages));
 }
 
+void KvCache::Lay(const KvShape& shape, int64_t num_layers, int64_t num_pages, ComputePlace* place,
+                  int64_t num_disk_pages) {
+  place_ = place;
+  shape_ = shape;
+  num_layers_ = num_layers;
+  page_bytes_ = KvPageBytes(shape);
+  layer_bytes_ = page_bytes_ * (num_pages - num_disk_pages);
+  pool_ = PagePool(num_pages, num_disk_pages);
+}
+
 absl::StatusOr<KvCache> KvCache::Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
                                         ComputePlace* place, int64_t num_disk_pages) {
   KvCache cache;
-  cache.place_ = place;
-  cache.shape_ = shape;
-  cache.num_layers_ = num_layers;
-  cache.page_bytes_ = KvPageBytes(shape);
-  cache.layer_bytes_ = cache.page_bytes_ * (num_pages - num_disk_pages);
+  cache.Lay(shape, num_layers, num_pages, place, num_disk_pages);
+  cache.in_host_memory_ = place->device() == nullptr;
   SLUICE_ASSIGN_OR_RETURN(cache.memory_, place->Allocate(cache.layer_bytes_ * num_layers +
                                                          2 * num_disk_pages * cache.page_bytes_));
-  cache.pool_ = PagePool(num_pages, num_disk_pages);
+  return cache;
+}
+
+absl::StatusOr<KvCache> KvCache::CreatePinned(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                                              ComputePlace* place, int64_t* pinned_bytes) {
+  KvCache cache;
+  cache.Lay(shape, num_layers, num_pages, place, 0);
+  struct Pinned {
+    HostBuffer memory;
+    std::vector<DeviceRange> ranges;
+  };
+  auto pinned = std::make_shared<Pinned>();
+  SLUICE_ASSIGN_OR_RETURN(pinned->memory, HostBuffer::Create(cache.layer_bytes_ * num_layers));
+  const std::vector<int64_t> layers(num_layers, cache.layer_bytes_);
+  absl::StatusOr<std::vector<DeviceRange>> ranges =
+      PinMemory(place->device(), pinned->memory.span(), layers, pinned_bytes);
+  if (!ranges.ok()) {
+    return absl::Status(ranges.status().code(), absl::StrCat("the KV cache: ", ranges.status().message()));
+  }
+  pinned->ranges = *std::move(ranges);
+  const absl::Span<std::byte> span = pinned->memory.span();
+  cache.memory_ = DeviceRange(span, [pinned] {});
   return cache;
 }
 

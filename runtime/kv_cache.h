@@ -27,10 +27,15 @@ class KvCache {
   // Of memory, for `num_pages`, of which `num_disk_pages` are on disk.
   static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages,
                                int64_t num_disk_pages = 0);
-  // In memory of `place`, which must outlive the cache. Pages on disk have numbers behind the others'; only a KvPager
+  // In memory of `place`, which must outlive the cache (all of these do). Pages on disk have numbers behind the others'; only a KvPager
   // brings what they hold to where a layer can use it.
   static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
                                         ComputePlace* place, int64_t num_disk_pages = 0);
+  // In host memory that is pinned for `place`, a device's; only a KvStaging brings pages to where a layer can use them.
+  // Pages in a row of a layer may be copied at once. ResourceExhausted, with numbers: the system does not pin as much;
+  // `pinned_bytes` grows by what it does.
+  static absl::StatusOr<KvCache> CreatePinned(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+                                              ComputePlace* place, int64_t* pinned_bytes);
 
   // Gives `sequence` pages until it has room for `tokens` positions. ResourceExhausted when the pool is
   // empty; the sequence then keeps what it has.
@@ -54,15 +59,20 @@ class KvCache {
     return static_cast<int32_t>((num_layers_ - layer) * first_disk_page() + room);
   }
   std::byte* PageAt(int64_t layer, int32_t page) const { return LayerPages(layer) + page * page_bytes_; }
-  // Whose memory the pages are.
+  // Who computes with the pages.
   ComputePlace* place() const { return place_; }
+  // Whether the host may read and write them where they lie; else they are memory of the place's device.
+  bool in_host_memory() const { return in_host_memory_; }
 
  private:
+  void Lay(const KvShape& shape, int64_t num_layers, int64_t num_pages, ComputePlace* place, int64_t num_disk_pages);
+
   ComputePlace* place_ = nullptr;
   KvShape shape_;
   int64_t num_layers_ = 0;
   int64_t page_bytes_ = 0;
   int64_t layer_bytes_ = 0;
+  bool in_host_memory_ = true;
   DeviceRange memory_;
   PagePool pool_;
 };

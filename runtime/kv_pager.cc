@@ -1,9 +1,7 @@
 // Two halves of rooms, filled and emptied in turn.
 #include "runtime/kv_pager.h"
 
-#include <algorithm>
 #include <chrono>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,31 +9,9 @@
 
 namespace sluice {
 
-std::vector<DiskPageUse> DiskPagesOf(absl::Span<const PassSpan> spans, int32_t first_disk_page) {
-  std::map<int32_t, DiskPageUse> uses;
-  for (const PassSpan& span : spans) {
-    for (int64_t i = 0; i <= span.last / kKvPageTokens; ++i) {
-      if (span.pages[i] < first_disk_page) continue;
-      const int64_t begin = i * kKvPageTokens, end = begin + kKvPageTokens;
-      const bool begins = span.first <= begin;
-      const bool changes = span.first < end;
-      const int64_t distance = std::max(span.first, begin) - (end - 1);
-      const auto [it, added] = uses.emplace(span.pages[i], DiskPageUse{span.pages[i], distance, begins, changes});
-      if (added) continue;
-      it->second.distance = std::min(it->second.distance, distance);
-      it->second.begins |= begins;
-      it->second.changes |= changes;
-    }
-  }
-  std::vector<DiskPageUse> in_order;
-  in_order.reserve(uses.size());
-  for (const auto& [page, use] : uses) in_order.push_back(use);
-  return in_order;
-}
-
 int64_t KvPager::MemoryBytes(int64_t num_disk_pages) {
   // A read and a write of each page on their way, its use, and entries of tables: two, as some pages are shared.
-  return num_disk_pages * static_cast<int64_t>(2 * KvFile::kRequestBytes + 2 * sizeof(DiskPageUse) + 2 * sizeof(Run) +
+  return num_disk_pages * static_cast<int64_t>(2 * KvFile::kRequestBytes + 2 * sizeof(PageUse) + 2 * sizeof(Run) +
                                                2 * sizeof(int32_t));
 }
 
@@ -51,7 +27,7 @@ void KvPager::Submit(int layer, bool write, const Chosen& chosen) {
   Half& half = HalfOf(layer);
   half.layer = layer;
   half.writes = write;
-  for (const DiskPageUse& use : uses_) {
+  for (const PageUse& use : uses_) {
     if (!chosen(use)) continue;
     if (half.runs.empty() || half.runs.back().first_page + half.runs.back().count != use.page) {
       half.runs.push_back({use.page, 0});
@@ -83,25 +59,26 @@ absl::Status KvPager::Settle(Half& half) {
   return absl::OkStatus();
 }
 
-void KvPager::Begin(std::vector<PassSpan> spans) {
+absl::Status KvPager::Begin(std::vector<PassSpan> spans) {
   // Where the pass before this one failed, so may what it left behind.
   for (Half* half : {&even_, &odd_}) Settle(*half).IgnoreError();
   spans_ = std::move(spans);
-  uses_ = DiskPagesOf(spans_, cache_->first_disk_page());
-  if (uses_.empty()) return;
+  uses_ = PagesOf(spans_, cache_->first_disk_page());
+  if (uses_.empty()) return absl::OkStatus();
   tables_.resize(spans_.size());
-  Submit(0, /*write=*/false, [this](const DiskPageUse& use) { return IsRead(use, 0); });
+  Submit(0, /*write=*/false, [this](const PageUse& use) { return use.IsRead(windows_[0]); });
+  return absl::OkStatus();
 }
 
-absl::Status KvPager::Enter(int layer, absl::Span<AttentionRow> rows) {
-  if (uses_.empty()) return absl::OkStatus();
+absl::StatusOr<std::byte*> KvPager::Enter(int layer, absl::Span<AttentionRow> rows) {
+  if (uses_.empty()) return cache_->LayerPages(layer);
   SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer + 1)));
   if (layer + 1 < file_->num_layers()) {
-    Submit(layer + 1, /*write=*/false, [this, layer](const DiskPageUse& use) { return IsRead(use, layer + 1); });
+    Submit(layer + 1, /*write=*/false, [this, layer](const PageUse& use) { return use.IsRead(windows_[layer + 1]); });
   }
   SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer)));
-  for (const DiskPageUse& use : uses_) {
-    if (!IsRead(use, layer)) continue;
+  for (const PageUse& use : uses_) {
+    if (!use.IsRead(windows_[layer])) continue;
     SLUICE_RETURN_IF_ERROR(file_->Check(layer, cache_->SlotOf(use.page), RoomFor(layer, use.page, 1)));
   }
   for (size_t i = 0; i < spans_.size(); ++i) {
@@ -110,20 +87,17 @@ absl::Status KvPager::Enter(int layer, absl::Span<AttentionRow> rows) {
       if (cache_->OnDisk(page)) page = cache_->RoomFor(layer, page);
     }
   }
-  size_t span = 0;
-  for (AttentionRow& row : rows) {
-    while (row.page_table != spans_[span].pages) ++span;
-    row.page_table = tables_[span].data();
-  }
-  return absl::OkStatus();
+  UseTables(spans_, tables_, rows);
+  return cache_->LayerPages(layer);
 }
 
-void KvPager::Leave(int layer) {
-  if (uses_.empty()) return;
-  Submit(layer, /*write=*/true, [](const DiskPageUse& use) { return use.changes; });
-  for (const DiskPageUse& use : uses_) {  // while the disk works
+absl::Status KvPager::Appended(int layer) {
+  if (uses_.empty()) return absl::OkStatus();
+  Submit(layer, /*write=*/true, [](const PageUse& use) { return use.changes; });
+  for (const PageUse& use : uses_) {  // while the disk works
     if (use.changes) file_->Note(layer, cache_->SlotOf(use.page), RoomFor(layer, use.page, 1));
   }
+  return absl::OkStatus();
 }
 
 absl::Status KvPager::End() {

@@ -7,31 +7,12 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "kernels/ops.h"
 #include "prefetch/io_batch.h"
 #include "runtime/kv_cache.h"
 #include "runtime/kv_file.h"
+#include "runtime/kv_mover.h"
 
 namespace sluice {
-
-// The rows that a sequence has in a pass: positions `first` to `last`, all of them.
-struct PassSpan {
-  const int32_t* pages;  // its page table
-  int64_t first;
-  int64_t last;
-};
-
-// A page on disk that rows of a pass see or write.
-struct DiskPageUse {
-  int32_t page;
-  // From its last position to the nearest row that sees it (0 or less: that is inside).
-  int64_t distance;
-  bool begins;   // the pass writes its first position: what was there before does not count
-  bool changes;  // the pass writes to it
-  bool SeenThrough(int64_t window) const { return window == 0 || distance < window; }
-};
-// Those of tables' entries that are at least `first_disk_page`, lowest page first.
-std::vector<DiskPageUse> DiskPagesOf(absl::Span<const PassSpan> spans, int32_t first_disk_page);
 
 // What it moved.
 struct KvPagerCounters {
@@ -47,10 +28,7 @@ struct KvPagerCounters {
 //   compute    layer 0        layer 1               layer 2               ...
 //   even half  0 read, used   0 written, 2 read     2 used                2 written, 4 read
 //   odd half   1 read         1 used                1 written, 3 read     3 used
-//
-// Call order of a pass: Begin, Enter and Leave for each layer in turn, End; after an error Begin again. For the
-// compute thread.
-class KvPager {
+class KvPager : public KvMover {
  public:
   // What it holds in memory beside the cache and the file's checksums.
   static int64_t MemoryBytes(int64_t num_disk_pages);
@@ -59,16 +37,16 @@ class KvPager {
   // of each layer, 0 without one.
   KvPager(const KvCache* cache, KvFile* file, std::vector<int64_t> windows);
 
-  // Starts a pass and reads for its first layer. The tables of `spans` must stay until its end.
-  void Begin(std::vector<PassSpan> spans);
-  // Waits for the layer's pages and gives `rows` (the spans' rows, in order) tables that lead to them, valid until the
-  // next call. Unavailable: a read, or a write of the layer before, failed. DataLoss: something else came back than
-  // was written. Both name layer and pages.
-  absl::Status Enter(int layer, absl::Span<AttentionRow> rows);
-  // Once keys and values of the pass's rows are there: writes the pages that they are in.
-  void Leave(int layer);
+  // Reads for the first layer, too.
+  absl::Status Begin(std::vector<PassSpan> spans) override;
+  // Waits for the layer's pages. Unavailable: a read, or a write of the layer before, failed. DataLoss: something else
+  // came back than was written. Both name layer and pages.
+  absl::StatusOr<std::byte*> Enter(int layer, absl::Span<AttentionRow> rows) override;
+  // Writes the pages that the rows are in.
+  absl::Status Appended(int layer) override;
+  absl::Status Attended(int /*layer*/) override { return absl::OkStatus(); }
   // Waits for what is still being written. Unavailable.
-  absl::Status End();
+  absl::Status End() override;
 
   const KvPagerCounters& counters() const { return counters_; }
 
@@ -87,7 +65,6 @@ class KvPager {
     bool writes = false;
   };
 
-  bool IsRead(const DiskPageUse& use, int layer) const { return !use.begins && use.SeenThrough(windows_[layer]); }
   Half& HalfOf(int64_t layer) { return layer % 2 == 0 ? even_ : odd_; }
   absl::Span<std::byte> RoomFor(int64_t layer, int32_t page, int32_t count) const;
   // Submits requests for the pages of which `chosen` is true.
@@ -102,7 +79,7 @@ class KvPager {
   Half even_;
   Half odd_;
   std::vector<PassSpan> spans_;
-  std::vector<DiskPageUse> uses_;
+  std::vector<PageUse> uses_;
   std::vector<std::vector<int32_t>> tables_;  // one a span
   KvPagerCounters counters_;
 };

@@ -19,7 +19,7 @@ absl::Status ForEachKvRows(const KvCache& cache, const KvSequence& sequence, int
   const int64_t k_bytes = KvRowBytes(shape.k_type, shape.head_dim);
   const int64_t v_bytes = KvRowBytes(shape.v_type, shape.head_dim);
   ComputePlace* const place = cache.place();
-  const bool on_host = place->device() == nullptr;
+  const bool on_host = cache.in_host_memory();
   std::vector<std::byte> copy(on_host ? 0 : cache.page_stride());
   for (int64_t first = 0; first < tokens; first += kKvPageTokens) {
     const int64_t count = std::min<int64_t>(kKvPageTokens, tokens - first);

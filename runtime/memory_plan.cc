@@ -12,6 +12,7 @@
 #include "runtime/kv_cache.h"
 #include "runtime/kv_file.h"
 #include "runtime/kv_pager.h"
+#include "runtime/kv_staging.h"
 #include "runtime/sampler.h"
 
 namespace sluice {
@@ -53,6 +54,60 @@ int64_t RingBytes(absl::Span<const StreamSlab> cycle, const MemoryPlan& plan, in
   const double growth = static_cast<double>(all_resident) / static_cast<double>(plan.weight_bytes);
   const auto in_flight = static_cast<int64_t>(growth * static_cast<double>(plan.request.bytes_in_flight));
   return std::min(in_flight + kSlabsBehindTheDisk * RingSlabBytes(cycle), all_resident / 8);
+}
+
+// The least that can work with the KV cache in one of its places.
+struct Least {
+  KvPlace kv_place;
+  int64_t ram_bytes;
+  int64_t vram_bytes;    // 0: the host computes
+  int64_t pinned_bytes;  // the same
+
+  bool FitsRam(const PlanRequest& request) const { return ram_bytes <= request.max_ram_bytes; }
+  bool FitsVram(const PlanRequest& request) const {
+    return !request.device.has_value() || vram_bytes <= request.device->max_bytes;
+  }
+  bool FitsPinned(const PlanRequest& request) const {
+    return !request.device.has_value() || pinned_bytes <= request.device->max_pinned_bytes;
+  }
+  bool Fits(const PlanRequest& request) const {
+    return FitsRam(request) && FitsVram(request) && FitsPinned(request);
+  }
+};
+
+// Of places none of which works: the one that comes nearest.
+const Least& NearestOf(absl::Span<const Least> places, const PlanRequest& request) {
+  const Least* nearest = places.data();
+  for (const Least& place : places) {
+    if (place.FitsRam(request) && (!nearest->FitsRam(request) || place.vram_bytes < nearest->vram_bytes)) {
+      nearest = &place;
+    }
+  }
+  return *nearest;
+}
+
+// Why it does not work.
+absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const Least& least) {
+  const char* const fewer = request.num_sequences > 1 ? ", a smaller --batch-size" : "";
+  if (!least.FitsRam(request)) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
+        "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
+        request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), least.ram_bytes,
+        least.ram_bytes / 1048576.0, request.context_tokens, (least.ram_bytes + 1048575) / 1048576, fewer));
+  }
+  if (!least.FitsVram(request)) {
+    return absl::ResourceExhaustedError(absl::StrFormat(
+        "%d bytes (%.1f MiB) of device memory cannot work: %s needs at least %d bytes (%.1f MiB) there at a "
+        "context of %d tokens; give --max-vram %dMiB, a smaller -c%s, %sor -ctk and -ctv q8_0",
+        request.device->max_bytes, request.device->max_bytes / 1048576.0, store.dir(), least.vram_bytes,
+        least.vram_bytes / 1048576.0, request.context_tokens, (least.vram_bytes + 1048575) / 1048576, fewer,
+        request.device->kv_place == KvPlace::kDevice ? "--no-kv-offload, " : ""));
+  }
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "the system pins no more than %d bytes of host memory for copies to the device, %s needs at least %d%s",
+      request.device->max_pinned_bytes, store.dir(), least.pinned_bytes,
+      least.kv_place == KvPlace::kHost ? " with the KV cache there" : ""));
 }
 
 }  // namespace
@@ -144,14 +199,22 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   plan.kv_disk_pages = std::min(request.kv_disk_pages, plan.kv_pages);
   if (plan.kv_disk_pages > 0 && request.device.has_value()) {
-    return absl::InvalidArgumentError("keys and values lie in the memory of the device that computes, not on disk");
+    return absl::InvalidArgumentError("with a device that computes keys and values lie in its memory or the host's, not on disk");
   }
   const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages - plan.kv_disk_pages);
   const int64_t kv_disk_bytes =
       KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages, plan.kv_disk_pages) - kv_bytes +
       KvFile::MemoryBytes(h.num_hidden_layers, plan.kv_disk_pages) + KvPager::MemoryBytes(plan.kv_disk_pages);
 
-  if (request.device.has_value()) plan.device.emplace();
+  std::vector<KvPlace> kv_places = {KvPlace::kDevice};
+  if (request.device.has_value()) {
+    plan.device.emplace();
+    if (request.device->kv_place == KvPlace::kAuto) {
+      kv_places.push_back(KvPlace::kHost);
+    } else {
+      kv_places = {request.device->kv_place};
+    }
+  }
   const auto describe = [&](int64_t rows) {
     plan.pass_rows = rows;
     plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
@@ -159,8 +222,12 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, request.fast_math);
     const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
     if (plan.device.has_value()) {
+      const bool kv_on_host = plan.KvInHostMemory();
+      plan.device->kv_staged_pages =
+          kv_on_host ? KvStaging::MostPages(h.layer_windows, request.num_sequences, rows, plan.kv_pages) : 0;
       plan.device->items = {
-          {"KV cache", kv_bytes},
+          kv_on_host ? PlanItem{"KV pages on their way", KvStaging::DeviceBytes(kv, plan.device->kv_staged_pages)}
+                     : PlanItem{"KV cache", kv_bytes},
           {"activations", work.activations()},
           {"logits", work.logits_bytes},
           {"rotary tables", work.rope_bytes},
@@ -168,13 +235,15 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"kernels and the device's runtime", request.device->scratch_bytes},
       };
       plan.items = {
-          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes},
+          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes +
+                                       (kv_on_host ? KvStaging::HostBytes(plan.kv_pages) : 0)},
           {"logits and sampling", work.logits_bytes + sampler_bytes},
           {"norms, biases and manifest", store.MemoryBytes()},
           {"tokenizer", request.tokenizer_bytes},
           {"I/O tables", stream_tables},
       };
       if (request.device->host_bytes > 0) plan.items.push_back({"the device's driver", request.device->host_bytes});
+      if (kv_on_host) plan.items.insert(plan.items.begin(), {"KV cache", kv_bytes});
       plan.device->fixed_bytes = SumOf(plan.device->items);
     } else {
       plan.items = {
@@ -196,48 +265,54 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   // Two slabs: one is computed with while the next one arrives.
   const int64_t min_ring = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
   const int64_t least_rows = std::min(request.num_sequences, request.pass_rows);
-  describe(least_rows);
-  plan.minimum_bytes = plan.fixed_bytes + min_ring;
-  if (plan.minimum_bytes > request.max_ram_bytes) {
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
-        "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
-        request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), plan.minimum_bytes,
-        plan.minimum_bytes / 1048576.0, request.context_tokens, (plan.minimum_bytes + 1048575) / 1048576,
-        request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
-  }
-  if (plan.device.has_value()) {
-    plan.device->minimum_bytes = plan.device->fixed_bytes + min_ring;
-    if (plan.device->minimum_bytes > request.device->max_bytes) {
-      return absl::ResourceExhaustedError(absl::StrFormat(
-          "%d bytes (%.1f MiB) of device memory cannot work: %s needs at least %d bytes (%.1f MiB) there at a "
-          "context of %d tokens; give --max-vram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
-          request.device->max_bytes, request.device->max_bytes / 1048576.0, store.dir(),
-          plan.device->minimum_bytes, plan.device->minimum_bytes / 1048576.0, request.context_tokens,
-          (plan.device->minimum_bytes + 1048575) / 1048576,
-          request.num_sequences > 1 ? ", a smaller --batch-size" : ""));
+  const auto put_kv = [&](KvPlace place) {
+    if (plan.device.has_value()) plan.device->kv_host_bytes = place == KvPlace::kHost ? kv_bytes : 0;
+    describe(least_rows);
+  };
+  std::vector<Least> leasts;
+  for (const KvPlace place : kv_places) {
+    put_kv(place);
+    Least least = {place, plan.fixed_bytes + min_ring, 0, 0};
+    if (plan.device.has_value()) {
+      least.vram_bytes = plan.device->fixed_bytes + min_ring;
+      least.pinned_bytes = plan.device->kv_host_bytes + min_ring;
     }
-    if (min_ring > request.device->max_pinned_bytes) {
-      return absl::ResourceExhaustedError(absl::StrFormat(
-          "the system pins no more than %d bytes of host memory for copies to the device, %s needs at least %d",
-          request.device->max_pinned_bytes, store.dir(), min_ring));
-    }
+    leasts.push_back(least);
   }
+  std::vector<KvPlace> possible;
+  int64_t least_vram = std::numeric_limits<int64_t>::max();
+  plan.minimum_bytes = least_vram;
+  for (const Least& least : leasts) {
+    if (least.Fits(request)) possible.push_back(least.kv_place);
+    if (!least.FitsPinned(request)) continue;
+    if (least.FitsVram(request)) plan.minimum_bytes = std::min(plan.minimum_bytes, least.ram_bytes);
+    if (least.FitsRam(request)) least_vram = std::min(least_vram, least.vram_bytes);
+  }
+  if (possible.empty()) return Refusal(store, request, NearestOf(leasts, request));
+  if (plan.device.has_value()) plan.device->minimum_bytes = least_vram;
   // As many rows a pass as are wanted, unless their buffers take more than a third of what could hold
   // weights (but a row for each sequence): each halving doubles the passes of a prompt, each byte here is one less resident.
   // On a device, its memory is what they take.
   const int64_t budget = plan.device.has_value() ? request.device->max_bytes : request.max_ram_bytes;
   const int64_t& fixed = plan.device.has_value() ? plan.device->fixed_bytes : plan.fixed_bytes;
-  const int64_t base = fixed;
-  int64_t rows = request.pass_rows;
-  while (rows > least_rows) {
+  const auto grant_rows = [&](KvPlace place) {
+    put_kv(place);
+    const int64_t base = fixed;
+    int64_t rows = request.pass_rows;
+    while (rows > least_rows) {
+      describe(rows);
+      const bool host_fits = plan.fixed_bytes + min_ring <= request.max_ram_bytes;
+      const bool all_fits = fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
+      if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all_fits)) break;
+      rows = std::max((rows + 1) / 2, least_rows);
+    }
     describe(rows);
-    const bool host_fits = plan.fixed_bytes + min_ring <= request.max_ram_bytes;
-    const bool all_fits = fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
-    if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all_fits)) break;
-    rows = std::max((rows + 1) / 2, least_rows);
+    return rows;
+  };
+  const int64_t rows = grant_rows(possible.front());
+  if (possible.size() > 1 && rows < request.pass_rows && grant_rows(possible.back()) <= rows) {
+    grant_rows(possible.front());
   }
-  describe(rows);
 
   std::vector<MemoryTier> tiers;
   if (plan.device.has_value()) {
@@ -251,7 +326,9 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
   }
   int64_t room = request.max_ram_bytes - plan.fixed_bytes;
   const int64_t unlimited = room;
-  if (plan.device.has_value()) room = std::min(room, request.device->max_pinned_bytes);
+  if (plan.device.has_value()) {
+    room = std::min(room, request.device->max_pinned_bytes - plan.device->kv_host_bytes);
+  }
   int64_t capacity = HostBuffer::RoundedBytes(all_resident);
   // What stays on a device passes the host's ring once.
   if (capacity > room || plan.device.has_value()) {

@@ -17,13 +17,19 @@
 
 namespace sluice {
 
+// Where keys and values lie while a device computes: in its memory, or pinned in the host's, so that the device only has
+// room for two layers' pages. kAuto: on the device where it has room, unless a pass has room for more rows otherwise.
+enum class KvPlace : uint8_t { kAuto, kDevice, kHost };
+
 // Memory of the device that computes.
 struct DeviceBudget {
   int64_t max_bytes = 0;      // for everything that sluice allocates there
   int64_t scratch_bytes = 0;  // of it, what the operations and the device's own runtime take
   int64_t host_bytes = 0;     // of host memory, what its driver takes
-  // Of host memory that can be pinned for copies: the ring and slabs that stay there share it.
+  // Of host memory that can be pinned for copies: the ring, slabs that stay there and the KV cache, if it is there, share
+  // it.
   int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
+  KvPlace kv_place = KvPlace::kAuto;
 };
 
 struct PlanRequest {
@@ -51,13 +57,16 @@ struct PlanItem {
   int64_t bytes;
 };
 
-// What lies in the memory of a device: then KV cache, activations and logits do, and slabs are copied there.
+// What lies in the memory of a device: then activations, logits and, most often, the KV cache do, and slabs are copied
+// there.
 struct DevicePlan {
   std::vector<PlanItem> items;  // always needed
   int64_t fixed_bytes = 0;      // their sum
   int64_t ring_bytes = 0;
   int64_t kept_bytes = 0;       // of slabs that stay
-  int64_t minimum_bytes = 0;    // the smallest budget that can work with this request
+  int64_t minimum_bytes = 0;    // the smallest budget that can work with this request, wherever kAuto has the KV cache
+  int64_t kv_host_bytes = 0;    // of the KV cache, pinned in host memory; 0: it lies on the device
+  int64_t kv_staged_pages = 0;  // then: of each of the two layers that the device has room for
   int64_t unpinned_bytes = 0;   // of slabs that would stay in the host's memory if that could be pinned
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
@@ -73,13 +82,18 @@ struct MemoryPlan {
   int64_t ring_bytes = 0;
   int worker_threads = 1;          // that verify and decode
   int64_t resident_bytes = 0;      // memory of resident slabs
-  int64_t minimum_bytes = 0;       // the smallest budget that can work with this request
+  int64_t minimum_bytes = 0;       // the smallest budget that can work with this request and device
   Residency residency;             // tiers: the device's memory, where there is one, and RAM
   std::optional<DevicePlan> device;
   int64_t weight_bytes = 0;        // stored bytes of all slabs
   int64_t raw_bytes = 0;           // the same, decoded
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }  // of host memory
 
+  // Of host memory that is pinned for a device: what is not there may be refused.
+  int64_t pinned_bytes() const { return ring_bytes + resident_bytes + (KvInHostMemory() ? device->kv_host_bytes : 0); }
+
+  // Whether keys and values lie in host memory while a device computes.
+  bool KvInHostMemory() const { return device.has_value() && device->kv_host_bytes > 0; }
   int host_tier() const { return device.has_value() ? 1 : 0; }
   int device_tier() const { return device.has_value() ? 0 : -1; }
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }

@@ -57,27 +57,41 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int
   return absl::OkStatus();
 }
 
-absl::Status Model::OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read) {
+absl::Status Model::OpenAsPinned(ComputePlace* place, const ReadOptions& read) {
   for (;;) {
     int64_t pinned = 0;
-    absl::Status status = OpenStream(place, read, &pinned);
-    const int64_t wanted = HostBuffer::RoundedBytes(plan_.ring_bytes) + plan_.resident_bytes;
+    absl::Status status = plan_.KvInHostMemory() ? CreateKvCache(place, &pinned) : absl::OkStatus();
+    if (status.ok()) status = OpenStream(place, read, &pinned);
+    const int64_t wanted =
+        plan_.pinned_bytes() - plan_.ring_bytes + HostBuffer::RoundedBytes(plan_.ring_bytes);
     if (place->device() == nullptr || !absl::IsResourceExhausted(status) || pinned >= wanted) return status;
     // Each time less than before, so this ends.
+    kv_cache_ = {};
     PlanRequest request = plan_.request;
     request.device->max_pinned_bytes = std::min(pinned, request.device->max_pinned_bytes - kReadAlignment);
     SLUICE_ASSIGN_OR_RETURN(plan_, PlanMemory(store_, request));
   }
 }
 
-absl::Status Model::CreateKvCache(ComputePlace* place) {
+absl::Status Model::CreateKvCache(ComputePlace* place, int64_t* pinned_bytes) {
   const HyperParameters& h = store_.hyper_parameters();
   const KvShape kv = {plan_.request.k_type, plan_.request.v_type, h.num_key_value_heads, h.head_dim};
-  SLUICE_ASSIGN_OR_RETURN(kv_cache_,
-                          KvCache::Create(kv, h.num_hidden_layers, plan_.kv_pages, place, plan_.kv_disk_pages));
-  if (scratch_file_ >= 0 && place->device() == nullptr) {
+  SLUICE_ASSIGN_OR_RETURN(
+      kv_cache_, plan_.KvInHostMemory()
+                     ? KvCache::CreatePinned(kv, h.num_hidden_layers, plan_.kv_pages, place, pinned_bytes)
+                     : KvCache::Create(kv, h.num_hidden_layers, plan_.kv_pages, place, plan_.kv_disk_pages));
+  return absl::OkStatus();
+}
+
+absl::Status Model::CreateKvMover(ComputePlace* place) {
+  const HyperParameters& h = store_.hyper_parameters();
+  if (scratch_file_ >= 0 && kv_cache_.in_host_memory()) {
     kv_file_ = std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
                                         kv_cache_.page_stride(), host_stream()->io_engine(), scratch_file_);
+  }
+  if (plan_.KvInHostMemory()) {
+    SLUICE_ASSIGN_OR_RETURN(kv_staging_, KvStaging::Create(&kv_cache_, place, plan_.device->kv_staged_pages,
+                                                           h.layer_windows));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
@@ -92,11 +106,13 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, co
   }
   std::unique_ptr<Model> model(new Model(store, plan));
   // The stream first: the disk works while everything else is allocated.
-  SLUICE_RETURN_IF_ERROR(model->OpenStreamAsPinned(place, read));
-  SLUICE_RETURN_IF_ERROR(model->CreateKvCache(place));
-  SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(plan.pass_rows * store.manifest().embedding_stride));
-  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, plan, place, &model->kv_cache_,
-                                                                  model->kv_pager_.get()));
+  SLUICE_RETURN_IF_ERROR(model->OpenAsPinned(place, read));
+  if (!model->plan_.KvInHostMemory()) SLUICE_RETURN_IF_ERROR(model->CreateKvCache(place, nullptr));
+  SLUICE_RETURN_IF_ERROR(model->CreateKvMover(place));
+  SLUICE_ASSIGN_OR_RETURN(model->staging_, HostBuffer::Create(model->plan_.pass_rows * store.manifest().embedding_stride));
+  KvMover* const mover = model->kv_staging_ != nullptr ? static_cast<KvMover*>(model->kv_staging_.get())
+                                                       : model->kv_pager_.get();
+  SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, model->plan_, place, &model->kv_cache_, mover));
   if (place->device() == nullptr) {
     model->executor_->SetAside([stream = model->stream_.get()] { stream->VerifyArrived(); });
   }
@@ -192,6 +208,8 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   clock_.Enter(kComputing);
   const absl::Cleanup leave = [this, start = std::chrono::steady_clock::now()] {
     LeaveVerifying(false);
+    // Whatever ended the pass: the host may read and move pages from here on.
+    if (kv_staging_ != nullptr) kv_staging_->End().IgnoreError();
     pass_counters_.pass_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     clock_.Enter(kOther);

@@ -19,6 +19,7 @@
 #include "runtime/kv_cache.h"
 #include "runtime/kv_file.h"
 #include "runtime/kv_pager.h"
+#include "runtime/kv_staging.h"
 #include "runtime/memory_plan.h"
 #include "storage/layer_store.h"
 
@@ -88,6 +89,10 @@ class Model {
   // The scratch file: the cache's pages on disk, and behind them as many slots as the cache has pages. Null where the
   // options named no folder for one, and where pages are in memory of a device.
   KvFile* kv_file() const { return kv_file_.get(); }
+  // What went over the link; zeros where the KV cache lies where it is computed with.
+  KvStagingCounters kv_staging_counters() const {
+    return kv_staging_ != nullptr ? kv_staging_->counters() : KvStagingCounters();
+  }
   // What pages on disk took.
   KvPagerCounters kv_counters() const { return kv_pager_ != nullptr ? kv_pager_->counters() : KvPagerCounters(); }
 
@@ -98,8 +103,11 @@ class Model {
   int slab_wait() const { return device_stream_ != nullptr ? kComputing : kWaitingForDisk; }
   // `pinned_bytes`: as in StreamOptions.
   absl::Status OpenStream(ComputePlace* place, const ReadOptions& read, int64_t* pinned_bytes);
-  absl::Status OpenStreamAsPinned(ComputePlace* place, const ReadOptions& read);
-  absl::Status CreateKvCache(ComputePlace* place);
+  // The stream, behind the KV cache where that is pinned, too.
+  absl::Status OpenAsPinned(ComputePlace* place, const ReadOptions& read);
+  absl::Status CreateKvCache(ComputePlace* place, int64_t* pinned_bytes);
+  // The scratch file, and what moves pages.
+  absl::Status CreateKvMover(ComputePlace* place);
   // Whether slabs are verified beside products, or by the stream's worker.
   void LeaveVerifying(bool on);
   // All slabs, from either stream.
@@ -116,7 +124,8 @@ class Model {
   std::unique_ptr<SlabStream> stream_;          // one of the two: on the host,
   std::unique_ptr<DeviceStream> device_stream_;  // or on to a device
   std::unique_ptr<KvFile> kv_file_;
-  std::unique_ptr<KvPager> kv_pager_;  // null: no page is on disk
+  std::unique_ptr<KvPager> kv_pager_;      // null: no page is on disk
+  std::unique_ptr<KvStaging> kv_staging_;  // null: no page is in host memory while a device computes
   std::unique_ptr<BlockExecutor> executor_;
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };

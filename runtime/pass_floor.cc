@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/ops.h"
+
 namespace sluice {
 namespace {
 
@@ -80,6 +82,22 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
     work.touched_bytes += slab.bytes;
   }
   return work;
+}
+
+void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows, double sequences,
+               PassWork* work) {
+  const int64_t end_in = (context + kKvPageTokens - 1) / kKvPageTokens;
+  int64_t pages_in = 0;
+  for (const int64_t window : h.layer_windows) {
+    pages_in += end_in - (window > 0 ? std::max<int64_t>(0, context - window + 1) / kKvPageTokens : 0);
+  }
+  const int64_t pages_out = h.num_hidden_layers * ((context + rows - 1) / kKvPageTokens - context / kKvPageTokens + 1);
+  const auto bytes = [&](int64_t pages) {
+    return static_cast<int64_t>(sequences * static_cast<double>(pages * page_bytes));
+  };
+  work->copied_bytes += bytes(pages_in + pages_out);
+  work->touched_bytes += bytes(pages_in + pages_out);
+  work->device_bytes += bytes(pages_in + pages_out);
 }
 
 PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {

@@ -60,6 +60,7 @@ struct PassWork {
   int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
   int64_t copied_bytes = 0;   // to the device that computes, where one does: all weights that do not stay there
   int64_t device_bytes = 0;   // of its memory: each byte of weights, a copied one twice
+  // copied_bytes and device_bytes have those of keys and values in host memory, too (AddHostKv).
   int num_threads = 1;
 };
 // `rows` rows, of which `logit_rows` go through the head. `verify_once`: streamed slabs were verified
@@ -67,6 +68,12 @@ struct PassWork {
 // does. A device's kernels are not among the products, as nobody measures them: its memory bounds them.
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
                       int64_t logit_rows, int num_threads, bool verify_once, int device_tier = -1);
+
+// Adds what goes over the link for `sequences` sequences with `rows` rows each behind `context` tokens, whose keys and
+// values lie in host memory while a device computes, in pages of `page_bytes` a layer: in the pages that rows see,
+// out those that get rows. As one stream copies them, both count, though a link may carry both ways at once.
+void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows, double sequences,
+               PassWork* work);
 
 // What something of its own takes, beside which all else may run.
 struct FloorTerm {

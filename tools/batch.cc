@@ -154,6 +154,7 @@ class FloorSum {
     PassWork work = DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
                                  options_.read.verify_once, session_.model->plan().device_tier());
     work.disk_bytes += step.kv_disk_bytes;
+    work.copied_bytes += step.kv_link_bytes;
     if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too
       for (size_t i = 0; i < manifest.slabs.size(); ++i) {
         if (residency.tier[i] != kOnDisk) work.disk_bytes += manifest.slabs[i].bytes;

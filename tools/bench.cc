@@ -44,6 +44,7 @@ struct Snapshot {
   PassCounters passes;
   StreamCounters stream;
   DeviceStreamCounters device;
+  KvStagingCounters kv;
 };
 
 struct BenchOptions {
@@ -133,7 +134,8 @@ class ModelBench {
   }
 
   Snapshot Take() {
-    return {Clock::now(), model().pass_counters(), model().stream_counters(), model().device_counters()};
+    return {Clock::now(), model().pass_counters(), model().stream_counters(), model().device_counters(),
+            model().kv_staging_counters()};
   }
 
   // With a sequence of its own.
@@ -173,11 +175,15 @@ class ModelBench {
     Floors sum;
     for (int64_t done = 0; done < test.tokens;) {
       const int64_t rows = std::min(test.prompt ? model().plan().pass_rows : 1, test.tokens - done);
+      const int64_t context = test.depth + done;
       done += rows;
-      const PassWork work =
+      PassWork work =
           DescribePass(session_.store->manifest(), model().plan().residency, rows,
                        done == test.tokens || !test.prompt, session_options_.num_threads,
                        session_options_.read.verify_once, model().plan().device_tier());
+      if (model().plan().KvInHostMemory()) {
+        AddHostKv(model().hyper_parameters(), model().kv_cache().page_stride(), context, rows, /*sequences=*/1, &work);
+      }
       const PassFloor floor = FloorOf(work, options_.rates);
       sum.floor_s += floor.floor_s();
       sum.predicted_s += floor.predicted_s();
@@ -225,8 +231,9 @@ class ModelBench {
     row.device = session_.gpu->name();
     row.max_vram_bytes = plan.request.device->max_bytes;
     row.device_bytes = plan.device->total_bytes();
-    row.link_gb_per_s =
-        static_cast<double>(after.device.bytes_copied - before.device.bytes_copied) / 1e9 / wall.count();
+    const int64_t copied = after.device.bytes_copied + after.kv.bytes_in + after.kv.bytes_out -
+                           before.device.bytes_copied - before.kv.bytes_in - before.kv.bytes_out;
+    row.link_gb_per_s = static_cast<double>(copied) / 1e9 / wall.count();
     row.link_share = share(1e9 * row.link_gb_per_s, options_.rates.link_bytes_per_s);
     row.device_memory_gb_per_s = reps * floors.device_bytes / 1e9 / wall.count();
     row.device_memory_share = share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);

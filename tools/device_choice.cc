@@ -26,6 +26,10 @@ std::vector<OptionSpec> DeviceOptionSpecs() {
                "emulation only so far."},
       {.name = "--max-vram", .value = "SIZE",
        .help = "Memory of the GPU for everything, the driver's context included (default: 95% of what is free)."},
+      {.name = "--kv-offload", .alias = "-kvo",
+       .help = "Keep keys and values in the GPU's memory (default: there, or in host memory where it has no room)."},
+      {.name = "--no-kv-offload", .alias = "-nkvo",
+       .help = "Keep them in host memory: pages go to the GPU for each layer. On the CPU neither changes anything."},
       {.name = "--throttle-copy", .value = "RATE",
        .help = "Copy weights to the GPU no faster than RATE, such as 4GB/s: a slower link, simulated."},
   };
@@ -47,6 +51,12 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
   }
   SLUICE_ASSIGN_OR_RETURN(choice.max_vram_bytes, args.Bytes("--max-vram", 0));
   SLUICE_ASSIGN_OR_RETURN(choice.copy_bytes_per_s, args.Rate("--throttle-copy", 0));
+  if (args.Has("--kv-offload") && args.Has("--no-kv-offload")) {
+    return UsageError("give one of --kv-offload and --no-kv-offload");
+  }
+  choice.kv_place = args.Has("--kv-offload")      ? KvPlace::kDevice
+                    : args.Has("--no-kv-offload") ? KvPlace::kHost
+                                                  : KvPlace::kAuto;
   for (const char* option : {"--max-vram", "--throttle-copy"}) {
     if (args.Has(option) && choice.kind == DeviceChoice::Kind::kCpu) {
       return UsageError(absl::StrCat(option, " needs --device cuda or auto"));
@@ -75,6 +85,7 @@ absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceCh
   const int64_t most = compute.free_bytes() + context;
   DeviceBudget budget;
   budget.scratch_bytes = compute.overhead_bytes();
+  budget.kv_place = choice.kv_place;
   budget.max_bytes = choice.max_vram_bytes > 0
                          ? choice.max_vram_bytes
                          : context + static_cast<int64_t>(kShareOfFree * static_cast<double>(compute.free_bytes()));

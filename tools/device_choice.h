@@ -1,4 +1,5 @@
-// --device, --max-vram and --throttle-copy: which processor computes, with how much of its memory, and how it is fed.
+// --device, --max-vram, --kv-offload and --throttle-copy: which processor computes, with how much of its memory, where
+// its keys and values lie, and how it is fed.
 #ifndef SLUICE_TOOLS_DEVICE_CHOICE_H_
 #define SLUICE_TOOLS_DEVICE_CHOICE_H_
 
@@ -19,6 +20,7 @@ struct DeviceChoice {
   Kind kind = Kind::kCpu;
   int ordinal = 0;             // of CUDA devices
   int64_t max_vram_bytes = 0;  // 0: what is free
+  KvPlace kv_place = KvPlace::kAuto;  // of no effect where the CPU computes
   int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
 };
 

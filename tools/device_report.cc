@@ -20,6 +20,7 @@ DeviceReport MakeDeviceReport(const Session& session) {
   r.wait_share = std::min(1.0, ratio(passes.wait_copy_seconds, passes.pass_seconds));
   r.hidden_share =
       counters.link_busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_copy_seconds / counters.link_busy_seconds) : 0;
+  r.kv = model.kv_staging_counters();
   r.kept_bytes = model.plan().device->kept_bytes;
   r.planned_bytes = model.plan().device->total_bytes();
   r.taken_bytes = session.gpu->TakenBytes();
@@ -31,6 +32,8 @@ DeviceReport MakeDeviceReport(const Session& session) {
 nlohmann::json DeviceReportToJson(const DeviceReport& r) {
   nlohmann::json object = {{"name", r.name},
                            {"bytes_copied", r.bytes_copied},
+                           {"kv_bytes_in", r.kv.bytes_in},
+                           {"kv_bytes_out", r.kv.bytes_out},
                            {"link_gb_per_s", r.link_gb_per_s},
                            {"link_hidden_share", r.hidden_share},
                            {"link_wait_share", r.wait_share},
@@ -47,6 +50,10 @@ void PrintDeviceReport(const DeviceReport& r) {
                "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of that hidden, kernels waited "
                "%.1f%% of their time\n",
                static_cast<double>(r.bytes_copied) / 1e9, r.link_gb_per_s, 100 * r.hidden_share, 100 * r.wait_share);
+  if (r.kv.bytes_out > 0) {
+    std::fprintf(stderr, "KV cache     in host memory: %s of pages copied to the device, %s back\n",
+                 FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str());
+  }
   std::fprintf(stderr, "device       %s: %s of weights stay, %s of a budget of %s %s\n", r.name.c_str(),
                FormatBytes(r.kept_bytes).c_str(), FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),
                FormatBytes(r.max_vram_bytes).c_str(), r.taken_bytes.has_value() ? "taken (NVML)" : "planned");

@@ -14,6 +14,7 @@ namespace sluice {
 struct DeviceReport {
   std::string name;
   int64_t bytes_copied = 0;            // weights
+  KvStagingCounters kv;                // keys and values that lie in host memory; zeros where they do not
   double link_gb_per_s = 0;            // while copying
   double hidden_share = 0;             // of the link's time that ran behind kernels
   double wait_share = 0;               // of the time in passes that kernels waited for copies
@@ -27,7 +28,7 @@ struct DeviceReport {
 // Of a session whose model computes on a device.
 DeviceReport MakeDeviceReport(const Session& session);
 nlohmann::json DeviceReportToJson(const DeviceReport& report);
-// Two lines on stderr, three where memory could not be pinned.
+// Two lines on stderr, one more where keys and values lie in host memory, and where memory could not be pinned.
 void PrintDeviceReport(const DeviceReport& report);
 
 }  // namespace sluice

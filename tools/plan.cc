@@ -50,10 +50,16 @@ std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& 
 Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
                    const MachineRates& rates) {
   const Manifest& manifest = session.store->manifest();
+  const HyperParameters& h = manifest.hyper_parameters;
+  const int64_t page_bytes =
+      KvPageBytes({plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim});
   const auto floor = [&](const Manifest& of, int64_t rows) {
-    return FloorOf(DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
-                                options.read.verify_once, plan.device_tier()),
-                   rates);
+    PassWork work = DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
+                                 options.read.verify_once, plan.device_tier());
+    if (plan.KvInHostMemory()) {  // the last pass that the context has room for
+      AddHostKv(h, page_bytes, plan.request.context_tokens - rows, rows, /*sequences=*/1, &work);
+    }
+    return FloorOf(work, rates);
   };
   Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
   if (const auto other = Otherwise(manifest, rates); other.has_value()) {
@@ -79,6 +85,9 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
                 "measured: a prompt may take longer\n",
                 token.link_s, rates.link_bytes_per_s / 1e9, token.device_memory_s,
                 rates.device_memory_bytes_per_s / 1e9);
+    if (plan.KvInHostMemory()) {
+      std::printf("             both with pages of the KV cache on the link as at the end of the context\n");
+    }
   }
   if (!prediction.otherwise.has_value()) return;
   const bool compressed = session.store->manifest().compression != StoreCompression::kNone;
@@ -101,15 +110,21 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
   std::printf("smallest     --max-vram %dMiB works at this context\n",
               static_cast<int>((device.minimum_bytes + 1048575) / 1048576));
+  if (plan.KvInHostMemory()) {
+    std::printf("KV cache     in host memory; on the device %d pages of each of two layers, which take turns\n",
+                static_cast<int>(device.kv_staged_pages));
+  } else {
+    std::printf("KV cache     on the device\n");
+  }
   if (device.unpinned_bytes > 0) {
     std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
                 FormatBytes(plan.request.device->max_pinned_bytes).c_str(), FormatBytes(device.unpinned_bytes).c_str());
   }
 }
 
-// The plan if the system pins less host memory than `plan` holds slabs in.
+// The plan if the system pins less host memory than `plan` wants for slabs, and for keys and values.
 absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
-  const int64_t wanted = plan.ring_bytes + plan.resident_bytes;
+  const int64_t wanted = plan.pinned_bytes();
   SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
   if (pinned == wanted) return plan;
   PlanRequest request = plan.request;
@@ -153,7 +168,10 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
                                           " read and written a pass)");
   std::printf("KV cache     %d pages of %d tokens %s%s, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages - disk_pages), kKvPageTokens,
-              batch.memory.device.has_value() ? "on the device" : "in RAM", on_disk.c_str(),
+              batch.memory.KvInHostMemory()       ? "in host memory"
+              : batch.memory.device.has_value() ? "on the device"
+                                                : "in RAM",
+              on_disk.c_str(),
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
@@ -266,6 +284,8 @@ absl::Status Plan(const Arguments& args) {
                         {"fixed", device_items},
                         {"ring_bytes", plan.device->ring_bytes},
                         {"kept_bytes", plan.device->kept_bytes},
+                        {"kv_place", plan.KvInHostMemory() ? "host" : "device"},
+                        {"kv_staged_pages", plan.device->kv_staged_pages},
                         {"unpinned_bytes", plan.device->unpinned_bytes}};
   }
   if (rates.num_cpus > 0) {

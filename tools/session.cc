@@ -209,7 +209,7 @@ absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const 
   if (args.Get("--kv-disk").value_or("auto") == "auto") return std::nullopt;
   SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.Bytes("--kv-disk", 0));
   if (bytes > 0 && request.device.has_value()) {
-    return UsageError("--kv-disk is for the CPU: on a GPU keys and values lie in its memory");
+    return UsageError("--kv-disk is for the CPU: with a GPU keys and values lie in its memory or the host's");
   }
   const int64_t page_bytes =
       KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) * h.num_hidden_layers;

@@ -48,7 +48,7 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, con
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
   const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size,
-                                              num_threads, verify_once),
+                                              num_threads, verify_once, plan.memory.device_tier()),
                                  rates);
   ResumeCosts costs;
   costs.page_s = static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
@@ -115,8 +115,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
   };
 
   const int64_t context_pages = request.context_tokens / kKvPageTokens + 1;
-  const double page_bytes = static_cast<double>(
-      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) * h.num_hidden_layers);
+  const int64_t layer_page_bytes = KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
+  const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
 
   const auto ask_for = [&](int64_t sequences, int64_t disk_pages) {
     request.num_sequences = sequences;
@@ -146,6 +146,13 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
                                  plan.batch_size, num_threads, verify_once, plan.memory.device_tier());
     (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
         static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
+    if (plan.memory.KvInHostMemory()) {
+      const auto context = static_cast<int64_t>(shape.prompt_tokens + shape.answer_tokens / 2);
+      AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
+      if (const auto prompts = static_cast<int64_t>(plan.rows - generating); prompts > 0) {
+        AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);
+      }
+    }
     if (plan.memory.kv_disk_pages > 0) {
       const KvDiskTraffic kv = DiskTrafficOf(shape, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
       plan.kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);

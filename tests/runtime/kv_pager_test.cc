@@ -20,10 +20,10 @@ using ::testing::HasSubstr;
 TEST(DiskPages, AreThoseThatAPassSeesOrWrites) {
   // Three sequences; pages 10 and on are on disk. The second one shares the first's first page.
   const std::vector<int32_t> a = {10, 2, 11, 15}, b = {10, 12}, c = {13, 14};
-  const std::vector<DiskPageUse> uses = DiskPagesOf(
+  const std::vector<PageUse> uses = PagesOf(
       {PassSpan{a.data(), 130, 130}, PassSpan{b.data(), 64, 70}, PassSpan{c.data(), 0, 63}}, 10);
   ASSERT_EQ(uses.size(), 4u) << "page 15 of the first and page 14 of the third are still empty";
-  const auto expect = [](const DiskPageUse& use, int32_t page, int64_t distance, bool begins, bool changes) {
+  const auto expect = [](const PageUse& use, int32_t page, int64_t distance, bool begins, bool changes) {
     EXPECT_EQ(use.page, page);
     EXPECT_EQ(use.distance, distance) << page;
     EXPECT_EQ(use.begins, begins) << page;
@@ -37,10 +37,10 @@ TEST(DiskPages, AreThoseThatAPassSeesOrWrites) {
   EXPECT_FALSE(uses[0].SeenThrough(1)) << "a row that sees only itself";
   EXPECT_TRUE(uses[0].SeenThrough(2));
   // Of the same page, whoever is nearest counts, and whoever writes to it.
-  const std::vector<DiskPageUse> both = DiskPagesOf({PassSpan{a.data(), 130, 130}, PassSpan{a.data(), 60, 70}}, 10);
+  const std::vector<PageUse> both = PagesOf({PassSpan{a.data(), 130, 130}, PassSpan{a.data(), 60, 70}}, 10);
   ASSERT_EQ(both.size(), 2u);
   expect(both[0], 10, -3, false, true);
-  EXPECT_TRUE(DiskPagesOf({PassSpan{a.data(), 130, 130}}, 16).empty());
+  EXPECT_TRUE(PagesOf({PassSpan{a.data(), 130, 130}}, 16).empty());
 }
 
 TEST(PagePool, PrefersMemoryButForWhatIsSpared) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "runtime/model.h"
 #include "gtest/gtest.h"
 #include "tests/prefetch/late_device.h"
+#include "tests/runtime/model_harness.h"
 
 namespace sluice {
 
@@ -44,6 +46,7 @@ class LateOps : public Ops {
     });
   }
   absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v, int64_t kv_stride) override {
+    if (on_append) on_append();
     return Queue([=, this, rows = std::make_shared<Rows>(args)] {
       return ops_->AppendKv(rows->args, k, v, kv_stride);
     });
@@ -57,6 +60,8 @@ class LateOps : public Ops {
   absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) override {
     return Queue([=, this] { return ops_->NoteNonFinite(x, n, mark, note); });
   }
+
+  std::function<void()> on_append;  // called for each layer, before it is queued
 
  private:
   // AttentionArgs with rows and page tables of its own.
@@ -86,25 +91,44 @@ class LateOps : public Ops {
   const std::unique_ptr<Ops> ops_;
 };
 
+// How a LateModel differs from one that keeps a sequence's keys and values on the device.
+struct LateOptions {
+  KvPlace kv = KvPlace::kDevice;
+  KvType kv_type = KvType::kF32;
+  int64_t context = 128;
+  int64_t sequences = 1;
+  int64_t kv_pages = 0;     // 0: for the whole context
+  bool streamed = false;    // no slab stays, however much room there is
+  std::string scratch_dir = {};  // empty: no file for what is swapped
+};
+
 // A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
 struct LateModel {
   LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows,
-            int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {})
+            int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {}, const LateOptions& options = {})
       : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()),
         place(*MakeDevicePlace(&device, stream.get(), &ops)) {
     PlanRequest request;
-    request.context_tokens = 128;
+    request.context_tokens = options.context;
+    request.num_sequences = options.sequences;
+    request.kv_pages = options.kv_pages;
     request.pass_rows = rows;
     request.logits_of_all_rows = true;
-    request.k_type = request.v_type = KvType::kF32;
+    request.k_type = request.v_type = options.kv_type;
     request.bytes_in_flight = 1;  // a ring of a few slabs
     request.max_ram_bytes = int64_t{1} << 33;
-    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
+    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .kv_place = options.kv};
     const MemoryPlan roomy = *PlanMemory(store, request);
     request.max_ram_bytes = roomy.minimum_bytes + more_ram;
     request.device->max_bytes = roomy.device->minimum_bytes + more_vram;
     plan = *PlanMemory(store, request);
-    auto made = Model::Create(store, plan, place.get(), {.io = {.kind = IoKind::kThreads}, .copy_bytes_per_s = copy_bytes_per_s});
+    if (options.streamed) {
+      plan.ring_bytes = plan.device->ring_bytes = 2 * LargestPlace(store.manifest());
+      plan.residency.tier.assign(plan.residency.tier.size(), kOnDisk);
+    }
+    ReadOptions read = {.io = {.kind = IoKind::kThreads}, .copy_bytes_per_s = copy_bytes_per_s};
+    read.io.scratch_dir = options.scratch_dir;
+    auto made = Model::Create(store, plan, place.get(), read);
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);
   }

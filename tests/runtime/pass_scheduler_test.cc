@@ -195,11 +195,11 @@ class Simulation {
     }
     // What rows need of the disk is read; the room of a page that begins in this pass holds anything.
     const auto first_disk_page = static_cast<int32_t>(pages_ - disk_pages_);
-    const std::vector<DiskPageUse> uses = DiskPagesOf(spans, first_disk_page);
+    const std::vector<PageUse> uses = PagesOf(spans, first_disk_page);
     disk_uses += static_cast<int64_t>(uses.size());
     const std::vector<uint64_t> before = uses.empty() ? std::vector<uint64_t>() : slots_;
     std::set<int32_t> used, written;
-    for (const DiskPageUse& use : uses) {
+    for (const PageUse& use : uses) {
       used.insert(use.page);
       if (use.changes) written.insert(use.page);
       if (use.begins) std::fill_n(&slots_[use.page * kKvPageTokens], kKvPageTokens, 0);

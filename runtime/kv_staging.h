@@ -1,0 +1,99 @@
+// Takes pages of a KV cache in host memory to a device that computes, for one layer after the other, and back.
+#ifndef SLUICE_RUNTIME_KV_STAGING_H_
+#define SLUICE_RUNTIME_KV_STAGING_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/device.h"
+#include "kernels/ops.h"
+#include "runtime/compute_place.h"
+#include "runtime/kv_cache.h"
+#include "runtime/kv_mover.h"
+
+namespace sluice {
+
+// Bytes over the link.
+struct KvStagingCounters {
+  int64_t bytes_in = 0;   // to the device
+  int64_t bytes_out = 0;  // back
+};
+
+// The device has room for two layers' pages of a pass. Each page has a slot there, the same in both halves and for the
+// whole pass; pages that several sequences share have one. A stream of its own copies, in this order:
+//
+//   copies   0 in, 1 in, 0 out, 2 in, 1 out, 3 in, 2 out, ...
+//   compute  layer 0: appends, attends;  layer 1;  layer 2;  ...
+//
+// A layer appends once its pages are in; they go out once it has appended; those of the second layer behind it come in
+// once it has attended. That their order on the stream is the one above keeps a half's pages until they are out, and a
+// page in host memory until what was appended to it is there. Pages in which the layer sees nothing, and those that
+// begin in this pass, are not copied in; pages that got rows go out as a whole: a page is one copy, its new rows were one
+// for each head. Nothing waits on the host before End.
+class KvStaging : public KvMover {
+ public:
+  // The most pages that a pass of `pass_rows` rows, of at most `num_sequences` sequences which share `kv_pages` pages,
+  // has to have on the device: with sliding windows (`windows`: of each layer, 0 without one) not all.
+  static int64_t MostPages(absl::Span<const int64_t> windows, int64_t num_sequences, int64_t pass_rows,
+                           int64_t kv_pages);
+  // Of the device, with so many slots a half.
+  static int64_t DeviceBytes(const KvShape& shape, int64_t num_slots);
+  // Of host memory, beside the cache.
+  static int64_t HostBytes(int64_t kv_pages);
+
+  // `cache`, pinned in host memory (KvCache::CreatePinned), and `place`, which computes, must outlive it.
+  // ResourceExhausted: no such device memory.
+  static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache, ComputePlace* place,
+                                                           int64_t num_slots, std::vector<int64_t> windows);
+  // Waits for its copies and for the compute stream.
+  ~KvStaging() override;
+
+  // Copies for the first two layers, too. Internal: more pages than slots.
+  absl::Status Begin(std::vector<PassSpan> spans) override;
+  // Makes the compute stream wait for the layer's pages.
+  absl::StatusOr<std::byte*> Enter(int layer, absl::Span<AttentionRow> rows) override;
+  absl::Status Appended(int layer) override;
+  absl::Status Attended(int layer) override;
+  // Blocks until everything is out: from then on the host may read the cache and move its pages. Also for a pass that
+  // ended early.
+  absl::Status End() override;
+
+  const KvStagingCounters& counters() const { return counters_; }
+
+ private:
+  struct Half {
+    std::byte* memory = nullptr;      // [slot] pages
+    std::unique_ptr<Event> in;        // on the copy stream
+    std::unique_ptr<Event> appended;  // on the compute stream
+    std::unique_ptr<Event> attended;  // there, too
+  };
+
+  KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots, std::vector<int64_t> windows);
+  Half& HalfOf(int layer) { return halves_[layer % 2]; }
+  absl::Status CopyIn(int layer);
+  // Copies pages for which `chosen` is true, neighbours at once.
+  template <typename Chosen, typename Copy>
+  absl::Status CopyRuns(const Chosen& chosen, const Copy& copy) const;
+
+  const KvCache* const cache_;
+  ComputePlace* const place_;
+  const int64_t num_slots_;
+  const std::vector<int64_t> windows_;
+  const int64_t widest_;  // of the windows; 0: one layer has none
+  DeviceRange memory_;    // both halves
+  std::unique_ptr<Stream> copies_;
+  Half halves_[2];
+  std::unique_ptr<Event> out_;  // on the copy stream
+  std::vector<PassSpan> spans_;
+  std::vector<PageUse> uses_;                 // by slot
+  std::vector<std::vector<int32_t>> tables_;  // one a span, of slots; -1: a page in which nothing is seen
+  KvStagingCounters counters_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_KV_STAGING_H_
