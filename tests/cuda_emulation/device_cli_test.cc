@@ -47,7 +47,7 @@ class DeviceCli : public testing::Test {
     probe.rates.num_cpus = probe.rates.num_threads = 2;
     probe.devices = {{"another device", 8, 0, 1 << 30, 1, 1}, {kDevice, 9, 0, 1 << 30, kLinkRate, kMemoryRate}};
     EXPECT_TRUE(RememberProbe(dir_ / "sluice/probe.json", probe).ok());
-    const json plan = Plan({"--max-vram", "512MiB"});
+    const json plan = Plan({"--max-vram", "512MiB", "--kv-offload"});
     least_vram_ = plan["device"]["minimum_bytes"];
     weight_bytes_ = plan["weight_bytes"];
   }
@@ -100,6 +100,46 @@ TEST_F(DeviceCli, RunGivesTheCpusIdsAndSaysWhatWasCopied) {
   ASSERT_EQ(text.exit_code, 0) << text.err;
   EXPECT_THAT(text.err, HasSubstr("link  "));
   EXPECT_THAT(text.err, HasSubstr(kDevice));
+}
+
+TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
+  const json device = Plan({"--max-vram", "512MiB"})["device"];
+  EXPECT_EQ(device["kv_place"], "device") << "where there is room";
+  const int64_t least = device["minimum_bytes"];
+  ASSERT_LT(least, least_vram_);
+  const json host = Plan({"--max-vram", std::to_string(least)})["device"];
+  EXPECT_EQ(host["kv_place"], "host");
+  EXPECT_EQ(host["kv_staged_pages"], 1);
+  EXPECT_TRUE(host["fixed"].contains("KV pages on their way"));
+  EXPECT_EQ(Plan({"--max-vram", "512MiB", "-nkvo"})["device"]["kv_place"], "host");
+  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", std::to_string(least), "-c", "64",
+                                      "-kvo"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("--no-kv-offload"));
+  const Finished both = RunSluice({"plan", store_, "--device", "cuda", "-kvo", "-nkvo"});
+  EXPECT_EQ(both.exit_code, 2);
+
+  // 70 tokens in two pages, and what was copied for them.
+  std::string ids = "1";
+  for (int i = 0; i < 69; ++i) ids += "," + std::to_string(i % 90);
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = {"run", store_, "--prompt-ids", ids, "-n", "3", "--temp", "0", "--ignore-eos",
+                                     "-c", "128"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished finished = RunSluice(args);
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    return finished;
+  };
+  const json cpu = json::parse(run({"--json"}).out);
+  EXPECT_EQ(json::parse(run({"--json", "-nkvo"}).out)["ids"], cpu["ids"]) << "of no effect";
+  const json on_host = json::parse(run({"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
+  EXPECT_EQ(on_host["ids"], cpu["ids"]);
+  const json& report = on_host["report"]["device"];
+  // Pages in for the two tokens behind the prompt, out for all three passes.
+  EXPECT_EQ(report["kv_bytes_in"], report["kv_bytes_out"]);
+  EXPECT_GT(report["kv_bytes_in"], 0);
+  EXPECT_THAT(run({"--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).err, HasSubstr("KV cache     in host memory: "));
+  EXPECT_THAT(run({"--device", "cuda", "--max-vram", "512MiB"}).err, testing::Not(HasSubstr("in host memory")));
 }
 
 TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {
@@ -157,7 +197,7 @@ TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
 }
 
 TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
-  const json streamed = Plan({"--max-vram", Vram(0), "--no-probe"});
+  const json streamed = Plan({"--max-vram", Vram(0), "--no-probe", "-kvo"});
   EXPECT_EQ(streamed["bound_by"], "link");
   EXPECT_DOUBLE_EQ(streamed["floor"]["link_s"].get<double>(), static_cast<double>(weight_bytes_) / kLinkRate);
   EXPECT_DOUBLE_EQ(streamed["floor"]["device_memory_s"].get<double>(),
@@ -166,7 +206,12 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   const json kept = Plan({"--max-vram", "512MiB", "--no-probe"});
   EXPECT_EQ(kept["bound_by"], "device memory");
   EXPECT_EQ(kept["floor"]["link_s"], 0);
-  const json slower = Plan({"--max-vram", Vram(0), "--no-probe", "--throttle-copy", "2MB/s"});
+  // With keys and values in host memory the last token of the context sees one page of each layer, which goes in and out.
+  const int64_t least = Plan({"--max-vram", "512MiB", "-nkvo"})["device"]["minimum_bytes"];
+  const json kv = Plan({"--max-vram", std::to_string(least), "--no-probe", "-nkvo"});
+  const double two_pages = kv["device"]["fixed"]["KV pages on their way"];
+  EXPECT_DOUBLE_EQ(kv["floor"]["link_s"].get<double>(), (static_cast<double>(weight_bytes_) + 3 * two_pages) / kLinkRate);
+  const json slower = Plan({"--max-vram", Vram(0), "--no-probe", "-kvo", "--throttle-copy", "2MB/s"});
   EXPECT_DOUBLE_EQ(slower["predicted_s"].get<double>(), 2 * streamed["predicted_s"].get<double>());
   const Finished batch = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64"});
   ASSERT_EQ(batch.exit_code, 0) << batch.err;
@@ -175,7 +220,7 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
                                       "--kv-disk", "1GiB"});
   EXPECT_EQ(on_disk.exit_code, 2);
   EXPECT_THAT(on_disk.err, HasSubstr("--kv-disk"));
-  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64"});
+  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64", "-kvo"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
 }
@@ -193,7 +238,7 @@ class RefusedPinning : public DeviceCli {
     EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
   }
   Arguments Args(const CommandSpec& command, std::vector<std::string> more) {
-    std::vector<std::string> args = {store_, "--device", "cuda", "--max-vram", Vram(0), "-c", "64"};
+    std::vector<std::string> args = {store_, "--device", "cuda", "--max-vram", Vram(0), "-c", "64", "-kvo"};
     args.insert(args.end(), more.begin(), more.end());
     const auto parsed = ParseArguments(command, args);
     EXPECT_TRUE(parsed.ok()) << parsed.status();

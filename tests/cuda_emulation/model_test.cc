@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,8 @@ namespace {
 
 // A model on the emulated device, with so much of its memory beyond the least that it needs.
 struct EmulatedModelOf {
-  EmulatedModelOf(const LayerStore& store, uint64_t seed, int64_t more_vram, const RunConfig& config) {
+  EmulatedModelOf(const LayerStore& store, uint64_t seed, int64_t more_vram, const RunConfig& config,
+                  KvPlace kv_place = KvPlace::kDevice) {
     cuda_emulation::Reset({.seed = seed});
     compute = *OpenCudaDevice(0);
     place = *MakeDevicePlace(compute->device(), compute->stream(), compute->ops());
@@ -29,7 +31,9 @@ struct EmulatedModelOf {
     request.k_type = request.v_type = config.kv;
     request.bytes_in_flight = 1;  // a ring of a few slabs
     request.max_ram_bytes = int64_t{1} << 33;
-    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .scratch_bytes = compute->overhead_bytes()};
+    request.device = DeviceBudget{.max_bytes = int64_t{1} << 33,
+                                  .scratch_bytes = compute->overhead_bytes(),
+                                  .kv_place = kv_place};
     request.device->max_bytes = PlanMemory(store, request)->device->minimum_bytes + more_vram;
     const auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
@@ -135,6 +139,27 @@ TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
         EXPECT_NE(status.message().find(text), absl::string_view::npos) << status;
       }
     }
+  }
+}
+
+// Keys and values in host memory, their pages on the device for two layers at a time: prompts over two pages, in passes
+// that end inside one, with a window of 16 tokens and without; no slab stays, and all.
+TEST(EmulatedModelKv, GivesTheLogitsOfTheCpuFromHostMemory) {
+  for (const auto& [name, kv, more_vram] : {std::tuple("mistral-window-f16", KvType::kQ8_0, 0),
+                                            std::tuple("qwen2-bias-bf16", KvType::kF16, 1 << 30)}) {
+    const TestStore store(name, "", 16 << 10);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < 75; ++i) tokens.push_back((i * 37 + 5) % 97);
+    RunConfig config;
+    config.chunk = 50;
+    config.kv = kv;
+    config.context = 128;
+    const std::vector<float> want = TestModel(*store, config).Logits(tokens);
+    EmulatedModelOf emulated(*store, 11, more_vram, config, KvPlace::kHost);
+    ASSERT_TRUE(emulated.model->plan().KvInHostMemory());
+    const absl::StatusOr<std::vector<float>> got = LogitsOf(*emulated.model, tokens);
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(*got, want) << name;
   }
 }
 

@@ -219,6 +219,32 @@ TEST_F(BatchPlanWithDisk, PutsPagesThereOnceAllWeightsAreReadEachPassAndItPays) 
   EXPECT_EQ(roomy->memory.kv_disk_pages, 0);
 }
 
+// Twelve layers: pages that take turns on a device take a sixth of its memory.
+TEST_F(BatchPlanWithDisk, RunsMoreSequencesOnADeviceWithPagesInHostMemory) {
+  MachineRates rates = Rates(1e7, 1e12);
+  rates.link_bytes_per_s = 1e8;
+  rates.device_memory_bytes_per_s = 1e12;
+  const auto plan = [&](KvPlace place, int64_t vram, int64_t size) {
+    PlanRequest request = Request(int64_t{1} << 30);
+    request.device = DeviceBudget{.max_bytes = vram, .kv_place = place};
+    return PlanBatch(**store_, request, rates, kThreads, false, kShape, size);
+  };
+  const int64_t vram = plan(KvPlace::kDevice, int64_t{1} << 30, 8)->memory.device->minimum_bytes;
+  const auto on_device = plan(KvPlace::kDevice, vram, 0), either = plan(KvPlace::kAuto, vram, 0);
+  ASSERT_TRUE(on_device.ok() && either.ok()) << on_device.status() << either.status();
+  EXPECT_TRUE(either->memory.KvInHostMemory());
+  EXPECT_GT(either->batch_size, on_device->batch_size);
+  EXPECT_GT(either->tokens_per_s, 1.1 * on_device->tokens_per_s);
+  // What goes over the link: the weights, two pages in for each that generates and one out, the prompts' pages out.
+  const BatchPlan& plan_of_either = *either;
+  const double pages = plan_of_either.rows / 2 * (2 + 1);
+  const int64_t page_bytes = KvPageBytes({KvType::kF16, KvType::kF16, 1, (*store_)->hyper_parameters().head_dim});
+  const double kv_bytes = pages * static_cast<double>(page_bytes * (*store_)->hyper_parameters().num_hidden_layers);
+  const double weights = static_cast<double>(plan_of_either.memory.raw_bytes - plan_of_either.memory.device->kept_bytes);
+  EXPECT_GT(plan_of_either.pass.link_s, (weights + kv_bytes) / 1e8);
+  EXPECT_LT(plan_of_either.pass.link_s, (weights + 1.2 * kv_bytes) / 1e8);
+}
+
 TEST_F(BatchPlanWithDisk, MakesRoomForASizeThatIsAskedForAndTakesAnAmountAsItIs) {
   const MachineRates rates = Rates(1e7, 1e12);
   ASSERT_TRUE(absl::IsResourceExhausted(Plan(budget_, rates, 16, 0).status()));

@@ -316,9 +316,9 @@ TEST(DeviceKvStaging, IsSwappedAsInHostMemory) {
     std::vector<std::vector<int32_t>> got(6);
     for (size_t i = 0; i < got.size(); ++i) {
       SequenceRequest request;
-      request.prompt = Tokens(i % 2 == 0 ? 80 : 20);
-      request.prompt.back() = static_cast<int32_t>(i);
-      request.max_new_tokens = 70;
+      request.prompt = Tokens(i == 3 ? 80 : 20);
+      request.prompt[i % 2 * 5 + 2] = static_cast<int32_t>(i);
+      request.max_new_tokens = 130;
       request.ignore_eos = true;
       request.choice.temperature = 0;
       request.on_finish = [&got, i](SequenceResult result) { got[i] = std::move(result.ids); };
@@ -330,7 +330,6 @@ TEST(DeviceKvStaging, IsSwappedAsInHostMemory) {
       EXPECT_EQ(report->kv_link_bytes > 0, on_device);
     }
     swaps = engine.counters().swaps;
-    printf("pre %ld swaps %ld\n", engine.counters().preemptions, swaps);
     EXPECT_TRUE(engine.swap_status().ok()) << engine.swap_status();
     if (on_device) {
       EXPECT_EQ(got, want);

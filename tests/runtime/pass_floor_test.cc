@@ -44,6 +44,30 @@ TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
   EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kQ8_0, 9, 2), 1.0 / 80);
 }
 
+TEST(PassFloor, CountsPagesOverTheLinkThatRowsSeeAndThoseThatGetRows) {
+  HyperParameters h;
+  h.num_hidden_layers = 2;
+  const auto pages = [&](int64_t context, int64_t rows) {
+    PassWork work;
+    AddHostKv(h, 1000, context, rows, /*sequences=*/1, &work);
+    EXPECT_EQ(work.touched_bytes, work.copied_bytes);
+    return static_cast<double>(work.copied_bytes) / 1000;
+  };
+  h.layer_windows = {0, 0};
+  EXPECT_EQ(pages(0, 1), 2 * (0 + 1));
+  EXPECT_EQ(pages(1, 1), 2 * (1 + 1));
+  EXPECT_EQ(pages(64, 1), 2 * (1 + 1));
+  EXPECT_EQ(pages(65, 64), 2 * (2 + 2));
+  EXPECT_EQ(pages(6400, 64), 2 * (100 + 1));
+  h.layer_windows = {0, 16};
+  EXPECT_EQ(pages(640, 1), 10 + 1 + 2) << "positions 625 to 639 are in one page";
+  EXPECT_EQ(pages(650, 1), 11 + 2 + 2);
+  EXPECT_EQ(pages(700, 1), 11 + 1 + 2);
+  PassWork work;
+  AddHostKv(h, 1000, 640, 1, /*sequences=*/2.5, &work);
+  EXPECT_EQ(work.copied_bytes, 32500);
+}
+
 TEST(PassFloor, IsTheLargestTerm) {
   PassWork work;
   work.num_threads = 2;
