@@ -117,8 +117,6 @@ absl::Status KvStaging::Begin(std::vector<PassSpan> spans) {
       tables_[i].push_back(found ? static_cast<int32_t>(use - uses_.begin()) : -1);
     }
   }
-  // Where the pass before this one ended early, its last layer may still compute.
-  for (Half& half : halves_) SLUICE_RETURN_IF_ERROR(place_->stream()->Record(half.attended.get()));
   for (int layer = 0; layer < std::min<int>(2, static_cast<int>(windows_.size())); ++layer) {
     SLUICE_RETURN_IF_ERROR(CopyIn(layer));
   }

@@ -122,24 +122,24 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   // 70 tokens in two pages, and what was copied for them.
   std::string ids = "1";
   for (int i = 0; i < 69; ++i) ids += "," + std::to_string(i % 90);
-  const auto run = [&](std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", store_, "--prompt-ids", ids, "-n", "3", "--temp", "0", "--ignore-eos",
+  const auto run = [&](const std::string& prompt, std::vector<std::string> more) {
+    std::vector<std::string> args = {"run", store_, "--prompt-ids", prompt, "-n", "3", "--temp", "0", "--ignore-eos",
                                      "-c", "128"};
     args.insert(args.end(), more.begin(), more.end());
     const Finished finished = RunSluice(args);
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
     return finished;
   };
-  const json cpu = json::parse(run({"--json"}).out);
-  EXPECT_EQ(json::parse(run({"--json", "-nkvo"}).out)["ids"], cpu["ids"]) << "of no effect";
-  const json on_host = json::parse(run({"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
+  const json cpu = json::parse(run(ids, {"--json"}).out);
+  EXPECT_EQ(json::parse(run(ids, {"--json", "-nkvo"}).out)["ids"], cpu["ids"]) << "of no effect";
+  const json on_host = json::parse(run(ids, {"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
   EXPECT_EQ(on_host["ids"], cpu["ids"]);
   const json& report = on_host["report"]["device"];
   // Pages in for the two tokens behind the prompt, out for all three passes.
   EXPECT_EQ(report["kv_bytes_in"], report["kv_bytes_out"]);
   EXPECT_GT(report["kv_bytes_in"], 0);
-  EXPECT_THAT(run({"--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).err, HasSubstr("KV cache     in host memory: "));
-  EXPECT_THAT(run({"--device", "cuda", "--max-vram", "512MiB"}).err, testing::Not(HasSubstr("in host memory")));
+  EXPECT_THAT(run("1,2", {"--device", "cuda", "-nkvo"}).err, HasSubstr("KV cache     in host memory: "));
+  EXPECT_THAT(run("1,2", {"--device", "cuda"}).err, testing::Not(HasSubstr("in host memory")));
 }
 
 TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {

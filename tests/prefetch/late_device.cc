@@ -127,6 +127,12 @@ void LateDevice::Run() {
       return closing_ || !runnable.empty();
     });
     if (closing_) return;
+    if (faults_.first_stream != Faults::FirstStream::kInTurn && runnable.size() > 1) {
+      const bool early = faults_.first_stream == Faults::FirstStream::kEarly;
+      const bool able = std::find(runnable.begin(), runnable.end(), streams_.front()) != runnable.end();
+      if (able && early) runnable = {streams_.front()};
+      if (able && !early) std::erase(runnable, streams_.front());
+    }
     LateStream* const stream = runnable[random_() % runnable.size()];
     const std::function<void()> run = stream->work.front().run;
     // Now and then the host gets ahead by a few steps.

@@ -23,6 +23,9 @@ class LateDevice : public Device {
  public:
   struct Faults {
     bool ignore_waits = false;    // Stream::WaitFor does nothing: what a forgotten wait would do
+    // The stream that was made first works whenever it can (kEarly), or only when no other can (kLate).
+    enum class FirstStream : uint8_t { kInTurn, kEarly, kLate };
+    FirstStream first_stream = FirstStream::kInTurn;
     int64_t failing_copy = -1;    // this copy, counted from 0, fails when it is queued
     int64_t memory_bytes = int64_t{1} << 40;
     int64_t pinnable_bytes = int64_t{1} << 40;  // of host memory
