@@ -52,6 +52,10 @@ absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const Layer
   return executor;
 }
 
+BlockExecutor::~BlockExecutor() {
+  if (place_->stream() != nullptr) place_->stream()->Finish().IgnoreError();
+}
+
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
       SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, fast_math_);

@@ -38,6 +38,9 @@ class BlockExecutor {
                                                                const MemoryPlan& plan, ComputePlace* place,
                                                                KvCache* kv_cache, KvMover* kv_mover = nullptr);
 
+  // Waits for what is queued: a pass that ended early may still use the buffers.
+  ~BlockExecutor();
+
   // Sets rows of the residual stream, from `first_row` on: `embeddings` is [rows, hidden_size].
   absl::Status Embed(int64_t first_row, absl::Span<const float> embeddings);
 

@@ -234,6 +234,26 @@ TEST(DeviceKvStaging, KeepsSequencesApartThroughSharedPagesCancelledPassesAndThe
   }
 }
 
+// Pages of a pass that was cancelled belong to the host at once: what it puts there is not overwritten by what the
+// device still has of them.
+TEST(DeviceKvStaging, LeavesPagesOfACancelledPassToTheHost) {
+  const TestStore store("qwen2-bias-bf16", "", 32 << 10);
+  for (uint32_t seed = 0; seed < kSeeds; ++seed) {
+    LateModel late(*store, seed, 1 << 30, kRoomyRam, 64, 0, {.first_stream = FirstStream::kLate}, {.kv = KvPlace::kHost});
+    Sequences s(late.model.get());
+    s.Reserve(2, 64);
+    s.Reserve(3, 64);
+    std::atomic<bool> stop = false;
+    ASSERT_TRUE(s.Run({{2, 0, 10}}).ok());
+    stop = true;
+    ASSERT_TRUE(absl::IsCancelled(s.Run({{2, 10, 40}}, &stop)));
+    const std::vector<std::byte> own(s.Rows(2, 64).size(), std::byte{0x31});
+    s.SetRows(2, 64, own);
+    ASSERT_TRUE(s.Run({{3, 0, 20}}).ok());
+    EXPECT_TRUE(s.Rows(2, 64) == own) << "seed " << seed;
+  }
+}
+
 // Without the waits for events some order of copies and operations gives something else.
 TEST(DeviceKvStaging, NeedsItsWaits) {
   const TestStore store("qwen2-bias-bf16", "", 32 << 10);
