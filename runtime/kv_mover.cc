@@ -15,7 +15,8 @@ std::vector<PageUse> PagesOf(absl::Span<const PassSpan> spans, int32_t first_pag
       const bool begins = span.first <= begin;
       const bool changes = span.first < end;
       const int64_t distance = std::max(span.first, begin) - (end - 1);
-      const auto [it, added] = uses.emplace(span.pages[i], PageUse{span.pages[i], distance, begins, changes});
+      const auto [it, added] =
+          uses.emplace(span.pages[i], PageUse{span.pages[i], distance, begins, changes});
       if (added) continue;
       it->second.distance = std::min(it->second.distance, distance);
       it->second.begins |= begins;

@@ -1,4 +1,5 @@
-// What brings pages of the KV cache to where each layer of a pass can use them, and which pages those are.
+// What brings pages of the KV cache to where each layer of a pass can use them, and which pages
+// those are.
 #ifndef SLUICE_RUNTIME_KV_MOVER_H_
 #define SLUICE_RUNTIME_KV_MOVER_H_
 
@@ -31,22 +32,23 @@ struct PageUse {
   // Whether a layer with this window needs what it held before the pass.
   bool IsRead(int64_t window) const { return !begins && SeenThrough(window); }
 };
-// Those of tables' entries that are at least `first_page`, lowest page first; a page that several tables have, once.
+// Those of tables' entries that are at least `first_page`, lowest page first; a page that several
+// tables have, once.
 std::vector<PageUse> PagesOf(absl::Span<const PassSpan> spans, int32_t first_page);
 
 // Gives `rows` (the spans' rows, in order) the tables of their spans.
 void UseTables(absl::Span<const PassSpan> spans, absl::Span<const std::vector<int32_t>> tables,
                absl::Span<AttentionRow> rows);
 
-// Call order of a pass: Begin; Enter, Appended and Attended for each layer in turn; End. After an error, or where a
-// pass ends early, Begin again. For the compute thread.
+// Call order of a pass: Begin; Enter, Appended and Attended for each layer in turn; End. After an
+// error, or where a pass ends early, Begin again. For the compute thread.
 class KvMover {
  public:
   virtual ~KvMover() = default;
   // Starts a pass. The tables of `spans` must stay until its end.
   virtual absl::Status Begin(std::vector<PassSpan> spans) = 0;
-  // Gives `rows` (the spans' rows, in order) tables that lead to the layer's pages, from AttentionArgs::pages on,
-  // which is returned; valid until the next call of it.
+  // Gives `rows` (the spans' rows, in order) tables that lead to the layer's pages, from
+  // AttentionArgs::pages on, which is returned; valid until the next call of it.
   virtual absl::StatusOr<std::byte*> Enter(int layer, absl::Span<AttentionRow> rows) = 0;
   // Once keys and values of the pass's rows are there, or queued.
   virtual absl::Status Appended(int layer) = 0;

@@ -22,13 +22,15 @@ int64_t WidestOf(absl::Span<const int64_t> windows) {
 
 }  // namespace
 
-int64_t KvStaging::MostPages(absl::Span<const int64_t> windows, int64_t num_sequences, int64_t pass_rows,
-                             int64_t kv_pages) {
+int64_t KvStaging::MostPages(absl::Span<const int64_t> windows, int64_t num_sequences,
+                             int64_t pass_rows, int64_t kv_pages) {
   const int64_t widest = WidestOf(windows);
   if (widest == 0) return kv_pages;
-  // A sequence with r rows sees widest - 1 + r positions, which lie in (that + 62) / 64 + 1 pages at most.
+  // A sequence with r rows sees widest - 1 + r positions, which lie in (that + 62) / 64 + 1 pages
+  // at most.
   const int64_t sequences = std::min(num_sequences, pass_rows);
-  return std::min(kv_pages, (sequences * (widest + kKvPageTokens - 3) + pass_rows) / kKvPageTokens + sequences);
+  return std::min(
+      kv_pages, (sequences * (widest + kKvPageTokens - 3) + pass_rows) / kKvPageTokens + sequences);
 }
 
 int64_t KvStaging::DeviceBytes(const KvShape& shape, int64_t num_slots) {
@@ -40,11 +42,17 @@ int64_t KvStaging::HostBytes(int64_t kv_pages) {
   return kv_pages * static_cast<int64_t>(sizeof(PageUse) + 2 * sizeof(int32_t));
 }
 
-KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots, std::vector<int64_t> windows)
-    : cache_(cache), place_(place), num_slots_(num_slots), windows_(std::move(windows)), widest_(WidestOf(windows_)) {}
+KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots,
+                     std::vector<int64_t> windows)
+    : cache_(cache),
+      place_(place),
+      num_slots_(num_slots),
+      windows_(std::move(windows)),
+      widest_(WidestOf(windows_)) {}
 
-absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache, ComputePlace* place,
-                                                             int64_t num_slots, std::vector<int64_t> windows) {
+absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache,
+                                                             ComputePlace* place, int64_t num_slots,
+                                                             std::vector<int64_t> windows) {
   std::unique_ptr<KvStaging> staging(new KvStaging(cache, place, num_slots, std::move(windows)));
   const int64_t half_bytes = num_slots * cache->page_stride();
   SLUICE_ASSIGN_OR_RETURN(staging->memory_, place->Allocate(2 * half_bytes));
@@ -79,7 +87,8 @@ absl::Status KvStaging::CopyRuns(const Chosen& chosen, const Copy& copy) const {
       ++slot;
       continue;
     }
-    SLUICE_RETURN_IF_ERROR(copy(static_cast<int64_t>(slot) * cache_->page_stride(), uses_[slot].page,
+    SLUICE_RETURN_IF_ERROR(copy(static_cast<int64_t>(slot) * cache_->page_stride(),
+                                uses_[slot].page,
                                 static_cast<int64_t>(end - slot) * cache_->page_stride()));
     slot = end;
   }
@@ -92,8 +101,8 @@ absl::Status KvStaging::CopyIn(int layer) {
   SLUICE_RETURN_IF_ERROR(CopyRuns([&](const PageUse& use) { return use.IsRead(windows_[layer]); },
                                   [&](int64_t offset, int32_t page, int64_t bytes) {
                                     counters_.bytes_in += bytes;
-                                    return copies_->CopyToDevice(half.memory + offset, cache_->PageAt(layer, page),
-                                                                 bytes);
+                                    return copies_->CopyToDevice(
+                                        half.memory + offset, cache_->PageAt(layer, page), bytes);
                                   }));
   return copies_->Record(half.in.get());
 }
@@ -103,8 +112,9 @@ absl::Status KvStaging::Begin(std::vector<PassSpan> spans) {
   uses_ = PagesOf(spans_, 0);
   std::erase_if(uses_, [this](const PageUse& use) { return !use.SeenThrough(widest_); });
   if (static_cast<int64_t>(uses_.size()) > num_slots_) {
-    return absl::InternalError(absl::StrCat("a pass over ", uses_.size(), " pages of the KV cache: the device has room ",
-                                            "for ", num_slots_));
+    return absl::InternalError(absl::StrCat("a pass over ", uses_.size(),
+                                            " pages of the KV cache: the device has room ", "for ",
+                                            num_slots_));
   }
   tables_.resize(spans_.size());
   for (size_t i = 0; i < spans_.size(); ++i) {
@@ -137,7 +147,8 @@ absl::Status KvStaging::Appended(int layer) {
   return CopyRuns([](const PageUse& use) { return use.changes; },
                   [&](int64_t offset, int32_t page, int64_t bytes) {
                     counters_.bytes_out += bytes;
-                    return copies_->CopyToHost(cache_->PageAt(layer, page), half.memory + offset, bytes);
+                    return copies_->CopyToHost(cache_->PageAt(layer, page), half.memory + offset,
+                                               bytes);
                   });
 }
 

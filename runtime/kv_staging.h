@@ -1,4 +1,5 @@
-// Takes pages of a KV cache in host memory to a device that computes, for one layer after the other, and back.
+// Takes pages of a KV cache in host memory to a device that computes, for one layer after the
+// other, and back.
 #ifndef SLUICE_RUNTIME_KV_STAGING_H_
 #define SLUICE_RUNTIME_KV_STAGING_H_
 
@@ -23,32 +24,36 @@ struct KvStagingCounters {
   int64_t bytes_out = 0;  // back
 };
 
-// The device has room for two layers' pages of a pass. Each page has a slot there, the same in both halves and for the
-// whole pass; pages that several sequences share have one. A stream of its own copies, in this order:
+// The device has room for two layers' pages of a pass. Each page has a slot there, the same in both
+// halves and for the whole pass; pages that several sequences share have one. A stream of its own
+// copies, in this order:
 //
 //   copies   0 in, 1 in, 0 out, 2 in, 1 out, 3 in, 2 out, ...
 //   compute  layer 0: appends, attends;  layer 1;  layer 2;  ...
 //
-// A layer appends once its pages are in; they go out once it has appended; those of the second layer behind it come in
-// once it has attended. That their order on the stream is the one above keeps a half's pages until they are out, and a
-// page in host memory until what was appended to it is there. Pages in which the layer sees nothing, and those that
-// begin in this pass, are not copied in; pages that got rows go out as a whole: a page is one copy, its new rows were one
-// for each head. Nothing waits on the host before End.
+// A layer appends once its pages are in; they go out once it has appended; those of the second
+// layer behind it come in once it has attended. That their order on the stream is the one above
+// keeps a half's pages until they are out, and a page in host memory until what was appended to it
+// is there. Pages in which the layer sees nothing, and those that begin in this pass, are not
+// copied in; pages that got rows go out as a whole: a page is one copy, its new rows were one for
+// each head. Nothing waits on the host before End.
 class KvStaging : public KvMover {
  public:
-  // The most pages that a pass of `pass_rows` rows, of at most `num_sequences` sequences which share `kv_pages` pages,
-  // has to have on the device: with sliding windows (`windows`: of each layer, 0 without one) not all.
-  static int64_t MostPages(absl::Span<const int64_t> windows, int64_t num_sequences, int64_t pass_rows,
-                           int64_t kv_pages);
+  // The most pages that a pass of `pass_rows` rows, of at most `num_sequences` sequences which
+  // share `kv_pages` pages, has to have on the device: with sliding windows (`windows`: of each
+  // layer, 0 without one) not all.
+  static int64_t MostPages(absl::Span<const int64_t> windows, int64_t num_sequences,
+                           int64_t pass_rows, int64_t kv_pages);
   // Of the device, with so many slots a half.
   static int64_t DeviceBytes(const KvShape& shape, int64_t num_slots);
   // Of host memory, beside the cache.
   static int64_t HostBytes(int64_t kv_pages);
 
-  // `cache`, pinned in host memory (KvCache::CreatePinned), and `place`, which computes, must outlive it.
-  // ResourceExhausted: no such device memory.
-  static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache, ComputePlace* place,
-                                                           int64_t num_slots, std::vector<int64_t> windows);
+  // `cache`, pinned in host memory (KvCache::CreatePinned), and `place`, which computes, must
+  // outlive it. ResourceExhausted: no such device memory.
+  static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache,
+                                                           ComputePlace* place, int64_t num_slots,
+                                                           std::vector<int64_t> windows);
   // Waits for its copies and for the compute stream.
   ~KvStaging() override;
 
@@ -58,8 +63,8 @@ class KvStaging : public KvMover {
   absl::StatusOr<std::byte*> Enter(int layer, absl::Span<AttentionRow> rows) override;
   absl::Status Appended(int layer) override;
   absl::Status Attended(int layer) override;
-  // Blocks until everything is out: from then on the host may read the cache and move its pages. Also for a pass that
-  // ended early.
+  // Blocks until everything is out: from then on the host may read the cache and move its pages.
+  // Also for a pass that ended early.
   absl::Status End() override;
 
   const KvStagingCounters& counters() const { return counters_; }
@@ -72,7 +77,8 @@ class KvStaging : public KvMover {
     std::unique_ptr<Event> attended;  // there, too
   };
 
-  KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots, std::vector<int64_t> windows);
+  KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots,
+            std::vector<int64_t> windows);
   Half& HalfOf(int layer) { return halves_[layer % 2]; }
   absl::Status CopyIn(int layer);
   // Copies pages for which `chosen` is true, neighbours at once.
@@ -89,8 +95,9 @@ class KvStaging : public KvMover {
   Half halves_[2];
   std::unique_ptr<Event> out_;  // on the copy stream
   std::vector<PassSpan> spans_;
-  std::vector<PageUse> uses_;                 // by slot
-  std::vector<std::vector<int32_t>> tables_;  // one a span, of slots; -1: a page in which nothing is seen
+  std::vector<PageUse> uses_;  // by slot
+  std::vector<std::vector<int32_t>>
+      tables_;  // one a span, of slots; -1: a page in which nothing is seen
   KvStagingCounters counters_;
 };
 

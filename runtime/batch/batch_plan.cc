@@ -147,7 +147,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
         static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
     if (plan.memory.KvInHostMemory()) {
-      const auto context = static_cast<int64_t>(shape.prompt_tokens + shape.answer_tokens / 2);
+      // A page that sequences share is copied once.
+      const auto context = static_cast<int64_t>(OwnPromptTokens(shape, generating) + shape.answer_tokens / 2);
       AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
       if (const auto prompts = static_cast<int64_t>(plan.rows - generating); prompts > 0) {
         AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);

@@ -42,8 +42,8 @@ std::unique_ptr<LayerStore> OpenEmpty70B(const TempDir& dir) {
   return store.ok() ? *std::move(store) : nullptr;
 }
 
-// 680 MiB of keys and values; on the device 17 MiB of them at once. 600 MiB for a context and 48 for the kernels' buffers
-// are the most that a device is taken to need.
+// 680 MiB of keys and values; on the device 17 MiB of them at once. 600 MiB for a context and 48
+// for the kernels' buffers are the most that a device is taken to need.
 TEST(DevicePlan, Holds70BWith4096TokensIn1536MiBOfDeviceMemory) {
   const TempDir dir;
   const std::unique_ptr<LayerStore> store = OpenEmpty70B(dir);
@@ -54,7 +54,8 @@ TEST(DevicePlan, Holds70BWith4096TokensIn1536MiBOfDeviceMemory) {
   request.context_tokens = 4096;
   request.pass_rows = 512;
   request.k_type = request.v_type = KvType::kQ8_0;
-  request.device = DeviceBudget{.max_bytes = 1536 << 20, .scratch_bytes = 648 << 20, .kv_place = KvPlace::kHost};
+  request.device =
+      DeviceBudget{.max_bytes = 1536 << 20, .scratch_bytes = 648 << 20, .kv_place = KvPlace::kHost};
   const auto plan = PlanMemory(*store, request);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->pass_rows, 512);
@@ -62,7 +63,8 @@ TEST(DevicePlan, Holds70BWith4096TokensIn1536MiBOfDeviceMemory) {
   EXPECT_EQ(plan->device->kv_host_bytes, 680 << 20);
   EXPECT_EQ(plan->device->kv_staged_pages, 64);
   EXPECT_EQ(plan->device->items[0].name, "KV pages on their way");
-  EXPECT_EQ(plan->device->items[0].bytes, 18 << 20) << "64 pages of 136 KiB, twice, in whole huge pages";
+  EXPECT_EQ(plan->device->items[0].bytes, 18 << 20)
+      << "64 pages of 136 KiB, twice, in whole huge pages";
   EXPECT_EQ(plan->items[0].name, "KV cache");
   EXPECT_EQ(plan->items[0].bytes, 680 << 20);
   EXPECT_GT(plan->device->kept_bytes, 500 << 20) << "what the cache would have taken holds weights";
@@ -106,12 +108,14 @@ class DeviceKvPlan : public testing::Test {
     return PlanMemory(*store_, request);
   }
 
-  const TestStore store_{"qwen2-bias-bf16", "", 16 << 10};  // three layers: a third of the pages is saved
+  const TestStore store_{"qwen2-bias-bf16", "",
+                         16 << 10};  // three layers: a third of the pages is saved
   PlanRequest request_;
 };
 
 TEST_F(DeviceKvPlan, PutsThemOnTheDeviceIfItHasRoomAndElseInHostMemory) {
-  const MemoryPlan device = Roomy(KvPlace::kDevice), host = Roomy(KvPlace::kHost), either = Roomy(KvPlace::kAuto);
+  const MemoryPlan device = Roomy(KvPlace::kDevice), host = Roomy(KvPlace::kHost),
+                   either = Roomy(KvPlace::kAuto);
   const int64_t device_vram = device.device->minimum_bytes, host_vram = host.device->minimum_bytes;
   ASSERT_LT(host_vram, device_vram);
   ASSERT_LT(device.minimum_bytes, host.minimum_bytes);
@@ -126,11 +130,15 @@ TEST_F(DeviceKvPlan, PutsThemOnTheDeviceIfItHasRoomAndElseInHostMemory) {
   EXPECT_THAT(std::string(Plan(KvPlace::kAuto, ram, host_vram - 1).status().message()),
               HasSubstr(absl::StrCat("at least ", host_vram)));
   EXPECT_THAT(std::string(Plan(KvPlace::kDevice, ram, device_vram - 1).status().message()),
-              testing::AllOf(HasSubstr(absl::StrCat("at least ", device_vram)), HasSubstr("--no-kv-offload")));
-  EXPECT_THAT(std::string(Plan(KvPlace::kAuto, host.minimum_bytes - 1, device_vram - 1).status().message()),
-              HasSubstr(absl::StrCat("at least ", device_vram))) << "host memory has no room for them";
-  EXPECT_THAT(std::string(Plan(KvPlace::kHost, host.minimum_bytes - 1, device_vram).status().message()),
-              HasSubstr("--max-ram"));
+              testing::AllOf(HasSubstr(absl::StrCat("at least ", device_vram)),
+                             HasSubstr("--no-kv-offload")));
+  EXPECT_THAT(
+      std::string(Plan(KvPlace::kAuto, host.minimum_bytes - 1, device_vram - 1).status().message()),
+      HasSubstr(absl::StrCat("at least ", device_vram)))
+      << "host memory has no room for them";
+  EXPECT_THAT(
+      std::string(Plan(KvPlace::kHost, host.minimum_bytes - 1, device_vram).status().message()),
+      HasSubstr("--max-ram"));
   EXPECT_TRUE(Plan(KvPlace::kHost, host.minimum_bytes, host_vram).ok());
 }
 
@@ -143,10 +151,12 @@ TEST_F(DeviceKvPlan, CountsThemAmongWhatIsPinned) {
   ASSERT_TRUE(fewer.ok()) << fewer.status();
   EXPECT_LE(fewer->pinned_bytes(), all - 4096);
   EXPECT_GT(fewer->residency.streamed_bytes, 0);
-  EXPECT_THAT(std::string(Plan(KvPlace::kHost, ram, vram, host.device->kv_host_bytes).status().message()),
-              testing::AllOf(HasSubstr("the system pins no more"), HasSubstr("with the KV cache there")));
+  EXPECT_THAT(
+      std::string(Plan(KvPlace::kHost, ram, vram, host.device->kv_host_bytes).status().message()),
+      testing::AllOf(HasSubstr("the system pins no more"), HasSubstr("with the KV cache there")));
   // Then they are on the device, if that has room.
-  EXPECT_FALSE(Plan(KvPlace::kAuto, ram, int64_t{1} << 33, host.device->kv_host_bytes)->KvInHostMemory());
+  EXPECT_FALSE(
+      Plan(KvPlace::kAuto, ram, int64_t{1} << 33, host.device->kv_host_bytes)->KvInHostMemory());
 }
 
 TEST_F(DeviceKvPlan, LeavesTheHostsOwnPlanAsItIs) {

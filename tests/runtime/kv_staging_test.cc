@@ -1,4 +1,5 @@
-// Keys and values in host memory while a device computes: what is copied, that it is ordered, and that no logit tells.
+// Keys and values in host memory while a device computes: what is copied, that it is ordered, and
+// that no logit tells.
 #include "runtime/kv_staging.h"
 
 #include <algorithm>
@@ -63,7 +64,8 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
     }
     std::vector<PageUse> uses = PagesOf(spans, 0);
     std::erase_if(uses, [&](const PageUse& use) { return !use.SeenThrough(windows[0]); });
-    EXPECT_LE(static_cast<int64_t>(uses.size()), KvStaging::MostPages(windows, sequences, pass_rows, pages));
+    EXPECT_LE(static_cast<int64_t>(uses.size()),
+              KvStaging::MostPages(windows, sequences, pass_rows, pages));
   }
   EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 100), 3) << "79 positions";
   EXPECT_EQ(KvStaging::MostPages({16, 0}, 1, 64, 100), 100) << "one layer sees everything";
@@ -72,17 +74,20 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
 
 class DeviceKvStagingModels : public testing::TestWithParam<const char*> {};
 
-// A prompt in chunks that end inside pages, at their ends and beyond, then again over pages that hold something else.
+// A prompt in chunks that end inside pages, at their ends and beyond, then again over pages that
+// hold something else.
 TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
   const TestStore store(GetParam(), "", 32 << 10);
   const HyperParameters& h = store->hyper_parameters();
   const std::vector<int32_t> tokens = Tokens(3 * kKvPageTokens + 9);
   for (const KvType kv_type : {KvType::kF32, KvType::kQ8_0}) {
-    const std::vector<float> expected = TestModel(*store, {.kv = kv_type, .context = 256}).Logits(tokens);
+    const std::vector<float> expected =
+        TestModel(*store, {.kv = kv_type, .context = 256}).Logits(tokens);
     for (uint32_t seed = 0; seed < kSeeds; ++seed) {
       const int64_t rows = seed % 3 == 0 ? 33 : seed % 3 == 1 ? 64 : 100;
       SCOPED_TRACE(testing::Message() << "seed " << seed << ", " << rows << " rows");
-      LateModel late(*store, seed, 1 << 20, kRoomyRam, rows, 0, {.first_stream = kPaces[seed / 2 % 3]},
+      LateModel late(*store, seed, 1 << 20, kRoomyRam, rows, 0,
+                     {.first_stream = kPaces[seed / 2 % 3]},
                      {.kv = KvPlace::kHost, .kv_type = kv_type, .context = 256});
       ASSERT_TRUE(late.plan.KvInHostMemory());
       for (int again = 0; again < 2; ++again) {
@@ -95,7 +100,8 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
       PassWork work;
       for (size_t first = 0; first < tokens.size(); first += late.plan.pass_rows) {
         const int64_t count = std::min<int64_t>(late.plan.pass_rows, tokens.size() - first);
-        AddHostKv(h, late.model->kv_cache().page_stride(), static_cast<int64_t>(first), count, /*sequences=*/2, &work);
+        AddHostKv(h, late.model->kv_cache().page_stride(), static_cast<int64_t>(first), count,
+                  /*sequences=*/2, &work);
       }
       const KvStagingCounters counters = late.model->kv_staging_counters();
       EXPECT_EQ(counters.bytes_in + counters.bytes_out, work.copied_bytes);
@@ -105,7 +111,8 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
 
 // Layers: three that see 16 tokens, three, two.
 INSTANTIATE_TEST_SUITE_P(All, DeviceKvStagingModels,
-                         testing::Values("mistral-window-f16", "qwen2-bias-bf16", "TinyStories-656K"),
+                         testing::Values("mistral-window-f16", "qwen2-bias-bf16",
+                                         "TinyStories-656K"),
                          [](const testing::TestParamInfo<const char*>& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -127,7 +134,8 @@ class Sequences {
     for (const Chunk& chunk : chunks) {
       for (int64_t p = chunk.first; p < chunk.first + chunk.count; ++p) {
         const bool shared = p < kKvPageTokens && chunk.sequence < 2;
-        rows.push_back({&sequences_[chunk.sequence], p, TokenAt(shared ? 0 : chunk.sequence, p), true});
+        rows.push_back(
+            {&sequences_[chunk.sequence], p, TokenAt(shared ? 0 : chunk.sequence, p), true});
       }
     }
     const auto logits = model_->RunPass(rows, stop);
@@ -166,8 +174,8 @@ class Sequences {
  private:
   absl::Status Each(int sequence, int64_t tokens, KvAccess access,
                     absl::FunctionRef<absl::Status(absl::Span<std::byte>)> on_bytes) {
-    return ForEachKvRows(model_->kv_cache(), sequences_[sequence], model_->hyper_parameters().num_hidden_layers, tokens,
-                         access, on_bytes);
+    return ForEachKvRows(model_->kv_cache(), sequences_[sequence],
+                         model_->hyper_parameters().num_hidden_layers, tokens, access, on_bytes);
   }
   Model* const model_;
   KvSequence sequences_[4];
@@ -187,7 +195,8 @@ void RunScript(Sequences& s, const Cancel& cancel) {
   if (cancel) cancel(s, second);
   ASSERT_TRUE(s.Run(second).ok());
   ASSERT_TRUE(s.Run({{2, 40, 70}}).ok()) << "without the others";
-  for (int64_t i = 0; i < 3; ++i) ASSERT_TRUE(s.Run({{0, 100 + i, 1}, {1, 70 + i, 1}, {2, 110 + i, 1}}).ok());
+  for (int64_t i = 0; i < 3; ++i)
+    ASSERT_TRUE(s.Run({{0, 100 + i, 1}, {1, 70 + i, 1}, {2, 110 + i, 1}}).ok());
   const std::vector<std::byte> rows = s.Rows(2, 113);
   s.ReleaseOwn(2);
   s.Reserve(3, 128);  // in its pages
@@ -208,8 +217,9 @@ TEST(DeviceKvStaging, KeepsSequencesApartThroughSharedPagesCancelledPassesAndThe
         if (kv == KvPlace::kDevice && seed > 0) continue;
         SCOPED_TRACE(testing::Message() << name << ", seed " << seed);
         // All slabs stay on the device, or none.
-        LateModel late(*store, seed, 1 << 30, kRoomyRam, 110, 0, {.first_stream = kPaces[seed / 2 % 3]},
-                       {.kv = kv, .context = 256, .sequences = 4, .kv_pages = 7, .streamed = seed % 2 == 0});
+        LateModel late(
+            *store, seed, 1 << 30, kRoomyRam, 110, 0, {.first_stream = kPaces[seed / 2 % 3]},
+            {.kv = kv, .context = 256, .sequences = 4, .kv_pages = 7, .streamed = seed % 2 == 0});
         Sequences got(late.model.get());
         int64_t appended = 0, stop_after = 0;
         std::atomic<bool> stop;
@@ -234,12 +244,13 @@ TEST(DeviceKvStaging, KeepsSequencesApartThroughSharedPagesCancelledPassesAndThe
   }
 }
 
-// Pages of a pass that was cancelled belong to the host at once: what it puts there is not overwritten by what the
-// device still has of them.
+// Pages of a pass that was cancelled belong to the host at once: what it puts there is not
+// overwritten by what the device still has of them.
 TEST(DeviceKvStaging, LeavesPagesOfACancelledPassToTheHost) {
   const TestStore store("qwen2-bias-bf16", "", 32 << 10);
   for (uint32_t seed = 0; seed < kSeeds; ++seed) {
-    LateModel late(*store, seed, 1 << 30, kRoomyRam, 64, 0, {.first_stream = FirstStream::kLate}, {.kv = KvPlace::kHost});
+    LateModel late(*store, seed, 1 << 30, kRoomyRam, 64, 0, {.first_stream = FirstStream::kLate},
+                   {.kv = KvPlace::kHost});
     Sequences s(late.model.get());
     s.Reserve(2, 64);
     s.Reserve(3, 64);
@@ -261,7 +272,8 @@ TEST(DeviceKvStaging, NeedsItsWaits) {
   const std::vector<float> expected = TestModel(*store, {.context = 128}).Logits(tokens);
   int wrong = 0;
   for (uint32_t seed = 0; seed < 8; ++seed) {
-    LateModel late(*store, seed, 1 << 30, kRoomyRam, 20, 0, {.ignore_waits = true}, {.kv = KvPlace::kHost});
+    LateModel late(*store, seed, 1 << 30, kRoomyRam, 20, 0, {.ignore_waits = true},
+                   {.kv = KvPlace::kHost});
     const auto logits = LogitsOf(*late.model, tokens);
     wrong += !logits.ok() || *logits != expected;
   }
@@ -273,7 +285,8 @@ TEST(DeviceKvStaging, ACopyThatFailsEndsThePass) {
   const std::vector<int32_t> tokens = Tokens(100);
   int64_t failed = 0;
   for (int64_t copy = 0; copy < 120; copy += 7) {
-    LateModel late(*store, 1, 1 << 30, kRoomyRam, 50, 0, {.failing_copy = 60 + copy}, {.kv = KvPlace::kHost});
+    LateModel late(*store, 1, 1 << 30, kRoomyRam, 50, 0, {.failing_copy = 60 + copy},
+                   {.kv = KvPlace::kHost});
     if (late.model == nullptr) continue;  // the copy was one of creating it
     const auto logits = LogitsOf(*late.model, tokens);
     if (logits.ok()) continue;
@@ -309,7 +322,8 @@ TEST(DeviceKvStaging, GivesWayWhereItsPagesCannotBePinned) {
     if (kv == KvPlace::kHost) {
       EXPECT_TRUE(absl::IsResourceExhausted(model.status())) << model.status();
       EXPECT_THAT(std::string(model.status().message()),
-                  testing::AllOf(HasSubstr("the system pins no more than 1048576 bytes"), HasSubstr("KV cache")));
+                  testing::AllOf(HasSubstr("the system pins no more than 1048576 bytes"),
+                                 HasSubstr("KV cache")));
     } else {
       ASSERT_TRUE(model.ok()) << model.status();
       EXPECT_FALSE((*model)->plan().KvInHostMemory());
@@ -330,13 +344,17 @@ TEST(DeviceKvStaging, IsSwappedAsInHostMemory) {
     std::optional<LateModel> late;
     if (on_device) {
       late.emplace(*store, 3, 1 << 20, kRoomyRam, 100, 0, LateDevice::Faults(),
-                   LateOptions{.kv = KvPlace::kHost, .context = 256, .sequences = 5, .kv_pages = 5,
+                   LateOptions{.kv = KvPlace::kHost,
+                               .context = 256,
+                               .sequences = 5,
+                               .kv_pages = 5,
                                .scratch_dir = scratch.path()});
       ASSERT_NE(late->model->kv_file(), nullptr);
     } else {
       cpu.emplace(*store, RunConfig{.chunk = 100, .context = 2048});
     }
-    Engine engine(on_device ? late->model.get() : cpu->model.get(), nullptr, EngineOptions{5, 0, kAlwaysSwap});
+    Engine engine(on_device ? late->model.get() : cpu->model.get(), nullptr,
+                  EngineOptions{5, 0, kAlwaysSwap});
     std::vector<std::vector<int32_t>> got(6);
     for (size_t i = 0; i < got.size(); ++i) {
       SequenceRequest request;
