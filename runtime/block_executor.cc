@@ -34,7 +34,7 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
       kv_pager_(kv_pager),
       q_dim_(h_.num_attention_heads * h_.head_dim),
       kv_dim_(h_.num_key_value_heads * h_.head_dim),
-      fast_math_(plan.request.fast_math) {
+      rounding_(RoundingOf(plan.request)) {
   rows_.reserve(plan.pass_rows);
   attention_rows_.reserve(plan.pass_rows);
   positions_.reserve(plan.pass_rows);
@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const Layer
 
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
-      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, fast_math_);
+      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, rounding_);
   const int64_t wanted[6] = {sizes.residual_bytes, sizes.normed_bytes, sizes.ahead_bytes + sizes.block_bytes,
                              sizes.logits_bytes,   sizes.rope_bytes,   sizes.note_bytes};
   for (int i = 0; i < 6; ++i) {
@@ -313,8 +313,8 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
                                               ", which is not streamed"));
   }
   if (args.num_tokens == 0) return absl::OkStatus();
-  const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math_);
-  args.rounded_activations = format == ActivationFormat::kBF16;
+  const ActivationFormat format = ActivationsOf(tensor.encoding, rounding_);
+  args.rounded_activations = format == ActivationFormat::kBF16 || format == ActivationFormat::kF16;
   SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(format));
   if (aside_ && TakesLong(slab_index)) args.aside = &aside_;
   return ops_->MatMul(args);

@@ -51,7 +51,7 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     }
     constexpr int64_t kRows = 1024;
     const int64_t at_once = kRows * (2 * 4 * h.hidden_size + 4 * h.intermediate_size + widest);
-    const double taken = static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, /*fast_math=*/false).activations());
+    const double taken = static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, Rounding::kNone).activations());
     EXPECT_LE(taken, share * static_cast<double>(at_once)) << Info(encoding).name;
   }
 }
