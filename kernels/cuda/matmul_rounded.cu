@@ -52,6 +52,7 @@ __device__ __forceinline__ void LoadStep(const uint8_t* tile, int64_t step, int6
 // Few tokens: 8 a block, whose warps share out the segments. Weights pass once through registers,
 // activations come from the caches. Bound by the bandwidth of the weights.
 constexpr int kFewTokens = 8;
+constexpr int kFewAtOnce = 8;  // steps whose loads are in flight together
 
 template <class Type>
 __global__ void __launch_bounds__(kSegmentThreads) RoundedFewKernel(const MatMulJob job) {
@@ -61,7 +62,7 @@ __global__ void __launch_bounds__(kSegmentThreads) RoundedFewKernel(const MatMul
   const int g = lane / 4;
   const int t = lane % 4;
   const int64_t num_lines = LinesOf(job.k);
-  const int64_t whole_steps = num_lines / kStepLines;
+  const int64_t num_steps = (num_lines + kStepLines - 1) / kStepLines;
   const int tiles_each = TilesEach(job);
   const auto* const x =
       reinterpret_cast<const uint32_t*>(SegmentActivations<kFewTokens>(job, g)) + t;
@@ -72,20 +73,27 @@ __global__ void __launch_bounds__(kSegmentThreads) RoundedFewKernel(const MatMul
         job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
     for (int64_t segment = warp; segment < SegmentsOf(job.k); segment += num_warps) {
       float acc[4] = {};
-      const int64_t begin = segment * kSegmentSteps;
-      const int64_t end = begin + kSegmentSteps < whole_steps ? begin + kSegmentSteps : whole_steps;
-#pragma unroll 8
-      for (int64_t step = begin; step < end; ++step) {
-        uint32_t a[4];
-        LoadStep<true>(tile, step, num_lines, g, t, a);
-        const uint32_t b[2] = {x[kStepLines * step], x[kStepLines * step + 4]};
-        Type::Mma(acc, a, b);
+      int64_t step = segment * kSegmentSteps;
+      const int64_t end = step + kSegmentSteps < num_steps ? step + kSegmentSteps : num_steps;
+#pragma unroll 1
+      for (; step + kFewAtOnce <= end && kStepLines * (step + kFewAtOnce) <= num_lines;
+           step += kFewAtOnce) {
+        uint32_t a[kFewAtOnce][4];
+        uint32_t b[kFewAtOnce][2];
+#pragma unroll
+        for (int i = 0; i < kFewAtOnce; ++i) {
+          LoadStep<true>(tile, step + i, num_lines, g, t, a[i]);
+          b[i][0] = x[kStepLines * (step + i)];
+          b[i][1] = x[kStepLines * (step + i) + 4];
+        }
+#pragma unroll
+        for (int i = 0; i < kFewAtOnce; ++i) Type::Mma(acc, a[i], b[i]);
       }
-      if (end < begin + kSegmentSteps &&
-          kStepLines * end < num_lines) {  // a row's last, shorter one
+#pragma unroll 1
+      for (; step < end; ++step) {  // what is left of a row
         uint32_t a[4];
-        LoadStep<false>(tile, end, num_lines, g, t, a);
-        const uint32_t b[2] = {x[kStepLines * end], x[kStepLines * end + 4]};
+        LoadStep<false>(tile, step, num_lines, g, t, a);
+        const uint32_t b[2] = {x[kStepLines * step], x[kStepLines * step + 4]};
         Type::Mma(acc, a, b);
       }
 #pragma unroll

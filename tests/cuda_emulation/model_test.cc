@@ -110,13 +110,13 @@ TEST_P(EmulatedModel, GivesTheLogitsAndTokensOfTheCpu) {
   }
 }
 
-// --fast-math rounds activations of 16-bit floats to 8 bits (bf16) or 11 (f16). Logits of these models are around 1 to 5
-// in magnitude; the bounds are about twice what was seen (0.1 and 0.006). On a GPU the bits are others.
+// --fast-math leaves activations the 8 bits of bf16, or the 11 of f16. The bounds are about twice what was seen, 0.115
+// and 0.0077; on a GPU the bits are others.
 TEST(EmulatedModelFastMath, LogitsStayNearTheExactOnesAndDoNotDependOnTheRowsOfAPass) {
   const struct {
     const char* model;
     double bound;
-  } kModels[] = {{"llama3-rope-bf16-sharded", 0.2}, {"mistral-window-f16", 0.012}};
+  } kModels[] = {{"llama3-rope-bf16-sharded", 0.2}, {"mistral-window-f16", 0.016}};
   for (const auto& [name, bound] : kModels) {
     const TestStore store(name, "", 16 << 10);
     std::vector<int32_t> tokens;
