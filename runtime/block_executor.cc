@@ -21,6 +21,13 @@ absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
   return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)};
 }
 
+const char* WhyNotFinite(Rounding rounding) {
+  return rounding == Rounding::kBF16AndF16
+             ? "activations are beyond what f16 holds (65,504): go without --fast-math; or the checkpoint's weights are "
+               "damaged (NaN or infinity)"
+             : "the checkpoint's weights are damaged (NaN or infinity)";
+}
+
 }  // namespace
 
 BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
@@ -185,7 +192,7 @@ absl::Status BlockExecutor::NotFinite(int32_t note) const {
   if (note < 0) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(
       store_.dir(), note == 0 ? std::string(": the embedding holds") : absl::StrCat(": layer ", note - 1, " gave"),
-      " numbers that are not finite; the checkpoint's weights are damaged (NaN or infinity)"));
+      " numbers that are not finite; ", WhyNotFinite(rounding_)));
 }
 
 absl::Status BlockExecutor::NoteNonFinite() {
@@ -335,8 +342,8 @@ absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
   }
   const absl::Span<const float> span(logits, num_logits);
   if (!AllFinite(span)) {
-    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; the ",
-                                            "checkpoint's weights are damaged (NaN or infinity)"));
+    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; ",
+                                            WhyNotFinite(rounding_)));
   }
   return span;
 }

@@ -26,7 +26,8 @@ struct CudaOpsOptions {
 // call returns. Errors of a queued kernel come back from a later call, or from
 // stream->Synchronize(). InvalidArgument: K no whole number of blocks, a head_dim that is odd or
 // above 256, heads that do not divide among KV heads, a K whose sums do not fit in shared memory
-// (docs/cuda.md). MatMulArgs::rounded_activations: CheckRoundsActivations. For one thread. `device`, `stream` and `allocator` must outlive it.
+// (docs/cuda.md). MatMulArgs::rounded_activations: CheckRoundsActivations. For one thread.
+// `device`, `stream` and `allocator` must outlive it.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
                                                  DeviceAllocator* allocator,
                                                  const CudaOpsOptions& options = {});

@@ -161,8 +161,8 @@ TEST_F(DeviceCli, FastMathRoundsWhereTheWeightsAre16BitFloatsAndAJobKeepsToIt) {
   const std::string bf16 = dir_ / "bf16";
   ASSERT_EQ(RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", bf16}).exit_code, 0);
   const auto run = [](const std::string& store, const std::vector<std::string>& more) {
-    std::vector<std::string> args = {"run", store, "--prompt-ids", "1,2,3", "-n", "2", "--temp", "0", "-c", "64", "--json",
-                                     "--device", "cuda", "--fast-math"};
+    std::vector<std::string> args = {"run", store, "--prompt-ids", "1,2,3", "-n", "2", "--temp", "0", "-c", "64",
+                                     "--json", "--device", "cuda", "--fast-math"};
     args.insert(args.end(), more.begin(), more.end());
     return RunSluice(args);
   };

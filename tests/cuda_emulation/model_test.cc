@@ -13,7 +13,9 @@
 #include "runtime/compute_place.h"
 #include "runtime/generator.h"
 #include "tests/cuda_emulation/machine.h"
+#include "tests/runtime/edited_checkpoint.h"
 #include "tests/runtime/model_harness.h"
+#include "tests/support/temp_dir.h"
 
 namespace sluice {
 namespace {
@@ -142,6 +144,25 @@ TEST(EmulatedModelFastMath, LogitsStayNearTheExactOnesAndDoNotDependOnTheRowsOfA
     for (size_t i = 0; i < exact.size(); ++i) most = std::max(most, std::abs(double{first[i]} - exact[i]));
     EXPECT_GT(most, 0) << name << ": nothing was rounded";
     EXPECT_LT(most, bound) << name;
+  }
+}
+
+TEST(EmulatedModelFastMath, AnActivationThatF16DoesNotHoldEndsThePass) {
+  const TempDir dir;
+  CopyWith("llama-gqa-untied-f32", dir / "model", "model.layers.1.input_layernorm.weight", 1e7f);
+  const TestStore store(dir / "model", "f16", 16 << 10);
+  RunConfig config;
+  config.context = 64;
+  for (const bool fast_math : {false, true}) {
+    config.fast_math = fast_math;
+    EmulatedModelOf emulated(*store, 3, 0, config);
+    const absl::Status status = LogitsOf(*emulated.model, {1, 2, 3}).status();
+    EXPECT_EQ(status.ok(), !fast_math) << status;
+    if (fast_math) {
+      EXPECT_NE(status.message().find("layer 1 gave numbers that are not finite; activations are beyond what f16 holds"),
+                absl::string_view::npos)
+          << status;
+    }
   }
 }
 
