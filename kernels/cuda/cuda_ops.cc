@@ -287,7 +287,7 @@ class CudaOps : public Ops {
 }  // namespace
 
 absl::Status CheckRoundsActivations(int compute_capability) {
-  if (compute_capability >= 70) return absl::OkStatus();
+  if (compute_capability >= 80) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; this device has ",
       compute_capability / 10, ".", compute_capability % 10));
