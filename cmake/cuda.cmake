@@ -1,10 +1,11 @@
 # Sets SLUICE_CUDA_ENABLED: whether CUDA kernels are built. A machine without nvcc builds everything else.
 set(SLUICE_CUDA_ENABLED OFF)
 if(NOT SLUICE_CUDA STREQUAL "OFF" AND NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ AND NOT CMAKE_CROSSCOMPILING)
-  # Code for Hopper, and PTX that the driver compiles for every other device since Turing: what CI has time for.
+  # Code for Hopper, and PTX that the driver compiles for every other device: since Ampere, with its matrix
+  # instructions, and for Turing. What CI has time for.
   # A release for one kind of device sets its own, "native" or "86-real".
   if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 75-virtual 90-real)
+    set(CMAKE_CUDA_ARCHITECTURES 75-virtual 80-virtual 90-real)
   endif()
   include(CheckLanguage)
   check_language(CUDA)

@@ -41,8 +41,9 @@ enum class ActivationFormat : uint8_t {
   kInt8Block32,   // int8 with one f32 scale per 32 values: for blocks of 32, and q6_k
   kInt8Block256,  // int8 with one f32 scale per 256 values: for other super-blocks
   kBF16,          // rounded to bf16: for bf16 weights where MatMulArgs::rounded_activations asks for it
+  kF16,           // the same of f16 weights, on a GPU
 };
-inline constexpr int kNumActivationFormats = 4;
+inline constexpr int kNumActivationFormats = 5;
 
 struct EncodingInfo {
   Encoding encoding;

@@ -21,6 +21,7 @@ int64_t ActivationRowBytes(ActivationFormat format, int64_t k) {
     case ActivationFormat::kInt8Block256:
       return RoundUp(k, 256) / 256 * static_cast<int64_t>(sizeof(ActivationGroup256));
     case ActivationFormat::kBF16:
+    case ActivationFormat::kF16:
       // An odd number of lines: where K is a power of two, the rows would compete for the same cache sets.
       return RoundUp(2 * k, 64) | 64;
   }

@@ -41,8 +41,9 @@ struct MatMulArgs {
   const float* addend = nullptr;     // [matrix_rows], or null
   const float* up_addend = nullptr;  // kSwiGlu: the same for up
   Epilogue epilogue = Epilogue::kStore;
-  // --fast-math: the rows of `activations` are kBF16, not what Info(encoding) says. For bf16 weights, on CPUs
-  // where RoundsActivations(isa) (kernels/cpu/cpu_ops.h).
+  // --fast-math: the rows of `activations` are rounded to the weights' own type (kBF16, kF16), not what
+  // Info(encoding) says. For bf16 weights, on CPUs where RoundsActivations(isa) (kernels/cpu/cpu_ops.h); for bf16 and
+  // f16 ones on GPUs from compute capability 8.0 on.
   bool rounded_activations = false;
   float* out;          // [num_tokens, matrix_rows]
   int64_t out_stride;  // floats from one token's row to the next
@@ -90,8 +91,8 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format. Unimplemented: kBF16, where
-  // these Ops have no products that read it.
+  // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format. Unimplemented: kBF16 or
+  // kF16, where these Ops have no products that read it.
   virtual absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                           int64_t num_rows, int64_t k, std::byte* out) = 0;
 

@@ -21,6 +21,13 @@ absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
   return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)};
 }
 
+const char* WhyNotFinite(Rounding rounding) {
+  return rounding == Rounding::kBF16AndF16
+             ? "activations are beyond what f16 holds (65,504): go without --fast-math; or the checkpoint's weights are "
+               "damaged (NaN or infinity)"
+             : "the checkpoint's weights are damaged (NaN or infinity)";
+}
+
 }  // namespace
 
 BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
@@ -34,7 +41,7 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
       kv_mover_(kv_mover),
       q_dim_(h_.num_attention_heads * h_.head_dim),
       kv_dim_(h_.num_key_value_heads * h_.head_dim),
-      fast_math_(plan.request.fast_math) {
+      rounding_(RoundingOf(plan.request)) {
   rows_.reserve(plan.pass_rows);
   attention_rows_.reserve(plan.pass_rows);
   positions_.reserve(plan.pass_rows);
@@ -58,7 +65,7 @@ BlockExecutor::~BlockExecutor() {
 
 absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
   const WorkspaceSizes sizes =
-      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, fast_math_);
+      SizeWorkspace(manifest_, plan.pass_rows, plan.logit_rows, plan.request.context_tokens, rounding_);
   const int64_t wanted[6] = {sizes.residual_bytes, sizes.normed_bytes, sizes.ahead_bytes + sizes.block_bytes,
                              sizes.logits_bytes,   sizes.rope_bytes,   sizes.note_bytes};
   for (int i = 0; i < 6; ++i) {
@@ -189,7 +196,7 @@ absl::Status BlockExecutor::NotFinite(int32_t note) const {
   if (note < 0) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(
       store_.dir(), note == 0 ? std::string(": the embedding holds") : absl::StrCat(": layer ", note - 1, " gave"),
-      " numbers that are not finite; the checkpoint's weights are damaged (NaN or infinity)"));
+      " numbers that are not finite; ", WhyNotFinite(rounding_)));
 }
 
 absl::Status BlockExecutor::NoteNonFinite() {
@@ -320,8 +327,8 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
                                               ", which is not streamed"));
   }
   if (args.num_tokens == 0) return absl::OkStatus();
-  const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math_);
-  args.rounded_activations = format == ActivationFormat::kBF16;
+  const ActivationFormat format = ActivationsOf(tensor.encoding, rounding_);
+  args.rounded_activations = format == ActivationFormat::kBF16 || format == ActivationFormat::kF16;
   SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(format));
   if (aside_ && TakesLong(slab_index)) args.aside = &aside_;
   return ops_->MatMul(args);
@@ -342,8 +349,8 @@ absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
   }
   const absl::Span<const float> span(logits, num_logits);
   if (!AllFinite(span)) {
-    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; the ",
-                                            "checkpoint's weights are damaged (NaN or infinity)"));
+    return absl::DataLossError(absl::StrCat(store_.dir(), ": the head gave logits that are not finite; ",
+                                            WhyNotFinite(rounding_)));
   }
   return span;
 }

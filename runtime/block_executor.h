@@ -98,7 +98,7 @@ class BlockExecutor {
   KvMover* const kv_mover_;
   const int64_t q_dim_;
   const int64_t kv_dim_;
-  const bool fast_math_;
+  const Rounding rounding_;
 
   DeviceRange buffers_[6];
   DeviceRange activation_buffers_[kNumActivationFormats];

@@ -130,8 +130,22 @@ int64_t WorkspaceSizes::activations() const {
 
 int64_t WorkspaceSizes::total() const { return activations() + logits_bytes + rope_bytes + staging_bytes; }
 
-ActivationFormat ActivationsOf(Encoding encoding, bool fast_math) {
-  return fast_math && encoding == Encoding::kBF16 ? ActivationFormat::kBF16 : Info(encoding).activations;
+Rounding RoundingOf(const PlanRequest& request) {
+  if (!request.fast_math) return Rounding::kNone;
+  return request.device.has_value() ? Rounding::kBF16AndF16 : Rounding::kBF16;
+}
+
+ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding) {
+  if (encoding == Encoding::kBF16 && rounding != Rounding::kNone) return ActivationFormat::kBF16;
+  if (encoding == Encoding::kF16 && rounding == Rounding::kBF16AndF16) return ActivationFormat::kF16;
+  return Info(encoding).activations;
+}
+
+std::string ArithmeticOf(const PlanRequest& request) {
+  if (!request.fast_math) return "exact";
+  if (!request.device.has_value()) return "fast-math";
+  const int capability = request.device->compute_capability;
+  return absl::StrCat("fast-math on compute capability ", capability / 10, ".", capability % 10);
 }
 
 int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes) {
@@ -140,7 +154,7 @@ int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_ro
 }
 
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens, bool fast_math) {
+                             int64_t context_tokens, Rounding rounding) {
   const HyperParameters& h = manifest.hyper_parameters;
   const int64_t q_dim = h.num_attention_heads * h.head_dim;
   const int64_t kv_dim = h.num_key_value_heads * h.head_dim;
@@ -150,7 +164,7 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   sizes.normed_bytes = rounded(std::min(pass_rows, kRowTile) * h.hidden_size * 4);
   for (const ManifestTensor& tensor : manifest.tensors) {
     if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
-    const ActivationFormat format = ActivationsOf(tensor.encoding, fast_math);
+    const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
     const int64_t k = tensor.shape[1];
     if (tensor.role == TensorRole::kO || tensor.role == TensorRole::kDown) {
       const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
@@ -219,7 +233,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
     plan.pass_rows = rows;
     plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
     const WorkspaceSizes work =
-        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, request.fast_math);
+        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, RoundingOf(request));
     const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
     if (plan.device.has_value()) {
       const bool kv_on_host = plan.KvInHostMemory();

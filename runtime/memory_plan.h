@@ -30,6 +30,7 @@ struct DeviceBudget {
   // it.
   int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
   KvPlace kv_place = KvPlace::kAuto;
+  int compute_capability = 0;  // 90 is 9.0: ArithmeticOf names it
 };
 
 struct PlanRequest {
@@ -43,7 +44,7 @@ struct PlanRequest {
   bool logits_of_all_rows = false;  // else of one row a sequence
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
-  bool fast_math = false;           // bf16 weights meet activations rounded to bf16
+  bool fast_math = false;           // RoundingOf says what that is
   int64_t tokenizer_bytes = 0;    // Tokenizer::MemoryBytes
   int64_t constraint_bytes = 0;   // Constraints::MemoryBytes, if grammars are followed
   // Bytes that are on their way while the disk is kept busy: size of a read times reads in flight.
@@ -123,8 +124,15 @@ struct WorkspaceSizes {
   // Without logits, rotary tables and what is staged on the host.
   int64_t activations() const;
 };
+// Which 16-bit floats meet activations that are rounded to their own type.
+enum class Rounding : uint8_t { kNone, kBF16, kBF16AndF16 };
+// --fast-math rounds for bf16 weights on a CPU, and for f16 ones, too, on a device.
+Rounding RoundingOf(const PlanRequest& request);
 // What weights of `encoding` meet activations as.
-ActivationFormat ActivationsOf(Encoding encoding, bool fast_math);
+ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding);
+// Names what results depend on: "exact", the same everywhere; "fast-math", on CPUs; or "fast-math on compute
+// capability 9.0". Jobs and conversations go on only with the arithmetic that they were begun with.
+std::string ArithmeticOf(const PlanRequest& request);
 
 // Rows that are normed and prepared as products read them, one tile after the other: between residual stream and
 // product only a tile of them is there as floats.
@@ -134,7 +142,7 @@ inline constexpr int64_t kRowTile = 64;
 int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes);
 
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens, bool fast_math);
+                             int64_t context_tokens, Rounding rounding);
 
 }  // namespace sluice
 

@@ -82,7 +82,7 @@ absl::Status Merge(const Arguments& args) {
 }
 
 JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
-                      const InputSummary& input, int64_t context_tokens) {
+                      const InputSummary& input, const PlanRequest& request) {
   JobRecord job;
   job.created = static_cast<int64_t>(std::time(nullptr));
   job.input = batch.input;
@@ -94,8 +94,8 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
   if (session.gpu != nullptr) job.device = "cuda";
   job.k_type = std::string(KvTypeName(options.k_type));
   job.v_type = std::string(KvTypeName(options.v_type));
-  if (session.fast_math) job.arithmetic = "fast-math";
-  job.context_tokens = context_tokens;
+  job.arithmetic = ArithmeticOf(request);
+  job.context_tokens = request.context_tokens;
   job.seed = batch.seed;
   job.part = batch.part;
   job.num_parts = batch.num_parts;
@@ -282,7 +282,7 @@ absl::Status Batch(const Arguments& args) {
                  static_cast<int>(plan.memory.kv_disk_pages), static_cast<int>(plan.memory.kv_pages));
   }
   // Behind the plan: a job that has no room to run leaves no files.
-  JobRecord job = DescribeJob(batch, options, session, input, request.context_tokens);
+  JobRecord job = DescribeJob(batch, options, session, input, request);
   job.chat = chat_options;
   SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
   options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of the KV cache

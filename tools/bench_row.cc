@@ -39,6 +39,7 @@ nlohmann::ordered_json ToJson(const BenchRow& r) {
           {"wait_disk_s", r.wait_disk_s},
           {"wait_copy_s", r.wait_copy_s},
           {"other_s", r.other_s},
+          {"link_busy_s", r.link_busy_s},
           {"peak_rss_bytes", r.peak_rss_bytes}};
 }
 

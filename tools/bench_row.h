@@ -43,6 +43,7 @@ struct BenchRow {
   double wait_disk_s = 0;
   double wait_copy_s = 0;
   double other_s = 0;
+  double link_busy_s = 0;  // copying to the device, beside all of these
   int64_t peak_rss_bytes = 0;  // of the process so far
 };
 

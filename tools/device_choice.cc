@@ -86,6 +86,7 @@ absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceCh
   DeviceBudget budget;
   budget.scratch_bytes = compute.overhead_bytes();
   budget.kv_place = choice.kv_place;
+  budget.compute_capability = compute.compute_capability();
   budget.max_bytes = choice.max_vram_bytes > 0
                          ? choice.max_vram_bytes
                          : context + static_cast<int64_t>(kShareOfFree * static_cast<double>(compute.free_bytes()));

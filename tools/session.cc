@@ -27,15 +27,16 @@ constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
 // Why --fast-math changes nothing; empty where it does.
 std::string WhyNoFastMath(const Session& session, Isa isa) {
-  if (session.gpu != nullptr) return "a GPU computes";
-  if (!RoundsActivations(isa)) {
+  const bool on_gpu = session.gpu != nullptr;
+  if (!on_gpu && !RoundsActivations(isa)) {
     return absl::StrCat("it takes AVX512_BF16, which the kernels for ", IsaName(isa), " on this CPU do not use");
   }
   const std::vector<Encoding> encodings = SlabEncodings(session.store->manifest());
-  if (std::find(encodings.begin(), encodings.end(), Encoding::kBF16) == encodings.end()) {
-    return "the store has no bf16 matrices";
-  }
-  return "";
+  const auto has = [&](Encoding encoding) {
+    return std::find(encodings.begin(), encodings.end(), encoding) != encodings.end();
+  };
+  if (has(Encoding::kBF16) || (on_gpu && has(Encoding::kF16))) return "";
+  return on_gpu ? "the store has no bf16 or f16 matrices" : "the store has no bf16 matrices";
 }
 
 KvType ParseKvType(const std::string& name) {
@@ -70,8 +71,8 @@ std::vector<OptionSpec> SessionOptionSpecs() {
       {.name = "--cache-type-v", .alias = "-ctv", .help = "Type of the values (default f16).",
        .choices = {"f32", "f16", "q8_0"}},
       {.name = "--fast-math",
-       .help = "Round the activations of bf16 weights to bf16 where the CPU has AVX512_BF16: faster prompts, results "
-               "that depend on the CPU."},
+       .help = "Round the activations of bf16 weights to bf16 where the CPU has AVX512_BF16, and those of bf16 and f16 "
+               "weights on a GPU: faster prompts, results that depend on the processor."},
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
       {.name = "--verify",
@@ -132,12 +133,14 @@ absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
     session.driver_host_bytes = (grown + kDriverRounding - 1) / kDriverRounding * kDriverRounding;
   }
   if (options.fast_math) {
+    if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(session.gpu->CheckRoundsActivations());
     const std::string in_vain = WhyNoFastMath(session, options.isa);
     session.fast_math = in_vain.empty();
     if (options.say_fast_math) {
       std::fprintf(stderr, "sluice: --fast-math %s\n",
-                   in_vain.empty() ? "rounds the activations of bf16 weights to bf16 (AVX512_BF16)"
-                                   : absl::StrCat("changes nothing: ", in_vain).c_str());
+                   !in_vain.empty()         ? absl::StrCat("changes nothing: ", in_vain).c_str()
+                   : session.gpu != nullptr ? "rounds the activations of bf16 and f16 weights to their type (GPU)"
+                                            : "rounds the activations of bf16 weights to bf16 (AVX512_BF16)");
     }
   }
   return session;
@@ -264,6 +267,7 @@ uint64_t StoreHash(const LayerStore& store) {
 }
 
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
+  const bool rounds_on_cpu = session.fast_math && session.gpu == nullptr;
   MachineRates rates;
   std::vector<CudaDevice> devices;
   if (options.probe.has_value()) {
@@ -277,7 +281,7 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     probe.isa = options.isa;
     probe.io = options.read.io.kind;
     probe.encodings = SlabEncodings(session.store->manifest());
-    probe.fast_math = session.fast_math;
+    probe.fast_math = rounds_on_cpu;
     probe.quick = true;
     // Within the budget, whose peak this is part of; memory of a budget this small is no bottleneck.
     if (options.max_ram_bytes > 0) {
@@ -300,7 +304,7 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
   if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
     rates.link_bytes_per_s = link_throttle;
   }
-  return session.fast_math ? WithFastMath(std::move(rates)) : rates;
+  return rounds_on_cpu ? WithFastMath(std::move(rates)) : rates;
 }
 
 std::vector<OptionSpec> PromptOptionSpecs() {

@@ -51,7 +51,7 @@ struct Session {
   std::unique_ptr<LayerStore> store;
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
   std::unique_ptr<CudaCompute> gpu;  // null: the CPU computes
-  bool fast_math = false;  // products of bf16 weights round their activations
+  bool fast_math = false;  // products of 16-bit floats round their activations: RoundingOf
   int64_t driver_host_bytes = 0;     // of host memory that opening it took
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Ops> ops;             // the CPU's

@@ -109,7 +109,9 @@ class CpuOps : public Ops {
 
   absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                   int64_t num_rows, int64_t k, std::byte* out) override {
-    if (format == ActivationFormat::kBF16 && rounded_ == nullptr) return NoRoundedProducts();
+    if (format == ActivationFormat::kF16 || (format == ActivationFormat::kBF16 && rounded_ == nullptr)) {
+      return NoRoundedProducts();
+    }
     const int64_t row_bytes = ActivationRowBytes(format, k);
     pool_->Run(num_rows, RowGrain(k), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
@@ -128,6 +130,8 @@ class CpuOps : public Ops {
             break;
           case ActivationFormat::kBF16:
             rounded_->round_bf16(from, k, to);
+            break;
+          case ActivationFormat::kF16:  // refused above
             break;
         }
       }

@@ -102,6 +102,7 @@ class Compute : public CudaCompute {
     meter_ = cuda::MemoryMeter::Create(bus_id);  // before the context
     SLUICE_ASSIGN_OR_RETURN(const cuda::Device native, cuda::Device::Open(ordinal_));
     name_ = native.name();
+    compute_capability_ = native.compute_capability();
     absl::StatusOr<cuda::Stream> stream = cuda::Stream::Create();  // makes the context
     if (absl::IsResourceExhausted(stream.status())) {
       return absl::ResourceExhaustedError(absl::StrCat(stream.status().message(), "; ", name_,
@@ -120,6 +121,8 @@ class Compute : public CudaCompute {
   Stream* stream() override { return &*stream_; }
   Ops* ops() override { return ops_.get(); }
   const std::string& name() const override { return name_; }
+  int compute_capability() const override { return compute_capability_; }
+  absl::Status CheckRoundsActivations() const override { return cuda::CheckRoundsActivations(compute_capability_); }
   int64_t total_bytes() const override { return memory_.total_bytes; }
   int64_t free_bytes() const override { return memory_.free_bytes; }
   int64_t context_bytes() const override { return context_bytes_; }
@@ -135,6 +138,7 @@ class Compute : public CudaCompute {
   DeviceOfCuda device_;
   const int ordinal_;
   std::string name_;
+  int compute_capability_ = 0;
   cuda::Device::Memory memory_ = {};
   std::unique_ptr<cuda::MemoryMeter> meter_;  // null: without NVML
   int64_t context_bytes_ = 0;

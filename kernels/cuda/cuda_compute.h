@@ -21,6 +21,9 @@ class CudaCompute {
   virtual Stream* stream() = 0;
   virtual Ops* ops() = 0;  // queue on stream()
   virtual const std::string& name() const = 0;  // "NVIDIA H200"
+  virtual int compute_capability() const = 0;   // 90 is 9.0
+  // FailedPrecondition, naming the device's compute capability: ops() have no rounded activations (--fast-math).
+  virtual absl::Status CheckRoundsActivations() const = 0;
   // Of the device when it was opened; free_bytes after the context was made.
   virtual int64_t total_bytes() const = 0;
   virtual int64_t free_bytes() const = 0;

@@ -28,7 +28,7 @@ static_assert(static_cast<int>(KvType::kF32) == kKvF32 &&
 
 using LaunchMatMul = cudaError_t (*)(const MatMulJob&, cudaStream_t);
 
-// The kernels of an encoding: for few tokens and for many.
+// Kernels for few tokens and for many; null where there are none.
 struct MatMulKernels {
   LaunchMatMul few;
   LaunchMatMul many;
@@ -47,11 +47,28 @@ constexpr MatMulKernels kKernels[] = {
     kQuantized<Q5_1>,   kQuantized<IQ4_NL>, kQuantized<IQ4_XS>,  kQuantized<MXFP4>};
 static_assert(std::size(kKernels) == kNumEncodings);
 
+// Of an encoding whose activations are rounded, and what to.
+struct RoundedKernels {
+  MatMulKernels kernels;
+  ActivationFormat format;
+};
+RoundedKernels RoundedKernelsOf(Encoding encoding) {
+  switch (encoding) {
+    case Encoding::kF16:
+      return {{LaunchRoundedFew<RoundedF16>, LaunchRoundedMany<RoundedF16>}, ActivationFormat::kF16};
+    case Encoding::kBF16:
+      return {{LaunchRoundedFew<RoundedBF16>, LaunchRoundedMany<RoundedBF16>}, ActivationFormat::kBF16};
+    default:
+      return {{nullptr, nullptr}, Info(encoding).activations};
+  }
+}
+
 class CudaOps : public Ops {
  public:
   CudaOps(const Device& device, const Stream* stream, DeviceAllocator* allocator,
           UploadRing uploads, const CudaOpsOptions& options)
       : limits_{device.multiprocessors(), options.attention_scratch_bytes},
+        compute_capability_(device.compute_capability()),
         options_(options),
         stream_(stream),
         allocator_(allocator),
@@ -75,7 +92,9 @@ class CudaOps : public Ops {
         return CudaStatus(LaunchPrepareBlock256(job, stream_->get()),
                           "quantizing activations by 256");
       case ActivationFormat::kBF16:
-        break;
+        return CudaStatus(LaunchPrepareBF16(job, stream_->get()), "rounding activations to bf16");
+      case ActivationFormat::kF16:
+        return CudaStatus(LaunchPrepareF16(job, stream_->get()), "rounding activations to f16");
     }
     return absl::UnimplementedError("activations of this format have no CUDA kernel");
   }
@@ -87,8 +106,17 @@ class CudaOps : public Ops {
                                                      " weights needs K to be a multiple of ",
                                                      info.block_values, ", not ", args.k));
     }
-    if (args.rounded_activations) return absl::UnimplementedError("rounded activations have no CUDA kernel");
-    const MatMulKernels& kernels = kKernels[static_cast<int>(args.encoding)];
+    MatMulKernels kernels = kKernels[static_cast<int>(args.encoding)];
+    ActivationFormat format = info.activations;
+    if (args.rounded_activations) {
+      const RoundedKernels rounded = RoundedKernelsOf(args.encoding);
+      if (rounded.kernels.few == nullptr) {
+        return absl::UnimplementedError(absl::StrCat("CUDA: products of ", info.name, " weights round no activations"));
+      }
+      SLUICE_RETURN_IF_ERROR(CheckRoundsActivations(compute_capability_));
+      kernels = rounded.kernels;
+      format = rounded.format;
+    }
     if (args.num_tokens <= 0 || args.num_tiles <= 0) return absl::OkStatus();
     const MatMulJob job = {.tiles = reinterpret_cast<const uint8_t*>(args.tiles),
                            .tile_bytes = TileBytes(args.encoding, args.k),
@@ -97,7 +125,7 @@ class CudaOps : public Ops {
                            .first_row = args.first_row,
                            .matrix_rows = args.matrix_rows,
                            .activations = reinterpret_cast<const uint8_t*>(args.activations),
-                           .activation_stride = ActivationRowBytes(info.activations, args.k),
+                           .activation_stride = ActivationRowBytes(format, args.k),
                            .num_tokens = args.num_tokens,
                            .addend = args.addend,
                            .up_addend = args.up_addend,
@@ -108,7 +136,8 @@ class CudaOps : public Ops {
         args.num_tokens < options_.mma_min_tokens ? kernels.few : kernels.many;
     return CudaStatus(launch(job, stream_->get()),
                       absl::StrCat("a product of ", args.num_tiles, " tiles of ", info.name, ", K ",
-                                   args.k, ", with ", args.num_tokens, " tokens"));
+                                   args.k, ", with ", args.num_tokens, " tokens",
+                                   args.rounded_activations ? ", rounded" : ""));
   }
 
   absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
@@ -247,6 +276,7 @@ class CudaOps : public Ops {
   }
 
   const AttentionLimits limits_;
+  const int compute_capability_;
   const CudaOpsOptions options_;
   const Stream* const stream_;
   DeviceAllocator* const allocator_;
@@ -255,6 +285,13 @@ class CudaOps : public Ops {
 };
 
 }  // namespace
+
+absl::Status CheckRoundsActivations(int compute_capability) {
+  if (compute_capability >= 80) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; this device has ",
+      compute_capability / 10, ".", compute_capability % 10));
+}
 
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
                                                  DeviceAllocator* allocator,

@@ -15,7 +15,7 @@ namespace sluice::cuda {
 
 struct CudaOpsOptions {
   // Products of quantized weights with fewer tokens use dp4a: tensor cores work on 32 tokens at a
-  // time, and a block of theirs walks all of K.
+  // time, and a block of theirs walks all of K. Rounded products change kernels at as many.
   int64_t mma_min_tokens = 17;
   // Of the states of attention's chunks; it grows to that as it is needed.
   int64_t attention_scratch_bytes = int64_t{32} << 20;
@@ -26,10 +26,15 @@ struct CudaOpsOptions {
 // call returns. Errors of a queued kernel come back from a later call, or from
 // stream->Synchronize(). InvalidArgument: K no whole number of blocks, a head_dim that is odd or
 // above 256, heads that do not divide among KV heads, a K whose sums do not fit in shared memory
-// (docs/cuda.md). For one thread. `device`, `stream` and `allocator` must outlive it.
+// (docs/cuda.md). MatMulArgs::rounded_activations: CheckRoundsActivations. For one thread.
+// `device`, `stream` and `allocator` must outlive it.
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,
                                                  DeviceAllocator* allocator,
                                                  const CudaOpsOptions& options = {});
+
+// FailedPrecondition, in a line for who asked for --fast-math, where a device of this compute
+// capability (90 is 9.0) has no products with rounded activations.
+absl::Status CheckRoundsActivations(int compute_capability);
 
 }  // namespace sluice::cuda
 

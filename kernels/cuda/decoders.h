@@ -89,6 +89,10 @@ struct Blocks {
         heads + (blocks * 16 * kHeadBytes + kLineBytes - 1) / kLineBytes * kLineBytes;
     return {heads, fifth, fifth + kFifthBit * blocks * kLineBytes, blocks};
   }
+  // Of heads that are one f16.
+  __device__ static float Scale(const Chunk& chunk, int block, int row) {
+    return Half(chunk.heads, block, row);
+  }
 };
 
 struct Q8_0 : Blocks<2, 0, 8> {
@@ -97,9 +101,6 @@ struct Q8_0 : Blocks<2, 0, 8> {
     // Stored with 128 added: flipping the top bit gives the signed byte.
     low = Word(chunk.quants, 8 * block + line, row) ^ 0x80808080u;
     high = Word(chunk.quants, 8 * block + 4 + line, row) ^ 0x80808080u;
-  }
-  __device__ static float Scale(const Chunk& chunk, int block, int row) {
-    return Half(chunk.heads, block, row);
   }
 };
 
@@ -133,9 +134,6 @@ struct Q45_0 : Blocks<2, kFifthBit, 4> {
   __device__ static void Quads(const BlockChunk& chunk, int block, int line, int row, uint32_t& low,
                                uint32_t& high) {
     BlockQuads<kFifthBit>(chunk, block, line, row, low, high);
-  }
-  __device__ static float Scale(const BlockChunk& chunk, int block, int row) {
-    return Half(chunk.heads, block, row);
   }
 };
 
@@ -194,9 +192,6 @@ struct IQ4_NL : Blocks<2, 0, 4> {
                                uint32_t& high) {
     BookQuads<Iq4Book>(chunk.quants, block, line, row, low, high);
   }
-  __device__ static float Scale(const Chunk& chunk, int block, int row) {
-    return Half(chunk.heads, block, row);
-  }
 };
 
 struct MXFP4 : Blocks<1, 0, 4> {
@@ -213,27 +208,35 @@ struct MXFP4 : Blocks<1, 0, 4> {
   }
 };
 
-// q4_k (kFifthBit = 0) and q5_k: a factor and a minimum per 32 values.
-template <int kFifthBit>
-struct Q45_K {
+// What super-blocks of kLines lines have in common, each a group of its own, whose first line begins
+// with d, and with dmin where there are minima.
+template <int kLines>
+struct SuperBlock {
   static constexpr Sums kSums = Sums::kSuperBlock;
-  static constexpr int kWide = 32;
   static constexpr int kOffset = 0;
-  static constexpr bool kMinima = true;
-  static constexpr int kQuantLines = 4 + 8 * kFifthBit;
-  static constexpr int kLines = kQuantLines + 32;
   struct Chunk {
     const uint8_t* head;
     static constexpr int blocks = kChunkBlocks;
   };
+  __device__ static Chunk At(const uint8_t* tile, int64_t, int64_t chunk) {
+    return {tile + chunk * (kLines * kLineBytes)};
+  }
+  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.head, 0, row); }
+  __device__ static float DMin(const Chunk& chunk, int row) { return Half(chunk.head, 1, row); }
+};
+
+// q4_k (kFifthBit = 0) and q5_k: a factor and a minimum per 32 values.
+template <int kFifthBit>
+struct Q45_K : SuperBlock<36 + 8 * kFifthBit> {
+  using typename SuperBlock<36 + 8 * kFifthBit>::Chunk;
+  static constexpr int kWide = 32;
+  static constexpr bool kMinima = true;
+  static constexpr int kQuantLines = 4 + 8 * kFifthBit;
   // Byte i of word h: sub-block 4h + i.
   struct Factors {
     uint32_t scales[2];
     uint32_t minima[2];
   };
-  __device__ static Chunk At(const uint8_t* tile, int64_t, int64_t chunk) {
-    return {tile + chunk * (kLines * kLineBytes)};
-  }
   __device__ static void Quads(const Chunk& chunk, int block, int line, int row, uint32_t& low,
                                uint32_t& high) {
     Nibbles(chunk.head + kQuantLines * kLineBytes, block, line, row, low, high);
@@ -252,8 +255,6 @@ struct Q45_K {
   __device__ static int32_t Minimum(const Factors& factors, int s) {
     return static_cast<int32_t>(ByteOf(factors.minima, s));
   }
-  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.head, 0, row); }
-  __device__ static float DMin(const Chunk& chunk, int row) { return Half(chunk.head, 1, row); }
 };
 
 // Planes of a group of two super-blocks, or of one at the end of a row whose number of them is odd.
@@ -279,6 +280,7 @@ struct TwoSuperBlocks {
     return {base + b * (kLineBytes / 2), scales + b * kScaleLines * kLineBytes,
             high + b * kHighLines * kLineBytes, low + b * kLowLines * kLineBytes};
   }
+  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.d, 0, row); }
 };
 
 struct Q6_K : TwoSuperBlocks<4, 16, 32> {
@@ -302,7 +304,6 @@ struct Q6_K : TwoSuperBlocks<4, 16, 32> {
   __device__ static int32_t Factor(const Factors& factors, int s) {
     return static_cast<int8_t>(ByteOf(factors.scales, s));
   }
-  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.d, 0, row); }
 };
 
 // Quads `line` of both halves of a block of 32 whose quants have two bits: a line 16 values.
@@ -335,24 +336,14 @@ struct Q3_K : TwoSuperBlocks<3, 8, 16> {
   __device__ static int32_t Factor(const Factors& factors, int s) {
     return static_cast<int32_t>(ByteOf(factors.scales, s)) - 32;
   }
-  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.d, 0, row); }
 };
 
-struct Q2_K {
-  static constexpr Sums kSums = Sums::kSuperBlock;
+struct Q2_K : SuperBlock<21> {
   static constexpr int kWide = 16;
-  static constexpr int kOffset = 0;
   static constexpr bool kMinima = true;
-  struct Chunk {
-    const uint8_t* head;
-    static constexpr int blocks = kChunkBlocks;
-  };
   struct Factors {
     uint32_t words[4];  // byte i of word w: sub-block 4w + i, its factor below its minimum
   };
-  __device__ static Chunk At(const uint8_t* tile, int64_t, int64_t chunk) {
-    return {tile + chunk * (21 * kLineBytes)};
-  }
   __device__ static void Quads(const Chunk& chunk, int block, int line, int row, uint32_t& low,
                                uint32_t& high) {
     PairsOfBits(chunk.head + 5 * kLineBytes, block, line, row, low, high);
@@ -367,26 +358,15 @@ struct Q2_K {
   __device__ static int32_t Minimum(const Factors& factors, int s) {
     return static_cast<int32_t>(ByteOf(factors.words, s) >> 4);
   }
-  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.head, 0, row); }
-  __device__ static float DMin(const Chunk& chunk, int row) { return Half(chunk.head, 1, row); }
 };
 
-struct IQ4_XS {
-  static constexpr Sums kSums = Sums::kSuperBlock;
+struct IQ4_XS : SuperBlock<34> {
   static constexpr int kWide = 32;
-  static constexpr int kOffset = 0;
   static constexpr bool kMinima = false;
-  struct Chunk {
-    const uint8_t* head;
-    static constexpr int blocks = kChunkBlocks;
-  };
   struct Factors {
     uint32_t low;   // bits 4s .. 4s + 3: of sub-block s
     uint32_t high;  // bits 2s and 2s + 1
   };
-  __device__ static Chunk At(const uint8_t* tile, int64_t, int64_t chunk) {
-    return {tile + chunk * (34 * kLineBytes)};
-  }
   __device__ static void Quads(const Chunk& chunk, int block, int line, int row, uint32_t& low,
                                uint32_t& high) {
     BookQuads<Iq4Book>(chunk.head + 2 * kLineBytes, block, line, row, low, high);
@@ -398,7 +378,6 @@ struct IQ4_XS {
     const uint32_t low = (factors.low >> 4 * s) & 15;
     return static_cast<int32_t>(low | ((factors.high >> 2 * s) & 3) << 4) - 32;
   }
-  __device__ static float D(const Chunk& chunk, int row) { return Half(chunk.head, 0, row); }
 };
 
 }  // namespace sluice::cuda

@@ -38,6 +38,13 @@ __device__ __forceinline__ bool IsFinite(float x) {
   return (BitsOf(x) & 0x7F800000u) != 0x7F800000u;
 }
 
+// Rounded to nearest even; NaN stays NaN.
+__device__ __forceinline__ uint16_t F32ToBF16(float x) {
+  const uint32_t bits = BitsOf(x);
+  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
 }  // namespace sluice::cuda
 
 #endif  // SLUICE_KERNELS_CUDA_DEVICE_MATH_H_

@@ -55,6 +55,10 @@ struct F32Weights;
 struct F16Weights;
 struct BF16Weights;
 
+// 16-bit floats whose activations are rounded to the weights' own type (matmul_rounded.cu).
+struct RoundedF16;
+struct RoundedBF16;
+
 // Quantized weights, best for one token and a few.
 template <class Decoder>
 cudaError_t LaunchDp4a(const MatMulJob& job, cudaStream_t stream);
@@ -66,6 +70,13 @@ cudaError_t LaunchMma(const MatMulJob& job, cudaStream_t stream);
 // Floating-point weights in f32 fma, any number of tokens.
 template <class Weights>
 cudaError_t LaunchFma(const MatMulJob& job, cudaStream_t stream);
+
+// --fast-math: activations are kF16 for RoundedF16, kBF16 for RoundedBF16. On devices from sm_80
+// on. Both give the same bits, the first faster for few tokens, the second for many.
+template <class Type>
+cudaError_t LaunchRoundedFew(const MatMulJob& job, cudaStream_t stream);
+template <class Type>
+cudaError_t LaunchRoundedMany(const MatMulJob& job, cudaStream_t stream);
 
 }  // namespace sluice::cuda
 

@@ -11,14 +11,11 @@
 // the weights for one token, by dp4a from about 8 on.
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
-#include "kernels/cuda/epilogue.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/segments.h"
 
 namespace sluice::cuda {
 namespace {
-
-constexpr int kMaxWarps = 8;
 
 struct Words4 {
   uint32_t words[4];
@@ -200,33 +197,25 @@ __device__ __forceinline__ void TurnTerms(const typename Decoder::Chunk& chunk, 
 
 // Grid: (tiles or pairs, tokens / kTokens).
 template <class Decoder, int kTokens>
-__global__ void __launch_bounds__(kMaxWarps* kWarpLanes) Dp4aKernel(const MatMulJob job) {
+__global__ void __launch_bounds__(kSegmentThreads) Dp4aKernel(const MatMulJob job) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const int num_warps = static_cast<int>(blockDim.x) / kWarpLanes;
   const int row = lane % 16;
   const int half = lane / 16;
-  const int64_t first_token = static_cast<int64_t>(blockIdx.y) * kTokens;
   const int64_t num_chunks = (job.k + kChunkValues - 1) / kChunkValues;
-  const int64_t num_segments = (num_chunks + kSegmentChunks - 1) / kSegmentChunks;
   const int tiles_each = TilesEach(job);
 
   const uint8_t* activations[kTokens];
 #pragma unroll
-  for (int token = 0; token < kTokens; ++token) {
-    // Beyond the last token the last one is computed again, and not stored.
-    const int64_t at =
-        first_token + token < job.num_tokens ? first_token + token : job.num_tokens - 1;
-    activations[token] = job.activations + at * job.activation_stride;
-  }
-
-  SharedMemory shared;
-  float* const sums = shared.Take<float>(tiles_each * num_segments * kTokens * 16);
+  for (int token = 0; token < kTokens; ++token)
+    activations[token] = SegmentActivations<kTokens>(job, token);
+  SegmentSums<kTokens> sums(job);
 
   for (int part = 0; part < tiles_each; ++part) {
     const uint8_t* const tile =
         job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
-    for (int64_t segment = warp; segment < num_segments; segment += num_warps) {
+    for (int64_t segment = warp; segment < SegmentsOf(job.k); segment += num_warps) {
       float acc[kTokens] = {};
 #pragma unroll 1
       for (int turn = 0; turn < Terms<Decoder>::kTurns; ++turn) {
@@ -255,45 +244,19 @@ __global__ void __launch_bounds__(kMaxWarps* kWarpLanes) Dp4aKernel(const MatMul
       }
       if (half == 0) {
 #pragma unroll
-        for (int token = 0; token < kTokens; ++token) {
-          sums[((part * num_segments + segment) * kTokens + token) * 16 + row] = acc[token];
-        }
+        for (int token = 0; token < kTokens; ++token) sums.At(part, segment, token, row) = acc[token];
       }
     }
   }
-  SyncBlock();
-
-  for (int i = static_cast<int>(threadIdx.x); i < 16 * kTokens; i += static_cast<int>(blockDim.x)) {
-    float totals[2] = {};
-    for (int part = 0; part < tiles_each; ++part) {
-      float total = 0.0f;
-      for (int64_t segment = 0; segment < num_segments; ++segment) {
-        total = total + sums[(part * num_segments + segment) * kTokens * 16 + i];
-      }
-      totals[part] = total;
-    }
-    Finish(job, job.first_row + static_cast<int64_t>(blockIdx.x) * 16 + i % 16,
-           first_token + i / 16, totals[0], totals[1]);
-  }
-}
-
-template <class Decoder, int kTokens>
-cudaError_t LaunchTokens(const MatMulJob& job, cudaStream_t stream) {
-  const int64_t segments = (job.k + 1023) / 1024;
-  const int tiles_each = job.epilogue == kSwiGlu ? 2 : 1;
-  LaunchShape shape = {.blocks_x = job.num_tiles, .threads = kMaxWarps * kWarpLanes};
-  shape.blocks_y = (job.num_tokens + kTokens - 1) / kTokens;
-  if (segments < kMaxWarps) shape.threads = static_cast<int>(segments) * kWarpLanes;
-  shape.shared_bytes = SharedBytes<float>(tiles_each * segments * kTokens * 16);
-  return Launch(Dp4aKernel<Decoder, kTokens>, shape, job, stream);
+  sums.Finish(job);
 }
 
 }  // namespace
 
 template <class Decoder>
 cudaError_t LaunchDp4a(const MatMulJob& job, cudaStream_t stream) {
-  if (job.num_tokens == 1) return LaunchTokens<Decoder, 1>(job, stream);
-  return LaunchTokens<Decoder, 4>(job, stream);
+  if (job.num_tokens == 1) return LaunchSegments<1>(Dp4aKernel<Decoder, 1>, job, stream);
+  return LaunchSegments<4>(Dp4aKernel<Decoder, 4>, job, stream);
 }
 
 template cudaError_t LaunchDp4a<Q8_0>(const MatMulJob&, cudaStream_t);

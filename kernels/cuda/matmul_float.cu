@@ -8,9 +8,8 @@
 // bandwidth; many tokens by f32 fma and by the loads of activations that feed it. Tensor cores are
 // not used: they round otherwise.
 #include "kernels/cuda/decoders.h"
-#include "kernels/cuda/epilogue.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/segments.h"
 
 namespace sluice::cuda {
 
@@ -42,39 +41,30 @@ struct BF16Weights {
 
 namespace {
 
-constexpr int kMaxWarps = 8;
-constexpr int64_t kSegmentQuads = 256;
+constexpr int64_t kSegmentQuads = kSegmentValues / 4;
 
 // Grid: (tiles or pairs, tokens / kTokens).
 template <class Weights, int kTokens>
-__global__ void __launch_bounds__(kMaxWarps* kWarpLanes) FmaKernel(const MatMulJob job) {
+__global__ void __launch_bounds__(kSegmentThreads) FmaKernel(const MatMulJob job) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const int num_warps = static_cast<int>(blockDim.x) / kWarpLanes;
   const int row = lane % 16;
   const int half = lane / 16;
-  const int64_t first_token = static_cast<int64_t>(blockIdx.y) * kTokens;
   const int64_t num_quads = (job.k + 3) / 4;
-  const int64_t num_segments = (num_quads + kSegmentQuads - 1) / kSegmentQuads;
   const int tiles_each = TilesEach(job);
 
   const float* x[kTokens];
 #pragma unroll
   for (int token = 0; token < kTokens; ++token) {
-    // Beyond the last token the last one is computed again, and not stored.
-    const int64_t at =
-        first_token + token < job.num_tokens ? first_token + token : job.num_tokens - 1;
-    x[token] =
-        reinterpret_cast<const float*>(job.activations + at * job.activation_stride) + 2 * half;
+    x[token] = reinterpret_cast<const float*>(SegmentActivations<kTokens>(job, token)) + 2 * half;
   }
-
-  SharedMemory shared;
-  float* const sums = shared.Take<float>(tiles_each * num_segments * kTokens * 16);
+  SegmentSums<kTokens> sums(job);
 
   for (int part = 0; part < tiles_each; ++part) {
     const uint8_t* const tile =
         job.tiles + (static_cast<int64_t>(blockIdx.x) * tiles_each + part) * job.tile_bytes;
-    for (int64_t segment = warp; segment < num_segments; segment += num_warps) {
+    for (int64_t segment = warp; segment < SegmentsOf(job.k); segment += num_warps) {
       float chains[kTokens][2] = {};
       const int64_t begin = segment * kSegmentQuads;
       const int64_t end = begin + kSegmentQuads < num_quads ? begin + kSegmentQuads : num_quads;
@@ -93,44 +83,19 @@ __global__ void __launch_bounds__(kMaxWarps* kWarpLanes) FmaKernel(const MatMulJ
       for (int token = 0; token < kTokens; ++token) {
         const float sum = chains[token][0] + chains[token][1];
         const float other = ShuffleXor(sum, 16);
-        if (half == 0)
-          sums[((part * num_segments + segment) * kTokens + token) * 16 + row] = sum + other;
+        if (half == 0) sums.At(part, segment, token, row) = sum + other;
       }
     }
   }
-  SyncBlock();
-
-  for (int i = static_cast<int>(threadIdx.x); i < 16 * kTokens; i += static_cast<int>(blockDim.x)) {
-    float totals[2] = {};
-    for (int part = 0; part < tiles_each; ++part) {
-      float total = 0.0f;
-      for (int64_t segment = 0; segment < num_segments; ++segment) {
-        total = total + sums[(part * num_segments + segment) * kTokens * 16 + i];
-      }
-      totals[part] = total;
-    }
-    Finish(job, job.first_row + static_cast<int64_t>(blockIdx.x) * 16 + i % 16,
-           first_token + i / 16, totals[0], totals[1]);
-  }
-}
-
-template <class Weights, int kTokens>
-cudaError_t LaunchTokens(const MatMulJob& job, cudaStream_t stream) {
-  const int64_t segments = (job.k + 1023) / 1024;
-  const int tiles_each = job.epilogue == kSwiGlu ? 2 : 1;
-  LaunchShape shape = {.blocks_x = job.num_tiles, .threads = kMaxWarps * kWarpLanes};
-  shape.blocks_y = (job.num_tokens + kTokens - 1) / kTokens;
-  if (segments < kMaxWarps) shape.threads = static_cast<int>(segments) * kWarpLanes;
-  shape.shared_bytes = SharedBytes<float>(tiles_each * segments * kTokens * 16);
-  return Launch(FmaKernel<Weights, kTokens>, shape, job, stream);
+  sums.Finish(job);
 }
 
 }  // namespace
 
 template <class Weights>
 cudaError_t LaunchFma(const MatMulJob& job, cudaStream_t stream) {
-  if (job.num_tokens == 1) return LaunchTokens<Weights, 1>(job, stream);
-  return LaunchTokens<Weights, 8>(job, stream);
+  if (job.num_tokens == 1) return LaunchSegments<1>(FmaKernel<Weights, 1>, job, stream);
+  return LaunchSegments<8>(FmaKernel<Weights, 8>, job, stream);
 }
 
 template cudaError_t LaunchFma<F32Weights>(const MatMulJob&, cudaStream_t);

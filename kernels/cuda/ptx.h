@@ -46,6 +46,20 @@ SLUICE_PTX void Mma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1, uint32_t b
 SLUICE_PTX void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b,
                           int line = __builtin_LINE());
 
+// c += A * B of 16-bit floats into f32, two values a word, the first one in the lower half; all 32
+// lanes of a warp together, on devices from sm_80 on (before it, the kernel is ended with an
+// error). Products are exact; in which order and with how many bits a device adds the 16 of them
+// and c is its own affair, but it is the same for every row and column, whatever stands in the
+// others.
+//
+//   A [16, 16]: a[0] = row g, columns 2t, 2t+1; a[1] = row g + 8; a[2], a[3] 8 columns on
+//   B [16, 8]:  b[0] = column g, rows 2t, 2t+1; b[1] 8 rows on
+//   C [16, 8]:  as above
+SLUICE_PTX void MmaF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                       int line = __builtin_LINE());
+SLUICE_PTX void MmaBF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                        int line = __builtin_LINE());
+
 // The value that another lane of the warp passes; all 32 lanes call it together.
 SLUICE_PTX float ShuffleXor(float value, int mask, int line = __builtin_LINE());
 SLUICE_PTX int32_t ShuffleXor(int32_t value, int mask, int line = __builtin_LINE());
@@ -58,6 +72,8 @@ SLUICE_PTX void SyncBlock(int line = __builtin_LINE());
 // Reads of what no thread of the grid writes: of weights, which are read once, past the L1 cache.
 SLUICE_PTX uint32_t LoadWeights(const uint8_t* p);
 SLUICE_PTX uint16_t LoadWeights16(const uint8_t* p);
+// Two words from p, which is on 8.
+SLUICE_PTX void LoadWeights(const uint8_t* p, uint32_t& first, uint32_t& second);
 
 // f16 as its bits: widened exactly, rounded to nearest even.
 SLUICE_PTX float F16ToF32(uint16_t bits);
@@ -83,7 +99,7 @@ __host__ __device__ constexpr int64_t SharedBytes(int64_t count) {
          kSharedAlignment;
 }
 
-// The two above from Turing's instruction, for devices before sm_80.
+// Those of int8 from Turing's instruction, for devices before sm_80.
 __device__ __forceinline__ void TuringMma16x8x16(int32_t (&c)[4], uint32_t a0, uint32_t a1,
                                                  uint32_t b) {
   Mma8x8x16(c[0], c[1], a0, b);
@@ -140,6 +156,23 @@ SLUICE_PTX void Mma16x8x32(int32_t (&c)[4], const uint32_t (&a)[4], const uint32
 #endif
 }
 
+#if __CUDA_ARCH__ >= 800
+#define SLUICE_FLOAT_MMA(type)                                                        \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                 \
+               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])                       \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+#else
+#define SLUICE_FLOAT_MMA(type) __trap()
+#endif
+SLUICE_PTX void MmaF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
+  SLUICE_FLOAT_MMA("f16");
+}
+SLUICE_PTX void MmaBF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int) {
+  SLUICE_FLOAT_MMA("bf16");
+}
+#undef SLUICE_FLOAT_MMA
+
 SLUICE_PTX float ShuffleXor(float value, int mask, int) {
   return __shfl_xor_sync(0xFFFFFFFFu, value, mask);
 }
@@ -161,6 +194,9 @@ SLUICE_PTX uint16_t LoadWeights16(const uint8_t* p) {
   uint16_t value;
   asm("ld.global.nc.L1::no_allocate.u16 %0, [%1];" : "=h"(value) : "l"(p));
   return value;
+}
+SLUICE_PTX void LoadWeights(const uint8_t* p, uint32_t& first, uint32_t& second) {
+  asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(first), "=r"(second) : "l"(p));
 }
 
 SLUICE_PTX float F16ToF32(uint16_t bits) {

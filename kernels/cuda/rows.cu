@@ -28,14 +28,40 @@ __device__ __forceinline__ float LargestOver(float value, int first) {
 
 __device__ __forceinline__ float Clamp127(float q) { return fminf(fmaxf(q, -127.0f), 127.0f); }
 
+// What PrepareFloatsKernel stores of a value.
+struct AsF32 {
+  using Value = float;
+  __device__ static Value Of(float x) { return x; }
+};
+struct AsF16 {
+  using Value = uint16_t;
+  __device__ static Value Of(float x) { return F32ToF16(x); }
+};
+struct AsBF16 {
+  using Value = uint16_t;
+  __device__ static Value Of(float x) { return F32ToBF16(x); }
+};
+
 // Grid: (padded values / threads, rows).
-__global__ void __launch_bounds__(kThreads) PrepareF32Kernel(const PrepareJob job) {
+template <class As>
+__global__ void __launch_bounds__(kThreads) PrepareFloatsKernel(const PrepareJob job) {
+  using Value = typename As::Value;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i * 4 >= job.row_bytes) return;
+  if (i * static_cast<int64_t>(sizeof(Value)) >= job.row_bytes) return;
   for (int64_t row = blockIdx.y; row < job.num_rows; row += gridDim.y) {
-    reinterpret_cast<float*>(job.out + row * job.row_bytes)[i] =
-        i < job.k ? job.x[row * job.x_stride + i] : 0.0f;
+    reinterpret_cast<Value*>(job.out + row * job.row_bytes)[i] =
+        As::Of(i < job.k ? job.x[row * job.x_stride + i] : 0.0f);
   }
+}
+
+template <class As>
+cudaError_t LaunchPrepareFloats(const PrepareJob& job, cudaStream_t stream) {
+  const int64_t values = job.row_bytes / static_cast<int64_t>(sizeof(typename As::Value));
+  return Launch(PrepareFloatsKernel<As>,
+                {.blocks_x = (values + kThreads - 1) / kThreads,
+                 .blocks_y = job.num_rows < 65535 ? job.num_rows : 65535,
+                 .threads = kThreads},
+                job, stream);
 }
 
 // A warp quantizes 256 values, 8 of them a lane: a block of 32 is 4 lanes, a block of 256 all of
@@ -235,12 +261,13 @@ __global__ void __launch_bounds__(kThreads) NoteNonFiniteKernel(const NonFiniteJ
 }  // namespace
 
 cudaError_t LaunchPrepareF32(const PrepareJob& job, cudaStream_t stream) {
-  const int64_t values = job.row_bytes / 4;
-  return Launch(PrepareF32Kernel,
-                {.blocks_x = (values + kThreads - 1) / kThreads,
-                 .blocks_y = job.num_rows < 65535 ? job.num_rows : 65535,
-                 .threads = kThreads},
-                job, stream);
+  return LaunchPrepareFloats<AsF32>(job, stream);
+}
+cudaError_t LaunchPrepareF16(const PrepareJob& job, cudaStream_t stream) {
+  return LaunchPrepareFloats<AsF16>(job, stream);
+}
+cudaError_t LaunchPrepareBF16(const PrepareJob& job, cudaStream_t stream) {
+  return LaunchPrepareFloats<AsBF16>(job, stream);
 }
 
 cudaError_t LaunchPrepareBlock32(const PrepareJob& job, cudaStream_t stream) {

@@ -20,6 +20,8 @@ struct PrepareJob {
   int64_t row_bytes;
 };
 cudaError_t LaunchPrepareF32(const PrepareJob& job, cudaStream_t stream);
+cudaError_t LaunchPrepareF16(const PrepareJob& job, cudaStream_t stream);
+cudaError_t LaunchPrepareBF16(const PrepareJob& job, cudaStream_t stream);
 cudaError_t LaunchPrepareBlock32(const PrepareJob& job, cudaStream_t stream);
 cudaError_t LaunchPrepareBlock256(const PrepareJob& job, cudaStream_t stream);
 

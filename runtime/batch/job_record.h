@@ -22,7 +22,7 @@ struct JobRecord {
   std::string device = "cpu";  // or "cuda"
   std::string k_type;
   std::string v_type;
-  std::string arithmetic = "exact";  // or "fast-math", where it changes results
+  std::string arithmetic = "exact";  // ArithmeticOf (runtime/memory_plan.h)
   int64_t context_tokens = 0;
   uint64_t seed = 0;
   std::string chat;  // what was asked for chats: another template than the store's (its hash), plain text

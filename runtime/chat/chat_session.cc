@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "runtime/chat/reasoning.h"
+#include "runtime/memory_plan.h"
 
 namespace sluice {
 
@@ -26,7 +27,7 @@ ChatSession::~ChatSession() { model_->kv_cache().Release(cached_.pages); }
 SessionIdentity ChatSession::Identity() const {
   const HyperParameters& h = model_->hyper_parameters();
   return {store_hash_, front_->template_hash(), h.num_hidden_layers, h.vocab_size,
-          model_->plan().request.fast_math};
+          ArithmeticOf(model_->plan().request)};
 }
 
 void ChatSession::SetSystem(std::string text) {

@@ -139,7 +139,7 @@ json IdentityJson(const SessionIdentity& identity, const KvShape& shape) {
           {"template", ChecksumToHex(identity.template_hash)},
           {"cache_type_k", std::string(KvTypeName(shape.k_type))},
           {"cache_type_v", std::string(KvTypeName(shape.v_type))},
-          {"arithmetic", identity.fast_math ? "fast-math" : "exact"},
+          {"arithmetic", identity.arithmetic},
           {"layers", identity.num_layers},
           {"kv_heads", shape.num_kv_heads},
           {"head_dim", shape.head_dim}};

@@ -30,7 +30,7 @@ struct SessionIdentity {
   uint64_t template_hash = 0;
   int64_t num_layers = 0;
   int64_t vocab_size = 0;
-  bool fast_math = false;  // the keys and values came from products with rounded activations
+  std::string arithmetic = "exact";  // that the keys and values came from: ArithmeticOf
 };
 
 // Replaces `path`, through a temporary file beside it that is renamed: after an error, or a kill at any point,

@@ -158,6 +158,7 @@ TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {
     EXPECT_LE(row["device_bytes"], row["max_vram_bytes"]);
     EXPECT_GT(row["wait_copy_s"], 0);
     EXPECT_GT(row["link_share"], 0);
+    EXPECT_GT(row["link_busy_s"], 0);
     EXPECT_LE(row["link_share"], 1.5) << "slabs for the pass after may be copied in a row's time";
     EXPECT_GT(row["device_memory_share"], 0);
     // All weights over a link of 2 MB/s.
@@ -194,6 +195,36 @@ TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
                                     "--batch-size", "2", "--device", "cuda", "--max-vram", Vram(1 << 20)});
   EXPECT_EQ(moved.exit_code, 1);
   EXPECT_THAT(moved.err, HasSubstr("device"));
+}
+
+TEST_F(DeviceCli, FastMathRoundsWhereTheWeightsAre16BitFloatsAndAJobKeepsToIt) {
+  const std::string bf16 = dir_ / "bf16";
+  ASSERT_EQ(RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", bf16}).exit_code, 0);
+  const auto run = [](const std::string& store, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"run", store, "--prompt-ids", "1,2,3", "-n", "2", "--temp", "0", "-c", "64",
+                                     "--json", "--device", "cuda", "--fast-math"};
+    args.insert(args.end(), more.begin(), more.end());
+    return RunSluice(args);
+  };
+  const Finished vain = run(store_, {});
+  ASSERT_EQ(vain.exit_code, 0) << vain.err;
+  EXPECT_THAT(vain.err, HasSubstr("--fast-math changes nothing: the store has no bf16 or f16 matrices"));
+  EXPECT_EQ(json::parse(vain.out)["report"]["fast_math"], false);
+  const Finished fast = run(bf16, {});
+  ASSERT_EQ(fast.exit_code, 0) << fast.err;
+  EXPECT_THAT(fast.err, HasSubstr("--fast-math rounds the activations of bf16 and f16 weights to their type (GPU)"));
+  EXPECT_EQ(json::parse(fast.out)["report"]["fast_math"], true);
+
+  std::ofstream(dir_ / "in") << R"({"prompt": [1, 2, 3], "max_tokens": 2, "temperature": 0})" << "\n";
+  std::vector<std::string> job = {"batch", bf16, "-i", dir_ / "in", "-o", dir_ / "out.jsonl", "-c", "64",
+                                  "--batch-size", "1", "--device", "cuda", "--fast-math"};
+  ASSERT_EQ(RunSluice(job).exit_code, 0);
+  EXPECT_EQ(RunSluice(job).exit_code, 0) << "it goes on with the same";
+  job.pop_back();
+  const Finished exact = RunSluice(job);
+  EXPECT_EQ(exact.exit_code, 1);
+  EXPECT_THAT(exact.err, HasSubstr("of a job with another arithmetic (--fast-math): fast-math on compute capability "
+                                   "9.0, now exact"));
 }
 
 TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
@@ -245,6 +276,21 @@ class RefusedPinning : public DeviceCli {
     return *parsed;
   }
 };
+
+TEST_F(RefusedPinning, FastMathIsRefusedOnADeviceWithoutItsInstruction) {
+  cuda_emulation::Reset({.compute_major = 7, .compute_minor = 5});
+  const absl::Status status = RunCommand().run(Args(RunCommand(), {"--prompt-ids", "1", "--fast-math"}));
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(),
+            "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; this device has 7.5");
+  const absl::StatusOr<std::unique_ptr<CudaCompute>> compute = OpenCudaDevice(0);
+  ASSERT_TRUE(compute.ok());
+  MatMulArgs args = {};
+  args.encoding = Encoding::kBF16;
+  args.k = args.num_tiles = args.num_tokens = 1;
+  args.rounded_activations = true;
+  EXPECT_EQ((*compute)->ops()->MatMul(args), status);
+}
 
 TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
   const auto plan = [this](bool refused) {

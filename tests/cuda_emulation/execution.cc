@@ -60,6 +60,37 @@ void Multiply(void* const* shares) {
   }
 }
 
+// A [16, 16] times B [16, 8] of 16-bit floats: a[r / 8 + 2 * (c / 8)] of lane 4 * (r % 8) + c % 8 / 2
+// holds A's (r, c) in its half c % 2, b[c / 8] of lane 4 * n + c % 8 / 2 holds B's (c, n). The exact
+// products and c are added in double and rounded once: a device rounds in ways of its own, so that its
+// bits may be others, but it too gives an element bits that depend on its own row and column alone.
+struct FloatFragments {
+  float* c[4];
+  uint32_t a[4];
+  uint32_t b[2];
+};
+template <float (*kWiden)(uint16_t)>
+void MultiplyFloats(void* const* shares) {
+  const auto of = [shares](int lane) -> const FloatFragments& {
+    return *static_cast<const FloatFragments*>(shares[lane]);
+  };
+  const auto half = [](uint32_t word, int i) {
+    return double{kWiden(static_cast<uint16_t>(word >> 16 * i))};
+  };
+  for (int row = 0; row < 16; ++row) {
+    for (int n = 0; n < 8; ++n) {
+      float& result = *of(4 * (row % 8) + n / 2).c[row / 8 * 2 + n % 2];
+      double sum = result;
+      for (int c = 0; c < 16; ++c) {
+        const uint32_t a = of(4 * (row % 8) + c % 8 / 2).a[row / 8 + 2 * (c / 8)];
+        const uint32_t b = of(4 * n + c % 8 / 2).b[c / 8];
+        sum += half(a, c % 2) * half(b, c % 2);
+      }
+      result = static_cast<float>(sum);
+    }
+  }
+}
+
 }  // namespace
 
 int32_t Dp4a(uint32_t a, uint32_t b, int32_t c) {
@@ -92,6 +123,15 @@ void Mma8x8x16(int32_t& c0, int32_t& c1, uint32_t a, uint32_t b, int line) {
   Grid::Current().Together("mma.m8n8k16", line, &share, Multiply<8, 16>);
 }
 
+void MmaF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int line) {
+  FloatFragments share = {{&c[0], &c[1], &c[2], &c[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  Grid::Current().Together("mma.f16", line, &share, MultiplyFloats<sluice::F16ToF32>);
+}
+void MmaBF16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], int line) {
+  FloatFragments share = {{&c[0], &c[1], &c[2], &c[3]}, {a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  Grid::Current().Together("mma.bf16", line, &share, MultiplyFloats<sluice::BF16ToF32>);
+}
+
 float ShuffleXor(float value, int mask, int line) {
   return DoShuffle("shfl.bfly", value, Lane() ^ mask, line);
 }
@@ -116,6 +156,11 @@ void SyncBlock(int line) { Grid::Current().Barrier(line); }
 
 uint32_t LoadWeights(const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); }
 uint16_t LoadWeights16(const uint8_t* p) { return *reinterpret_cast<const uint16_t*>(p); }
+void LoadWeights(const uint8_t* p, uint32_t& first, uint32_t& second) {
+  const uint2 words = *reinterpret_cast<const uint2*>(p);
+  first = words.x;
+  second = words.y;
+}
 
 float F16ToF32(uint16_t bits) { return sluice::F16ToF32(bits); }
 uint16_t F32ToF16(float value) { return sluice::F32ToF16(value); }

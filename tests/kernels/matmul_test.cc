@@ -172,6 +172,9 @@ std::vector<double> Dequantized(ActivationFormat format, const std::byte* row, i
         values[i] = BF16ToF32(bits);
         break;
       }
+      case ActivationFormat::kF16:
+        ADD_FAILURE() << "no CPU reads it";
+        break;
       case ActivationFormat::kInt8Block32: {
         const auto& group = reinterpret_cast<const ActivationGroup32*>(row)[i / 256];
         values[i] = double{group.scales[i % 256 / 32]} * group.quants[i % 256];

@@ -51,7 +51,7 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     }
     constexpr int64_t kRows = 1024;
     const int64_t at_once = kRows * (2 * 4 * h.hidden_size + 4 * h.intermediate_size + widest);
-    const double taken = static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, /*fast_math=*/false).activations());
+    const double taken = static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, Rounding::kNone).activations());
     EXPECT_LE(taken, share * static_cast<double>(at_once)) << Info(encoding).name;
   }
 }
@@ -69,6 +69,30 @@ TEST(Workspace, GivesTheSameLogitsInTilesAsRowByRow) {
 }
 
 // A page on disk leaves room for two of its three layers in memory, and little else.
+TEST(Arithmetic, IsNamedByWhatRoundsAndWhere) {
+  PlanRequest cpu, device;
+  device.device = DeviceBudget{.compute_capability = 86};
+  EXPECT_EQ(ArithmeticOf(cpu), "exact");
+  EXPECT_EQ(ArithmeticOf(device), "exact") << "the same bits everywhere";
+  cpu.fast_math = device.fast_math = true;
+  EXPECT_EQ(ArithmeticOf(cpu), "fast-math");
+  EXPECT_EQ(ArithmeticOf(device), "fast-math on compute capability 8.6");
+  const struct {
+    Encoding encoding;
+    ActivationFormat exact, on_cpu, on_device;
+  } kCases[] = {
+      {Encoding::kF32, ActivationFormat::kF32, ActivationFormat::kF32, ActivationFormat::kF32},
+      {Encoding::kF16, ActivationFormat::kF32, ActivationFormat::kF32, ActivationFormat::kF16},
+      {Encoding::kBF16, ActivationFormat::kF32, ActivationFormat::kBF16, ActivationFormat::kBF16},
+      {Encoding::kQ8_0, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block32},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(PlanRequest())), c.exact) << Info(c.encoding).name;
+    EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(cpu)), c.on_cpu) << Info(c.encoding).name;
+    EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(device)), c.on_device) << Info(c.encoding).name;
+  }
+}
+
 TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
   const TestStore store("qwen2-bias-bf16", "", 8 << 10);
   const HyperParameters& h = store->hyper_parameters();

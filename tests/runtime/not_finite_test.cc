@@ -1,36 +1,18 @@
 // Weights that are no numbers: the run ends where they show, on the host and on a device.
 #include <cstdint>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
+#include "tests/runtime/edited_checkpoint.h"
 #include "tests/runtime/late_model.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {
 namespace {
-
-// Copies a checkpoint of one f32 file to `dir`, with `value` as the first number of `tensor`.
-void CopyWith(const std::string& model, const std::string& dir, const std::string& tensor, float value) {
-  std::filesystem::copy(TestDataPath("models/" + model), dir);
-  std::fstream file(dir + "/model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
-  uint64_t header_bytes = 0;
-  file.read(reinterpret_cast<char*>(&header_bytes), 8);
-  std::string header(header_bytes, 0);
-  file.read(header.data(), static_cast<std::streamsize>(header_bytes));
-  const auto parsed = nlohmann::json::parse(header);
-  ASSERT_EQ(parsed.at(tensor).at("dtype"), "F32");
-  file.seekp(static_cast<std::streamoff>(8 + header_bytes) + parsed.at(tensor).at("data_offsets")[0].get<int64_t>());
-  file.write(reinterpret_cast<const char*>(&value), sizeof(value));
-  ASSERT_TRUE(file.good());
-}
 
 TEST(NotFinite, IsToldByTheLayerWhereItArose) {
   const struct {
