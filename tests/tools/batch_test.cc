@@ -345,6 +345,32 @@ TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
   EXPECT_EQ(Lines(mine_ / "out.jsonl").size(), 2u);
 }
 
+TEST_F(Batch, RefusesWhatHasNoRoomUntilItIsDoneAndRunsTheRestOneAfterAnother) {
+  // Each may hold 20 MiB of the 64 MiB, though all of its answers end at once.
+  const std::string many = ", \"prompt\": \"Once upon a time\", \"n\": 400, \"max_tokens\": 200, \"logprobs\": 20, "
+                           "\"stop\": \" \"}\n";
+  std::string requests = R"({"custom_id": "huge", "prompt": "Once", "n": 4096, "max_tokens": 200, "logprobs": 20})"
+                         "\n" R"({"custom_id": "escaped", "prompt": "Once", "\u006e": 4096, "max_tokens": 200})"
+                         "\n";
+  for (int i = 0; i < 4; ++i) {
+    requests += "{\"custom_id\": \"many-" + std::to_string(i) + "\"" + many;
+    requests += "{\"custom_id\": \"one-" + std::to_string(i) + "\", \"prompt\": \"Once\", \"max_tokens\": 3}\n";
+  }
+  const std::string output = mine_ / "out.jsonl";
+  const Finished run = RunSluice(Args(Write("in.jsonl", requests), output, {"--json"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto results = Lines(output);
+  EXPECT_EQ(results.size(), 8u);
+  EXPECT_EQ(results.at("many-3")["response"]["body"]["choices"].size(), 400u);
+  const auto errors = Lines(mine_ / "out.errors.jsonl");
+  ASSERT_EQ(errors.size(), 2u);
+  const json& error = errors.at("huge")["response"]["body"]["error"];
+  EXPECT_EQ(error["code"], "request_too_large");
+  EXPECT_EQ(error["param"], "logprobs");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("MiB to hold its log probabilities; the budget leaves"));
+  EXPECT_EQ(errors.at("escaped")["response"]["body"]["error"]["param"], "n");
+}
+
 TEST_F(Batch, ScoresATextWithEcho) {
   const std::string input =
       Write("in.jsonl", "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
