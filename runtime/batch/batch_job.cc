@@ -60,7 +60,7 @@ void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
 std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   flight.end_tokens = encoder_->EndTokens(flight.request);
   for (size_t i = 0; i < flight.request.prompts.size(); ++i) {
-    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i);
+    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i, output_->job().context_tokens);
     if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr) return std::move(*error);
     flight.opens_reasoning = std::get<ChatPrompt>(prompt).opens_reasoning;  // a chat has one prompt
     flight.prompts.push_back(std::move(std::get<ChatPrompt>(prompt).ids));

@@ -232,10 +232,10 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
     }
     std::vector<PromptTokens> sizes;
     for (size_t i = 0; i < request->prompts.size(); ++i) {
-      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i);
+      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i, context_tokens);
       const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
       const int64_t n = prompt == nullptr ? 0 : static_cast<int64_t>(prompt->ids.size());
-      if (n == 0 || n > context_tokens) continue;
+      if (n == 0 || n > context_tokens) continue;  // ids may be more
       sizes.push_back({n, n});
       prompts += 1;
       prompt_tokens += static_cast<double>(n);
