@@ -174,7 +174,7 @@ absl::Status BatchJob::Fill(LineReader* reader) {
     if (!IsBlankLine(line.text)) TakeLine(line);
     // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile up.
     if (static_cast<int64_t>(in_flight_.size()) == in_flight && line.number % 1024 == 0) {
-      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+      SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
     }
   }
   return absl::OkStatus();
@@ -243,7 +243,7 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
   while (true) {
     if (stop != nullptr && stop->load()) {
       report_.interrupted = true;
-      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+      SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
       SLUICE_RETURN_IF_ERROR(output_->Sync());
       return report_;
     }
@@ -254,7 +254,7 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
     report_.rows += step.rows;
     report_.passes += step.rows > 0;
     WriteFinished();
-    SLUICE_RETURN_IF_ERROR(output_->EndPass());
+    SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/step.rows > 0));
     if (output_->JournalIsLong()) SLUICE_RETURN_IF_ERROR(CompactJournal());
     report_.lines = lines_read_ - static_cast<int64_t>(in_flight_.size());
     on_pass(report_, step);

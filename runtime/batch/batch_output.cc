@@ -126,12 +126,13 @@ void BatchOutput::AddResult(absl::string_view piece) {
   if (results_text_.size() >= kLongResults) results_status_ = WriteResults();
 }
 
-absl::Status BatchOutput::EndPass() {
+absl::Status BatchOutput::EndPass(bool computed) {
   SLUICE_RETURN_IF_ERROR(results_status_);
   SLUICE_RETURN_IF_ERROR(WriteResults());
   if (!errors_text_.empty()) SLUICE_RETURN_IF_ERROR(errors_.Append(errors_text_));
   errors_text_.clear();
-  if (++passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
+  if (computed) ++passes_since_sync_;
+  if (passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
     return absl::OkStatus();
   }
   return Sync();
@@ -158,7 +159,7 @@ absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
 }
 
 absl::Status BatchOutput::Finish() {
-  SLUICE_RETURN_IF_ERROR(EndPass());
+  SLUICE_RETURN_IF_ERROR(EndPass(/*computed=*/false));
   SLUICE_RETURN_IF_ERROR(Sync());
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
   return SyncFolder(paths_.dir);

@@ -25,9 +25,9 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
                                     absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
 
 // In this order after each pass: the journal gets the pass's tokens in one write, then results and errors get their
-// lines, long ones in several writes. All are synced every 8 passes or 10 s. So a process that dies loses at most a
-// pass, a machine that does the last few; a line that was torn is cut when the job goes on, and its request runs again,
-// to the same end.
+// lines, long ones in several writes. All are synced every 8 passes that computed something, or 10 s. So a process that
+// dies loses at most a pass, a machine that does the last few; a line that was torn is cut when the job goes on, and its
+// request runs again, to the same end.
 class BatchOutput {
  public:
   // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
@@ -47,8 +47,9 @@ class BatchOutput {
   // held whole. Where one cannot be written, EndPass says so, and what was written of it is cut off again.
   void AddResult(absl::string_view piece);
   void AddError(absl::string_view line) { errors_text_.append(line.data(), line.size()); }
-  // Writes what was added.
-  absl::Status EndPass();
+  // Writes what was added. `computed`: the pass had rows. One that had none loses nothing that takes long to have again,
+  // and does not count among the 8.
+  absl::Status EndPass(bool computed);
   absl::Status Sync();
 
   // Whether it pays to rewrite the journal with what is still in flight.

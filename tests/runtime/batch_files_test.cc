@@ -197,10 +197,10 @@ TEST(BatchOutput, GoesOnBehindWhatIsWhole) {
     output->AddResult(Line(1));
     output->AddError(Line(2));
     output->AddToken({3, 1, 30});
-    ASSERT_TRUE(output->EndPass().ok());
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
     output->AddToken({3, 1, 31});
     output->AddToken({4, 0, 40});
-    ASSERT_TRUE(output->EndPass().ok());
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
   }
   const std::string results = ReadWholeFile(path);
   Write(path, results + Line(5).substr(0, 500));  // torn
@@ -253,7 +253,7 @@ TEST(BatchOutput, WritesALongLineInPiecesThatAreCutWhereItIsNotWhole) {
     for (int i = 0; i < 10; ++i) output->AddResult(piece);
     output->AddResult("\n");
     output->AddResult(Line(3));
-    ASSERT_TRUE(output->EndPass().ok());
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
     EXPECT_EQ(ReadWholeFile(path), Line(1) + Line(2).substr(0, 500) + std::string(1000 << 10, 'x') + "\n" + Line(3));
   }
   auto output = BatchOutput::Open(path, Job(), false);
