@@ -186,8 +186,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
     token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_);
   }
   if (s.request.top_logprobs >= 0) {
-    (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs)
-        .push_back(LogProbOf(logits, token, s.request.top_logprobs));
+    (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs).Add(logits, token, s.request.top_logprobs);
   }
   if (!known) {
     Accept(s, token);

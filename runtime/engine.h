@@ -30,10 +30,10 @@ struct SequenceResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
   std::string text;          // of the ids, without the eos and from a stop text on; empty without a tokenizer
   FinishReason finish_reason = FinishReason::kLength;
-  std::vector<TokenLogProb> log_probs;         // of the ids, where they were asked for
-  std::vector<int64_t> text_offsets;           // of the ids: characters that were certain before each
-  std::vector<TokenLogProb> prompt_log_probs;  // of the prompt's second token and on
-  absl::Status status;                         // an error: the grammar could not be followed, and the rest says nothing
+  LogProbList log_probs;              // of the ids, where they were asked for
+  std::vector<int64_t> text_offsets;  // of the ids: characters that were certain before each
+  LogProbList prompt_log_probs;       // of the prompt's second token and on
+  absl::Status status;                // an error: the grammar could not be followed, and the rest says nothing
 };
 
 struct SequenceRequest {

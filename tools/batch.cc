@@ -17,6 +17,7 @@
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/batch_plan.h"
+#include "runtime/batch/held_results.h"
 #include "runtime/batch/job_record.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
@@ -120,10 +121,10 @@ MachineRates AssumedRates() {
   return rates;
 }
 
-// `rates` are the remembered ones, or none.
+// `rates` are the remembered ones, or none; `held` is what the plan lets requests hold.
 absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                                   const PromptEncoder& encoder, const InputSummary& input, const PlanRequest& request,
-                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates) {
+                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates, HeldLimit* held) {
   if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
   } else if (batch.batch_size == 0) {
@@ -137,8 +138,19 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   // The sample may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
-  return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
-                   options.read.verify_once, shape, batch.batch_size, kv_disk_pages);
+  const auto plan = [&](int64_t batch_size) {
+    return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
+                     options.read.verify_once, shape, batch_size, kv_disk_pages);
+  };
+  const auto fits = [&](int64_t bytes) {
+    shape.held_bytes = bytes;
+    return plan(batch.batch_size > 0 ? batch.batch_size : 1).ok();
+  };
+  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text, request.context_tokens, fits));
+  shape.held_bytes = held->bytes;
+  SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
+  held->bytes = planned.held_bytes;
+  return planned;
 }
 
 // Adds up what the passes of a job should have taken.
@@ -274,9 +286,10 @@ absl::Status Batch(const Arguments& args) {
   // That it pays is something only measured rates can say.
   if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value()) kv_disk_pages = 0;
   MachineRates rates;
+  HeldLimit held;
   SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan,
                           PlanJob(batch, options, session, PromptEncoder(session.tokenizer.get(), &chats, 0), input,
-                                  request, kv_disk_pages, &rates));
+                                  request, kv_disk_pages, &rates, &held));
   if (plan.memory.kv_disk_pages > 0) {
     std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
                  static_cast<int>(plan.memory.kv_disk_pages), static_cast<int>(plan.memory.kv_pages));
@@ -294,7 +307,7 @@ absl::Status Batch(const Arguments& args) {
   if (chats.ok()) ends.insert(ends.end(), chats->turn_ends().begin(), chats->turn_ends().end());
   BatchJob batch_job(batch.input, session.tokenizer.get(), &encoder,
                      Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends), &engine,
-                     &output, plan.batch_size);
+                     &output, plan.batch_size, held);
 
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "runtime/openai/chat_response.h"
 #include "storage/manifest.h"
@@ -33,17 +34,33 @@ ApiError GrammarError(const absl::Status& status, GrammarKind kind) {
           .code = "invalid_grammar"};
 }
 
+ApiError TooLarge(const CompletionRequest& request, int64_t bytes, const HeldLimit& limit) {
+  const bool logprobs = request.top_logprobs >= 0;
+  return {.message = absl::StrFormat("the request needs about %.1f MiB to hold its %s; the budget leaves %.1f MiB",
+                                     static_cast<double>(bytes) / (1 << 20),
+                                     logprobs ? "log probabilities" : "answers",
+                                     static_cast<double>(std::max(limit.bytes, limit.most_bytes)) / (1 << 20)),
+          .param = logprobs ? "logprobs" : "n",
+          .code = "request_too_large"};
+}
+
 }  // namespace
 
+bool BatchJob::Hold(const InFlight& flight) {
+  if (held_bytes_ + flight.held_bytes > held_limit_.bytes) return false;
+  held_bytes_ += flight.held_bytes;
+  return true;
+}
+
 void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
-  output_->AddError(ResultLine(flight.ids, flight.custom_id, error.status_code, ErrorBody(error)));
+  output_->AddError(ErrorLine(flight.ids, flight.custom_id, error));
   ++report_.failed;
 }
 
 std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   flight.end_tokens = encoder_->EndTokens(flight.request);
   for (size_t i = 0; i < flight.request.prompts.size(); ++i) {
-    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i);
+    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i, output_->job().context_tokens);
     if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr) return std::move(*error);
     flight.opens_reasoning = std::get<ChatPrompt>(prompt).opens_reasoning;  // a chat has one prompt
     flight.prompts.push_back(std::move(std::get<ChatPrompt>(prompt).ids));
@@ -56,8 +73,6 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
     if (!constraint.ok()) return GrammarError(constraint.status(), flight.request.grammar->kind);
     flight.constraint = *std::move(constraint);
   }
-  flight.choices.resize(flight.request.num_choices());
-  flight.tokens.resize(flight.choices.size());
   for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
     const absl::Status status = engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
     if (status.ok()) continue;
@@ -65,6 +80,15 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
     if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
     return error;
   }
+  std::vector<PromptTokens> sizes;
+  for (const std::vector<int32_t>& prompt : flight.prompts) {
+    const auto n = static_cast<int64_t>(prompt.size());
+    sizes.push_back({n, n});
+  }
+  flight.held_bytes = HeldBytes(flight.request, sizes, output_->job().context_tokens);
+  if (flight.held_bytes > held_limit_.bytes) return TooLarge(flight.request, flight.held_bytes, held_limit_);
+  flight.choices.resize(flight.request.num_choices());
+  flight.tokens.resize(flight.choices.size());
   return std::nullopt;
 }
 
@@ -124,6 +148,7 @@ absl::Status BatchJob::SubmitNext() {
   };
   request.on_finish = [this, &flight, choice](SequenceResult result) {
     flight.choices[choice].result = std::move(result);
+    std::vector<int32_t>().swap(flight.tokens[choice]);
     if (++flight.finished == static_cast<int64_t>(flight.choices.size())) finished_.push_back(flight.number);
   };
   SLUICE_RETURN_IF_ERROR(engine_->Submit(std::move(request)).status());
@@ -135,6 +160,7 @@ absl::Status BatchJob::SubmitNext() {
 absl::Status BatchJob::Fill(LineReader* reader) {
   while (engine_->num_waiting() < read_ahead_) {
     if (submitting_ != nullptr) {
+      if (submitting_->submitted == 0 && !Hold(*submitting_)) return absl::OkStatus();
       SLUICE_RETURN_IF_ERROR(SubmitNext());
       continue;
     }
@@ -148,7 +174,7 @@ absl::Status BatchJob::Fill(LineReader* reader) {
     if (!IsBlankLine(line.text)) TakeLine(line);
     // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile up.
     if (static_cast<int64_t>(in_flight_.size()) == in_flight && line.number % 1024 == 0) {
-      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+      SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
     }
   }
   return absl::OkStatus();
@@ -158,6 +184,7 @@ void BatchJob::WriteFinished() {
   for (const int64_t number : finished_) {
     const auto node = in_flight_.extract(number);
     InFlight& flight = *node.mapped();
+    held_bytes_ -= flight.held_bytes;
     const auto failed = std::find_if(flight.choices.begin(), flight.choices.end(),
                                      [](const CompletionChoice& choice) { return !choice.result.status.ok(); });
     if (failed != flight.choices.end()) {
@@ -177,21 +204,32 @@ void BatchJob::WriteFinished() {
                            : tokenizer_ != nullptr ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
                                                    : std::string();
     }
-    const int64_t created = output_->job().created;
-    output_->AddResult(ResultLine(flight.ids, flight.custom_id, 200,
-                                  flight.request.chat.has_value()
-                                      ? ChatCompletionBody(flight.request, flight.choices, created, *tokenizer_)
-                                      : CompletionBody(flight.request, flight.choices, created, tokenizer_)));
+    WriteResult(flight);
     ++report_.succeeded;
   }
   finished_.clear();
 }
 
+void BatchJob::WriteResult(const InFlight& flight) {
+  const int64_t created = output_->job().created;
+  const auto sink = [this](absl::string_view piece) { output_->AddResult(piece); };
+  const auto write_body = [&] {
+    if (flight.request.chat.has_value()) {
+      WriteChatCompletionBody(flight.request, flight.choices, absl::StrCat("chat", flight.ids.body), created,
+                              *tokenizer_, sink);
+    } else {
+      WriteCompletionBody(flight.request, flight.choices, flight.ids.body, created, tokenizer_, sink);
+    }
+  };
+  WriteResultLine(flight.ids, flight.custom_id, 200, write_body, sink);
+}
+
 absl::Status BatchJob::CompactJournal() {
   std::vector<JournalEntry> entries;
   for (const auto& [number, flight] : in_flight_) {
-    for (size_t choice = 0; choice < flight->tokens.size(); ++choice) {
-      for (const int32_t token : flight->tokens[choice]) {
+    for (size_t choice = 0; choice < flight->choices.size(); ++choice) {
+      const std::vector<int32_t>& finished = flight->choices[choice].result.ids;
+      for (const int32_t token : finished.empty() ? flight->tokens[choice] : finished) {
         entries.push_back({number, static_cast<int32_t>(choice), token});
       }
     }
@@ -205,7 +243,7 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
   while (true) {
     if (stop != nullptr && stop->load()) {
       report_.interrupted = true;
-      SLUICE_RETURN_IF_ERROR(output_->EndPass());
+      SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
       SLUICE_RETURN_IF_ERROR(output_->Sync());
       return report_;
     }
@@ -216,7 +254,7 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
     report_.rows += step.rows;
     report_.passes += step.rows > 0;
     WriteFinished();
-    SLUICE_RETURN_IF_ERROR(output_->EndPass());
+    SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/step.rows > 0));
     if (output_->JournalIsLong()) SLUICE_RETURN_IF_ERROR(CompactJournal());
     report_.lines = lines_read_ - static_cast<int64_t>(in_flight_.size());
     on_pass(report_, step);

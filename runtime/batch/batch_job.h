@@ -15,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "runtime/batch/batch_output.h"
+#include "runtime/batch/held_results.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/constraints.h"
 #include "runtime/engine.h"
@@ -41,7 +42,8 @@ struct BatchReport {
 };
 
 // Requests are read in the order of the file as the engine has room for them, so that memory does not grow with
-// the file, but for kBytesPerLine: which custom_ids were seen, and which results an earlier run has written.
+// the file, but for kBytesPerLine: which custom_ids were seen, and which results an earlier run has written. What
+// requests hold until all of their choices are there stays within a limit: the next one waits for room.
 class BatchJob {
  public:
   // Of two hash sets, which hold both copies while they grow.
@@ -49,14 +51,15 @@ class BatchJob {
 
   // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one.
   BatchJob(std::string input, const Tokenizer* tokenizer, const PromptEncoder* encoder, Constraints constraints,
-           Engine* engine, BatchOutput* output, int64_t max_sequences)
+           Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
       : input_(std::move(input)),
         tokenizer_(tokenizer),
         encoder_(encoder),
         constraints_(std::move(constraints)),
         engine_(engine),
         output_(output),
-        read_ahead_(max_sequences) {}
+        read_ahead_(max_sequences),
+        held_limit_(held_limit) {}
 
   // Runs until every line has its result or its error, or, between two passes, until `stop` is set. `on_pass` comes
   // after each pass, with what it did.
@@ -76,7 +79,8 @@ class BatchJob {
     std::vector<std::vector<int32_t>> prompts;
     std::shared_ptr<grammar::Constraint> constraint;  // null: none
     std::vector<CompletionChoice> choices;
-    std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal
+    std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal; empty for finished choices
+    int64_t held_bytes = 0;                    // HeldBytes
     int64_t submitted = 0;                     // choices
     int64_t finished = 0;
   };
@@ -86,9 +90,12 @@ class BatchJob {
   void Fail(const InFlight& flight, const ApiError& error);
   // Tokenizes the prompts and checks that the engine takes them.
   std::optional<ApiError> Prepare(InFlight& flight);
+  // Counts what the flight holds, unless those before it have to end first.
+  bool Hold(const InFlight& flight);
   SequenceRequest RequestFor(const InFlight& flight, int64_t choice) const;
   absl::Status SubmitNext();
   void WriteFinished();
+  void WriteResult(const InFlight& flight);
   absl::Status CompactJournal();
 
   const std::string input_;
@@ -98,6 +105,8 @@ class BatchJob {
   Engine* const engine_;
   BatchOutput* const output_;
   const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end in this one
+  const HeldLimit held_limit_;
+  int64_t held_bytes_ = 0;  // of requests with choices that were submitted
   bool input_ended_ = false;
   int64_t lines_read_ = 0;
   absl::flat_hash_set<uint64_t> seen_;  // hashes of custom_ids

@@ -17,6 +17,7 @@ namespace {
 constexpr int kPassesPerSync = 8;
 constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
+constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
 constexpr int64_t kMaxJobRecordBytes = 1 << 20;
 
@@ -102,14 +103,36 @@ std::vector<int32_t> BatchOutput::TakeJournaled(int64_t line, int32_t choice) {
   return node.empty() ? std::vector<int32_t>() : std::move(node.mapped());
 }
 
-absl::Status BatchOutput::EndPass() {
+absl::Status BatchOutput::WriteResults() {
   SLUICE_RETURN_IF_ERROR(journal_.Append(entries_));
   entries_.clear();
-  if (!results_text_.empty()) SLUICE_RETURN_IF_ERROR(results_.Append(results_text_));
+  if (results_text_.empty()) return absl::OkStatus();
+  const int64_t before = results_.size();
+  const absl::Status status = results_.Append(results_text_);
+  if (!status.ok()) {
+    // Best effort: a torn tail that stays is cut when the job goes on.
+    results_.Truncate(whole_results_bytes_).IgnoreError();
+    return status;
+  }
+  const size_t line_end = results_text_.rfind('\n');
+  if (line_end != std::string::npos) whole_results_bytes_ = before + static_cast<int64_t>(line_end) + 1;
   results_text_.clear();
+  return absl::OkStatus();
+}
+
+void BatchOutput::AddResult(absl::string_view piece) {
+  if (!results_status_.ok()) return;
+  results_text_.append(piece.data(), piece.size());
+  if (results_text_.size() >= kLongResults) results_status_ = WriteResults();
+}
+
+absl::Status BatchOutput::EndPass(bool computed) {
+  SLUICE_RETURN_IF_ERROR(results_status_);
+  SLUICE_RETURN_IF_ERROR(WriteResults());
   if (!errors_text_.empty()) SLUICE_RETURN_IF_ERROR(errors_.Append(errors_text_));
   errors_text_.clear();
-  if (++passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
+  if (computed) ++passes_since_sync_;
+  if (passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
     return absl::OkStatus();
   }
   return Sync();
@@ -136,7 +159,7 @@ absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
 }
 
 absl::Status BatchOutput::Finish() {
-  SLUICE_RETURN_IF_ERROR(EndPass());
+  SLUICE_RETURN_IF_ERROR(EndPass(/*computed=*/false));
   SLUICE_RETURN_IF_ERROR(Sync());
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
   return SyncFolder(paths_.dir);

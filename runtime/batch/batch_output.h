@@ -25,8 +25,9 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
                                     absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
 
 // In this order after each pass: the journal gets the pass's tokens in one write, then results and errors get their
-// lines. All are synced every 8 passes or 10 s. So a process that dies loses at most a pass, a machine that does the
-// last few; a line that was torn is cut when the job goes on, and its request runs again, to the same end.
+// lines, long ones in several writes. All are synced every 8 passes that computed something, or 10 s. So a process that
+// dies loses at most a pass, a machine that does the last few; a line that was torn is cut when the job goes on, and its
+// request runs again, to the same end.
 class BatchOutput {
  public:
   // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
@@ -42,10 +43,13 @@ class BatchOutput {
   std::vector<int32_t> TakeJournaled(int64_t line, int32_t choice);
 
   void AddToken(const JournalEntry& entry) { entries_.push_back(entry); }
-  void AddResult(const std::string& line) { results_text_ += line; }
-  void AddError(const std::string& line) { errors_text_ += line; }
-  // Writes what was added.
-  absl::Status EndPass();
+  // Lines, in pieces of any size: a line that has become long begins in the file before it is whole, so that none is
+  // held whole. Where one cannot be written, EndPass says so, and what was written of it is cut off again.
+  void AddResult(absl::string_view piece);
+  void AddError(absl::string_view line) { errors_text_.append(line.data(), line.size()); }
+  // Writes what was added. `computed`: the pass had rows. One that had none loses nothing that takes long to have again,
+  // and does not count among the 8.
+  absl::Status EndPass(bool computed);
   absl::Status Sync();
 
   // Whether it pays to rewrite the journal with what is still in flight.
@@ -59,6 +63,8 @@ class BatchOutput {
   BatchOutput(std::string output, JobRecord job) : paths_(output), job_(std::move(job)) {}
   absl::Status BeginOrGoOn();
   static absl::Status ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done);
+  // Writes the journal's entries, then what there is of results.
+  absl::Status WriteResults();
 
   BatchPaths paths_;
   JobRecord job_;
@@ -70,6 +76,8 @@ class BatchOutput {
 
   std::vector<JournalEntry> entries_;  // of this pass
   std::string results_text_, errors_text_;
+  int64_t whole_results_bytes_ = 0;  // of the results file: where its last whole line ends
+  absl::Status results_status_;      // the first failure of AddResult
   int passes_since_sync_ = 0;
   std::chrono::steady_clock::time_point last_sync_ = std::chrono::steady_clock::now();
 };

@@ -11,6 +11,7 @@
 
 #include "kernels/ops.h"
 #include "kernels/status_macros.h"
+#include "runtime/batch/held_results.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/prefix_sample.h"
 #include "runtime/constraints.h"
@@ -118,13 +119,16 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
   const int64_t layer_page_bytes = KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
   const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
 
+  const auto held_for = [&](int64_t sequences) {
+    return shape.held_bytes + 2 * sequences * shape.held_bytes_each;  // running and waiting
+  };
   const auto ask_for = [&](int64_t sequences, int64_t disk_pages) {
     request.num_sequences = sequences;
     request.kv_pages = pages_for(sequences);
     request.kv_disk_pages = disk_pages;
     request.pass_rows = sequences + kPromptRows;
     request.requests_bytes =
-        shape.bookkeeping_bytes +
+        shape.bookkeeping_bytes + held_for(sequences) +
         2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens)) +  // running and waiting
         KvSwap::MemoryBytes(h.num_hidden_layers, std::max(request.kv_pages, context_pages));
     if (shape.num_grammars > 0) {
@@ -136,6 +140,7 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     ask_for(sequences, disk_pages);
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
+    plan.held_bytes = held_for(sequences);
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
     const double rows_each =
         1 + OwnPromptTokens(shape, static_cast<double>(sequences)) / std::max(shape.answer_tokens, 1.0);
@@ -211,6 +216,7 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
   constexpr int64_t kMaxSampledLine = 1 << 18;
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
   double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
+  int64_t held_bytes = 0;
   PrefixSample prefixes;
   int64_t lines = 0;
   int64_t constrained = 0;
@@ -232,21 +238,25 @@ absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lin
         shape.grammar_bytes = std::max(shape.grammar_bytes, CheckGrammar(*request->grammar).value_or(0));
       }
     }
+    std::vector<PromptTokens> sizes;
     for (size_t i = 0; i < request->prompts.size(); ++i) {
-      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i);
+      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i, context_tokens);
       const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
       const int64_t n = prompt == nullptr ? 0 : static_cast<int64_t>(prompt->ids.size());
-      if (n == 0 || n > context_tokens) continue;
+      if (n == 0 || n > context_tokens) continue;  // ids may be more
+      sizes.push_back({n, n});
       prompts += 1;
       prompt_tokens += static_cast<double>(n);
       answer_tokens += static_cast<double>(std::min(request->max_tokens, context_tokens - n));
       prefixes.Add(prompt->ids, request->echo ? 0 : n - 1, request->n);
     }
+    held_bytes += HeldBytes(*request, sizes, context_tokens);
   }
   shape.num_grammars = static_cast<int64_t>(grammars.size());
   // None like another: then those that follow are not either.
   if (constrained > 1 && shape.num_grammars == constrained) shape.num_grammars = BatchShape::kEachItsOwn;
   if (prompts > 0) {
+    shape.held_bytes_each = static_cast<int64_t>(static_cast<double>(held_bytes) / sequences);
     shape.prompt_tokens = prompt_tokens / prompts;
     shape.answer_tokens = answer_tokens / prompts;
     shape.shared_pages_each = prefixes.shared_pages_each();

@@ -24,6 +24,8 @@ struct BatchShape {
   double shared_pages = 0;        // how many different ones those are among `shared_among` sequences that
   double shared_among = 1;        // follow each other
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
+  int64_t held_bytes = 0;         // HeldBytes of the largest request
+  int64_t held_bytes_each = 0;    // HeldBytes of the average one, a sequence
   int64_t num_grammars = 0;       // different ones that answers follow; kEachItsOwn: as many as answers
   int64_t grammar_bytes = 0;      // CheckGrammar's, of the largest
   static constexpr int64_t kEachItsOwn = int64_t{1} << 40;
@@ -36,6 +38,7 @@ double OwnPromptTokens(const BatchShape& shape, double sequences);
 
 struct BatchPlan {
   MemoryPlan memory;
+  int64_t held_bytes = 0;     // what requests may hold at once, counted in `memory`
   int64_t batch_size = 0;     // sequences at once
   int64_t balanced_rows = 0;  // as in ScheduleLimits
   double rows = 0;            // of an average pass

@@ -34,7 +34,8 @@ absl::StatusOr<ChatFront> ChatFront::Load(const std::string& folder, const ChatF
   return front;
 }
 
-absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, const std::tm& now) const {
+absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, const std::tm& now,
+                                            int64_t max_ids) const {
   const ChatTemplate& chat_template =
       conversation.has_tools() && with_tools_.has_value() ? *with_tools_ : template_;
   const TemplateVariables variables = ConversationVariables(
@@ -44,7 +45,8 @@ absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, c
   prompt.opens_reasoning = OpensReasoning(text);
   SLUICE_ASSIGN_OR_RETURN(
       prompt.ids,
-      tokenizer_->Encode(text, {.add_special_tokens = false, .drop_plain_marks = marker_.has_value()}));
+      tokenizer_->Encode(
+          text, {.add_special_tokens = false, .drop_plain_marks = marker_.has_value(), .max_ids = max_ids}));
   if (prompt.ids.empty()) {
     return absl::InvalidArgumentError(chat_template.name() + ": it prints nothing for this conversation");
   }

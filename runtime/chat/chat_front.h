@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,8 +38,9 @@ class ChatFront {
 
   // The prompt that has the assistant answer `conversation`. The template says where bos and eos are: none is added.
   // `now` is what strftime_now sees. Errors are the template's (InvalidArgument, ResourceExhausted) and the
-  // tokenizer's.
-  absl::StatusOr<ChatPrompt> Encode(const Conversation& conversation, const std::tm& now) const;
+  // tokenizer's. Of a prompt of more than `max_ids` tokens only the beginning comes back, which has more than those, too.
+  absl::StatusOr<ChatPrompt> Encode(const Conversation& conversation, const std::tm& now,
+                                    int64_t max_ids = std::numeric_limits<int64_t>::max()) const;
 
   // Tokens that end an answer beside the model's own eos tokens (turn_end.h).
   const std::vector<int32_t>& turn_ends() const { return turn_ends_; }

@@ -5,18 +5,18 @@
 #include <cstdint>
 #include <vector>
 
-#include "nlohmann/json.hpp"
+#include "absl/strings/string_view.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace sluice {
 
-// {object: "chat.completion", created, model, choices: [{index, message, finish_reason, logprobs}], usage}, without
-// its id. What the model thought between <think> tags at the beginning is the message's reasoning_content; where it
-// is only part of an answer, content is empty. logprobs has all tokens but what ended the answer.
-nlohmann::json ChatCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                                  int64_t created, const Tokenizer& tokenizer);
+// A chat completion's body (WriteBody): choices are {index, message, finish_reason, logprobs}. What the model thought
+// between <think> tags at the beginning is the message's reasoning_content; where it is only part of an answer, content
+// is empty. logprobs has all tokens but what ended the answer.
+void WriteChatCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+                             absl::string_view id, int64_t created, const Tokenizer& tokenizer, TextSink sink);
 
 }  // namespace sluice
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "nlohmann/json.hpp"
 #include "runtime/tokenizer/unicode.h"
 #include "storage/manifest.h"
 #include "storage/manifest_text.h"
@@ -19,60 +20,91 @@ uint64_t HashOf(const std::string& text) {
   return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
 }
 
-// The four parallel lists of a completion's log probabilities.
-class LogprobLists {
- public:
-  LogprobLists(const Tokenizer* tokenizer, int64_t top_logprobs) : tokenizer_(tokenizer), top_(top_logprobs) {}
-
-  void Add(int32_t token, const TokenLogProb* log_prob, int64_t text_offset) {
-    tokens_.push_back(TokenText(tokenizer_, token));
-    offsets_.push_back(text_offset);
-    if (log_prob == nullptr) {  // nothing comes before it
-      log_probs_.push_back(nullptr);
-      tops_.push_back(nullptr);
-      return;
-    }
-    log_probs_.push_back(log_prob->log_prob);
-    json top = json::object();
-    // Tokens may have the same text: the likelier one, which comes first, stays.
-    for (const auto& [id, value] : log_prob->top) top.emplace(TokenText(tokenizer_, id), value);
-    tops_.push_back(std::move(top));
-  }
-
-  json Take() {
-    return {{"tokens", std::move(tokens_)},
-            {"token_logprobs", std::move(log_probs_)},
-            {"top_logprobs", top_ > 0 ? std::move(tops_) : json()},
-            {"text_offset", std::move(offsets_)}};
-  }
-
- private:
-  const Tokenizer* const tokenizer_;
-  const int64_t top_;
-  json tokens_ = json::array(), log_probs_ = json::array(), tops_ = json::array(), offsets_ = json::array();
+// A token of a completion and its place in the lists of log probabilities.
+struct ScoredToken {
+  int32_t id;
+  int64_t text_offset;
+  const LogProbList* log_probs;  // null: nothing comes before it
+  size_t index;                  // in log_probs
 };
 
-json ChoiceLogprobs(const CompletionRequest& request, const CompletionChoice& choice, const Tokenizer* tokenizer) {
+std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request, const CompletionChoice& choice,
+                                      const Tokenizer* tokenizer) {
   const SequenceResult& result = choice.result;
-  LogprobLists lists(tokenizer, request.top_logprobs);
+  std::vector<ScoredToken> tokens;
   int64_t prompt_characters = 0;
   if (request.echo) {
+    const int64_t all = CountCharacters(choice.prompt_text);
     for (size_t i = 0; i < choice.prompt->size(); ++i) {
       const int32_t token = (*choice.prompt)[i];
-      lists.Add(token, i == 0 ? nullptr : &result.prompt_log_probs[i - 1], prompt_characters);
+      tokens.push_back({token, prompt_characters, i == 0 ? nullptr : &result.prompt_log_probs, i - 1});
       if (tokenizer == nullptr || tokenizer->IsSpecial(token)) continue;
-      prompt_characters = std::min(prompt_characters + CountCharacters(TokenText(tokenizer, token)),
-                                   CountCharacters(choice.prompt_text));
+      prompt_characters = std::min(prompt_characters + CountCharacters(TokenText(tokenizer, token)), all);
     }
-    prompt_characters = CountCharacters(choice.prompt_text);
+    prompt_characters = all;
   }
-  for (size_t i = 0; i < AnswerTokens(result, tokenizer); ++i) {
-    lists.Add(result.ids[i], &result.log_probs[i], prompt_characters + result.text_offsets[i]);
+  const size_t answer_tokens = AnswerTokens(result, tokenizer);
+  for (size_t i = 0; i < answer_tokens; ++i) {
+    tokens.push_back({result.ids[i], prompt_characters + result.text_offsets[i], &result.log_probs, i});
   }
-  return lists.Take();
+  return tokens;
+}
+
+json TopLogprobs(const TokenLogProb& log_prob, const Tokenizer* tokenizer) {
+  json top = json::object();
+  // Tokens may have the same text: the likelier one, which comes first, stays.
+  for (const auto& [id, value] : log_prob.top) top.emplace(TokenText(tokenizer, id), value);
+  return top;
+}
+
+// Four parallel lists.
+void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& choice, const Tokenizer* tokenizer,
+                   TextSink sink) {
+  const std::vector<ScoredToken> tokens = ScoredTokens(request, choice, tokenizer);
+  const auto write_list = [&](absl::string_view name, absl::FunctionRef<json(const ScoredToken&)> entry) {
+    sink(name);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0) sink(",");
+      sink(JsonLine(entry(tokens[i])));
+    }
+    sink("]");
+  };
+  write_list("{\"tokens\":[", [&](const ScoredToken& token) { return json(TokenText(tokenizer, token.id)); });
+  write_list(",\"token_logprobs\":[", [](const ScoredToken& token) {
+    return token.log_probs == nullptr ? json() : json((*token.log_probs)[token.index].log_prob);
+  });
+  if (request.top_logprobs > 0) {
+    write_list(",\"top_logprobs\":[", [&](const ScoredToken& token) {
+      return token.log_probs == nullptr ? json() : TopLogprobs((*token.log_probs)[token.index], tokenizer);
+    });
+  } else {
+    sink(",\"top_logprobs\":null");
+  }
+  write_list(",\"text_offset\":[", [](const ScoredToken& token) { return json(token.text_offset); });
+  sink("}");
+}
+
+json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoice>& choices) {
+  int64_t prompt_tokens = 0, completion_tokens = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (i % request.n == 0) prompt_tokens += static_cast<int64_t>(choices[i].prompt->size());
+    completion_tokens += static_cast<int64_t>(choices[i].result.ids.size());
+  }
+  return {{"prompt_tokens", prompt_tokens},
+          {"completion_tokens", completion_tokens},
+          {"total_tokens", prompt_tokens + completion_tokens}};
 }
 
 }  // namespace
+
+void WriteWithMember(const json& object, absl::string_view name, absl::FunctionRef<void()> write_value,
+                     TextSink sink) {
+  std::string text = JsonLine(object);
+  text.pop_back();
+  sink(absl::StrCat(text, ",\"", name, "\":"));
+  write_value();
+  sink("}");
+}
 
 std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
   if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
@@ -87,43 +119,38 @@ size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer) {
   return tokens;
 }
 
-json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoice>& choices) {
-  int64_t prompt_tokens = 0, completion_tokens = 0;
-  for (size_t i = 0; i < choices.size(); ++i) {
-    if (i % request.n == 0) prompt_tokens += static_cast<int64_t>(choices[i].prompt->size());
-    completion_tokens += static_cast<int64_t>(choices[i].result.ids.size());
-  }
-  return {{"prompt_tokens", prompt_tokens},
-          {"completion_tokens", completion_tokens},
-          {"total_tokens", prompt_tokens + completion_tokens}};
+void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, absl::string_view object,
+               absl::string_view id, int64_t created, absl::FunctionRef<void(size_t)> write_choice, TextSink sink) {
+  WriteWithMember({{"id", std::string(id)},
+                   {"object", std::string(object)},
+                   {"created", created},
+                   {"model", request.model},
+                   {"usage", UsageOf(request, choices)}},
+                  "choices",
+                  [&] {
+                    sink("[");
+                    for (size_t i = 0; i < choices.size(); ++i) {
+                      if (i > 0) sink(",");
+                      write_choice(i);
+                    }
+                    sink("]");
+                  },
+                  sink);
 }
 
-json CompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, int64_t created,
-                    const Tokenizer* tokenizer) {
-  json list = json::array();
-  for (size_t i = 0; i < choices.size(); ++i) {
+void WriteCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+                         absl::string_view id, int64_t created, const Tokenizer* tokenizer, TextSink sink) {
+  const auto write_choice = [&](size_t i) {
     const CompletionChoice& choice = choices[i];
     json entry = {{"index", i},
                   {"text", absl::StrCat(request.echo ? choice.prompt_text : std::string(), choice.result.text)},
-                  {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))},
-                  {"logprobs", nullptr}};
+                  {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))}};
     if (tokenizer == nullptr) entry["token_ids"] = choice.result.ids;
-    if (request.top_logprobs >= 0) entry["logprobs"] = ChoiceLogprobs(request, choice, tokenizer);
-    list.push_back(std::move(entry));
-  }
-  return {{"object", "text_completion"},
-          {"created", created},
-          {"model", request.model},
-          {"choices", std::move(list)},
-          {"usage", UsageOf(request, choices)}};
-}
-
-json ErrorBody(const ApiError& error) {
-  return {{"error",
-           {{"message", error.message},
-            {"type", error.type},
-            {"param", error.param.empty() ? json() : json(error.param)},
-            {"code", error.code}}}};
+    WriteWithMember(
+        entry, "logprobs",
+        [&] { request.top_logprobs >= 0 ? WriteLogprobs(request, choice, tokenizer, sink) : sink("null"); }, sink);
+  };
+  WriteBody(request, choices, "text_completion", id, created, write_choice, sink);
 }
 
 ResultIds::ResultIds(int64_t line_number, absl::string_view custom_id) {
@@ -135,12 +162,25 @@ ResultIds::ResultIds(int64_t line_number, absl::string_view custom_id) {
   body = absl::StrCat("cmpl-", other);
 }
 
-std::string ResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code, const json& body) {
-  json whole = body;
-  if (status_code == 200) whole["id"] = absl::StrCat(body["object"] == "chat.completion" ? "chat" : "", ids.body);
-  return absl::StrCat("{\"id\": \"", ids.id, "\", \"custom_id\": ", JsonLine(std::string(custom_id)),
-                      ", \"response\": {\"status_code\": ", status_code, ", \"request_id\": \"", ids.request,
-                      "\", \"body\": ", JsonLine(whole), "}, \"error\": null}\n");
+void WriteResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
+                     absl::FunctionRef<void()> write_body, TextSink sink) {
+  sink(absl::StrCat("{\"id\": \"", ids.id, "\", \"custom_id\": ", JsonLine(std::string(custom_id)),
+                    ", \"response\": {\"status_code\": ", status_code, ", \"request_id\": \"", ids.request,
+                    "\", \"body\": "));
+  write_body();
+  sink("}, \"error\": null}\n");
+}
+
+std::string ErrorLine(const ResultIds& ids, absl::string_view custom_id, const ApiError& error) {
+  std::string line;
+  const auto sink = [&](absl::string_view piece) { line.append(piece.data(), piece.size()); };
+  const json body = {{"error",
+                      {{"message", error.message},
+                       {"type", error.type},
+                       {"param", error.param.empty() ? json() : json(error.param)},
+                       {"code", error.code}}}};
+  WriteResultLine(ids, custom_id, error.status_code, [&] { sink(JsonLine(body)); }, sink);
+  return line;
 }
 
 }  // namespace sluice

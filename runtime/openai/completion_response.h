@@ -2,10 +2,12 @@
 #ifndef SLUICE_RUNTIME_OPENAI_COMPLETION_RESPONSE_H_
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_RESPONSE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "runtime/engine.h"
@@ -28,15 +30,22 @@ std::string TokenText(const Tokenizer* tokenizer, int32_t id);
 // How many tokens, from the first, are part of the answer: a stop text and an end token are not. The result has
 // text offsets.
 size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer);
-// {prompt_tokens, completion_tokens, total_tokens}
-nlohmann::json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoice>& choices);
+// Where a text goes piece by piece, so that one with the log probabilities of thousands of tokens is never whole in
+// memory.
+using TextSink = absl::FunctionRef<void(absl::string_view)>;
 
-// The body of a completion, without its id: {object, created, model, choices, usage}. `choices` are in the
-// order of their index, choice i answers prompt i / request.n. `tokenizer` may be null.
-nlohmann::json CompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                              int64_t created, const Tokenizer* tokenizer);
+// `object`, which has members, and one member more behind them, whose value `write_value` writes.
+void WriteWithMember(const nlohmann::json& object, absl::string_view name, absl::FunctionRef<void()> write_value,
+                     TextSink sink);
 
-nlohmann::json ErrorBody(const ApiError& error);
+// The JSON text of an answer's body with the id `id`: {id, object, created, model, usage, choices}. `write_choice`
+// writes the choice of an index. `choices` are in the order of their index, choice i answers prompt i / request.n.
+void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, absl::string_view object,
+               absl::string_view id, int64_t created, absl::FunctionRef<void(size_t)> write_choice, TextSink sink);
+
+// A completion's body: choices are {index, text, finish_reason, logprobs}. `tokenizer` may be null.
+void WriteCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+                         absl::string_view id, int64_t created, const Tokenizer* tokenizer, TextSink sink);
 
 // Names of a line of a job: hashes of the line's number and its custom_id, so that a job that is run again
 // gives the same.
@@ -45,12 +54,15 @@ struct ResultIds {
   uint64_t line;        // "batch_req_..." is this in hexadecimal
   std::string id;       // of the line
   std::string request;  // of the request
-  std::string body;     // of the completion; "chat" is put in front for a chat's
+  std::string body;     // of the completion; a chat's has "chat" in front
 };
 
 // {"id", "custom_id", "response": {status_code, request_id, body}, "error": null} and a newline.
-std::string ResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
-                       const nlohmann::json& body);
+void WriteResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
+                     absl::FunctionRef<void()> write_body, TextSink sink);
+
+// Such a line for a request that failed: its body is {error: {message, type, param, code}}.
+std::string ErrorLine(const ResultIds& ids, absl::string_view custom_id, const ApiError& error);
 
 }  // namespace sluice
 

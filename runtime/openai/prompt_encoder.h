@@ -2,6 +2,7 @@
 #ifndef SLUICE_RUNTIME_OPENAI_PROMPT_ENCODER_H_
 #define SLUICE_RUNTIME_OPENAI_PROMPT_ENCODER_H_
 
+#include <cstdint>
 #include <ctime>
 #include <variant>
 #include <vector>
@@ -21,8 +22,9 @@ class PromptEncoder {
   PromptEncoder(const Tokenizer* tokenizer, const absl::StatusOr<ChatFront>* chats, std::time_t now)
       : tokenizer_(tokenizer), chats_(*chats), now_(LocalTime(now)) {}
 
-  // Prompt `index` of `request`; ids are moved out of it.
-  std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index) const;
+  // Prompt `index` of `request`; ids are moved out of it. Text of more than `context_tokens` tokens is an error, found
+  // without all of them.
+  std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index, int64_t context_tokens) const;
 
   // What ends an answer to `request` beside the model's eos tokens.
   std::vector<int32_t> EndTokens(const CompletionRequest& request) const {

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/unicode.h"
 
 namespace sluice {
@@ -85,12 +86,12 @@ const Bpe::Merge* Bpe::Find(int32_t left, int32_t right) const {
   return it == merges_.end() ? nullptr : &it->second;
 }
 
-void Bpe::Cut(absl::string_view word, Scratch* scratch) const {
+void Bpe::Cut(absl::string_view word, size_t most, Scratch* scratch) const {
   std::vector<Scratch::Symbol>& symbols = scratch->symbols;
   symbols.clear();
   const auto add = [&](int32_t id) { symbols.push_back({id, 0, 0}); };
   bool unknown = false;  // an unk token is due before the next known character
-  for (size_t at = 0, size; at < word.size(); at += size) {
+  for (size_t at = 0, size; at < word.size() && symbols.size() < most; at += size) {
     size = Utf8Size(word[at]);
     absl::string_view character = word.substr(at, size);
     const bool prefixed = at > 0 && !options_.continuing_subword_prefix.empty();
@@ -165,7 +166,7 @@ void Bpe::MergeAll(Scratch* scratch) const {
   }
 }
 
-absl::Status Bpe::Encode(absl::string_view word, Scratch* scratch,
+absl::Status Bpe::Encode(absl::string_view word, int64_t max_ids, Scratch* scratch,
                          std::vector<int32_t>* ids) const {
   if (word.size() > INT32_MAX) {
     return absl::InvalidArgumentError(
@@ -178,12 +179,32 @@ absl::Status Bpe::Encode(absl::string_view word, Scratch* scratch,
       return absl::OkStatus();
     }
   }
-  Cut(word, scratch);
+  // A token is made of as many symbols as it has bytes, at most.
+  const size_t longest = vocabulary_->longest();
+  const bool bounded = max_ids < static_cast<int64_t>(word.size());
+  Cut(word, bounded ? static_cast<size_t>(max_ids + 1) * longest : SIZE_MAX, scratch);
   MergeAll(scratch);
   for (const Scratch::Symbol& symbol : scratch->symbols) {
     if (symbol.id >= 0) ids->push_back(symbol.id);
   }
   return absl::OkStatus();
+}
+
+bool Bpe::CoversBytes(bool as_characters) const {
+  if (!as_characters) {
+    return options_.byte_fallback &&
+           std::all_of(byte_ids_.begin(), byte_ids_.end(), [](int32_t id) { return id >= 0; });
+  }
+  if (!options_.continuing_subword_prefix.empty() || !options_.end_of_word_suffix.empty()) {
+    return false;
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    const char text = static_cast<char>(byte);
+    std::string character;
+    AppendByteCharacters(absl::string_view(&text, 1), &character);
+    if (vocabulary_->Find(character) < 0) return false;
+  }
+  return true;
 }
 
 int64_t Bpe::MemoryBytes() const {

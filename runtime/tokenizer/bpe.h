@@ -69,9 +69,15 @@ class Bpe {
   static absl::StatusOr<Bpe> Create(const Vocabulary* vocabulary, BpeOptions options,
                                     const MergeText& merges);
 
-  // Appends the ids of `word` (valid UTF-8). Time is O(n log n) in its characters. InvalidArgument:
-  // more than 2^31 - 1 characters.
-  absl::Status Encode(absl::string_view word, Scratch* scratch, std::vector<int32_t>* ids) const;
+  // Appends the ids of `word` (valid UTF-8), or where those are more than `max_ids`, more than that
+  // of a beginning of it. Time is O(n log n) in the characters that are looked at. InvalidArgument:
+  // the word has 2^31 bytes or more.
+  absl::Status Encode(absl::string_view word, int64_t max_ids, Scratch* scratch,
+                      std::vector<int32_t>* ids) const;
+
+  // Whether each byte of any text comes into a token, so that none is left out or one of several
+  // that an unk token stands for. `as_characters`: words are in the alphabet of byte_alphabet.h.
+  bool CoversBytes(bool as_characters) const;
 
   int64_t MemoryBytes() const;
 
@@ -84,7 +90,8 @@ class Bpe {
       : vocabulary_(vocabulary), options_(std::move(options)) {}
 
   const Merge* Find(int32_t left, int32_t right) const;
-  void Cut(absl::string_view word, Scratch* scratch) const;
+  // Stops behind `most` symbols.
+  void Cut(absl::string_view word, size_t most, Scratch* scratch) const;
   void MergeAll(Scratch* scratch) const;
 
   const Vocabulary* vocabulary_;

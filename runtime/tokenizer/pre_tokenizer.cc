@@ -256,6 +256,16 @@ absl::StatusOr<Words> PreTokenizer::Apply(std::string text, bool at_start) const
   return words;
 }
 
+bool PreTokenizer::KeepsAll() const {
+  return std::none_of(steps_.begin(), steps_.end(),
+                      [](const Step& step) { return step.behavior == SplitBehavior::kRemoved; });
+}
+
+bool PreTokenizer::WritesBytes() const {
+  return std::any_of(steps_.begin(), steps_.end(),
+                     [](const Step& step) { return step.kind == Kind::kBytes; });
+}
+
 int64_t PreTokenizer::MemoryBytes() const {
   int64_t bytes = static_cast<int64_t>(steps_.capacity() * sizeof(Step));
   for (const Step& step : steps_) bytes += step.pattern.MemoryBytes();

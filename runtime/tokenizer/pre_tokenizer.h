@@ -44,6 +44,11 @@ class PreTokenizer {
   // ResourceExhausted: a regex or the size of the result exceeds its limit.
   absl::StatusOr<Words> Apply(std::string text, bool at_start) const;
 
+  // Whether no part of a text is removed.
+  bool KeepsAll() const;
+  // Whether words are in the alphabet of byte_alphabet.h.
+  bool WritesBytes() const;
+
   int64_t MemoryBytes() const;
 
  private:

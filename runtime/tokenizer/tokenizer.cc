@@ -13,6 +13,19 @@ namespace sluice {
 Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 Tokenizer::~Tokenizer() = default;
 
+namespace {
+
+// Leaves so much of `piece` that it has more than `most_ids` ids, where none stands for more than
+// `token_bytes` of it (0: that is not known).
+void CutTo(int64_t most_ids, size_t token_bytes, std::string* piece) {
+  if (token_bytes == 0 || most_ids >= static_cast<int64_t>(piece->size() / token_bytes)) return;
+  size_t end = static_cast<size_t>(most_ids + 1) * token_bytes;
+  while (end < piece->size() && (static_cast<uint8_t>((*piece)[end]) & 0xC0) == 0x80) ++end;
+  piece->resize(end);
+}
+
+}  // namespace
+
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
                                                        EncodeOptions options) const {
   std::string valid;
@@ -20,7 +33,9 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
   std::vector<int32_t> ids;
   if (options.add_special_tokens) ids = parts_->around.before;
   Bpe::Scratch scratch;
+  const auto left = [&] { return options.max_ids - static_cast<int64_t>(ids.size()); };
   for (const Segment& raw : parts_->raw_matcher.Cut(valid, options.parse_special)) {
+    if (left() < 0) break;
     if (raw.id >= 0) {
       ids.push_back(raw.id);
       continue;
@@ -30,17 +45,19 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
     SLUICE_RETURN_IF_ERROR(parts_->normalizer.Apply(&normalized, &at_start));
     for (const Segment& segment :
          parts_->normalized_matcher.Cut(normalized, options.parse_special)) {
+      if (left() < 0) break;
       if (segment.id >= 0) {
         ids.push_back(segment.id);
         continue;
       }
       std::string piece = normalized.substr(segment.begin, segment.end - segment.begin);
       if (options.drop_plain_marks) absl::StrReplaceAll({{kPlainMark, ""}}, &piece);
+      CutTo(left(), parts_->token_bytes, &piece);
       SLUICE_ASSIGN_OR_RETURN(
           const Words words,
           parts_->pre_tokenizer.Apply(std::move(piece), at_start && segment.begin == 0));
-      for (size_t i = 0; i < words.words.size(); ++i) {
-        SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode(words[i], &scratch, &ids));
+      for (size_t i = 0; i < words.words.size() && left() >= 0; ++i) {
+        SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode(words[i], left(), &scratch, &ids));
       }
     }
   }

@@ -3,6 +3,7 @@
 #define SLUICE_RUNTIME_TOKENIZER_TOKENIZER_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ struct EncodeOptions {
   // kPlainMark is left out of the text, after control tokens were looked for: a control token's text that
   // has one inside is plain text. So one text may hold control tokens and what only looks like them.
   bool drop_plain_marks = false;
+  // A text of more ids than this gives more than this, but not all: the rest is left out, so that
+  // one that is much too long for its purpose takes little time and memory.
+  int64_t max_ids = std::numeric_limits<int64_t>::max();
 };
 
 // U+FDD0, which Unicode leaves to programs: no text that is meant to be exchanged holds it.

@@ -189,6 +189,10 @@ absl::Status TokenizerBuilder::BuildParts(TokenizerFile file) {
   absl::StatusOr<Bpe> bpe = Bpe::Create(&parts_->vocabulary, *std::move(options), file.merges);
   if (!bpe.ok()) return Annotate(bpe.status(), "model");
   parts_->bpe = *std::move(bpe);
+  if (parts_->pre_tokenizer.KeepsAll() &&
+      parts_->bpe->CoversBytes(parts_->pre_tokenizer.WritesBytes())) {
+    parts_->token_bytes = parts_->vocabulary.longest();
+  }
   return absl::OkStatus();
 }
 

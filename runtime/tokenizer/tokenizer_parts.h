@@ -2,6 +2,7 @@
 #ifndef SLUICE_RUNTIME_TOKENIZER_TOKENIZER_PARTS_H_
 #define SLUICE_RUNTIME_TOKENIZER_TOKENIZER_PARTS_H_
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct Tokenizer::Parts {
   SpecialTokens around;
   std::vector<DecoderStep> decoder;
   int32_t vocab_size = 0;
+  // No token stands for more bytes of normalized text. 0: there is no such limit.
+  size_t token_bytes = 0;
 };
 
 }  // namespace sluice

@@ -1,6 +1,8 @@
 // Linear probing over ids; the strings they are compared with lie in the arena.
 #include "runtime/tokenizer/vocabulary.h"
 
+#include <algorithm>
+
 #include "absl/hash/hash.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -48,6 +50,7 @@ absl::Status Vocabulary::Add(absl::string_view token, int64_t id) {
   bytes_.append(token.data(), token.size());
   table_[bucket] = static_cast<int32_t>(id);
   ++size_;
+  longest_ = std::max(longest_, token.size());
   return absl::OkStatus();
 }
 

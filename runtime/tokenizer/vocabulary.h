@@ -32,6 +32,7 @@ class Vocabulary {
 
   int32_t id_end() const { return static_cast<int32_t>(slots_.size()); }  // the largest id + 1
   int32_t size() const { return size_; }
+  size_t longest() const { return longest_; }  // bytes of the longest token
   int64_t MemoryBytes() const;
 
  private:
@@ -46,6 +47,7 @@ class Vocabulary {
   std::vector<Slot> slots_;     // by id
   std::vector<int32_t> table_;  // open addressing, a power of two, at most 3/4 full; -1: free
   int32_t size_ = 0;
+  size_t longest_ = 0;
 };
 
 }  // namespace sluice

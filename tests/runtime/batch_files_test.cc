@@ -197,10 +197,10 @@ TEST(BatchOutput, GoesOnBehindWhatIsWhole) {
     output->AddResult(Line(1));
     output->AddError(Line(2));
     output->AddToken({3, 1, 30});
-    ASSERT_TRUE(output->EndPass().ok());
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
     output->AddToken({3, 1, 31});
     output->AddToken({4, 0, 40});
-    ASSERT_TRUE(output->EndPass().ok());
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
   }
   const std::string results = ReadWholeFile(path);
   Write(path, results + Line(5).substr(0, 500));  // torn
@@ -228,6 +228,37 @@ TEST(BatchOutput, GoesOnBehindWhatIsWhole) {
     ASSERT_TRUE(output->Finish().ok());
   }
   EXPECT_FALSE(std::filesystem::exists(dir / "results.journal"));
+}
+
+TEST(BatchOutput, WritesALongLineInPiecesThatAreCutWhereItIsNotWhole) {
+  const TempDir dir;
+  const std::string path = dir / "results.jsonl", journal = dir / "results.journal";
+  const std::string piece(100 << 10, 'x');
+  {
+    auto output = BatchOutput::Open(path, Job(), false);
+    ASSERT_TRUE(output.ok()) << output.status();
+    output->AddResult(Line(1));
+    output->AddResult(Line(2).substr(0, 500));
+    const auto before = std::filesystem::file_size(journal);
+    output->AddToken({3, 1, 30});
+    for (int i = 0; i < 10; ++i) output->AddResult(piece);
+    EXPECT_GT(std::filesystem::file_size(path), 700u << 10) << "it is not held whole";
+    EXPECT_GT(std::filesystem::file_size(journal), before) << "the pass's tokens come first";
+  }  // a kill
+  {
+    auto output = BatchOutput::Open(path, Job(), false);
+    ASSERT_TRUE(output.ok()) << output.status();
+    EXPECT_EQ(ReadWholeFile(path), Line(1));
+    output->AddResult(Line(2).substr(0, 500));
+    for (int i = 0; i < 10; ++i) output->AddResult(piece);
+    output->AddResult("\n");
+    output->AddResult(Line(3));
+    ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
+    EXPECT_EQ(ReadWholeFile(path), Line(1) + Line(2).substr(0, 500) + std::string(1000 << 10, 'x') + "\n" + Line(3));
+  }
+  auto output = BatchOutput::Open(path, Job(), false);
+  EXPECT_TRUE(output->HasResult(2));
+  EXPECT_TRUE(output->HasResult(3));
 }
 
 TEST(BatchOutput, RefusesFilesThatAreNotTheJobs) {

@@ -259,6 +259,23 @@ TEST_F(BatchPlanWithDisk, MakesRoomForASizeThatIsAskedForAndTakesAnAmountAsItIs)
   EXPECT_EQ(roomy->memory.kv_pages, 32 * 2);
 }
 
+TEST(BatchPlan, CountsWhatRequestsHold) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const MachineRates rates = Rates(1e8, 1e10);
+  BatchShape shape = {.prompt_tokens = 100, .answer_tokens = 50};
+  const auto plan = [&](int64_t held, int64_t each) {
+    shape.held_bytes = held;
+    shape.held_bytes_each = each;
+    return PlanBatch(*store, Request(40 << 20), rates, kThreads, false, shape, 4);
+  };
+  const auto none = plan(0, 0), some = plan(5 << 20, 10000);
+  ASSERT_TRUE(none.ok() && some.ok()) << none.status() << some.status();
+  EXPECT_EQ(none->held_bytes, 0);
+  EXPECT_EQ(some->held_bytes, (5 << 20) + 8 * 10000);
+  EXPECT_EQ(some->memory.request.requests_bytes, none->memory.request.requests_bytes + some->held_bytes);
+  EXPECT_TRUE(absl::IsResourceExhausted(plan(40 << 20, 0).status()));
+}
+
 TEST(BatchPlan, NeverExceedsTheNumberOfRequestsAndSaysWhatIsTooSmall) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
   BatchShape shape;

@@ -81,10 +81,10 @@ void ExpectSame(const SequenceResult& got, const SequenceResult& want) {
   EXPECT_EQ(got.text, want.text);
   EXPECT_EQ(got.finish_reason, want.finish_reason);
   EXPECT_EQ(got.text_offsets, want.text_offsets);
-  const auto same = [](const std::vector<TokenLogProb>& a, const std::vector<TokenLogProb>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const TokenLogProb& x, const TokenLogProb& y) {
-      return x.log_prob == y.log_prob && x.top == y.top;
-    });
+  const auto same = [](const LogProbList& a, const LogProbList& b) {
+    bool equal = a.size() == b.size();
+    for (size_t i = 0; equal && i < a.size(); ++i) equal = a[i].log_prob == b[i].log_prob && a[i].top == b[i].top;
+    return equal;
   };
   EXPECT_TRUE(same(got.log_probs, want.log_probs));
   EXPECT_TRUE(same(got.prompt_log_probs, want.prompt_log_probs));

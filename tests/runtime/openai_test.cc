@@ -31,6 +31,13 @@ CompletionRequest RequestOf(const std::string& line) {
   return error == nullptr ? std::get<CompletionRequest>(parsed.request) : CompletionRequest();
 }
 
+// What `write` writes, as JSON.
+json Parsed(absl::FunctionRef<void(TextSink)> write) {
+  std::string text;
+  write([&](absl::string_view piece) { text.append(piece.data(), piece.size()); });
+  return json::parse(text);
+}
+
 TEST(OpenAi, ReadsAWholeLine) {
   const std::string line = R"({"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {
       "model": "m", "prompt": ["x", [1, 2]], "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "seed": -3,
@@ -267,8 +274,15 @@ TEST(OpenAi, WritesAChatWithItsReasoning) {
   choices[0].result.text = "ab";
   choices[0].result.text_offsets = {0, 1, 2};
   choices[0].result.finish_reason = FinishReason::kStop;
-  choices[0].result.log_probs = {{-0.5, {{0, -0.5}}}, {-1, {{0, -0.25}}}, {-2, {{2, -2.0}}}};
-  json body = ChatCompletionBody(request, choices, 5, **tokenizer);
+  LogProbList& log_probs = choices[0].result.log_probs;
+  log_probs.Add(0, -0.5F, {{0, -0.5F}});
+  log_probs.Add(1, 0, {{0, 0.75F}});
+  log_probs.Add(0, -2, {{2, -2.0F}});
+  const auto body_of = [&] {
+    return Parsed(
+        [&](TextSink sink) { WriteChatCompletionBody(request, choices, "chatcmpl-1", 5, **tokenizer, sink); });
+  };
+  json body = body_of();
   EXPECT_EQ(body["object"], "chat.completion");
   EXPECT_EQ(body["usage"], json::parse(R"({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5})"));
   EXPECT_EQ(body["choices"][0], json::parse(R"({"index": 0, "finish_reason": "stop",
@@ -276,21 +290,21 @@ TEST(OpenAi, WritesAChatWithItsReasoning) {
       {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}]},
       {"token": "b", "logprob": -1.0, "bytes": [98], "top_logprobs": [{"token": "a", "logprob": -0.25, "bytes": [97]}]}
       ]}})"));
-  EXPECT_THAT(ResultLine(ResultIds(1, "a"), "a", 200, body), HasSubstr("\"id\":\"chatcmpl-"));
+  EXPECT_EQ(body["id"], "chatcmpl-1");
 
   request.top_logprobs = -1;
   choices[0].result.text = "<think>why</think>\nb";
-  body = ChatCompletionBody(request, choices, 5, **tokenizer);
+  body = body_of();
   EXPECT_EQ(body["choices"][0]["message"],
             json::parse(R"({"role": "assistant", "content": "b", "reasoning_content": "why"})"));
   EXPECT_TRUE(body["choices"][0]["logprobs"].is_null());
   choices[0].opens_reasoning = true;
   choices[0].result.text = "why";
-  EXPECT_EQ(ChatCompletionBody(request, choices, 5, **tokenizer)["choices"][0]["message"],
+  EXPECT_EQ(body_of()["choices"][0]["message"],
             json::parse(R"({"role": "assistant", "content": "", "reasoning_content": "why"})"));
   request.grammar = GrammarText{GrammarKind::kJsonObject, ""};
   choices[0].result.text = "{}";
-  EXPECT_EQ(ChatCompletionBody(request, choices, 5, **tokenizer)["choices"][0]["message"],
+  EXPECT_EQ(body_of()["choices"][0]["message"],
             json::parse(R"({"role": "assistant", "content": "{}"})"));
 }
 
@@ -304,11 +318,15 @@ TEST(OpenAi, WritesACompletionWithItsLogProbabilities) {
   first.ids = {5, 6};
   first.text = "ab";
   first.finish_reason = FinishReason::kLength;
-  first.log_probs = {{-0.5, {{5, -0.5}}}, {-1.5, {{7, -0.25}}}};
+  first.log_probs.Add(0, -0.5F, {{5, -0.5F}});
+  first.log_probs.Add(0.5, -1, {{7, 0.25F}});
   first.text_offsets = {0, 1};
   SequenceResult second;
   second.finish_reason = FinishReason::kStop;
-  const json body = CompletionBody(request, {{first, &p, ""}, {second, &q, ""}}, 99, nullptr);
+  const json body = Parsed([&](TextSink sink) {
+    WriteCompletionBody(request, {{first, &p, ""}, {second, &q, ""}}, "cmpl-1", 99, nullptr, sink);
+  });
+  EXPECT_EQ(body["id"], "cmpl-1");
   EXPECT_EQ(body["object"], "text_completion");
   EXPECT_EQ(body["created"], 99);
   EXPECT_EQ(body["usage"], (json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}}));
@@ -328,13 +346,14 @@ TEST(OpenAi, NamesLinesByNumberAndCustomId) {
   EXPECT_NE(a.id, b.id);
   EXPECT_NE(a.id, c.id);
   EXPECT_EQ(a.request, again.request);
-  const std::string line = ResultLine(a, "quo\"te\n", 200, json{{"object", "text_completion"}});
+  const std::string line = ErrorLine(a, "quo\"te\n", {.message = "no", .param = "n", .code = "invalid_value"});
   EXPECT_EQ(line.back(), '\n');
   EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
   const json parsed = json::parse(line);
   EXPECT_EQ(parsed["custom_id"], "quo\"te\n");
   EXPECT_EQ(parsed["id"], a.id);
-  EXPECT_EQ(parsed["response"]["body"]["id"], a.body);
+  EXPECT_EQ(parsed["response"]["status_code"], 400);
+  EXPECT_EQ(parsed["response"]["body"]["error"]["param"], "n");
   EXPECT_TRUE(parsed["error"].is_null());
 }
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -343,6 +344,85 @@ TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
   const std::string input = Write("in.txt", "Once upon a time\nThe dog said \"{\n");
   ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"--text"})).exit_code, 0);
   EXPECT_EQ(Lines(mine_ / "out.jsonl").size(), 2u);
+}
+
+TEST_F(Batch, RefusesWhatHasNoRoomUntilItIsDoneAndRunsTheRestOneAfterAnother) {
+  // Each may hold 20 MiB of the 64 MiB, though all of its answers end at once.
+  const std::string many = ", \"prompt\": \"Once upon a time\", \"n\": 400, \"max_tokens\": 200, \"logprobs\": 20, "
+                           "\"stop\": \" \"}\n";
+  std::string requests = R"({"custom_id": "huge", "prompt": "Once", "n": 4096, "max_tokens": 200, "logprobs": 20})"
+                         "\n" R"({"custom_id": "escaped", "prompt": "Once", "\u006e": 4096, "max_tokens": 200})"
+                         "\n";
+  for (int i = 0; i < 4; ++i) {
+    requests += "{\"custom_id\": \"many-" + std::to_string(i) + "\"" + many;
+    requests += "{\"custom_id\": \"one-" + std::to_string(i) + "\", \"prompt\": \"Once\", \"max_tokens\": 3}\n";
+  }
+  const std::string output = mine_ / "out.jsonl";
+  const Finished run = RunSluice(Args(Write("in.jsonl", requests), output, {"--json"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto results = Lines(output);
+  EXPECT_EQ(results.size(), 8u);
+  EXPECT_EQ(results.at("many-3")["response"]["body"]["choices"].size(), 400u);
+  const auto errors = Lines(mine_ / "out.errors.jsonl");
+  ASSERT_EQ(errors.size(), 2u);
+  const json& error = errors.at("huge")["response"]["body"]["error"];
+  EXPECT_EQ(error["code"], "request_too_large");
+  EXPECT_EQ(error["param"], "logprobs");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("MiB to hold its log probabilities; the budget leaves"));
+  EXPECT_EQ(errors.at("escaped")["response"]["body"]["error"]["param"], "n");
+}
+
+TEST_F(Batch, AnswersManyRequestsThatNeedNoModel) {
+  constexpr int kLines = 20000;
+  std::string requests;
+  for (int i = 0; i < kLines; ++i) requests += "{\"prompt\": \"Once\", \"max_tokens\": 0}\n";
+  const std::string output = mine_ / "out.jsonl";
+  const Finished run = RunSluice(Args(Write("in.jsonl", requests), output, {"--json"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(json::parse(run.out)["succeeded"], kLines);
+  EXPECT_EQ(json::parse(run.out)["passes"], 0);
+  const auto results = Lines(output);
+  EXPECT_EQ(results.size(), size_t{kLines});
+  EXPECT_EQ(results.at("line-20000")["response"]["body"]["choices"][0]["text"], "");
+  ExpectOnlyResults();
+}
+
+// A limit on the size of files stands in for a disk that is full.
+TEST_F(Batch, SaysThatTheDiskIsFullAndGoesOnWhenItIsNot) {
+  std::string requests;  // a line of results is much longer than what the journal has of it
+  for (int i = 0; i < 12; ++i) requests += R"({"prompt": "Once upon a time", "max_tokens": 12, "logprobs": 20})" "\n";
+  const std::string short_lines = Write("in.jsonl", requests);
+  // One line of about 400 KB, which is written in pieces.
+  const std::string long_line =
+      Write("long.jsonl", R"({"prompt": "Once", "max_tokens": 20, "logprobs": 20, "n": 48})" "\n");
+  const std::string tokens =  // and one of which the journal has more than of results
+      Write("tokens.jsonl", R"({"prompt": "Once", "max_tokens": 200, "n": 8})" "\n");
+  struct Case {
+    std::string input;
+    rlim_t limit;
+    std::string file;
+  };
+  for (const Case& full : {Case{short_lines, 20000, "short.jsonl"}, Case{long_line, 300 << 10, "long-out.jsonl"},
+                           Case{tokens, 4000, "tokens-out.journal"}}) {
+    const std::string stem = full.file.substr(0, full.file.find('.'));
+    const std::string output = mine_ / (stem + ".jsonl");
+    rlimit before;
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto ignored = signal(SIGXFSZ, SIG_IGN);  // the child inherits both
+    const rlimit limit = {full.limit, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    const Finished run = RunSluice(Args(full.input, output));
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, ignored);
+    EXPECT_EQ(run.exit_code, 1) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("cannot write " + (mine_ / full.file)));
+    const size_t done = Lines(output).size();  // none is torn
+    ASSERT_EQ(RunSluice(Args(full.input, output)).exit_code, 0);
+    ASSERT_EQ(RunSluice(Args(full.input, mine_ / "whole.jsonl")).exit_code, 0);
+    EXPECT_LT(done, Lines(output).size());
+    EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
+    for (const char* name : {"whole.jsonl", "whole.job.json", "whole.errors.jsonl"}) fs::remove(mine_ / name);
+  }
 }
 
 TEST_F(Batch, ScoresATextWithEcho) {

@@ -242,7 +242,7 @@ std::vector<int32_t> Encode(BpeOptions options, absl::string_view word) {
   Bpe::Scratch scratch;
   std::vector<int32_t> ids;
   if (bpe.ok()) {
-    EXPECT_TRUE(bpe->Encode(word, &scratch, &ids).ok());
+    EXPECT_TRUE(bpe->Encode(word, INT32_MAX, &scratch, &ids).ok());
   }
   return ids;
 }

@@ -49,6 +49,33 @@ TEST(Tokenizer, ControlTokensAreTextWhereTheyAreNotParsed) {
   EXPECT_EQ(tokenizer->Decode({1, 2, 0}, false), "hi<s>");
 }
 
+// Of tokenizers whose tokens are known to cover all of a text, of one whose unk token stands for any number of
+// characters, and of one that drops white space.
+TEST(Tokenizer, GivesMoreThanTheMostThatIsAskedForWhereThereAreMore) {
+  const auto words = Tokenizer::FromJson(
+      R"({"pre_tokenizer": {"type": "WhitespaceSplit"}, "model": {"type": "BPE", "vocab": {"h": 0, "i": 1, "hi": 2},
+          "merges": ["h i"]}})",
+      "words");
+  ASSERT_TRUE(words.ok()) << words.status();
+  const auto llama2 = Llama2Style(), bytes = LoadData("tokenizers/gpt2/tokenizer.json"),
+             unknown = LoadData("models/TinyStories-656K/tokenizer.json");
+  for (const Tokenizer* tokenizer : {llama2.get(), bytes.get(), unknown.get(), words->get()}) {
+    for (const absl::string_view text : {"hi", "hi \xC3\xA9\xE2\x82\xAC", "hi<s>hi", "hi        hi      ", "hihihihihi hi"}) {
+      std::string repeated;
+      for (int i = 0; i < 50; ++i) absl::StrAppend(&repeated, text);
+      const std::vector<int32_t> all = *tokenizer->Encode(repeated);
+      for (int64_t most = 0; most <= static_cast<int64_t>(all.size()) + 1; ++most) {
+        const std::vector<int32_t> some = *tokenizer->Encode(repeated, {.max_ids = most});
+        if (static_cast<int64_t>(all.size()) <= most) {
+          ASSERT_EQ(some, all) << repeated;
+        } else {
+          ASSERT_GT(static_cast<int64_t>(some.size()), most) << repeated;
+        }
+      }
+    }
+  }
+}
+
 TEST(Tokenizer, LooksUpTokens) {
   const auto tokenizer = Llama2Style();
   EXPECT_EQ(tokenizer->vocab_size(), 266);
