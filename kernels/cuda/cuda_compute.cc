@@ -144,8 +144,6 @@ class Compute : public CudaCompute {
 
 }  // namespace
 
-absl::StatusOr<int> CountCudaDevices() { return cuda::CountDevices(); }
-
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal) {
   auto compute = std::make_unique<Compute>(ordinal);
   SLUICE_RETURN_IF_ERROR(compute->Open());

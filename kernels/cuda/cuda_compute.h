@@ -35,12 +35,8 @@ class CudaCompute {
   static constexpr int64_t kMostContextBytes = int64_t{600} << 20;
 };
 
-// Devices of this machine; 0 where there is no driver, and in builds that found no CUDA Toolkit. Unavailable:
-// the driver is older than this program needs.
-absl::StatusOr<int> CountCudaDevices();
-
-// Opens device `ordinal`. NotFound: there is no such device. FailedPrecondition: it is too old. Unavailable,
-// ResourceExhausted: it is lost, taken, or has no memory left.
+// Opens device `ordinal`. NotFound: there is no such device, no driver, or no CUDA in this build. FailedPrecondition: it
+// is too old. Unavailable, ResourceExhausted: it is lost, taken, or has no memory left, or the driver is too old.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal);
 
 }  // namespace sluice

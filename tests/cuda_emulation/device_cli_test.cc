@@ -175,6 +175,33 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
 }
 
+// In this process, whose emulated machine can be one without a device.
+TEST(AutoDevice, SaysWhyTheCpuComputesAndTheCpuAloneSaysNothing) {
+  const auto open = [](const cuda_emulation::MachineOptions& machine, DeviceChoice::Kind kind) {
+    cuda_emulation::Reset(machine);
+    testing::internal::CaptureStderr();
+    const auto device = OpenDevice({.kind = kind});
+    EXPECT_TRUE(device.ok()) << device.status();
+    EXPECT_EQ(*device, nullptr);
+    return testing::internal::GetCapturedStderr();
+  };
+  const struct {
+    cuda_emulation::MachineOptions machine;
+    const char* reason;
+  } kMachines[] = {{{.driver_version = 0}, "CUDA: no driver: the system finds no libcuda.so.1 that works"},
+                   {{.devices = 0}, "CUDA: no device: the driver, for CUDA "},
+                   {{.driver_version = 11080}, "CUDA: driver too old, needs "},
+                   {{.compute_major = 6}, "has compute capability 6.0, kernels need 7.5"}};
+  for (const auto& [machine, reason] : kMachines) {
+    const std::string said = open(machine, DeviceChoice::Kind::kAuto);
+    EXPECT_THAT(said, testing::StartsWith("sluice: computing on the CPU: "));
+    EXPECT_THAT(said, HasSubstr(reason));
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+    EXPECT_EQ(open(machine, DeviceChoice::Kind::kCpu), "");
+  }
+  cuda_emulation::Reset({});
+}
+
 // In this process, whose emulated machine can be told to refuse.
 class RefusedPinning : public DeviceCli {
  protected:
