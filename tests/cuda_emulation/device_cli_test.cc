@@ -224,15 +224,23 @@ class RefusedPinning : public DeviceCli {
 };
 
 TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
-  const auto plan = [this](bool refused) {
+  const auto plan = [this](const std::vector<std::string>& more, bool refused) {
     if (refused) cuda_emulation::FailCall("cudaHostRegister", 1, cudaErrorMemoryAllocation);
     testing::internal::CaptureStdout();
-    const absl::Status status = PlanCommand().run(Args(PlanCommand(), {}));
+    const absl::Status status = PlanCommand().run(Args(PlanCommand(), more));
     EXPECT_TRUE(status.ok()) << status;
     return testing::internal::GetCapturedStdout();
   };
-  EXPECT_THAT(plan(false), testing::Not(HasSubstr("pinning ")));
-  EXPECT_THAT(plan(true), HasSubstr("pinning      the system pins no more than "));
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{}, {"--batch"}, {"--batch", "--batch-size", "1"}}) {
+    EXPECT_THAT(plan(more, false), testing::Not(HasSubstr("pinning ")));
+    EXPECT_THAT(plan(more, true), HasSubstr("pinning      the system pins no more than "));
+  }
+  const auto streamed = [&](bool refused) -> int64_t {
+    return json::parse(plan({"--batch", "--json"}, refused))["streamed_bytes"];
+  };
+  EXPECT_EQ(streamed(false), 0);
+  EXPECT_GT(streamed(true), 0);
 }
 
 TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
