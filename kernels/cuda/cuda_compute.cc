@@ -12,6 +12,7 @@
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/mma_choice.h"
 #include "kernels/cuda/nvml.h"
 #include "kernels/status_macros.h"
 
@@ -112,6 +113,8 @@ class Compute : public CudaCompute {
     stream_.emplace(*std::move(stream));
     SLUICE_ASSIGN_OR_RETURN(memory_, native.memory());
     context_bytes_ = TakenBytes().value_or(std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
+    SLUICE_ASSIGN_OR_RETURN(options_.mma_min_tokens,
+                            cuda::ChooseMmaMinTokens(native, stream_->native(), device_.allocator()));
     SLUICE_ASSIGN_OR_RETURN(ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));
     return absl::OkStatus();
   }
@@ -131,7 +134,7 @@ class Compute : public CudaCompute {
   }
 
  private:
-  const cuda::CudaOpsOptions options_;
+  cuda::CudaOpsOptions options_;
   DeviceOfCuda device_;
   const int ordinal_;
   std::string name_;

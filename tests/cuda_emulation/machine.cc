@@ -350,6 +350,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof properties->name, "emulated device %d", device);
   properties->totalGlobalMem = TheMachine().options().device_memory_bytes;
   properties->major = TheMachine().options().compute_major;
+  properties->minor = TheMachine().options().compute_minor;
   properties->multiProcessorCount = 4;
   return cudaSuccess;
 }

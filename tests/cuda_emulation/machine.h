@@ -23,6 +23,7 @@ struct MachineOptions {
   int driver_version = CUDART_VERSION;  // 0: no driver
   size_t device_memory_bytes = size_t{1} << 30;
   int compute_major = 9;
+  int compute_minor = 0;
 };
 
 // A machine that nothing has happened to yet. Streams, events and memory of the last one must be
