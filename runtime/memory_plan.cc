@@ -57,6 +57,14 @@ int64_t RingBytes(absl::Span<const StreamSlab> cycle, const MemoryPlan& plan, in
 
 }  // namespace
 
+PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h) {
+  return {.rows = plan.pass_rows,
+          .sequences = plan.request.num_sequences,
+          .context_tokens = plan.request.context_tokens,
+          .num_heads = h.num_attention_heads,
+          .kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim}};
+}
+
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
   return {.file = slab.file,
           .offset = slab.offset,
@@ -159,16 +167,17 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
         SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, request.fast_math);
     const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
     if (plan.device.has_value()) {
+      const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan, h));
       plan.device->items = {
           {"KV cache", kv_bytes},
           {"activations", work.activations()},
           {"logits", work.logits_bytes},
           {"rotary tables", work.rope_bytes},
           {"norms and biases", manifest.resident_bytes},
-          {"kernels and the device's runtime", request.device->scratch_bytes},
+          {"kernels and the device's runtime", request.device->scratch_bytes + upload_bytes},
       };
       plan.items = {
-          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes},
+          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes + upload_bytes},
           {"logits and sampling", work.logits_bytes + sampler_bytes},
           {"norms, biases and manifest", store.MemoryBytes()},
           {"tokenizer", request.tokenizer_bytes},

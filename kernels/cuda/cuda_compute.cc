@@ -19,9 +19,6 @@
 namespace sluice {
 namespace {
 
-// Positions, page tables and places of the rows of a few calls, beside the states of attention's chunks.
-constexpr int64_t kUploadBytes = int64_t{16} << 20;
-
 class EventOfCuda : public Event {
  public:
   explicit EventOfCuda(cuda::Event event) : event_(std::move(event)) {}
@@ -127,7 +124,7 @@ class Compute : public CudaCompute {
   int64_t free_bytes() const override { return memory_.free_bytes; }
   int64_t context_bytes() const override { return context_bytes_; }
   int64_t overhead_bytes() const override {
-    return context_bytes_ + options_.attention_scratch_bytes + kUploadBytes;
+    return context_bytes_ + options_.attention_scratch_bytes;
   }
   std::optional<int64_t> TakenBytes() const override {
     return meter_ != nullptr ? meter_->TakenBytes() : std::nullopt;

@@ -27,7 +27,8 @@ class CudaCompute {
   // Device memory that the context takes: by NVML, or else what is gone from the device after it was made, at most
   // kMostContextBytes, as others may use it too.
   virtual int64_t context_bytes() const = 0;
-  // That and the operations' own buffers, as far as these may grow.
+  // That and the states of attention's chunks, as many as there may be; the plan knows of the operations' other buffers
+  // (UploadBufferBytes).
   virtual int64_t overhead_bytes() const = 0;
   // What this process holds on the device now, by NVML. None where it cannot be had.
   virtual std::optional<int64_t> TakenBytes() const = 0;

@@ -17,7 +17,7 @@ namespace sluice::cuda {
 struct CudaOpsOptions {
   // Products of quantized weights with fewer tokens use dp4a (ChooseMmaMinTokens).
   int64_t mma_min_tokens = kMmaMinTokens;
-  // Of the states of attention's chunks; it grows to that as it is needed.
+  // Of the states of attention's chunks, at most, unless one row has more.
   int64_t attention_scratch_bytes = int64_t{32} << 20;
 };
 

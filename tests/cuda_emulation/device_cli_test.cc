@@ -251,6 +251,19 @@ TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
     if (refused) cuda_emulation::FailCall("cudaHostRegister", 4, cudaErrorMemoryAllocation);
     const absl::Status started = StartModel(session, options, 1, /*logits_of_all_rows=*/false);
     ASSERT_TRUE(started.ok()) << started;
+    // Passes allocate nothing.
+    for (const char* call : {"cudaMalloc", "cudaMallocHost"}) {
+      cuda_emulation::FailCall(call, 1, cudaErrorMemoryAllocation);
+    }
+    KvSequence sequence;
+    ASSERT_TRUE(session.model->kv_cache().Reserve(sequence, 2).ok());
+    for (const int64_t position : {0, 1}) {
+      const PassRow row = {&sequence, position, 5, /*wants_logits=*/true};
+      const absl::Status ran = session.model->RunPass({&row, 1}).status();
+      EXPECT_TRUE(ran.ok()) << ran;
+    }
+    session.model->kv_cache().Release(sequence);
+    for (const char* call : {"cudaMalloc", "cudaMallocHost"}) cuda_emulation::FailCall(call, 0, cudaSuccess);  // never
     const DeviceReport report = MakeDeviceReport(session);
     EXPECT_EQ(report.unpinned_bytes > 0, refused);
     EXPECT_EQ(session.model->plan().residency.streamed_bytes > 0, refused);
