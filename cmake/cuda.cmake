@@ -1,16 +1,26 @@
 # Sets SLUICE_CUDA_ENABLED: whether CUDA kernels are built. A machine without nvcc builds everything else.
 set(SLUICE_CUDA_ENABLED OFF)
 if(NOT SLUICE_CUDA STREQUAL "OFF" AND NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ AND NOT CMAKE_CROSSCOMPILING)
-  # Code for Hopper, and PTX that the driver compiles for every other device: since Ampere, with its matrix
-  # instructions, and for Turing. What CI has time for.
-  # A release for one kind of device sets its own, "native" or "86-real".
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 75-virtual 80-virtual 90-real)
-  endif()
   include(CheckLanguage)
   check_language(CUDA)
   find_package(CUDAToolkit QUIET)
   if(CMAKE_CUDA_COMPILER AND TARGET CUDA::cudart_static)
+    # The environment's CUDAARCHS, as CMake has it, but in a build that is configured already, too.
+    if(NOT CMAKE_CUDA_ARCHITECTURES AND NOT "$ENV{CUDAARCHS}" STREQUAL "")
+      set(CMAKE_CUDA_ARCHITECTURES "$ENV{CUDAARCHS}" CACHE STRING "CUDA architectures")
+    endif()
+    # Machine code for every kind of device that the toolkit knows; PTX of the newest for those to come, and of Turing.
+    if(NOT CMAKE_CUDA_ARCHITECTURES)
+      execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE known_devices)
+      set(CMAKE_CUDA_ARCHITECTURES 75)
+      foreach(device 80 86 89 90 100 120)
+        if(known_devices MATCHES "sm_${device}\n")
+          list(APPEND CMAKE_CUDA_ARCHITECTURES ${device}-real)
+          set(newest ${device})
+        endif()
+      endforeach()
+      list(APPEND CMAKE_CUDA_ARCHITECTURES ${newest}-virtual)
+    endif()
     enable_language(CUDA)
     # CMake 3.25 does not know that nvcc has C++20.
     if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)

@@ -1,6 +1,8 @@
 // Sizes of activation rows and KV rows, the same on every device.
 #include "kernels/ops.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/activation_layout.h"
 
 namespace sluice {
@@ -44,6 +46,15 @@ int64_t KvPageBytes(const KvShape& shape) {
   const int64_t row_bytes =
       KvRowBytes(shape.k_type, shape.head_dim) + KvRowBytes(shape.v_type, shape.head_dim);
   return RoundUp(shape.num_kv_heads * kKvPageTokens * row_bytes, 4096);
+}
+
+// Attention's are the largest: 24 bytes a row, 8 a tile of rows, both on 256, and page tables.
+int64_t UploadBufferBytes(const PassLimits& pass) {
+  const int64_t pages = (pass.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  const int64_t entries = std::min(pass.rows, pass.sequences) * pages;
+  return RoundUp(RoundUp(pass.rows * 24, 256) + RoundUp(pass.rows * 8, 256) +
+                     entries * static_cast<int64_t>(sizeof(int32_t)),
+                 4096);
 }
 
 }  // namespace sluice

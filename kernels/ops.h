@@ -87,9 +87,26 @@ struct AttentionArgs {
   absl::Span<const AttentionRow> rows;  // host memory
 };
 
+// How large the calls of a pass can be.
+struct PassLimits {
+  int64_t rows;
+  int64_t sequences;       // each with a page table of its own
+  int64_t context_tokens;  // of each
+  int64_t num_heads;
+  KvShape kv;
+};
+// Bringing positions and page tables to a device goes through so many buffers in turn, each for any call of a pass.
+inline constexpr int kUploadBuffers = 8;
+// Bytes of one of them: of pinned host memory, and as many of the device's. A multiple of 4096.
+int64_t UploadBufferBytes(const PassLimits& pass);
+
 class Ops {
  public:
   virtual ~Ops() = default;
+
+  // Allocates what calls within these limits need, so that none of them has to; larger ones may. Before the first pass,
+  // once the plan is known. InvalidArgument: a shape that these Ops do not have. ResourceExhausted.
+  virtual absl::Status Reserve(const PassLimits& /*pass*/) { return absl::OkStatus(); }
 
   // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format. Unimplemented: kBF16 or
   // kF16, where these Ops have no products that read it.

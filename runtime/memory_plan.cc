@@ -112,6 +112,14 @@ absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const 
 
 }  // namespace
 
+PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h) {
+  return {.rows = plan.pass_rows,
+          .sequences = plan.request.num_sequences,
+          .context_tokens = plan.request.context_tokens,
+          .num_heads = h.num_attention_heads,
+          .kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim}};
+}
+
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
   return {.file = slab.file,
           .offset = slab.offset,
@@ -239,6 +247,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
       const bool kv_on_host = plan.KvInHostMemory();
       plan.device->kv_staged_pages =
           kv_on_host ? KvStaging::MostPages(h.layer_windows, request.num_sequences, rows, plan.kv_pages) : 0;
+      const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan, h));
       plan.device->items = {
           kv_on_host ? PlanItem{"KV pages on their way", KvStaging::DeviceBytes(kv, plan.device->kv_staged_pages)}
                      : PlanItem{"KV cache", kv_bytes},
@@ -246,10 +255,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"logits", work.logits_bytes},
           {"rotary tables", work.rope_bytes},
           {"norms and biases", manifest.resident_bytes},
-          {"kernels and the device's runtime", request.device->scratch_bytes},
+          {"kernels and the device's runtime", request.device->scratch_bytes + upload_bytes},
       };
       plan.items = {
-          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes +
+          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes + upload_bytes +
                                        (kv_on_host ? KvStaging::HostBytes(plan.kv_pages) : 0)},
           {"logits and sampling", work.logits_bytes + sampler_bytes},
           {"norms, biases and manifest", store.MemoryBytes()},

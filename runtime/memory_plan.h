@@ -24,7 +24,7 @@ enum class KvPlace : uint8_t { kAuto, kDevice, kHost };
 // Memory of the device that computes.
 struct DeviceBudget {
   int64_t max_bytes = 0;      // for everything that sluice allocates there
-  int64_t scratch_bytes = 0;  // of it, what the operations and the device's own runtime take
+  int64_t scratch_bytes = 0;  // of it, what the operations, but for uploads, and the device's own runtime take
   int64_t host_bytes = 0;     // of host memory, what its driver takes
   // Of host memory that can be pinned for copies: the ring, slabs that stay there and the KV cache, if it is there, share
   // it.
@@ -100,6 +100,9 @@ struct MemoryPlan {
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
   bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
 };
+
+// What Ops::Reserve makes room for.
+PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h);
 
 // The slab as a stream sees it.
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);

@@ -68,12 +68,9 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice) {
   if (choice.kind == DeviceChoice::Kind::kCpu) return std::unique_ptr<CudaCompute>();
   if (choice.kind == DeviceChoice::Kind::kCuda) return OpenCudaDevice(choice.ordinal);
-  const absl::StatusOr<int> count = CountCudaDevices();
-  if (!count.ok() || *count > 0) {
-    absl::StatusOr<std::unique_ptr<CudaCompute>> compute = count.ok() ? OpenCudaDevice(choice.ordinal) : count.status();
-    if (compute.ok()) return compute;
-    std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
-  }
+  absl::StatusOr<std::unique_ptr<CudaCompute>> compute = OpenCudaDevice(choice.ordinal);
+  if (compute.ok()) return compute;
+  std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
   if (choice.copy_bytes_per_s > 0) {
     std::fprintf(stderr, "sluice: the CPU computes, so nothing is copied: --throttle-copy slows nothing\n");
   }

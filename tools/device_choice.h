@@ -27,8 +27,8 @@ struct DeviceChoice {
 std::vector<OptionSpec> DeviceOptionSpecs();
 absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args);
 
-// Null for the CPU. With kAuto a device that cannot be used is said on stderr, and the CPU computes; so is a
-// --throttle-copy that then slows nothing.
+// Null for the CPU. With kAuto the CPU computes where no device can be used; why is said on stderr, in builds without
+// CUDA and on machines without a driver, too, and so is a --throttle-copy that then slows nothing.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice);
 
 // InvalidArgument: more than the device has free.

@@ -122,13 +122,21 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   }
 }
 
-// The plan if the system pins less host memory than `plan` wants for slabs, and for keys and values.
-absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
+// What the system pins of host memory where that is less than `plan` holds slabs, and keys and values, in; nothing where
+// it is all.
+absl::StatusOr<std::optional<int64_t>> PinnedLimit(const Session& session, const MemoryPlan& plan) {
   const int64_t wanted = plan.pinned_bytes();
   SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
-  if (pinned == wanted) return plan;
+  if (pinned == wanted) return std::nullopt;
+  return pinned;
+}
+
+// The plan under that limit.
+absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> limit, PinnedLimit(session, plan));
+  if (!limit.has_value()) return plan;
   PlanRequest request = plan.request;
-  request.device->max_pinned_bytes = pinned;
+  request.device->max_pinned_bytes = *limit;
   return PlanMemory(*session.store, request);
 }
 
@@ -205,12 +213,21 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
   } else if (batch_size == 0) {
     return UsageError("without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
   }
-  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
                           ParseKvDisk(args, session.store->hyper_parameters(), request));
-  SLUICE_ASSIGN_OR_RETURN(const BatchPlan batch,
-                          PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
-                                    shape, batch_size, kv_disk_pages));
+  const auto plan_for = [&](int64_t sequences) {
+    return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once, shape, sequences,
+                     kv_disk_pages);
+  };
+  SLUICE_ASSIGN_OR_RETURN(BatchPlan batch, plan_for(batch_size));
+  if (session.gpu != nullptr && !args.Has("--no-probe")) {
+    SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> limit, PinnedLimit(session, batch.memory));
+    if (limit.has_value()) {  // the job finds out when it starts, with its size chosen
+      request.device->max_pinned_bytes = *limit;
+      SLUICE_ASSIGN_OR_RETURN(batch, plan_for(batch.batch_size));
+    }
+  }
   if (!args.Has("--json")) {
     PrintPlan(session, batch.memory);
     PrintBatch(batch, shape, request);

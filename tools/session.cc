@@ -225,6 +225,7 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   if (session.gpu == nullptr) {
     session.place = MakeHostPlace(session.ops.get());
   } else {
+    SLUICE_RETURN_IF_ERROR(session.gpu->ops()->Reserve(LimitsOf(plan, session.store->hyper_parameters())));
     SLUICE_ASSIGN_OR_RETURN(session.place, MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
                                                            session.gpu->ops()));
   }

@@ -18,14 +18,35 @@ int64_t ChunksOf(const AttentionRow& first, const AttentionRow& last) {
   return last.position / kAttentionChunk - first.first_visible / kAttentionChunk + 1;
 }
 
+// How queries are dealt out to blocks.
+struct Blocks {
+  int heads_each;
+  int rows_each;   // of a tile, at most
+  int64_t groups;  // blocks a tile
+};
+Blocks BlocksOf(int64_t num_heads, const KvShape& kv) {
+  const int max_queries = MaxQueries(kv.head_dim);
+  const int64_t heads_per_kv = num_heads / kv.num_kv_heads;
+  const int heads_each = static_cast<int>(std::min<int64_t>(heads_per_kv, max_queries));
+  return {.heads_each = heads_each,
+          .rows_each = max_queries / heads_each,
+          .groups = kv.num_kv_heads * ((heads_per_kv + heads_each - 1) / heads_each)};
+}
+
+// Of a row's states, as AttendJob has them.
+int64_t StateBytes(int64_t num_heads, int64_t chunks, int64_t head_dim) {
+  return num_heads * chunks * (RoundUp(head_dim, 16) + 2) * static_cast<int64_t>(sizeof(float));
+}
+
+// UploadBufferBytes (kernels/ops.h) counts with these.
+static_assert(sizeof(AttendRow) == 24 && sizeof(AttendTile) == 8);
+
 }  // namespace
 
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionLimits& limits) {
-  const int max_queries = MaxQueries(args.kv.head_dim);
-  const int64_t heads_per_kv = args.num_heads / args.kv.num_kv_heads;
+  const auto [heads_each, rows_each, groups] = BlocksOf(args.num_heads, args.kv);
   AttentionPlan plan = {};
-  plan.heads_each = static_cast<int>(std::min<int64_t>(heads_per_kv, max_queries));
-  const int rows_each = max_queries / plan.heads_each;
+  plan.heads_each = heads_each;
   int64_t chunks = 0;
   for (int64_t row = 0; row < static_cast<int64_t>(args.rows.size()); ++row) {
     const AttentionRow& of = args.rows[row];
@@ -43,20 +64,31 @@ AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionLimits& li
   }
   plan.num_rows = static_cast<int64_t>(args.rows.size());
 
-  const int64_t groups =
-      args.kv.num_kv_heads * ((heads_per_kv + plan.heads_each - 1) / plan.heads_each);
   const int64_t blocks = static_cast<int64_t>(plan.tiles.size()) * groups;
   if (chunks == 1 || blocks >= kBlocksEach * limits.multiprocessors) return plan;
   plan.split_chunks = chunks;
-  const int64_t row_bytes = args.num_heads * chunks * (RoundUp(args.kv.head_dim, 16) + 2) *
-                            static_cast<int64_t>(sizeof(float));
-  // Tiles from the end are left to the next call until the rest fits.
+  const int64_t row_bytes = StateBytes(args.num_heads, chunks, args.kv.head_dim);
+  // Tiles from the end, and rows of the first, are left to the next call until the rest fits.
   while (plan.tiles.size() > 1 && plan.num_rows * row_bytes > limits.scratch_bytes) {
     plan.num_rows = plan.tiles.back().first_row;
     plan.tiles.pop_back();
   }
+  if (plan.num_rows * row_bytes > limits.scratch_bytes) {
+    plan.num_rows = std::max<int64_t>(1, limits.scratch_bytes / row_bytes);
+    plan.tiles[0].num_rows = static_cast<int32_t>(plan.num_rows);
+  }
   plan.scratch_bytes = plan.num_rows * row_bytes;
   return plan;
+}
+
+int64_t MostScratchBytes(const PassLimits& pass, const AttentionLimits& limits) {
+  const int64_t chunks = (pass.context_tokens + kAttentionChunk - 1) / kAttentionChunk;
+  const auto [heads_each, rows_each, groups] = BlocksOf(pass.num_heads, pass.kv);
+  // More tiles than these keep the multiprocessors busy without a split.
+  const int64_t tiles = (kBlocksEach * limits.multiprocessors - 1) / groups;
+  if (chunks == 1 || tiles == 0) return 0;
+  const int64_t row_bytes = StateBytes(pass.num_heads, chunks, pass.kv.head_dim);
+  return std::max(row_bytes, std::min(std::min(pass.rows, tiles * rows_each) * row_bytes, limits.scratch_bytes));
 }
 
 AttentionUpload LayOutUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan) {

@@ -12,14 +12,12 @@
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/mma_choice.h"
 #include "kernels/cuda/nvml.h"
 #include "kernels/status_macros.h"
 
 namespace sluice {
 namespace {
-
-// Positions, page tables and places of the rows of a few calls, beside the states of attention's chunks.
-constexpr int64_t kUploadBytes = int64_t{16} << 20;
 
 class EventOfCuda : public Event {
  public:
@@ -113,6 +111,8 @@ class Compute : public CudaCompute {
     stream_.emplace(*std::move(stream));
     SLUICE_ASSIGN_OR_RETURN(memory_, native.memory());
     context_bytes_ = TakenBytes().value_or(std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
+    SLUICE_ASSIGN_OR_RETURN(options_.mma_min_tokens,
+                            cuda::ChooseMmaMinTokens(native, stream_->native(), device_.allocator()));
     SLUICE_ASSIGN_OR_RETURN(ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));
     return absl::OkStatus();
   }
@@ -127,14 +127,14 @@ class Compute : public CudaCompute {
   int64_t free_bytes() const override { return memory_.free_bytes; }
   int64_t context_bytes() const override { return context_bytes_; }
   int64_t overhead_bytes() const override {
-    return context_bytes_ + options_.attention_scratch_bytes + kUploadBytes;
+    return context_bytes_ + options_.attention_scratch_bytes;
   }
   std::optional<int64_t> TakenBytes() const override {
     return meter_ != nullptr ? meter_->TakenBytes() : std::nullopt;
   }
 
  private:
-  const cuda::CudaOpsOptions options_;
+  cuda::CudaOpsOptions options_;
   DeviceOfCuda device_;
   const int ordinal_;
   std::string name_;
@@ -147,8 +147,6 @@ class Compute : public CudaCompute {
 };
 
 }  // namespace
-
-absl::StatusOr<int> CountCudaDevices() { return cuda::CountDevices(); }
 
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal) {
   auto compute = std::make_unique<Compute>(ordinal);

@@ -30,7 +30,8 @@ class CudaCompute {
   // Device memory that the context takes: by NVML, or else what is gone from the device after it was made, at most
   // kMostContextBytes, as others may use it too.
   virtual int64_t context_bytes() const = 0;
-  // That and the operations' own buffers, as far as these may grow.
+  // That and the states of attention's chunks, as many as there may be; the plan knows of the operations' other buffers
+  // (UploadBufferBytes).
   virtual int64_t overhead_bytes() const = 0;
   // What this process holds on the device now, by NVML. None where it cannot be had.
   virtual std::optional<int64_t> TakenBytes() const = 0;
@@ -38,12 +39,8 @@ class CudaCompute {
   static constexpr int64_t kMostContextBytes = int64_t{600} << 20;
 };
 
-// Devices of this machine; 0 where there is no driver, and in builds that found no CUDA Toolkit. Unavailable:
-// the driver is older than this program needs.
-absl::StatusOr<int> CountCudaDevices();
-
-// Opens device `ordinal`. NotFound: there is no such device. FailedPrecondition: it is too old. Unavailable,
-// ResourceExhausted: it is lost, taken, or has no memory left.
+// Opens device `ordinal`. NotFound: there is no such device, no driver, or no CUDA in this build. FailedPrecondition: it
+// is too old. Unavailable, ResourceExhausted: it is lost, taken, or has no memory left, or the driver is too old.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal);
 
 }  // namespace sluice

@@ -74,6 +74,12 @@ class CudaOps : public Ops {
         allocator_(allocator),
         uploads_(std::move(uploads)) {}
 
+  absl::Status Reserve(const PassLimits& pass) override {
+    SLUICE_RETURN_IF_ERROR(Check(pass.num_heads, pass.kv));
+    SLUICE_RETURN_IF_ERROR(uploads_.Reserve(UploadBufferBytes(pass)));
+    return GrowScratch(MostScratchBytes(pass, limits_));
+  }
+
   absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                   int64_t num_rows, int64_t k, std::byte* out) override {
     const PrepareJob job = {.x = x,
@@ -172,7 +178,7 @@ class CudaOps : public Ops {
 
   absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
                         int64_t kv_stride) override {
-    SLUICE_RETURN_IF_ERROR(Check(args));
+    SLUICE_RETURN_IF_ERROR(Check(args.num_heads, args.kv));
     if (args.rows.empty()) return absl::OkStatus();
     const auto num_rows = static_cast<int64_t>(args.rows.size());
     SLUICE_ASSIGN_OR_RETURN(const UploadRing::Place place,
@@ -197,7 +203,7 @@ class CudaOps : public Ops {
 
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
                          int64_t out_stride) override {
-    SLUICE_RETURN_IF_ERROR(Check(args));
+    SLUICE_RETURN_IF_ERROR(Check(args.num_heads, args.kv));
     AttentionArgs rest = args;
     while (!rest.rows.empty()) {
       const AttentionPlan plan = PlanAttention(rest, limits_);
@@ -214,11 +220,10 @@ class CudaOps : public Ops {
   }
 
  private:
-  static absl::Status Check(const AttentionArgs& args) {
-    const KvShape& kv = args.kv;
-    if (kv.num_kv_heads <= 0 || args.num_heads % kv.num_kv_heads != 0) {
+  static absl::Status Check(int64_t num_heads, const KvShape& kv) {
+    if (kv.num_kv_heads <= 0 || num_heads % kv.num_kv_heads != 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat(args.num_heads, " heads cannot share ", kv.num_kv_heads, " KV heads"));
+          absl::StrCat(num_heads, " heads cannot share ", kv.num_kv_heads, " KV heads"));
     }
     if (kv.head_dim <= 0 || kv.head_dim > kMaxHeadDim) {
       return absl::InvalidArgumentError(absl::StrCat("attention on CUDA goes up to a head_dim of ",
@@ -239,15 +244,19 @@ class CudaOps : public Ops {
             .head_dim = kv.head_dim};
   }
 
+  absl::Status GrowScratch(int64_t bytes) {
+    if (scratch_.bytes() >= bytes) return absl::OkStatus();
+    // What still reads the old one is on the same stream.
+    SLUICE_RETURN_IF_ERROR(stream_->Synchronize());
+    scratch_ = DeviceBuffer();
+    SLUICE_ASSIGN_OR_RETURN(
+        scratch_, DeviceBuffer::Create(allocator_, bytes, "the states of attention's chunks"));
+    return absl::OkStatus();
+  }
+
   absl::Status Attend(const AttentionArgs& args, const AttentionPlan& plan, const float* q,
                       int64_t q_stride, float* out, int64_t out_stride) {
-    if (scratch_.bytes() < plan.scratch_bytes) {
-      // What still reads the old one is on the same stream.
-      SLUICE_RETURN_IF_ERROR(stream_->Synchronize());
-      scratch_ = DeviceBuffer();
-      SLUICE_ASSIGN_OR_RETURN(scratch_, DeviceBuffer::Create(allocator_, plan.scratch_bytes,
-                                                             "the states of attention's chunks"));
-    }
+    SLUICE_RETURN_IF_ERROR(GrowScratch(plan.scratch_bytes));
     const AttentionUpload upload = LayOutUpload(args.rows, plan);
     SLUICE_ASSIGN_OR_RETURN(const UploadRing::Place place, uploads_.Begin(upload.bytes));
     FillUpload(args.rows, plan, upload, place.device, place.pinned);

@@ -9,15 +9,16 @@
 #include "absl/status/statusor.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/mma_choice.h"
 #include "kernels/ops.h"
 
 namespace sluice::cuda {
 
 struct CudaOpsOptions {
-  // Products of quantized weights with fewer tokens use dp4a: tensor cores work on 32 tokens at a
-  // time, and a block of theirs walks all of K. Rounded products change kernels at as many.
-  int64_t mma_min_tokens = 17;
-  // Of the states of attention's chunks; it grows to that as it is needed.
+  // Products of quantized weights with fewer tokens use dp4a (ChooseMmaMinTokens). Rounded products
+  // change kernels at as many.
+  int64_t mma_min_tokens = kMmaMinTokens;
+  // Of the states of attention's chunks, at most, unless one row has more.
   int64_t attention_scratch_bytes = int64_t{32} << 20;
 };
 

@@ -8,7 +8,7 @@
 namespace sluice::cuda {
 namespace {
 
-// What the PTX in the library needs (kernels/CMakeLists.txt).
+// What the code in the library needs (cmake/cuda.cmake).
 constexpr int kMinComputeCapability = 75;
 
 struct Machine {

@@ -9,8 +9,6 @@ absl::StatusOr<std::vector<CudaDevice>> MeasureCudaDevices(double /*seconds*/) {
   return std::vector<CudaDevice>();
 }
 
-absl::StatusOr<int> CountCudaDevices() { return 0; }
-
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal) {
   return absl::NotFoundError(
       absl::StrCat("CUDA: no device ", ordinal, ": this sluice was built without the CUDA Toolkit"));

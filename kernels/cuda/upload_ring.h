@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
+#include "kernels/ops.h"
 
 namespace sluice::cuda {
 
@@ -19,7 +20,7 @@ namespace sluice::cuda {
 //   free -> Begin (the host fills it) -> Send (its copy is queued) -> End (its readers are queued)
 //        -> free again once the event that End recorded has fired; Begin waits for that.
 //
-// Slots grow to what was asked for. One upload at a time; for one thread.
+// Slots have what Reserve gave them, and grow to what was asked for. One upload at a time; for one thread.
 class UploadRing {
  public:
   struct Place {
@@ -27,10 +28,11 @@ class UploadRing {
     std::byte* device;
   };
 
-  static constexpr int kSlots = 8;
-
   // `stream` and `allocator` must outlive it.
   static absl::StatusOr<UploadRing> Create(const Stream* stream, DeviceAllocator* allocator);
+
+  // Room for `bytes` bytes in each slot, before the first upload. ResourceExhausted.
+  absl::Status Reserve(int64_t bytes);
 
   // Room for `bytes` bytes, on 256 on both sides. The host may write until Send.
   absl::StatusOr<Place> Begin(int64_t bytes);
@@ -44,6 +46,9 @@ class UploadRing {
     Event used;
     int64_t bytes = 0;
   };
+
+  // Makes a free slot one of `bytes` bytes.
+  absl::Status Resize(Slot& slot, int64_t bytes);
 
   UploadRing(const Stream* stream, DeviceAllocator* allocator)
       : stream_(stream), allocator_(allocator) {}

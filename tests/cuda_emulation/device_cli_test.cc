@@ -256,6 +256,33 @@ TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
 }
 
+// In this process, whose emulated machine can be one without a device.
+TEST(AutoDevice, SaysWhyTheCpuComputesAndTheCpuAloneSaysNothing) {
+  const auto open = [](const cuda_emulation::MachineOptions& machine, DeviceChoice::Kind kind) {
+    cuda_emulation::Reset(machine);
+    testing::internal::CaptureStderr();
+    const auto device = OpenDevice({.kind = kind});
+    EXPECT_TRUE(device.ok()) << device.status();
+    EXPECT_EQ(*device, nullptr);
+    return testing::internal::GetCapturedStderr();
+  };
+  const struct {
+    cuda_emulation::MachineOptions machine;
+    const char* reason;
+  } kMachines[] = {{{.driver_version = 0}, "CUDA: no driver: the system finds no libcuda.so.1 that works"},
+                   {{.devices = 0}, "CUDA: no device: the driver, for CUDA "},
+                   {{.driver_version = 11080}, "CUDA: driver too old, needs "},
+                   {{.compute_major = 6}, "has compute capability 6.0, kernels need 7.5"}};
+  for (const auto& [machine, reason] : kMachines) {
+    const std::string said = open(machine, DeviceChoice::Kind::kAuto);
+    EXPECT_THAT(said, testing::StartsWith("sluice: computing on the CPU: "));
+    EXPECT_THAT(said, HasSubstr(reason));
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1);
+    EXPECT_EQ(open(machine, DeviceChoice::Kind::kCpu), "");
+  }
+  cuda_emulation::Reset({});
+}
+
 // In this process, whose emulated machine can be told to refuse.
 class RefusedPinning : public DeviceCli {
  protected:
@@ -293,15 +320,23 @@ TEST_F(RefusedPinning, FastMathIsRefusedOnADeviceWithoutItsInstruction) {
 }
 
 TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
-  const auto plan = [this](bool refused) {
+  const auto plan = [this](const std::vector<std::string>& more, bool refused) {
     if (refused) cuda_emulation::FailCall("cudaHostRegister", 1, cudaErrorMemoryAllocation);
     testing::internal::CaptureStdout();
-    const absl::Status status = PlanCommand().run(Args(PlanCommand(), {}));
+    const absl::Status status = PlanCommand().run(Args(PlanCommand(), more));
     EXPECT_TRUE(status.ok()) << status;
     return testing::internal::GetCapturedStdout();
   };
-  EXPECT_THAT(plan(false), testing::Not(HasSubstr("pinning ")));
-  EXPECT_THAT(plan(true), HasSubstr("pinning      the system pins no more than "));
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{}, {"--batch"}, {"--batch", "--batch-size", "1"}}) {
+    EXPECT_THAT(plan(more, false), testing::Not(HasSubstr("pinning ")));
+    EXPECT_THAT(plan(more, true), HasSubstr("pinning      the system pins no more than "));
+  }
+  const auto streamed = [&](bool refused) -> int64_t {
+    return json::parse(plan({"--batch", "--json"}, refused))["streamed_bytes"];
+  };
+  EXPECT_EQ(streamed(false), 0);
+  EXPECT_GT(streamed(true), 0);
 }
 
 TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
@@ -312,6 +347,19 @@ TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
     if (refused) cuda_emulation::FailCall("cudaHostRegister", 4, cudaErrorMemoryAllocation);
     const absl::Status started = StartModel(session, options, 1, /*logits_of_all_rows=*/false);
     ASSERT_TRUE(started.ok()) << started;
+    // Passes allocate nothing.
+    for (const char* call : {"cudaMalloc", "cudaMallocHost"}) {
+      cuda_emulation::FailCall(call, 1, cudaErrorMemoryAllocation);
+    }
+    KvSequence sequence;
+    ASSERT_TRUE(session.model->kv_cache().Reserve(sequence, 2).ok());
+    for (const int64_t position : {0, 1}) {
+      const PassRow row = {&sequence, position, 5, /*wants_logits=*/true};
+      const absl::Status ran = session.model->RunPass({&row, 1}).status();
+      EXPECT_TRUE(ran.ok()) << ran;
+    }
+    session.model->kv_cache().Release(sequence);
+    for (const char* call : {"cudaMalloc", "cudaMallocHost"}) cuda_emulation::FailCall(call, 0, cudaSuccess);  // never
     const DeviceReport report = MakeDeviceReport(session);
     EXPECT_EQ(report.unpinned_bytes > 0, refused);
     EXPECT_EQ(session.model->plan().residency.streamed_bytes > 0, refused);

@@ -132,6 +132,30 @@ TEST(DevicePlan, CountsTheDriversHostMemory) {
   EXPECT_EQ(PlanMemory(*store, request)->minimum_bytes, without + (200 << 20));
 }
 
+TEST(DevicePlan, CountsTheBuffersOfUploadsOnBothSides) {
+  const TestStore store("qwen2-bias-bf16", "", 16 << 10);
+  PlanRequest request;
+  request.context_tokens = 64;
+  request.num_sequences = 500;
+  request.pass_rows = 500;
+  request.kv_pages = 500;
+  request.max_ram_bytes = int64_t{1} << 33;
+  request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .scratch_bytes = 12345};
+  const MemoryPlan plan = *PlanMemory(*store, request);
+  // 24 + 8 bytes a row and 4 a page table of one page: 18,192 with the rows on 256, in whole pages.
+  const int64_t bytes = 8 * 20480;
+  const auto item = [](const std::vector<PlanItem>& items, const std::string& name) {
+    for (const PlanItem& i : items) {
+      if (i.name == name) return i.bytes;
+    }
+    return int64_t{0};
+  };
+  EXPECT_EQ(item(plan.device->items, "kernels and the device's runtime"), 12345 + bytes);
+  EXPECT_EQ(item(plan.items, "copies to the device"),
+            ComputePlace::kStagingBytes + bytes +
+                SizeWorkspace(store->manifest(), plan.pass_rows, plan.logit_rows, 64, false).staging_bytes);
+}
+
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
   const TestStore store("qwen2-bias-bf16", "", 16 << 10);
   PlanRequest request;

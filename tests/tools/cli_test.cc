@@ -375,6 +375,7 @@ TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
   const Finished run = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--device", "auto", "--json"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   const Finished cpu = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--json"});
+  EXPECT_EQ(cpu.err.find("computing on the CPU"), std::string::npos) << "nobody asked for a device";
   EXPECT_EQ(json::parse(run.out)["ids"], json::parse(cpu.out)["ids"]);
 }
 

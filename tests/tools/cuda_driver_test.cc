@@ -57,6 +57,9 @@ TEST_F(CudaDriver, ThatFindsNoDeviceSaysSo) {
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_EQ(run.err,
             "sluice run: CUDA: no device: the driver, for CUDA 99.0, finds none; CUDA_VISIBLE_DEVICES may hide them\n");
+  const Finished chosen = Run("99000", "auto");
+  EXPECT_EQ(chosen.exit_code, 0) << chosen.err;
+  EXPECT_THAT(chosen.err, testing::HasSubstr("sluice: computing on the CPU: CUDA: no device: "));
 }
 
 }  // namespace

@@ -271,6 +271,8 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
        {1, 1},
        4,
        2},
+      // 64 heads' of it are 133,120 bytes: a row is let through.
+      {"a row that the scratch does not hold", 64, 8, 128, {{a, 2000, 0}, {a, 2001, 0}}, {1}, 4, 1},
   };
   for (const PlanCase& c : kCases) {
     const AttentionArgs args = {.kv = {kF16, kF16, c.kv_heads, c.head_dim},
@@ -288,6 +290,53 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
     EXPECT_EQ(plan.num_rows, c.num_rows) << c.name;
     EXPECT_LE(plan.max_queries, MaxQueries(c.head_dim)) << c.name;
   }
+}
+
+// Passes of chance: sequences of any length, some rows of each, windows; what is reserved suffices, and some need all.
+TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
+  std::mt19937 random(12);
+  int all_scratch = 0, all_upload = 0;
+  for (int turn = 0; turn < 2000; ++turn) {
+    const int64_t kv_heads = int64_t{1} << random() % 4;
+    const PassLimits pass = {.rows = 1 + random() % (turn % 2 == 0 ? 4 : 300),
+                             .sequences = 1 + random() % 6,
+                             .context_tokens = 64 * (1 + random() % 60),
+                             .num_heads = kv_heads * (1 + random() % 20),
+                             .kv = {kF16, kQ8, kv_heads, turn % 3 == 0 ? 256 : 64}};
+    const AttentionLimits limits = {.multiprocessors = static_cast<int>(1 + random() % 100),
+                                    .scratch_bytes = 1000 << random() % 12};
+    const std::vector<int32_t> table(pass.context_tokens / kKvPageTokens);
+    std::vector<std::vector<int32_t>> tables(pass.sequences, table);
+    std::vector<AttentionRow> rows;
+    for (int64_t sequence = 0; sequence < pass.sequences; ++sequence) {
+      const int64_t left = pass.rows - static_cast<int64_t>(rows.size());
+      const int64_t count = std::min(sequence + 1 == pass.sequences ? left : int64_t{random() % 3}, left);
+      const int64_t end = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
+      const int64_t window = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
+      for (int64_t at = std::max<int64_t>(0, end - count); at < end; ++at) {
+        rows.push_back({tables[sequence].data(), at, std::max<int64_t>(0, at - window)});
+      }
+    }
+    AttentionArgs args = {.kv = pass.kv,
+                          .pages = nullptr,
+                          .page_stride = 0,
+                          .num_heads = pass.num_heads,
+                          .attention_scale = 1,
+                          .rows = rows};
+    while (!args.rows.empty()) {
+      const AttentionPlan plan = PlanAttention(args, limits);
+      ASSERT_GT(plan.num_rows, 0);
+      ASSERT_EQ(plan.tiles.back().first_row + plan.tiles.back().num_rows, plan.num_rows);
+      ASSERT_LE(plan.scratch_bytes, MostScratchBytes(pass, limits)) << turn;
+      all_scratch += plan.scratch_bytes > 0 && plan.scratch_bytes == MostScratchBytes(pass, limits);
+      const int64_t upload_bytes = LayOutUpload(args.rows, plan).bytes;
+      ASSERT_LE(upload_bytes, UploadBufferBytes(pass)) << turn;
+      all_upload += upload_bytes > UploadBufferBytes(pass) - 4096;
+      args.rows.remove_prefix(plan.num_rows);
+    }
+  }
+  EXPECT_GT(all_scratch, 20);
+  EXPECT_GT(all_upload, 20);
 }
 
 }  // namespace
