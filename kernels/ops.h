@@ -52,6 +52,16 @@ struct MatMulArgs {
   const std::function<void()>* aside = nullptr;
 };
 
+// A product that was computed elsewhere, and what is left of its epilogue: out[token, i] for i < num_rows.
+struct EndProductArgs {
+  const float* y;  // [num_tokens, num_rows], with the addend in it
+  int64_t num_tokens;
+  int64_t num_rows;
+  Epilogue epilogue = Epilogue::kStore;  // not kSwiGlu, which comes as its result, to be stored
+  float* out;          // [num_tokens, num_rows]
+  int64_t out_stride;  // floats from one token's row to the next
+};
+
 enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
 
 // Tokens a KV page holds.
@@ -114,6 +124,9 @@ class Ops {
                                           int64_t num_rows, int64_t k, std::byte* out) = 0;
 
   virtual absl::Status MatMul(const MatMulArgs& args) = 0;
+
+  // What MatMul does after the sum. InvalidArgument: kSwiGlu.
+  virtual absl::Status EndProduct(const EndProductArgs& args) = 0;
 
   // out[i] = rms_norm(x[i]) * weight over rows of n values. x and out may be the same.
   virtual absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,

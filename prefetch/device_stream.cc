@@ -60,6 +60,9 @@ absl::Status Check(absl::Span<const DeviceSlab> cycle, const DeviceStreamOptions
                                                      " bytes does not fit a device ring of ",
                                                      options.ring_bytes));
     }
+    if (cycle[i].kept && cycle[i].host) {
+      return absl::InvalidArgumentError(absl::StrCat("slab ", i, " cannot stay on the host and on the device"));
+    }
   }
   return absl::OkStatus();
 }
@@ -87,15 +90,16 @@ struct DeviceStream::State {
       kept_offset.push_back(end);
       if (slab.kept) end += RoundUp(slab.bytes, kReadAlignment);
     }
+    host_bytes.resize(cycle.size());
     all_kept = std::all_of(cycle.begin(), cycle.end(), [](const DeviceSlab& slab) { return slab.kept; });
   }
 
   // What was copied, or is being copied, and not leased yet.
   struct Copied {
     int64_t position;  // of the walk
-    int64_t ticket;    // -1: a kept slab
-    std::byte* data;
-    EventPool::Handle done;
+    int64_t ticket;    // -1: a kept slab, or one on the host
+    const std::byte* data;
+    EventPool::Handle done;  // null: on the host
   };
   // A copy that may still read host memory.
   struct InFlight {
@@ -120,6 +124,8 @@ struct DeviceStream::State {
   void RunRetirer();
   absl::Status CopyNext();
   absl::StatusOr<SlabStream::Lease> NextOfHost();
+  // Whether a slab of the host's stays there in this walk; if so, hands it on.
+  bool LeaveOnHost(const SlabStream::Lease& lease, int64_t at);
   // Finds room and tells the copy stream what to wait for. Cancelled: the stream is being closed.
   absl::StatusOr<int64_t> TakeRoom(int64_t bytes, int64_t* ticket);
   // Returns when the simulated link has room for `bytes` more, and when it will be done with them.
@@ -172,6 +178,12 @@ struct DeviceStream::State {
   absl::Status failure;        // what Next() returns when nothing is left in `copied`
   absl::Status ended;          // what every Next() returns at once
   int64_t position = 0;        // Next()'s
+  // Slabs marked `host` are left on the host from the one position to the other. What is before `decided` goes the way
+  // that it went on.
+  int64_t on_host_from = 0;
+  int64_t on_host_until = 0;
+  int64_t decided = 0;
+  std::vector<absl::Span<const std::byte>> host_bytes;  // [num_slabs], of those marked `host` as they were read
   int64_t slabs_copied = 0;
   int64_t bytes_copied = 0;
   std::chrono::steady_clock::duration link_busy{0};  // up to link_busy_until, which may lie ahead: simulated
@@ -273,6 +285,17 @@ Time DeviceStream::State::TakeLink(int64_t bytes) {
   return link.next_start();
 }
 
+bool DeviceStream::State::LeaveOnHost(const SlabStream::Lease& lease, int64_t at) {
+  std::lock_guard<std::mutex> lock(mutex);
+  decided = at + 1;
+  if (!cycle[lease.slab()].host) return false;
+  host_bytes[lease.slab()] = lease.bytes();
+  if (at < on_host_from || at >= on_host_until) return false;
+  copied.push_back({.position = at, .ticket = -1, .data = lease.bytes().data(), .done = nullptr});
+  copied_more.notify_all();
+  return true;
+}
+
 absl::Status DeviceStream::State::CopyNext() {
   SLUICE_ASSIGN_OR_RETURN(SlabStream::Lease lease, NextOfHost());
   const auto n = static_cast<int64_t>(cycle.size());
@@ -284,19 +307,20 @@ absl::Status DeviceStream::State::CopyNext() {
     return absl::InternalError(absl::StrCat("slab ", lease.slab(), " has ", lease.bytes().size(),
                                             " bytes on the host, ", slab.bytes, " on the device"));
   }
+  if (LeaveOnHost(lease, position)) return absl::OkStatus();
   Copied item = {.position = position, .ticket = -1, .data = nullptr, .done = nullptr};
-  if (slab.kept) {
-    item.data = kept_memory.data() + kept_offset[lease.slab()];
-  } else {
+  std::byte* to = kept_memory.data() + kept_offset[lease.slab()];
+  if (!slab.kept) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t begin, TakeRoom(slab.bytes, &item.ticket));
-    item.data = ring_memory.data() + begin;
+    to = ring_memory.data() + begin;
   }
+  item.data = to;
   const Time simulated_end = TakeLink(slab.bytes);
   const Time asked = Now();
   SLUICE_ASSIGN_OR_RETURN(EventPool::Handle begun, events.Take());
   SLUICE_ASSIGN_OR_RETURN(item.done, events.Take());
   SLUICE_RETURN_IF_ERROR(copies->Record(begun.get()));
-  SLUICE_RETURN_IF_ERROR(copies->CopyToDevice(item.data, lease.bytes().data(), slab.bytes));
+  SLUICE_RETURN_IF_ERROR(copies->CopyToDevice(to, lease.bytes().data(), slab.bytes));
   SLUICE_RETURN_IF_ERROR(copies->Record(item.done.get()));
   std::lock_guard<std::mutex> lock(mutex);
   ++slabs_copied;
@@ -392,7 +416,8 @@ DeviceStream::Lease::Lease(Lease&& other) noexcept
       slab_(std::exchange(other.slab_, -1)),
       position_(std::exchange(other.position_, -1)),
       ticket_(std::exchange(other.ticket_, -1)),
-      bytes_(std::exchange(other.bytes_, {})) {}
+      bytes_(std::exchange(other.bytes_, {})),
+      on_host_(std::exchange(other.on_host_, false)) {}
 
 DeviceStream::Lease& DeviceStream::Lease::operator=(Lease&& other) noexcept {
   Lease taken(std::move(other));  // takes along what was held here, and drops it
@@ -401,6 +426,7 @@ DeviceStream::Lease& DeviceStream::Lease::operator=(Lease&& other) noexcept {
   std::swap(position_, taken.position_);
   std::swap(ticket_, taken.ticket_);
   std::swap(bytes_, taken.bytes_);
+  std::swap(on_host_, taken.on_host_);
   return *this;
 }
 
@@ -500,6 +526,7 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   unsettled.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
   unsettled.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
   lock.unlock();
+  if (item.done == nullptr) return Lease(this, slab, position, -1, {item.data, size}, /*on_host=*/true);
   Lease lease(this, slab, position, item.ticket, {item.data, size});
   SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
   unsettled.asked = Now();
@@ -533,6 +560,22 @@ void DeviceStream::Release(int64_t position, int64_t ticket) {
                            state.ticket_bytes.begin() + (state.ring.first_ticket() - first));
   state.wants_room = false;
   state.room.notify_all();
+}
+
+int DeviceStream::ComputeOnHost() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  const auto n = static_cast<int64_t>(state_->cycle.size());
+  const int64_t begin = state_->position;
+  ABSL_ASSERT(begin % n == 0);
+  if (begin == 0) return static_cast<int>(n);
+  state_->on_host_from = std::max(begin, state_->decided);
+  state_->on_host_until = begin + n;
+  return static_cast<int>(std::min(state_->on_host_from - begin, n));
+}
+
+absl::Span<const std::byte> DeviceStream::HostBytes(int slab) const {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  return state_->host_bytes[slab];
 }
 
 absl::Status DeviceStream::Settle() { return state_->Settle(0); }

@@ -19,6 +19,7 @@ struct DeviceSlab {
   int64_t bytes = 0;  // that the host stream hands out
   bool kept = false;  // copied on the first walk, into memory of its own. Its StreamSlab is then
                       // first_walk_only.
+  bool host = false;  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
 };
 
 struct DeviceStreamOptions {
@@ -74,16 +75,19 @@ class DeviceStream {
     ~Lease();
     int slab() const { return slab_; }                                 // index into the cycle
     absl::Span<const std::byte> bytes() const { return bytes_; }       // device memory, 256-byte aligned
+    bool on_host() const { return on_host_; }  // then bytes() are the host's, and stay until the stream is destroyed
 
    private:
     friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
+    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes,
+          bool on_host = false)
+        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes), on_host_(on_host) {}
     DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
     int slab_ = -1;
     int64_t position_ = -1;  // of the walk
-    int64_t ticket_ = -1;    // of the ring; -1: a kept slab
+    int64_t ticket_ = -1;    // of the ring; -1: a kept slab, or one of the host's
     absl::Span<const std::byte> bytes_;
+    bool on_host_ = false;
   };
 
   // Device memory that a stream over `cycle` holds.
@@ -104,6 +108,14 @@ class DeviceStream {
   // slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was
   // dropped.
   absl::StatusOr<Lease> Next();
+
+  // To be called where a walk is about to begin, by the thread that calls Next(): slabs of it that are marked `host` are
+  // handed out where they lie in host memory, without a copy, and not on a device. Returns the slab from which on that
+  // holds; those before it are on their way to the device already, as in walks that this was not called for. The first
+  // walk, which reads them, copies all: it returns the number of slabs.
+  int ComputeOnHost();
+  // A slab marked `host` in host memory, for as long as the stream is there. After the first walk; the same thread.
+  absl::Span<const std::byte> HostBytes(int slab) const;
 
   // Takes the times of all dropped leases into account, waiting for their work. For the thread that calls Next(),
   // after a pass.

@@ -12,8 +12,9 @@
 namespace sluice {
 
 // Which memory's slot of a slab moved. A device's goes kReading (its copy began) -> kReady -> kLeased (kernels
-// began) -> kFree, by the device's clock; a slab that stays there is stamped kLeased and kFree only.
-enum class Hop : uint8_t { kHost, kDevice };
+// began) -> kFree, by the device's clock; a slab that stays there is stamped kLeased and kFree only, and so is, by the
+// host's clock, one that the CPU computes with in the device's place (kCpu).
+enum class Hop : uint8_t { kHost, kDevice, kCpu };
 
 struct TimelineEvent {
   std::chrono::steady_clock::time_point time;

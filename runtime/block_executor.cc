@@ -56,6 +56,10 @@ absl::StatusOr<std::unique_ptr<BlockExecutor>> BlockExecutor::Create(const Layer
   SLUICE_RETURN_IF_ERROR(executor->AllocateBuffers(plan));
   SLUICE_RETURN_IF_ERROR(executor->FillRopeTable(plan.request.context_tokens));
   if (place->device() != nullptr) SLUICE_RETURN_IF_ERROR(executor->PlaceResident());
+  if (!plan.host_share.slabs.empty()) {
+    const HostProductSizes sizes = SizeHostProducts(store.manifest(), std::min(plan.pass_rows, kMostSharedRows), plan.logit_rows);
+    SLUICE_ASSIGN_OR_RETURN(executor->host_products_, HostProducts::Create(sizes, place));
+  }
   return executor;
 }
 
@@ -129,7 +133,10 @@ absl::Status BlockExecutor::Embed(int64_t first_row, absl::Span<const float> emb
                         BytesOf(embeddings));
 }
 
-absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows) {
+absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows,
+                                  absl::Span<const absl::Span<const std::byte>> host_tiles) {
+  if (host_products_ != nullptr) host_products_->Drop();  // of a pass that was cancelled
+  host_tiles_ = host_tiles;
   rows_ = std::move(rows);
   positions_.clear();
   logit_rows_.clear();
@@ -185,10 +192,10 @@ absl::StatusOr<const std::byte*> BlockExecutor::Prepared(ActivationFormat format
   return input_.prepared[i] = out;
 }
 
-const float* BlockExecutor::Resident(TensorRole role, int layer) const {
+const float* BlockExecutor::Resident(TensorRole role, int layer, bool on_host) const {
   const absl::Span<const float> values = store_.Resident(role, layer);
   if (values.empty()) return nullptr;
-  if (place_->device() == nullptr) return values.data();
+  if (on_host || place_->device() == nullptr) return values.data();
   return reinterpret_cast<const float*>(resident_memory_.data() + manifest_.Find(role, layer)->offset);
 }
 
@@ -207,6 +214,7 @@ absl::Status BlockExecutor::NoteNonFinite() {
 }
 
 absl::Status BlockExecutor::StartBlock(int block) {
+  SLUICE_RETURN_IF_ERROR(CollectHostProducts());
   SLUICE_RETURN_IF_ERROR(NoteNonFinite());
   block_ = block;
   attended_done_ = false;
@@ -258,64 +266,72 @@ bool BlockExecutor::TakesLong(int slab) const {
   return static_cast<int64_t>(head ? logit_rows_.size() : rows_.size()) >= kLongRows;
 }
 
-absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> tiles) {
-  const ManifestSlab& slab = manifest_.slabs[slab_index];
-  if (slab.block != block_) SLUICE_RETURN_IF_ERROR(StartBlock(slab.block));
+absl::StatusOr<bool> BlockExecutor::EnterInput(const ManifestSlab& slab) {
   const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
-  const int64_t num_rows = static_cast<int64_t>(rows_.size());
+  const bool enters = slab.block != block_;
+  if (enters) SLUICE_RETURN_IF_ERROR(StartBlock(slab.block));
+  if (tensor.role == TensorRole::kO && !attended_done_) {
+    SLUICE_RETURN_IF_ERROR(CollectHostProducts());
+    SLUICE_RETURN_IF_ERROR(Attend(tensor.layer));
+    input_ = Input{.k = q_dim_, .num_rows = static_cast<int64_t>(rows_.size())};
+    attended_done_ = true;
+    return true;
+  }
+  if (tensor.role == TensorRole::kDown && !down_started_) {
+    SLUICE_RETURN_IF_ERROR(CollectHostProducts());
+    input_ = Input{.k = h_.intermediate_size, .num_rows = static_cast<int64_t>(rows_.size())};
+    down_started_ = true;
+    return true;
+  }
+  return enters;
+}
 
+absl::StatusOr<MatMulArgs> BlockExecutor::ProductOf(int slab_index, bool on_host) const {
+  const ManifestSlab& slab = manifest_.slabs[slab_index];
+  const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
+  const auto bias = [&](TensorRole role) { return Resident(role, tensor.layer, on_host); };
   MatMulArgs args;
   args.encoding = tensor.encoding;
-  args.tiles = tiles.data();
   args.num_tiles = slab.num_tiles;
   args.k = tensor.shape[1];
   args.first_row = slab.first_tile * kTileRows;
   args.matrix_rows = tensor.shape[0];
-  args.num_tokens = num_rows;
+  args.num_tokens = static_cast<int64_t>(rows_.size());
   args.out_stride = tensor.shape[0];
   switch (tensor.role) {
     case TensorRole::kQ:
       args.out = q_;
-      args.addend = Resident(TensorRole::kQBias, tensor.layer);
+      args.addend = bias(TensorRole::kQBias);
       break;
     case TensorRole::kK:
       args.out = k_;
-      args.addend = Resident(TensorRole::kKBias, tensor.layer);
+      args.addend = bias(TensorRole::kKBias);
       break;
     case TensorRole::kV:
       args.out = v_;
-      args.addend = Resident(TensorRole::kVBias, tensor.layer);
+      args.addend = bias(TensorRole::kVBias);
       break;
     case TensorRole::kO:
-      if (!attended_done_) {
-        SLUICE_RETURN_IF_ERROR(Attend(tensor.layer));
-        input_ = Input{.k = q_dim_, .num_rows = num_rows};
-        attended_done_ = true;
-      }
       args.out = residual_;
-      args.addend = Resident(TensorRole::kOBias, tensor.layer);
+      args.addend = bias(TensorRole::kOBias);
       args.epilogue = Epilogue::kAdd;
       break;
     case TensorRole::kGate:
       args.out = gate_;
-      args.addend = Resident(TensorRole::kGateBias, tensor.layer);
+      args.addend = bias(TensorRole::kGateBias);
       if (slab.tensors.size() == 2) {
-        args.up_addend = Resident(TensorRole::kUpBias, tensor.layer);
+        args.up_addend = bias(TensorRole::kUpBias);
         args.epilogue = Epilogue::kSwiGlu;
       }
       break;
     case TensorRole::kUp:
       args.out = gate_;
-      args.addend = Resident(TensorRole::kUpBias, tensor.layer);
+      args.addend = bias(TensorRole::kUpBias);
       args.epilogue = Epilogue::kMultiply;
       break;
     case TensorRole::kDown:
-      if (!down_started_) {
-        input_ = Input{.k = h_.intermediate_size, .num_rows = num_rows};
-        down_started_ = true;
-      }
       args.out = residual_;
-      args.addend = Resident(TensorRole::kDownBias, tensor.layer);
+      args.addend = bias(TensorRole::kDownBias);
       args.epilogue = Epilogue::kAdd;
       break;
     case TensorRole::kHead:
@@ -326,8 +342,51 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
       return absl::InternalError(absl::StrCat("slab ", slab_index, " holds ", tensor.name,
                                               ", which is not streamed"));
   }
+  return args;
+}
+
+bool BlockExecutor::UpBehindGate(int slab) const {
+  return manifest_.tensors[manifest_.slabs[slab].tensors[0]].role == TensorRole::kUp;
+}
+
+absl::Status BlockExecutor::StartHostProducts(int first) {
+  started_.clear();
+  HostProducts::Activations activations;
+  const ManifestSlab& of = manifest_.slabs[first];
+  const int input = InputOf(manifest_.tensors[of.tensors[0]].role);
+  for (int i = first; i < static_cast<int>(manifest_.slabs.size()); ++i) {
+    const ManifestSlab& slab = manifest_.slabs[i];
+    const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
+    if (slab.block != of.block || InputOf(tensor.role) != input) break;
+    if (!ByHost(i)) continue;
+    SLUICE_ASSIGN_OR_RETURN(MatMulArgs args, ProductOf(i, /*on_host=*/true));
+    if (args.num_tokens == 0) continue;
+    args.tiles = host_tiles_[i].data();
+    const ActivationFormat format = Info(tensor.encoding).activations;  // those that are rounded are the device's
+    SLUICE_ASSIGN_OR_RETURN(const std::byte* const prepared, Prepared(format));
+    activations[static_cast<int>(format)] = {
+        prepared, static_cast<size_t>(args.num_tokens * ActivationRowBytes(format, args.k))};
+    started_.push_back({i, args});
+  }
+  return host_products_->Start(activations, started_);
+}
+
+absl::Status BlockExecutor::CollectHostProducts() {
+  return host_products_ != nullptr ? host_products_->Collect() : absl::OkStatus();
+}
+
+absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> tiles) {
+  SLUICE_ASSIGN_OR_RETURN(const bool first, EnterInput(manifest_.slabs[slab_index]));
+  if (first && !host_tiles_.empty()) SLUICE_RETURN_IF_ERROR(StartHostProducts(slab_index));
+  if (ByHost(slab_index)) return absl::OkStatus();
+  // Up's slab stands behind gate's where they have encodings of their own, and ends in what that gave.
+  if (slab_index > 0 && ByHost(slab_index - 1) && UpBehindGate(slab_index)) {
+    SLUICE_RETURN_IF_ERROR(host_products_->Collect(slab_index));
+  }
+  SLUICE_ASSIGN_OR_RETURN(MatMulArgs args, ProductOf(slab_index, /*on_host=*/false));
   if (args.num_tokens == 0) return absl::OkStatus();
-  const ActivationFormat format = ActivationsOf(tensor.encoding, rounding_);
+  args.tiles = tiles.data();
+  const ActivationFormat format = ActivationsOf(args.encoding, rounding_);
   args.rounded_activations = format == ActivationFormat::kBF16 || format == ActivationFormat::kF16;
   SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(format));
   if (aside_ && TakesLong(slab_index)) args.aside = &aside_;
@@ -336,6 +395,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
 
 absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
   if (kv_mover_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_mover_->End());
+  SLUICE_RETURN_IF_ERROR(CollectHostProducts());
   const auto num_logits = logit_rows_.size() * static_cast<size_t>(h_.vocab_size);
   const float* logits = logits_;
   if (place_->device() != nullptr) {

@@ -13,6 +13,7 @@
 #include "kernels/ops.h"
 #include "prefetch/host_buffer.h"
 #include "runtime/compute_place.h"
+#include "runtime/host_products.h"
 #include "runtime/kv_cache.h"
 #include "runtime/kv_mover.h"
 #include "runtime/memory_plan.h"
@@ -44,10 +45,14 @@ class BlockExecutor {
   // Sets rows of the residual stream, from `first_row` on: `embeddings` is [rows, hidden_size].
   absl::Status Embed(int64_t first_row, absl::Span<const float> embeddings);
 
-  // Starts a pass over `rows` (kept until the next Begin).
-  absl::Status Begin(std::vector<BlockRow> rows);
+  // Starts a pass over `rows` (kept until the next Begin). On a device, `host_tiles` [num_slabs] or empty: the slabs that
+  // the CPU computes in this pass, in host memory, valid until the pass ends; empty spans for the others. As many rows
+  // as plan.host_share allows.
+  absl::Status Begin(std::vector<BlockRow> rows, absl::Span<const absl::Span<const std::byte>> host_tiles = {});
 
-  // Computes with slab number `slab` of the manifest, whose bytes, in memory of the place, are `tiles`.
+  // Computes with slab number `slab` of the manifest, whose bytes, in memory of the place, are `tiles`; those of a slab
+  // that the CPU computes are not looked at. Its product is started with those that read the same, and is there when
+  // something reads it.
   absl::Status Slab(int slab, absl::Span<const std::byte> tiles);
 
   // Work that is to be done beside products that take long (MatMulArgs::aside).
@@ -59,6 +64,10 @@ class BlockExecutor {
   // valid until the next pass. DataLoss: numbers that are not finite, naming the layer. On the host Slab
   // says so already. Unavailable: pages of the KV cache could not be written or copied.
   absl::StatusOr<absl::Span<const float>> Finish();
+
+  // What the CPU computed for the device; null where it computes nothing.
+  HostProducts* host_products() { return host_products_.get(); }
+  const HostProducts* host_products() const { return host_products_.get(); }
 
  private:
   // The rows a product reads, prepared at most once in each format: rows of the residual stream, normed on the way,
@@ -79,6 +88,15 @@ class BlockExecutor {
   absl::Status PlaceResident();
   // Called when the walk enters another block.
   absl::Status StartBlock(int block);
+  // Sets input_ and what was before it, if this slab is the first to read another; whether it is.
+  absl::StatusOr<bool> EnterInput(const ManifestSlab& slab);
+  // Starts the CPU's products of the slabs that read input_, of which this is the first.
+  absl::Status StartHostProducts(int slab);
+  absl::Status CollectHostProducts();
+  bool UpBehindGate(int slab) const;
+  bool ByHost(int slab) const { return !host_tiles_.empty() && !host_tiles_[slab].empty(); }
+  // All but `tiles` and `activations`. `on_host`: with addends in host memory.
+  absl::StatusOr<MatMulArgs> ProductOf(int slab, bool on_host) const;
   // `count` rows of the input, from `first` on, as floats.
   absl::StatusOr<const float*> InputTile(int64_t first, int64_t count);
   absl::Status Attend(int layer);
@@ -86,8 +104,8 @@ class BlockExecutor {
   absl::Status NoteNonFinite();
   absl::Status NotFinite(int32_t note) const;
   absl::StatusOr<const std::byte*> Prepared(ActivationFormat format);
-  // A norm's weights or a bias, in memory of the place; null where the model has none.
-  const float* Resident(TensorRole role, int layer) const;
+  // A norm's weights or a bias, in memory of the place, or of the host; null where the model has none.
+  const float* Resident(TensorRole role, int layer, bool on_host = false) const;
 
   const LayerStore& store_;
   const Manifest& manifest_;
@@ -124,6 +142,9 @@ class BlockExecutor {
   bool down_started_ = false;
   Input input_;
   std::function<void()> aside_;
+  absl::Span<const absl::Span<const std::byte>> host_tiles_;
+  std::vector<HostProducts::Product> started_;  // reused
+  std::unique_ptr<HostProducts> host_products_;  // its thread ends before all else goes
 };
 
 }  // namespace sluice

@@ -16,6 +16,7 @@ class HostPlace : public ComputePlace {
   explicit HostPlace(Ops* ops) : ops_(ops) {}
 
   Ops* ops() override { return ops_; }
+  Ops* host_ops() override { return nullptr; }
   Device* device() override { return nullptr; }
   Stream* stream() override { return nullptr; }
 
@@ -40,7 +41,8 @@ class HostPlace : public ComputePlace {
 
 class DevicePlace : public ComputePlace {
  public:
-  DevicePlace(Device* device, Stream* stream, Ops* ops) : device_(device), stream_(stream), ops_(ops) {}
+  DevicePlace(Device* device, Stream* stream, Ops* ops, Ops* host_ops)
+      : device_(device), stream_(stream), ops_(ops), host_ops_(host_ops) {}
   ~DevicePlace() override { stream_->Finish().IgnoreError(); }  // copies may read the staging still
 
   absl::Status AllocateStaging() {
@@ -53,6 +55,7 @@ class DevicePlace : public ComputePlace {
   }
 
   Ops* ops() override { return ops_; }
+  Ops* host_ops() override { return host_ops_; }
   Device* device() override { return device_; }
   Stream* stream() override { return stream_; }
 
@@ -113,6 +116,7 @@ class DevicePlace : public ComputePlace {
   Device* const device_;
   Stream* const stream_;
   Ops* const ops_;
+  Ops* const host_ops_;
   Staging staging_[2];
   int64_t next_ = 0;
 };
@@ -121,8 +125,9 @@ class DevicePlace : public ComputePlace {
 
 std::unique_ptr<ComputePlace> MakeHostPlace(Ops* ops) { return std::make_unique<HostPlace>(ops); }
 
-absl::StatusOr<std::unique_ptr<ComputePlace>> MakeDevicePlace(Device* device, Stream* stream, Ops* ops) {
-  auto place = std::make_unique<DevicePlace>(device, stream, ops);
+absl::StatusOr<std::unique_ptr<ComputePlace>> MakeDevicePlace(Device* device, Stream* stream, Ops* ops,
+                                                              Ops* host_ops) {
+  auto place = std::make_unique<DevicePlace>(device, stream, ops, host_ops);
   SLUICE_RETURN_IF_ERROR(place->AllocateStaging());
   return std::unique_ptr<ComputePlace>(std::move(place));
 }

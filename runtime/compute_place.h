@@ -24,6 +24,10 @@ class ComputePlace {
 
   virtual Ops* ops() = 0;
 
+  // Operations on host memory, for what the CPU computes beside a device; another thread than the place's may call them.
+  // Null on the host, and where the CPU computes nothing.
+  virtual Ops* host_ops() = 0;
+
   // The device whose memory this is; null where it is the host's, which ops() then read as it lies.
   virtual Device* device() = 0;
   // Where ops() queue their work; null on the host, where it is done when a call returns.
@@ -41,9 +45,10 @@ class ComputePlace {
 // `ops` must outlive the place.
 std::unique_ptr<ComputePlace> MakeHostPlace(Ops* ops);
 
-// A place on `device`, whose `ops` queue their work on `stream`; all three must outlive the place.
-// ResourceExhausted: memory to copy through cannot be pinned.
-absl::StatusOr<std::unique_ptr<ComputePlace>> MakeDevicePlace(Device* device, Stream* stream, Ops* ops);
+// A place on `device`, whose `ops` queue their work on `stream`; all must outlive the place. `host_ops`: the CPU's, or
+// null. ResourceExhausted: memory to copy through cannot be pinned.
+absl::StatusOr<std::unique_ptr<ComputePlace>> MakeDevicePlace(Device* device, Stream* stream, Ops* ops,
+                                                              Ops* host_ops = nullptr);
 
 }  // namespace sluice
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
+#include "kernels/tile.h"
 #include "prefetch/host_buffer.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/compute_place.h"
@@ -191,7 +192,55 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   return sizes;
 }
 
-absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request) {
+int InputOf(TensorRole role) {
+  switch (role) {
+    case TensorRole::kO:
+      return 1;
+    case TensorRole::kGate:
+    case TensorRole::kUp:
+      return 2;
+    case TensorRole::kDown:
+      return 3;
+    case TensorRole::kHead:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab) {
+  const int64_t first = slab.first_tile * kTileRows;
+  return std::min(slab.num_tiles * kTileRows, manifest.tensors[slab.tensors[0]].shape[0] - first);
+}
+
+int64_t HostProductSizes::host_bytes() const {
+  int64_t bytes = product_bytes;
+  for (const int64_t of_format : activation_bytes) bytes += of_format;
+  return bytes;
+}
+
+HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows) {
+  HostProductSizes sizes;
+  int64_t together = 0;  // of slabs that read the same
+  int block = -1, input = -1;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
+    const int64_t count = tensor.role == TensorRole::kHead ? std::min(rows, logit_rows) : rows;
+    if (slab.block != block || InputOf(tensor.role) != input) together = 0;
+    block = slab.block;
+    input = InputOf(tensor.role);
+    together += count * ProductRows(manifest, slab) * static_cast<int64_t>(sizeof(float));
+    sizes.product_bytes = std::max(sizes.product_bytes, HostBuffer::RoundedBytes(together));
+    const ActivationFormat format = Info(tensor.encoding).activations;
+    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
+    bytes = std::max(bytes, HostBuffer::RoundedBytes(count * ActivationRowBytes(format, tensor.shape[1])));
+  }
+  return sizes;
+}
+
+namespace {
+
+absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& request) {
   const Manifest& manifest = store.manifest();
   const HyperParameters& h = manifest.hyper_parameters;
   if (request.context_tokens <= 0 || request.num_sequences <= 0 || request.pass_rows <= 0) {
@@ -278,6 +327,13 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
           {"tokenizer", request.tokenizer_bytes},
           {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
       };
+    }
+    if (plan.device.has_value() && request.host_share.has_value()) {
+      const HostProductSizes shared =
+          SizeHostProducts(manifest, std::min(rows, kMostSharedRows), plan.logit_rows);
+      plan.device->items.push_back({"products of the CPU", shared.product_bytes});
+      plan.device->fixed_bytes += shared.product_bytes;
+      plan.items.push_back({"products for the device", shared.host_bytes()});
     }
     if (plan.kv_disk_pages > 0) plan.items.push_back({"KV pages on their way", kv_disk_bytes});
     if (request.constraint_bytes > 0) plan.items.push_back({"grammars", request.constraint_bytes});
@@ -369,7 +425,30 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
     plan.device->kept_bytes = plan.residency.tier_bytes[0];
     plan.device->unpinned_bytes = std::min(unlimited - room, plan.residency.streamed_bytes);
   }
+  if (plan.device.has_value() && request.host_share.has_value()) {
+    plan.host_share = ChooseHostShare(manifest, plan.residency, plan.device_tier(), plan.host_tier(),
+                                      *request.host_share, least_rows, plan.logit_rows,
+                                      RoundingOf(request) != Rounding::kNone);
+  }
   return plan;
+}
+
+}  // namespace
+
+absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request) {
+  PlanRequest without = request;
+  without.host_share.reset();
+  absl::StatusOr<MemoryPlan> plan = PlanFor(store, without);
+  if (!request.host_share.has_value() || !request.device.has_value() || !plan.ok()) return plan;
+  plan->request.host_share = request.host_share;
+  absl::StatusOr<MemoryPlan> shared = PlanFor(store, request);
+  // No room for what that takes, or only in the place of keys and values, or nothing for the CPU: buffers would lie idle.
+  if (!shared.ok() || shared->host_share.slabs.empty() || shared->KvInHostMemory() != plan->KvInHostMemory()) {
+    return plan;
+  }
+  shared->minimum_bytes = plan->minimum_bytes;
+  shared->device->minimum_bytes = plan->device->minimum_bytes;
+  return shared;
 }
 
 }  // namespace sluice

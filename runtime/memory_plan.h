@@ -13,6 +13,7 @@
 #include "kernels/ops.h"
 #include "prefetch/residency.h"
 #include "prefetch/slab_stream.h"
+#include "runtime/host_share.h"
 #include "storage/layer_store.h"
 
 namespace sluice {
@@ -51,6 +52,7 @@ struct PlanRequest {
   int64_t bytes_in_flight = int64_t{32} << 20;
   int64_t ring_bytes = 0;         // the ring's size; 0: what the bytes in flight ask for
   std::optional<DeviceBudget> device;  // nothing: the host computes
+  std::optional<HostShareRequest> host_share;  // beside a device; nothing: all slabs go there
 };
 
 struct PlanItem {
@@ -86,6 +88,7 @@ struct MemoryPlan {
   int64_t minimum_bytes = 0;       // the smallest budget that can work with this request and device
   Residency residency;             // tiers: the device's memory, where there is one, and RAM
   std::optional<DevicePlan> device;
+  HostShare host_share;            // beside a device: the slabs of host memory that the CPU computes
   int64_t weight_bytes = 0;        // stored bytes of all slabs
   int64_t raw_bytes = 0;           // the same, decoded
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + resident_bytes; }  // of host memory
@@ -99,6 +102,11 @@ struct MemoryPlan {
   int device_tier() const { return device.has_value() ? 0 : -1; }
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
   bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
+  bool ComputedByHost(size_t slab) const { return !host_share.slabs.empty() && host_share.slabs[slab]; }
+  // The slabs that the CPU computes in a pass of so many rows, as DescribePass takes them.
+  std::vector<bool> HostSlabs(int64_t rows) const {
+    return rows <= host_share.most_rows ? host_share.slabs : std::vector<bool>();
+  }
 };
 
 // What Ops::Reserve makes room for.
@@ -127,6 +135,22 @@ struct WorkspaceSizes {
   // Without logits, rotary tables and what is staged on the host.
   int64_t activations() const;
 };
+
+// Matrices of a block with the same number read the same activations, and stand together in the walk: q, k and v; o;
+// gate and up; down; the head.
+int InputOf(TensorRole role);
+// Rows of the matrix that a slab's product gives for each row of activations.
+int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab);
+
+// Sizes of what lies between a device and the CPU that computes slabs for it, in passes of up to `rows` rows: activations
+// of one matrix in each format, none of them rounded, and products of all matrices that read the same.
+struct HostProductSizes {
+  int64_t activation_bytes[kNumActivationFormats] = {};  // pinned host memory
+  int64_t product_bytes = 0;                             // f32: pinned host memory, and the same on the device
+  int64_t host_bytes() const;
+};
+HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows);
+
 // Which 16-bit floats meet activations that are rounded to their own type.
 enum class Rounding : uint8_t { kNone, kBF16, kBF16AndF16 };
 // --fast-math rounds for bf16 weights on a CPU, and for f16 ones, too, on a device.

@@ -36,7 +36,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     StreamSlab& slab = cycle.emplace_back(StreamSlabOf(manifest.slabs[i], plan_.InHostMemory(i)));
     slab.first_walk_only = plan_.OnDevice(i);
-    device_cycle.push_back({slab.leased_bytes(), slab.first_walk_only});
+    device_cycle.push_back({slab.leased_bytes(), slab.first_walk_only, plan_.ComputedByHost(i)});
   }
   StreamOptions stream_options;
   stream_options.io = read.io;
@@ -170,18 +170,41 @@ void Model::LeaveVerifying(bool on) {
   verifying_left_ = on;
 }
 
+void Model::NoteHostProducts() {
+  if (executor_->host_products() == nullptr) return;
+  const std::vector<HostProducts::Span> spans = executor_->host_products()->TakeSpans();
+  if (!timeline_sink_) return;
+  const int64_t first = (walks_ - 1) * static_cast<int64_t>(store_.manifest().slabs.size());
+  for (const HostProducts::Span& span : spans) {
+    host_events_.push_back({span.begin, first + span.slab, SlabState::kLeased, Hop::kCpu});
+    host_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
+  }
+}
+
+absl::Span<const absl::Span<const std::byte>> Model::ShareWithHost(int64_t rows) {
+  if (executor_->host_products() == nullptr || rows > plan_.host_share.most_rows) return {};
+  const auto n = static_cast<int>(store_.manifest().slabs.size());
+  const int first = device_stream_->ComputeOnHost();
+  if (first == n) return {};
+  host_tiles_.assign(n, {});
+  for (int i = first; i < n; ++i) {
+    if (plan_.ComputedByHost(i)) host_tiles_[i] = device_stream_->HostBytes(i);
+  }
+  return host_tiles_;
+}
+
 template <typename Source>
 absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
-      next_slab_ = i;
       return absl::CancelledError("interrupted");
     }
     clock_.Enter(slab_wait());
     auto lease = source->Next();
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
+    next_slab_ = (i + 1) % slabs.size();  // however this pass ends
     LeaveVerifying(executor_->TakesLong(lease->slab()));
     SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
     if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
@@ -228,7 +251,10 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   for (const PassRow& row : rows) {
     block_rows.push_back({row.sequence->pages.data(), row.position, row.wants_logits});
   }
-  SLUICE_RETURN_IF_ERROR(executor_->Begin(std::move(block_rows)));
+  SLUICE_RETURN_IF_ERROR(
+      executor_->Begin(std::move(block_rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
+  NoteHostProducts();
+  ++walks_;
   SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
   if (device_stream_ != nullptr) SLUICE_RETURN_IF_ERROR(device_stream_->Settle());
@@ -268,7 +294,12 @@ void Model::SetTimelineSink(TimelineSink sink) {
 
 void Model::FlushTimeline() {
   if (!timeline_sink_) return;
-  timeline_sink_(device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline());
+  std::vector<TimelineEvent> events =
+      device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline();
+  NoteHostProducts();
+  events.insert(events.end(), host_events_.begin(), host_events_.end());
+  host_events_.clear();
+  timeline_sink_(events);
 }
 
 }  // namespace sluice

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -81,6 +82,11 @@ class Model {
   // Zeros where it computes on the host.
   DeviceStreamCounters device_counters() const;
   PassCounters pass_counters() const;
+  // What the CPU computed beside a device.
+  HostProductCounters host_product_counters() const {
+    const HostProducts* const products = executor_->host_products();
+    return products != nullptr ? products->counters() : HostProductCounters();
+  }
   // Gives `sink` every move of a slab, in batches, during passes and by FlushTimeline.
   using TimelineSink = std::function<void(absl::Span<const TimelineEvent>)>;
   void SetTimelineSink(TimelineSink sink);
@@ -110,6 +116,10 @@ class Model {
   absl::Status CreateKvMover(ComputePlace* place);
   // Whether slabs are verified beside products, or by the stream's worker.
   void LeaveVerifying(bool on);
+  // The slabs that the CPU computes beside the device in a pass of `rows` rows, as BlockExecutor::Begin takes them.
+  absl::Span<const absl::Span<const std::byte>> ShareWithHost(int64_t rows);
+  // The products of the CPU in the walk that goes on, for the timeline's sink.
+  void NoteHostProducts();
   // All slabs, from either stream.
   template <typename Source>
   absl::Status Walk(Source* source, const std::atomic<bool>* stop);
@@ -127,12 +137,15 @@ class Model {
   std::unique_ptr<KvPager> kv_pager_;      // null: no page is on disk
   std::unique_ptr<KvStaging> kv_staging_;  // null: no page is in host memory while a device computes
   std::unique_ptr<BlockExecutor> executor_;
+  std::vector<absl::Span<const std::byte>> host_tiles_;  // [num_slabs], or empty: the CPU computes none
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
   TimelineSink timeline_sink_;
   bool verifying_left_ = false;
-  size_t next_slab_ = 0;  // of the walk; not 0 between passes after a cancelled one
+  int64_t walks_ = 0;     // that passes began
+  std::vector<TimelineEvent> host_events_;  // not flushed yet
+  size_t next_slab_ = 0;  // of the walk; not 0 between passes after one that ended early
   int embedding_file_ = 0;  // in the stream's paths
   int scratch_file_ = -1;   // behind them
 };

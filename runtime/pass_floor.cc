@@ -54,13 +54,14 @@ double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_
 }
 
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier) {
+                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier,
+                      const std::vector<bool>& by_host) {
   PassWork work;
   work.num_threads = num_threads;
   const int head = HeadBlock(manifest.hyper_parameters);
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest.slabs[i];
-    if (device_tier >= 0) {
+    if (device_tier >= 0 && (by_host.empty() || !by_host[i])) {
       work.device_bytes += slab.raw_bytes;
       if (residency.tier[i] == device_tier) continue;
       work.copied_bytes += slab.raw_bytes;

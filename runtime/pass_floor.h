@@ -58,7 +58,8 @@ struct PassWork {
   int64_t verified_bytes = 0;
   int64_t unpacked_bytes = 0;  // raw
   int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
-  int64_t copied_bytes = 0;   // to the device that computes, where one does: all weights that do not stay there
+  int64_t copied_bytes = 0;   // to the device that computes, where one does: all weights that do not stay there, and
+                              // that the CPU does not compute
   int64_t device_bytes = 0;   // of its memory: each byte of weights, a copied one twice
   // copied_bytes and device_bytes have those of keys and values in host memory, too (AddHostKv).
   int num_threads = 1;
@@ -66,8 +67,10 @@ struct PassWork {
 // `rows` rows, of which `logit_rows` go through the head. `verify_once`: streamed slabs were verified
 // in an earlier pass. `device_tier`: the tier of `residency` that is memory of a device which computes; -1: the CPU
 // does. A device's kernels are not among the products, as nobody measures them: its memory bounds them.
+// `by_host`: beside a device, which slabs in host memory the CPU computes (HostShare::slabs); empty: none.
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier = -1);
+                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier = -1,
+                      const std::vector<bool>& by_host = {});
 
 // Adds what goes over the link for `sequences` sequences with `rows` rows each behind `context` tokens, whose keys and
 // values lie in host memory while a device computes, in pages of `page_bytes` a layer: in the pages that rows see,

@@ -164,7 +164,8 @@ class FloorSum {
     const Manifest& manifest = session_.store->manifest();
     const Residency& residency = session_.model->plan().residency;
     PassWork work = DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
-                                 options_.read.verify_once, session_.model->plan().device_tier());
+                                 options_.read.verify_once, session_.model->plan().device_tier(),
+                                 session_.model->plan().HostSlabs(step.rows));
     work.disk_bytes += step.kv_disk_bytes;
     work.copied_bytes += step.kv_link_bytes;
     if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too

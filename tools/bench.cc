@@ -45,6 +45,7 @@ struct Snapshot {
   StreamCounters stream;
   DeviceStreamCounters device;
   KvStagingCounters kv;
+  HostProductCounters products;
 };
 
 struct BenchOptions {
@@ -135,7 +136,8 @@ class ModelBench {
 
   Snapshot Take() {
     return {Clock::now(), model().pass_counters(), model().stream_counters(), model().device_counters(),
-            model().kv_staging_counters()};
+            model().kv_staging_counters(),
+            model().host_product_counters()};
   }
 
   // With a sequence of its own.
@@ -180,7 +182,8 @@ class ModelBench {
       PassWork work =
           DescribePass(session_.store->manifest(), model().plan().residency, rows,
                        done == test.tokens || !test.prompt, session_options_.num_threads,
-                       session_options_.read.verify_once, model().plan().device_tier());
+                       session_options_.read.verify_once, model().plan().device_tier(),
+                       model().plan().HostSlabs(rows));
       if (model().plan().KvInHostMemory()) {
         AddHostKv(model().hyper_parameters(), model().kv_cache().page_stride(), context, rows, /*sequences=*/1, &work);
       }
@@ -231,6 +234,9 @@ class ModelBench {
     row.device = session_.gpu->name();
     row.max_vram_bytes = plan.request.device->max_bytes;
     row.device_bytes = plan.device->total_bytes();
+    row.cpu_bytes = (after.products.bytes - before.products.bytes) / options_.repetitions;
+    row.cpu_s = (after.products.seconds - before.products.seconds) / reps;
+    row.wait_cpu_s = (after.products.wait_seconds - before.products.wait_seconds) / reps;
     const int64_t copied = after.device.bytes_copied + after.kv.bytes_in + after.kv.bytes_out -
                            before.device.bytes_copied - before.kv.bytes_in - before.kv.bytes_out;
     row.link_gb_per_s = static_cast<double>(copied) / 1e9 / wall.count();

@@ -36,6 +36,9 @@ struct BenchRow {
   double link_share = 0;     // of what the probe (or --throttle-copy) says the link can do
   double device_memory_gb_per_s = 0;
   double device_memory_share = 0;
+  int64_t cpu_bytes = 0;     // of weights that the CPU computed with beside the device, in one repetition
+  double cpu_s = 0;          // computing with them
+  double wait_cpu_s = 0;     // of compute_s: the rest had nothing to do before that was done
   double pass_efficiency = 0;  // floor of the passes over their wall time
   double seconds_per_pass = 0;
   double predicted_s = 0;  // a pass, by the arithmetic of `sluice plan`

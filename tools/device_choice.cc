@@ -30,6 +30,10 @@ std::vector<OptionSpec> DeviceOptionSpecs() {
        .help = "Keep keys and values in the GPU's memory (default: there, or in host memory where it has no room)."},
       {.name = "--no-kv-offload", .alias = "-nkvo",
        .help = "Keep them in host memory: pages go to the GPU for each layer. On the CPU neither changes anything."},
+      {.name = "--cpu-share", .value = "auto|FRACTION",
+       .help = "With a GPU: how much of the weights that lie in host memory the CPU computes with instead of copying them, "
+               "0 to 1 (default auto: so much that the link and the CPU finish together, by what `sluice probe` measured, "
+               "and nothing where it did not)."},
       {.name = "--throttle-copy", .value = "RATE",
        .help = "Copy weights to the GPU no faster than RATE, such as 4GB/s: a slower link, simulated."},
   };
@@ -57,7 +61,14 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
   choice.kv_place = args.Has("--kv-offload")      ? KvPlace::kDevice
                     : args.Has("--no-kv-offload") ? KvPlace::kHost
                                                   : KvPlace::kAuto;
-  for (const char* option : {"--max-vram", "--throttle-copy"}) {
+  if (const std::string share = args.Get("--cpu-share").value_or("auto"); share != "auto") {
+    double fraction;
+    if (!absl::SimpleAtod(share, &fraction) || !(fraction >= 0 && fraction <= 1)) {
+      return UsageError(absl::StrCat("--cpu-share wants auto, or a fraction from 0 to 1, not \"", share, "\""));
+    }
+    choice.cpu_share = fraction;
+  }
+  for (const char* option : {"--max-vram", "--cpu-share", "--throttle-copy"}) {
     if (args.Has(option) && choice.kind == DeviceChoice::Kind::kCpu) {
       return UsageError(absl::StrCat(option, " needs --device cuda or auto"));
     }
@@ -73,6 +84,9 @@ absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choi
   std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
   if (choice.copy_bytes_per_s > 0) {
     std::fprintf(stderr, "sluice: the CPU computes, so nothing is copied: --throttle-copy slows nothing\n");
+  }
+  if (choice.cpu_share.has_value()) {
+    std::fprintf(stderr, "sluice: the CPU computes everything: --cpu-share changes nothing\n");
   }
   return std::unique_ptr<CudaCompute>();
 }

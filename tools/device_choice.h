@@ -1,10 +1,11 @@
-// --device, --max-vram, --kv-offload and --throttle-copy: which processor computes, with how much of its memory, where
-// its keys and values lie, and how it is fed.
+// --device, --max-vram, --kv-offload, --cpu-share and --throttle-copy: which processor computes, with how much of its
+// memory, where its keys and values lie, what it leaves to the CPU, and how it is fed.
 #ifndef SLUICE_TOOLS_DEVICE_CHOICE_H_
 #define SLUICE_TOOLS_DEVICE_CHOICE_H_
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@ struct DeviceChoice {
   int ordinal = 0;             // of CUDA devices
   int64_t max_vram_bytes = 0;  // 0: what is free
   KvPlace kv_place = KvPlace::kAuto;  // of no effect where the CPU computes
+  std::optional<double> cpu_share;  // of the weights in host memory, computed by the CPU; nothing: what is fastest
   int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
 };
 
@@ -28,7 +30,8 @@ std::vector<OptionSpec> DeviceOptionSpecs();
 absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args);
 
 // Null for the CPU. With kAuto the CPU computes where no device can be used; why is said on stderr, in builds without
-// CUDA and on machines without a driver, too, and so is a --throttle-copy that then slows nothing.
+// CUDA and on machines without a driver, too, and so is a --throttle-copy that then slows nothing, or a
+// --cpu-share that then shares nothing.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice);
 
 // InvalidArgument: more than the device has free.

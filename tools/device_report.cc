@@ -21,6 +21,10 @@ DeviceReport MakeDeviceReport(const Session& session) {
   r.hidden_share =
       counters.link_busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_copy_seconds / counters.link_busy_seconds) : 0;
   r.kv = model.kv_staging_counters();
+  const HostProductCounters products = model.host_product_counters();
+  r.cpu_bytes = products.bytes;
+  r.cpu_gb_per_s = ratio(static_cast<double>(products.bytes) / 1e9, products.seconds);
+  r.cpu_wait_share = std::min(1.0, ratio(products.wait_seconds, passes.pass_seconds));
   r.kept_bytes = model.plan().device->kept_bytes;
   r.planned_bytes = model.plan().device->total_bytes();
   r.taken_bytes = session.gpu->TakenBytes();
@@ -37,6 +41,9 @@ nlohmann::json DeviceReportToJson(const DeviceReport& r) {
                            {"link_gb_per_s", r.link_gb_per_s},
                            {"link_hidden_share", r.hidden_share},
                            {"link_wait_share", r.wait_share},
+                           {"cpu_bytes", r.cpu_bytes},
+                           {"cpu_gb_per_s", r.cpu_gb_per_s},
+                           {"cpu_wait_share", r.cpu_wait_share},
                            {"kept_bytes", r.kept_bytes},
                            {"planned_bytes", r.planned_bytes},
                            {"max_vram_bytes", r.max_vram_bytes},
@@ -53,6 +60,11 @@ void PrintDeviceReport(const DeviceReport& r) {
   if (r.kv.bytes_out > 0) {
     std::fprintf(stderr, "KV cache     in host memory: %s of pages copied to the device, %s back\n",
                  FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str());
+  }
+  if (r.cpu_bytes > 0) {
+    std::fprintf(stderr, "CPU          %.4f GB of weights computed with instead of copied, %.2f GB/s, waited for in %.1f%% "
+                 "of the time\n",
+                 static_cast<double>(r.cpu_bytes) / 1e9, r.cpu_gb_per_s, 100 * r.cpu_wait_share);
   }
   std::fprintf(stderr, "device       %s: %s of weights stay, %s of a budget of %s %s\n", r.name.c_str(),
                FormatBytes(r.kept_bytes).c_str(), FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),

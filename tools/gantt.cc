@@ -29,7 +29,8 @@ constexpr Colour kColours[kNumStages] = {{"#2f6fb3", "#4f8fd3"},
                                          {"#2e8b57", "#4eab77"},
                                          {"#b8860b", "#d8a62b"},
                                          {"#1f8a8a", "#45b0b0"},
-                                         {"#b5483a", "#d5685a"}};
+                                         {"#b5483a", "#d5685a"},
+                                         {"#8a6fb0", "#a88fce"}};
 constexpr char kResidentFill[] = "#8a6fb0";
 
 struct Bar {
@@ -164,7 +165,7 @@ std::string DrawPass(const Manifest& manifest, absl::Span<const TimelineEvent> e
   Time before = Time::min();
   for (const Slice& slice : slices) {
     if (slice.position / n == pass) begin = std::min(begin, slice.begin);
-    if (slice.stage != Stage::kCompute) continue;
+    if (slice.stage != Stage::kCompute && slice.stage != Stage::kCpu) continue;
     if (slice.position / n == pass) end = std::max(end, slice.end);
     if (slice.position / n == pass - 1) before = std::max(before, slice.end);
   }

@@ -55,7 +55,7 @@ Prediction Predict(const Session& session, const SessionOptions& options, const 
       KvPageBytes({plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim});
   const auto floor = [&](const Manifest& of, int64_t rows) {
     PassWork work = DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
-                                 options.read.verify_once, plan.device_tier());
+                                 options.read.verify_once, plan.device_tier(), plan.HostSlabs(rows));
     if (plan.KvInHostMemory()) {  // the last pass that the context has room for
       AddHostKv(h, page_bytes, plan.request.context_tokens - rows, rows, /*sequences=*/1, &work);
     }
@@ -115,6 +115,10 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
                 static_cast<int>(device.kv_staged_pages));
   } else {
     std::printf("KV cache     on the device\n");
+  }
+  if (const HostShare& share = plan.host_share; share.num_slabs > 0) {
+    std::printf("CPU          computes %s in %d slabs of host memory, in passes of up to %d rows; the link has the others\n",
+                FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs), static_cast<int>(share.most_rows));
   }
   if (device.unpinned_bytes > 0) {
     std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
@@ -303,7 +307,10 @@ absl::Status Plan(const Arguments& args) {
                         {"kept_bytes", plan.device->kept_bytes},
                         {"kv_place", plan.KvInHostMemory() ? "host" : "device"},
                         {"kv_staged_pages", plan.device->kv_staged_pages},
-                        {"unpinned_bytes", plan.device->unpinned_bytes}};
+                        {"unpinned_bytes", plan.device->unpinned_bytes},
+                        {"cpu_slabs", plan.host_share.num_slabs},
+                        {"cpu_bytes", plan.host_share.bytes},
+                        {"cpu_most_rows", plan.host_share.most_rows}};
   }
   if (rates.num_cpus > 0) {
     object["predicted_s"] = prediction.token.predicted_s();

@@ -43,19 +43,32 @@ KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
 }
 
+std::vector<CudaDevice>::const_iterator Find(const std::vector<CudaDevice>& devices, const CudaCompute& gpu) {
+  return std::find_if(devices.begin(), devices.end(), [&](const CudaDevice& d) { return d.name == gpu.name(); });
+}
+
 // `known` are those that a probe measured; a device that is not among them is measured now.
 absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> known, MachineRates* rates) {
-  const auto find = [&] {
-    return std::find_if(known.begin(), known.end(), [&](const CudaDevice& d) { return d.name == gpu.name(); });
-  };
-  if (find() == known.end()) {
+  if (Find(known, gpu) == known.end()) {
     SLUICE_ASSIGN_OR_RETURN(known, MeasureCudaDevices(kQuickDeviceSeconds));
   }
-  const auto device = find();
+  const auto device = Find(known, gpu);
   if (device == known.end()) return absl::OkStatus();
   rates->link_bytes_per_s = device->copy_bytes_per_s;
   rates->device_memory_bytes_per_s = device->memory_bytes_per_s;
   return absl::OkStatus();
+}
+
+MachineRates AsThrottled(MachineRates rates, const SessionOptions& options, const Session& session) {
+  const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
+  if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
+    rates.disk_bytes_per_s = throttle;
+  }
+  const auto link_throttle = static_cast<double>(options.read.copy_bytes_per_s);
+  if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
+    rates.link_bytes_per_s = link_throttle;
+  }
+  return session.fast_math && session.gpu == nullptr ? WithFastMath(std::move(rates)) : rates;
 }
 
 }  // namespace
@@ -191,6 +204,12 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   if (session.gpu != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(request.device, BudgetOf(*session.gpu, options.device));
     request.device->host_bytes = session.driver_host_bytes;
+    if (options.device.cpu_share != 0.0) {
+      request.host_share = HostShareRequest{.fraction = options.device.cpu_share,
+                                            .rates = RememberedRates(options, session),
+                                            .num_threads = options.num_threads,
+                                            .verify_once = options.read.verify_once};
+    }
   }
   if (options.grammar_bytes > 0) {
     request.constraint_bytes =
@@ -227,7 +246,7 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   } else {
     SLUICE_RETURN_IF_ERROR(session.gpu->ops()->Reserve(LimitsOf(plan, session.store->hyper_parameters())));
     SLUICE_ASSIGN_OR_RETURN(session.place, MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
-                                                           session.gpu->ops()));
+                                                           session.gpu->ops(), session.ops.get()));
   }
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.place.get(), options.read));
@@ -297,15 +316,22 @@ absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, cons
     devices = result.devices;
   }
   if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, std::move(devices), &rates));
-  const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
-  if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
-    rates.disk_bytes_per_s = throttle;
+  return AsThrottled(std::move(rates), options, session);
+}
+
+MachineRates RememberedRates(const SessionOptions& options, const Session& session) {
+  MachineRates rates;
+  if (options.probe.has_value()) {
+    rates = options.probe->rates;
+    if (session.gpu != nullptr) {
+      const auto device = Find(options.probe->devices, *session.gpu);
+      if (device != options.probe->devices.end()) {
+        rates.link_bytes_per_s = device->copy_bytes_per_s;
+        rates.device_memory_bytes_per_s = device->memory_bytes_per_s;
+      }
+    }
   }
-  const auto link_throttle = static_cast<double>(options.read.copy_bytes_per_s);
-  if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
-    rates.link_bytes_per_s = link_throttle;
-  }
-  return rounds_on_cpu ? WithFastMath(std::move(rates)) : rates;
+  return AsThrottled(std::move(rates), options, session);
 }
 
 std::vector<OptionSpec> PromptOptionSpecs() {

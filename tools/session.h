@@ -73,6 +73,10 @@ absl::Status LoadTokenizer(Session& session);
 // too small for that, session.model stays null, and StartModel is to be called when the ids are known.
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);
 
+// What `sluice probe` remembered of this machine and its device, without measuring anything: rates of 0 where nothing. A
+// throttled disk or link counts as its throttle.
+MachineRates RememberedRates(const SessionOptions& options, const Session& session);
+
 // What a plan for one sequence in passes of `pass_rows` rows is asked for.
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);

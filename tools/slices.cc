@@ -28,14 +28,14 @@ std::optional<Stage> StageOf(SlabState state) {
 }  // namespace
 
 absl::string_view StageName(Stage stage) {
-  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "copy", "compute"};
+  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "copy", "compute", "CPU"};
   return kNames[static_cast<int>(stage)];
 }
 
 std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
   std::vector<Slice> slices;
   for (const TimelineEvent& event : events) {
-    if (event.hop == Hop::kDevice) {
+    if (event.hop != Hop::kHost) {
       AddDevice(event, &slices);
       continue;
     }
@@ -66,14 +66,15 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
 // Copies and kernels are stamped by two threads: which of a slab's comes first here says nothing.
 void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* slices) {
   const bool copy = event.to == SlabState::kReading || event.to == SlabState::kReady;
-  absl::flat_hash_map<int64_t, Time>& begun = copy ? copying_ : computing_;
+  const bool cpu = event.hop == Hop::kCpu;
+  absl::flat_hash_map<int64_t, Time>& begun = copy ? copying_ : cpu ? beside_ : computing_;
   if (event.to == SlabState::kReading || event.to == SlabState::kLeased) {
     begun[event.position] = event.time;
     return;
   }
   const auto found = begun.find(event.position);
   if (found == begun.end()) return;
-  const Stage stage = copy ? Stage::kCopy : Stage::kCompute;
+  const Stage stage = copy ? Stage::kCopy : cpu ? Stage::kCpu : Stage::kCompute;
   slices->push_back({.stage = stage,
                      .lane = Lane(stage, found->second, event.time),
                      .position = event.position,

@@ -16,9 +16,10 @@
 namespace sluice {
 
 // Tracks of a picture, in the order in which a slab passes through them.
-enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute };
-inline constexpr int kNumStages = 5;
-absl::string_view StageName(Stage stage);  // "disk", "verify", "decompress", "copy", "compute"
+enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute, kCpu };
+inline constexpr int kNumStages = 6;
+absl::string_view StageName(Stage stage);  // "disk", "verify", "decompress", "copy", "compute", "CPU": of slabs
+                                         // that it computes with beside a device
 
 struct Slice {
   Stage stage;
@@ -47,6 +48,7 @@ class SliceBuilder {
   absl::flat_hash_map<int64_t, Visit> visits_;   // by position: slabs on their way
   absl::flat_hash_map<int64_t, Time> copying_;   // by position: since when
   absl::flat_hash_map<int64_t, Time> computing_;
+  absl::flat_hash_map<int64_t, Time> beside_;   // computed with by the CPU
   std::vector<Time> lanes_[kNumStages];         // when each lane's last slice ended
   Time disk_end_;
 };

@@ -96,7 +96,7 @@ void TraceWriter::WriteSlice(const Slice& slice) {
 }
 
 void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
-  if (event.hop == Hop::kDevice) return;
+  if (event.hop != Hop::kHost) return;
   const ManifestSlab& slab =
       manifest_.slabs[event.position % static_cast<int64_t>(manifest_.slabs.size())];
   const int64_t bytes = slab.bytes;

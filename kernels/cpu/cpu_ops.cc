@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/scalar_math.h"
 #include "kernels/finite.h"
 #include "kernels/tile.h"
 
@@ -174,6 +175,22 @@ class CpuOps : public Ops {
       part.tile_begin = begin;
       part.tile_end = end;
       matmul(part);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status EndProduct(const EndProductArgs& args) override {
+    if (args.epilogue == Epilogue::kSwiGlu) return absl::InvalidArgumentError("a SwiGLU ends where it begins");
+    pool_->Run(args.num_tokens, RowGrain(args.num_rows), [&](int64_t begin, int64_t end) {
+      for (int64_t token = begin; token < end; ++token) {
+        const float* const y = args.y + token * args.num_rows;
+        float* const out = args.out + token * args.out_stride;
+        for (int64_t i = 0; i < args.num_rows; ++i) {
+          out[i] = args.epilogue == Epilogue::kAdd        ? out[i] + y[i]
+                   : args.epilogue == Epilogue::kMultiply ? scalar::Silu(out[i]) * y[i]
+                                                          : y[i];
+        }
+      }
     });
     return absl::OkStatus();
   }

@@ -146,6 +146,14 @@ class CudaOps : public Ops {
                                    args.rounded_activations ? ", rounded" : ""));
   }
 
+  absl::Status EndProduct(const EndProductArgs& args) override {
+    if (args.epilogue == Epilogue::kSwiGlu) return absl::InvalidArgumentError("a SwiGLU ends where it begins");
+    if (args.num_tokens <= 0 || args.num_rows <= 0) return absl::OkStatus();
+    const EndProductJob job = {args.y, args.num_tokens, args.num_rows, static_cast<int>(args.epilogue),
+                               args.out, args.out_stride};
+    return CudaStatus(LaunchEndProduct(job, stream_->get()), "ending a product of the CPU");
+  }
+
   absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
                        const float* weight, float eps, float* out, int64_t out_stride) override {
     const RmsNormJob job = {x, x_stride, num_rows, n, weight, eps, out, out_stride};

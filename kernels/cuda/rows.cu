@@ -2,6 +2,7 @@
 #include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/device_math.h"
+#include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/rows.h"
 
@@ -136,6 +137,17 @@ cudaError_t LaunchQuantize(const PrepareJob& job, cudaStream_t stream) {
       job.num_rows * (job.row_bytes / static_cast<int64_t>(sizeof(ActivationGroup32)));
   return Launch(QuantizeKernel<kBlockLanes>,
                 {.blocks_x = (groups + kWarps - 1) / kWarps, .threads = kThreads}, job, stream);
+}
+
+// Grid: (rows of the matrix / threads, tokens).
+__global__ void __launch_bounds__(kThreads) EndProductKernel(const EndProductJob job) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i >= job.num_rows) return;
+  for (int64_t token = blockIdx.y; token < job.num_tokens; token += gridDim.y) {
+    const float y = job.y[token * job.num_rows + i];
+    float* const out = job.out + token * job.out_stride + i;
+    *out = job.epilogue == kAdd ? *out + y : job.epilogue == kMultiply ? Silu(*out) * y : y;
+  }
 }
 
 // A block a row. The 16 chains of the sum are long and only 16: the block brings pieces of the row
@@ -275,6 +287,14 @@ cudaError_t LaunchPrepareBlock32(const PrepareJob& job, cudaStream_t stream) {
 }
 cudaError_t LaunchPrepareBlock256(const PrepareJob& job, cudaStream_t stream) {
   return LaunchQuantize<32>(job, stream);
+}
+
+cudaError_t LaunchEndProduct(const EndProductJob& job, cudaStream_t stream) {
+  return Launch(EndProductKernel,
+                {.blocks_x = (job.num_rows + kThreads - 1) / kThreads,
+                 .blocks_y = job.num_tokens < 65535 ? job.num_tokens : 65535,
+                 .threads = kThreads},
+                job, stream);
 }
 
 cudaError_t LaunchRmsNorm(const RmsNormJob& job, cudaStream_t stream) {

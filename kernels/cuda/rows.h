@@ -25,6 +25,17 @@ cudaError_t LaunchPrepareBF16(const PrepareJob& job, cudaStream_t stream);
 cudaError_t LaunchPrepareBlock32(const PrepareJob& job, cudaStream_t stream);
 cudaError_t LaunchPrepareBlock256(const PrepareJob& job, cudaStream_t stream);
 
+// As Ops::EndProduct; the epilogue by its number (kernels/cuda/epilogue.h).
+struct EndProductJob {
+  const float* y;
+  int64_t num_tokens;
+  int64_t num_rows;
+  int epilogue;
+  float* out;
+  int64_t out_stride;
+};
+cudaError_t LaunchEndProduct(const EndProductJob& job, cudaStream_t stream);
+
 // As Ops::RmsNorm; x and out may be the same.
 struct RmsNormJob {
   const float* x;

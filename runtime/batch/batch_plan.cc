@@ -68,7 +68,7 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
   const auto computes_in_time = [&](int64_t rows) {
     const PassFloor floor = FloorOf(
         DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once,
-                     plan.device_tier()),
+                     plan.device_tier(), plan.HostSlabs(rows)),
         rates);
     return floor.processor_s <= std::max(floor.disk_s, floor.link_s);
   };
@@ -147,8 +147,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     plan.rows =
         std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
     const double generating = plan.rows / rows_each;
-    PassWork work = DescribePass(manifest, plan.memory.residency, static_cast<int64_t>(std::ceil(plan.rows)),
-                                 plan.batch_size, num_threads, verify_once, plan.memory.device_tier());
+    const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
+    PassWork work = DescribePass(manifest, plan.memory.residency, rows, plan.batch_size, num_threads, verify_once,
+                                 plan.memory.device_tier(), plan.memory.HostSlabs(rows));
     (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
         static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
     if (plan.memory.KvInHostMemory()) {

@@ -36,7 +36,7 @@ class DeviceCli : public testing::Test {
     const Finished shard = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", store_,
                                       "--encoding", "q8_0", "--slab-size", "16KiB"});
     EXPECT_EQ(shard.exit_code, 0) << shard.err;
-    ProbeResult probe;
+    ProbeResult& probe = probe_;
     probe.cpu = CpuName();
     probe.disk = *DiskName(store_);
     probe.isa = "scalar";
@@ -67,6 +67,7 @@ class DeviceCli : public testing::Test {
 
   const TempDir dir_;
   const std::string store_ = dir_ / "store";
+  ProbeResult probe_;  // as remembered
   int64_t least_vram_ = 0;
   int64_t weight_bytes_ = 0;
 };
@@ -140,6 +141,56 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   EXPECT_GT(report["kv_bytes_in"], 0);
   EXPECT_THAT(run("1,2", {"--device", "cuda", "-nkvo"}).err, HasSubstr("KV cache     in host memory: "));
   EXPECT_THAT(run("1,2", {"--device", "cuda"}).err, testing::Not(HasSubstr("in host memory")));
+}
+
+TEST_F(DeviceCli, TheCpuComputesItsShareOfWhatLiesInHostMemory) {
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> args = {"run", store_, "--prompt-ids", "1,2,3,4,5", "-n", "4", "--temp", "0",
+                                     "--ignore-eos", "-c", "64", "--device", "cuda", "--max-vram", Vram(256 << 10)};
+    args.insert(args.end(), more.begin(), more.end());
+    return RunSluice(args);
+  };
+  const Finished alone = run({"--json", "--cpu-share", "0"});
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  const json without = json::parse(alone.out);
+  EXPECT_EQ(without["report"]["device"]["cpu_bytes"], 0);
+  const Finished shared = run({"--json", "--cpu-share", "0.5", "--trace", dir_ / "t.json"});
+  ASSERT_EQ(shared.exit_code, 0) << shared.err;
+  const json result = json::parse(shared.out);
+  EXPECT_EQ(result["ids"], without["ids"]);
+  const json& report = result["report"]["device"];
+  EXPECT_GT(report["cpu_bytes"], 0);
+  EXPECT_GT(report["cpu_gb_per_s"], 0);
+  EXPECT_LT(report["bytes_copied"], without["report"]["device"]["bytes_copied"]);
+  int64_t products = 0;
+  const json trace = json::parse(std::ifstream(dir_ / "t.json"));
+  for (const json& event : trace["traceEvents"]) products += event.value("cat", "") == "CPU";
+  EXPECT_GT(products, 0);
+  const Finished text = run({"--cpu-share", "1"});
+  ASSERT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.err, HasSubstr("CPU          "));
+}
+
+// The link has 4 MB/s, and so have the CPU's kernels with a row: half of what is not kept, and a pass takes half as long.
+TEST_F(DeviceCli, PlanSharesWithTheCpuByWhatTheProbeMeasured) {
+  const std::vector<std::string> more = {"--max-vram", Vram(256 << 10), "--no-probe"};
+  const json alone = Plan(more);
+  EXPECT_EQ(alone["device"]["cpu_slabs"], 0) << "its kernels were not measured";
+  probe_.rates.kernels = {{Encoding::kQ8_0, 1, kLinkRate}, {Encoding::kQ8_0, 64, kLinkRate / 64}};
+  EXPECT_TRUE(RememberProbe(dir_ / "sluice/probe.json", probe_).ok());
+  const json shared = Plan(more);
+  EXPECT_GT(shared["device"]["cpu_slabs"], 0);
+  EXPECT_GE(shared["device"]["cpu_most_rows"], 1);
+  EXPECT_LT(shared["device"]["cpu_most_rows"], 16);
+  constexpr double kSlab = (16 << 10) / kLinkRate;
+  EXPECT_NEAR(shared["floor"]["link_s"].get<double>(), shared["floor"]["compute_s"].get<double>(), 2 * kSlab);
+  EXPECT_LT(shared["predicted_s"].get<double>(), 0.6 * alone["predicted_s"].get<double>());
+  EXPECT_NEAR(shared["predicted_prompt_s"].get<double>(),
+              shared["floor"]["link_s"].get<double>() + shared["floor"]["compute_s"].get<double>(), 1e-9)
+      << "a prompt has all of it copied";
+  std::vector<std::string> none = more;
+  none.insert(none.end(), {"--cpu-share", "0"});
+  EXPECT_EQ(Plan(none)["device"]["cpu_slabs"], 0);
 }
 
 TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {

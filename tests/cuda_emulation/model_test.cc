@@ -21,13 +21,15 @@
 namespace sluice {
 namespace {
 
-// A model on the emulated device, with so much of its memory beyond the least that it needs.
+// A model on the emulated device, with so much of its memory beyond the least that it needs; the CPU computes such a share
+// of the slabs in host memory.
 struct EmulatedModelOf {
   EmulatedModelOf(const LayerStore& store, uint64_t seed, int64_t more_vram, const RunConfig& config,
-                  KvPlace kv_place = KvPlace::kDevice) {
+                  KvPlace kv_place = KvPlace::kDevice, double cpu_share = 0)
+      : pool(2), cpu_ops(*MakeCpuOps(SupportedIsas().back(), &pool)) {
     cuda_emulation::Reset({.seed = seed});
     compute = *OpenCudaDevice(0);
-    place = *MakeDevicePlace(compute->device(), compute->stream(), compute->ops());
+    place = *MakeDevicePlace(compute->device(), compute->stream(), compute->ops(), cpu_ops.get());
     PlanRequest request;
     request.context_tokens = config.context;
     request.pass_rows = config.chunk;
@@ -40,6 +42,11 @@ struct EmulatedModelOf {
                                   .scratch_bytes = compute->overhead_bytes(),
                                   .kv_place = kv_place};
     request.device->max_bytes = PlanMemory(store, request)->device->minimum_bytes + more_vram;
+    if (cpu_share > 0) {
+      request.host_share.emplace().fraction = cpu_share;
+      request.device->max_bytes +=
+          SizeHostProducts(store.manifest(), config.chunk, config.chunk).product_bytes;
+    }
     const auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     auto made = Model::Create(store, *plan, place.get(), {.io = {.kind = IoKind::kThreads}});
@@ -54,6 +61,8 @@ struct EmulatedModelOf {
     EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
   }
 
+  ThreadPool pool;
+  std::unique_ptr<Ops> cpu_ops;
   std::unique_ptr<CudaCompute> compute;
   std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
@@ -170,6 +179,39 @@ TEST(EmulatedModelFastMath, AnActivationThatF16DoesNotHoldEndsThePass) {
   }
 }
 
+// Half of the slabs in host memory, and all of them: float and quantized weights, activations in two formats; a pass for
+// a row, and for several. Nothing of the emulated machine's memory is there when a copy that is not waited for is late.
+TEST(EmulatedModelShare, SlabsThatTheCpuComputesGiveTheSameLogits) {
+  const struct {
+    const char* model;
+    const char* recipe;
+    int64_t chunk;
+    double share;
+  } kShares[] = {{"qwen2-bias-bf16", "q8_0", 1, 0.5},
+                 {"qwen2-bias-bf16", "", 3, 0.4},
+                 {"bard-6.7M", "q4_k_m", 2, 1},
+                 {"qwen3-qknorm-bf16", "q4_0", 16, 1}};
+  for (const auto& c : kShares) {
+    SCOPED_TRACE(testing::Message() << c.model << " " << c.recipe << " " << c.share);
+    const TestStore store(c.model, c.recipe, 16 << 10);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < static_cast<int>(2 * c.chunk + 2); ++i) {
+      tokens.push_back(static_cast<int32_t>((i * 37 + 5) % store->hyper_parameters().vocab_size));
+    }
+    RunConfig config;
+    config.chunk = c.chunk;
+    config.context = 128;
+    const std::vector<float> want = TestModel(*store, config).Logits(tokens);
+    for (const uint64_t seed : {1, 2}) {
+      EmulatedModelOf emulated(*store, seed, 60 << 10, config, KvPlace::kDevice, c.share);
+      const absl::StatusOr<std::vector<float>> got = LogitsOf(*emulated.model, tokens);
+      ASSERT_TRUE(got.ok()) << got.status();
+      EXPECT_TRUE(*got == want);
+      EXPECT_GT(emulated.model->host_product_counters().slabs, 0);
+    }
+  }
+}
+
 // Whatever call fails, whenever: an error that says what was being done and what it means, and everything ends.
 TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
   const struct {
@@ -219,6 +261,27 @@ TEST(EmulatedModelKv, GivesTheLogitsOfTheCpuFromHostMemory) {
     const absl::StatusOr<std::vector<float>> got = LogitsOf(*emulated.model, tokens);
     ASSERT_TRUE(got.ok()) << got.status();
     EXPECT_EQ(*got, want) << name;
+  }
+}
+
+TEST(EmulatedModelErrors, SoDoesOneWhereTheCpuComputes) {
+  const TestStore store("qwen2-bias-bf16", "q8_0", 16 << 10);
+  RunConfig config;
+  config.chunk = 4;
+  config.context = 64;
+  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
+                           "cudaEventSynchronize"}) {
+    for (const int count : {1, 8, 33}) {
+      SCOPED_TRACE(testing::Message() << call << " " << count);
+      EmulatedModelOf emulated(*store, static_cast<uint64_t>(count), 0, config, KvPlace::kDevice, 1);
+      ASSERT_TRUE(LogitsOf(*emulated.model, {1, 2, 3, 4}).ok()) << "the first walk";
+      cuda_emulation::FailCall(call, count, cudaErrorIllegalAddress);
+      const absl::Status status = LogitsOf(*emulated.model, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).status();
+      EXPECT_FALSE(status.ok());
+      EXPECT_NE(status.message().find("(an illegal memory access was encountered); a kernel failed"),
+                absl::string_view::npos)
+          << status;
+    }
   }
 }
 

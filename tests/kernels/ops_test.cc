@@ -14,6 +14,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/exp_constants.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/tile.h"
 
 namespace sluice {
 namespace {
@@ -254,6 +255,41 @@ TEST(Exp, IsCloseToTheLibraryAndTheSameEverywhere) {
     std::vector<float> got(x.size());
     Kernels(isa).exp(x.data(), x.size(), got.data());
     EXPECT_TRUE(SameBits(got, want)) << IsaName(isa);
+  }
+}
+
+// A product that is stored compactly and ended by itself is the one that MatMul ends.
+TEST(Ops, EndProductIsWhatMatMulDoesAfterTheSum) {
+  constexpr int64_t kK = 64, kRows = 40, kTokens = 3, kStride = 50;
+  const int64_t tiles = (kRows + kTileRows - 1) / kTileRows;
+  const std::vector<float> weights = RandomFloats(tiles * TileBytes(Encoding::kF32, kK) / 4, 3);
+  const std::vector<float> x = RandomFloats(kTokens * kK, 4), addend = RandomFloats(kRows, 5);
+  const std::vector<float> before = RandomFloats(kTokens * kStride, 6);
+  for (Isa isa : SupportedIsas()) {
+    Machine machine(isa, 2);
+    std::vector<float> y(kTokens * kRows);
+    MatMulArgs args = {.encoding = Encoding::kF32,
+                       .tiles = reinterpret_cast<const std::byte*>(weights.data()),
+                       .num_tiles = tiles,
+                       .k = kK,
+                       .first_row = 0,
+                       .matrix_rows = kRows,
+                       .activations = reinterpret_cast<const std::byte*>(x.data()),
+                       .num_tokens = kTokens,
+                       .addend = addend.data(),
+                       .out = y.data(),
+                       .out_stride = kRows};
+    ASSERT_TRUE(machine.ops->MatMul(args).ok());
+    for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kMultiply}) {
+      std::vector<float> want = before, got = before;
+      args.epilogue = epilogue;
+      args.out = want.data();
+      args.out_stride = kStride;
+      ASSERT_TRUE(machine.ops->MatMul(args).ok());
+      ASSERT_TRUE(machine.ops->EndProduct({y.data(), kTokens, kRows, epilogue, got.data(), kStride}).ok());
+      EXPECT_TRUE(SameBits(got, want)) << IsaName(isa) << ", epilogue " << static_cast<int>(epilogue);
+    }
+    EXPECT_FALSE(machine.ops->EndProduct({y.data(), kTokens, kRows, Epilogue::kSwiGlu, y.data(), kRows}).ok());
   }
 }
 

@@ -28,7 +28,8 @@ bool Nothing(int) { return false; }
 struct Pipeline {
   Pipeline(LateDevice* device_in, int64_t host_ring, int64_t device_ring,
            const std::function<bool(int)>& kept = Nothing, const std::function<bool(int)>& resident = Nothing,
-           const std::function<void(TestStore&)>& damage = [](TestStore&) {}, int64_t max_bytes_per_s = 0)
+           const std::function<void(TestStore&)>& damage = [](TestStore&) {}, int64_t max_bytes_per_s = 0,
+           const std::function<bool(int)>& host = Nothing)
       : device(device_in), store(kOddSizes, 3, resident) {
     damage(store);
     std::vector<StreamSlab> host_cycle = store.cycle();
@@ -36,13 +37,13 @@ struct Pipeline {
     for (size_t i = 0; i < host_cycle.size(); ++i) {
       const bool stays = kept(static_cast<int>(i));
       host_cycle[i].first_walk_only = stays;
-      cycle.push_back({host_cycle[i].bytes, stays});
+      cycle.push_back({host_cycle[i].bytes, stays, host(static_cast<int>(i))});
     }
-    auto host = SlabStream::Create(store.paths(), host_cycle,
+    auto slabs = SlabStream::Create(store.paths(), host_cycle,
                                    {.io = {.kind = IoKind::kThreads}, .ring_bytes = host_ring, .device = device});
-    EXPECT_TRUE(host.ok()) << host.status();
+    EXPECT_TRUE(slabs.ok()) << slabs.status();
     compute = *device->NewStream();
-    auto created = DeviceStream::Create(*std::move(host), cycle,
+    auto created = DeviceStream::Create(*std::move(slabs), cycle,
                                         {.device = device,
                                          .compute = compute.get(),
                                          .ring_bytes = device_ring,
@@ -57,6 +58,7 @@ struct Pipeline {
       absl::StatusOr<DeviceStream::Lease> lease = stream->Next();
       ASSERT_TRUE(lease.ok()) << lease.status();
       ASSERT_EQ(lease->slab(), next++ % static_cast<int>(kOddSizes.size()));
+      on_host += lease->on_host();
       LaunchCompare(*lease);
     }
   }
@@ -75,6 +77,7 @@ struct Pipeline {
   std::unique_ptr<DeviceStream> stream;
   absl::Status status;
   int next = 0;
+  int on_host = 0;  // leases
   std::atomic<int> wrong = 0;
 };
 
@@ -125,6 +128,58 @@ TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
     EXPECT_LE(counters.bytes_copied, first + 5 * each) << "one walk ahead at the most";
     EXPECT_GT(device.pinned(), 0);
   }
+}
+
+// Slabs of the host's are handed out there in walks that ask for it, but for those that are on their way when it is
+// asked; they are copied in all others. Nothing else changes.
+TEST(DeviceStream, LeavesSlabsOnTheHostInWalksThatAskForIt) {
+  const int n = static_cast<int>(kOddSizes.size());
+  const auto kept = [](int slab) { return slab % 5 == 1; };
+  for (const int every : {1, 2, 3}) {
+    const auto host = [&](int slab) { return slab % every == 0 && !kept(slab); };
+    for (uint32_t seed = 0; seed < 8; ++seed) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed << ", every " << every);
+      LateDevice device(seed);
+      Pipeline pipeline(&device, 2 * 65536, 65536 + 4096, kept, host, [](TestStore&) {}, 0, host);
+      ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
+      EXPECT_EQ(pipeline.stream->ComputeOnHost(), n) << "the first walk reads them";
+      pipeline.Walk(n);
+      EXPECT_EQ(pipeline.on_host, 0);
+      for (int i = 0; i < n; ++i) {
+        if (!host(i)) continue;
+        EXPECT_EQ(pipeline.stream->HostBytes(i), pipeline.store.slab(i));
+      }
+      for (int walk = 0; walk < 8; ++walk) {
+        const bool ask = (seed >> walk % 3 & 1) != 0;
+        const int from = ask ? pipeline.stream->ComputeOnHost() : n;
+        int want = 0;
+        for (int i = from; i < n; ++i) want += host(i);
+        pipeline.on_host = 0;
+        pipeline.Walk(n);
+        EXPECT_EQ(pipeline.on_host, want);
+      }
+      ASSERT_TRUE(pipeline.stream->Settle().ok());
+      EXPECT_EQ(pipeline.wrong, 0);
+    }
+  }
+}
+
+TEST(DeviceStream, CopiesNothingOfACycleThatStaysOnTheHost) {
+  LateDevice device(3);
+  const auto all = [](int) { return true; };
+  Pipeline pipeline(&device, 2 * 65536, 65536, Nothing, all, [](TestStore&) {}, 0, all);
+  const int n = static_cast<int>(kOddSizes.size());
+  pipeline.Walk(n);
+  const int from = pipeline.stream->ComputeOnHost();
+  const int64_t copied = pipeline.stream->counters().slabs_copied;
+  pipeline.Walk(n);
+  EXPECT_EQ(pipeline.on_host, n - from);
+  ASSERT_TRUE(pipeline.stream->Settle().ok());
+  EXPECT_GE(pipeline.stream->counters().slabs_copied, copied);
+  EXPECT_EQ(pipeline.wrong, 0);
+  LateDevice other(3);
+  EXPECT_EQ(Pipeline(&other, 65536, 65536, all, Nothing, [](TestStore&) {}, 0, all).status.code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(DeviceStream, KeepsTheWholeCycleWithoutARing) {

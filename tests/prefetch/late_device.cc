@@ -85,7 +85,7 @@ class LateDevice::LateStream : public Stream {
  private:
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t bytes) {
     const int64_t copy = device_->copies_++;
-    if (copy == device_->faults_.failing_copy) {
+    if (copy == device_->failing_copy_) {
       return absl::UnavailableError(absl::StrCat("copy ", copy, " of ", bytes, " bytes: the device is lost"));
     }
     std::lock_guard<std::mutex> lock(device_->mutex_);
@@ -96,7 +96,7 @@ class LateDevice::LateStream : public Stream {
   LateDevice* const device_;
 };
 
-LateDevice::LateDevice(uint32_t seed, Faults faults) : faults_(faults), random_(seed) {
+LateDevice::LateDevice(uint32_t seed, Faults faults) : faults_(faults), random_(seed), failing_copy_(faults.failing_copy) {
   thread_ = std::thread([this] { Run(); });
 }
 

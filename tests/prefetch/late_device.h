@@ -42,6 +42,9 @@ class LateDevice : public Device {
   // A kernel: runs when the stream, one of this device, gets to it.
   void Launch(Stream* stream, std::function<void()> kernel);
 
+  // Of the copies that are queued from here on, lets this one, counted from 0, fail.
+  void FailCopy(int64_t copy) { failing_copy_ = copies_ + copy; }
+
   int64_t allocated() const { return allocated_; }
   int64_t pinned() const { return pinned_; }
   int64_t most_events() const { return events_; }
@@ -66,6 +69,7 @@ class LateDevice : public Device {
   std::vector<LateStream*> streams_;
   bool closing_ = false;
   std::atomic<int64_t> copies_ = 0;
+  std::atomic<int64_t> failing_copy_;
   std::atomic<int64_t> allocated_ = 0;
   std::atomic<int64_t> pinned_ = 0;
   std::atomic<int64_t> events_ = 0;

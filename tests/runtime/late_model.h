@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,9 @@ class LateOps : public Ops {
   }
   absl::Status MatMul(const MatMulArgs& args) override {
     return Queue([=, this] { return ops_->MatMul(args); });
+  }
+  absl::Status EndProduct(const EndProductArgs& args) override {
+    return Queue([=, this] { return ops_->EndProduct(args); });
   }
   absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n, const float* weight,
                        float eps, float* out, int64_t out_stride) override {
@@ -100,14 +104,17 @@ struct LateOptions {
   int64_t kv_pages = 0;     // 0: for the whole context
   bool streamed = false;    // no slab stays, however much room there is
   std::string scratch_dir = {};  // empty: no file for what is swapped
+  // Of the slabs in host memory, the CPU computes such a fraction of the bytes, in passes that are not too long.
+  std::optional<double> host_share = {};
 };
 
 // A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
 struct LateModel {
   LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows,
             int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {}, const LateOptions& options = {})
-      : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()),
-        place(*MakeDevicePlace(&device, stream.get(), &ops)) {
+      : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()), host_pool(2),
+        host_ops(*MakeCpuOps(SupportedIsas().back(), &host_pool)),
+        place(*MakeDevicePlace(&device, stream.get(), &ops, host_ops.get())) {
     PlanRequest request;
     request.context_tokens = options.context;
     request.num_sequences = options.sequences;
@@ -115,12 +122,19 @@ struct LateModel {
     request.pass_rows = rows;
     request.logits_of_all_rows = true;
     request.k_type = request.v_type = options.kv_type;
+    if (options.host_share.has_value()) request.num_sequences = rows;  // so many rows whatever the memory
     request.bytes_in_flight = 1;  // a ring of a few slabs
     request.max_ram_bytes = int64_t{1} << 33;
     request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .kv_place = options.kv};
     const MemoryPlan roomy = *PlanMemory(store, request);
     request.max_ram_bytes = roomy.minimum_bytes + more_ram;
     request.device->max_bytes = roomy.device->minimum_bytes + more_vram;
+    if (options.host_share.has_value()) {
+      request.host_share.emplace().fraction = options.host_share;
+      const HostProductSizes sizes = SizeHostProducts(store.manifest(), rows, rows);
+      request.max_ram_bytes += sizes.host_bytes();
+      request.device->max_bytes += sizes.product_bytes;
+    }
     plan = *PlanMemory(store, request);
     if (options.streamed) {
       plan.ring_bytes = plan.device->ring_bytes = 2 * LargestPlace(store.manifest());
@@ -136,6 +150,8 @@ struct LateModel {
   LateDevice device;
   std::unique_ptr<Stream> stream;
   LateOps ops;
+  ThreadPool host_pool;
+  std::unique_ptr<Ops> host_ops;
   std::unique_ptr<ComputePlace> place;
   MemoryPlan plan;
   std::unique_ptr<Model> model;

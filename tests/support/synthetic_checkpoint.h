@@ -20,6 +20,7 @@ struct SyntheticShape {
   int64_t num_attention_heads = 8;
   int64_t num_key_value_heads = 4;
   int64_t vocab_size = 8192;
+  bool f16_up = false;  // up is f16, so that gate and up get slabs of their own
 };
 
 // Writes a Llama checkpoint of random bf16 weights, tied, into the new folder `dir`.
@@ -43,10 +44,10 @@ inline void WriteSyntheticCheckpoint(const std::string& dir, const SyntheticShap
                                               {"tie_word_embeddings", true}};
   json header;
   int64_t offset = 0;
-  const auto add = [&](const std::string& name, std::vector<int64_t> sizes) {
+  const auto add = [&](const std::string& name, std::vector<int64_t> sizes, const char* dtype = "BF16") {
     int64_t bytes = 2;
     for (const int64_t n : sizes) bytes *= n;
-    header[name] = {{"dtype", "BF16"}, {"shape", sizes}, {"data_offsets", {offset, offset + bytes}}};
+    header[name] = {{"dtype", dtype}, {"shape", sizes}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   };
   add("model.embed_tokens.weight", {shape.vocab_size, hidden});
@@ -59,7 +60,7 @@ inline void WriteSyntheticCheckpoint(const std::string& dir, const SyntheticShap
     add(layer + "self_attn.v_proj.weight", {kv, hidden});
     add(layer + "self_attn.o_proj.weight", {hidden, hidden});
     add(layer + "mlp.gate_proj.weight", {ffn, hidden});
-    add(layer + "mlp.up_proj.weight", {ffn, hidden});
+    add(layer + "mlp.up_proj.weight", {ffn, hidden}, shape.f16_up ? "F16" : "BF16");
     add(layer + "mlp.down_proj.weight", {hidden, ffn});
   }
   add("model.norm.weight", {hidden});

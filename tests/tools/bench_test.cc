@@ -245,6 +245,8 @@ TEST_F(BenchCli, RefusesWhatItCannotDo) {
            {{"bench", store_, "--throttle-disk", "fast"}, 2, "a rate such as 1GB/s"},
            {{"bench", store_, "--throttle-copy", "4GB/s"}, 2, "--throttle-copy needs --device"},
            {{"run", store_, "-p", "x", "--throttle-copy", "4GB/s"}, 2, "--throttle-copy needs --device"},
+           {{"run", store_, "-p", "x", "--cpu-share", "0.5"}, 2, "--cpu-share needs --device"},
+           {{"run", store_, "-p", "x", "--device", "auto", "--cpu-share", "1.5"}, 2, "a fraction from 0 to 1"},
            {{"bench", store_, "-n", "100000"}, 1, "-c 100512 is more than"},
            {{"probe", "/nowhere"}, 1, "/nowhere"},
            {{"synth", dir_ / "x"}, 2, "--shape is missing"},

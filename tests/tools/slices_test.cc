@@ -63,16 +63,18 @@ const std::vector<TimelineEvent> kDeviceEvents = {
     {At(8), 0, SlabState::kReady, Hop::kDevice},
     {At(12), 1, SlabState::kLeased, Hop::kDevice},
     {At(13), 1, SlabState::kFree, Hop::kDevice},
+    {At(11), 2, SlabState::kLeased, Hop::kCpu},
+    {At(14), 2, SlabState::kFree, Hop::kCpu},
 };
 
-TEST(SliceBuilder, HasCopiesAndKernelsOfADevice) {
+TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
   std::vector<std::string> seen;
   for (const Slice& s : SliceBuilder().Add(kDeviceEvents)) {
     seen.push_back(std::string(StageName(s.stage)) + " slab " + std::to_string(s.position) + ": " +
                    std::to_string(Millis(s.begin)) + "-" + std::to_string(Millis(s.end)));
   }
   EXPECT_THAT(seen, testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
-                                         "compute slab 1: 12-13"));
+                                         "compute slab 1: 12-13", "CPU slab 2: 11-14"));
 }
 
 TEST(SliceBuilder, TakesEventsInPieces) {
@@ -152,7 +154,7 @@ TEST(TraceWriter, HasTracksForADevice) {
   for (const json& event : trace["traceEvents"]) {
     if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
   }
-  EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute"}));
+  EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU"}));
 }
 
 TEST(TraceWriter, RefusesAFileThatCannotBeWritten) {
