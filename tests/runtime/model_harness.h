@@ -3,6 +3,7 @@
 #define SLUICE_TESTS_RUNTIME_MODEL_HARNESS_H_
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,8 +21,10 @@
 
 namespace sluice {
 
+// Below tests/data of the checkout, or SLUICE_TEST_DATA: programs that are carried to another machine have it beside them.
 inline std::string TestDataPath(const std::string& name) {
-  return std::string(SLUICE_SOURCE_DIR "/tests/data/") + name;
+  const char* const carried = std::getenv("SLUICE_TEST_DATA");
+  return std::string(carried != nullptr ? carried : SLUICE_SOURCE_DIR "/tests/data") + "/" + name;
 }
 
 // A store made from a checkpoint of tests/data/models, or of another folder (an absolute path).

@@ -10,5 +10,6 @@ bool Backend::HasDevice() {
 std::vector<uint64_t> Backend::Seeds() { return {0}; }
 void Backend::Start(uint64_t) {}
 std::string Backend::Faults() { return ""; }
+int Backend::LiveObjects() { return 0; }
 
 }  // namespace sluice::cuda

@@ -8,5 +8,6 @@ bool Backend::HasDevice() { return true; }
 std::vector<uint64_t> Backend::Seeds() { return {1, 2, 3}; }
 void Backend::Start(uint64_t seed) { cuda_emulation::Reset({.seed = seed}); }
 std::string Backend::Faults() { return cuda_emulation::Faults(); }
+int Backend::LiveObjects() { return cuda_emulation::LiveObjects(); }
 
 }  // namespace sluice::cuda

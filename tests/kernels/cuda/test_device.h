@@ -29,6 +29,8 @@ struct Backend {
   static void Start(uint64_t seed);
   // What went wrong that no call returned; "" on a real device.
   static std::string Faults();
+  // Allocations, streams and events that are there; 0 on a real device.
+  static int LiveObjects();
 };
 
 // Memory of the device with the host's values in it.
