@@ -81,7 +81,8 @@ TEST(CudaOpsReserve, RefusesShapesThatAttentionDoesNotHave) {
   const auto stream = Stream::Create();
   const auto ops = MakeCudaOps(*device, &*stream, &allocator);
   ASSERT_TRUE(ops.ok()) << ops.status();
-  for (const auto& [heads, kv_heads, head_dim] : {std::tuple(2, 4, 64), std::tuple(4, 4, 320)}) {
+  using Heads = std::tuple<int64_t, int64_t, int64_t>;
+  for (const auto& [heads, kv_heads, head_dim] : {Heads(2, 4, 64), Heads(4, 4, 320)}) {
     EXPECT_EQ((*ops)->Reserve({1, 1, 64, heads, {KvType::kF16, KvType::kF16, kv_heads, head_dim}}).code(),
               absl::StatusCode::kInvalidArgument);
   }

@@ -294,7 +294,8 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
 
 // Passes of chance: sequences of any length, some rows of each, windows; what is reserved suffices, and some need all.
 TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
-  std::mt19937 random(12);
+  std::mt19937 generator(12);
+  const auto random = [&]() -> int64_t { return generator(); };
   int all_scratch = 0, all_upload = 0;
   for (int turn = 0; turn < 2000; ++turn) {
     const int64_t kv_heads = int64_t{1} << random() % 4;
@@ -310,7 +311,7 @@ TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
     std::vector<AttentionRow> rows;
     for (int64_t sequence = 0; sequence < pass.sequences; ++sequence) {
       const int64_t left = pass.rows - static_cast<int64_t>(rows.size());
-      const int64_t count = std::min(sequence + 1 == pass.sequences ? left : int64_t{random() % 3}, left);
+      const int64_t count = std::min(sequence + 1 == pass.sequences ? left : random() % 3, left);
       const int64_t end = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
       const int64_t window = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
       for (int64_t at = std::max<int64_t>(0, end - count); at < end; ++at) {
