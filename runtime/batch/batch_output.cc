@@ -87,6 +87,7 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn());
   if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.results_, &output.succeeded_));
+  output.whole_results_bytes_ = output.results_.size();
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.errors_, &output.failed_));
   SLUICE_ASSIGN_OR_RETURN(
       output.journal_,

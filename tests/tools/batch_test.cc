@@ -411,12 +411,17 @@ TEST_F(Batch, SaysThatTheDiskIsFullAndGoesOnWhenItIsNot) {
     const auto ignored = signal(SIGXFSZ, SIG_IGN);  // the child inherits both
     const rlimit limit = {full.limit, before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &limit);
-    const Finished run = RunSluice(Args(full.input, output));
+    const Finished run = RunSluice(Args(full.input, output, {}, "1"));
+    const auto kept = Lines(output);  // none is torn
+    const Finished again = RunSluice(Args(full.input, output, {}, "1"));
     setrlimit(RLIMIT_FSIZE, &before);
     signal(SIGXFSZ, ignored);
     EXPECT_EQ(run.exit_code, 1) << run.err;
     EXPECT_THAT(run.err, HasSubstr("cannot write " + (mine_ / full.file)));
-    const size_t done = Lines(output).size();  // none is torn
+    EXPECT_EQ(again.exit_code, 1) << again.err;
+    EXPECT_EQ(Lines(output), kept) << "what an earlier run wrote stays";
+    const size_t done = kept.size();
+    EXPECT_EQ(done > 0, stem == "short");
     ASSERT_EQ(RunSluice(Args(full.input, output)).exit_code, 0);
     ASSERT_EQ(RunSluice(Args(full.input, mine_ / "whole.jsonl")).exit_code, 0);
     EXPECT_LT(done, Lines(output).size());
