@@ -20,7 +20,7 @@
 namespace {
 
 constexpr int64_t kContext = 128;
-constexpr sluice::SessionIdentity kIdentity = {.store_hash = 1, .template_hash = 2, .num_layers = 2, .vocab_size = 50};
+const sluice::SessionIdentity kIdentity = {.store_hash = 1, .template_hash = 2, .num_layers = 2, .vocab_size = 50};
 
 // A session of 70 tokens, one page and a bit.
 std::string WholeFile(sluice::KvCache& cache) {
