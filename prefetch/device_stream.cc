@@ -41,12 +41,27 @@ int64_t LinkWindow(absl::Span<const DeviceSlab> cycle, int64_t bytes_per_s) {
   return std::max(2 * most, bytes_per_s / kTimersPerSecond);
 }
 
-int64_t KeptBytes(absl::Span<const DeviceSlab> cycle) {
-  int64_t bytes = 0;
-  for (const DeviceSlab& slab : cycle) {
-    if (slab.kept) bytes += RoundUp(slab.bytes, kReadAlignment);
+// Where the slabs that are kept lie.
+struct KeptPlaces {
+  std::vector<int64_t> offset;  // [num_slabs]
+  std::vector<int> run_slabs;   // [num_slabs]: how many lie one behind the other from this one on
+  int64_t bytes = 0;            // of all
+};
+KeptPlaces PlaceKept(absl::Span<const DeviceSlab> cycle) {
+  KeptPlaces places;
+  places.offset.resize(cycle.size());
+  places.run_slabs.assign(cycle.size(), 1);
+  const auto joins = [cycle](size_t i) { return i > 0 && cycle[i].follows && cycle[i].kept && cycle[i - 1].kept; };
+  for (size_t i = 0; i < cycle.size(); ++i) {
+    if (!joins(i)) places.bytes = RoundUp(places.bytes, kReadAlignment);
+    places.offset[i] = places.bytes;
+    if (cycle[i].kept) places.bytes += cycle[i].bytes;
   }
-  return bytes;
+  places.bytes = RoundUp(places.bytes, kReadAlignment);
+  for (size_t i = cycle.size(); i-- > 1;) {
+    if (joins(i)) places.run_slabs[i - 1] += places.run_slabs[i];
+  }
+  return places;
 }
 
 absl::Status Check(absl::Span<const DeviceSlab> cycle, const DeviceStreamOptions& options) {
@@ -80,16 +95,12 @@ struct DeviceStream::State {
   State(std::unique_ptr<SlabStream> host_in, std::vector<DeviceSlab> cycle_in,
         const DeviceStreamOptions& options)
       : cycle(std::move(cycle_in)),
+        kept(PlaceKept(cycle)),
         compute(options.compute),
         events(options.device),
         ring(RoundUp(options.ring_bytes, kReadAlignment)),
         link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
         host(std::move(host_in)) {
-    int64_t end = 0;
-    for (const DeviceSlab& slab : cycle) {
-      kept_offset.push_back(end);
-      if (slab.kept) end += RoundUp(slab.bytes, kReadAlignment);
-    }
     host_bytes.resize(cycle.size());
     all_kept = std::all_of(cycle.begin(), cycle.end(), [](const DeviceSlab& slab) { return slab.kept; });
   }
@@ -113,6 +124,7 @@ struct DeviceStream::State {
   // A lease whose times are not known yet.
   struct Unsettled {
     int64_t position;
+    int num_slabs = 1;
     EventPool::Handle come;    // the compute stream came to it; null: the last of slabs that stay, timed together
     EventPool::Handle copied;  // null: a slab that stays
     EventPool::Handle done;    // null: the lease is held
@@ -135,8 +147,8 @@ struct DeviceStream::State {
   // Looks at the times of the oldest leases until `most` are left.
   absl::Status Settle(size_t most);
   absl::Status SettleOldest();
-  // Whether the end of a slab's lease must be known: that of a slab that stays only if another kind comes next.
-  bool EndsARun(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
+  // Whether the end of a lease must be known whose last slab is this one, which stays: only if another kind comes next.
+  bool LastKept(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
 
   // These want the mutex.
   void End(absl::Status status);
@@ -144,7 +156,7 @@ struct DeviceStream::State {
   int ConsumerWait() const;  // what Next() waits for while the copying thread is in its state
 
   const std::vector<DeviceSlab> cycle;
-  std::vector<int64_t> kept_offset;
+  const KeptPlaces kept;
   bool all_kept = false;
   Stream* const compute;
   EventPool events;
@@ -160,7 +172,7 @@ struct DeviceStream::State {
   std::deque<Unsettled> unsettled;
   EventPool::Handle last_kernels;  // the end of the work that was settled last
   DeviceClock kernel_clock{Now()};
-  bool every_slab = false;
+  bool every_lease = false;
 
   mutable std::mutex mutex;  // guards all down to `timeline`
   std::condition_variable copied_more;   // to Next()
@@ -309,7 +321,7 @@ absl::Status DeviceStream::State::CopyNext() {
   }
   if (LeaveOnHost(lease, position)) return absl::OkStatus();
   Copied item = {.position = position, .ticket = -1, .data = nullptr, .done = nullptr};
-  std::byte* to = kept_memory.data() + kept_offset[lease.slab()];
+  std::byte* to = kept_memory.data() + kept.offset[lease.slab()];
   if (!slab.kept) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t begin, TakeRoom(slab.bytes, &item.ticket));
     to = ring_memory.data() + begin;
@@ -406,14 +418,15 @@ absl::Status DeviceStream::State::SettleOldest() {
   std::lock_guard<std::mutex> lock(mutex);
   kernels.Add(times);
   if (slab.come == nullptr) return absl::OkStatus();
-  timeline.Stamp({span.begin, slab.position, SlabState::kLeased, Hop::kDevice});
-  timeline.Stamp({span.end, slab.position, SlabState::kFree, Hop::kDevice});
+  timeline.Stamp({span.begin, slab.position, SlabState::kLeased, Hop::kDevice, slab.num_slabs});
+  timeline.Stamp({span.end, slab.position, SlabState::kFree, Hop::kDevice, slab.num_slabs});
   return absl::OkStatus();
 }
 
 DeviceStream::Lease::Lease(Lease&& other) noexcept
     : stream_(std::exchange(other.stream_, nullptr)),
       slab_(std::exchange(other.slab_, -1)),
+      num_slabs_(std::exchange(other.num_slabs_, 1)),
       position_(std::exchange(other.position_, -1)),
       ticket_(std::exchange(other.ticket_, -1)),
       bytes_(std::exchange(other.bytes_, {})),
@@ -423,6 +436,7 @@ DeviceStream::Lease& DeviceStream::Lease::operator=(Lease&& other) noexcept {
   Lease taken(std::move(other));  // takes along what was held here, and drops it
   std::swap(stream_, taken.stream_);
   std::swap(slab_, taken.slab_);
+  std::swap(num_slabs_, taken.num_slabs_);
   std::swap(position_, taken.position_);
   std::swap(ticket_, taken.ticket_);
   std::swap(bytes_, taken.bytes_);
@@ -435,7 +449,7 @@ DeviceStream::Lease::~Lease() {
 }
 
 int64_t DeviceStream::MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes) {
-  return KeptBytes(cycle) + RoundUp(ring_bytes, kReadAlignment);
+  return PlaceKept(cycle).bytes + RoundUp(ring_bytes, kReadAlignment);
 }
 
 absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(std::unique_ptr<SlabStream> host,
@@ -446,8 +460,8 @@ absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(std::unique_p
   if (state->ring.capacity() > 0) {
     SLUICE_ASSIGN_OR_RETURN(state->ring_memory, options.device->Allocate(state->ring.capacity()));
   }
-  if (const int64_t kept = KeptBytes(state->cycle); kept > 0) {
-    SLUICE_ASSIGN_OR_RETURN(state->kept_memory, options.device->Allocate(kept));
+  if (state->kept.bytes > 0) {
+    SLUICE_ASSIGN_OR_RETURN(state->kept_memory, options.device->Allocate(state->kept.bytes));
   }
   SLUICE_ASSIGN_OR_RETURN(state->copies, options.device->NewStream());
   // Times are counted from here.
@@ -492,15 +506,21 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   State::Unsettled unsettled = {.position = position};
   if (state.cycle[slab].kept && position >= n) {
     SLUICE_RETURN_IF_ERROR(state.ended);
-    ++state.position;
+    Lease lease(this, slab, position, -1, {});
+    lease.num_slabs_ = state.kept.run_slabs[slab];
+    const int last = slab + lease.num_slabs_ - 1;
+    const int64_t end = state.kept.offset[last] + state.cycle[last].bytes;
+    lease.bytes_ = state.kept_memory.span().subspan(state.kept.offset[slab], end - state.kept.offset[slab]);
+    state.position += lease.num_slabs_;
     lock.unlock();
-    if (state.every_slab) {
+    unsettled.num_slabs = lease.num_slabs_;
+    if (state.every_lease) {
       SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
       SLUICE_RETURN_IF_ERROR(state.compute->Record(unsettled.come.get()));
     }
     unsettled.asked = Now();
-    if (state.every_slab || state.EndsARun(slab)) state.unsettled.push_back(std::move(unsettled));
-    return Lease(this, slab, position, -1, {state.kept_memory.data() + state.kept_offset[slab], size});
+    if (state.every_lease || state.LastKept(last)) state.unsettled.push_back(std::move(unsettled));
+    return lease;
   }
   const auto before = state.consumer.Seconds();
   state.consumer.Enter(state.ConsumerWait());
@@ -526,8 +546,11 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   unsettled.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
   unsettled.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
   lock.unlock();
-  if (item.done == nullptr) return Lease(this, slab, position, -1, {item.data, size}, /*on_host=*/true);
   Lease lease(this, slab, position, item.ticket, {item.data, size});
+  if (item.done == nullptr) {
+    lease.on_host_ = true;
+    return lease;
+  }
   SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
   unsettled.asked = Now();
   SLUICE_RETURN_IF_ERROR(state.compute->Record(unsettled.come.get()));
@@ -580,7 +603,7 @@ absl::Span<const std::byte> DeviceStream::HostBytes(int slab) const {
 
 absl::Status DeviceStream::Settle() { return state_->Settle(0); }
 
-void DeviceStream::TimeEverySlab(bool every) { state_->every_slab = every; }
+void DeviceStream::TimeEveryLease(bool every) { state_->every_lease = every; }
 
 SlabStream* DeviceStream::host() const { return state_->host.get(); }
 

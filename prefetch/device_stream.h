@@ -20,6 +20,8 @@ struct DeviceSlab {
   bool kept = false;  // copied on the first walk, into memory of its own. Its StreamSlab is then
                       // first_walk_only.
   bool host = false;  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
+  bool follows = false;  // where it and the slab before it in the cycle are kept, its bytes lie right behind those, and
+                         // one lease has both
 };
 
 struct DeviceStreamOptions {
@@ -73,17 +75,19 @@ class DeviceStream {
     Lease(Lease&& other) noexcept;
     Lease& operator=(Lease&& other) noexcept;
     ~Lease();
-    int slab() const { return slab_; }                                 // index into the cycle
-    absl::Span<const std::byte> bytes() const { return bytes_; }       // device memory, 256-byte aligned
+    int slab() const { return slab_; }            // index into the cycle
+    int num_slabs() const { return num_slabs_; }  // from that one on: more than one where kept slabs follow it
+    // Device memory: of a ring 256-byte aligned, of slabs that are kept so as those before them leave it.
+    absl::Span<const std::byte> bytes() const { return bytes_; }
     bool on_host() const { return on_host_; }  // then bytes() are the host's, and stay until the stream is destroyed
 
    private:
     friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes,
-          bool on_host = false)
-        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes), on_host_(on_host) {}
+    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes)
+        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
     DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
     int slab_ = -1;
+    int num_slabs_ = 1;
     int64_t position_ = -1;  // of the walk
     int64_t ticket_ = -1;    // of the ring; -1: a kept slab, or one of the host's
     absl::Span<const std::byte> bytes_;
@@ -103,7 +107,7 @@ class DeviceStream {
   ~DeviceStream();
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes the
-  // compute stream wait for it. Errors of the host stream come when the walk reaches their slab, those
+  // compute stream wait for it. From the second walk on, kept slabs that follow each other come together. Errors of the host stream come when the walk reaches their slab, those
   // of the device at once; every later call returns the same. Holding so many leases that the next
   // slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was
   // dropped.
@@ -120,8 +124,9 @@ class DeviceStream {
   // Takes the times of all dropped leases into account, waiting for their work. For the thread that calls Next(),
   // after a pass.
   absl::Status Settle();
-  // From here on slabs that stay are timed, each by itself, too: that takes two events a slab. For the same thread.
-  void TimeEverySlab(bool every);
+  // From here on leases of slabs that stay are timed, each by itself, too: that takes two events a lease. For the same
+  // thread.
+  void TimeEveryLease(bool every);
 
   // The host stream, for ranges of files and its counters; not for its slabs.
   SlabStream* host() const;

@@ -76,6 +76,7 @@ class SlabStream {
     Lease& operator=(Lease&& other) noexcept;
     ~Lease();
     int slab() const { return slab_; }  // index into the cycle
+    int num_slabs() const { return 1; }  // as DeviceStream's
     absl::Span<const std::byte> bytes() const { return bytes_; }
 
    private:

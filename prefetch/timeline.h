@@ -21,6 +21,7 @@ struct TimelineEvent {
   int64_t position;  // of the walk: pass * slabs of the cycle + slab
   SlabState to;
   Hop hop = Hop::kHost;
+  int num_slabs = 1;  // from `position` on, that moved as one: kernels on a device have several where they stay
 };
 
 // Holds up to kEvents that nobody took yet, in memory of its own; then the oldest are lost. A

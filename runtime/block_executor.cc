@@ -30,6 +30,13 @@ const char* WhyNotFinite(Rounding rounding) {
 
 }  // namespace
 
+bool ContinuesProduct(const Manifest& manifest, int slab) {
+  if (slab == 0) return false;
+  const ManifestSlab& before = manifest.slabs[slab - 1];
+  const ManifestSlab& after = manifest.slabs[slab];
+  return after.tensors == before.tensors && after.first_tile == before.first_tile + before.num_tiles;
+}
+
 BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, ComputePlace* place,
                              KvCache* kv_cache, KvMover* kv_mover)
     : store_(store),
@@ -375,7 +382,7 @@ absl::Status BlockExecutor::CollectHostProducts() {
   return host_products_ != nullptr ? host_products_->Collect() : absl::OkStatus();
 }
 
-absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> tiles) {
+absl::Status BlockExecutor::Slabs(int slab_index, int count, absl::Span<const std::byte> tiles) {
   SLUICE_ASSIGN_OR_RETURN(const bool first, EnterInput(manifest_.slabs[slab_index]));
   if (first && !host_tiles_.empty()) SLUICE_RETURN_IF_ERROR(StartHostProducts(slab_index));
   if (ByHost(slab_index)) return absl::OkStatus();
@@ -386,6 +393,7 @@ absl::Status BlockExecutor::Slab(int slab_index, absl::Span<const std::byte> til
   SLUICE_ASSIGN_OR_RETURN(MatMulArgs args, ProductOf(slab_index, /*on_host=*/false));
   if (args.num_tokens == 0) return absl::OkStatus();
   args.tiles = tiles.data();
+  for (int i = 1; i < count; ++i) args.num_tiles += manifest_.slabs[slab_index + i].num_tiles;
   const ActivationFormat format = ActivationsOf(args.encoding, rounding_);
   args.rounded_activations = format == ActivationFormat::kBF16 || format == ActivationFormat::kF16;
   SLUICE_ASSIGN_OR_RETURN(args.activations, Prepared(format));

@@ -28,9 +28,12 @@ struct BlockRow {
   bool wants_logits;
 };
 
+// Whether this slab and the one before it are one run of tiles where their bytes lie one behind the other.
+bool ContinuesProduct(const Manifest& manifest, int slab);
+
 // Holds the workspace [plan.pass_rows rows] and the arithmetic that follows from a slab's tensors.
-// Call order of a pass: Embed for all rows, Begin, then Slab for every slab of the manifest in order, then
-// Finish.
+// Call order of a pass: Embed for all rows, Begin, then Slabs for every slab of the manifest in order, one or more at a
+// time, then Finish.
 class BlockExecutor {
  public:
   // `place` and `kv_cache` must outlive the executor, and so must `kv_mover`, which may be null where all pages are in
@@ -50,10 +53,11 @@ class BlockExecutor {
   // as plan.host_share allows.
   absl::Status Begin(std::vector<BlockRow> rows, absl::Span<const absl::Span<const std::byte>> host_tiles = {});
 
-  // Computes with slab number `slab` of the manifest, whose bytes, in memory of the place, are `tiles`; those of a slab
-  // that the CPU computes are not looked at. Its product is started with those that read the same, and is there when
-  // something reads it.
-  absl::Status Slab(int slab, absl::Span<const std::byte> tiles);
+  // Computes with `count` slabs of the manifest from number `slab` on, each but the first one that continues the product
+  // of the one before it; `tiles` are their bytes, in memory of the place. Those of a slab that the CPU computes are not
+  // looked at, and it comes alone. Its product is started with those that read the same, and is there when something
+  // reads it.
+  absl::Status Slabs(int slab, int count, absl::Span<const std::byte> tiles);
 
   // Work that is to be done beside products that take long (MatMulArgs::aside).
   void SetAside(std::function<void()> work) { aside_ = std::move(work); }

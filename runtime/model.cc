@@ -36,7 +36,10 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read, int
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     StreamSlab& slab = cycle.emplace_back(StreamSlabOf(manifest.slabs[i], plan_.InHostMemory(i)));
     slab.first_walk_only = plan_.OnDevice(i);
-    device_cycle.push_back({slab.leased_bytes(), slab.first_walk_only, plan_.ComputedByHost(i)});
+    device_cycle.push_back({.bytes = slab.leased_bytes(),
+                            .kept = slab.first_walk_only,
+                            .host = plan_.ComputedByHost(i),
+                            .follows = ContinuesProduct(manifest, static_cast<int>(i))});
   }
   StreamOptions stream_options;
   stream_options.io = read.io;
@@ -196,7 +199,8 @@ absl::Span<const absl::Span<const std::byte>> Model::ShareWithHost(int64_t rows)
 template <typename Source>
 absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  for (size_t i = 0; i < slabs.size(); ++i) {
+  size_t flushed = 0;
+  for (size_t i = 0; i < slabs.size();) {
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
       return absl::CancelledError("interrupted");
     }
@@ -204,10 +208,14 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
     auto lease = source->Next();
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
-    next_slab_ = (i + 1) % slabs.size();  // however this pass ends
+    i += lease->num_slabs();
+    next_slab_ = i % slabs.size();  // however this pass ends
     LeaveVerifying(executor_->TakesLong(lease->slab()));
-    SLUICE_RETURN_IF_ERROR(executor_->Slab(lease->slab(), lease->bytes()));
-    if (timeline_sink_ && i % kSlabsPerFlush == 0) FlushTimeline();
+    SLUICE_RETURN_IF_ERROR(executor_->Slabs(lease->slab(), lease->num_slabs(), lease->bytes()));
+    if (timeline_sink_ && i - flushed >= kSlabsPerFlush) {
+      FlushTimeline();
+      flushed = i;
+    }
   }
   return absl::OkStatus();
 }
@@ -216,11 +224,14 @@ template <typename Source>
 absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   clock_.Enter(slab_wait());
-  while (next_slab_ != 0) {
+  for (size_t flushed = next_slab_; next_slab_ != 0;) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
-    SLUICE_RETURN_IF_ERROR(source->Next().status());  // the lease ends here
-    next_slab_ = (next_slab_ + 1) % slabs.size();
-    if (timeline_sink_ && next_slab_ % kSlabsPerFlush == 0) FlushTimeline();
+    SLUICE_ASSIGN_OR_RETURN(const auto lease, source->Next());
+    next_slab_ = (next_slab_ + lease.num_slabs()) % slabs.size();
+    if (timeline_sink_ && next_slab_ - flushed >= kSlabsPerFlush) {
+      FlushTimeline();
+      flushed = next_slab_;
+    }
   }
   clock_.Enter(kComputing);
   return absl::OkStatus();
@@ -289,7 +300,7 @@ DeviceStreamCounters Model::device_counters() const {
 
 void Model::SetTimelineSink(TimelineSink sink) {
   timeline_sink_ = std::move(sink);
-  if (device_stream_ != nullptr) device_stream_->TimeEverySlab(timeline_sink_ != nullptr);
+  if (device_stream_ != nullptr) device_stream_->TimeEveryLease(timeline_sink_ != nullptr);
 }
 
 void Model::FlushTimeline() {

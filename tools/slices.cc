@@ -78,6 +78,7 @@ void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* sli
   slices->push_back({.stage = stage,
                      .lane = Lane(stage, found->second, event.time),
                      .position = event.position,
+                     .num_slabs = event.num_slabs,
                      .begin = found->second,
                      .end = event.time});
   begun.erase(found);

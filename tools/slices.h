@@ -25,6 +25,7 @@ struct Slice {
   Stage stage;
   int lane = 0;      // of the stage: slices of one lane do not overlap
   int64_t position;  // of the walk: pass * slabs of the cycle + slab
+  int num_slabs = 1;  // from that one on
   std::chrono::steady_clock::time_point begin;
   std::chrono::steady_clock::time_point end;
 };
@@ -53,7 +54,7 @@ class SliceBuilder {
   Time disk_end_;
 };
 
-// What a slab is, for people: "layer 3 q", "layer 3 gate+up", "head".
+// What a slab is, for people: "layer 3 q", "layer 3 gate+up", "head". Slabs that moved as one are the same.
 std::string SlabName(const Manifest& manifest, int slab);
 
 }  // namespace sluice

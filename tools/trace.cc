@@ -69,7 +69,8 @@ void TraceWriter::NameLane(Stage stage, int lane) {
 void TraceWriter::WriteSlice(const Slice& slice) {
   const int64_t n = static_cast<int64_t>(manifest_.slabs.size());
   const int index = static_cast<int>(slice.position % n);
-  const ManifestSlab& slab = manifest_.slabs[index];
+  int64_t bytes = 0;
+  for (int i = 0; i < slice.num_slabs; ++i) bytes += manifest_.slabs[index + i].bytes;
   NameLane(slice.stage, slice.lane);
   const int tid = ThreadId(slice.stage, slice.lane);
   const double begin = Micros(slice.begin);
@@ -77,10 +78,10 @@ void TraceWriter::WriteSlice(const Slice& slice) {
   Separate();
   std::fprintf(file_,
                R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s","cat":"%s",)"
-               R"("args":{"slab":%d,"pass":%lld,"bytes":%lld}})",
+               R"("args":{"slab":%d,"slabs":%d,"pass":%lld,"bytes":%lld}})",
                walk_, tid, begin, length, SlabName(manifest_, index).c_str(),
-               std::string(StageName(slice.stage)).c_str(), index,
-               static_cast<long long>(slice.position / n), static_cast<long long>(slab.bytes));
+               std::string(StageName(slice.stage)).c_str(), index, slice.num_slabs,
+               static_cast<long long>(slice.position / n), static_cast<long long>(bytes));
   // The arrow starts and ends inside a slice: at its middle.
   const bool read = slice.stage == Stage::kDisk;
   if (read) {

@@ -29,7 +29,7 @@ struct Pipeline {
   Pipeline(LateDevice* device_in, int64_t host_ring, int64_t device_ring,
            const std::function<bool(int)>& kept = Nothing, const std::function<bool(int)>& resident = Nothing,
            const std::function<void(TestStore&)>& damage = [](TestStore&) {}, int64_t max_bytes_per_s = 0,
-           const std::function<bool(int)>& host = Nothing)
+           const std::function<bool(int)>& host = Nothing, const std::function<bool(int)>& follows = Nothing)
       : device(device_in), store(kOddSizes, 3, resident) {
     damage(store);
     std::vector<StreamSlab> host_cycle = store.cycle();
@@ -37,7 +37,7 @@ struct Pipeline {
     for (size_t i = 0; i < host_cycle.size(); ++i) {
       const bool stays = kept(static_cast<int>(i));
       host_cycle[i].first_walk_only = stays;
-      cycle.push_back({host_cycle[i].bytes, stays, host(static_cast<int>(i))});
+      cycle.push_back({host_cycle[i].bytes, stays, host(static_cast<int>(i)), follows(static_cast<int>(i))});
     }
     auto slabs = SlabStream::Create(store.paths(), host_cycle,
                                    {.io = {.kind = IoKind::kThreads}, .ring_bytes = host_ring, .device = device});
@@ -54,21 +54,28 @@ struct Pipeline {
 
   // Takes `count` slabs; a kernel a slab compares what it finds when it runs.
   void Walk(int count) {
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count;) {
       absl::StatusOr<DeviceStream::Lease> lease = stream->Next();
       ASSERT_TRUE(lease.ok()) << lease.status();
-      ASSERT_EQ(lease->slab(), next++ % static_cast<int>(kOddSizes.size()));
+      ASSERT_EQ(lease->slab(), next % static_cast<int>(kOddSizes.size()));
+      ++leases;
       on_host += lease->on_host();
+      next += lease->num_slabs();
+      i += lease->num_slabs();
       LaunchCompare(*lease);
     }
   }
   void LaunchCompare(const DeviceStream::Lease& lease) {
-    const absl::Span<const std::byte> got = lease.bytes();
-    const absl::Span<const std::byte> want = store.slab(lease.slab());
-    ASSERT_EQ(got.size(), want.size());
-    device->Launch(compute.get(), [this, got, want] {
-      if (std::memcmp(got.data(), want.data(), want.size()) != 0) ++wrong;
-    });
+    absl::Span<const std::byte> got = lease.bytes();
+    for (int i = 0; i < lease.num_slabs(); ++i) {
+      const absl::Span<const std::byte> want = store.slab(lease.slab() + i);
+      ASSERT_GE(got.size(), want.size());
+      device->Launch(compute.get(), [this, got, want] {
+        if (std::memcmp(got.data(), want.data(), want.size()) != 0) ++wrong;
+      });
+      got.remove_prefix(want.size());
+    }
+    ASSERT_TRUE(got.empty());
   }
 
   LateDevice* device;
@@ -77,7 +84,8 @@ struct Pipeline {
   std::unique_ptr<DeviceStream> stream;
   absl::Status status;
   int next = 0;
-  int on_host = 0;  // leases
+  int leases = 0;
+  int on_host = 0;  // of them
   std::atomic<int> wrong = 0;
 };
 
@@ -128,6 +136,52 @@ TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
     EXPECT_LE(counters.bytes_copied, first + 5 * each) << "one walk ahead at the most";
     EXPECT_GT(device.pinned(), 0);
   }
+}
+
+// Those that follow each other lie without gaps, and are one lease once all of them are there; a slab that is not kept
+// ends a run.
+TEST(DeviceStream, KeptSlabsThatFollowEachOtherComeTogether) {
+  const int n = static_cast<int>(kOddSizes.size());
+  const auto all = [](int) { return true; };
+  struct Case {
+    const char* name;
+    std::function<bool(int)> kept;
+    std::function<bool(int)> follows;
+    int leases;  // of a walk
+  };
+  const Case kCases[] = {
+      {"all are one", all, all, 1},
+      {"the first of a walk follows none", all, [](int slab) { return slab == 0; }, n},
+      {"threes", all, [](int slab) { return slab % 3 != 0; }, (n + 2) / 3},
+      {"no run without the fifth", [](int slab) { return slab != 5; }, all, 3},
+      {"every other slab is streamed", [](int slab) { return slab % 2 == 0; }, all, n},
+  };
+  for (const Case& c : kCases) {
+    for (uint32_t seed = 0; seed < 4; ++seed) {
+      SCOPED_TRACE(testing::Message() << c.name << ", seed " << seed);
+      LateDevice device(seed);
+      Pipeline pipeline(&device, 2 * 65536, 65536, c.kept, Nothing, [](TestStore&) {}, 0, Nothing, c.follows);
+      ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
+      pipeline.stream->TimeEveryLease(seed % 2 == 0);
+      pipeline.Walk(n);
+      EXPECT_EQ(pipeline.leases, n) << "as they come";
+      pipeline.leases = 0;
+      pipeline.Walk(2 * n);
+      EXPECT_EQ(pipeline.leases, 2 * c.leases);
+      ASSERT_TRUE(pipeline.stream->Settle().ok());
+      EXPECT_EQ(pipeline.wrong, 0);
+    }
+  }
+}
+
+// What is kept takes no more than its bytes, rounded up once a run.
+TEST(DeviceStream, KeptSlabsThatFollowEachOtherHaveNoGaps) {
+  std::vector<DeviceSlab> cycle = {{.bytes = 64, .kept = true}, {.bytes = 64, .kept = true, .follows = true}};
+  EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 0), 4096);
+  cycle[1].follows = false;
+  EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 4097), 4 * 4096);
+  cycle[1] = {.bytes = 64, .follows = true};
+  EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 4096), 2 * 4096);
 }
 
 // Slabs of the host's are handed out there in walks that ask for it, but for those that are on their way when it is
@@ -269,7 +323,7 @@ TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
     for (const bool every : {false, true}) {
       LateDevice device(seed);
       Pipeline pipeline(&device, 65536 + 4096, 65536, [](int slab) { return slab % 3 == 0; });
-      pipeline.stream->TimeEverySlab(every);
+      pipeline.stream->TimeEveryLease(every);
       pipeline.Walk(3 * kOddSizes.size());
       ASSERT_TRUE(pipeline.stream->Settle().ok());
       const DeviceStreamCounters counters = pipeline.stream->counters();
@@ -280,13 +334,31 @@ TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
   }
 }
 
+// A lease of several slabs is one move.
+TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
+  const auto all = [](int) { return true; };
+  const int n = static_cast<int>(kOddSizes.size());
+  LateDevice device(11);
+  Pipeline pipeline(&device, 2 * 65536, 0, all, Nothing, [](TestStore&) {}, 0, Nothing,
+                    [](int slab) { return slab % 4 != 0; });
+  pipeline.stream->TimeEveryLease(true);
+  pipeline.Walk(2 * n);
+  ASSERT_TRUE(pipeline.stream->Settle().ok());
+  std::vector<std::pair<int64_t, int>> used;
+  for (const TimelineEvent& event : pipeline.stream->TakeTimeline()) {
+    if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.position < n) continue;
+    used.emplace_back(event.position - n, event.num_slabs);
+  }
+  EXPECT_THAT(used, testing::ElementsAre(testing::Pair(0, 4), testing::Pair(4, 4), testing::Pair(8, 3)));
+}
+
 // Each copy and each lease has a beginning and an end, in order; those of slabs that stay if they are asked for.
 TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
   const auto kept = [](int slab) { return slab % 2 == 1; };
   for (const bool every : {false, true}) {
     LateDevice device(11);
     Pipeline pipeline(&device, 2 * 65536, 65536, kept);
-    pipeline.stream->TimeEverySlab(every);
+    pipeline.stream->TimeEveryLease(every);
     const int n = static_cast<int>(kOddSizes.size());
     pipeline.Walk(2 * n);
     ASSERT_TRUE(pipeline.stream->Settle().ok());

@@ -66,6 +66,28 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceModel, testing::Values("mistral-window-f16",
                            return name;
                          });
 
+// Slabs of a matrix that stay on the device are one product from the second pass on; gate and up are one matrix, where
+// they stand tile by tile.
+TEST(DeviceModel, ComputesAMatrixThatStaysInOneProduct) {
+  const TestStore store("qwen3-qknorm-bf16", "", 4 << 10);
+  const std::vector<ManifestSlab>& slabs = store->manifest().slabs;
+  int64_t matrices = 0;
+  for (size_t i = 0; i < slabs.size(); ++i) matrices += i == 0 || slabs[i].tensors != slabs[i - 1].tensors;
+  ASSERT_LT(2 * matrices, static_cast<int64_t>(slabs.size()));
+  const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
+  RunConfig config;
+  config.context = 128;
+  const std::vector<float> expected = TestModel(*store, config).Logits(tokens);
+  LateModel late(*store, 1, 1 << 30, 0, 32);
+  for (size_t i = 0; i < slabs.size(); ++i) ASSERT_TRUE(late.plan.OnDevice(i));
+  const auto logits = LogitsOf(*late.model, tokens);
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  EXPECT_EQ(*logits, expected);
+  const int64_t more_passes = late.model->pass_counters().passes - 1;
+  ASSERT_GT(more_passes, 0);
+  EXPECT_EQ(late.ops.products, static_cast<int64_t>(slabs.size()) + more_passes * matrices);
+}
+
 // A link of 4 MB/s that all weights go over each pass, of a device that computes at once.
 TEST(DeviceModel, ComputingWaitsForASlowLink) {
   constexpr int64_t kRate = 4'000'000;

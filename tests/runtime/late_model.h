@@ -33,6 +33,7 @@ class LateOps : public Ops {
     return Queue([=, this] { return ops_->PrepareActivations(format, x, x_stride, num_rows, k, out); });
   }
   absl::Status MatMul(const MatMulArgs& args) override {
+    ++products;
     return Queue([=, this] { return ops_->MatMul(args); });
   }
   absl::Status EndProduct(const EndProductArgs& args) override {
@@ -66,6 +67,7 @@ class LateOps : public Ops {
   }
 
   std::function<void()> on_append;  // called for each layer, before it is queued
+  int64_t products = 0;             // that were queued
 
  private:
   // AttentionArgs with rows and page tables of its own.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -61,20 +62,21 @@ const std::vector<TimelineEvent> kDeviceEvents = {
     {At(11), 0, SlabState::kFree, Hop::kDevice},
     {At(4), 0, SlabState::kReading, Hop::kDevice},
     {At(8), 0, SlabState::kReady, Hop::kDevice},
-    {At(12), 1, SlabState::kLeased, Hop::kDevice},
-    {At(13), 1, SlabState::kFree, Hop::kDevice},
-    {At(11), 2, SlabState::kLeased, Hop::kCpu},
-    {At(14), 2, SlabState::kFree, Hop::kCpu},
+    {At(12), 2, SlabState::kLeased, Hop::kDevice, 2},
+    {At(13), 2, SlabState::kFree, Hop::kDevice, 2},
+    {At(11), 4, SlabState::kLeased, Hop::kCpu},
+    {At(14), 4, SlabState::kFree, Hop::kCpu},
 };
 
 TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
   std::vector<std::string> seen;
   for (const Slice& s : SliceBuilder().Add(kDeviceEvents)) {
-    seen.push_back(std::string(StageName(s.stage)) + " slab " + std::to_string(s.position) + ": " +
-                   std::to_string(Millis(s.begin)) + "-" + std::to_string(Millis(s.end)));
+    seen.push_back(absl::StrCat(StageName(s.stage), " slab ", s.position,
+                                s.num_slabs > 1 ? absl::StrCat(" and ", s.num_slabs - 1, " more") : "", ": ",
+                                Millis(s.begin), "-", Millis(s.end)));
   }
   EXPECT_THAT(seen, testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
-                                         "compute slab 1: 12-13", "CPU slab 2: 11-14"));
+                                         "compute slab 2 and 1 more: 12-13", "CPU slab 4: 11-14"));
 }
 
 TEST(SliceBuilder, TakesEventsInPieces) {
@@ -151,9 +153,12 @@ TEST(TraceWriter, HasTracksForADevice) {
   const json trace = json::parse(std::ifstream(dir / "trace.json"));
   ExpectValidTrace(trace);
   std::set<std::string> tracks;
+  std::vector<int64_t> product_bytes;
   for (const json& event : trace["traceEvents"]) {
     if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
+    if (event.value("cat", "") == "compute") product_bytes.push_back(event["args"]["bytes"]);
   }
+  EXPECT_THAT(product_bytes, testing::ElementsAre(5000, 10000)) << "two slabs stay";
   EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU"}));
 }
 
