@@ -125,11 +125,11 @@ struct DeviceStream::State {
   struct Unsettled {
     int64_t position;
     int num_slabs = 1;
-    EventPool::Handle come;    // the compute stream came to it; null: the last of slabs that stay, timed together
-    EventPool::Handle copied;  // null: a slab that stays
-    EventPool::Handle done;    // null: the lease is held
-    Time asked;
-    KernelTimes times;  // what the host waited, so far
+    EventPool::Handle come = nullptr;  // the compute stream came to it; null: the last of slabs that stay, timed together
+    EventPool::Handle copied = nullptr;  // null: a slab that stays
+    EventPool::Handle done = nullptr;    // null: the lease is held
+    Time asked = {};
+    KernelTimes times = {};  // what the host waited, so far
   };
 
   void RunCopier();

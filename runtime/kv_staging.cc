@@ -2,6 +2,7 @@
 #include "runtime/kv_staging.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -48,7 +49,8 @@ KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slot
       place_(place),
       num_slots_(num_slots),
       windows_(std::move(windows)),
-      widest_(WidestOf(windows_)) {}
+      widest_(WidestOf(windows_)),
+      events_(place->device()) {}
 
 absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache,
                                                              ComputePlace* place, int64_t num_slots,
@@ -60,12 +62,17 @@ absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cach
   for (int i = 0; i < 2; ++i) {
     Half& half = staging->halves_[i];
     half.memory = staging->memory_.data() + i * half_bytes;
-    for (std::unique_ptr<Event>* event : {&half.in, &half.appended, &half.attended}) {
+    for (std::unique_ptr<Event>* event : {&half.appended, &half.attended}) {
       SLUICE_ASSIGN_OR_RETURN(*event, device->NewEvent());
     }
   }
   SLUICE_ASSIGN_OR_RETURN(staging->out_, device->NewEvent());
   SLUICE_ASSIGN_OR_RETURN(staging->copies_, device->NewStream());
+  // Times are counted from here.
+  SLUICE_ASSIGN_OR_RETURN(staging->last_copy_, staging->events_.Take());
+  SLUICE_RETURN_IF_ERROR(staging->copies_->Record(staging->last_copy_.get()));
+  SLUICE_RETURN_IF_ERROR(staging->last_copy_->Wait());
+  staging->clock_ = DeviceClock(std::chrono::steady_clock::now());
   return staging;
 }
 
@@ -75,8 +82,8 @@ KvStaging::~KvStaging() {
   if (copies_ != nullptr) copies_->Finish().IgnoreError();
 }
 
-template <typename Chosen, typename Copy>
-absl::Status KvStaging::CopyRuns(const Chosen& chosen, const Copy& copy) const {
+template <typename Chosen, typename CopyRun>
+absl::Status KvStaging::CopyRuns(const Chosen& chosen, const CopyRun& copy) const {
   for (size_t slot = 0; slot < uses_.size();) {
     size_t end = slot;
     while (end < uses_.size() && chosen(uses_[end]) &&
@@ -95,19 +102,56 @@ absl::Status KvStaging::CopyRuns(const Chosen& chosen, const Copy& copy) const {
   return absl::OkStatus();
 }
 
+absl::Status KvStaging::BeginCopy(int layer, bool in) {
+  Copy copy = {.layer = layer, .in = in, .asked = std::chrono::steady_clock::now()};
+  SLUICE_ASSIGN_OR_RETURN(copy.begun, events_.Take());
+  SLUICE_ASSIGN_OR_RETURN(copy.done, events_.Take());
+  SLUICE_RETURN_IF_ERROR(copies_->Record(copy.begun.get()));
+  copies_of_pass_.push_back(std::move(copy));
+  return absl::OkStatus();
+}
+
+absl::Status KvStaging::EndCopy() {
+  const Copy& copy = copies_of_pass_.back();
+  (copy.in ? counters_.bytes_in : counters_.bytes_out) += copy.bytes;
+  return copies_->Record(copy.done.get());
+}
+
 absl::Status KvStaging::CopyIn(int layer) {
   Half& half = HalfOf(layer);
   SLUICE_RETURN_IF_ERROR(copies_->WaitFor(half.attended.get()));
+  SLUICE_RETURN_IF_ERROR(BeginCopy(layer, /*in=*/true));
+  half.in = copies_of_pass_.size() - 1;
   SLUICE_RETURN_IF_ERROR(CopyRuns([&](const PageUse& use) { return use.IsRead(windows_[layer]); },
                                   [&](int64_t offset, int32_t page, int64_t bytes) {
-                                    counters_.bytes_in += bytes;
+                                    copies_of_pass_.back().bytes += bytes;
                                     return copies_->CopyToDevice(
                                         half.memory + offset, cache_->PageAt(layer, page), bytes);
                                   }));
-  return copies_->Record(half.in.get());
+  return EndCopy();
+}
+
+absl::Status KvStaging::TimeCopies() {
+  for (const Copy& copy : std::exchange(copies_of_pass_, {})) {
+    SLUICE_ASSIGN_OR_RETURN(const double pause, copy.begun->SecondsSince(last_copy_.get()));
+    SLUICE_ASSIGN_OR_RETURN(const double seconds, copy.done->SecondsSince(copy.begun.get()));
+    last_copy_ = copy.done;
+    const DeviceClock::Span span =
+        clock_.Place(pause, seconds, copy.asked, std::chrono::steady_clock::now());
+    if (copy.come != nullptr) {
+      SLUICE_RETURN_IF_ERROR(copy.come->Wait());
+      SLUICE_ASSIGN_OR_RETURN(const double late, copy.done->SecondsSince(copy.come.get()));
+      counters_.wait_seconds += std::max(0.0, late);
+    }
+    if (copy.bytes == 0) continue;
+    counters_.copy_seconds += std::max(0.0, seconds);
+    moves_.push_back({copy.layer, copy.in, copy.bytes, span.begin, span.end});
+  }
+  return absl::OkStatus();
 }
 
 absl::Status KvStaging::Begin(std::vector<PassSpan> spans) {
+  copies_of_pass_.clear();
   spans_ = std::move(spans);
   uses_ = PagesOf(spans_, 0);
   std::erase_if(uses_, [this](const PageUse& use) { return !use.SeenThrough(widest_); });
@@ -135,7 +179,10 @@ absl::Status KvStaging::Begin(std::vector<PassSpan> spans) {
 
 absl::StatusOr<std::byte*> KvStaging::Enter(int layer, absl::Span<AttentionRow> rows) {
   Half& half = HalfOf(layer);
-  SLUICE_RETURN_IF_ERROR(place_->stream()->WaitFor(half.in.get()));
+  Copy& in = copies_of_pass_[half.in];
+  SLUICE_ASSIGN_OR_RETURN(in.come, events_.Take());
+  SLUICE_RETURN_IF_ERROR(place_->stream()->Record(in.come.get()));
+  SLUICE_RETURN_IF_ERROR(place_->stream()->WaitFor(in.done.get()));
   UseTables(spans_, tables_, rows);
   return half.memory;
 }
@@ -144,12 +191,14 @@ absl::Status KvStaging::Appended(int layer) {
   Half& half = HalfOf(layer);
   SLUICE_RETURN_IF_ERROR(place_->stream()->Record(half.appended.get()));
   SLUICE_RETURN_IF_ERROR(copies_->WaitFor(half.appended.get()));
-  return CopyRuns([](const PageUse& use) { return use.changes; },
-                  [&](int64_t offset, int32_t page, int64_t bytes) {
-                    counters_.bytes_out += bytes;
-                    return copies_->CopyToHost(cache_->PageAt(layer, page), half.memory + offset,
-                                               bytes);
-                  });
+  SLUICE_RETURN_IF_ERROR(BeginCopy(layer, /*in=*/false));
+  SLUICE_RETURN_IF_ERROR(CopyRuns([](const PageUse& use) { return use.changes; },
+                                  [&](int64_t offset, int32_t page, int64_t bytes) {
+                                    copies_of_pass_.back().bytes += bytes;
+                                    return copies_->CopyToHost(cache_->PageAt(layer, page),
+                                                               half.memory + offset, bytes);
+                                  }));
+  return EndCopy();
 }
 
 absl::Status KvStaging::Attended(int layer) {
@@ -159,7 +208,8 @@ absl::Status KvStaging::Attended(int layer) {
 
 absl::Status KvStaging::End() {
   SLUICE_RETURN_IF_ERROR(copies_->Record(out_.get()));
-  return out_->Wait();
+  SLUICE_RETURN_IF_ERROR(out_->Wait());
+  return TimeCopies();
 }
 
 }  // namespace sluice

@@ -3,8 +3,10 @@
 #ifndef SLUICE_RUNTIME_KV_STAGING_H_
 #define SLUICE_RUNTIME_KV_STAGING_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,16 +14,20 @@
 #include "absl/types/span.h"
 #include "kernels/device.h"
 #include "kernels/ops.h"
+#include "prefetch/device_clock.h"
+#include "prefetch/event_pool.h"
 #include "runtime/compute_place.h"
 #include "runtime/kv_cache.h"
 #include "runtime/kv_mover.h"
 
 namespace sluice {
 
-// Bytes over the link.
+// Bytes over the link; seconds, by the device's clock, of passes that ended.
 struct KvStagingCounters {
-  int64_t bytes_in = 0;   // to the device
-  int64_t bytes_out = 0;  // back
+  int64_t bytes_in = 0;     // to the device
+  int64_t bytes_out = 0;    // back
+  double copy_seconds = 0;  // copying, either way
+  double wait_seconds = 0;  // the compute stream stood before a layer whose pages were not in
 };
 
 // The device has room for two layers' pages of a pass. Each page has a slot there, the same in both
@@ -39,6 +45,15 @@ struct KvStagingCounters {
 // each head. Nothing waits on the host before End.
 class KvStaging : public KvMover {
  public:
+  // When a layer's pages were copied, in the host's time.
+  struct Move {
+    int layer;
+    bool in;  // to the device; else back
+    int64_t bytes;
+    std::chrono::steady_clock::time_point begin;
+    std::chrono::steady_clock::time_point end;
+  };
+
   // The most pages that a pass of `pass_rows` rows, of at most `num_sequences` sequences which
   // share `kv_pages` pages, has to have on the device: with sliding windows (`windows`: of each
   // layer, 0 without one) not all.
@@ -68,22 +83,38 @@ class KvStaging : public KvMover {
   absl::Status End() override;
 
   const KvStagingCounters& counters() const { return counters_; }
+  // Those of the passes that ended since the last call, in order.
+  std::vector<Move> TakeMoves() { return std::exchange(moves_, {}); }
 
  private:
   struct Half {
     std::byte* memory = nullptr;      // [slot] pages
-    std::unique_ptr<Event> in;        // on the copy stream
     std::unique_ptr<Event> appended;  // on the compute stream
     std::unique_ptr<Event> attended;  // there, too
+    size_t in = 0;                    // of copies_of_pass_: what brings the pages
+  };
+  // A layer's pages on their way, one way.
+  struct Copy {
+    int layer;
+    bool in;
+    int64_t bytes = 0;
+    std::chrono::steady_clock::time_point asked = {};
+    EventPool::Handle begun = nullptr;  // on the copy stream
+    EventPool::Handle done = nullptr;
+    EventPool::Handle come = nullptr;  // on the compute stream, where it came to the layer; null: back, or it did not
   };
 
   KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots,
             std::vector<int64_t> windows);
   Half& HalfOf(int layer) { return halves_[layer % 2]; }
+  absl::Status BeginCopy(int layer, bool in);
+  absl::Status EndCopy();
   absl::Status CopyIn(int layer);
+  // Looks at the times of the pass's copies, which are done.
+  absl::Status TimeCopies();
   // Copies pages for which `chosen` is true, neighbours at once.
-  template <typename Chosen, typename Copy>
-  absl::Status CopyRuns(const Chosen& chosen, const Copy& copy) const;
+  template <typename Chosen, typename CopyRun>
+  absl::Status CopyRuns(const Chosen& chosen, const CopyRun& copy) const;
 
   const KvCache* const cache_;
   ComputePlace* const place_;
@@ -91,6 +122,7 @@ class KvStaging : public KvMover {
   const std::vector<int64_t> windows_;
   const int64_t widest_;  // of the windows; 0: one layer has none
   DeviceRange memory_;    // both halves
+  EventPool events_;
   std::unique_ptr<Stream> copies_;
   Half halves_[2];
   std::unique_ptr<Event> out_;  // on the copy stream
@@ -98,6 +130,10 @@ class KvStaging : public KvMover {
   std::vector<PageUse> uses_;  // by slot
   std::vector<std::vector<int32_t>>
       tables_;  // one a span, of slots; -1: a page in which nothing is seen
+  std::vector<Copy> copies_of_pass_;  // in order
+  EventPool::Handle last_copy_;       // the end of the one whose time was looked at last
+  DeviceClock clock_{std::chrono::steady_clock::now()};
+  std::vector<Move> moves_;
   KvStagingCounters counters_;
 };
 

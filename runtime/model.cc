@@ -173,14 +173,30 @@ void Model::LeaveVerifying(bool on) {
   verifying_left_ = on;
 }
 
-void Model::NoteHostProducts() {
-  if (executor_->host_products() == nullptr) return;
-  const std::vector<HostProducts::Span> spans = executor_->host_products()->TakeSpans();
+void Model::NoteOtherMoves() {
+  std::vector<HostProducts::Span> products;
+  std::vector<KvStaging::Move> pages;
+  if (executor_->host_products() != nullptr) products = executor_->host_products()->TakeSpans();
+  if (kv_staging_ != nullptr) pages = kv_staging_->TakeMoves();
   if (!timeline_sink_) return;
-  const int64_t first = (walks_ - 1) * static_cast<int64_t>(store_.manifest().slabs.size());
-  for (const HostProducts::Span& span : spans) {
-    host_events_.push_back({span.begin, first + span.slab, SlabState::kLeased, Hop::kCpu});
-    host_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
+  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
+  const int64_t first = (walks_ - 1) * static_cast<int64_t>(slabs.size());
+  for (const HostProducts::Span& span : products) {
+    other_events_.push_back({span.begin, first + span.slab, SlabState::kLeased, Hop::kCpu});
+    other_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
+  }
+  for (const KvStaging::Move& move : pages) {
+    const auto slab = std::lower_bound(slabs.begin(), slabs.end(), AttentionBlock(move.layer),
+                                       [](const ManifestSlab& a, int block) { return a.block < block; });
+    TimelineEvent event = {.time = move.begin,
+                           .position = first + (slab - slabs.begin()),
+                           .to = SlabState::kReading,
+                           .hop = move.in ? Hop::kKvIn : Hop::kKvOut,
+                           .bytes = move.bytes};
+    other_events_.push_back(event);
+    event.time = move.end;
+    event.to = SlabState::kReady;
+    other_events_.push_back(event);
   }
 }
 
@@ -264,7 +280,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   }
   SLUICE_RETURN_IF_ERROR(
       executor_->Begin(std::move(block_rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
-  NoteHostProducts();
+  NoteOtherMoves();
   ++walks_;
   SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
@@ -286,10 +302,11 @@ PassCounters Model::pass_counters() const {
   counters.wait_disk_seconds += kv_wait;
   counters.compute_seconds -= kv_wait;
   const DeviceStreamCounters device = device_counters();
-  const double waits = device.wait_disk_seconds + device.wait_copy_seconds;
+  const double copy_wait = device.wait_copy_seconds + kv_staging_counters().wait_seconds;
+  const double waits = device.wait_disk_seconds + copy_wait;
   const double share = waits > counters.compute_seconds ? counters.compute_seconds / waits : 1;
   counters.wait_disk_seconds += share * device.wait_disk_seconds;
-  counters.wait_copy_seconds = share * device.wait_copy_seconds;
+  counters.wait_copy_seconds = share * copy_wait;
   counters.compute_seconds -= share * waits;
   return counters;
 }
@@ -307,9 +324,9 @@ void Model::FlushTimeline() {
   if (!timeline_sink_) return;
   std::vector<TimelineEvent> events =
       device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline();
-  NoteHostProducts();
-  events.insert(events.end(), host_events_.begin(), host_events_.end());
-  host_events_.clear();
+  NoteOtherMoves();
+  events.insert(events.end(), other_events_.begin(), other_events_.end());
+  other_events_.clear();
   timeline_sink_(events);
 }
 

@@ -44,7 +44,7 @@ struct PassCounters {
   double wall_seconds = 0;
   double compute_seconds = 0;
   double wait_disk_seconds = 0;  // for a slab, for embedding rows, or for pages of the KV cache
-  double wait_copy_seconds = 0;  // for a slab's copy to the device
+  double wait_copy_seconds = 0;  // for a slab's copy to the device, or for pages of the KV cache on their way there
   double other_seconds = 0;      // between passes: sampling, swapping, the terminal
 };
 
@@ -118,8 +118,8 @@ class Model {
   void LeaveVerifying(bool on);
   // The slabs that the CPU computes beside the device in a pass of `rows` rows, as BlockExecutor::Begin takes them.
   absl::Span<const absl::Span<const std::byte>> ShareWithHost(int64_t rows);
-  // The products of the CPU in the walk that goes on, for the timeline's sink.
-  void NoteHostProducts();
+  // The products of the CPU in the walk that goes on, and the pages that were copied in it, for the timeline's sink.
+  void NoteOtherMoves();
   // All slabs, from either stream.
   template <typename Source>
   absl::Status Walk(Source* source, const std::atomic<bool>* stop);
@@ -144,7 +144,7 @@ class Model {
   TimelineSink timeline_sink_;
   bool verifying_left_ = false;
   int64_t walks_ = 0;     // that passes began
-  std::vector<TimelineEvent> host_events_;  // not flushed yet
+  std::vector<TimelineEvent> other_events_;  // not flushed yet
   size_t next_slab_ = 0;  // of the walk; not 0 between passes after one that ended early
   int embedding_file_ = 0;  // in the stream's paths
   int scratch_file_ = -1;   // behind them

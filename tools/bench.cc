@@ -242,6 +242,7 @@ class ModelBench {
     row.link_gb_per_s = static_cast<double>(copied) / 1e9 / wall.count();
     row.link_share = share(1e9 * row.link_gb_per_s, options_.rates.link_bytes_per_s);
     row.link_busy_s = (after.device.link_busy_seconds - before.device.link_busy_seconds) / reps;
+    row.kv_copy_s = (after.kv.copy_seconds - before.kv.copy_seconds) / reps;
     row.device_memory_gb_per_s = reps * floors.device_bytes / 1e9 / wall.count();
     row.device_memory_share = share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);
     return row;

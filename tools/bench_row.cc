@@ -43,6 +43,7 @@ nlohmann::ordered_json ToJson(const BenchRow& r) {
           {"wait_copy_s", r.wait_copy_s},
           {"other_s", r.other_s},
           {"link_busy_s", r.link_busy_s},
+          {"kv_copy_s", r.kv_copy_s},
           {"peak_rss_bytes", r.peak_rss_bytes}};
 }
 

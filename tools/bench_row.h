@@ -46,7 +46,8 @@ struct BenchRow {
   double wait_disk_s = 0;
   double wait_copy_s = 0;
   double other_s = 0;
-  double link_busy_s = 0;  // copying to the device, beside all of these
+  double link_busy_s = 0;  // copying weights to the device, beside all of these
+  double kv_copy_s = 0;    // copying keys and values there and back
   int64_t peak_rss_bytes = 0;  // of the process so far
 };
 

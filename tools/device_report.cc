@@ -18,9 +18,10 @@ DeviceReport MakeDeviceReport(const Session& session) {
   r.bytes_copied = counters.bytes_copied;
   r.link_gb_per_s = ratio(static_cast<double>(counters.bytes_copied) / 1e9, counters.link_busy_seconds);
   r.wait_share = std::min(1.0, ratio(passes.wait_copy_seconds, passes.pass_seconds));
-  r.hidden_share =
-      counters.link_busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_copy_seconds / counters.link_busy_seconds) : 0;
   r.kv = model.kv_staging_counters();
+  r.kv_wait_share = std::min(1.0, ratio(r.kv.wait_seconds, passes.pass_seconds));
+  const double copying = counters.link_busy_seconds + r.kv.copy_seconds;
+  r.hidden_share = copying > 0 ? std::max(0.0, 1 - passes.wait_copy_seconds / copying) : 0;
   const HostProductCounters products = model.host_product_counters();
   r.cpu_bytes = products.bytes;
   r.cpu_gb_per_s = ratio(static_cast<double>(products.bytes) / 1e9, products.seconds);
@@ -38,6 +39,8 @@ nlohmann::json DeviceReportToJson(const DeviceReport& r) {
                            {"bytes_copied", r.bytes_copied},
                            {"kv_bytes_in", r.kv.bytes_in},
                            {"kv_bytes_out", r.kv.bytes_out},
+                           {"kv_copy_seconds", r.kv.copy_seconds},
+                           {"kv_wait_share", r.kv_wait_share},
                            {"link_gb_per_s", r.link_gb_per_s},
                            {"link_hidden_share", r.hidden_share},
                            {"link_wait_share", r.wait_share},
@@ -54,12 +57,14 @@ nlohmann::json DeviceReportToJson(const DeviceReport& r) {
 
 void PrintDeviceReport(const DeviceReport& r) {
   std::fprintf(stderr,
-               "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of that hidden, kernels waited "
+               "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of all copying hidden, kernels waited "
                "%.1f%% of their time\n",
                static_cast<double>(r.bytes_copied) / 1e9, r.link_gb_per_s, 100 * r.hidden_share, 100 * r.wait_share);
   if (r.kv.bytes_out > 0) {
-    std::fprintf(stderr, "KV cache     in host memory: %s of pages copied to the device, %s back\n",
-                 FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str());
+    std::fprintf(stderr, "KV cache     in host memory: %s of pages copied to the device, %s back, in %.3g s; kernels waited "
+                 "%.1f%% of their time\n",
+                 FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str(), r.kv.copy_seconds,
+                 100 * r.kv_wait_share);
   }
   if (r.cpu_bytes > 0) {
     std::fprintf(stderr, "CPU          %.4f GB of weights computed with instead of copied, %.2f GB/s, waited for in %.1f%% "

@@ -16,8 +16,9 @@ struct DeviceReport {
   int64_t bytes_copied = 0;            // weights
   KvStagingCounters kv;                // keys and values that lie in host memory; zeros where they do not
   double link_gb_per_s = 0;            // while copying
-  double hidden_share = 0;             // of the link's time that ran behind kernels
+  double hidden_share = 0;             // of the time of all copies that ran behind kernels
   double wait_share = 0;               // of the time in passes that kernels waited for copies
+  double kv_wait_share = 0;            // of the same for copies of keys and values
   int64_t cpu_bytes = 0;               // of weights that the CPU computed with
   double cpu_gb_per_s = 0;             // while it did
   double cpu_wait_share = 0;           // of the time in passes that the rest waited for it

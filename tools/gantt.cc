@@ -30,7 +30,9 @@ constexpr Colour kColours[kNumStages] = {{"#2f6fb3", "#4f8fd3"},
                                          {"#b8860b", "#d8a62b"},
                                          {"#1f8a8a", "#45b0b0"},
                                          {"#b5483a", "#d5685a"},
-                                         {"#8a6fb0", "#a88fce"}};
+                                         {"#8a6fb0", "#a88fce"},
+                                         {"#7a7a2a", "#9c9c48"},
+                                         {"#7a4a2a", "#9c6a48"}};
 constexpr char kResidentFill[] = "#8a6fb0";
 
 struct Bar {

@@ -25,10 +25,25 @@ std::optional<Stage> StageOf(SlabState state) {
   }
 }
 
+// The stage of a move that is not the host's.
+Stage DeviceStageOf(const TimelineEvent& event) {
+  switch (event.hop) {
+    case Hop::kCpu:
+      return Stage::kCpu;
+    case Hop::kKvIn:
+      return Stage::kKvIn;
+    case Hop::kKvOut:
+      return Stage::kKvOut;
+    default:
+      return event.to == SlabState::kReading || event.to == SlabState::kReady ? Stage::kCopy : Stage::kCompute;
+  }
+}
+
 }  // namespace
 
 absl::string_view StageName(Stage stage) {
-  static constexpr absl::string_view kNames[] = {"disk", "verify", "decompress", "copy", "compute", "CPU"};
+  static constexpr absl::string_view kNames[] = {"disk",    "verify", "decompress", "copy",
+                                                "compute", "CPU",    "KV in",      "KV out"};
   return kNames[static_cast<int>(stage)];
 }
 
@@ -63,22 +78,21 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
   return slices;
 }
 
-// Copies and kernels are stamped by two threads: which of a slab's comes first here says nothing.
+// Copies, kernels and others are stamped by threads of their own: which of a slab's comes first here says nothing.
 void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* slices) {
-  const bool copy = event.to == SlabState::kReading || event.to == SlabState::kReady;
-  const bool cpu = event.hop == Hop::kCpu;
-  absl::flat_hash_map<int64_t, Time>& begun = copy ? copying_ : cpu ? beside_ : computing_;
+  const Stage stage = DeviceStageOf(event);
+  absl::flat_hash_map<int64_t, Time>& begun = begun_[static_cast<int>(stage)];
   if (event.to == SlabState::kReading || event.to == SlabState::kLeased) {
     begun[event.position] = event.time;
     return;
   }
   const auto found = begun.find(event.position);
   if (found == begun.end()) return;
-  const Stage stage = copy ? Stage::kCopy : cpu ? Stage::kCpu : Stage::kCompute;
   slices->push_back({.stage = stage,
                      .lane = Lane(stage, found->second, event.time),
                      .position = event.position,
                      .num_slabs = event.num_slabs,
+                     .bytes = event.bytes,
                      .begin = found->second,
                      .end = event.time});
   begun.erase(found);

@@ -16,16 +16,18 @@
 namespace sluice {
 
 // Tracks of a picture, in the order in which a slab passes through them.
-enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute, kCpu };
-inline constexpr int kNumStages = 6;
-absl::string_view StageName(Stage stage);  // "disk", "verify", "decompress", "copy", "compute", "CPU": of slabs
-                                         // that it computes with beside a device
+enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute, kCpu, kKvIn, kKvOut };
+inline constexpr int kNumStages = 8;
+// "disk", "verify", "decompress", "copy", "compute"; "CPU": slabs that it computes with beside a device; "KV in" and "KV
+// out": pages of a KV cache in host memory.
+absl::string_view StageName(Stage stage);
 
 struct Slice {
   Stage stage;
   int lane = 0;      // of the stage: slices of one lane do not overlap
   int64_t position;  // of the walk: pass * slabs of the cycle + slab
   int num_slabs = 1;  // from that one on
+  int64_t bytes = 0;  // of pages
   std::chrono::steady_clock::time_point begin;
   std::chrono::steady_clock::time_point end;
 };
@@ -46,11 +48,9 @@ class SliceBuilder {
   int Lane(Stage stage, Time begin, Time end);
   void AddDevice(const TimelineEvent& event, std::vector<Slice>* slices);
 
-  absl::flat_hash_map<int64_t, Visit> visits_;   // by position: slabs on their way
-  absl::flat_hash_map<int64_t, Time> copying_;   // by position: since when
-  absl::flat_hash_map<int64_t, Time> computing_;
-  absl::flat_hash_map<int64_t, Time> beside_;   // computed with by the CPU
-  std::vector<Time> lanes_[kNumStages];         // when each lane's last slice ended
+  absl::flat_hash_map<int64_t, Visit> visits_;             // by position: slabs on their way
+  absl::flat_hash_map<int64_t, Time> begun_[kNumStages];  // by position: since when, of moves that the host's are not
+  std::vector<Time> lanes_[kNumStages];                   // when each lane's last slice ended
   Time disk_end_;
 };
 

@@ -69,8 +69,11 @@ void TraceWriter::NameLane(Stage stage, int lane) {
 void TraceWriter::WriteSlice(const Slice& slice) {
   const int64_t n = static_cast<int64_t>(manifest_.slabs.size());
   const int index = static_cast<int>(slice.position % n);
-  int64_t bytes = 0;
-  for (int i = 0; i < slice.num_slabs; ++i) bytes += manifest_.slabs[index + i].bytes;
+  const bool pages = slice.stage == Stage::kKvIn || slice.stage == Stage::kKvOut;
+  int64_t bytes = slice.bytes;
+  for (int i = 0; i < slice.num_slabs && !pages; ++i) bytes += manifest_.slabs[index + i].bytes;
+  const std::string name = pages ? absl::StrCat("layer ", manifest_.slabs[index].block / 2, " keys and values")
+                                 : SlabName(manifest_, index);
   NameLane(slice.stage, slice.lane);
   const int tid = ThreadId(slice.stage, slice.lane);
   const double begin = Micros(slice.begin);
@@ -79,9 +82,9 @@ void TraceWriter::WriteSlice(const Slice& slice) {
   std::fprintf(file_,
                R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s","cat":"%s",)"
                R"("args":{"slab":%d,"slabs":%d,"pass":%lld,"bytes":%lld}})",
-               walk_, tid, begin, length, SlabName(manifest_, index).c_str(),
-               std::string(StageName(slice.stage)).c_str(), index, slice.num_slabs,
-               static_cast<long long>(slice.position / n), static_cast<long long>(bytes));
+               walk_, tid, begin, length, name.c_str(), std::string(StageName(slice.stage)).c_str(), index,
+               pages ? 0 : slice.num_slabs, static_cast<long long>(slice.position / n),
+               static_cast<long long>(bytes));
   // The arrow starts and ends inside a slice: at its middle.
   const bool read = slice.stage == Stage::kDisk;
   if (read) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <random>
@@ -72,6 +73,38 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
   EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 2), 2);
 }
 
+// The timeline has all copies that the counters have, one after the other, at the layers' first slabs.
+void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& events,
+                   const KvStagingCounters& counters) {
+  const std::vector<ManifestSlab>& slabs = store.manifest().slabs;
+  const int64_t n = static_cast<int64_t>(slabs.size());
+  std::vector<TimelineEvent> moves;
+  for (const TimelineEvent& event : events) {
+    if (event.hop == Hop::kKvIn || event.hop == Hop::kKvOut) moves.push_back(event);
+  }
+  ASSERT_EQ(moves.size() % 2, 0);
+  int64_t bytes_in = 0, bytes_out = 0;
+  double seconds = 0;
+  for (size_t i = 0; i < moves.size(); i += 2) {
+    const TimelineEvent &begin = moves[i], &end = moves[i + 1];
+    EXPECT_EQ(begin.to, SlabState::kReading);
+    EXPECT_EQ(end.to, SlabState::kReady);
+    EXPECT_EQ(begin.position, end.position);
+    EXPECT_EQ(begin.hop, end.hop);
+    EXPECT_LE(begin.time, end.time);
+    EXPECT_LE(moves[i > 0 ? i - 1 : 0].time, begin.time);
+    const int64_t slab = begin.position % n;
+    EXPECT_EQ(slabs[slab].block % 2, 0) << "attention";
+    EXPECT_TRUE(slab == 0 || slabs[slab - 1].block != slabs[slab].block);
+    (begin.hop == Hop::kKvIn ? bytes_in : bytes_out) += begin.bytes;
+    seconds += std::chrono::duration<double>(end.time - begin.time).count();
+  }
+  EXPECT_EQ(bytes_in, counters.bytes_in);
+  EXPECT_EQ(bytes_out, counters.bytes_out);
+  EXPECT_NEAR(seconds, counters.copy_seconds, 1e-6 * static_cast<double>(moves.size()) + 1e-3 * seconds);
+  EXPECT_GE(counters.wait_seconds, 0);
+}
+
 class DeviceKvStagingModels : public testing::TestWithParam<const char*> {};
 
 // A prompt in chunks that end inside pages, at their ends and beyond, then again over pages that
@@ -90,6 +123,10 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
                      {.first_stream = kPaces[seed / 2 % 3]},
                      {.kv = KvPlace::kHost, .kv_type = kv_type, .context = 256});
       ASSERT_TRUE(late.plan.KvInHostMemory());
+      std::vector<TimelineEvent> events;
+      late.model->SetTimelineSink([&events](absl::Span<const TimelineEvent> more) {
+        events.insert(events.end(), more.begin(), more.end());
+      });
       for (int again = 0; again < 2; ++again) {
         const auto logits = LogitsOf(*late.model, tokens);
         ASSERT_TRUE(logits.ok()) << logits.status();
@@ -105,6 +142,14 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
       }
       const KvStagingCounters counters = late.model->kv_staging_counters();
       EXPECT_EQ(counters.bytes_in + counters.bytes_out, work.copied_bytes);
+      late.model->FlushTimeline();
+      ExpectMovesOf(*store, events, counters);
+      const PassCounters passes = late.model->pass_counters();
+      EXPECT_GE(passes.wait_copy_seconds, 0);
+      EXPECT_GE(passes.compute_seconds, 0);
+      EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds +
+                      passes.other_seconds,
+                  passes.wall_seconds, 1e-6);
     }
   }
 }

@@ -66,6 +66,10 @@ const std::vector<TimelineEvent> kDeviceEvents = {
     {At(13), 2, SlabState::kFree, Hop::kDevice, 2},
     {At(11), 4, SlabState::kLeased, Hop::kCpu},
     {At(14), 4, SlabState::kFree, Hop::kCpu},
+    {.time = At(13), .position = 2, .to = SlabState::kReading, .hop = Hop::kKvIn, .bytes = 300},
+    {.time = At(14), .position = 2, .to = SlabState::kReady, .hop = Hop::kKvIn, .bytes = 300},
+    {.time = At(15), .position = 2, .to = SlabState::kReading, .hop = Hop::kKvOut, .bytes = 200},
+    {.time = At(17), .position = 2, .to = SlabState::kReady, .hop = Hop::kKvOut, .bytes = 200},
 };
 
 TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
@@ -76,7 +80,8 @@ TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
                                 Millis(s.begin), "-", Millis(s.end)));
   }
   EXPECT_THAT(seen, testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
-                                         "compute slab 2 and 1 more: 12-13", "CPU slab 4: 11-14"));
+                                         "compute slab 2 and 1 more: 12-13", "CPU slab 4: 11-14",
+                                         "KV in slab 2: 13-14", "KV out slab 2: 15-17"));
 }
 
 TEST(SliceBuilder, TakesEventsInPieces) {
@@ -154,12 +159,18 @@ TEST(TraceWriter, HasTracksForADevice) {
   ExpectValidTrace(trace);
   std::set<std::string> tracks;
   std::vector<int64_t> product_bytes;
+  std::vector<std::string> pages;
   for (const json& event : trace["traceEvents"]) {
     if (event["name"] == "thread_name") tracks.insert(event["args"]["name"]);
-    if (event.value("cat", "") == "compute") product_bytes.push_back(event["args"]["bytes"]);
+    const std::string stage = event.value("cat", "");
+    if (stage == "compute") product_bytes.push_back(event["args"]["bytes"]);
+    if (stage.starts_with("KV")) {
+      pages.push_back(absl::StrCat(stage, ": ", std::string(event["name"]), ", ", event["args"]["bytes"].get<int64_t>()));
+    }
   }
   EXPECT_THAT(product_bytes, testing::ElementsAre(5000, 10000)) << "two slabs stay";
-  EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU"}));
+  EXPECT_THAT(pages, testing::ElementsAre("KV in: layer 0 keys and values, 300", "KV out: layer 0 keys and values, 200"));
+  EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU", "KV in", "KV out"}));
 }
 
 TEST(TraceWriter, RefusesAFileThatCannotBeWritten) {
