@@ -23,7 +23,7 @@ namespace {
 
 using Sink = absl::FunctionRef<absl::Status(absl::Span<const std::byte>)>;
 
-constexpr int64_t kUnitBytes = int64_t{4} << 20;
+constexpr int64_t kExportUnitBytes = int64_t{4} << 20;
 
 // One slab that holds tiles of the tensor `wanted`.
 class SlabReader {
@@ -50,7 +50,7 @@ class SlabReader {
   std::string Where() const {
     return absl::StrCat(file_.path(), ": slab ", index_, " at byte ", slab_.offset, ": ");
   }
-  int64_t tiles_per_unit() const { return std::max<int64_t>(1, kUnitBytes / step_); }
+  int64_t tiles_per_unit() const { return std::max<int64_t>(1, kExportUnitBytes / step_); }
 
   const Manifest& manifest_;
   const int index_;
@@ -130,7 +130,7 @@ absl::Status ReadMatrix(const LayerStore& store, int wanted, Sink sink) {
 absl::Status ReadEmbedding(const LayerStore& store, const ManifestTensor& tensor, Sink sink) {
   const int64_t stride = store.manifest().embedding_stride;
   const int64_t row_bytes = RowBytes(tensor.encoding, tensor.shape[1]);
-  const int64_t per_unit = std::max<int64_t>(1, kUnitBytes / stride);
+  const int64_t per_unit = std::max<int64_t>(1, kExportUnitBytes / stride);
   SLUICE_ASSIGN_OR_RETURN(const InputFile file,
                           InputFile::Open(store.EmbeddingPath(), PageCache::kUse));
   std::vector<std::byte> unit, rows;

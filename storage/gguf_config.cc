@@ -18,21 +18,21 @@ namespace {
 
 using nlohmann::json;
 
-struct Architecture {
+struct GgufArchitecture {
   absl::string_view gguf;
   absl::string_view hugging_face;
 };
 // llama.cpp runs Mistral as llama too; what tells it is the sliding window.
-constexpr Architecture kArchitectures[] = {
+constexpr GgufArchitecture kGgufArchitectures[] = {
     {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
 constexpr char kMistral[] = "MistralForCausalLM";
 
 // Settings of relatives that change the computation, below "<architecture>.".
-struct ForeignKey {
+struct ForeignGgufKey {
   absl::string_view key;
   double neutral;
 };
-constexpr ForeignKey kForeignKeys[] = {
+constexpr ForeignGgufKey kForeignGgufKeys[] = {
     {"expert_count", 0},
     {"expert_used_count", 0},
     {"expert_shared_count", 0},
@@ -94,11 +94,11 @@ class Converter {
     SLUICE_ASSIGN_OR_RETURN(const auto name, gguf_.String("general.architecture"));
     if (!name.has_value()) return Invalid("no \"general.architecture\", so no model");
     const auto* known =
-        absl::c_find_if(kArchitectures, [&](const Architecture& a) { return a.gguf == *name; });
-    if (known == std::end(kArchitectures)) {
+        absl::c_find_if(kGgufArchitectures, [&](const GgufArchitecture& a) { return a.gguf == *name; });
+    if (known == std::end(kGgufArchitectures)) {
       return Unimplemented(absl::StrCat(
           "sluice does not run the architecture \"", ShownName(*name), "\" yet, only ",
-          absl::StrJoin(kArchitectures, ", ", [](std::string* out, const Architecture& a) {
+          absl::StrJoin(kGgufArchitectures, ", ", [](std::string* out, const GgufArchitecture& a) {
             absl::StrAppend(out, a.gguf);
           })));
     }
@@ -108,7 +108,7 @@ class Converter {
   }
 
   absl::Status CheckForeignKeys() const {
-    for (const ForeignKey& foreign : kForeignKeys) {
+    for (const ForeignGgufKey& foreign : kForeignGgufKeys) {
       const std::string key = Key(foreign.key);
       if (!gguf_.Has(key)) continue;
       const absl::StatusOr<std::optional<double>> value = gguf_.Double(key);

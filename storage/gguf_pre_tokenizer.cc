@@ -52,13 +52,13 @@ constexpr char kDeepSeek3Words[] =
 constexpr char kPoro[] =
     R"( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{0964}\x{06D4}\x{060C})]+)";
 
-struct Row {
+struct NamedRow {
   std::vector<absl::string_view> names;
   GgufPreTokenizer pre_tokenizer;
 };
 
-const std::vector<Row>& Rows() {
-  static const std::vector<Row>& rows = *new std::vector<Row>{
+const std::vector<NamedRow>& Rows() {
+  static const std::vector<NamedRow>& rows = *new std::vector<NamedRow>{
       {{"default"}, {{R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", kThreeDigits}}},
       {{"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "gigachat"}, {{kGpt2}}},
       {{"llama-bpe", "llama3", "llama-v3", "falcon3"},
@@ -86,7 +86,7 @@ const std::vector<Row>& Rows() {
 
 absl::StatusOr<GgufPreTokenizer> FindGgufPreTokenizer(absl::string_view name) {
   std::vector<absl::string_view> known;
-  for (const Row& row : Rows()) {
+  for (const NamedRow& row : Rows()) {
     if (absl::c_linear_search(row.names, name)) return row.pre_tokenizer;
     known.insert(known.end(), row.names.begin(), row.names.end());
   }

@@ -24,9 +24,9 @@ static_assert(std::endian::native == std::endian::little,
 namespace {
 
 // Vocabularies of 256,000 tokens with their merges take 12 MB.
-constexpr int64_t kMaxHeaderBytes = int64_t{128} << 20;
+constexpr int64_t kMaxMetadataBytes = int64_t{128} << 20;
 constexpr int64_t kFirstRead = int64_t{1} << 20;
-constexpr int kMaxDimensions = 4;
+constexpr int kGgufDimensions = 4;
 constexpr int kMaxArrayDepth = 4;  // known files have arrays of scalars and strings only
 constexpr uint64_t kMaxNameBytes = 65535;
 constexpr int64_t kDefaultAlignment = 32;
@@ -202,13 +202,13 @@ class GgufReader {
     const auto fail = [&](absl::string_view what) {
       return Fail(absl::StrCat("tensor \"", ShownName(name), "\" has ", what));
     };
-    if (num_dimensions < 1 || num_dimensions > kMaxDimensions) {
+    if (num_dimensions < 1 || num_dimensions > kGgufDimensions) {
       return fail(
-          absl::StrCat(num_dimensions, " dimensions, the format has 1 to ", kMaxDimensions));
+          absl::StrCat(num_dimensions, " dimensions, the format has 1 to ", kGgufDimensions));
     }
     GgufTensor tensor;
     tensor.name = std::string(name);
-    uint64_t lengths[kMaxDimensions];
+    uint64_t lengths[kGgufDimensions];
     uint64_t elements = 1;
     bool sane = true;
     for (uint32_t i = 0; i < num_dimensions; ++i) {
@@ -326,7 +326,7 @@ absl::StatusOr<GgufFile> GgufFile::Open(const std::string& path) {
   const off_t file_bytes = ::lseek(fd.get(), 0, SEEK_END);
   if (file_bytes < 0) return FileError(errno, "find the size of", path);
   for (int64_t bytes = kFirstRead;; bytes *= 4) {
-    std::string head(std::min({bytes, static_cast<int64_t>(file_bytes), kMaxHeaderBytes}), '\0');
+    std::string head(std::min({bytes, static_cast<int64_t>(file_bytes), kMaxMetadataBytes}), '\0');
     for (size_t done = 0; done < head.size();) {
       const ssize_t n =
           ::pread(fd.get(), head.data() + done, head.size() - done, static_cast<off_t>(done));
@@ -341,12 +341,12 @@ absl::StatusOr<GgufFile> GgufFile::Open(const std::string& path) {
           path, ": a Git LFS pointer instead of the model; fetch it with `git lfs pull`"));
     }
     const bool all =
-        static_cast<int64_t>(head.size()) == std::min<int64_t>(file_bytes, kMaxHeaderBytes);
+        static_cast<int64_t>(head.size()) == std::min<int64_t>(file_bytes, kMaxMetadataBytes);
     absl::StatusOr<GgufFile> file = Parse(std::move(head), file_bytes, path);
     if (!absl::IsOutOfRange(file.status())) return file;
     if (all) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path, ": GGUF: metadata of more than ", kMaxHeaderBytes >> 20, " MiB"));
+          absl::StrCat(path, ": GGUF: metadata of more than ", kMaxMetadataBytes >> 20, " MiB"));
     }
   }
 }

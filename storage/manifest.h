@@ -24,6 +24,9 @@ inline constexpr int64_t kDefaultSlabBytes = int64_t{8} << 20;
 
 // XXH3-64 with seed 0.
 uint64_t Checksum(absl::Span<const std::byte> bytes);
+inline uint64_t Checksum(absl::string_view text) {
+  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+}
 // 16 lower-case hexadecimal digits, as the manifest spells checksums.
 std::string ChecksumToHex(uint64_t checksum);
 absl::StatusOr<uint64_t> ParseChecksum(absl::string_view hex);

@@ -51,7 +51,7 @@ bool IsPickle(absl::string_view name) {
          (absl::EndsWith(name, ".bin") && absl::StrContains(name, "model"));
 }
 
-absl::StatusOr<Contents> ListFolder(const std::string& dir) {
+absl::StatusOr<Contents> ListCheckpoint(const std::string& dir) {
   DIR* stream = ::opendir(dir.c_str());
   if (stream == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", dir));
   Contents contents;
@@ -196,7 +196,7 @@ absl::Status MergeEosTokenIds(const std::string& dir, HyperParameters* h) {
 }  // namespace
 
 absl::StatusOr<CheckpointSource> OpenSafetensorsFolder(const std::string& dir) {
-  SLUICE_ASSIGN_OR_RETURN(const Contents contents, ListFolder(dir));
+  SLUICE_ASSIGN_OR_RETURN(const Contents contents, ListCheckpoint(dir));
   const bool has_weights = contents.single_file || contents.index;
   if (!contents.config) {
     if (!has_weights) SLUICE_RETURN_IF_ERROR(NoWeightsStatus(dir, contents));

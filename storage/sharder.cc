@@ -14,6 +14,7 @@
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "storage/progress_interval.h"
 #include "storage/shard_job.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
@@ -28,8 +29,6 @@ constexpr int64_t kBufferBytes = int64_t{320} << 20;
 
 // Files that may be open at once: while one is being synced, workers go on with the next.
 constexpr int kFilesAhead = 3;
-
-constexpr std::chrono::milliseconds kProgressInterval(200);
 
 // Writes the files of a plan that the record does not have yet.
 //

@@ -18,6 +18,7 @@
 #include "kernels/status_macros.h"
 #include "kernels/tile.h"
 #include "storage/durable_file.h"
+#include "storage/progress_interval.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
 #include "storage/store_plan.h"
@@ -29,7 +30,6 @@ namespace {
 constexpr int kPoolTiles = 16;
 // Rows of the embedding: a power of two, so that a chunk of the file repeats them as they are.
 constexpr int64_t kPoolRows = 256;
-constexpr std::chrono::milliseconds kProgressInterval(200);
 
 // Row r of a pool is Gaussian around 0 with a standard deviation of its own, about 1 / sqrt(k), which
 // keeps activations in range through any number of layers.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "storage/input_file.h"
+#include "storage/progress_interval.h"
 #include "storage/running_checksum.h"
 #include "storage/store_geometry.h"
 #include "storage/store_paths.h"
@@ -20,7 +21,6 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kReadBytes = int64_t{4} << 20;
-constexpr std::chrono::milliseconds kProgressInterval(200);
 
 struct Job {
   enum class Kind : uint8_t { kSlab, kRows, kResident, kTokenizerFile };

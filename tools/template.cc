@@ -46,7 +46,7 @@ absl::StatusOr<std::tm> ParseClock(const std::string& text) {
       absl::StrCat("--clock wants a time such as 2026-03-04T05:06:07, not \"", text, "\""));
 }
 
-absl::StatusOr<std::tm> Clock(const Arguments& args) {
+absl::StatusOr<std::tm> ClockOf(const Arguments& args) {
   if (const auto text = args.Get("--clock")) return ParseClock(*text);
   return LocalTime(std::time(nullptr));
 }
@@ -54,7 +54,7 @@ absl::StatusOr<std::tm> Clock(const Arguments& args) {
 absl::Status RenderTemplate(const Arguments& args) {
   const std::string& path = args.positionals()[0];
   if (!args.Has("--context")) return UsageError("--context is missing");
-  SLUICE_ASSIGN_OR_RETURN(const std::tm clock, Clock(args));
+  SLUICE_ASSIGN_OR_RETURN(const std::tm clock, ClockOf(args));
   const std::string context_path = *args.Get("--context");
   SLUICE_ASSIGN_OR_RETURN(const std::string context_text,
                           context_path == "-" ? ReadTextFile(context_path)

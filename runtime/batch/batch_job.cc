@@ -16,10 +16,6 @@
 namespace sluice {
 namespace {
 
-uint64_t HashOf(absl::string_view text) {
-  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-}
-
 // Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or its logit_bias is.
 ApiError EngineError(const absl::Status& status) {
   const bool too_long = absl::StrContains(status.message(), "the context only");
@@ -99,7 +95,7 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
   request.max_new_tokens = asked.max_tokens;
   request.choice = asked.choice;
   request.choice.seed =
-      HashOf(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
+      Checksum(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
                                     : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
   request.end_tokens = flight.end_tokens;
@@ -119,7 +115,7 @@ void BatchJob::TakeLine(const LineReader::Line& line) {
   if (job.num_parts > 1 && PartOf(parsed.custom_id, job.num_parts) != job.part) return;
 
   auto flight = std::make_unique<InFlight>(line.number, parsed.custom_id);
-  const bool first = seen_.insert(HashOf(parsed.custom_id)).second;
+  const bool first = seen_.insert(Checksum(parsed.custom_id)).second;
   if (output_->HasResult(flight->ids.line) || output_->HasError(flight->ids.line)) {
     ++(output_->HasResult(flight->ids.line) ? report_.succeeded : report_.failed);
     return;

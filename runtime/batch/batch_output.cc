@@ -19,11 +19,6 @@ constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
 constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
-constexpr int64_t kMaxJobRecordBytes = 1 << 20;
-
-uint64_t HashOf(const std::string& text) {
-  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-}
 
 }  // namespace
 
@@ -91,7 +86,7 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.errors_, &output.failed_));
   SLUICE_ASSIGN_OR_RETURN(
       output.journal_,
-      Journal::Open(output.paths_.journal, HashOf(SerializeJobRecord(output.job_)), [&](const JournalEntry& entry) {
+      Journal::Open(output.paths_.journal, Checksum(SerializeJobRecord(output.job_)), [&](const JournalEntry& entry) {
         output.journaled_[{entry.line, entry.choice}].push_back(entry.token);
       }));
   output.journal_limit_ = std::max(kLeastJournalLimit, 2 * output.journal_.size());

@@ -30,6 +30,9 @@ struct JobRecord {
   int64_t num_parts = 1;
 };
 
+// Of the file; a record is less than 2 KiB, paths aside.
+inline constexpr int64_t kMaxJobRecordBytes = 1 << 20;
+
 std::string SerializeJobRecord(const JobRecord& record);
 // InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote it.
 absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_view path);

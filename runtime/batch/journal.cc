@@ -21,7 +21,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file is little-endian");
 static_assert(sizeof(JournalEntry) == 16);
 
-constexpr char kMagic[] = "sluiceJ1";
+constexpr char kJournalMagic[] = "sluiceJ1";
 // More entries than any pass has tokens; also bounds what a damaged count can make us read.
 constexpr uint32_t kMaxEntries = 1 << 20;
 
@@ -43,7 +43,7 @@ void AppendRecord(absl::Span<const JournalEntry> entries, std::string* out) {
 }
 
 std::string Header(uint64_t job_hash) {
-  std::string header(kMagic, 8);
+  std::string header(kJournalMagic, 8);
   header.append(reinterpret_cast<const char*>(&job_hash), sizeof(job_hash));
   return header;
 }

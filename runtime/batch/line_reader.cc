@@ -19,7 +19,7 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{256} << 10;
+constexpr size_t kReadBytes = size_t{256} << 10;
 
 absl::StatusOr<size_t> ReadSome(int fd, char* out, size_t bytes, const std::string& path) {
   while (true) {
@@ -62,8 +62,8 @@ absl::StatusOr<bool> LineReader::Fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   const size_t held = buffer_.size();
-  buffer_.resize(held + kChunkBytes);
-  absl::StatusOr<size_t> n = ReadSome(fd_.get(), buffer_.data() + held, kChunkBytes, path_);
+  buffer_.resize(held + kReadBytes);
+  absl::StatusOr<size_t> n = ReadSome(fd_.get(), buffer_.data() + held, kReadBytes, path_);
   buffer_.resize(held + (n.ok() ? *n : 0));
   SLUICE_RETURN_IF_ERROR(n.status());
   return *n > 0;
@@ -106,7 +106,7 @@ absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenToRead(path));
   InputSummary summary;
   RunningChecksum checksum;
-  std::string chunk(kChunkBytes, '\0');
+  std::string chunk(kReadBytes, '\0');
   char last = '\n';
   std::string seam;  // the end of the chunk before, where a name may begin
   while (true) {

@@ -29,7 +29,6 @@
 namespace sluice {
 namespace {
 
-constexpr int64_t kMaxJobRecordBytes = 1 << 20;
 constexpr size_t kWriteBytes = size_t{1} << 20;
 
 // Where a line lies: in file 2 * part (results) or 2 * part + 1 (errors).

@@ -23,7 +23,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kMagic[] = "SLUICECH";
+constexpr char kSessionMagic[] = "SLUICECH";
 constexpr int64_t kMagicBytes = 8;
 constexpr uint32_t kFormatVersion = 1;
 constexpr int64_t kMaxHeaderBytes = int64_t{64} << 20;
@@ -170,7 +170,7 @@ absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
   uint32_t version, bytes;
   if (file.bytes() < kMagicBytes + 8 + kChecksumBytes) return absl::InvalidArgumentError("no session of sluice chat");
   SLUICE_RETURN_IF_ERROR(reader.Take(&magic));
-  if (std::memcmp(magic, kMagic, kMagicBytes) != 0) return absl::InvalidArgumentError("no session of sluice chat");
+  if (std::memcmp(magic, kSessionMagic, kMagicBytes) != 0) return absl::InvalidArgumentError("no session of sluice chat");
   SLUICE_RETURN_IF_ERROR(reader.Take(&version));
   if (version != kFormatVersion) {
     return absl::FailedPreconditionError(
@@ -247,7 +247,7 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
     SLUICE_ASSIGN_OR_RETURN(const OutputFile file, OutputFile::Create(temporary, bytes, PageCache::kUse));
     Writer writer(&file);
     const auto add = [&](absl::Span<const std::byte> part) { return writer.Add(part); };
-    SLUICE_RETURN_IF_ERROR(add({reinterpret_cast<const std::byte*>(kMagic), kMagicBytes}));
+    SLUICE_RETURN_IF_ERROR(add({reinterpret_cast<const std::byte*>(kSessionMagic), kMagicBytes}));
     SLUICE_RETURN_IF_ERROR(add(BytesOf(kFormatVersion)));
     const auto header_bytes = static_cast<uint32_t>(text.size());
     SLUICE_RETURN_IF_ERROR(add(BytesOf(header_bytes)));

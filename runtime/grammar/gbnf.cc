@@ -20,9 +20,9 @@ using ExprId = Grammar::ExprId;
 
 bool IsNameChar(char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; }
 
-class Parser {
+class GbnfParser {
  public:
-  Parser(absl::string_view text, const Limits& limits) : text_(text), limits_(limits) {}
+  GbnfParser(absl::string_view text, const Limits& limits) : text_(text), limits_(limits) {}
 
   absl::StatusOr<Grammar> Parse() {
     SkipSpace(/*newlines=*/true);
@@ -287,7 +287,7 @@ absl::StatusOr<Grammar> ParseGbnf(absl::string_view text, const Limits& limits) 
     return absl::ResourceExhaustedError(
         absl::StrCat("the grammar has ", text.size(), " bytes, more than ", limits.source_bytes));
   }
-  return Parser(text, limits).Parse();
+  return GbnfParser(text, limits).Parse();
 }
 
 }  // namespace sluice::grammar

@@ -42,9 +42,9 @@ Ranges EscapedClass(char kind, bool most) {
   return kind == 'd' ? digits : kind == 'w' ? word : most ? kMoreSpaces : kSpaces;
 }
 
-class Parser {
+class PatternParser {
  public:
-  Parser(absl::string_view pattern, const Limits& limits, Grammar* grammar, JsonGrammar* json)
+  PatternParser(absl::string_view pattern, const Limits& limits, Grammar* grammar, JsonGrammar* json)
       : text_(pattern), limits_(limits), g_(*grammar), json_(*json) {}
 
   absl::StatusOr<ExprId> Parse() {
@@ -239,7 +239,7 @@ class Parser {
 
 absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits, Grammar* grammar,
                                             JsonGrammar* json) {
-  return Parser(pattern, limits, grammar, json).Parse();
+  return PatternParser(pattern, limits, grammar, json).Parse();
 }
 
 }  // namespace sluice::grammar

@@ -18,7 +18,7 @@ constexpr absl::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", 
                                             "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
                                             ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
 
-bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
+bool IsDigitChar(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
 
 bool IsNameCharacter(uint32_t code) { return code == '_' || IsWordCharacter(code); }
 
@@ -169,7 +169,7 @@ class Lexer {
         return absl::OkStatus();
       }
       const char c = Peek();
-      if (IsDigit(c)) {
+      if (IsDigitChar(c)) {
         Number();
       } else if (c == '\'' || c == '"') {
         JINJA_RETURN_IF_ERROR(String());
@@ -235,13 +235,13 @@ class Lexer {
     } else {
       SkipDigits(&absl::ascii_isdigit);
       const bool behind_point = begin > 0 && source_[begin - 1] == '.';
-      if (!behind_point && Peek() == '.' && IsDigit(Peek(1))) {
+      if (!behind_point && Peek() == '.' && IsDigitChar(Peek(1))) {
         ++at_;
         SkipDigits(&absl::ascii_isdigit);
         type = TokenType::kFloat;
       }
       const size_t sign = Peek(1) == '+' || Peek(1) == '-';
-      if (!behind_point && (Peek() == 'e' || Peek() == 'E') && IsDigit(Peek(1 + sign))) {
+      if (!behind_point && (Peek() == 'e' || Peek() == 'E') && IsDigitChar(Peek(1 + sign))) {
         at_ += 1 + sign;
         SkipDigits(&absl::ascii_isdigit);
         type = TokenType::kFloat;
@@ -302,7 +302,7 @@ class Lexer {
       if (!absl::ascii_isxdigit(digit)) {
         return Fail(begin, absl::StrCat("\\", std::string(1, c), " needs ", digits, " hex digits"));
       }
-      code = code * 16 + static_cast<uint32_t>(IsDigit(static_cast<char>(digit))
+      code = code * 16 + static_cast<uint32_t>(IsDigitChar(static_cast<char>(digit))
                                                    ? digit - '0'
                                                    : absl::ascii_tolower(digit) - 'a' + 10);
       ++at_;

@@ -165,7 +165,7 @@ absl::StatusOr<Value> FileSize(Invocation& call) {
       absl::StrFormat("%.1f %c%s", *bytes / unit, letter, binary ? "iB" : "B"));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kNumberFilters[] = {
     {"abs", "/", &Abs},
     {"filesizeformat", "binary?", &FileSize},
     {"float", "default?", &ToFloat},
@@ -176,6 +176,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-absl::Span<const Builtin> NumberFilters() { return kFilters; }
+absl::Span<const Builtin> NumberFilters() { return kNumberFilters; }
 
 }  // namespace sluice::jinja

@@ -13,7 +13,7 @@
 namespace sluice::jinja {
 namespace {
 
-constexpr const char* kSymbols[] = {"==", "!=", "<", "<=", ">", ">=", "in", "not in"};
+constexpr const char* kComparisons[] = {"==", "!=", "<", "<=", ">", ">=", "in", "not in"};
 
 // -1, 0, 1; 2 where one is no number (NaN). Exact for integers that no double holds.
 int CompareNumbers(const Value& a, const Value& b) {
@@ -74,7 +74,7 @@ absl::Status CheckOrder(CompareOperator op, const Value& a, const Value& b) {
   if (a.is_undefined()) return Error(a.undefined().message);
   if (b.is_undefined()) return Error(b.undefined().message);
   if (HaveOrder(a, b)) return absl::OkStatus();
-  return Error("'", kSymbols[static_cast<int>(op)], "' not supported between instances of '",
+  return Error("'", kComparisons[static_cast<int>(op)], "' not supported between instances of '",
                TypeName(a), "' and '", TypeName(b), "'");
 }
 

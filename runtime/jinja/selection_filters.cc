@@ -120,7 +120,7 @@ absl::StatusOr<Value> Attribute(Invocation& call) {
       absl::StrCat("'", TypeName(call.self), " object' has no attribute ", ReprOfText(name)));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSelectionFilters[] = {
     {"attr", "name", &Attribute},
     {"map", "*", &Map},
     {"reject", "*", &Select<false, false>},
@@ -131,6 +131,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-absl::Span<const Builtin> SelectionFilters() { return kFilters; }
+absl::Span<const Builtin> SelectionFilters() { return kSelectionFilters; }
 
 }  // namespace sluice::jinja

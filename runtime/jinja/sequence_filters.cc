@@ -300,7 +300,7 @@ absl::StatusOr<Value> Slice(Invocation& call) {
   return Generator(call.runtime, std::move(slices));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kSequenceFilters[] = {
     {"batch", "linecount fill_with?", &Batch},
     {"count", "/", &Count},
     {"d", "default_value? boolean?", &Default},
@@ -323,6 +323,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-absl::Span<const Builtin> SequenceFilters() { return kFilters; }
+absl::Span<const Builtin> SequenceFilters() { return kSequenceFilters; }
 
 }  // namespace sluice::jinja

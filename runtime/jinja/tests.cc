@@ -32,7 +32,7 @@ bool IsCallable(const Value& value) {
   return value.is_undefined() || (value.is_object() && value.object().IsCallable());
 }
 // Jinja asks for len() and [], which undefined values have too.
-bool IsSequence(const Value& value) {
+bool IsASequence(const Value& value) {
   if (value.is_object()) return value.object().IsIndexable();
   return value.is_string() || value.is_list() || value.is_tuple() || value.is_dict() ||
          value.is_undefined();
@@ -120,7 +120,7 @@ constexpr Builtin kTests[] = {
     {"number", "", &Plain<IsNumber>},
     {"odd", "", &IsOdd},
     {"sameas", "other", &IsSame},
-    {"sequence", "", &Plain<IsSequence>},
+    {"sequence", "", &Plain<IsASequence>},
     {"string", "", &Plain<IsText>},
     {"test", "", &IsTestName},
     {"true", "", &Plain<IsTrueItself>},

@@ -247,7 +247,7 @@ absl::StatusOr<Value> ToJson(Invocation& call) {
   return call.runtime.String(std::move(text));
 }
 
-constexpr Builtin kFilters[] = {
+constexpr Builtin kTextFilters[] = {
     {"capitalize", "", &Mapped<Capitalize>},
     {"center", "width?", &Center},
     {"e", "", &Escape},
@@ -271,6 +271,6 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-absl::Span<const Builtin> TextFilters() { return kFilters; }
+absl::Span<const Builtin> TextFilters() { return kTextFilters; }
 
 }  // namespace sluice::jinja

@@ -24,7 +24,7 @@ Value Result(Invocation& call, std::string text) {
 }
 
 template <std::string (*map)(absl::string_view)>
-absl::StatusOr<Value> Mapped(Invocation& call) {
+absl::StatusOr<Value> MappedMethod(Invocation& call) {
   return Result(call, map(Self(call)));
 }
 
@@ -120,7 +120,7 @@ absl::StatusOr<Value> Find(Invocation& call) {
   return Value::Int(-1);
 }
 
-absl::StatusOr<Value> Count(Invocation& call) {
+absl::StatusOr<Value> CountMethod(Invocation& call) {
   JINJA_ASSIGN_OR_RETURN(const std::string wanted, call.Text(0, ""));
   JINJA_ASSIGN_OR_RETURN(const Window window, Bounded(call));
   if (window.is_empty_range) return Value::Int(0);
@@ -163,7 +163,7 @@ absl::StatusOr<Value> RemoveAffix(Invocation& call) {
                              : text.substr(affix.size()));
 }
 
-absl::StatusOr<Value> Replace(Invocation& call) {
+absl::StatusOr<Value> ReplaceMethod(Invocation& call) {
   JINJA_ASSIGN_OR_RETURN(std::string from, call.Text(0, ""));
   JINJA_ASSIGN_OR_RETURN(std::string to, call.Text(1, ""));
   JINJA_ASSIGN_OR_RETURN(const int64_t limit, call.Int(2, -1));
@@ -173,7 +173,7 @@ absl::StatusOr<Value> Replace(Invocation& call) {
   return Result(call, std::move(text));
 }
 
-absl::StatusOr<Value> Join(Invocation& call) {
+absl::StatusOr<Value> JoinMethod(Invocation& call) {
   JINJA_ASSIGN_OR_RETURN(const std::vector<Value> items, Items(call.runtime, call.args[0]));
   std::string out;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -232,7 +232,7 @@ absl::StatusOr<Value> ExpandTabs(Invocation& call) {
   return Result(call, std::move(out));
 }
 
-absl::StatusOr<Value> Format(Invocation& call) {
+absl::StatusOr<Value> FormatMethod(Invocation& call) {
   return FormatBraces(call.runtime, call.self, call.given);
 }
 
@@ -280,14 +280,14 @@ absl::StatusOr<Value> AllTitle(Invocation& call) {
 }
 
 constexpr Builtin kMethods[] = {
-    {"capitalize", "/", &Mapped<Capitalize>},
-    {"casefold", "/", &Mapped<CaseFold>},
+    {"capitalize", "/", &MappedMethod<Capitalize>},
+    {"casefold", "/", &MappedMethod<CaseFold>},
     {"center", "/width fillchar?", &Justify<'^'>},
-    {"count", "/sub start? end?", &Count},
+    {"count", "/sub start? end?", &CountMethod},
     {"endswith", "/suffix start? end?", &HasAffix<true>},
     {"expandtabs", "tabsize?", &ExpandTabs},
     {"find", "/sub start? end?", &Find<false, false>},
-    {"format", "*", &Format},
+    {"format", "*", &FormatMethod},
     {"index", "/sub start? end?", &Find<false, true>},
     {"isalnum", "/", &AllAre<IsAlphanumeric>},
     {"isalpha", "/", &AllAre<IsAlpha>},
@@ -301,14 +301,14 @@ constexpr Builtin kMethods[] = {
     {"isspace", "/", &AllAre<IsSpace>},
     {"istitle", "/", &AllTitle},
     {"isupper", "/", &AllUpper},
-    {"join", "/iterable", &Join},
+    {"join", "/iterable", &JoinMethod},
     {"ljust", "/width fillchar?", &Justify<'<'>},
-    {"lower", "/", &Mapped<ToLower>},
+    {"lower", "/", &MappedMethod<ToLower>},
     {"lstrip", "/chars?", &Stripped<true, false>},
     {"partition", "/sep", &Partition<false>},
     {"removeprefix", "/prefix", &RemoveAffix<false>},
     {"removesuffix", "/suffix", &RemoveAffix<true>},
-    {"replace", "/old new count?", &Replace},
+    {"replace", "/old new count?", &ReplaceMethod},
     {"rfind", "/sub start? end?", &Find<true, false>},
     {"rindex", "/sub start? end?", &Find<true, true>},
     {"rjust", "/width fillchar?", &Justify<'>'>},
@@ -319,9 +319,9 @@ constexpr Builtin kMethods[] = {
     {"splitlines", "keepends?", &Lines},
     {"startswith", "/prefix start? end?", &HasAffix<false>},
     {"strip", "/chars?", &Stripped<true, true>},
-    {"swapcase", "/", &Mapped<SwapCase>},
-    {"title", "/", &Mapped<ToTitle>},
-    {"upper", "/", &Mapped<ToUpper>},
+    {"swapcase", "/", &MappedMethod<SwapCase>},
+    {"title", "/", &MappedMethod<ToTitle>},
+    {"upper", "/", &MappedMethod<ToUpper>},
     {"zfill", "/width", &ZeroFill},
 };
 

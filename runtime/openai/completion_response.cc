@@ -16,10 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-uint64_t HashOf(const std::string& text) {
-  return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-}
-
 // A token of a completion and its place in the lists of log probabilities.
 struct ScoredToken {
   int32_t id;
@@ -155,8 +151,8 @@ void WriteCompletionBody(const CompletionRequest& request, const std::vector<Com
 
 ResultIds::ResultIds(int64_t line_number, absl::string_view custom_id) {
   const std::string key = absl::StrCat(line_number, "\n", custom_id);
-  line = HashOf(key);
-  const std::string other = ChecksumToHex(HashOf(absl::StrCat("request\n", key)));
+  line = Checksum(key);
+  const std::string other = ChecksumToHex(Checksum(absl::StrCat("request\n", key)));
   id = absl::StrCat("batch_req_", ChecksumToHex(line));
   request = absl::StrCat("req_", other);
   body = absl::StrCat("cmpl-", other);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_RUNTIME_TOKENIZER_COMPONENT_H_
 #define SLUICE_RUNTIME_TOKENIZER_COMPONENT_H_
 
+#include <cstddef>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -24,6 +25,9 @@ absl::StatusOr<std::string> ComponentType(const nlohmann::json& component);
 // InvalidArgument naming the first key of `object` that is not in `known`, or "not an object".
 absl::Status CheckKeys(const nlohmann::json& object,
                        std::initializer_list<absl::string_view> known);
+
+// What steps may make of a text of so many bytes: a hostile file could double it at each of many.
+constexpr size_t MostBytesOf(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
 
 // A boolean member; `otherwise` where it is missing or null.
 absl::StatusOr<bool> BoolOr(const nlohmann::json& object, absl::string_view key, bool otherwise);

@@ -15,10 +15,6 @@
 namespace sluice {
 namespace {
 
-// A hostile file could double the text at each of many steps.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kGrowthAllowance = 1 << 20;
-
 absl::Status TooLarge(size_t limit) {
   return absl::ResourceExhaustedError(
       absl::StrCat("the normalizer makes more than ", limit, " bytes of this text"));
@@ -215,7 +211,7 @@ absl::Status Normalizer::Replace(const Step& step, size_t limit, std::string* te
 }
 
 absl::Status Normalizer::Apply(std::string* text, bool* at_start) const {
-  const size_t limit = text->size() * kMaxGrowth + kGrowthAllowance;
+  const size_t limit = MostBytesOf(text->size());
   for (const Step& step : steps_) {
     switch (step.kind) {
       case Kind::kNfc: UnicodeForm(false, true, text); break;

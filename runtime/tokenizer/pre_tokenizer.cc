@@ -18,10 +18,6 @@ namespace {
 constexpr char kGpt2Pattern[] =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-// A hostile file could double the text at each of many steps.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kGrowthAllowance = 1 << 20;
-
 bool IsPunctuationOrAsciiSymbol(uint32_t code) {
   return code < 0x80 ? absl::ascii_ispunct(static_cast<unsigned char>(code))
                      : IsPunctuation(code);
@@ -248,7 +244,7 @@ absl::StatusOr<Words> PreTokenizer::Apply(std::string text, bool at_start) const
   words.text = std::move(text);
   if (words.text.empty()) return words;
   words.words.push_back({0, words.text.size(), at_start});
-  const size_t limit = words.text.size() * kMaxGrowth + kGrowthAllowance;
+  const size_t limit = MostBytesOf(words.text.size());
   for (const Step& step : steps_) {
     const bool rewrites = step.kind >= Kind::kBytes;
     SLUICE_RETURN_IF_ERROR(rewrites ? Rewrite(step, limit, &words) : Cut(step, &words));

@@ -15,12 +15,6 @@
 namespace sluice {
 namespace {
 
-std::vector<int32_t> SomeTokens(int64_t vocab_size) {
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < 21; ++i) tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
-  return tokens;
-}
-
 class DeviceModel : public testing::TestWithParam<const char*> {};
 
 TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {

@@ -21,12 +21,6 @@ namespace {
 
 constexpr int64_t kAllInRam = int64_t{64} << 20;
 
-std::vector<int32_t> SomeTokens(int64_t vocab_size, int64_t count = 26) {
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
-  return tokens;
-}
-
 // The logits of `tokens` in passes of these sizes, in turn.
 absl::StatusOr<std::vector<float>> LogitsInPasses(Model& model, const std::vector<int32_t>& tokens,
                                                   const std::vector<size_t>& sizes,

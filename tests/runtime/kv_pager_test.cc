@@ -66,7 +66,7 @@ TEST(PagePool, PrefersMemoryButForWhatIsSpared) {
   EXPECT_EQ(pool.available(), 0);
 }
 
-std::vector<int32_t> Tokens(int64_t n) {
+std::vector<int32_t> SquareTokens(int64_t n) {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < n; ++i) tokens.push_back(static_cast<int32_t>(i * i % 97));
   return tokens;
@@ -79,7 +79,7 @@ constexpr KvType kTypes[] = {KvType::kQ8_0};
 constexpr KvType kTypes[] = {KvType::kF32, KvType::kF16, KvType::kQ8_0};
 #endif
 TEST(KvPager, GivesTheSameLogitsWhereverPagesAre) {
-  const std::vector<int32_t> tokens = Tokens(4 * kKvPageTokens + 9);
+  const std::vector<int32_t> tokens = SquareTokens(4 * kKvPageTokens + 9);
   // Layers: three, three that see 16 tokens, two.
   for (const char* name : {"qwen2-bias-bf16", "mistral-window-f16", "TinyStories-656K"}) {
     const TestStore store(name, "", 32 << 10);
@@ -103,7 +103,7 @@ TEST(KvPager, GivesTheSameLogitsWhereverPagesAre) {
 
 // 16 tokens of each layer's window lie in one page or two.
 TEST(KvPager, ReadsNoPageThatIsOutsideTheWindow) {
-  const std::vector<int32_t> tokens = Tokens(5 * kKvPageTokens);
+  const std::vector<int32_t> tokens = SquareTokens(5 * kKvPageTokens);
   int64_t bytes[2];
   for (const char* name : {"mistral-window-f16", "qwen2-bias-bf16"}) {
     const TestStore store(name, "", 32 << 10);
@@ -117,7 +117,7 @@ TEST(KvPager, ReadsNoPageThatIsOutsideTheWindow) {
 
 TEST(KvPager, StartsAnewBehindAPassThatWasCancelled) {
   const TestStore store("qwen2-bias-bf16", "", 8 << 10);
-  const std::vector<int32_t> tokens = Tokens(150);
+  const std::vector<int32_t> tokens = SquareTokens(150);
   const std::vector<float> expected = TestModel(*store, {}).Logits(tokens);
   TestModel model(*store, {.placement = Placement::kStreamed, .chunk = 50, .context = 192, .kv_disk_pages = 3});
   const std::atomic<bool> stop = true;
@@ -134,7 +134,7 @@ TEST(KvPager, StartsAnewBehindAPassThatWasCancelled) {
 TEST(KvPager, SaysWhichPagesOfWhichLayerWereLost) {
   using Fault = FaultyFile::Fault;
   const TestStore store("qwen2-bias-bf16", "", 32 << 10);
-  const std::vector<int32_t> tokens = Tokens(200);
+  const std::vector<int32_t> tokens = SquareTokens(200);
   const std::vector<float> expected = TestModel(*store, {.context = 256}).Logits(tokens);
   for (const auto& [fault, what] : {std::pair(Fault::kWrites, "could not be written: injected ENOSPC"),
                                     std::pair(Fault::kReads, "could not be read: injected EIO"),

@@ -97,6 +97,13 @@ class LateOps : public Ops {
   const std::unique_ptr<Ops> ops_;
 };
 
+// Tokens of a vocabulary, far from each other.
+inline std::vector<int32_t> SomeTokens(int64_t vocab_size, int64_t count = 26) {
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
+  return tokens;
+}
+
 // How a LateModel differs from one that keeps a sequence's keys and values on the device.
 struct LateOptions {
   KvPlace kv = KvPlace::kDevice;

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr char kModels[] = SLUICE_SOURCE_DIR "/tests/data/models/";
+constexpr char kModelsDir[] = SLUICE_SOURCE_DIR "/tests/data/models/";
 constexpr char kEmbedding[] = "model.embed_tokens.weight";
 constexpr char kHead[] = "lm_head.weight";
 
@@ -148,7 +148,7 @@ TEST(Checkpoint, OpensEveryModelOfTheRepository) {
       {"qwen3-qknorm-bf16", Encoding::kBF16, 1, true},
   };
   for (const auto& c : kCases) {
-    const auto checkpoint = Checkpoint::Open(absl::StrCat(kModels, c.model));
+    const auto checkpoint = Checkpoint::Open(absl::StrCat(kModelsDir, c.model));
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     EXPECT_EQ((*checkpoint)->dtype(), c.dtype) << c.model;
     EXPECT_EQ((*checkpoint)->files().size(), c.files) << c.model;
@@ -174,7 +174,7 @@ TEST(Checkpoint, OpensEveryModelOfTheRepository) {
 }
 
 TEST(Checkpoint, ReadsTheValuesThatTheFileHolds) {
-  const std::string dir = absl::StrCat(kModels, "llama3-rope-bf16-sharded");
+  const std::string dir = absl::StrCat(kModelsDir, "llama3-rope-bf16-sharded");
   const auto checkpoint = Checkpoint::Open(dir);
   ASSERT_TRUE(checkpoint.ok());
   const CheckpointTensor* tensor = (*checkpoint)->Find("model.layers.2.mlp.down_proj.weight");

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using W = GgufWriter;
 
-constexpr uint32_t kF32 = 0, kQ8_0 = 8;
+constexpr uint32_t kTypeF32 = 0, kTypeQ8_0 = 8;
 
 absl::StatusOr<GgufFile> Parse(const std::string& bytes) {
   return GgufFile::Parse(bytes, static_cast<int64_t>(bytes.size()), "x.gguf");
@@ -79,8 +79,8 @@ TEST(Gguf, PlacesTensorsBehindTheAlignedHeader) {
     W writer;
     writer.alignment = alignment;
     writer.Int("general.alignment", static_cast<uint32_t>(alignment));
-    writer.Tensor("a", {2, 64}, kQ8_0, std::string(136, 'a'))
-        .Tensor("b", {3}, kF32, std::string(12, 'b'));
+    writer.Tensor("a", {2, 64}, kTypeQ8_0, std::string(136, 'a'))
+        .Tensor("b", {3}, kTypeF32, std::string(12, 'b'));
     const std::string bytes = writer.Bytes();
     const auto file = Parse(bytes);
     ASSERT_TRUE(file.ok()) << file.status();
@@ -109,8 +109,8 @@ TEST(Gguf, IsReadFromDiskHoweverLongItsHeaderIs) {
 TEST(Gguf, IsRefusedWhereverItIsCutOff) {
   W writer;
   writer.Int("n", 7).Strings("strings", {"abc", "de"}).Ints("ints", {1, 2});
-  writer.Tensor("a", {2, 32}, kQ8_0, std::string(68, 'a'))
-      .Tensor("b", {4}, kF32, std::string(16, 'b'));
+  writer.Tensor("a", {2, 32}, kTypeQ8_0, std::string(68, 'a'))
+      .Tensor("b", {4}, kTypeF32, std::string(16, 'b'));
   const std::string bytes = writer.Bytes();
   ASSERT_TRUE(Parse(bytes).ok());
   for (size_t size = 0; size < bytes.size() - 16;
@@ -146,7 +146,7 @@ std::vector<Hostile> HostileFiles() {
   const auto aligned = [](const std::string& value) {
     return W()
         .Value("general.alignment", W::kUint32, value)
-        .Tensor("t", {1}, kF32, std::string(4, '\0'))
+        .Tensor("t", {1}, kTypeF32, std::string(4, '\0'))
         .Bytes();
   };
   return {
@@ -183,28 +183,28 @@ std::vector<Hostile> HostileFiles() {
       {"alignment 24", aligned(W::Raw<uint32_t>(24)), "power of two"},
       {"alignment 2^31", aligned(W::Raw<uint32_t>(1u << 31)), "the data is to begin at"},
       {"an alignment in letters",
-       W().String("general.alignment", "32").Tensor("t", {1}, kF32, "aaaa").Bytes(), "no integer"},
-      {"no dimensions", tensor({}, kF32, 0), "0 dimensions"},
-      {"five dimensions", tensor({1, 1, 1, 1, 1}, kF32, 0), "5 dimensions"},
-      {"a dimension of 0", tensor({4, 0}, kF32, 0), "empty or overflow"},
-      {"a negative dimension", tensor({4, -1}, kF32, 0), "empty or overflow"},
-      {"dimensions that overflow", tensor({int64_t{1} << 32, int64_t{1} << 32}, kF32, 0),
+       W().String("general.alignment", "32").Tensor("t", {1}, kTypeF32, "aaaa").Bytes(), "no integer"},
+      {"no dimensions", tensor({}, kTypeF32, 0), "0 dimensions"},
+      {"five dimensions", tensor({1, 1, 1, 1, 1}, kTypeF32, 0), "5 dimensions"},
+      {"a dimension of 0", tensor({4, 0}, kTypeF32, 0), "empty or overflow"},
+      {"a negative dimension", tensor({4, -1}, kTypeF32, 0), "empty or overflow"},
+      {"dimensions that overflow", tensor({int64_t{1} << 32, int64_t{1} << 32}, kTypeF32, 0),
        "empty or overflow"},
       {"values that fit and bytes that overflow",
        tensor({int64_t{1} << 31, int64_t{1} << 32}, 28, 0), "overflow"},
-      {"half a block", tensor({4, 48}, kQ8_0, 0), "no whole number of q8_0 blocks"},
-      {"more data than the file has", tensor({1024, 1024}, kF32, 0), "its 4194304 bytes at 0"},
-      {"an offset behind the end", tensor({1}, kF32, 1 << 20), "its 4 bytes at 1048576"},
-      {"an offset that overflows", tensor({1}, kF32, kHuge), "its 4 bytes"},
-      {"an end behind the end", tensor({1024}, kF32, 32), "is to take 4096 bytes"},
-      {"an odd offset", tensor({1}, kF32, 4), "no multiple of 32"},
+      {"half a block", tensor({4, 48}, kTypeQ8_0, 0), "no whole number of q8_0 blocks"},
+      {"more data than the file has", tensor({1024, 1024}, kTypeF32, 0), "its 4194304 bytes at 0"},
+      {"an offset behind the end", tensor({1}, kTypeF32, 1 << 20), "its 4 bytes at 1048576"},
+      {"an offset that overflows", tensor({1}, kTypeF32, kHuge), "its 4 bytes"},
+      {"an end behind the end", tensor({1024}, kTypeF32, 32), "is to take 4096 bytes"},
+      {"an odd offset", tensor({1}, kTypeF32, 4), "no multiple of 32"},
       {"tensors that overlap",
-       W().Tensor("a", {16}, kF32, std::string(64, '\0')).TensorInfo("b", {4}, kF32, 32).Bytes(),
+       W().Tensor("a", {16}, kTypeF32, std::string(64, '\0')).TensorInfo("b", {4}, kTypeF32, 32).Bytes(),
        "overlap"},
       {"tensors in one place",
-       W().Tensor("a", {4}, kF32, std::string(16, '\0')).TensorInfo("b", {4}, kF32, 0).Bytes(),
+       W().Tensor("a", {4}, kTypeF32, std::string(16, '\0')).TensorInfo("b", {4}, kTypeF32, 0).Bytes(),
        "overlap"},
-      {"a name twice", W().Tensor("a", {1}, kF32, "aaaa").Tensor("a", {1}, kF32, "aaaa").Bytes(),
+      {"a name twice", W().Tensor("a", {1}, kTypeF32, "aaaa").Tensor("a", {1}, kTypeF32, "aaaa").Bytes(),
        "appears twice"},
   };
 }

@@ -17,7 +17,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint32_t kF32 = 0;
+constexpr uint32_t kFloatType = 0;
 
 }  // namespace
 
@@ -116,7 +116,7 @@ GgufParts ConvertToGguf(const std::string& name) {
     const std::vector<float> factors = Llama3Factors(
         h.rope.factor, h.rope.low_freq_factor, h.rope.high_freq_factor,
         h.rope.original_max_position_embeddings, h.rope.theta, static_cast<int>(h.head_dim));
-    model.pieces.push_back({"rope_freqs.weight", {h.head_dim / 2}, kF32, FloatBytes(factors)});
+    model.pieces.push_back({"rope_freqs.weight", {h.head_dim / 2}, kFloatType, FloatBytes(factors)});
   }
   w.Strings("tokenizer.ggml.tokens",
             std::vector<std::string>(h.vocab_size, "x"));  // no model: ids only
@@ -130,10 +130,10 @@ GgufParts ConvertToGguf(const std::string& name) {
     const auto bytes =
         absl::MakeSpan(reinterpret_cast<std::byte*>(piece.bytes.data()), piece.bytes.size());
     EXPECT_TRUE(checkpoint->Read(tensor, 0, bytes).ok());
-    if (spec.shape.size() == 1 && piece.type != kF32) {  // the converter makes f32 of vectors
+    if (spec.shape.size() == 1 && piece.type != kFloatType) {  // the converter makes f32 of vectors
       std::vector<float> values(spec.shape[0]);
       DecodeRow(tensor.encoding, bytes.data(), spec.shape[0], values.data());
-      piece.type = kF32;
+      piece.type = kFloatType;
       piece.bytes = FloatBytes(values);
     }
     const bool q_or_k = spec.role == TensorRole::kQ || spec.role == TensorRole::kK ||
@@ -159,20 +159,20 @@ GgufParts GgufOfBlocks(uint32_t type, const std::string& rows) {
   model.metadata.Float("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   const std::string ones = FloatBytes(std::vector<float>(1024, 1)), zeros(1024 * 16 * 4, '\0');
   model.pieces = {{"token_embd.weight", {16, 1024}, type, rows},
-                  {"output_norm.weight", {1024}, kF32, ones},
+                  {"output_norm.weight", {1024}, kFloatType, ones},
                   {"output.weight",
                    {16, 1024},
                    type,
                    rows.substr(rows.size() / 2) + rows.substr(0, rows.size() / 2)},
-                  {"blk.0.attn_norm.weight", {1024}, kF32, ones},
+                  {"blk.0.attn_norm.weight", {1024}, kFloatType, ones},
                   {"blk.0.attn_q.weight", {16, 1024}, type, Interleave(rows, 16, 16)},
                   {"blk.0.attn_k.weight", {16, 1024}, type, Interleave(rows, 16, 16)},
                   {"blk.0.attn_v.weight", {16, 1024}, type, rows},
-                  {"blk.0.attn_output.weight", {1024, 16}, kF32, zeros},
-                  {"blk.0.ffn_norm.weight", {1024}, kF32, ones},
+                  {"blk.0.attn_output.weight", {1024, 16}, kFloatType, zeros},
+                  {"blk.0.ffn_norm.weight", {1024}, kFloatType, ones},
                   {"blk.0.ffn_gate.weight", {16, 1024}, type, rows},
                   {"blk.0.ffn_up.weight", {16, 1024}, type, rows},
-                  {"blk.0.ffn_down.weight", {1024, 16}, kF32, zeros}};
+                  {"blk.0.ffn_down.weight", {1024, 16}, kFloatType, zeros}};
   return model;
 }
 

@@ -45,7 +45,7 @@ json ReadData(const std::string& path) {
   return parsed.ok() ? *parsed : json();
 }
 
-constexpr const char* kModels[] = {
+constexpr const char* kConfigs[] = {
     "TinyStories-656K",  "bard-6.7M",          "llama-gqa-untied-f32",
     "qwen2-bias-bf16",   "qwen2-yarn-bf16",    "llama3-rope-bf16-sharded",
     "qwen3-qknorm-bf16", "mistral-window-f16", "llama-linear-rope-f32"};
@@ -388,7 +388,7 @@ TEST(HyperParameters, WhatCannotBeRunIsRefusedByNameOnOneLine) {
 
 TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
   std::vector<json> configs;
-  for (const char* model : kModels) {
+  for (const char* model : kConfigs) {
     configs.push_back(ReadData(absl::StrCat("models/", model, "/config.json")));
   }
   for (const json& c : ReadData("golden/rope.json")) {
@@ -500,7 +500,7 @@ TEST(HyperParameters, MutatedConfigurationsAreReadSoundlyOrRefused) {
   int accepted = 0, refused = 0;
   for (int round = 0; round < 3000; ++round) {
     json config =
-        ReadData(absl::StrCat("models/", kModels[pick(std::size(kModels))], "/config.json"));
+        ReadData(absl::StrCat("models/", kConfigs[pick(std::size(kConfigs))], "/config.json"));
     for (size_t i = 0, edits = 1 + pick(2); i < edits; ++i) {
       json* object = &config;
       if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&

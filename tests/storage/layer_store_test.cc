@@ -21,8 +21,6 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
-
 // The values of a checkpoint's tensor, widened.
 std::vector<float> Values(const Checkpoint& checkpoint, absl::string_view name) {
   const CheckpointTensor& tensor = *checkpoint.Find(name);

@@ -58,8 +58,6 @@ absl::StatusCode CodeOf(int wait_result) {
   return static_cast<absl::StatusCode>(WEXITSTATUS(wait_result));
 }
 
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
-
 TEST(ShardCrash, StopsCleanlyAndGoesOn) {
   TemporaryFolder folder;
   ShardOrDie(ModelDir("bard-6.7M"), folder / "whole");

@@ -25,8 +25,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-std::string Message(const absl::Status& status) { return std::string(status.message()); }
-
 TEST(Shard, StoresEveryTensorAsItsRecipeSaysAndVerifies) {
   for (const std::string& model : GoldenModels()) {
     for (const char* recipe : {"", "f32", "q8_0", "q4_k_m"}) {

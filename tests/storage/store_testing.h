@@ -50,6 +50,8 @@ void WriteCheckpoint(
     const std::function<std::string(const std::string&)>& dtype,
     const std::function<void(const std::string&, std::vector<float>*)>& edit = nullptr);
 
+inline std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
 std::string ReadBytes(const std::string& path);
 void WriteBytes(const std::string& path, absl::string_view bytes);
 
