@@ -10,18 +10,20 @@
 
 namespace sluice {
 
-// A place where slabs can stay, best first.
+// A memory where slabs can stay. They stand in a list: first the one next to the processor that computes, last the
+// host's, where slabs from disk arrive.
 struct MemoryTier {
   std::string name;        // "RAM"
   int64_t capacity_bytes;  // for the places of resident slabs
 };
 
-inline constexpr int kOnDisk = -1;
+inline constexpr int kOnDisk = -1;  // behind the last tier
 
 struct Residency {
   std::vector<int> tier;               // [num_slabs]: index into the tiers, or kOnDisk: streamed
   std::vector<int64_t> tier_bytes;     // [num_tiers]: capacity used
   int64_t streamed_bytes = 0;          // stored bytes read from disk each walk
+  int host_tier() const { return static_cast<int>(tier_bytes.size()) - 1; }  // the last
 };
 
 struct SlabSize {

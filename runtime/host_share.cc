@@ -5,6 +5,8 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/string_view.h"
+
 namespace sluice {
 namespace {
 
@@ -17,13 +19,22 @@ PassWork Mix(const PassWork& copied, const PassWork& by_host, double share) {
   PassWork work = copied;
   work.products = by_host.products;
   for (PassWork::Product& product : work.products) product.bytes = Between(0, product.bytes, share);
-  work.copied_bytes = Between(copied.copied_bytes, by_host.copied_bytes, share);
-  work.device_bytes = Between(copied.device_bytes, by_host.device_bytes, share);
+  for (size_t i = 0; i < work.memories.size(); ++i) {
+    const MemoryWork &from = copied.memories[i], &to = by_host.memories[i];
+    work.memories[i] = {.touched_bytes = Between(from.touched_bytes, to.touched_bytes, share),
+                        .sent_bytes = Between(from.sent_bytes, to.sent_bytes, share)};
+  }
   return work;
 }
 
+// Host memory is read either way, by the CPU or for the link.
 bool LinkBounds(const PassFloor& floor) {
-  return floor.link_s > std::max({floor.disk_s, floor.device_memory_s, floor.processor_s});
+  double others = 0;
+  for (const FloorTerm& term : floor.terms()) {
+    const absl::string_view name = term.name;
+    if (name != kLinkTerm && name != kMemoryTerm) others = std::max(others, term.seconds);
+  }
+  return floor.Seconds(kLinkTerm) > others;
 }
 
 }  // namespace
@@ -58,9 +69,9 @@ std::vector<bool> SpreadOver(absl::Span<const int64_t> slab_bytes,
   return chosen;
 }
 
-HostShare ChooseHostShare(const Manifest& manifest, const Residency& residency, int device_tier,
-                          int host_tier, const HostShareRequest& request, int64_t rows,
-                          int64_t logit_rows, bool rounded) {
+HostShare ChooseHostShare(const Manifest& manifest, const Residency& residency,
+                          const HostShareRequest& request, int64_t rows, int64_t logit_rows,
+                          bool rounded) {
   HostShare share;
   if (rows > kMostSharedRows && !request.fraction.has_value()) return share;
   std::vector<int64_t> bytes;
@@ -71,12 +82,12 @@ HostShare ChooseHostShare(const Manifest& manifest, const Residency& residency, 
     const bool other_bits = rounded && (encoding == Encoding::kF16 || encoding == Encoding::kBF16);
     const bool measured = KernelSecondsPerByte(request.rates, encoding, 1, request.num_threads) > 0;
     bytes.push_back(slab.raw_bytes);
-    possible.push_back(residency.tier[i] == host_tier && !other_bits &&
+    possible.push_back(residency.tier[i] == residency.host_tier() && !other_bits &&
                        (measured || request.fraction.has_value()));
   }
   const auto describe = [&](int64_t of_rows, const std::vector<bool>& by_host) {
     return DescribePass(manifest, residency, of_rows, std::min(of_rows, logit_rows),
-                        request.num_threads, request.verify_once, device_tier, by_host);
+                        request.num_threads, request.verify_once, by_host);
   };
   const double fraction =
       request.fraction.has_value()

@@ -37,7 +37,7 @@ struct HostShare {
 inline constexpr int64_t kMostSharedRows = 16;
 
 // The least share of what lies between `copied` and `by_host`, the same pass with nothing and with
-// all that could be computed by the CPU, with which the link is not what bounds the pass any more:
+// all that could be computed by the CPU, with which host memory's link is not what bounds the pass any more:
 // it is done when the CPU is, or when the disk is. 0 where the link bounds nothing to begin with, 1
 // where it always does. Where the rates of link or kernels are not known: 0.
 double BalancedHostShare(const PassWork& copied, const PassWork& by_host,
@@ -47,13 +47,13 @@ double BalancedHostShare(const PassWork& copied, const PassWork& by_host,
 std::vector<bool> SpreadOver(absl::Span<const int64_t> slab_bytes,
                              const std::vector<bool>& possible, double fraction);
 
-// Picks from the slabs of `host_tier`. Where the request names no fraction: balanced for passes of
+// Picks from the slabs in host memory. Where the request names no fraction: balanced for passes of
 // `rows` rows, of which `logit_rows` go through the head, and none where that does not pay.
 // `rounded`: the device rounds activations of f16 and bf16 weights, which the CPU does in another
 // way: not those.
-HostShare ChooseHostShare(const Manifest& manifest, const Residency& residency, int device_tier,
-                          int host_tier, const HostShareRequest& request, int64_t rows,
-                          int64_t logit_rows, bool rounded);
+HostShare ChooseHostShare(const Manifest& manifest, const Residency& residency,
+                          const HostShareRequest& request, int64_t rows, int64_t logit_rows,
+                          bool rounded);
 
 }  // namespace sluice
 

@@ -420,14 +420,13 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
   }
   tiers.push_back({"RAM", capacity});
   plan.residency = PlaceSlabs(slab_sizes, tiers);
-  plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.host_tier()]);
+  plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.residency.host_tier()]);
   if (plan.device.has_value()) {
     plan.device->kept_bytes = plan.residency.tier_bytes[0];
     plan.device->unpinned_bytes = std::min(unlimited - room, plan.residency.streamed_bytes);
   }
   if (plan.device.has_value() && request.host_share.has_value()) {
-    plan.host_share = ChooseHostShare(manifest, plan.residency, plan.device_tier(), plan.host_tier(),
-                                      *request.host_share, least_rows, plan.logit_rows,
+    plan.host_share = ChooseHostShare(manifest, plan.residency, *request.host_share, least_rows, plan.logit_rows,
                                       RoundingOf(request) != Rounding::kNone);
   }
   return plan;

@@ -86,7 +86,7 @@ struct MemoryPlan {
   int worker_threads = 1;          // that verify and decode
   int64_t resident_bytes = 0;      // memory of resident slabs
   int64_t minimum_bytes = 0;       // the smallest budget that can work with this request and device
-  Residency residency;             // tiers: the device's memory, where there is one, and RAM
+  Residency residency;             // tiers: the device's memory, where there is one, and the host's
   std::optional<DevicePlan> device;
   HostShare host_share;            // beside a device: the slabs of host memory that the CPU computes
   int64_t weight_bytes = 0;        // stored bytes of all slabs
@@ -98,10 +98,8 @@ struct MemoryPlan {
 
   // Whether keys and values lie in host memory while a device computes.
   bool KvInHostMemory() const { return device.has_value() && device->kv_host_bytes > 0; }
-  int host_tier() const { return device.has_value() ? 1 : 0; }
-  int device_tier() const { return device.has_value() ? 0 : -1; }
   bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
-  bool InHostMemory(size_t slab) const { return residency.tier[slab] == host_tier(); }
+  bool InHostMemory(size_t slab) const { return residency.tier[slab] == residency.host_tier(); }
   bool ComputedByHost(size_t slab) const { return !host_share.slabs.empty() && host_share.slabs[slab]; }
   // The slabs that the CPU computes in a pass of so many rows, as DescribePass takes them.
   std::vector<bool> HostSlabs(int64_t rows) const {

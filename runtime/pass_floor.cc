@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/base/macros.h"
 #include "kernels/ops.h"
 
 namespace sluice {
@@ -18,6 +19,15 @@ void AddProduct(Encoding encoding, int64_t rows, int64_t bytes, std::vector<Pass
     }
   }
   products->push_back({encoding, rows, bytes});
+}
+
+// From one memory to another over all links between them.
+void Copy(int64_t bytes, int from, int to, std::vector<MemoryWork>* memories) {
+  for (int at = from; at > to; --at) {
+    (*memories)[at].touched_bytes += bytes;
+    (*memories)[at].sent_bytes += bytes;
+    (*memories)[at - 1].touched_bytes += bytes;
+  }
 }
 
 }  // namespace
@@ -54,33 +64,34 @@ double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_
 }
 
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier,
+                      int64_t logit_rows, int num_threads, bool verify_once,
                       const std::vector<bool>& by_host) {
   PassWork work;
   work.num_threads = num_threads;
+  const int host = residency.host_tier();
+  ABSL_ASSERT(host >= 0);
+  work.memories.resize(host + 2);
   const int head = HeadBlock(manifest.hyper_parameters);
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest.slabs[i];
-    if (device_tier >= 0 && (by_host.empty() || !by_host[i])) {
-      work.device_bytes += slab.raw_bytes;
-      if (residency.tier[i] == device_tier) continue;
-      work.copied_bytes += slab.raw_bytes;
-      work.device_bytes += slab.raw_bytes;
-    } else {
+    const bool streamed = residency.tier[i] == kOnDisk;
+    const int computed_at = by_host.empty() || !by_host[i] ? 0 : host;
+    if (computed_at == host) {
       AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
                  slab.raw_bytes, &work.products);
     }
-    work.touched_bytes += slab.raw_bytes;
-    if (residency.tier[i] != kOnDisk) continue;
-    work.disk_bytes += slab.bytes;
-    work.touched_bytes += slab.bytes;
+    work.memories[computed_at].touched_bytes += slab.raw_bytes;
+    Copy(slab.raw_bytes, streamed ? host : residency.tier[i], computed_at, &work.memories);
+    if (!streamed) continue;
+    work.disk().sent_bytes += slab.bytes;
+    work.host().touched_bytes += slab.bytes;
     if (slab.compression != SlabCompression::kNone) {
       work.unpacked_bytes += slab.raw_bytes;
-      work.touched_bytes += slab.bytes + slab.raw_bytes;
+      work.host().touched_bytes += slab.bytes + slab.raw_bytes;
     }
     if (verify_once) continue;
     work.verified_bytes += slab.bytes;
-    work.touched_bytes += slab.bytes;
+    work.host().touched_bytes += slab.bytes;
   }
   return work;
 }
@@ -93,20 +104,33 @@ void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, in
     pages_in += end_in - (window > 0 ? std::max<int64_t>(0, context - window + 1) / kKvPageTokens : 0);
   }
   const int64_t pages_out = h.num_hidden_layers * ((context + rows - 1) / kKvPageTokens - context / kKvPageTokens + 1);
-  const auto bytes = [&](int64_t pages) {
-    return static_cast<int64_t>(sequences * static_cast<double>(pages * page_bytes));
-  };
-  work->copied_bytes += bytes(pages_in + pages_out);
-  work->touched_bytes += bytes(pages_in + pages_out);
-  work->device_bytes += bytes(pages_in + pages_out);
+  const auto bytes = static_cast<int64_t>(sequences * static_cast<double>((pages_in + pages_out) * page_bytes));
+  Copy(bytes, static_cast<int>(work->memories.size()) - 2, 0, &work->memories);
+}
+
+std::vector<MemoryRates> MeasuredMemories(const MachineRates& rates) {
+  return {{.name = kDeviceMemoryTerm, .bytes_per_s = rates.device_memory_bytes_per_s},
+          {.name = kMemoryTerm,
+           .bytes_per_s = rates.memory_bytes_per_s,
+           .link_name = kLinkTerm,
+           .link_bytes_per_s = rates.link_bytes_per_s},
+          {.link_name = kDiskTerm, .link_bytes_per_s = rates.disk_bytes_per_s}};
 }
 
 PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
+  return FloorOf(work, rates, MeasuredMemories(rates));
+}
+
+PassFloor FloorOf(const PassWork& work, const MachineRates& rates, absl::Span<const MemoryRates> memories) {
+  ABSL_ASSERT(work.memories.size() <= memories.size());
+  memories.remove_prefix(memories.size() - work.memories.size());
   PassFloor floor;
-  floor.disk_s = Ratio(work.disk_bytes, rates.disk_bytes_per_s);
-  floor.memory_s = Ratio(work.touched_bytes, rates.memory_bytes_per_s);
-  floor.link_s = Ratio(work.copied_bytes, rates.link_bytes_per_s);
-  floor.device_memory_s = Ratio(work.device_bytes, rates.device_memory_bytes_per_s);
+  for (size_t i = memories.size(); i-- > 1;) {
+    const MemoryRates &from = memories[i], &to = memories[i - 1];
+    floor.memories.push_back(
+        {from.link_name, Ratio(work.memories[i].sent_bytes, from.link_bytes_per_s), /*link=*/true});
+    floor.memories.push_back({to.name, Ratio(work.memories[i - 1].touched_bytes, to.bytes_per_s)});
+  }
   floor.verify_s = Ratio(work.verified_bytes, rates.verify_bytes_per_s);
   for (const PassWork::Product& product : work.products) {
     floor.compute_s += product.bytes * KernelSecondsPerByte(rates, product.encoding, product.rows,
@@ -121,15 +145,32 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates) {
   return floor;
 }
 
-std::array<FloorTerm, 5> PassFloor::terms() const {
-  return {{{"disk", disk_s},
-           {"memory", memory_s},
-           {"link", link_s},
-           {"device memory", device_memory_s},
-           {"compute", processor_s}}};
+std::vector<FloorTerm> PassFloor::terms() const {
+  std::vector<FloorTerm> all = memories;
+  all.push_back({kComputeTerm, processor_s});
+  return all;
 }
 
-double PassFloor::floor_s() const { return std::max({disk_s, memory_s, link_s, device_memory_s, compute_s}); }
+double PassFloor::Seconds(absl::string_view name) const {
+  for (const FloorTerm& term : terms()) {
+    if (term.name == name) return term.seconds;
+  }
+  return 0;
+}
+
+double PassFloor::links_s() const {
+  double most = 0;
+  for (const FloorTerm& term : memories) {
+    if (term.link) most = std::max(most, term.seconds);
+  }
+  return most;
+}
+
+double PassFloor::floor_s() const {
+  double most = compute_s;
+  for (const FloorTerm& term : memories) most = std::max(most, term.seconds);
+  return most;
+}
 
 double PassFloor::predicted_s() const {
   double most = 0;

@@ -3,10 +3,11 @@
 #ifndef SLUICE_RUNTIME_PASS_FLOOR_H_
 #define SLUICE_RUNTIME_PASS_FLOOR_H_
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "kernels/encoding.h"
 #include "prefetch/residency.h"
 #include "storage/manifest.h"
@@ -46,6 +47,29 @@ MachineRates WithFastMath(MachineRates rates);
 double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_t rows,
                             int num_threads);
 
+// Names of a floor's terms, as users see them.
+inline constexpr char kDiskTerm[] = "disk";
+inline constexpr char kMemoryTerm[] = "memory";
+inline constexpr char kLinkTerm[] = "link";
+inline constexpr char kDeviceMemoryTerm[] = "device memory";
+inline constexpr char kComputeTerm[] = "compute";
+
+// How fast a memory is, and its link to the one before it; with the names of their terms.
+struct MemoryRates {
+  const char* name = "";
+  double bytes_per_s = 0;
+  const char* link_name = "";
+  double link_bytes_per_s = 0;
+};
+// What was measured, as a list as PassWork::memories: a device's memory, the host's and the disk.
+std::vector<MemoryRates> MeasuredMemories(const MachineRates& rates);
+
+// What one pass has to do in a memory, or with the disk.
+struct MemoryWork {
+  int64_t touched_bytes = 0;  // read and written in it; of a disk its link says it all
+  int64_t sent_bytes = 0;     // over its link to the memory before it
+};
+
 // What one pass has to do.
 struct PassWork {
   struct Product {
@@ -53,26 +77,31 @@ struct PassWork {
     int64_t rows;
     int64_t bytes;  // of tiles
   };
-  std::vector<Product> products;  // of the CPU
-  int64_t disk_bytes = 0;
+  std::vector<Product> products;     // of the CPU
+  std::vector<MemoryWork> memories;  // the tiers of a Residency, then the disk
   int64_t verified_bytes = 0;
   int64_t unpacked_bytes = 0;  // raw
-  int64_t touched_bytes = 0;  // memory: each byte of weights, a streamed one for DMA and verifying too
-  int64_t copied_bytes = 0;   // to the device that computes, where one does: all weights that do not stay there, and
-                              // that the CPU does not compute
-  int64_t device_bytes = 0;   // of its memory: each byte of weights, a copied one twice
-  // copied_bytes and device_bytes have those of keys and values in host memory, too (AddHostKv).
   int num_threads = 1;
+
+  // Next to the processor that computes: a device's memory, or the host's.
+  MemoryWork& nearest() { return memories.front(); }
+  MemoryWork& host() { return memories[memories.size() - 2]; }
+  MemoryWork& disk() { return memories.back(); }
+  const MemoryWork& nearest() const { return memories.front(); }
+  const MemoryWork& host() const { return memories[memories.size() - 2]; }
+  const MemoryWork& disk() const { return memories.back(); }
 };
 // `rows` rows, of which `logit_rows` go through the head. `verify_once`: streamed slabs were verified
-// in an earlier pass. `device_tier`: the tier of `residency` that is memory of a device which computes; -1: the CPU
-// does. A device's kernels are not among the products, as nobody measures them: its memory bounds them.
+// in an earlier pass. Each byte of weights is read in the memory next to the processor that computes it: the first or,
+// for the CPU, the host's. One that does not stay there crosses all links between that and where it lies, read in one
+// memory and written in the next; from disk stored bytes come to the host's memory, and are verified and decoded there.
+// A device's kernels are not among the products, as nobody measures them: its memory bounds them.
 // `by_host`: beside a device, which slabs in host memory the CPU computes (HostShare::slabs); empty: none.
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
-                      int64_t logit_rows, int num_threads, bool verify_once, int device_tier = -1,
+                      int64_t logit_rows, int num_threads, bool verify_once,
                       const std::vector<bool>& by_host = {});
 
-// Adds what goes over the link for `sequences` sequences with `rows` rows each behind `context` tokens, whose keys and
+// Adds what goes over the links for `sequences` sequences with `rows` rows each behind `context` tokens, whose keys and
 // values lie in host memory while a device computes, in pages of `page_bytes` a layer: in the pages that rows see,
 // out those that get rows. As one stream copies them, both count, though a link may carry both ways at once.
 void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows, double sequences,
@@ -82,19 +111,21 @@ void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, in
 struct FloorTerm {
   const char* name;
   double seconds;
+  bool link = false;  // of a link between memories or from the disk
 };
 
 struct PassFloor {
-  double disk_s = 0;
-  double memory_s = 0;
-  double link_s = 0;
-  double device_memory_s = 0;
+  std::vector<FloorTerm> memories;  // and their links, from the disk's to the first memory
   double verify_s = 0;  // one thread's
   double unpack_s = 0;  // one thread's
   double compute_s = 0;
   double processor_s = 0;  // computing, verifying and decoding shared out over the CPUs
-  // "disk", "memory", "link", "device memory", "compute" (with all that shares the processors).
-  std::array<FloorTerm, 5> terms() const;
+  // Those of the memories, and kComputeTerm: processor_s.
+  std::vector<FloorTerm> terms() const;
+  // Of the term with that name; 0 where there is none.
+  double Seconds(absl::string_view name) const;
+  // The largest of the links'.
+  double links_s() const;
   // No pass can be faster, whatever overlaps.
   double floor_s() const;
   // What a pass takes if all that can overlap does; the processors may have to be shared.
@@ -102,6 +133,9 @@ struct PassFloor {
   // The name of the term that sets predicted_s.
   const char* bound_by() const;
 };
+// `memories` are those of the pass, behind others that it may not have, as where no device computes.
+PassFloor FloorOf(const PassWork& work, const MachineRates& rates, absl::Span<const MemoryRates> memories);
+// With the memories that were measured.
 PassFloor FloorOf(const PassWork& work, const MachineRates& rates);
 
 }  // namespace sluice

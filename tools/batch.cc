@@ -164,18 +164,17 @@ class FloorSum {
     const Manifest& manifest = session_.store->manifest();
     const Residency& residency = session_.model->plan().residency;
     PassWork work = DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
-                                 options_.read.verify_once, session_.model->plan().device_tier(),
-                                 session_.model->plan().HostSlabs(step.rows));
-    work.disk_bytes += step.kv_disk_bytes;
-    work.copied_bytes += step.kv_link_bytes;
+                                 options_.read.verify_once, session_.model->plan().HostSlabs(step.rows));
+    work.disk().sent_bytes += step.kv_disk_bytes;
+    work.host().sent_bytes += step.kv_link_bytes;
     if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too
       for (size_t i = 0; i < manifest.slabs.size(); ++i) {
-        if (residency.tier[i] != kOnDisk) work.disk_bytes += manifest.slabs[i].bytes;
+        if (residency.tier[i] != kOnDisk) work.disk().sent_bytes += manifest.slabs[i].bytes;
       }
     }
     const PassFloor floor = FloorOf(work, rates_);
     seconds_ += floor.floor_s();
-    disk_seconds_ += floor.disk_s;
+    disk_seconds_ += floor.Seconds(kDiskTerm);
     compute_seconds_ += floor.compute_s;
   }
   // Floor over measured time; 0 where no rates are known.

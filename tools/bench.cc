@@ -166,12 +166,12 @@ class ModelBench {
     return absl::OkStatus();
   }
 
-  // The floors and predictions of all passes of one repetition, and the bytes that they touch.
+  // The floors and predictions of all passes of one repetition, and the bytes that they touch in memories.
   struct Floors {
     double floor_s = 0;
     double predicted_s = 0;
-    double touched_bytes = 0;
-    double device_bytes = 0;
+    double host_bytes = 0;     // of the host's memory
+    double nearest_bytes = 0;  // of the one next to what computes
   };
   Floors FloorsOf(const Test& test) {
     Floors sum;
@@ -182,16 +182,15 @@ class ModelBench {
       PassWork work =
           DescribePass(session_.store->manifest(), model().plan().residency, rows,
                        done == test.tokens || !test.prompt, session_options_.num_threads,
-                       session_options_.read.verify_once, model().plan().device_tier(),
-                       model().plan().HostSlabs(rows));
+                       session_options_.read.verify_once, model().plan().HostSlabs(rows));
       if (model().plan().KvInHostMemory()) {
         AddHostKv(model().hyper_parameters(), model().kv_cache().page_stride(), context, rows, /*sequences=*/1, &work);
       }
       const PassFloor floor = FloorOf(work, options_.rates);
       sum.floor_s += floor.floor_s();
       sum.predicted_s += floor.predicted_s();
-      sum.touched_bytes += static_cast<double>(work.touched_bytes);
-      sum.device_bytes += static_cast<double>(work.device_bytes);
+      sum.host_bytes += static_cast<double>(work.host().touched_bytes);
+      sum.nearest_bytes += static_cast<double>(work.nearest().touched_bytes);
     }
     return sum;
   }
@@ -219,7 +218,7 @@ class ModelBench {
     row.gb_per_token = bytes / 1e9 / reps / test.tokens;
     row.disk_gb_per_s = bytes / 1e9 / wall.count();
     row.disk_share = share(1e9 * row.disk_gb_per_s, options_.rates.disk_bytes_per_s);
-    row.memory_gb_per_s = reps * floors.touched_bytes / 1e9 / wall.count();
+    row.memory_gb_per_s = reps * floors.host_bytes / 1e9 / wall.count();
     row.memory_share = share(1e9 * row.memory_gb_per_s, options_.rates.memory_bytes_per_s);
     row.pass_efficiency = reps * floors.floor_s / wall.count();
     const double passes = static_cast<double>(after.passes.passes - before.passes.passes);
@@ -243,7 +242,7 @@ class ModelBench {
     row.link_share = share(1e9 * row.link_gb_per_s, options_.rates.link_bytes_per_s);
     row.link_busy_s = (after.device.link_busy_seconds - before.device.link_busy_seconds) / reps;
     row.kv_copy_s = (after.kv.copy_seconds - before.kv.copy_seconds) / reps;
-    row.device_memory_gb_per_s = reps * floors.device_bytes / 1e9 / wall.count();
+    row.device_memory_gb_per_s = reps * floors.nearest_bytes / 1e9 / wall.count();
     row.device_memory_share = share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);
     return row;
   }

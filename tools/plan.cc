@@ -55,7 +55,7 @@ Prediction Predict(const Session& session, const SessionOptions& options, const 
       KvPageBytes({plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim});
   const auto floor = [&](const Manifest& of, int64_t rows) {
     PassWork work = DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
-                                 options.read.verify_once, plan.device_tier(), plan.HostSlabs(rows));
+                                 options.read.verify_once, plan.HostSlabs(rows));
     if (plan.KvInHostMemory()) {  // the last pass that the context has room for
       AddHostKv(h, page_bytes, plan.request.context_tokens - rows, rows, /*sequences=*/1, &work);
     }
@@ -78,12 +78,12 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
               static_cast<double>(plan.pass_rows) / prediction.prompt.predicted_s(), prediction.prompt.bound_by());
   std::printf("             a token: disk %.4g s at %.2f GB/s, memory %.4g s at %.1f GB/s, verifying %.4g s, "
               "kernels %.4g s\n",
-              token.disk_s, rates.disk_bytes_per_s / 1e9, token.memory_s, rates.memory_bytes_per_s / 1e9,
-              token.verify_s, token.compute_s);
+              token.Seconds(kDiskTerm), rates.disk_bytes_per_s / 1e9, token.Seconds(kMemoryTerm),
+              rates.memory_bytes_per_s / 1e9, token.verify_s, token.compute_s);
   if (plan.device.has_value()) {
     std::printf("             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's kernels are not "
                 "measured: a prompt may take longer\n",
-                token.link_s, rates.link_bytes_per_s / 1e9, token.device_memory_s,
+                token.Seconds(kLinkTerm), rates.link_bytes_per_s / 1e9, token.Seconds(kDeviceMemoryTerm),
                 rates.device_memory_bytes_per_s / 1e9);
     if (plan.KvInHostMemory()) {
       std::printf("             both with pages of the KV cache on the link as at the end of the context\n");
@@ -191,10 +191,11 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
               batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
   std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
               "             kernels take as long as the disk at %d rows\n",
-              batch.pass.disk_s, batch.pass.memory_s, batch.pass.verify_s, batch.pass.compute_s,
-              static_cast<int>(batch.balanced_rows));
+              batch.pass.Seconds(kDiskTerm), batch.pass.Seconds(kMemoryTerm), batch.pass.verify_s,
+              batch.pass.compute_s, static_cast<int>(batch.balanced_rows));
   if (batch.memory.device.has_value()) {
-    std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.link_s, batch.pass.device_memory_s);
+    std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.Seconds(kLinkTerm),
+                batch.pass.Seconds(kDeviceMemoryTerm));
   }
 }
 
@@ -316,10 +317,10 @@ absl::Status Plan(const Arguments& args) {
     object["predicted_s"] = prediction.token.predicted_s();
     object["predicted_prompt_s"] = prediction.prompt.predicted_s();
     object["bound_by"] = prediction.token.bound_by();
-    object["floor"] = {{"disk_s", prediction.token.disk_s},
-                       {"memory_s", prediction.token.memory_s},
-                       {"link_s", prediction.token.link_s},
-                       {"device_memory_s", prediction.token.device_memory_s},
+    object["floor"] = {{"disk_s", prediction.token.Seconds(kDiskTerm)},
+                       {"memory_s", prediction.token.Seconds(kMemoryTerm)},
+                       {"link_s", prediction.token.Seconds(kLinkTerm)},
+                       {"device_memory_s", prediction.token.Seconds(kDeviceMemoryTerm)},
                        {"verify_s", prediction.token.verify_s},
                        {"unpack_s", prediction.token.unpack_s},
                        {"compute_s", prediction.token.compute_s}};

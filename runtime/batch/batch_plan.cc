@@ -49,7 +49,7 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, con
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
   const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size,
-                                              num_threads, verify_once, plan.memory.device_tier()),
+                                              num_threads, verify_once),
                                  rates);
   ResumeCosts costs;
   costs.page_s = static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
@@ -62,15 +62,14 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, con
   return costs;
 }
 
-// The most rows that are computed while the disk reads a pass's slabs.
+// The most rows that are computed while a pass's slabs come from disk and over the links.
 int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates, int num_threads,
                      bool verify_once) {
   const auto computes_in_time = [&](int64_t rows) {
-    const PassFloor floor = FloorOf(
-        DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows), num_threads, verify_once,
-                     plan.device_tier(), plan.HostSlabs(rows)),
-        rates);
-    return floor.processor_s <= std::max(floor.disk_s, floor.link_s);
+    const PassFloor floor = FloorOf(DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows),
+                                                 num_threads, verify_once, plan.HostSlabs(rows)),
+                                    rates);
+    return floor.processor_s <= floor.links_s();
   };
   if (plan.residency.streamed_bytes == 0 || computes_in_time(plan.pass_rows)) return plan.pass_rows;
   int64_t good = 0, bad = plan.pass_rows;
@@ -149,9 +148,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     const double generating = plan.rows / rows_each;
     const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
     PassWork work = DescribePass(manifest, plan.memory.residency, rows, plan.batch_size, num_threads, verify_once,
-                                 plan.memory.device_tier(), plan.memory.HostSlabs(rows));
-    (plan.memory.device.has_value() ? work.device_bytes : work.touched_bytes) +=
-        static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
+                                 plan.memory.HostSlabs(rows));
+    work.nearest().touched_bytes += static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
     if (plan.memory.KvInHostMemory()) {
       // A page that sequences share is copied once.
       const auto context = static_cast<int64_t>(OwnPromptTokens(shape, generating) + shape.answer_tokens / 2);
@@ -163,9 +161,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
     if (plan.memory.kv_disk_pages > 0) {
       const KvDiskTraffic kv = DiskTrafficOf(shape, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
       plan.kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
-      work.disk_bytes += plan.kv_disk_bytes;
+      work.disk().sent_bytes += plan.kv_disk_bytes;
       work.verified_bytes += plan.kv_disk_bytes;
-      work.touched_bytes += 2 * plan.kv_disk_bytes;
+      work.host().touched_bytes += 2 * plan.kv_disk_bytes;
     }
     plan.pass = FloorOf(work, rates);
     if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();

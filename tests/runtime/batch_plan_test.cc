@@ -75,8 +75,8 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
         rates);
   };
   ASSERT_LT(plan->balanced_rows, plan->memory.pass_rows);
-  EXPECT_LE(floor(plan->balanced_rows).processor_s, floor(plan->balanced_rows).disk_s);
-  EXPECT_GT(floor(plan->balanced_rows + 1).processor_s, floor(plan->balanced_rows + 1).disk_s);
+  EXPECT_LE(floor(plan->balanced_rows).processor_s, floor(plan->balanced_rows).Seconds(kDiskTerm));
+  EXPECT_GT(floor(plan->balanced_rows + 1).processor_s, floor(plan->balanced_rows + 1).Seconds(kDiskTerm));
 }
 
 TEST(ResumeCost, IsTheDisksTimeOrThatOfRowsThatDoNotFitBesideIt) {
@@ -208,7 +208,7 @@ TEST_F(BatchPlanWithDisk, PutsPagesThereOnceAllWeightsAreReadEachPassAndItPays) 
   // What it says of a pass is the floor's arithmetic.
   const auto& plan = *chosen;
   const double weights = static_cast<double>(plan.memory.residency.streamed_bytes);
-  EXPECT_NEAR(plan.pass.disk_s, (weights + static_cast<double>(plan.kv_disk_bytes)) / 1e7, 1e-9);
+  EXPECT_NEAR(plan.pass.Seconds(kDiskTerm), (weights + static_cast<double>(plan.kv_disk_bytes)) / 1e7, 1e-9);
   // Where computing decides, more sequences gain nothing.
   const auto computes = Plan(budget_, slow_kernels, 0, std::nullopt);
   ASSERT_TRUE(computes.ok()) << computes.status();
@@ -241,8 +241,8 @@ TEST_F(BatchPlanWithDisk, RunsMoreSequencesOnADeviceWithPagesInHostMemory) {
   const int64_t page_bytes = KvPageBytes({KvType::kF16, KvType::kF16, 1, (*store_)->hyper_parameters().head_dim});
   const double kv_bytes = pages * static_cast<double>(page_bytes * (*store_)->hyper_parameters().num_hidden_layers);
   const double weights = static_cast<double>(plan_of_either.memory.raw_bytes - plan_of_either.memory.device->kept_bytes);
-  EXPECT_GT(plan_of_either.pass.link_s, (weights + kv_bytes) / 1e8);
-  EXPECT_LT(plan_of_either.pass.link_s, (weights + 1.2 * kv_bytes) / 1e8);
+  EXPECT_GT(plan_of_either.pass.Seconds(kLinkTerm), (weights + kv_bytes) / 1e8);
+  EXPECT_LT(plan_of_either.pass.Seconds(kLinkTerm), (weights + 1.2 * kv_bytes) / 1e8);
 }
 
 TEST_F(BatchPlanWithDisk, MakesRoomForASizeThatIsAskedForAndTakesAnAmountAsItIs) {

@@ -109,7 +109,7 @@ TEST(DeviceModel, KeepsFewerSlabsInHostMemoryThatCannotBePinned) {
     LateModel late(*store, 3, 0, 4 << 20, 64, 0,
                    {.pinnable_bytes = ComputePlace::kStagingBytes + pinnable});
     const MemoryPlan& plan = late.model->plan();
-    const int64_t here = plan.residency.tier_bytes[plan.host_tier()];
+    const int64_t here = plan.residency.tier_bytes[plan.residency.host_tier()];
     EXPECT_LT(here, in_ram);
     EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + pinnable);
     EXPECT_EQ(plan.device->unpinned_bytes > 0, pinnable < (1 << 30));

@@ -25,13 +25,15 @@ MachineRates Rates() {
 PassWork Copied() {
   PassWork work;
   work.num_threads = 2;
-  work.copied_bytes = 1000;
-  work.device_bytes = 2000;
+  work.memories.resize(3);
+  work.host().sent_bytes = 1000;
+  work.nearest().touched_bytes = 2000;
   return work;
 }
 PassWork ByHost() {
   PassWork work;
   work.num_threads = 2;
+  work.memories.resize(3);
   work.products = {{Encoding::kQ8_0, 1, 1000}};
   return work;
 }
@@ -65,9 +67,9 @@ TEST(HostShare, AFasterLinkGetsMoreAndAFasterCpuToo) {
 
 TEST(HostShare, IsNoMoreThanTakesTheLinkFromTheBottleneck) {
   PassWork copied = Copied(), by_host = ByHost();
-  copied.disk_bytes = by_host.disk_bytes = 500;  // 5 s, as long as the link
+  copied.disk().sent_bytes = by_host.disk().sent_bytes = 500;  // 5 s, as long as the link
   EXPECT_EQ(BalancedHostShare(copied, by_host, Rates()), 0);
-  copied.disk_bytes = by_host.disk_bytes = 400;
+  copied.disk().sent_bytes = by_host.disk().sent_bytes = 400;
   EXPECT_NEAR(BalancedHostShare(copied, by_host, Rates()), 0.2, 2e-3)
       << "800 bytes in the 4 s of the disk";
   MachineRates rates = Rates();
@@ -109,12 +111,13 @@ class ChosenShare : public testing::Test {
  protected:
   ChosenShare() : store_("qwen2-bias-bf16", "q8_0", 4 << 10) {
     residency_.tier.assign(manifest().slabs.size(), kInRam);
+    residency_.tier_bytes.resize(2);
     request_.rates = Rates();
     request_.num_threads = 2;
   }
   const Manifest& manifest() const { return store_->manifest(); }
   HostShare Choose(int64_t rows, bool rounded = false) const {
-    return ChooseHostShare(manifest(), residency_, kOnDevice, kInRam, request_, rows, 1, rounded);
+    return ChooseHostShare(manifest(), residency_, request_, rows, 1, rounded);
   }
 
   static constexpr int kOnDevice = 0, kInRam = 1;
@@ -126,18 +129,17 @@ class ChosenShare : public testing::Test {
 TEST_F(ChosenShare, IsFasterThanCopyingAllAndBothTakeAsLong) {
   const HostShare share = Choose(1);
   ASSERT_FALSE(share.slabs.empty());
-  const PassFloor floor = FloorOf(
-      DescribePass(manifest(), residency_, 1, 1, 2, false, kOnDevice, share.slabs), Rates());
-  const PassFloor copied =
-      FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false, kOnDevice), Rates());
+  const PassFloor floor =
+      FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false, share.slabs), Rates());
+  const PassFloor copied = FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false), Rates());
   EXPECT_LT(floor.predicted_s(), 0.25 * copied.predicted_s());
-  EXPECT_NEAR(floor.link_s, floor.processor_s, 2.0 * (8 << 10) / 200) << "but for a slab or two";
+  EXPECT_NEAR(floor.Seconds(kLinkTerm), floor.processor_s, 2.0 * (8 << 10) / 200)
+      << "but for a slab or two";
   EXPECT_GE(share.most_rows, 1);
-  EXPECT_LT(FloorOf(DescribePass(manifest(), residency_, share.most_rows, 1, 2, false, kOnDevice,
-                                 share.slabs),
-                    Rates())
-                .predicted_s(),
-            copied.predicted_s());
+  EXPECT_LT(
+      FloorOf(DescribePass(manifest(), residency_, share.most_rows, 1, 2, false, share.slabs), Rates())
+          .predicted_s(),
+      copied.predicted_s());
 }
 
 TEST_F(ChosenShare, LeavesManyRowsToTheDevice) {
@@ -172,8 +174,7 @@ TEST_F(ChosenShare, LeavesWeightsThatTheDeviceRoundsToIt) {
   residency_.tier.assign(floats->manifest().slabs.size(), kInRam);
   request_.fraction = 1;
   const auto choose = [&](bool rounded) {
-    return ChooseHostShare(floats->manifest(), residency_, kOnDevice, kInRam, request_, 1, 1,
-                           rounded);
+    return ChooseHostShare(floats->manifest(), residency_, request_, 1, 1, rounded);
   };
   EXPECT_EQ(choose(false).num_slabs, static_cast<int64_t>(residency_.tier.size()));
   EXPECT_EQ(choose(true).num_slabs, 0);

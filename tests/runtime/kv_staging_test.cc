@@ -135,13 +135,14 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
       EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
       EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + late.plan.pinned_bytes());
       PassWork work;
+      work.memories.resize(3);
       for (size_t first = 0; first < tokens.size(); first += late.plan.pass_rows) {
         const int64_t count = std::min<int64_t>(late.plan.pass_rows, tokens.size() - first);
         AddHostKv(h, late.model->kv_cache().page_stride(), static_cast<int64_t>(first), count,
                   /*sequences=*/2, &work);
       }
       const KvStagingCounters counters = late.model->kv_staging_counters();
-      EXPECT_EQ(counters.bytes_in + counters.bytes_out, work.copied_bytes);
+      EXPECT_EQ(counters.bytes_in + counters.bytes_out, work.host().sent_bytes);
       late.model->FlushTimeline();
       ExpectMovesOf(*store, events, counters);
       const PassCounters passes = late.model->pass_counters();

@@ -18,6 +18,13 @@ MachineRates Rates() {
   return rates;
 }
 
+// As of a CPU, or with a device beside it.
+PassWork WorkIn(size_t num_tiers) {
+  PassWork work;
+  work.memories.resize(num_tiers + 1);
+  return work;
+}
+
 TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
   const MachineRates rates = Rates();
   struct Case {
@@ -48,10 +55,11 @@ TEST(PassFloor, CountsPagesOverTheLinkThatRowsSeeAndThoseThatGetRows) {
   HyperParameters h;
   h.num_hidden_layers = 2;
   const auto pages = [&](int64_t context, int64_t rows) {
-    PassWork work;
+    PassWork work = WorkIn(2);
     AddHostKv(h, 1000, context, rows, /*sequences=*/1, &work);
-    EXPECT_EQ(work.touched_bytes, work.copied_bytes);
-    return static_cast<double>(work.copied_bytes) / 1000;
+    EXPECT_EQ(work.host().touched_bytes, work.host().sent_bytes);
+    EXPECT_EQ(work.nearest().touched_bytes, work.host().sent_bytes);
+    return static_cast<double>(work.host().sent_bytes) / 1000;
   };
   h.layer_windows = {0, 0};
   EXPECT_EQ(pages(0, 1), 2 * (0 + 1));
@@ -63,21 +71,21 @@ TEST(PassFloor, CountsPagesOverTheLinkThatRowsSeeAndThoseThatGetRows) {
   EXPECT_EQ(pages(640, 1), 10 + 1 + 2) << "positions 625 to 639 are in one page";
   EXPECT_EQ(pages(650, 1), 11 + 2 + 2);
   EXPECT_EQ(pages(700, 1), 11 + 1 + 2);
-  PassWork work;
+  PassWork work = WorkIn(2);
   AddHostKv(h, 1000, 640, 1, /*sequences=*/2.5, &work);
-  EXPECT_EQ(work.copied_bytes, 32500);
+  EXPECT_EQ(work.host().sent_bytes, 32500);
 }
 
 TEST(PassFloor, IsTheLargestTerm) {
-  PassWork work;
+  PassWork work = WorkIn(1);
   work.num_threads = 2;
   work.products = {{Encoding::kQ8_0, 1, 8000}};
   EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 10);
   EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "compute");
-  work.disk_bytes = 2000;
+  work.disk().sent_bytes = 2000;
   EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 20);
   EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "disk");
-  work.touched_bytes = 30000;
+  work.host().touched_bytes = 30000;
   EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 30);
   EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "memory");
 }
@@ -86,21 +94,21 @@ TEST(PassFloor, HasTheLinkAndTheMemoryOfADeviceAmongItsTerms) {
   MachineRates rates = Rates();
   rates.link_bytes_per_s = 50;
   rates.device_memory_bytes_per_s = 5000;
-  PassWork work;
-  work.disk_bytes = 100;
-  work.copied_bytes = 1000;
-  work.device_bytes = 50000;
+  PassWork work = WorkIn(2);
+  work.disk().sent_bytes = 100;
+  work.host().sent_bytes = 1000;
+  work.nearest().touched_bytes = 50000;
   PassFloor floor = FloorOf(work, rates);
-  EXPECT_EQ(floor.link_s, 20);
-  EXPECT_EQ(floor.device_memory_s, 10);
+  EXPECT_EQ(floor.Seconds(kLinkTerm), 20);
+  EXPECT_EQ(floor.Seconds(kDeviceMemoryTerm), 10);
   EXPECT_EQ(floor.floor_s(), 20);
   EXPECT_EQ(floor.predicted_s(), 20);
   EXPECT_STREQ(floor.bound_by(), "link");
-  work.device_bytes = 150000;
+  work.nearest().touched_bytes = 150000;
   floor = FloorOf(work, rates);
   EXPECT_EQ(floor.predicted_s(), 30);
   EXPECT_STREQ(floor.bound_by(), "device memory");
-  work.disk_bytes = 4000;
+  work.disk().sent_bytes = 4000;
   EXPECT_STREQ(FloorOf(work, rates).bound_by(), "disk");
 }
 
@@ -115,8 +123,8 @@ TEST(PassFloor, SharesTheProcessorsInThePrediction) {
 }
 
 TEST(PassFloor, TakesWhatWasNotMeasuredToCostNothing) {
-  PassWork work;
-  work.disk_bytes = 1000;
+  PassWork work = WorkIn(1);
+  work.disk().sent_bytes = 1000;
   work.products = {{Encoding::kF32, 1, 1000}};
   EXPECT_EQ(FloorOf(work, MachineRates()).floor_s(), 0);
 }
@@ -126,9 +134,10 @@ TEST(PassFloor, DescribesWhatAPassReads) {
   const Manifest& manifest = store->manifest();
   Residency residency;
   residency.tier.assign(manifest.slabs.size(), 0);
+  residency.tier_bytes = {manifest.slab_bytes_total()};
   const PassWork resident = DescribePass(manifest, residency, 7, 1, 2, false);
-  EXPECT_EQ(resident.disk_bytes, 0);
-  EXPECT_EQ(resident.touched_bytes, manifest.slab_bytes_total());
+  EXPECT_EQ(resident.disk().sent_bytes, 0);
+  EXPECT_EQ(resident.host().touched_bytes, manifest.slab_bytes_total());
   ASSERT_EQ(resident.products.size(), 2) << "the head has its own number of rows";
   EXPECT_EQ(resident.products[0].bytes + resident.products[1].bytes, manifest.slab_bytes_total());
   EXPECT_EQ(resident.products[0].rows, 7);
@@ -137,9 +146,9 @@ TEST(PassFloor, DescribesWhatAPassReads) {
   residency.tier[0] = kOnDisk;
   const int64_t bytes = manifest.slabs[0].bytes;
   const PassWork streamed = DescribePass(manifest, residency, 7, 1, 2, false);
-  EXPECT_EQ(streamed.disk_bytes, bytes);
+  EXPECT_EQ(streamed.disk().sent_bytes, bytes);
   EXPECT_EQ(streamed.verified_bytes, bytes);
-  EXPECT_EQ(streamed.touched_bytes, resident.touched_bytes + 2 * bytes);
+  EXPECT_EQ(streamed.host().touched_bytes, resident.host().touched_bytes + 2 * bytes);
   EXPECT_EQ(DescribePass(manifest, residency, 7, 1, 2, true).verified_bytes, 0);
 }
 
@@ -150,21 +159,120 @@ TEST(PassFloor, DescribesWhatAPassCopiesToADevice) {
   constexpr int kOnDevice = 0, kInRam = 1;
   Residency residency;
   residency.tier.assign(manifest.slabs.size(), kOnDevice);
-  const PassWork kept = DescribePass(manifest, residency, 7, 1, 2, false, kOnDevice);
-  EXPECT_EQ(kept.copied_bytes, 0);
-  EXPECT_EQ(kept.touched_bytes, 0) << "of the host's memory";
-  EXPECT_EQ(kept.device_bytes, all);
+  residency.tier_bytes = {all, 0};
+  const PassWork kept = DescribePass(manifest, residency, 7, 1, 2, false);
+  EXPECT_EQ(kept.host().sent_bytes, 0);
+  EXPECT_EQ(kept.host().touched_bytes, 0) << "of the host's memory";
+  EXPECT_EQ(kept.nearest().touched_bytes, all);
   EXPECT_TRUE(kept.products.empty());
 
   residency.tier[0] = kInRam;
   residency.tier[1] = kOnDisk;
   const int64_t in_ram = manifest.slabs[0].bytes, streamed = manifest.slabs[1].bytes;
-  const PassWork work = DescribePass(manifest, residency, 7, 1, 2, false, kOnDevice);
-  EXPECT_EQ(work.copied_bytes, in_ram + streamed);
-  EXPECT_EQ(work.device_bytes, all + in_ram + streamed) << "written, then read";
-  EXPECT_EQ(work.disk_bytes, streamed);
+  const PassWork work = DescribePass(manifest, residency, 7, 1, 2, false);
+  EXPECT_EQ(work.host().sent_bytes, in_ram + streamed);
+  EXPECT_EQ(work.nearest().touched_bytes, all + in_ram + streamed) << "written, then read";
+  EXPECT_EQ(work.disk().sent_bytes, streamed);
   EXPECT_EQ(work.verified_bytes, streamed);
-  EXPECT_EQ(work.touched_bytes, in_ram + 3 * streamed) << "read from disk, verified, copied";
+  EXPECT_EQ(work.host().touched_bytes, in_ram + 3 * streamed) << "read from disk, verified, copied";
+}
+
+// Three memories, with a slab in each and one on disk.
+TEST(PassFloor, DescribesWhatAPassDoesInAnyListOfMemories) {
+  const TestStore store("qwen2-bias-bf16", "", 8 << 10);
+  const Manifest& manifest = store->manifest();
+  const int64_t all = manifest.slab_bytes_total();
+  constexpr int kOnDevice = 0, kInSecond = 1, kInRam = 2;
+  Residency residency;
+  residency.tier.assign(manifest.slabs.size(), kOnDevice);
+  residency.tier_bytes = {all, 0, 0};
+  residency.tier[0] = kInSecond;
+  residency.tier[1] = kInRam;
+  residency.tier[2] = kOnDisk;
+  const int64_t second = manifest.slabs[0].bytes, ram = manifest.slabs[1].bytes, disk = manifest.slabs[2].bytes;
+  PassWork work = DescribePass(manifest, residency, 7, 1, 2, false);
+  ASSERT_EQ(work.memories.size(), 4);
+  EXPECT_EQ(work.memories[0].touched_bytes, all + second + ram + disk);
+  EXPECT_EQ(work.memories[0].sent_bytes, 0);
+  EXPECT_EQ(work.memories[1].touched_bytes, second + 2 * (ram + disk)) << "what passes is written and read";
+  EXPECT_EQ(work.memories[1].sent_bytes, second + ram + disk);
+  EXPECT_EQ(work.memories[2].touched_bytes, ram + 3 * disk) << "read from disk, verified, copied";
+  EXPECT_EQ(work.memories[2].sent_bytes, ram + disk);
+  EXPECT_EQ(work.memories[3].sent_bytes, disk);
+  EXPECT_TRUE(work.products.empty());
+
+  std::vector<bool> by_host(manifest.slabs.size());
+  by_host[1] = true;
+  const PassWork shared = DescribePass(manifest, residency, 7, 1, 2, false, by_host);
+  EXPECT_EQ(shared.memories[0].touched_bytes, all - ram + second + disk);
+  EXPECT_EQ(shared.memories[1].touched_bytes, second + 2 * disk);
+  EXPECT_EQ(shared.memories[1].sent_bytes, second + disk);
+  EXPECT_EQ(shared.memories[2].touched_bytes, ram + 3 * disk) << "read by the CPU, not by the link";
+  EXPECT_EQ(shared.memories[2].sent_bytes, disk);
+  ASSERT_EQ(shared.products.size(), 1);
+  EXPECT_EQ(shared.products[0].bytes, ram);
+
+  // Pages cross the second memory, too.
+  HyperParameters h;
+  h.num_hidden_layers = 1;
+  h.layer_windows = {0};
+  PassWork pages = WorkIn(3);
+  AddHostKv(h, 1000, /*context=*/64, /*rows=*/1, /*sequences=*/1, &pages);
+  EXPECT_EQ(pages.memories[0].touched_bytes, 2000);
+  EXPECT_EQ(pages.memories[1].touched_bytes, 4000);
+  EXPECT_EQ(pages.memories[1].sent_bytes, 2000);
+  EXPECT_EQ(pages.memories[2].touched_bytes, 2000);
+  EXPECT_EQ(pages.memories[2].sent_bytes, 2000);
+  EXPECT_EQ(pages.memories[3].sent_bytes, 0);
+}
+
+TEST(PassFloor, HasATermForEachMemoryAndLinkOfAnyList) {
+  const std::vector<MemoryRates> rates = {{"first", 2000},
+                                          {"second", 1000, "second's link", 500},
+                                          {"RAM", 400, "RAM's link", 200},
+                                          {"", 0, "disk", 100}};
+  PassWork work = WorkIn(3);
+  work.memories = {{2000, 0}, {2000, 1500}, {1600, 1000}, {0, 600}};
+  work.num_threads = 2;
+  work.products = {{Encoding::kQ8_0, 1, 5600}};
+  PassFloor floor = FloorOf(work, Rates(), rates);
+  struct Term {
+    const char* name;
+    double seconds;
+    bool link;
+  };
+  const std::vector<Term> expected = {{"disk", 6, true},   {"RAM", 4, false},          {"RAM's link", 5, true},
+                                      {"second", 2, false}, {"second's link", 3, true}, {"first", 1, false},
+                                      {"compute", 7, false}};
+  const std::vector<FloorTerm> terms = floor.terms();
+  ASSERT_EQ(terms.size(), expected.size());
+  for (size_t i = 0; i < terms.size(); ++i) {
+    EXPECT_STREQ(terms[i].name, expected[i].name);
+    EXPECT_EQ(terms[i].seconds, expected[i].seconds) << terms[i].name;
+    EXPECT_EQ(terms[i].link, expected[i].link) << terms[i].name;
+    EXPECT_EQ(floor.Seconds(expected[i].name), expected[i].seconds);
+  }
+  EXPECT_EQ(floor.Seconds("third"), 0);
+  EXPECT_EQ(floor.links_s(), 6);
+  EXPECT_EQ(floor.floor_s(), 7);
+  work.memories[1].sent_bytes = 5000;
+  floor = FloorOf(work, Rates(), rates);
+  EXPECT_EQ(floor.links_s(), 10);
+  EXPECT_EQ(floor.predicted_s(), 10);
+  EXPECT_STREQ(floor.bound_by(), "second's link");
+}
+
+// A CPU's pass has no device's memory, and nothing goes over the link to one.
+TEST(PassFloor, TakesTheLastOfTheMemoriesThatWereMeasured) {
+  MachineRates rates = Rates();
+  rates.link_bytes_per_s = 50;
+  rates.device_memory_bytes_per_s = 5000;
+  PassWork work = WorkIn(1);
+  work.memories = {{3000, 0}, {0, 200}};
+  const PassFloor floor = FloorOf(work, rates);
+  EXPECT_EQ(floor.Seconds(kMemoryTerm), 3);
+  EXPECT_EQ(floor.Seconds(kDiskTerm), 2);
+  EXPECT_EQ(floor.memories.size(), 2);
 }
 
 }  // namespace
