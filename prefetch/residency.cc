@@ -41,13 +41,13 @@ void FillTier(absl::Span<const SlabSize> slabs, bool brief, int tier, int64_t ca
 
 }  // namespace
 
-Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const MemoryTier> tiers) {
+Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities) {
   Residency result;
   result.tier.assign(slabs.size(), kOnDisk);
-  result.tier_bytes.assign(tiers.size(), 0);
-  for (size_t t = 0; t < tiers.size(); ++t) {
+  result.tier_bytes.assign(capacities.size(), 0);
+  for (size_t t = 0; t < capacities.size(); ++t) {
     for (const bool brief : {true, false}) {
-      FillTier(slabs, brief, static_cast<int>(t), tiers[t].capacity_bytes, &result);
+      FillTier(slabs, brief, static_cast<int>(t), capacities[t], &result);
     }
   }
   for (size_t i = 0; i < slabs.size(); ++i) {

@@ -3,20 +3,14 @@
 #define SLUICE_PREFETCH_RESIDENCY_H_
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
 
 namespace sluice {
 
-// A memory where slabs can stay. They stand in a list: first the one next to the processor that computes, last the
+// Memories where slabs can stay, the tiers, stand in a list: first the one next to the processor that computes, last the
 // host's, where slabs from disk arrive.
-struct MemoryTier {
-  std::string name;        // "RAM"
-  int64_t capacity_bytes;  // for the places of resident slabs
-};
-
 inline constexpr int kOnDisk = -1;  // behind the last tier
 
 struct Residency {
@@ -34,10 +28,10 @@ struct SlabSize {
   bool brief = false;
 };
 
-// Fills the tiers in order, with brief slabs first. Within a tier the slabs that stay are spread evenly over
+// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs first. Within a tier the slabs that stay are spread evenly over
 // the walk, so that the disk reads on while resident slabs compute: a least-recently-used cache would never
 // hit on a cycle.
-Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const MemoryTier> tiers);
+Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities);
 
 }  // namespace sluice
 

@@ -393,7 +393,7 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
     grant_rows(possible.front());
   }
 
-  std::vector<MemoryTier> tiers;
+  std::vector<int64_t> capacities;  // of the tiers
   if (plan.device.has_value()) {
     int64_t capacity = request.device->max_bytes - fixed;
     if (all_resident > capacity) {
@@ -401,7 +401,7 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
       plan.device->ring_bytes = std::clamp(ring, min_ring, capacity) / kReadAlignment * kReadAlignment;
       capacity -= plan.device->ring_bytes;
     }
-    tiers.push_back({"device", capacity});
+    capacities.push_back(capacity);
   }
   int64_t room = request.max_ram_bytes - plan.fixed_bytes;
   const int64_t unlimited = room;
@@ -418,8 +418,8 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
     capacity = room - plan.ring_bytes;
     if (capacity > kHugePageBytes) capacity = capacity / kHugePageBytes * kHugePageBytes;
   }
-  tiers.push_back({"RAM", capacity});
-  plan.residency = PlaceSlabs(slab_sizes, tiers);
+  capacities.push_back(capacity);
+  plan.residency = PlaceSlabs(slab_sizes, capacities);
   plan.resident_bytes = HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.residency.host_tier()]);
   if (plan.device.has_value()) {
     plan.device->kept_bytes = plan.residency.tier_bytes[0];

@@ -22,24 +22,24 @@ std::vector<SlabSize> Sizes(const std::vector<int64_t>& stored) {
 
 TEST(Residency, KeepsEverythingWhereItFits) {
   const std::vector<int64_t> slabs = {4096, 1, 10000};
-  const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", 4096 + 4096 + 12288}});
+  const Residency r = PlaceSlabs(Sizes(slabs), {4096 + 4096 + 12288});
   EXPECT_THAT(r.tier, Each(0));
   EXPECT_EQ(r.streamed_bytes, 0);
 }
 
 TEST(Residency, StreamsEverythingWithoutCapacity) {
   const std::vector<int64_t> slabs = {4096, 1, 10000};
-  const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", 0}});
+  const Residency r = PlaceSlabs(Sizes(slabs), {0});
   EXPECT_THAT(r.tier, Each(kOnDisk));
   EXPECT_EQ(r.streamed_bytes, 14097);
   EXPECT_EQ(PlaceSlabs(Sizes(slabs), {}).streamed_bytes, 14097);
-  EXPECT_EQ(PlaceSlabs({}, {{"RAM", 100}}).streamed_bytes, 0);
+  EXPECT_EQ(PlaceSlabs({}, {100}).streamed_bytes, 0);
 }
 
 TEST(Residency, SpreadsEvenlyOverTheWalk) {
   const std::vector<int64_t> slabs(100, 8192);
   for (const int64_t fits : {1, 10, 25, 50, 99}) {
-    const Residency r = PlaceSlabs(Sizes(slabs), {{"RAM", fits * 8192 + 4095}});
+    const Residency r = PlaceSlabs(Sizes(slabs), {fits * 8192 + 4095});
     int64_t resident = 0;
     for (size_t i = 0; i < slabs.size(); ++i) {
       resident += r.tier[i] == 0;
@@ -55,7 +55,7 @@ TEST(Residency, KeepsBriefSlabsFirst) {
   std::vector<SlabSize> slabs(10, {.stored_bytes = 8192, .place_bytes = 8192});
   for (int i = 6; i < 10; ++i) slabs[i].brief = true;
   const auto kept = [&](int64_t fits) {
-    const Residency r = PlaceSlabs(slabs, {{"RAM", fits * 8192}});
+    const Residency r = PlaceSlabs(slabs, {fits * 8192});
     int first = 0, brief = 0;
     for (int i = 0; i < 10; ++i) (i < 6 ? first : brief) += r.tier[i] == 0;
     return std::pair(first, brief);
@@ -69,8 +69,8 @@ TEST(Residency, KeepsBriefSlabsFirst) {
 TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
   std::vector<int64_t> slabs;
   for (int i = 1; i < 200; ++i) slabs.push_back(i * 37 % 9000 + 1);
-  const std::vector<MemoryTier> tiers = {{"VRAM", 100000}, {"RAM", 250001}};
-  const Residency r = PlaceSlabs(Sizes(slabs), tiers);
+  const std::vector<int64_t> capacities = {100000, 250001};
+  const Residency r = PlaceSlabs(Sizes(slabs), capacities);
   std::vector<int64_t> used(2);
   int64_t streamed = 0;
   for (size_t i = 0; i < slabs.size(); ++i) {
@@ -83,8 +83,8 @@ TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
   EXPECT_EQ(used, r.tier_bytes);
   EXPECT_EQ(streamed, r.streamed_bytes);
   for (int t = 0; t < 2; ++t) {
-    EXPECT_LE(used[t], tiers[t].capacity_bytes);
-    EXPECT_GT(used[t], tiers[t].capacity_bytes - 12288) << "no more than a slab of room is left";
+    EXPECT_LE(used[t], capacities[t]);
+    EXPECT_GT(used[t], capacities[t] - 12288) << "no more than a slab of room is left";
   }
 }
 
