@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "prefetch/timeline.h"
 #include "tests/runtime/late_model.h"
 #include "tests/runtime/model_harness.h"
 
@@ -80,6 +81,31 @@ TEST(DeviceModel, ComputesAMatrixThatStaysInOneProduct) {
   const int64_t more_passes = late.model->pass_counters().passes - 1;
   ASSERT_GT(more_passes, 0);
   EXPECT_EQ(late.ops.products, static_cast<int64_t>(slabs.size()) + more_passes * matrices);
+}
+
+// A walk of few slabs, so often that its moves are more than a timeline holds.
+TEST(DeviceModel, GivesTheSinkAllMovesOfShortWalks) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const auto n = static_cast<int64_t>(store->manifest().slabs.size());
+  ASSERT_LT(n, 64);
+  const int64_t passes = 2 * Timeline::kEvents / (2 * n);
+  LateModel late(*store, 1, 0, 4 << 20, 1, 0, {}, {.streamed = true});
+  RunConfig config;
+  config.placement = Placement::kStreamed;
+  TestModel host(*store, config);
+  for (Model* const model : {late.model.get(), host.model.get()}) {
+    std::vector<bool> used(passes * n);
+    model->SetTimelineSink([&used](absl::Span<const TimelineEvent> events) {
+      for (const TimelineEvent& event : events) {
+        if (event.to == SlabState::kLeased) used[event.position] = true;
+      }
+    });
+    KvSequence sequence;
+    ASSERT_TRUE(model->kv_cache().Reserve(sequence, 1).ok());
+    for (int64_t i = 0; i < passes; ++i) ASSERT_TRUE(model->RunPass({{&sequence, 0, 7, true}}).ok());
+    model->FlushTimeline();
+    EXPECT_EQ(std::count(used.begin(), used.end(), false), 0);
+  }
 }
 
 // A link of 4 MB/s that all weights go over each pass, of a device that computes at once.
