@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -105,6 +108,47 @@ TEST(DeviceModel, GivesTheSinkAllMovesOfShortWalks) {
     for (int64_t i = 0; i < passes; ++i) ASSERT_TRUE(model->RunPass({{&sequence, 0, 7, true}}).ok());
     model->FlushTimeline();
     EXPECT_EQ(std::count(used.begin(), used.end(), false), 0);
+  }
+}
+
+// Passes end at any layer, of the first walk too, and others follow, timed or not: they find each slab of the walk that
+// was left, whether slabs come alone or together.
+TEST(DeviceModel, GoesOnAfterPassesThatWereCancelledAtAnyLayer) {
+  for (const StoreCompression compression : {StoreCompression::kNone, StoreCompression::kZstd}) {
+    const TestStore store("qwen3-qknorm-bf16", "", 4 << 10, compression);
+    const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
+    const std::vector<float> expected = TestModel(*store, {.context = 128}).Logits(tokens);
+    for (uint32_t seed = 0; seed < 16; ++seed) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed);
+      std::mt19937 random(seed);
+      const int64_t more_vram = (int64_t{64} << 10) << (seed % 4 * 2);
+      LateModel late(*store, seed, more_vram, 4 << 20, 16, 0, {},
+                     {.kv = seed % 2 == 0 ? KvPlace::kHost : KvPlace::kDevice,
+                      .host_share = seed % 3 == 0 ? std::optional<double>(0.5) : std::nullopt});
+      std::atomic<bool> stop;
+      int64_t appended = 0, stop_after = 0;
+      late.ops.on_append = [&] { stop = ++appended == stop_after; };
+      KvSequence sequence;
+      ASSERT_TRUE(late.model->kv_cache().Reserve(sequence, 1).ok());
+      for (int i = 0; i < 6; ++i) {
+        if (random() % 2 == 0) late.model->SetTimelineSink([](absl::Span<const TimelineEvent>) {});
+        if (random() % 2 == 0) late.model->SetTimelineSink(nullptr);
+        stop = false;
+        appended = 0;
+        stop_after = random() % 2 + 1;
+        const auto cancelled = late.model->RunPass({{&sequence, 0, 7, true}}, &stop);
+        EXPECT_TRUE(absl::IsCancelled(cancelled.status())) << cancelled.status();
+        if (i % 2 == 0) continue;
+        const auto logits = LogitsOf(*late.model, tokens);
+        ASSERT_TRUE(logits.ok()) << logits.status();
+        EXPECT_EQ(*logits, expected);
+      }
+      EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+      const PassCounters passes = late.model->pass_counters();
+      EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds + passes.other_seconds,
+                  passes.wall_seconds, 1e-6);
+      EXPECT_GE(passes.compute_seconds, 0);
+    }
   }
 }
 
