@@ -215,7 +215,7 @@ absl::Span<const absl::Span<const std::byte>> Model::ShareWithHost(int64_t rows)
 template <typename Source>
 absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  size_t flushed = 0;
+  size_t flush_at = 1;  // once a walk at least, however short it is
   for (size_t i = 0; i < slabs.size();) {
     if (stop != nullptr && i > 0 && slabs[i].block != slabs[i - 1].block && stop->load()) {
       return absl::CancelledError("interrupted");
@@ -228,9 +228,9 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
     next_slab_ = i % slabs.size();  // however this pass ends
     LeaveVerifying(executor_->TakesLong(lease->slab()));
     SLUICE_RETURN_IF_ERROR(executor_->Slabs(lease->slab(), lease->num_slabs(), lease->bytes()));
-    if (timeline_sink_ && i - flushed >= kSlabsPerFlush) {
+    if (timeline_sink_ && i >= flush_at) {
       FlushTimeline();
-      flushed = i;
+      flush_at = i + kSlabsPerFlush;
     }
   }
   return absl::OkStatus();
@@ -240,13 +240,13 @@ template <typename Source>
 absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   clock_.Enter(slab_wait());
-  for (size_t flushed = next_slab_; next_slab_ != 0;) {
+  for (size_t flush_at = next_slab_ + kSlabsPerFlush; next_slab_ != 0;) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
     SLUICE_ASSIGN_OR_RETURN(const auto lease, source->Next());
     next_slab_ = (next_slab_ + lease.num_slabs()) % slabs.size();
-    if (timeline_sink_ && next_slab_ - flushed >= kSlabsPerFlush) {
+    if (timeline_sink_ && next_slab_ >= flush_at) {
       FlushTimeline();
-      flushed = next_slab_;
+      flush_at = next_slab_ + kSlabsPerFlush;
     }
   }
   clock_.Enter(kComputing);

@@ -3,12 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "prefetch/timeline.h"
 #include "tests/runtime/late_model.h"
 #include "tests/runtime/model_harness.h"
 
@@ -80,6 +84,72 @@ TEST(DeviceModel, ComputesAMatrixThatStaysInOneProduct) {
   const int64_t more_passes = late.model->pass_counters().passes - 1;
   ASSERT_GT(more_passes, 0);
   EXPECT_EQ(late.ops.products, static_cast<int64_t>(slabs.size()) + more_passes * matrices);
+}
+
+// A walk of few slabs, so often that its moves are more than a timeline holds.
+TEST(DeviceModel, GivesTheSinkAllMovesOfShortWalks) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const auto n = static_cast<int64_t>(store->manifest().slabs.size());
+  ASSERT_LT(n, 64);
+  const int64_t passes = 2 * Timeline::kEvents / (2 * n);
+  LateModel late(*store, 1, 0, 4 << 20, 1, 0, {}, {.streamed = true});
+  RunConfig config;
+  config.placement = Placement::kStreamed;
+  TestModel host(*store, config);
+  for (Model* const model : {late.model.get(), host.model.get()}) {
+    std::vector<bool> used(passes * n);
+    model->SetTimelineSink([&used](absl::Span<const TimelineEvent> events) {
+      for (const TimelineEvent& event : events) {
+        if (event.to == SlabState::kLeased) used[event.position] = true;
+      }
+    });
+    KvSequence sequence;
+    ASSERT_TRUE(model->kv_cache().Reserve(sequence, 1).ok());
+    for (int64_t i = 0; i < passes; ++i) ASSERT_TRUE(model->RunPass({{&sequence, 0, 7, true}}).ok());
+    model->FlushTimeline();
+    EXPECT_EQ(std::count(used.begin(), used.end(), false), 0);
+  }
+}
+
+// Passes end at any layer, of the first walk too, and others follow, timed or not: they find each slab of the walk that
+// was left, whether slabs come alone or together.
+TEST(DeviceModel, GoesOnAfterPassesThatWereCancelledAtAnyLayer) {
+  for (const StoreCompression compression : {StoreCompression::kNone, StoreCompression::kZstd}) {
+    const TestStore store("qwen3-qknorm-bf16", "", 4 << 10, compression);
+    const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
+    const std::vector<float> expected = TestModel(*store, {.context = 128}).Logits(tokens);
+    for (uint32_t seed = 0; seed < 16; ++seed) {
+      SCOPED_TRACE(testing::Message() << "seed " << seed);
+      std::mt19937 random(seed);
+      const int64_t more_vram = (int64_t{64} << 10) << (seed % 4 * 2);
+      LateModel late(*store, seed, more_vram, 4 << 20, 16, 0, {},
+                     {.kv = seed % 2 == 0 ? KvPlace::kHost : KvPlace::kDevice,
+                      .host_share = seed % 3 == 0 ? std::optional<double>(0.5) : std::nullopt});
+      std::atomic<bool> stop;
+      int64_t appended = 0, stop_after = 0;
+      late.ops.on_append = [&] { stop = ++appended == stop_after; };
+      KvSequence sequence;
+      ASSERT_TRUE(late.model->kv_cache().Reserve(sequence, 1).ok());
+      for (int i = 0; i < 6; ++i) {
+        if (random() % 2 == 0) late.model->SetTimelineSink([](absl::Span<const TimelineEvent>) {});
+        if (random() % 2 == 0) late.model->SetTimelineSink(nullptr);
+        stop = false;
+        appended = 0;
+        stop_after = random() % 2 + 1;
+        const auto cancelled = late.model->RunPass({{&sequence, 0, 7, true}}, &stop);
+        EXPECT_TRUE(absl::IsCancelled(cancelled.status())) << cancelled.status();
+        if (i % 2 == 0) continue;
+        const auto logits = LogitsOf(*late.model, tokens);
+        ASSERT_TRUE(logits.ok()) << logits.status();
+        EXPECT_EQ(*logits, expected);
+      }
+      EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+      const PassCounters passes = late.model->pass_counters();
+      EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds + passes.other_seconds,
+                  passes.wall_seconds, 1e-6);
+      EXPECT_GE(passes.compute_seconds, 0);
+    }
+  }
 }
 
 // A link of 4 MB/s that all weights go over each pass, of a device that computes at once.
