@@ -48,7 +48,8 @@ struct DeviceStreamCounters {
   double link_idle_seconds = 0;
   // The compute stream, by the device's clock, of leases that were settled. A pass's time that is neither of the
   // waits is its computing.
-  double kernel_seconds = 0;     // between the first use of a slab and the end of its lease. Of slabs that stay,
+  double kernel_seconds = 0;     // between the first use of a slab and the end of its lease, with waits for anything but
+                                 // its copy, such as pages of a KV cache. Of slabs that stay,
                                  // one after the other, from the first to the last; a cycle of nothing else has none
   double wait_disk_seconds = 0;  // with nothing to do, while Next() waited for the host stream
   double wait_copy_seconds = 0;  // for a copy that was queued, or that could not be as others were not done
@@ -107,10 +108,10 @@ class DeviceStream {
   ~DeviceStream();
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes the
-  // compute stream wait for it. From the second walk on, kept slabs that follow each other come together. Errors of the host stream come when the walk reaches their slab, those
-  // of the device at once; every later call returns the same. Holding so many leases that the next
-  // slab cannot fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was
-  // dropped.
+  // compute stream wait for it. From the second walk on, kept slabs that follow each other come
+  // together. Errors of the host stream come when the walk reaches their slab, those of the device at
+  // once; every later call returns the same. Holding so many leases that the next slab cannot fit is
+  // FailedPrecondition, never a deadlock, and the call may be repeated once one was dropped.
   absl::StatusOr<Lease> Next();
 
   // To be called where a walk is about to begin, by the thread that calls Next(): slabs of it that are marked `host` are

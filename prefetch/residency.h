@@ -28,9 +28,9 @@ struct SlabSize {
   bool brief = false;
 };
 
-// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs first. Within a tier the slabs that stay are spread evenly over
-// the walk, so that the disk reads on while resident slabs compute: a least-recently-used cache would never
-// hit on a cycle.
+// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs first. Within a tier the
+// slabs that stay are spread evenly over the walk, so that the disk reads on while resident slabs compute: a
+// least-recently-used cache would never hit on a cycle.
 Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities);
 
 }  // namespace sluice

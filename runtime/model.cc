@@ -260,6 +260,8 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
     LeaveVerifying(false);
     // Whatever ended the pass: the host may read and move pages from here on.
     if (kv_staging_ != nullptr) kv_staging_->End().IgnoreError();
+    // Of a pass that was cancelled, the timeline has what it did.
+    if (device_stream_ != nullptr) device_stream_->Settle().IgnoreError();
     pass_counters_.pass_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     clock_.Enter(kOther);

@@ -32,8 +32,9 @@ struct Slice {
   std::chrono::steady_clock::time_point end;
 };
 
-// Takes moves in order of time, those of the host and of a device each by themselves. The disk works on several slabs at once: a slab's slice begins where
-// the slab that arrived before it ends, so that the slices of the disk are the time it was busy.
+// Takes moves in order of time, those of the host and of a device each by themselves. The disk works on several slabs at
+// once: a slab's slice begins where the slab that arrived before it ends, so that the slices of the disk are the time it was
+// busy.
 class SliceBuilder {
  public:
   // The slices that end with these moves, in that order. Moves that were lost leave slices out.
