@@ -222,7 +222,7 @@ absl::Status FileWriter::Run() {
   for (int i = 0; i < num_workers; ++i) threads.emplace_back(&FileWriter::Work, this);
   threads.emplace_back(&FileWriter::Finish, this);
   std::unique_lock<std::mutex> lock(mutex_);
-  while (running_threads_ > 0) {
+  do {  // once at least: threads may be done by now
     // Not wait_for, whose clock gcc 12's ThreadSanitizer does not know.
     changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
                         [&] { return running_threads_ == 0; });
@@ -233,7 +233,7 @@ absl::Status FileWriter::Run() {
     }
     Report();
     lock.lock();
-  }
+  } while (running_threads_ > 0);
   lock.unlock();
   for (std::thread& thread : threads) thread.join();
   return status_;

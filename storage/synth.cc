@@ -204,12 +204,12 @@ class Writer {
     for (int i = running; i > 0; --i) threads.emplace_back(work);
     {
       std::unique_lock<std::mutex> lock(mutex);
-      while (running > 0) {
+      do {  // once at least: threads may be done by now
         // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
         changed.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
                            [&] { return running == 0; });
         status.Update(Progress(std::exchange(bytes_written, 0)));
-      }
+      } while (running > 0);
     }
     for (std::thread& thread : threads) thread.join();
     return status;

@@ -285,14 +285,14 @@ absl::StatusOr<std::vector<std::string>> Verifier::Run() {
   std::vector<std::thread> threads;
   for (int i = running_threads_; i > 0; --i) threads.emplace_back(&Verifier::Work, this);
   std::unique_lock<std::mutex> lock(mutex_);
-  while (running_threads_ > 0) {
+  do {  // once at least: threads may be done by now
     changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
                         [&] { return running_threads_ == 0; });
     lock.unlock();
     if (options_.stop != nullptr && *options_.stop) abort_ = true;
     if (options_.on_progress) options_.on_progress({bytes_done_, bytes_total_});
     lock.lock();
-  }
+  } while (running_threads_ > 0);
   lock.unlock();
   for (std::thread& thread : threads) thread.join();
   if (abort_) return absl::CancelledError(absl::StrCat(dir_, ": stopped before all was verified"));
