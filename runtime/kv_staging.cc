@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "prefetch/host_buffer.h"
@@ -132,7 +133,8 @@ absl::Status KvStaging::CopyIn(int layer) {
 }
 
 absl::Status KvStaging::TimeCopies() {
-  for (const Copy& copy : std::exchange(copies_of_pass_, {})) {
+  const absl::Cleanup looked_at = [this] { copies_of_pass_.clear(); };  // once, even where that fails
+  for (const Copy& copy : copies_of_pass_) {
     SLUICE_ASSIGN_OR_RETURN(const double pause, copy.begun->SecondsSince(last_copy_.get()));
     SLUICE_ASSIGN_OR_RETURN(const double seconds, copy.done->SecondsSince(copy.begun.get()));
     last_copy_ = copy.done;

@@ -96,7 +96,7 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
   request.choice = asked.choice;
   request.choice.seed =
       Checksum(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
-                                    : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
+                                      : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
   request.end_tokens = flight.end_tokens;
   request.constraint = flight.constraint;

@@ -30,7 +30,7 @@ struct JobRecord {
   int64_t num_parts = 1;
 };
 
-// Of the file; a record is less than 2 KiB, paths aside.
+// Of the file: a longer one is none of ours.
 inline constexpr int64_t kMaxJobRecordBytes = 1 << 20;
 
 std::string SerializeJobRecord(const JobRecord& record);
