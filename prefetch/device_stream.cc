@@ -494,7 +494,7 @@ DeviceStream::~DeviceStream() {
   state_->compute->Finish().IgnoreError();
 }
 
-absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
+absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   absl::Status settled = state.Settle(kMostUnsettled);
   std::unique_lock<std::mutex> lock(state.mutex);
@@ -524,10 +524,18 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next() {
   }
   const auto before = state.consumer.Seconds();
   state.consumer.Enter(state.ConsumerWait());
-  state.copied_more.wait(lock, [&state] {
+  const auto has_come = [&state] {
     return !state.ended.ok() || !state.copied.empty() || state.copier_done || state.wants_room;
-  });
+  };
+  bool stopped = false;
+  if (stop == nullptr) {
+    state.copied_more.wait(lock, has_come);
+  } else {
+    while (!stopped && !state.copied_more.wait_for(lock, kStopInterval, has_come))
+      stopped = stop->load();
+  }
   state.consumer.Enter(State::kNotWaiting);
+  if (stopped && !has_come()) return absl::CancelledError("interrupted");
   SLUICE_RETURN_IF_ERROR(state.ended);
   if (state.copied.empty() && state.copier_done) {
     state.ended = state.failure;

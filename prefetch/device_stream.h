@@ -107,12 +107,13 @@ class DeviceStream {
   // Waits for the copies in flight and for the compute stream. No lease may be held.
   ~DeviceStream();
 
-  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes the
-  // compute stream wait for it. From the second walk on, kept slabs that follow each other come
-  // together. Errors of the host stream come when the walk reaches their slab, those of the device at
-  // once; every later call returns the same. Holding so many leases that the next slab cannot fit is
-  // FailedPrecondition, never a deadlock, and the call may be repeated once one was dropped.
-  absl::StatusOr<Lease> Next();
+  // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes
+  // the compute stream wait for it. From the second walk on, kept slabs that follow each other come
+  // together. Errors of the host stream come when the walk reaches their slab, those of the device
+  // at once; every later call returns the same. Holding so many leases that the next slab cannot
+  // fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was dropped.
+  // `stop` as SlabStream's.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
 
   // To be called where a walk is about to begin, by the thread that calls Next(): slabs of it that are marked `host` are
   // handed out where they lie in host memory, without a copy, and not on a device. Returns the slab from which on that

@@ -24,22 +24,25 @@ int OpenRetrying(const std::string& path, int flags) {
   return fd;
 }
 
+bool NoDirectIo(int error) { return error == EINVAL || error == EOPNOTSUPP || error == ENOSYS; }
+
 // Any other error than "no such reads here" will come again, with its slab, when the slab is read.
 bool RefusesDirectReads(int fd) {
   alignas(kReadAlignment) std::byte probe[kReadAlignment];
-  return pread(fd, probe, sizeof(probe), 0) < 0 && errno == EINVAL;
+  return pread(fd, probe, sizeof(probe), 0) < 0 && NoDirectIo(errno);
 }
 
 // An empty file would answer every read.
 bool RefusesDirectWrites(int fd) {
   alignas(kReadAlignment) const std::byte probe[kReadAlignment] = {};
-  return pwrite(fd, probe, sizeof(probe), 0) < 0 && errno == EINVAL;
+  return pwrite(fd, probe, sizeof(probe), 0) < 0 && NoDirectIo(errno);
 }
 
 // Without a name from the start, or, on file systems that have no such files, from right after; -1 and errno.
 int OpenUnnamed(const std::string& dir) {
   const int fd = OpenRetrying(dir, O_RDWR | O_TMPFILE);
-  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return fd;
+  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOSYS))
+    return fd;
   std::string path = absl::StrCat(dir, "/.sluice-XXXXXX");
   const int named = mkostemp(path.data(), O_CLOEXEC);
   if (named >= 0) unlink(path.c_str());

@@ -463,7 +463,7 @@ SlabStream::SlabStream(std::unique_ptr<State> state) : state_(std::move(state)) 
 
 SlabStream::~SlabStream() = default;
 
-absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
+absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   std::unique_lock<std::mutex> lock(state.mutex);
   if (state.NothingFrom(state.position)) {
@@ -484,7 +484,15 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next() {
     }
     state.consumer.Enter(State::kWaiting);
     if (state.left_to_caller && !state.arrived.empty()) state.work.notify_one();
-    state.slab_ready.wait(lock);
+    if (stop == nullptr) {
+      state.slab_ready.wait(lock);
+      continue;
+    }
+    if (stop->load()) {
+      state.consumer.Enter(State::kNotWaiting);
+      return absl::CancelledError("interrupted");
+    }
+    state.slab_ready.wait_for(lock, kStopInterval);
   }
   if (state.consumer.state() == State::kWaiting) state.consumer.Enter(State::kNotWaiting);
   SLUICE_RETURN_IF_ERROR(state.ended);

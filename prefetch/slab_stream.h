@@ -2,6 +2,8 @@
 #ifndef SLUICE_PREFETCH_SLAB_STREAM_H_
 #define SLUICE_PREFETCH_SLAB_STREAM_H_
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,6 +20,9 @@
 #include "storage/slab_codec.h"
 
 namespace sluice {
+
+// How often a wait for a slab looks at its `stop` flag.
+inline constexpr std::chrono::milliseconds kStopInterval(50);
 
 // One slab of the cycle.
 struct StreamSlab {
@@ -113,14 +118,17 @@ class SlabStream {
   // Waits for the reads in flight. No lease may be held, and no call may be running.
   ~SlabStream();
 
-  // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only); blocks until it is verified. For one thread.
-  // A lease not yet dropped keeps its room in the ring, and so does what came after it: holding so
-  // many that the next slab cannot fit is FailedPrecondition, never a deadlock, and the call may be
-  // repeated once a lease was dropped. DataLoss: wrong checksum; Unavailable: failed or short read;
-  // both name file, slab and offset, come when the walk reaches that slab (those before it are
-  // still handed out), and every later call returns the same. Cancelled after Cancel(). Leases stay
-  // valid after any error. OutOfRange: after the first walk of a cycle that is for the first walk only.
-  absl::StatusOr<Lease> Next();
+  // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only);
+  // blocks until it is verified. For one thread. A lease not yet dropped keeps its room in the
+  // ring, and so does what came after it: holding so many that the next slab cannot fit is
+  // FailedPrecondition, never a deadlock, and the call may be repeated once a lease was dropped.
+  // DataLoss: wrong checksum; Unavailable: failed or short read; both name file, slab and offset,
+  // come when the walk reaches that slab (those before it are still handed out), and every later
+  // call returns the same. Cancelled after Cancel(). Leases stay valid after any error. OutOfRange:
+  // after the first walk of a cycle that is for the first walk only. Where `stop` is given and
+  // becomes true while the call waits, it returns Cancelled within kStopInterval, and may be
+  // repeated: a signal handler sets the flag, which can wake nobody.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
 
   // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a worker checks
   // them, as always while off, which it is at first. For threads that compute on all CPUs: a worker that

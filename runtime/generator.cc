@@ -84,10 +84,10 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   if (tokenizer != nullptr) decoder.emplace(tokenizer, /*skip_special=*/true, prompt);
 
   GenerateResult result;
-  const auto show = [&](std::string text) {
-    if (text.empty()) return;
-    if (options.on_text) options.on_text(text);
+  const auto show = [&](std::string text) -> absl::Status {
+    if (text.empty()) return absl::OkStatus();
     result.text += text;
+    return options.on_text ? options.on_text(text) : absl::OkStatus();
   };
   std::vector<int32_t> tokens(prompt.begin(), prompt.end());
   tokens.reserve(context + 1);
@@ -143,7 +143,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
       break;
     }
     if (decoder.has_value()) {
-      show(matcher.Push(decoder->Push(token)));
+      SLUICE_RETURN_IF_ERROR(show(matcher.Push(decoder->Push(token))));
       if (matcher.stopped()) {
         result.finish_reason = FinishReason::kStop;
         break;
@@ -160,8 +160,8 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     }
   }
   if (decoder.has_value()) {
-    show(matcher.Push(decoder->Flush()));
-    show(matcher.Flush());
+    SLUICE_RETURN_IF_ERROR(show(matcher.Push(decoder->Flush())));
+    SLUICE_RETURN_IF_ERROR(show(matcher.Flush()));
     if (matcher.stopped()) result.finish_reason = FinishReason::kStop;
   }
   return result;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -29,7 +30,9 @@ struct GenerateOptions {
   // eos where nothing else could come, and max_new_tokens is kept to if any text is that short.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
   const std::atomic<bool>* interrupt = nullptr;
-  std::function<void(absl::string_view)> on_text;  // as it comes: whole characters, never part of a stop text
+  // Gets the text as it comes: whole characters, never part of a stop text. An error ends
+  // generation and is returned.
+  std::function<absl::Status(absl::string_view)> on_text;
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kInterrupt };

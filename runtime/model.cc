@@ -221,7 +221,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
       return absl::CancelledError("interrupted");
     }
     clock_.Enter(slab_wait());
-    auto lease = source->Next();
+    auto lease = source->Next(stop);
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
     i += lease->num_slabs();
@@ -242,7 +242,7 @@ absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
   clock_.Enter(slab_wait());
   for (size_t flush_at = next_slab_ + kSlabsPerFlush; next_slab_ != 0;) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
-    SLUICE_ASSIGN_OR_RETURN(const auto lease, source->Next());
+    SLUICE_ASSIGN_OR_RETURN(const auto lease, source->Next(stop));
     next_slab_ = (next_slab_ + lease.num_slabs()) % slabs.size();
     if (timeline_sink_ && next_slab_ >= flush_at) {
       FlushTimeline();

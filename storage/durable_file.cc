@@ -1,8 +1,7 @@
-// Writing, syncing, renaming and locking by plain system calls.
+// Writing, syncing and renaming by plain system calls.
 #include "storage/durable_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +29,7 @@ absl::Status WriteAll(int fd, int64_t offset, absl::Span<const std::byte> bytes,
   while (!bytes.empty()) {
     const ssize_t n = pwrite(fd, bytes.data(), bytes.size(), offset);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && StopDirectIo(fd)) continue;
     if (n <= 0) return FileError(n < 0 ? errno : EIO, "write", path);
     bytes.remove_prefix(n);
     offset += n;
@@ -38,6 +38,16 @@ absl::Status WriteAll(int fd, int64_t offset, absl::Span<const std::byte> bytes,
 }
 
 }  // namespace
+
+bool CannotSync(int error) {
+  return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EBADF ||
+         error == EISDIR;
+}
+
+bool StopDirectIo(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_DIRECT) != 0 && fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
 
 absl::Status FileError(int error, absl::string_view action, absl::string_view path) {
   const std::string what = absl::StrCat("cannot ", action, " ", path);
@@ -111,7 +121,7 @@ absl::Status OutputFile::Truncate(int64_t bytes) const {
 }
 
 absl::Status OutputFile::Sync() const {
-  if (fsync(fd_.get()) != 0) return FileError(errno, "sync", path_);
+  if (fsync(fd_.get()) != 0 && !CannotSync(errno)) return FileError(errno, "sync", path_);
   return absl::OkStatus();
 }
 
@@ -130,8 +140,7 @@ absl::Status WriteFileAtomically(const std::string& dir, absl::string_view name,
 absl::Status SyncFolder(const std::string& dir) {
   const FileDescriptor fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd.get() < 0) return FileError(errno, "open folder", dir);
-  // Some network file systems cannot sync folders and say EINVAL; their renames are durable or not.
-  if (fsync(fd.get()) != 0 && errno != EINVAL) return FileError(errno, "sync folder", dir);
+  if (fsync(fd.get()) != 0 && !CannotSync(errno)) return FileError(errno, "sync folder", dir);
   return absl::OkStatus();
 }
 
@@ -150,31 +159,6 @@ absl::Status MakeFolder(const std::string& dir) {
 absl::Status RemoveFile(const std::string& path) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError(errno, "remove", path);
   return absl::OkStatus();
-}
-
-absl::StatusOr<FolderLock> FolderLock::Acquire(const std::string& dir) {
-  const std::string path = absl::StrCat(dir, "/", kName);
-  while (true) {
-    FileDescriptor fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-    if (fd.get() < 0) return FileError(errno, "create", path);
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EINTR) continue;
-      if (errno != EWOULDBLOCK) return FileError(errno, "lock", path);
-      return absl::UnavailableError(absl::StrCat(dir, ": another process is writing this store"));
-    }
-    // Its last holder may have removed the file between our open and our lock; then the lock is on
-    // a file that nobody else will ever find.
-    struct stat held, named;
-    if (fstat(fd.get(), &held) != 0) return FileError(errno, "inspect", path);
-    if (stat(path.c_str(), &named) == 0 && named.st_ino == held.st_ino &&
-        named.st_dev == held.st_dev) {
-      return FolderLock(std::move(fd), path);
-    }
-  }
-}
-
-FolderLock::~FolderLock() {
-  if (fd_.get() >= 0) unlink(path_.c_str());  // before the descriptor, and with it the lock, goes
 }
 
 }  // namespace sluice

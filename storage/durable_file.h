@@ -1,5 +1,5 @@
-// Files that survive a crash: written and synced, or renamed into place; and the lock that keeps a
-// second writer out. None of it is specific to stores.
+// Files that survive a crash: written and synced, or renamed into place. None of it is specific to
+// stores.
 #ifndef SLUICE_STORAGE_DURABLE_FILE_H_
 #define SLUICE_STORAGE_DURABLE_FILE_H_
 
@@ -46,6 +46,15 @@ enum class PageCache : uint8_t {
             // multiples of kDirectAlignment.
 };
 
+// Whether fsync's errno means that this file system cannot sync such a file or folder, as some
+// network and user-space ones: what they were given is durable or not, and nobody can tell.
+bool CannotSync(int error);
+
+// Has a file that was opened with O_DIRECT go through the page cache from now on: where a read or a
+// write of whole blocks was refused with EINVAL. False where it does so already, or cannot. Any
+// thread.
+bool StopDirectIo(int fd);
+
 // Memory that O_DIRECT accepts.
 inline constexpr int64_t kDirectAlignment = 4096;
 struct FreeBytes {
@@ -64,7 +73,8 @@ class OutputFile {
   static absl::StatusOr<OutputFile> Create(const std::string& path, int64_t bytes, PageCache cache);
 
   // Writes all of `bytes`. What goes through the page cache starts on its way to the disk, so that
-  // Sync() finds little left.
+  // Sync() finds little left. A file system that opens files for O_DIRECT and then refuses to write
+  // so gets the bytes through the page cache.
   absl::Status WriteAt(int64_t offset, absl::Span<const std::byte> bytes) const;
   absl::Status Truncate(int64_t bytes) const;  // gives what was reserved behind `bytes` back
   absl::Status Sync() const;                   // fsync
@@ -86,23 +96,6 @@ absl::Status SyncFolder(const std::string& dir);
 absl::Status MakeFolder(const std::string& dir);
 // Removes a file. OK where there is none.
 absl::Status RemoveFile(const std::string& path);
-
-// An exclusive flock on `dir`/.lock. The file goes with the lock; one left behind by a killed
-// process means nothing. (Not a lock on the folder itself: NFS wants a file open for writing.)
-class FolderLock {
- public:
-  static constexpr char kName[] = ".lock";
-  // Unavailable: somebody else holds it.
-  static absl::StatusOr<FolderLock> Acquire(const std::string& dir);
-  FolderLock(FolderLock&&) = default;
-  FolderLock& operator=(FolderLock&&) = delete;
-  ~FolderLock();
-
- private:
-  FolderLock(FileDescriptor fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  FileDescriptor fd_;
-  std::string path_;
-};
 
 }  // namespace sluice
 

@@ -36,6 +36,7 @@ absl::StatusOr<int64_t> InputFile::ReadAt(int64_t offset, absl::Span<std::byte> 
   while (done < static_cast<int64_t>(out.size())) {
     const ssize_t n = pread(fd_.get(), out.data() + done, out.size() - done, offset + done);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && StopDirectIo(fd_.get())) continue;
     if (n < 0) return FileError(errno, absl::StrCat("read byte ", offset + done, " of"), path_);
     if (n == 0) break;
     done += n;

@@ -277,7 +277,7 @@ absl::Status CheckRequantizing(const StorePlan& plan) {
 // All of Shard() but creating the folder.
 absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan) {
-  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   // Again, now that nobody else can change it.
   SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(dir, plan));
   ShardResult result;

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "storage/checkpoint.h"
+#include "storage/file_lock.h"
 #include "storage/manifest.h"
 #include "storage/recipe.h"
 
@@ -25,9 +26,12 @@ struct ShardOptions {
   std::optional<Recipe> recipe;   // none: the checkpoint's own dtype, tensor by tensor
   int64_t slab_bytes = kDefaultSlabBytes;  // at most kMaxCompressedSlabBytes with compression
   StoreCompression compression = StoreCompression::kNone;
-  bool allow_requantize = false;  // give another encoding to a tensor that is quantized in the checkpoint
-  int num_threads = 1;            // 1 or more
-  std::function<void(const ShardProgress&)> on_progress;  // from the calling thread, a few times a second
+  bool allow_requantize =
+      false;            // give another encoding to a tensor that is quantized in the checkpoint
+  int num_threads = 1;  // 1 or more
+  std::function<void(const ShardProgress&)>
+      on_progress;                          // from the calling thread, a few times a second
+  OnNote on_note;                           // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
 };
 

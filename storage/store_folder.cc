@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,6 +14,8 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "storage/durable_file.h"
+#include "storage/file_lock.h"
+#include "storage/free_space.h"
 #include "storage/input_file.h"
 #include "storage/store_geometry.h"
 
@@ -213,10 +214,10 @@ ShardRecord::File RecordOf(const StorePlan& plan, int planned_file) {
 
 absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan,
                             const ShardRecord& record, int64_t other_bytes) {
-  struct statvfs disk;
-  if (statvfs(dir.c_str(), &disk) != 0) return FileError(errno, "ask the free space of", dir);
-  const int64_t block = std::max<int64_t>(1, static_cast<int64_t>(disk.f_frsize));
-  int64_t free = static_cast<int64_t>(disk.f_bavail) * block;
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<FreeSpace> space, ReadFreeSpace(dir));
+  if (!space.has_value()) return absl::OkStatus();
+  const int64_t block = space->block_bytes;
+  int64_t free = space->free_bytes;
   int64_t needed = RoundUp(other_bytes, block);
   for (const PlannedFile& file : plan.files) {
     if (record.finished.contains(file.path)) continue;

@@ -37,8 +37,9 @@ bool ApplyRecord(const ShardRecord::File& file, int planned_file, StorePlan* pla
 // The inverse.
 ShardRecord::File RecordOf(const StorePlan& plan, int planned_file);
 
-// ResourceExhausted, with the numbers, where what is left to write does not fit.
-// `other_bytes` is what is written besides the plan's files.
+// ResourceExhausted, with the numbers, where what is left to write does not fit. OK where the file
+// system does not know its size: then a write says that it is full. `other_bytes` is what is
+// written besides the plan's files.
 absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan,
                             const ShardRecord& record, int64_t other_bytes);
 

@@ -278,7 +278,7 @@ absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& 
   SLUICE_RETURN_IF_ERROR(CheckShapes(plan.manifest));
   SLUICE_ASSIGN_OR_RETURN(const FolderState before, InspectFolder(dir, plan));
   if (before == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(dir));
-  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   if (before == FolderState::kUnfinished) SLUICE_RETURN_IF_ERROR(LoadRecord(dir, plan).status());
   const ShardRecord record = NewRecord(plan);
   SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, /*other_bytes=*/int64_t{1} << 20));

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "storage/file_lock.h"
 #include "storage/hyper_parameters.h"
 #include "storage/manifest.h"
 #include "storage/recipe.h"
@@ -24,6 +25,7 @@ struct SynthOptions {
   int num_threads = 1;
   // Called from the calling thread, some times a second.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
+  OnNote on_note;  // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;
 };
 

@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+#include "tools/terminal_output.h"
+
 namespace sluice {
 namespace {
 
@@ -16,8 +18,8 @@ void AnswerDisplay::EndThinking() {
   std::fputs(style_ == ThinkingStyle::kDimmed ? kUndim : "\n</think>", stdout);
 }
 
-void AnswerDisplay::Show(absl::string_view text, bool reasoning) {
-  if (reasoning && style_ == ThinkingStyle::kHidden) return;
+absl::Status AnswerDisplay::Show(absl::string_view text, bool reasoning) {
+  if (reasoning && style_ == ThinkingStyle::kHidden) return absl::OkStatus();
   if (reasoning && !thinking_) {
     thinking_ = true;
     std::fputs(style_ == ThinkingStyle::kDimmed ? kDim : "<think>\n", stdout);
@@ -25,9 +27,8 @@ void AnswerDisplay::Show(absl::string_view text, bool reasoning) {
     EndThinking();
     std::fputs("\n\n", stdout);
   }
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
   shown_ = true;
+  return WriteOut(text);
 }
 
 void AnswerDisplay::End() {

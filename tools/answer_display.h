@@ -2,6 +2,7 @@
 #ifndef SLUICE_TOOLS_ANSWER_DISPLAY_H_
 #define SLUICE_TOOLS_ANSWER_DISPLAY_H_
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace sluice {
@@ -13,7 +14,8 @@ class AnswerDisplay {
  public:
   explicit AnswerDisplay(ThinkingStyle style) : style_(style) {}
 
-  void Show(absl::string_view text, bool reasoning);
+  // DataLoss: standard output is closed or full.
+  absl::Status Show(absl::string_view text, bool reasoning);
   // Ends the last line.
   void End();
   // The answer will not go on: ends the last line if there is one.

@@ -31,6 +31,7 @@
 #include "tools/progress.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
+#include "tools/terminal_output.h"
 #include "tools/trace_session.h"
 
 namespace sluice {
@@ -297,7 +298,8 @@ absl::Status Batch(const Arguments& args) {
   // Behind the plan: a job that has no room to run leaves no files.
   JobRecord job = DescribeJob(batch, options, session, input, request);
   job.chat = chat_options;
-  SLUICE_ASSIGN_OR_RETURN(BatchOutput output, BatchOutput::Open(batch.output, job, batch.retry_errors));
+  SLUICE_ASSIGN_OR_RETURN(BatchOutput output,
+                          BatchOutput::Open(batch.output, job, batch.retry_errors, &PrintNote));
   options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of the KV cache
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows, plan.resume});

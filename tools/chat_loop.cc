@@ -66,7 +66,9 @@ LineState ChatLoop::ReadMessage(std::string* message) {
   while (true) {
     std::string line;
     bool replaced = false;
-    const LineState state = lines_.Read(message->empty() ? kPrompt : kNextLinePrompt, &line, &replaced);
+    const LineState state =
+        lines_.Read(message->empty() ? kPrompt : kNextLinePrompt, &line, &replaced);
+    if (state == LineState::kInterrupted) *message += line;
     if (state == LineState::kEnd && !message->empty()) break;
     if (state != LineState::kLine) return state;
     replaced_any |= replaced;
@@ -81,8 +83,11 @@ LineState ChatLoop::ReadMessage(std::string* message) {
 
 absl::Status ChatLoop::Answer(const std::string* message) {
   AnswerDisplay display(options_.thinking);
-  const OnPiece show = [&](absl::string_view text, bool reasoning) { display.Show(text, reasoning); };
-  absl::StatusOr<TurnResult> turn = message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
+  const OnPiece show = [&](absl::string_view text, bool reasoning) {
+    return display.Show(text, reasoning);
+  };
+  absl::StatusOr<TurnResult> turn =
+      message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
   if (!turn.ok()) {
     display.Break();
     broken_ = !GoesOn(turn.status());
@@ -108,8 +113,9 @@ absl::Status ChatLoop::Help(const std::string&) {
     absl::StrAppendFormat(&text, "  /%-12s %s\n", absl::StrCat(command.name, " ", command.argument), command.help);
   }
   absl::StrAppend(&text,
-                  "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer, or clears the line; twice "
-                  "leaves at once.");
+                  "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer, or "
+                  "clears the line; twice "
+                  "leaves.");
   Say(text);
   return absl::OkStatus();
 }
@@ -181,6 +187,7 @@ absl::Status ChatLoop::RunCommand(const std::string& line) {
 }
 
 absl::Status ChatLoop::Run() {
+  bool leaving = false;  // Ctrl-C came last
   while (!done_) {
     std::string message;
     const LineState state = ReadMessage(&message);
@@ -189,12 +196,17 @@ absl::Status ChatLoop::Run() {
       return absl::OkStatus();
     }
     if (state == LineState::kInterrupted) {
-      if (!options_.interactive || TerminationRequested()) return absl::CancelledError("interrupted");
+      const bool leaves = leaving && message.empty();
+      if (!options_.interactive || TerminationRequested() || leaves)
+        return absl::CancelledError("interrupted");
       ClearInterrupt();
       std::printf("\n");
       std::fflush(stdout);
+      Say("(Ctrl-C once more leaves, as Ctrl-D and /exit do)");
+      leaving = true;
       continue;
     }
+    leaving = false;
     if (state == LineState::kLine && absl::StripAsciiWhitespace(message).empty()) continue;
     const absl::Status status =
         state == LineState::kTooLong

@@ -25,7 +25,8 @@ class ChatLoop {
   ChatLoop(ChatSession* session, const Model* model, LineSource* lines, const ChatLoopOptions& options)
       : session_(*session), model_(*model), lines_(*lines), options_(options) {}
 
-  // Until the input ends or /exit. Cancelled: SIGTERM, or any interrupt where nobody is there.
+  // Until the input ends or /exit. Cancelled: SIGTERM, an interrupt at the prompt right behind
+  // another one, or any interrupt where nobody is there.
   absl::Status Run();
 
  private:

@@ -7,11 +7,15 @@
 
 namespace sluice {
 
-// Installs the handler for SIGINT and SIGTERM and returns the flag that it sets. A second signal exits with
-// code 130 at once. The flag lives as long as the process.
+// Installs the handler for SIGINT and SIGTERM and returns the flag that it sets. A second signal
+// exits with code 130 at once, unless it comes within 0.2 s: then it is taken for the same one. A
+// program that then reads and writes nothing and uses next to no CPU for 1.5 s is stuck in a call
+// that does not return: it says so and exits with code 130, too. Files survive that, as they
+// survive kill -9. The flag lives as long as the process. May be called again.
 const std::atomic<bool>* InstallInterruptHandler();
 
-// For programs that go on after Ctrl-C: the work was stopped, and the next signal is a first one again.
+// For programs that go on after Ctrl-C: the work was stopped, and the next signal is a first one
+// again, however soon it comes.
 void ClearInterrupt();
 // Whether a SIGTERM was among the signals.
 bool TerminationRequested();

@@ -16,7 +16,7 @@ enum class LineState {
   kLine,
   kEnd,          // Ctrl-D, or the end of the input
   kTooLong,      // more than kMaxLineBytes; the line was read to its end
-  kInterrupted,  // a signal came while waiting; what was typed is gone
+  kInterrupted,  // a signal came while waiting; on a terminal `line` has what was typed so far
 };
 
 class LineSource {

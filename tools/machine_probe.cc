@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -24,6 +24,7 @@
 #include "kernels/status_macros.h"
 #include "prefetch/stage_rates.h"
 #include "storage/durable_file.h"
+#include "storage/free_space.h"
 #include "storage/layer_store.h"
 #include "tools/system_memory.h"
 
@@ -51,13 +52,11 @@ std::string FirstLine(const std::string& path) {
 class ProbeFile {
  public:
   static absl::StatusOr<ProbeFile> Create(const std::string& dir) {
-    struct statvfs space;
-    if (statvfs(dir.c_str(), &space) != 0) return FileError(errno, "inspect", dir);
-    const int64_t free = static_cast<int64_t>(space.f_bavail) * space.f_frsize;
-    if (free < 2 * kProbeFileBytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(dir, ": measuring the disk takes a file of ", kProbeFileBytes, " bytes for a ",
-                       "moment; ", free, " are free"));
+    SLUICE_ASSIGN_OR_RETURN(const std::optional<FreeSpace> space, ReadFreeSpace(dir));
+    if (space.has_value() && space->free_bytes < 2 * kProbeFileBytes) {
+      return absl::ResourceExhaustedError(absl::StrCat(dir, ": measuring the disk takes a file of ",
+                                                       kProbeFileBytes, " bytes for a ", "moment; ",
+                                                       space->free_bytes, " are free"));
     }
     const std::string path = absl::StrCat(dir, "/.sluice-probe-", getpid());
     SLUICE_ASSIGN_OR_RETURN(const OutputFile output,

@@ -1,4 +1,7 @@
 // The sluice command: finds the subcommand, parses, runs, and turns a Status into an exit code.
+#include <fcntl.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -45,16 +48,34 @@ int Fail(absl::string_view command, const absl::Status& status) {
   return absl::IsCancelled(status) ? kExitInterrupted : kExitFailure;
 }
 
+// Exit code 0 where all of the output could be written.
+int EndOutput(absl::string_view command) {
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return 0;
+  return Fail(command, absl::DataLossError("cannot write to standard output"));
+}
+
+// A program that is started with a standard stream closed would get its number for the next file
+// that it opens, and write messages into that one. What opens here in place of the stream refuses
+// to be used as it.
+void OccupyStandardStreams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+        open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) < 0)
+      return;
+  }
+}
+
 int Main(int argc, char** argv) {
+  OccupyStandardStreams();
   std::vector<std::string> args(argv + 1, argv + argc);
   if (args.empty()) return Fail("", UsageError("a command is missing"));
   if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
     std::fputs(ProgramHelp().c_str(), stdout);
-    return 0;
+    return EndOutput("");
   }
   if (args[0] == "--version") {
     std::printf("sluice %s\n", SLUICE_VERSION);
-    return 0;
+    return EndOutput("");
   }
   for (const CommandSpec& command : Commands()) {
     if (command.name != args[0]) continue;
@@ -63,14 +84,11 @@ int Main(int argc, char** argv) {
     if (!parsed.ok()) return Fail(command.name, parsed.status());
     if (parsed->Has("--help")) {
       std::fputs(CommandHelp(command).c_str(), stdout);
-      return 0;
+      return EndOutput(command.name);
     }
     const absl::Status status = command.run(*parsed);
     if (!status.ok()) return Fail(command.name, status);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
-      return Fail(command.name, absl::DataLossError("cannot write to standard output"));
-    }
-    return 0;
+    return EndOutput(command.name);
   }
   return Fail("", UsageError(absl::StrCat("unknown command \"", args[0], "\"")));
 }

@@ -21,6 +21,7 @@
 #include "tools/interrupt.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
+#include "tools/terminal_output.h"
 #include "tools/trace_session.h"
 
 namespace sluice {
@@ -194,12 +195,11 @@ absl::Status Run(const Arguments& args) {
   bool shown = false;  // some of a line that is not ended
   if (!json) {
     const auto show = [&shown](absl::string_view text) {
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      std::fflush(stdout);
       shown = true;
+      return WriteOut(text);
     };
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
-      show(session.tokenizer->Decode(prompt, /*skip_special=*/true));
+      SLUICE_RETURN_IF_ERROR(show(session.tokenizer->Decode(prompt, /*skip_special=*/true)));
     }
     generate.on_text = show;
   }

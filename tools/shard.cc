@@ -13,6 +13,7 @@
 #include "tools/progress.h"
 #include "tools/store_options.h"
 #include "tools/system_memory.h"
+#include "tools/terminal_output.h"
 
 namespace sluice {
 namespace {
@@ -27,6 +28,7 @@ absl::Status RunShard(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.allow_requantize = args.Has("--allow-requantize");
+  options.on_note = &PrintNote;
   options.stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));

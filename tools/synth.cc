@@ -13,6 +13,7 @@
 #include "tools/progress.h"
 #include "tools/store_options.h"
 #include "tools/system_memory.h"
+#include "tools/terminal_output.h"
 
 namespace sluice {
 namespace {
@@ -32,6 +33,7 @@ absl::Status Synth(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.compression, ParseCompression(args, options.slab_bytes));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
+  options.on_note = &PrintNote;
   options.stop = InstallInterruptHandler();
 
   const auto start = std::chrono::steady_clock::now();

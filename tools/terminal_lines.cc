@@ -56,7 +56,11 @@ class TerminalLines : public LineSource {
     // libedit alone would show the prompt first: what is typed right then would be echoed twice.
     el_wset(edit_.get(), EL_PREP_TERM, 1);
     const wchar_t* const typed = el_wgets(edit_.get(), &count);
-    if (interrupted_) return LineState::kInterrupted;
+    line->clear();
+    if (interrupted_) {
+      line->swap(interrupted_line_);
+      return LineState::kInterrupted;
+    }
     if (typed == nullptr || count <= 0) return LineState::kEnd;
     std::wstring text(typed, static_cast<size_t>(count));
     if (!text.empty() && text.back() == L'\n') text.pop_back();
@@ -64,7 +68,6 @@ class TerminalLines : public LineSource {
       HistEventW event;
       history_w(history_.get(), &event, H_ENTER, text.c_str());
     }
-    line->clear();
     for (const wchar_t c : text) AppendUtf8(static_cast<uint32_t>(c), line);
     *replaced = replaced_;
     return LineState::kLine;
@@ -97,6 +100,11 @@ class TerminalLines : public LineSource {
       const ByteInput::State state = self.input_.Next(&byte);
       if (state == ByteInput::State::kInterrupted) {
         self.interrupted_ = true;
+        self.interrupted_line_.clear();
+        const LineInfoW* const edited = el_wline(edit);
+        for (const wchar_t* c = edited->buffer; c != edited->lastchar; ++c) {
+          AppendUtf8(static_cast<uint32_t>(*c), &self.interrupted_line_);
+        }
         return -1;
       }
       if (state == ByteInput::State::kEnd && bytes.empty()) return 0;
@@ -115,6 +123,7 @@ class TerminalLines : public LineSource {
   std::unique_ptr<EditLine, EndEdit> edit_;
   std::wstring prompt_;
   bool replaced_ = false, interrupted_ = false;
+  std::string interrupted_line_;  // what was typed before the signal
   ByteInput input_{[this] { FollowTerminal(); }};
 };
 

@@ -2,7 +2,6 @@
 #include "runtime/batch/append_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,12 +26,13 @@ absl::StatusOr<AppendFile> AppendFile::Open(const std::string& path) {
   return file;
 }
 
-absl::Status AppendFile::Lock() const {
-  while (flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return FileError(errno, "lock", path_);
-    return absl::UnavailableError(absl::StrCat(path_, ": another process is writing this job's results"));
+absl::Status AppendFile::Lock(const OnNote& on_note) const {
+  SLUICE_ASSIGN_OR_RETURN(const LockState state, TryLock(fd_.get(), path_));
+  if (state == LockState::kHeldByOther) {
+    return absl::UnavailableError(
+        absl::StrCat(path_, ": another process is writing this job's results"));
   }
+  if (state == LockState::kUnsupported) NoteUnlocked(path_, "this job's results", on_note);
   return absl::OkStatus();
 }
 
@@ -60,7 +60,7 @@ absl::Status AppendFile::Truncate(int64_t bytes) {
 }
 
 absl::Status AppendFile::Sync() const {
-  if (fsync(fd_.get()) != 0) return FileError(errno, "sync", path_);
+  if (fsync(fd_.get()) != 0 && !CannotSync(errno)) return FileError(errno, "sync", path_);
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "storage/durable_file.h"
+#include "storage/file_lock.h"
 
 namespace sluice {
 
@@ -17,8 +18,10 @@ class AppendFile {
   // Opens `path` for appending behind what it holds, or creates it. Errors of FileError.
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  // Takes an exclusive flock, which goes with this object. Unavailable: another process has it.
-  absl::Status Lock() const;
+  // Takes an exclusive lock, which goes with this object. Unavailable: another process has it. On a
+  // file system without locks the file is not locked, and `on_note`, where given, is called to say
+  // so.
+  absl::Status Lock(const OnNote& on_note = nullptr) const;
   // Writes all of `bytes` at the end. Where that fails, what was written of them is cut off again.
   absl::Status Append(absl::string_view bytes);
   absl::Status Truncate(int64_t bytes);

@@ -72,10 +72,11 @@ absl::Status BatchOutput::ReadDone(AppendFile* file, absl::flat_hash_set<uint64_
   return end < file->size() ? file->Truncate(end) : absl::OkStatus();
 }
 
-absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const JobRecord& job, bool retry_errors) {
+absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const JobRecord& job,
+                                              bool retry_errors, const OnNote& on_note) {
   BatchOutput output(path, job);
   SLUICE_ASSIGN_OR_RETURN(output.results_, AppendFile::Open(output.paths_.results));
-  SLUICE_RETURN_IF_ERROR(output.results_.Lock());
+  SLUICE_RETURN_IF_ERROR(output.results_.Lock(on_note));
   SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
   // Which -o results and -o results.jsonl share, as they do the journal.
   SLUICE_RETURN_IF_ERROR(output.errors_.Lock());

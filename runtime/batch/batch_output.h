@@ -30,10 +30,12 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
 // request runs again, to the same end.
 class BatchOutput {
  public:
-  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
-  // With `retry_errors`, what failed counts as not done. Unavailable: another process has the lock.
-  // FailedPrecondition: the files are another job's, or nobody's.
-  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job, bool retry_errors);
+  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads
+  // what was done. With `retry_errors`, what failed counts as not done. Unavailable: another
+  // process has the lock. FailedPrecondition: the files are another job's, or nobody's. `on_note`
+  // is called once where the file system has no locks.
+  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job,
+                                          bool retry_errors, const OnNote& on_note = nullptr);
 
   const JobRecord& job() const { return job_; }
   // By ResultIds::line.

@@ -73,22 +73,27 @@ absl::StatusOr<TurnResult> ChatSession::Answer(const OnPiece& on_piece) {
   turn.prompt_tokens = static_cast<int64_t>(prompt.ids.size());
   ReasoningSplitter splitter(prompt.opens_reasoning);
   ChatMessage answer = {"assistant", "", ""};
-  const auto show = [&](const std::vector<ReasoningSplitter::Piece>& pieces) {
+  const auto show = [&](const std::vector<ReasoningSplitter::Piece>& pieces) -> absl::Status {
     for (const ReasoningSplitter::Piece& piece : pieces) {
       absl::StrAppend(piece.reasoning ? &answer.reasoning : &answer.content, piece.text);
-      if (on_piece) on_piece(piece.text, piece.reasoning);
+      if (on_piece) SLUICE_RETURN_IF_ERROR(on_piece(piece.text, piece.reasoning));
     }
+    return absl::OkStatus();
   };
   GenerateOptions options = options_;
   options.on_text = [&](absl::string_view text) {
-    // Text that follows a grammar does so from its first token on: there is no reasoning in it, whatever it says.
-    show(options.constraint != nullptr ? std::vector<ReasoningSplitter::Piece>{{false, std::string(text)}}
-                                       : splitter.Push(text));
+    // Text that follows a grammar does so from its first token on: there is no reasoning in it,
+    // whatever it says.
+    return show(options.constraint != nullptr
+                    ? std::vector<ReasoningSplitter::Piece>{{false, std::string(text)}}
+                    : splitter.Push(text));
   };
-  SLUICE_ASSIGN_OR_RETURN(turn.generated, Generate(*model_, tokenizer_, prompt.ids, options, &cached_));
-  show(splitter.Flush());
-  turn.context_full = turn.generated.finish_reason == FinishReason::kLength &&
-                      turn.prompt_tokens + static_cast<int64_t>(turn.generated.ids.size()) > context_tokens();
+  SLUICE_ASSIGN_OR_RETURN(turn.generated,
+                          Generate(*model_, tokenizer_, prompt.ids, options, &cached_));
+  SLUICE_RETURN_IF_ERROR(show(splitter.Flush()));
+  turn.context_full =
+      turn.generated.finish_reason == FinishReason::kLength &&
+      turn.prompt_tokens + static_cast<int64_t>(turn.generated.ids.size()) > context_tokens();
   messages_.push_back(std::move(answer));
   return turn;
 }

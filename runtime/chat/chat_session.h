@@ -17,8 +17,9 @@
 
 namespace sluice {
 
-// A piece of an answer as it comes, and whether it is what the model thinks before it answers.
-using OnPiece = std::function<void(absl::string_view text, bool reasoning)>;
+// Gets a piece of an answer as it comes, and whether it is what the model thinks before it answers.
+// An error ends the answer and is returned.
+using OnPiece = std::function<absl::Status(absl::string_view text, bool reasoning)>;
 
 struct TurnResult {
   GenerateResult generated;

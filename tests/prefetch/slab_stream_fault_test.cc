@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <fstream>
@@ -145,6 +146,29 @@ TEST_F(FaultTest, AsksForTheNextSlabWheneverThereIsRoom) {
     ASSERT_EQ(engine_->waiting(), 4) << "and its end is a request";
     EXPECT_EQ(engine_->offset(3), (i + 4) % 3 * kRoom);
   }
+}
+
+// As a signal handler sets it, which wakes nobody.
+TEST_F(FaultTest, AWaitEndsWhereItsStopFlagIsSetAndMayBeRepeated) {
+  Open(Cycle(3), 4 * kRoom);
+  std::atomic<bool> stop{true};
+  EXPECT_TRUE(absl::IsCancelled(stream_->Next(&stop).status()));
+  engine_->Answer(0);
+  {
+    const absl::StatusOr<Lease> ready = stream_->Next();
+    ASSERT_TRUE(ready.ok()) << ready.status();
+    EXPECT_EQ(ready->slab(), 0);
+  }
+  stop = false;
+  std::future<absl::Status> waiting =
+      std::async(std::launch::async, [&] { return stream_->Next(&stop).status(); });
+  stop = true;
+  EXPECT_TRUE(absl::IsCancelled(waiting.get()));
+  stop = false;
+  engine_->Answer(0);
+  const absl::StatusOr<Lease> next = stream_->Next(&stop);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->slab(), 1);
 }
 
 TEST_F(FaultTest, AsksForResidentSlabsInTheOrderOfTheFirstWalkOnly) {

@@ -101,7 +101,10 @@ TEST_F(Generator, AnInterruptKeepsWhatWasDone) {
   options.max_new_tokens = 30;
   options.interrupt = &interrupt;
   int pieces = 0;
-  options.on_text = [&](absl::string_view) { interrupt = ++pieces == 3; };
+  options.on_text = [&](absl::string_view) {
+    interrupt = ++pieces == 3;
+    return absl::OkStatus();
+  };
   const auto result = Run(options, Prompt());
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->finish_reason, FinishReason::kInterrupt);
@@ -114,6 +117,17 @@ TEST_F(Generator, AnInterruptKeepsWhatWasDone) {
   ASSERT_TRUE(nothing.ok()) << nothing.status();
   EXPECT_EQ(nothing->finish_reason, FinishReason::kInterrupt);
   EXPECT_TRUE(nothing->ids.empty());
+}
+
+TEST_F(Generator, EndsWhereItsTextCannotBeWritten) {
+  GenerateOptions options;
+  options.max_new_tokens = 30;
+  int pieces = 0;
+  options.on_text = [&](absl::string_view) {
+    return ++pieces == 3 ? absl::DataLossError("the output is full") : absl::OkStatus();
+  };
+  EXPECT_EQ(Run(options, Prompt()).status(), absl::DataLossError("the output is full"));
+  EXPECT_EQ(pieces, 3);
 }
 
 TEST_F(Generator, RefusesPromptsThatCannotBeContinued) {

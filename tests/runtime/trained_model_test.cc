@@ -68,7 +68,10 @@ TEST_P(TrainedModel, CompletesPromptsAsTransformersDoes) {
     options.sampler.temperature = 0;
     options.ignore_eos = true;
     std::string streamed;
-    options.on_text = [&](absl::string_view text) { streamed.append(text.data(), text.size()); };
+    options.on_text = [&](absl::string_view text) {
+      streamed.append(text.data(), text.size());
+      return absl::OkStatus();
+    };
     const auto result = Generate(*model.model, tokenizer->get(), *ids, options);
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->ids, completion["greedy_ids"].get<std::vector<int32_t>>()) << prompt;

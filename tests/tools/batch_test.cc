@@ -597,18 +597,19 @@ TEST_F(Batch, CtrlCFinishesThePassAndTheNextRunGoesOn) {
   EXPECT_FALSE(fs::exists(mine_ / "out.journal"));
 }
 
-// The first pass would take minutes: the second one ends it.
+// The first pass would take minutes. A second signal right behind the first one is the same one; a
+// later one ends it.
 TEST_F(Batch, CtrlCTwiceStopsAtOnce) {
   const pid_t pid = Start(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out.jsonl",
                                {"--throttle-disk", "10KB/s"}));
   while (!fs::exists(mine_ / "out.journal")) usleep(200);
-  kill(pid, SIGINT);
-  // Until it was taken, another one would be the same one.
-  const std::string status_file = "/proc/" + std::to_string(pid) + "/status";
-  while (ReadWholeFile(status_file).find("ShdPnd:\t0000000000000000") == std::string::npos) usleep(200);
-  kill(pid, SIGINT);
   int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  pid_t ended;
+  while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
+    kill(pid, SIGINT);
+    usleep(200);
+  }
+  ASSERT_EQ(ended, pid);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 130);
 }

@@ -63,6 +63,7 @@ class Chat : public testing::Test {
 TempDir* Chat::dir_ = nullptr;
 
 TEST_F(Chat, AnswersTurnByTurnInATerminal) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("/help lists commands");
   terminal.Expect("> ");
@@ -82,6 +83,7 @@ TEST_F(Chat, AnswersTurnByTurnInATerminal) {
 }
 
 TEST_F(Chat, EditsLinesAndRemembersThem) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Type("Hellp ther\x7f\x7f\x7f\x7f\x7f\x7fo there\r");
@@ -96,6 +98,7 @@ TEST_F(Chat, EditsLinesAndRemembersThem) {
 }
 
 TEST_F(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   // A slow disk, so that the answer takes its time.
   Terminal terminal({"chat", Store(), "--template", Template(), "-n", "1000", "--temp", "0", "--ignore-eos", "-t", "1",
                      "--max-ram", "9MiB", "-c", "256", "--throttle-disk", "100MB/s"});
@@ -118,7 +121,52 @@ TEST_F(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
   EXPECT_EQ(terminal.Exit(), 0);
 }
 
+TEST_F(Chat, CtrlCTwiceAtThePromptLeaves) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
+  {
+    Terminal terminal(Args());
+    terminal.Expect("> ");
+    terminal.Type("\x03");
+    terminal.Expect("Ctrl-C once more leaves");
+    terminal.Expect("> ");
+    terminal.Type("\x03");
+    EXPECT_EQ(terminal.Exit(), 130);
+  }
+  {  // What was typed in between is what the second one clears.
+    Terminal terminal(Args());
+    terminal.Expect("> ");
+    terminal.Type("\x03");
+    terminal.Expect("once more leaves");
+    terminal.Expect("> ");
+    terminal.Type("never mind");
+    terminal.Expect("never mind");  // the terminal forgets what nobody has read before Ctrl-C
+    terminal.Type("\x03");
+    terminal.Expect("once more leaves");
+    terminal.Expect("> ");
+    terminal.Type("Hello there\r");  // and a message means that nobody is leaving
+    terminal.Expect(Answer("Hello there"));
+    terminal.Expect("> ");
+    terminal.Type("\x03");
+    terminal.Expect("once more leaves");
+    terminal.Expect("> ");
+    terminal.Type("/exit\r");
+    EXPECT_EQ(terminal.Exit(), 0);
+  }
+  {  // In a message of several lines, too.
+    Terminal terminal(Args());
+    terminal.Expect("> ");
+    terminal.Type("one\\\r");
+    terminal.Expect(". ");
+    terminal.Type("\x03");
+    terminal.Expect("once more leaves");
+    terminal.Expect("> ");
+    terminal.Type("\x03");
+    EXPECT_EQ(terminal.Exit(), 130);
+  }
+}
+
 TEST_F(Chat, SavesAndLoadsSessions) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   const std::string file = *dir_ / "a.chat";
   std::string wanted;
   {
@@ -161,6 +209,7 @@ TEST_F(Chat, SavesAndLoadsSessions) {
 }
 
 TEST_F(Chat, KeepsTheLineWhenTheTerminalIsResized) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Type("Hello");
@@ -180,6 +229,7 @@ TEST_F(Chat, KeepsTheLineWhenTheTerminalIsResized) {
 }
 
 TEST_F(Chat, KeepsTheLineWhenItIsStoppedAndGoesOn) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Type("Hello");
@@ -193,6 +243,7 @@ TEST_F(Chat, KeepsTheLineWhenItIsStoppedAndGoesOn) {
 }
 
 TEST_F(Chat, ReplacesBytesThatAreNotUtf8AndSaysSo) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Type("caf\xe9 \xc3\xa9 \xff\r");
@@ -205,6 +256,7 @@ TEST_F(Chat, ReplacesBytesThatAreNotUtf8AndSaysSo) {
 }
 
 TEST_F(Chat, DimsOrHidesWhatIsThought) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   const std::string file = *dir_ / "think.jinja";
   std::ofstream(file) << kTemplate << "{% if add_generation_prompt %}<think>\n{% endif %}";
   const std::vector<std::string> args = {"chat", Store(), "--template", file, "-n", "8", "--temp", "0"};
@@ -249,6 +301,7 @@ TEST_F(Chat, HoldsEveryAnswerToAGrammar) {
 }
 
 TEST_F(Chat, SigtermAtThePromptEndsIt) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Signal(SIGTERM);

@@ -1,4 +1,8 @@
-// The command as users meet it: exit codes, one-line errors for bad input, JSON on stdout alone, Ctrl-C.
+// The command as users meet it: exit codes, one-line errors for bad input, JSON on stdout alone,
+// Ctrl-C.
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -6,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -23,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::string Data(const std::string& name) { return SLUICE_SOURCE_DIR "/tests/data/" + name; }
 
@@ -202,6 +208,93 @@ TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {
     EXPECT_EQ(run.exit_code, 130) << run.err;
   }
   EXPECT_THAT(run.err, HasSubstr("generation"));
+}
+
+// `timeout` and container runtimes signal a process and its group, and terminals may send one
+// beside.
+TEST_F(Cli, SeveralSignalsAtOnceAreOneAndTheRunStillReports) {
+  const std::string store = MakeStore();
+  for (const auto& [first, second] :
+       {std::pair{SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGTERM, SIGINT}}) {
+    bool sent = false;
+    const Finished run = RunSluice({"run", store, "-p", "Once", "--ignore-eos", "-c", "512",
+                                    "--max-ram", "24MiB", "--throttle-disk", "50MB/s"},
+                                   [&](const std::string& out, pid_t pid) {
+                                     if (!sent && out.size() > 20)
+                                       sent = kill(pid, first) == 0 && kill(pid, second) == 0;
+                                   });
+    EXPECT_TRUE(sent);
+    if (run.exit_code != 0) {
+      EXPECT_EQ(run.exit_code, 130) << run.err;
+    }
+    EXPECT_THAT(run.err, HasSubstr("generation")) << first << " and " << second;
+  }
+}
+
+// Nobody can tell a read that hangs to return; the program ends without it.
+TEST_F(Cli, OneSignalEndsARunWhoseDiskHangs) {
+  const std::string store = MakeStore();
+  for (const int signal : {SIGTERM, SIGINT}) {
+    bool sent = false;
+    const Finished run = RunSluice(
+        {"run", store, "-p", "Once", "-n", "3", "--throttle-disk", "1B/s", "--max-ram", "24MiB"},
+        [&](const std::string&, pid_t pid) { sent = sent || kill(pid, signal) == 0; });
+    EXPECT_TRUE(sent);
+    EXPECT_EQ(run.exit_code, 130) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("interrupted"));
+  }
+}
+
+// A pipe that nobody writes to, as a disk that does not answer.
+TEST_F(Cli, OneSignalEndsACommandThatWaitsForItsInput) {
+  const std::string store = MakeStore();
+  ASSERT_EQ(mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  for (const std::string command : {"run", "score", "perplexity"}) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const int nothing = open("/dev/null", O_WRONLY);
+      dup2(nothing, STDOUT_FILENO);
+      dup2(nothing, STDERR_FILENO);
+      execl(SluiceBinary().c_str(), "sluice", command.c_str(), store.c_str(), "-f",
+            (dir_ / "pipe").c_str(), nullptr);
+      _exit(127);
+    }
+    const int writer =
+        open((dir_ / "pipe").c_str(), O_WRONLY | O_CLOEXEC);  // returns once the command reads
+    ASSERT_GE(writer, 0);
+    kill(pid, SIGTERM);
+    int status = 0;
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    close(writer);
+    ASSERT_TRUE(WIFEXITED(status)) << command;
+    EXPECT_EQ(WEXITSTATUS(status), 130) << command;
+  }
+}
+
+TEST_F(Cli, EndsAtOnceWhereItsOutputIsFullOrClosed) {
+  const std::string store = MakeStore();
+  // The context has room for 510 tokens; generating them all would be no error, only late.
+  const std::string run =
+      SluiceBinary() + " run " + store + " -p Once --ignore-eos -c 512 --max-ram 24MiB";
+  const std::string sluice = std::exchange(SluiceBinary(), "/bin/sh");
+  for (const std::string& command :
+       {run + " >/dev/full", run + " >&-", run + " --json >/dev/full", run + " --json >&-",
+        sluice + " --help >/dev/full", sluice + " tokenize " + store + " -p Once >/dev/full",
+        sluice + " inspect " + store + " >&-", sluice + " run --help >/dev/full"}) {
+    const Finished finished = RunSluice({"-c", "exec " + command});
+    EXPECT_EQ(finished.exit_code, 1) << command << finished.err;
+    EXPECT_THAT(finished.err, HasSubstr("cannot write to standard output")) << command;
+    if (command.find("--json") == std::string::npos) {
+      EXPECT_THAT(finished.err, Not(HasSubstr("generation"))) << command;
+    }
+  }
+  // Without standard error or input all else works.
+  for (const std::string& command : {run + " -n 2 2>&-", run + " -n 2 <&-"}) {
+    const Finished finished = RunSluice({"-c", "exec " + command});
+    EXPECT_EQ(finished.exit_code, 0) << command << finished.err;
+    EXPECT_THAT(finished.out, HasSubstr("Once"));
+  }
+  SluiceBinary() = sluice;
 }
 
 TEST_F(Cli, TokenizesLinesBothWays) {

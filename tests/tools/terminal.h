@@ -2,6 +2,7 @@
 #ifndef SLUICE_TESTS_TOOLS_TERMINAL_H_
 #define SLUICE_TESTS_TOOLS_TERMINAL_H_
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -10,8 +11,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -20,9 +23,28 @@
 
 namespace sluice {
 
+// Why this machine gives out no terminal, such as a container without devpts; empty where it does.
+inline std::string WhyNoTerminal() {
+  const int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  std::string why;
+  if (fd < 0 || grantpt(fd) != 0 || unlockpt(fd) != 0 || ptsname(fd) == nullptr ||
+      access(ptsname(fd), R_OK | W_OK) != 0) {
+    why = std::strerror(errno);
+  }
+  if (fd >= 0) close(fd);
+  return why;
+}
+
+// For the first line of each test that needs one.
+#define SLUICE_SKIP_WITHOUT_TERMINAL()                                                     \
+  if (const std::string why = WhyNoTerminal(); !why.empty()) {                             \
+    GTEST_SKIP() << "the test needs a pseudo-terminal, and none can be had here: " << why; \
+  }
+
 class Terminal {
  public:
-  // Runs `sluice ARGS...` in a terminal of 80 columns.
+  // Runs `sluice ARGS...` in a terminal of 80 columns. Where no terminal can be had, the test has
+  // failed, and every call fails at once.
   explicit Terminal(std::vector<std::string> args, const char* term = "xterm") {
     args.insert(args.begin(), SLUICE_BINARY_DIR "/sluice");
     std::vector<char*> argv;
@@ -46,7 +68,7 @@ class Terminal {
       kill(pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
     }
-    close(fd_);
+    if (fd_ >= 0) close(fd_);
   }
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
@@ -70,15 +92,20 @@ class Terminal {
   }
 
   void Type(const std::string& keys) {
+    if (pid_ <= 0) return;
     EXPECT_EQ(write(fd_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
   void Resize(int columns) {
     winsize size = {24, static_cast<unsigned short>(columns), 0, 0};
     EXPECT_EQ(ioctl(fd_, TIOCSWINSZ, &size), 0);  // which sends SIGWINCH
   }
-  void Signal(int signal) { kill(pid_, signal); }
-  // Stops the program, lets the terminal echo and collect lines as a shell does, and has the program go on.
+  void Signal(int signal) {
+    if (pid_ > 0) kill(pid_, signal);
+  }
+  // Stops the program, lets the terminal echo and collect lines as a shell does, and has the
+  // program go on.
   void StopAndContinue() {
+    if (pid_ <= 0) return;
     kill(pid_, SIGSTOP);
     int status = 0;
     EXPECT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);
@@ -95,6 +122,7 @@ class Terminal {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (ReadSome(deadline)) {
     }
+    if (pid_ <= 0) return -1;
     int status = 0;
     EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
     pid_ = -1;
@@ -105,6 +133,7 @@ class Terminal {
  private:
   // False at the end of the output, or when the deadline has passed.
   bool ReadSome(std::chrono::steady_clock::time_point deadline) {
+    if (fd_ < 0) return false;
     using std::chrono::milliseconds;
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd ready = {fd_, POLLIN, 0};
