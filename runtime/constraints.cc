@@ -2,6 +2,7 @@
 #include "runtime/constraints.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "kernels/status_macros.h"
@@ -33,6 +34,15 @@ absl::StatusOr<grammar::Grammar> Parse(const GrammarText& text) {
   return absl::InternalError("unknown kind of grammar");
 }
 
+// The token that `text` is, by its spelling or because it is written as just one.
+std::optional<int32_t> OneToken(const Tokenizer& tokenizer, const std::string& text) {
+  if (const std::optional<int32_t> id = tokenizer.TokenId(text); id.has_value()) return id;
+  const absl::StatusOr<std::vector<int32_t>> ids =
+      tokenizer.Encode(text, {.add_special_tokens = false});
+  if (!ids.ok() || ids->size() != 1) return std::nullopt;
+  return ids->front();
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> CheckGrammar(const GrammarText& text) {
@@ -58,7 +68,7 @@ absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const Gram
     known_.splice(known_.begin(), known_, found);
     return found->constraint;
   }
-  SLUICE_ASSIGN_OR_RETURN(const grammar::Grammar grammar, Parse(text));
+  SLUICE_ASSIGN_OR_RETURN(grammar::Grammar grammar, Parse(text));
   if (vocabulary_ == nullptr) {
     if (tokenizer_ == nullptr) {
       return absl::FailedPreconditionError("this model has no tokenizer: a grammar needs the texts of its tokens");
@@ -66,8 +76,15 @@ absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const Gram
     SLUICE_ASSIGN_OR_RETURN(const std::vector<std::string> tokens, tokenizer_->TokenBytes());
     vocabulary_ = std::make_shared<grammar::Vocabulary>(tokens, vocab_size_, end_ids_);
   }
-  SLUICE_ASSIGN_OR_RETURN(std::shared_ptr<grammar::Constraint> constraint,
-                          grammar::Constraint::Create(grammar, vocabulary_, LimitsFor(vocab_size_)));
+  for (size_t i = 0; i < grammar.tokens().size(); ++i) {
+    const std::string& name = grammar.tokens()[i].text;
+    if (name.empty()) continue;
+    const std::optional<int32_t> id = OneToken(*tokenizer_, name);
+    if (id.has_value()) grammar.SetTokenId(static_cast<int32_t>(i), *id);
+  }
+  SLUICE_ASSIGN_OR_RETURN(
+      std::shared_ptr<grammar::Constraint> constraint,
+      grammar::Constraint::Create(grammar, vocabulary_, LimitsFor(vocab_size_)));
   if (known_.size() == kMostKnown) known_.pop_back();
   known_.push_front({text, constraint});
   return constraint;

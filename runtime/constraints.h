@@ -26,7 +26,9 @@ class Constraints {
   // `tokenizer` must outlive it and may be null. `vocab_size` is that of the logits.
   Constraints(const Tokenizer* tokenizer, int64_t vocab_size, const std::vector<int64_t>& eos_token_ids);
 
-  // Errors of CheckGrammar; FailedPrecondition: there is no tokenizer, or one whose tokens have no bytes of their own.
+  // Errors of CheckGrammar; InvalidArgument: a token that the grammar names is none of this
+  // model's, or ends a text; FailedPrecondition: there is no tokenizer, or one whose tokens have no
+  // bytes of their own.
   absl::StatusOr<std::shared_ptr<grammar::Constraint>> For(const GrammarText& text);
 
   // What a budget should set aside for it, if `grammars` (1 or more) different ones are followed at once, the largest

@@ -42,7 +42,10 @@ void Place(const std::vector<From<Edge>>& edges, size_t num_states, std::vector<
 
 class AutomatonBuilder {
  public:
-  AutomatonBuilder(const Grammar& grammar, const Limits& limits) : grammar_(grammar), limits_(limits) {}
+  AutomatonBuilder(const Grammar& grammar, const Limits& limits)
+      : grammar_(grammar), limits_(limits) {
+    a_.num_tokens_ = static_cast<int>(grammar.tokens().size());
+  }
 
   absl::StatusOr<Automaton> Build() {
     SizeExpressions();
@@ -66,7 +69,10 @@ class AutomatonBuilder {
       return absl::InvalidArgumentError("grammar: no text matches it: every way through it is without end");
     }
     // What leads nowhere goes; a call of a rule that may match nothing can also be passed by.
-    std::erase_if(bytes_, [&](const auto& e) { return to_end[e.edge.target] == Automaton::kNever; });
+    std::erase_if(bytes_,
+                  [&](const auto& e) { return to_end[e.edge.target] == Automaton::kNever; });
+    std::erase_if(tokens_,
+                  [&](const auto& e) { return to_end[e.edge.target] == Automaton::kNever; });
     std::erase_if(empties_, [&](const auto& e) { return to_end[e.edge] == Automaton::kNever; });
     std::erase_if(calls_, [&](const auto& e) {
       return to_end[e.edge.target] == Automaton::kNever || to_end[start_of(e.edge.rule)] == Automaton::kNever;
@@ -83,6 +89,10 @@ class AutomatonBuilder {
  private:
   struct RawByteEdge {
     uint8_t first, last;
+    State target;
+  };
+  struct RawTokenEdge {
+    int32_t token;
     State target;
   };
 
@@ -152,6 +162,11 @@ class AutomatonBuilder {
         return WriteRepeat(e, from);
       case Grammar::Kind::kRule:
         return WriteCall(e.rule, from);
+      case Grammar::Kind::kToken: {
+        SLUICE_ASSIGN_OR_RETURN(const State next, NewState());
+        tokens_.push_back({from, {e.token, next}});
+        return next;
+      }
     }
     return from;
   }
@@ -237,10 +252,10 @@ class AutomatonBuilder {
     }
     int byte_class = -1;
     for (int byte = 0; byte < 256; ++byte) {
-      if (begins[byte]) a_.byte_of_[++byte_class] = static_cast<uint8_t>(byte);
+      byte_class += begins[byte];
       a_.class_of_[byte] = static_cast<uint8_t>(byte_class);
     }
-    a_.num_classes_ = byte_class + 1;
+    a_.num_byte_classes_ = byte_class + 1;
   }
 
   void PlaceEdges() {
@@ -248,6 +263,10 @@ class AutomatonBuilder {
     std::vector<From<Automaton::ByteEdge>> by_class;
     for (const auto& e : bytes_) {
       by_class.push_back({e.from, {a_.class_of_[e.edge.first], a_.class_of_[e.edge.last], e.edge.target}});
+    }
+    for (const auto& e : tokens_) {
+      const uint16_t token_class = a_.class_of_token(e.edge.token);
+      by_class.push_back({e.from, {token_class, token_class, e.edge.target}});
     }
     Place(by_class, n, &a_.byte_edges_, &a_.byte_begin_);
     Place(calls_, n, &a_.call_edges_, &a_.call_begin_);
@@ -354,6 +373,7 @@ class AutomatonBuilder {
   std::vector<int64_t> sizes_;
   std::vector<Grammar::ExprId> bodies_;  // of the rules
   std::vector<From<RawByteEdge>> bytes_;
+  std::vector<From<RawTokenEdge>> tokens_;
   std::vector<From<Automaton::CallEdge>> calls_;
   std::vector<From<State>> empties_;
   int64_t steps_ = 0;
@@ -365,15 +385,17 @@ absl::StatusOr<Automaton> Automaton::Compile(const Grammar& grammar, const Limit
 }
 
 std::vector<int32_t> Automaton::BytesToEnd(const std::bitset<256>& usable) const {
-  // Knuth's generalization of Dijkstra's algorithm, backwards from the ends: a call costs what its rule costs, and
-  // is settled when both the rule's start and the way back are.
-  std::vector<int> usable_classes(num_classes_ + 1);  // how many of those below
+  // Knuth's generalization of Dijkstra's algorithm, backwards from the ends: a call costs what its
+  // rule costs, and is settled when both the rule's start and the way back are.
+  std::vector<int> usable_classes(num_classes() + 1);  // how many of those below
   {
     std::bitset<256> classes;
     for (int byte = 0; byte < 256; ++byte) {
       if (usable[byte]) classes.set(class_of_[byte]);
     }
-    for (int c = 0; c < num_classes_; ++c) usable_classes[c + 1] = usable_classes[c] + classes[c];
+    for (int c = 0; c < num_classes(); ++c) {
+      usable_classes[c + 1] = usable_classes[c] + (c >= num_byte_classes_ || classes[c]);
+    }
   }
   struct Back {
     State source;

@@ -1,4 +1,5 @@
-// A grammar as automata over bytes: one a rule, whose edges are ranges of bytes and calls of rules.
+// A grammar as automata over bytes: one a rule, whose edges are ranges of bytes, tokens, and calls
+// of rules.
 //
 // This is a recursive transition network (Woods 1970). What it needs to be followed byte by byte is worked out
 // here once: which rules match nothing, in which order rules that begin at one place are entered, and how many bytes
@@ -26,10 +27,11 @@ class Automaton {
   // A number of bytes that stands for "cannot be"; no text is that long.
   static constexpr int32_t kNever = 1 << 30;
 
-  // Edges on bytes carry classes: bytes that no edge tells apart.
+  // Edges on bytes carry classes: bytes that no edge tells apart. Behind these come the classes of
+  // Grammar::tokens(), one each: an edge on one is taken by a whole token, whatever its bytes.
   struct ByteEdge {
-    uint8_t first_class;
-    uint8_t last_class;
+    uint16_t first_class;
+    uint16_t last_class;
     State target;
   };
   struct CallEdge {
@@ -59,11 +61,16 @@ class Automaton {
   const std::vector<Rule>& rules() const { return rules_; }
   int32_t root() const { return root_; }
   int64_t num_states() const { return static_cast<int64_t>(is_end_.size()); }
-  int num_classes() const { return num_classes_; }
+  int num_classes() const { return num_byte_classes_ + num_tokens_; }
+  // Grammar::tokens(), and the class of one of them.
+  int num_tokens() const { return num_tokens_; }
+  uint16_t class_of_token(int token) const {
+    return static_cast<uint16_t>(num_byte_classes_ + token);
+  }
   uint8_t class_of(uint8_t byte) const { return class_of_[byte]; }
-  uint8_t byte_of(int byte_class) const { return byte_of_[byte_class]; }  // one of them
 
-  // Of each state, the fewest bytes to the end of its rule, of bytes in `usable`; kNever where there is no way.
+  // Of each state, the fewest bytes in `usable` to the end of its rule; a token by its name counts
+  // as a byte. kNever where there is no way.
   std::vector<int32_t> BytesToEnd(const std::bitset<256>& usable) const;
 
   int64_t MemoryBytes() const;
@@ -85,9 +92,9 @@ class Automaton {
   std::vector<uint32_t> repetition_;
   std::vector<Rule> rules_;
   int32_t root_ = 0;
-  int num_classes_ = 0;
+  int num_byte_classes_ = 0;
+  int num_tokens_ = 0;
   std::array<uint8_t, 256> class_of_ = {};
-  std::array<uint8_t, 256> byte_of_ = {};
 };
 
 }  // namespace sluice::grammar

@@ -159,7 +159,17 @@ void Configurations::AddRow(Id id) {
   memory_bytes_ += num_classes * static_cast<int64_t>(sizeof(Id));
 }
 
-Configurations::Id Configurations::Follow(Id id, uint8_t byte_class) {
+Configurations::Id Configurations::Union(Id a, Id b) {
+  if (a == b || b == kDead) return a;
+  if (a == kDead) return b;
+  Key threads = *configs_[a].threads;
+  threads.insert(threads.end(), configs_[b].threads->begin(), configs_[b].threads->end());
+  SortUnique(&threads);
+  DropFurtherTimes(&threads);
+  return InternConfig(std::move(threads), configs_[a].accepts || configs_[b].accepts);
+}
+
+Configurations::Id Configurations::Follow(Id id, uint16_t input_class) {
   if (memory_bytes_ > limits_.memory_bytes) Fail("bytes of memory", limits_.memory_bytes);
   if (!status_.ok()) return kDead;
   // Every edge has all classes from `first` to `last`, or none of them.
@@ -167,9 +177,9 @@ Configurations::Id Configurations::Follow(Id id, uint8_t byte_class) {
   seeds_.clear();
   for (const uint64_t thread : *configs_[id].threads) {
     for (const Automaton::ByteEdge& edge : automaton_->bytes(StateOf(thread))) {
-      if (edge.last_class < byte_class) {
+      if (edge.last_class < input_class) {
         first = std::max(first, edge.last_class + 1);
-      } else if (edge.first_class > byte_class) {
+      } else if (edge.first_class > input_class) {
         last = std::min(last, edge.first_class - 1);
       } else {
         first = std::max<int>(first, edge.first_class);

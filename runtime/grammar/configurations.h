@@ -33,12 +33,11 @@ class Configurations {
   Configurations(const Automaton* automaton, std::vector<int32_t> to_end, const Limits& limits);
 
   Id start() const { return start_; }
-  Id Next(Id id, uint8_t byte) {
-    if (rows_[id] == kNoRow) AddRow(id);
-    const uint8_t byte_class = automaton_->class_of(byte);
-    const Id next = next_[rows_[id] + byte_class];
-    return next != kUnknown ? next : Follow(id, byte_class);
-  }
+  Id Next(Id id, uint8_t byte) { return NextOnClass(id, automaton_->class_of(byte)); }
+  // Where a token leads that is named as Grammar::tokens()[token], whatever its bytes.
+  Id NextOnToken(Id id, int token) { return NextOnClass(id, automaton_->class_of_token(token)); }
+  // What a text can be doing that is at either of two places.
+  Id Union(Id a, Id b);
   // Whether the text can end here.
   bool accepts(Id id) const { return configs_[id].accepts; }
   // Whether it must.
@@ -86,10 +85,16 @@ class Configurations {
 
   static uint64_t Pack(Automaton::State state, FrameId frame) { return uint64_t{state} << 32 | frame; }
 
+  Id NextOnClass(Id id, uint16_t input_class) {
+    if (rows_[id] == kNoRow) AddRow(id);
+    const Id next = next_[rows_[id] + input_class];
+    return next != kUnknown ? next : Follow(id, input_class);
+  }
   void Clear();
   void AddRow(Id id);
-  // What follows `id` on bytes of a class, and on all classes beside it that lead to the same threads.
-  Id Follow(Id id, uint8_t byte_class);
+  // What follows `id` on a class of bytes or tokens, and on all classes beside it that lead to the
+  // same threads.
+  Id Follow(Id id, uint16_t input_class);
   // The configuration of threads that have just come to `seeds`.
   Id Close(absl::Span<const uint64_t> seeds);
   void AddCalls(Automaton::State state, FrameId frame);

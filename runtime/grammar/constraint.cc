@@ -36,19 +36,42 @@ void SortUnique(std::vector<Configurations::Id>* ids) {
   ids->erase(std::unique(ids->begin(), ids->end()), ids->end());
 }
 
+absl::Status CheckToken(const Grammar::Token& token, const Vocabulary& vocabulary) {
+  const std::string name = token.text.empty() ? absl::StrCat("<[", token.id, "]>") : token.text;
+  if (token.id < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("grammar: ", name, " is not one token of this model"));
+  if (token.id >= vocabulary.num_ids()) {
+    return absl::InvalidArgumentError(absl::StrCat("grammar: ", name,
+                                                   " is outside of this model's vocabulary of ",
+                                                   vocabulary.num_ids(), " tokens"));
+  }
+  if (vocabulary.is_end(token.id)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("grammar: the token ", name,
+                     " ends a text, and nothing could follow it; leave it out: a text ends where "
+                     "its grammar does"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<Constraint>> Constraint::Create(const Grammar& grammar,
-                                                               std::shared_ptr<const Vocabulary> vocabulary,
-                                                               const Limits& limits) {
+absl::StatusOr<std::shared_ptr<Constraint>> Constraint::Create(
+    const Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits) {
+  for (const Grammar::Token& token : grammar.tokens())
+    SLUICE_RETURN_IF_ERROR(CheckToken(token, *vocabulary));
   SLUICE_ASSIGN_OR_RETURN(Automaton automaton, Automaton::Compile(grammar, limits));
-  std::shared_ptr<Constraint> constraint(new Constraint(std::move(automaton), std::move(vocabulary), limits));
+  std::shared_ptr<Constraint> constraint(
+      new Constraint(std::move(automaton), grammar.tokens(), std::move(vocabulary), limits));
   SLUICE_RETURN_IF_ERROR(constraint->configurations_.status());
   return constraint;
 }
 
-Constraint::Constraint(Automaton automaton, std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits)
+Constraint::Constraint(Automaton automaton, std::vector<Grammar::Token> tokens,
+                       std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits)
     : automaton_(std::move(automaton)),
+      tokens_(std::move(tokens)),
       vocabulary_(std::move(vocabulary)),
       limits_(limits),
       configurations_(&automaton_, Costs(automaton_, *vocabulary_), limits) {}
@@ -205,6 +228,43 @@ void Constraint::Walk(const TokenTrie& trie, Id id, int32_t limit, Allowed* foun
   }
 }
 
+void Constraint::AddNamed(Id id, int32_t limit, Allowed* found) {
+  const absl::Span<const uint64_t> all = vocabulary_->token_mask();
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    const Id to = configurations_.NextOnToken(id, static_cast<int>(i));
+    if (to == Configurations::kDead) continue;
+    const int32_t needs = TokensToFinish(to);
+    if (needs > limit) {
+      found->fewest_to_finish = std::min(found->fewest_to_finish, needs);
+      continue;
+    }
+    found->most_to_finish = std::max(found->most_to_finish, needs);
+    if (!tokens_[i].negated) {
+      Set(tokens_[i].id, absl::MakeSpan(found->words));
+      continue;
+    }
+    const bool had = Allows(found->words, tokens_[i].id);
+    for (size_t w = 0; w < all.size(); ++w) found->words[w] |= all[w];
+    if (!had) found->words[tokens_[i].id / 64] &= ~(uint64_t{1} << (tokens_[i].id % 64));
+  }
+  found->num_ids = 0;
+  for (const uint64_t word : found->words) found->num_ids += __builtin_popcountll(word);
+}
+
+Constraint::Id Constraint::AfterToken(Id id, int32_t token) {
+  const absl::Span<const uint8_t> bytes = vocabulary_->bytes(token);
+  Id at = bytes.empty() ? Configurations::kDead : id;
+  for (const uint8_t byte : bytes) at = configurations_.Next(at, byte);
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    const bool is_named = tokens_[i].negated
+                              ? token != tokens_[i].id && Allows(vocabulary_->token_mask(), token)
+                              : token == tokens_[i].id;
+    if (is_named)
+      at = configurations_.Union(at, configurations_.NextOnToken(id, static_cast<int>(i)));
+  }
+  return at;
+}
+
 absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit) {
   const Vocabulary& v = *vocabulary_;
   Allowed found;
@@ -228,6 +288,7 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
     }
   }
   Walk(v.others(), id, limit, &found);
+  if (!tokens_.empty()) AddNamed(id, limit, &found);
   SLUICE_RETURN_IF_ERROR(configurations_.status());
   return found;
 }
@@ -299,15 +360,14 @@ absl::Status Matcher::Accept(int32_t token) {
     return absl::InvalidArgumentError(absl::StrCat("token ", token, " does not fit the grammar"));
   };
   if (ended_) return refuse();
+  if (token < 0 || token >= c.vocabulary().num_ids()) return refuse();
   if (c.vocabulary().is_end(token)) {
     if (!can_end()) return refuse();
     ended_ = true;
     return absl::OkStatus();
   }
   c.configurations_.StartCounting();
-  const absl::Span<const uint8_t> bytes = c.vocabulary().bytes(token);
-  Constraint::Id at = bytes.empty() ? Configurations::kDead : *at_;
-  for (const uint8_t byte : bytes) at = c.configurations_.Next(at, byte);
+  const Constraint::Id at = c.AfterToken(*at_, token);
   SLUICE_RETURN_IF_ERROR(c.configurations_.status());
   if (at == Configurations::kDead) return refuse();
   *at_ = at;

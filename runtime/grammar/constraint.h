@@ -29,10 +29,11 @@ class Matcher;
 // a Matcher; they and this are for one thread at a time.
 class Constraint {
  public:
-  // Errors of Automaton::Compile.
-  static absl::StatusOr<std::shared_ptr<Constraint>> Create(const Grammar& grammar,
-                                                            std::shared_ptr<const Vocabulary> vocabulary,
-                                                            const Limits& limits = {});
+  // InvalidArgument: a token of the grammar has no id yet, is outside the vocabulary, or ends a
+  // text; it is named. Errors of Automaton::Compile.
+  static absl::StatusOr<std::shared_ptr<Constraint>> Create(
+      const Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary,
+      const Limits& limits = {});
 
   const Vocabulary& vocabulary() const { return *vocabulary_; }
   // Tokens that suffice for some text of this grammar, its end among them; Automaton::kNever: no number is known to,
@@ -64,7 +65,8 @@ class Constraint {
     std::vector<int32_t> fewest_to_finish;  // what n plain characters lead to needs at least, n from 1 to `any`
   };
 
-  Constraint(Automaton automaton, std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits);
+  Constraint(Automaton automaton, std::vector<Grammar::Token> tokens,
+             std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits);
 
   static std::vector<int32_t> Costs(const Automaton& automaton, const Vocabulary& vocabulary);
   // Tokens from here to the end: a byte each, and an end token unless the text must end by itself.
@@ -74,6 +76,10 @@ class Constraint {
   // The allowed tokens that lead to where `limit` tokens suffice.
   absl::StatusOr<Allowed> FindAllowed(Id id, int32_t limit);
   void Walk(const TokenTrie& trie, Id id, int32_t limit, Allowed* found);
+  // Tokens that the grammar names.
+  void AddNamed(Id id, int32_t limit, Allowed* found);
+  // Where a token leads: by its bytes, by its name, or by both.
+  Id AfterToken(Id id, int32_t token);
   absl::StatusOr<const Allowed*> AllowedAt(Id id);
   const PlainStep& StepPlain(Id id);
   const PlainLevels& PlainLevelsOf(Id id);
@@ -81,6 +87,7 @@ class Constraint {
   void ForgetIfLarge();
 
   const Automaton automaton_;
+  const std::vector<Grammar::Token> tokens_;  // that the grammar names
   const std::shared_ptr<const Vocabulary> vocabulary_;
   const Limits limits_;
   Configurations configurations_;

@@ -2,6 +2,7 @@
 #include "runtime/grammar/gbnf.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -148,9 +149,42 @@ class GbnfParser {
       if (!Take(")")) return Error("expected )");
       return group;
     }
+    if (Peek() == '<' || text_.substr(at_, 2) == "!<") return ParseToken();
     const absl::string_view name = TakeName();
     if (name.empty()) return std::nullopt;
     return grammar_.Use(RuleNamed(name, begin));
+  }
+
+  // <think>, a token by its text; <[258]>, one by its id; behind an exclamation mark any other one
+  // token.
+  absl::StatusOr<std::optional<ExprId>> ParseToken() {
+    const size_t begin = at_;
+    const auto refuse = [&](absl::string_view message) {
+      at_ = begin;
+      return Error(message);
+    };
+    Grammar::Token token;
+    token.negated = Take("!");
+    const size_t text_begin = at_++;
+    if (Take("[")) {
+      const size_t digits = at_;
+      int64_t id = 0;
+      while (absl::ascii_isdigit(Peek()) && id <= std::numeric_limits<int32_t>::max())
+        id = 10 * id + (text_[at_++] - '0');
+      if (at_ == digits || id > std::numeric_limits<int32_t>::max() || !Take("]>")) {
+        return refuse("a token is named by its id as in <[258]>");
+      }
+      token.id = static_cast<int32_t>(id);
+    } else {
+      while (!AtEnd() && Peek() != '>' && Peek() != '\n' && Peek() != '\r') ++at_;
+      if (at_ == text_begin + 1 || !Take(">"))
+        return refuse("a token is named by its text as in <think>");
+      token.text = std::string(text_.substr(text_begin, at_ - text_begin));
+    }
+    const ExprId expr = grammar_.OneToken(std::move(token));
+    if (static_cast<int64_t>(grammar_.tokens().size()) > limits_.tokens)
+      return TooMuch("tokens by name", limits_.tokens);
+    return expr;
   }
 
   absl::StatusOr<ExprId> ParseRepeats(ExprId part, int depth) {

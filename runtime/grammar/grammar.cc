@@ -90,6 +90,15 @@ Grammar::ExprId Grammar::Repeat(ExprId part, int32_t min, int32_t max) {
 
 Grammar::ExprId Grammar::Use(RuleId rule) { return Add({.kind = Kind::kRule, .rule = rule}); }
 
+Grammar::ExprId Grammar::OneToken(Token token) {
+  const auto it = std::find_if(tokens_.begin(), tokens_.end(), [&](const Token& t) {
+    return t.text == token.text && t.id == token.id && t.negated == token.negated;
+  });
+  const auto index = static_cast<int32_t>(it - tokens_.begin());
+  if (it == tokens_.end()) tokens_.push_back(std::move(token));
+  return Add({.kind = Kind::kToken, .token = index});
+}
+
 Grammar::RuleId Grammar::AddRule(absl::string_view name) {
   rules_.push_back({std::string(name)});
   return static_cast<RuleId>(rules_.size()) - 1;

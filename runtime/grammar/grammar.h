@@ -1,4 +1,4 @@
-// A context-free grammar as it was written: rules of expressions over code points.
+// A context-free grammar as it was written: rules of expressions over code points and tokens.
 #ifndef SLUICE_RUNTIME_GRAMMAR_GRAMMAR_H_
 #define SLUICE_RUNTIME_GRAMMAR_GRAMMAR_H_
 
@@ -32,7 +32,7 @@ class Grammar {
   using RuleId = int32_t;
   static constexpr int32_t kUnlimited = -1;
 
-  enum class Kind : uint8_t { kText, kClass, kSequence, kChoice, kRepeat, kRule };
+  enum class Kind : uint8_t { kText, kClass, kSequence, kChoice, kRepeat, kRule, kToken };
   struct Expr {
     Kind kind;
     std::string text = {};                    // kText: bytes
@@ -40,6 +40,13 @@ class Grammar {
     std::vector<ExprId> parts = {};           // kSequence, kChoice; kRepeat: one
     int32_t min = 0, max = 0;                 // kRepeat; max may be kUnlimited
     RuleId rule = -1;                         // kRule
+    int32_t token = -1;                       // kToken: index into tokens()
+  };
+  // One token of the model, or with `negated` any one token but this.
+  struct Token {
+    std::string text;  // as the vocabulary spells it; empty: it is named by its id
+    int32_t id = -1;   // below 0: not looked up yet
+    bool negated = false;
   };
   struct Rule {
     std::string name;
@@ -55,6 +62,7 @@ class Grammar {
   ExprId Repeat(ExprId part, int32_t min, int32_t max);
   ExprId Optional(ExprId part) { return Repeat(part, 0, 1); }
   ExprId Use(RuleId rule);
+  ExprId OneToken(Token token);
 
   // A rule to be defined later.
   RuleId AddRule(absl::string_view name);
@@ -62,6 +70,9 @@ class Grammar {
 
   const Expr& expr(ExprId id) const { return exprs_[id]; }
   const std::vector<Rule>& rules() const { return rules_; }
+  // None twice.
+  const std::vector<Token>& tokens() const { return tokens_; }
+  void SetTokenId(int32_t token, int32_t id) { tokens_[token].id = id; }
   int64_t num_exprs() const { return static_cast<int64_t>(exprs_.size()); }
   RuleId root() const { return root_; }
   void set_root(RuleId root) { root_ = root; }
@@ -73,6 +84,7 @@ class Grammar {
 
   std::vector<Expr> exprs_;
   std::vector<Rule> rules_;
+  std::vector<Token> tokens_;
   RuleId root_ = -1;
 };
 

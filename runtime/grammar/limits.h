@@ -12,6 +12,7 @@ struct Limits {
   int64_t expressions = int64_t{1} << 18;     // of a grammar
   int64_t states = int64_t{1} << 19;          // of its automaton: repetitions are written out
   int64_t repetitions = 100'000;              // {m,n}, minLength, maxItems and the like
+  int64_t tokens = 256;                       // different ones that a grammar names
   int depth = 100;                            // of groups in groups and of schemas in schemas
   int64_t edges = 20'000'000;                 // that are followed for one mask
   int64_t threads = 4096;                     // ways to read the text so far, at one time

@@ -55,10 +55,13 @@ Vocabulary::Vocabulary(absl::Span<const std::string> tokens, int64_t num_ids, st
     : num_ids_(num_ids), end_ids_(std::move(end_ids)) {
   std::vector<int32_t> others, plain[kMaxPlain + 2];
   plain_masks_.resize((kMaxPlain + 1) * num_words());
+  token_mask_.resize(num_words());
   arena_begin_.push_back(0);
   for (int32_t id = 0; id < static_cast<int32_t>(tokens.size()); ++id) {
     const std::string& token = tokens[id];
-    const bool allowed = !token.empty() && token.size() <= kMaxTokenBytes && id < num_ids && !is_end(id);
+    if (id < num_ids && !is_end(id)) token_mask_[id / 64] |= uint64_t{1} << (id % 64);
+    const bool allowed =
+        !token.empty() && token.size() <= kMaxTokenBytes && id < num_ids && !is_end(id);
     if (allowed) arena_.insert(arena_.end(), token.begin(), token.end());
     arena_begin_.push_back(static_cast<uint32_t>(arena_.size()));
     if (!allowed) continue;
@@ -95,7 +98,8 @@ absl::Span<const uint8_t> Vocabulary::bytes(int32_t id) const {
 }
 
 int64_t Vocabulary::MemoryBytes() const {
-  size_t bytes = arena_.capacity() + 4 * arena_begin_.capacity() + 8 * plain_masks_.capacity();
+  size_t bytes = arena_.capacity() + 4 * arena_begin_.capacity() +
+                 8 * (plain_masks_.capacity() + token_mask_.capacity());
   const auto add = [&](const TokenTrie& trie) {
     bytes += sizeof(TokenTrie::Node) * trie.nodes.capacity() + sizeof(int32_t) * trie.ids.capacity();
   };

@@ -35,14 +35,17 @@ class Vocabulary {
   static constexpr int kMaxPlain = 32;           // longer plain tokens count as this long plus one
   static constexpr size_t kMaxTokenBytes = 255;  // longer ones are never allowed
 
-  // tokens[id] are the bytes of token `id`, which stand for them in the middle of a text; empty: it is never allowed,
-  // as all control tokens should be. `num_ids` is that of the logits, at least tokens.size(). `end_ids` end a text.
+  // tokens[id] are the bytes of token `id`, which stand for them in the middle of a text; empty: it
+  // is never allowed, as all control tokens should be, but where a grammar names it. `num_ids` is
+  // that of the logits, at least tokens.size(). `end_ids` end a text.
   Vocabulary(absl::Span<const std::string> tokens, int64_t num_ids, std::vector<int32_t> end_ids);
 
   int64_t num_ids() const { return num_ids_; }
   int64_t num_words() const { return (num_ids_ + 63) / 64; }  // of a mask
   const std::vector<int32_t>& end_ids() const { return end_ids_; }
   bool is_end(int32_t id) const;
+  // A mask of all ids that have a token, control tokens among them, and do not end a text.
+  absl::Span<const uint64_t> token_mask() const { return token_mask_; }
   // The bytes of a token, from its place in the tries; empty for what is never allowed.
   absl::Span<const uint8_t> bytes(int32_t id) const;
   // Bytes that a token of just this byte stands for.
@@ -70,6 +73,7 @@ class Vocabulary {
   TokenTrie others_;
   TokenTrie plain_[kMaxPlain + 2];
   std::vector<uint64_t> plain_masks_;  // [kMaxPlain + 1, num_words]
+  std::vector<uint64_t> token_mask_;   // [num_words]
   int longest_plain_ = 0;
 };
 

@@ -29,9 +29,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.cache_bytes = 1 << 18;
   limits.memory_bytes = 1 << 22;
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto parsed =
-      !text.empty() && text[0] == '{' ? grammar::GrammarFromJsonSchema(text, limits) : grammar::ParseGbnf(text, limits);
+  auto parsed = !text.empty() && text[0] == '{' ? grammar::GrammarFromJsonSchema(text, limits)
+                                                : grammar::ParseGbnf(text, limits);
   if (!parsed.ok()) return 0;
+  for (size_t i = 0; i < parsed->tokens().size(); ++i) {
+    const std::string& name = parsed->tokens()[i].text;
+    if (!name.empty())
+      parsed->SetTokenId(static_cast<int32_t>(i), static_cast<int32_t>(name.size()) + 253);
+  }
   const auto constraint = grammar::Constraint::Create(*parsed, *vocabulary, limits);
   if (!constraint.ok()) return 0;
   grammar::Matcher matcher(*constraint);

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -77,6 +78,14 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
       {"root ::= \"\xFF\"", "malformed UTF-8"},
       {"root ::= \"a\" )", "expected the end of the rule \"root\""},
       {"::= \"a\"", "expected the name"},
+      {"root ::= <think", "grammar:1:10: a token is named by its text as in <think>"},
+      {"root ::= <>", "as in <think>"},
+      {"root ::= <a\nb>", "as in <think>"},
+      {"root ::= \"x\" <[]>", "grammar:1:14: a token is named by its id as in <[258]>"},
+      {"root ::= <[-1]>", "as in <[258]>"},
+      {"root ::= <[99999999999999999999]>", "as in <[258]>"},
+      {"root ::= <[1]", "as in <[258]>"},
+      {"root ::= !\"a\"", "expected the end of the rule \"root\""},
       {"root ::= \"a\"{1000000000}", "more than 100000 repetitions"},
       {"root ::= " + std::string(200, '(') + "\"a\"" + std::string(200, ')'), "more than 100 groups"},
   };
@@ -86,6 +95,24 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
     EXPECT_THAT(std::string(grammar.status().message()), HasSubstr(message)) << text;
   }
   EXPECT_TRUE(absl::IsResourceExhausted(ParseGbnf(std::string((1 << 20) + 1, ' ')).status()));
+}
+
+TEST(Gbnf, KeepsEachTokenThatIsNamedOnce) {
+  const auto grammar =
+      ParseGbnf("root ::= <think> (!</think>)* </think> x\nx ::= (<[5]> | !<[5]>)+ <think>");
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  const std::vector<Grammar::Token>& tokens = grammar->tokens();
+  ASSERT_EQ(tokens.size(), 5u);
+  EXPECT_EQ(tokens[0].text, "<think>");
+  EXPECT_EQ(tokens[1].text, "</think>");
+  EXPECT_TRUE(tokens[1].negated && !tokens[2].negated);
+  EXPECT_EQ(tokens[2].text, "</think>");
+  EXPECT_EQ(tokens[3].id, 5);
+  EXPECT_TRUE(tokens[4].negated);
+  std::string many = "root ::=";
+  for (int id = 0; id <= 256; ++id) many += absl::StrCat(" <[", id, "]>");
+  EXPECT_THAT(std::string(ParseGbnf(many).status().message()),
+              HasSubstr("more than 256 tokens by name"));
 }
 
 TEST(Automaton, RefusesWhatCannotBeFollowed) {
@@ -113,6 +140,7 @@ TEST(Automaton, KnowsHowFarTheEndIs) {
       {"root ::= \"a\"{5,7} | \"bc\" root", 5},
       {"root ::= \"(\" (root | \"x\") \")\"", 3},
       {"root ::= . [€-₿] [a-z€]", 5},
+      {"root ::= <think> (!</think>){2,} \"ab\" | \"abcdefg\"", 5},
       {"root ::= a a\na ::= b \"x\"{3}\nb ::= \"y\" b | a2\na2 ::= \"zz\"", 10},
   };
   for (const auto& [text, bytes] : cases) {

@@ -325,5 +325,85 @@ TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
   EXPECT_GT(finished, kGrammars / 3);
 }
 
+// Tokens: 0 a, 1 b, 2 ab, 3 a control token, 4 another one, 5 the end. 6 is no token.
+std::shared_ptr<Constraint> Named(const std::string& gbnf) {
+  const auto grammar = ParseGbnf(gbnf);
+  EXPECT_TRUE(grammar.ok()) << grammar.status();
+  const std::vector<std::string> tokens = {"a", "b", "ab", "", "", ""};
+  const auto constraint = Constraint::Create(
+      *grammar, std::make_shared<Vocabulary>(tokens, /*num_ids=*/7, std::vector<int32_t>{5}));
+  EXPECT_TRUE(constraint.ok()) << constraint.status();
+  return *constraint;
+}
+
+std::vector<int32_t> AllowedBehind(const std::shared_ptr<Constraint>& constraint,
+                                   const std::vector<int32_t>& ids, int64_t tokens_left = -1) {
+  Matcher matcher(constraint);
+  for (const int32_t id : ids) EXPECT_TRUE(matcher.Accept(id).ok()) << id;
+  TokenMask mask;
+  std::vector<int32_t> allowed;
+  const absl::Status status = matcher.Mask(tokens_left, &mask);
+  EXPECT_TRUE(status.ok()) << status;
+  for (int32_t id = 0; id < 7; ++id) {
+    if (!Allows(mask, id)) continue;
+    allowed.push_back(id);
+    Matcher next(constraint);
+    for (const int32_t before : ids) EXPECT_TRUE(next.Accept(before).ok());
+    EXPECT_TRUE(next.Accept(id).ok()) << id;
+  }
+  return allowed;
+}
+
+using ::testing::ElementsAre;
+
+TEST(NamedTokens, AreAllowedWhereTheyAreNamedAndNowhereElse) {
+  const auto think = Named("root ::= <[3]> \"a\" <[4]> \"b\"");
+  EXPECT_THAT(AllowedBehind(think, {}), ElementsAre(3));
+  EXPECT_THAT(AllowedBehind(think, {3}), ElementsAre(0));
+  EXPECT_THAT(AllowedBehind(think, {3, 0}), ElementsAre(4));
+  EXPECT_THAT(AllowedBehind(think, {3, 0, 4}), ElementsAre(1));
+  Matcher matcher(think);
+  EXPECT_FALSE(matcher.Accept(4).ok());
+  EXPECT_FALSE(matcher.Accept(-1).ok());
+  EXPECT_FALSE(matcher.Accept(7).ok());
+  for (const int32_t id : {3, 0, 4, 1}) EXPECT_TRUE(matcher.Accept(id).ok());
+  EXPECT_TRUE(matcher.finished());
+}
+
+TEST(NamedTokens, NegatedAreAllOthersThatDoNotEndAText) {
+  const auto until = Named("root ::= (!<[4]>)* <[4]>");
+  EXPECT_THAT(AllowedBehind(until, {}), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(AllowedBehind(until, {2, 3, 3}), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(AllowedBehind(until, {2}, /*tokens_left=*/2), ElementsAre(4));  // it, and the end
+  EXPECT_THAT(AllowedBehind(Named("root ::= !<[0]> \"b\""), {}), ElementsAre(1, 2, 3, 4));
+}
+
+TEST(NamedTokens, ThatFitByTheirBytesTooAreReadBothWays) {
+  const auto both = Named("root ::= (<[0]> \"b\" | \"a\" <[3]>)");
+  EXPECT_THAT(AllowedBehind(both, {}), ElementsAre(0));  // "ab" would hold the token a
+  EXPECT_THAT(AllowedBehind(both, {0}), ElementsAre(1, 3));
+  const auto text = Named("root ::= <[0]> \"b\" | \"ab\" <[3]>");
+  EXPECT_THAT(AllowedBehind(text, {}), ElementsAre(0, 2));
+  EXPECT_THAT(AllowedBehind(text, {2}), ElementsAre(3));
+  EXPECT_THAT(AllowedBehind(text, {0, 1}), ElementsAre(3, 5));
+}
+
+TEST(NamedTokens, ThatAreNoneOrEndATextAreRefusedByName) {
+  const auto create = [](const std::string& gbnf) {
+    const std::vector<std::string> tokens = {"a", "b"};
+    const auto grammar = ParseGbnf(gbnf);
+    EXPECT_TRUE(grammar.ok()) << grammar.status();
+    return std::string(Constraint::Create(*grammar, std::make_shared<Vocabulary>(
+                                                        tokens, 2, std::vector<int32_t>{1}))
+                           .status()
+                           .message());
+  };
+  EXPECT_THAT(create("root ::= <think>"), HasSubstr("<think> is not one token of this model"));
+  EXPECT_THAT(create("root ::= \"a\" | !<[2]>"),
+              HasSubstr("<[2]> is outside of this model's vocabulary of 2 tokens"));
+  EXPECT_THAT(create("root ::= <[1]>"), HasSubstr("the token <[1]> ends a text"));
+  EXPECT_EQ(create("root ::= <[0]>"), "");
+}
+
 }  // namespace
 }  // namespace sluice::grammar

@@ -86,6 +86,8 @@ class NaiveMatcher {
       }
       case Grammar::Kind::kRule:
         return with({Start(g_.rules()[e.rule].body)});
+      case Grammar::Kind::kToken:  // no byte is one
+        return;
     }
   }
 
@@ -180,6 +182,8 @@ class NaiveMatcher {
         return e.min == 0 || productive_[e.parts[0]];
       case Grammar::Kind::kRule:
         return productive_[g_.rules()[e.rule].body];
+      case Grammar::Kind::kToken:
+        return true;
     }
     return false;
   }
