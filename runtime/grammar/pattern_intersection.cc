@@ -14,7 +14,6 @@ namespace sluice::grammar {
 namespace {
 
 using ExprId = Grammar::ExprId;
-using Kind = Grammar::Kind;
 
 constexpr int64_t kEndless = int64_t{1} << 40;  // more than any bound
 
@@ -31,16 +30,16 @@ std::vector<Lengths> LengthsOf(const Grammar& g) {
   for (ExprId id = 0; id < g.num_exprs(); ++id) {
     const Grammar::Expr& e = g.expr(id);
     Lengths& sum = lengths[id];
-    if (e.kind == Kind::kClass) {
+    if (e.kind == Grammar::Kind::kClass) {
       sum = e.ranges.empty() ? kNoLength : Lengths{1, 1};
-    } else if (e.kind == Kind::kChoice) {
+    } else if (e.kind == Grammar::Kind::kChoice) {
       sum = kNoLength;
       for (const ExprId part : e.parts) {
         const Lengths& way = lengths[part];
         if (way.IsNone()) continue;
         sum = sum.IsNone() ? way : Lengths{std::min(sum.min, way.min), std::max(sum.max, way.max)};
       }
-    } else if (e.kind == Kind::kRepeat) {
+    } else if (e.kind == Grammar::Kind::kRepeat) {
       const Lengths& one = lengths[e.parts[0]];
       if (one.IsNone()) {
         sum = e.min == 0 ? Lengths{0, 0} : kNoLength;
@@ -76,7 +75,7 @@ class Shortening {
     if (own.Inside(bounds)) return id;
     const Grammar::Expr e = g_.expr(id);  // a copy, as expressions are added
     std::vector<ExprId> parts;
-    if (e.kind == Kind::kChoice) {
+    if (e.kind == Grammar::Kind::kChoice) {
       for (const ExprId part : e.parts) {
         const std::optional<ExprId> way = Within(part, bounds);
         if (!way.has_value()) return std::nullopt;
@@ -84,8 +83,8 @@ class Shortening {
       }
       return g_.Choice(std::move(parts));
     }
-    if (e.kind == Kind::kRepeat) return Repetition(e, bounds);
-    if (e.kind != Kind::kSequence) return std::nullopt;
+    if (e.kind == Grammar::Kind::kRepeat) return Repetition(e, bounds);
+    if (e.kind != Grammar::Kind::kSequence) return std::nullopt;
     int64_t fixed = 0;
     int variable = 0;
     for (const ExprId part : e.parts) {
@@ -181,17 +180,17 @@ class Positions {
   absl::StatusOr<Part> Of(ExprId id) {
     SLUICE_RETURN_IF_ERROR(Spend(8));
     const Grammar::Expr& e = g_.expr(id);
-    if (e.kind == Kind::kClass) {
+    if (e.kind == Grammar::Kind::kClass) {
       const auto p = static_cast<int32_t>(classes_.size());
       classes_.push_back(id);
       follow_.emplace_back();
       return Part{false, {p}, {p}};
     }
-    if (e.kind == Kind::kRepeat) return Repetition(e);
-    Part sum{e.kind != Kind::kChoice};
+    if (e.kind == Grammar::Kind::kRepeat) return Repetition(e);
+    Part sum{e.kind != Grammar::Kind::kChoice};
     for (const ExprId part : e.parts) {
       SLUICE_ASSIGN_OR_RETURN(const Part next, Of(part));
-      if (e.kind == Kind::kSequence) {
+      if (e.kind == Grammar::Kind::kSequence) {
         SLUICE_ASSIGN_OR_RETURN(sum, Then(std::move(sum), next));
         continue;
       }
