@@ -94,6 +94,7 @@ JsonGrammar::ExprId JsonGrammar::CharBody() {
 }
 
 JsonGrammar::ExprId JsonGrammar::CharOf(const std::vector<CodePointRange>& ranges) {
+  if (ranges.size() == 1 && ranges[0].first == 0 && ranges[0].last == kMaxCodePoint) return Char();
   std::vector<ExprId> ways = {g_.Class(Intersection(ranges, PlainRanges()))};
   for (const CodePointRange& range : Intersection(ranges, ComplementRanges(PlainRanges()))) {
     for (uint32_t c = range.first; c <= range.last; ++c) {
@@ -108,6 +109,48 @@ JsonGrammar::ExprId JsonGrammar::CharOf(const std::vector<CodePointRange>& range
 }
 
 JsonGrammar::ExprId JsonGrammar::String(int32_t min, int32_t max) { return Quoted(g_.Repeat(Char(), min, max)); }
+
+JsonGrammar::ExprId JsonGrammar::Spelled(const Grammar& characters, ExprId expr) {
+  std::vector<bool> is_used(characters.num_exprs());
+  is_used[expr] = true;
+  std::vector<Grammar::RuleId> rules;
+  for (const Grammar::Rule& rule : characters.rules()) {
+    rules.push_back(g_.AddRule(rule.name));
+    is_used[rule.body] = true;
+  }
+  for (ExprId id = static_cast<ExprId>(characters.num_exprs()) - 1; id >= 0; --id) {
+    if (!is_used[id]) continue;
+    for (const ExprId part : characters.expr(id).parts) is_used[part] = true;
+  }
+  std::vector<ExprId> spelled(characters.num_exprs());  // an expression holds only earlier ones
+  for (ExprId id = 0; id < characters.num_exprs(); ++id) {
+    if (!is_used[id]) continue;
+    const Grammar::Expr& e = characters.expr(id);
+    std::vector<ExprId> parts;
+    for (const ExprId part : e.parts) parts.push_back(spelled[part]);
+    switch (e.kind) {
+      case Grammar::Kind::kText:  // there is none
+        break;
+      case Grammar::Kind::kClass:
+        spelled[id] = CharOf(e.ranges);
+        break;
+      case Grammar::Kind::kSequence:
+        spelled[id] = g_.Sequence(std::move(parts));
+        break;
+      case Grammar::Kind::kChoice:
+        spelled[id] = g_.Choice(std::move(parts));
+        break;
+      case Grammar::Kind::kRepeat:
+        spelled[id] = g_.Repeat(parts[0], e.min, e.max);
+        break;
+      case Grammar::Kind::kRule:
+        spelled[id] = g_.Use(rules[e.rule]);
+        break;
+    }
+  }
+  for (size_t r = 0; r < rules.size(); ++r) g_.Define(rules[r], spelled[characters.rules()[r].body]);
+  return spelled[expr];
+}
 
 JsonGrammar::ExprId JsonGrammar::SpaceBody() {
   return g_.Optional(g_.Choice({g_.Text(" "), g_.Sequence({g_.Text("\n"), g_.Repeat(g_.Text(" "), 0, 20)})}));

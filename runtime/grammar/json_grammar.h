@@ -34,9 +34,12 @@ class JsonGrammar {
 
   // Any string of min to max characters; max may be Grammar::kUnlimited.
   ExprId String(int32_t min, int32_t max);
-  // What is between the quotes for one character, plain or escaped: any, or one of `ranges` (normalized).
+  // What is between the quotes for one character, plain or escaped: any, or one of `ranges` (normalized), with only the
+  // escapes that are needed unless it may be any.
   ExprId Char();
   ExprId CharOf(const std::vector<CodePointRange>& ranges);
+  // `expr` of a grammar over the characters of a text, without kText, as a JSON string spells it between its quotes.
+  ExprId Spelled(const Grammar& characters, ExprId expr);
   // A text and its quotes.
   ExprId Quoted(ExprId inner) { return g_.Sequence({g_.Text("\""), inner, g_.Text("\"")}); }
   // A key that is none of `names`, and its quotes. Such keys hold no escapes, so that they are what they look like.

@@ -44,11 +44,11 @@ Ranges EscapedClass(char kind, bool most) {
 
 class PatternParser {
  public:
-  PatternParser(absl::string_view pattern, const Limits& limits, Grammar* grammar, JsonGrammar* json)
-      : text_(pattern), limits_(limits), g_(*grammar), json_(*json) {}
+  PatternParser(absl::string_view pattern, const Limits& limits, Grammar* grammar)
+      : text_(pattern), limits_(limits), g_(*grammar) {}
 
   absl::StatusOr<ExprId> Parse() {
-    const ExprId anything = g_.Repeat(json_.Char(), 0, Grammar::kUnlimited);
+    const ExprId anything = g_.Repeat(g_.Class({{0, kMaxCodePoint}}), 0, Grammar::kUnlimited);
     std::vector<ExprId> ways;
     do {
       const bool from_start = Take("^");
@@ -109,10 +109,10 @@ class PatternParser {
       return Error("(? other than (?: is not supported: look-around, named groups, flags");
     if (Take("(")) return ParseGroup(depth + 1);
     if (Take("[")) return ParseClass();
-    if (Take(".")) return json_.CharOf(ComplementRanges(kLineEnds));
+    if (Take(".")) return g_.Class(ComplementRanges(kLineEnds));
     if (absl::StrContains("*+?{}]", Peek())) return Error(absl::StrCat("unexpected ", text_.substr(at_, 1)));
     SLUICE_ASSIGN_OR_RETURN(Ranges ranges, ParseChars(/*in_class=*/false, /*most=*/false));
-    return json_.CharOf(ranges);
+    return g_.Class(std::move(ranges));
   }
 
   absl::StatusOr<ExprId> ParseQuantifier(ExprId atom) {
@@ -169,7 +169,7 @@ class PatternParser {
       ranges.insert(ranges.end(), first.begin(), first.end());
     }
     ranges = NormalizedRanges(std::move(ranges));
-    return json_.CharOf(negated ? ComplementRanges(ranges) : ranges);
+    return g_.Class(negated ? ComplementRanges(ranges) : ranges);
   }
 
   // One character, or the class of an escape (`most` as in EscapedClass).
@@ -231,15 +231,13 @@ class PatternParser {
   const absl::string_view text_;
   const Limits& limits_;
   Grammar& g_;
-  JsonGrammar& json_;
   size_t at_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits, Grammar* grammar,
-                                            JsonGrammar* json) {
-  return PatternParser(pattern, limits, grammar, json).Parse();
+absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits, Grammar* characters) {
+  return PatternParser(pattern, limits, characters).Parse();
 }
 
 }  // namespace sluice::grammar

@@ -1,4 +1,4 @@
-// Keywords that hold for any type, and those that put schemas together.
+// Keywords that hold for any type, and which keywords there are.
 #include "runtime/grammar/schema_compiler.h"
 
 #include <algorithm>
@@ -6,11 +6,10 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
+#include "runtime/grammar/formats.h"
 
 namespace sluice::grammar {
 namespace {
@@ -18,31 +17,54 @@ namespace {
 using Kind = JsonValue::Kind;
 using Names = std::set<std::string>;
 
-// Comparing them all with each other takes time.
-constexpr size_t kMaxOneOf = 200;
-constexpr size_t kMaxPairs = 10'000;
-
-// They say nothing about what is valid. "$defs" and "definitions" are read where something refers to them.
-const Names& Annotations() {
-  static const auto* const names =
-      new Names{"$schema", "$id",      "$anchor",    "$comment", "$defs",     "definitions", "title",
-                "default", "examples", "deprecated", "readOnly", "writeOnly", "description"};
+// What constrains values in some draft, 3 to 2020-12, and is not supported. All other words that are unknown annotate.
+const Names& UnsupportedKeywords() {
+  static const auto* const names = new Names(
+      absl::StrSplit("not if then else dependencies dependentRequired dependentSchemas unevaluatedProperties "
+                     "unevaluatedItems propertyNames patternProperties minProperties maxProperties contains minContains "
+                     "maxContains multipleOf divisibleBy disallow extends $dynamicRef $recursiveRef",
+                     ' '));
   return *names;
 }
 
 const std::map<std::string, Names>& KeywordsOfTypes() {
-  static const auto* const keywords =
-      new std::map<std::string, Names>{{"object", {"properties", "required", "additionalProperties"}},
-                                       {"array", {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
-                                       {"string", {"minLength", "maxLength", "pattern", "format"}},
-                                       {"number", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
-                                       {"integer", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
-                                       {"boolean", {}},
-                                       {"null", {}}};
+  static const auto* const keywords = new std::map<std::string, Names>{
+      {"object", {"properties", "required", "additionalProperties"}},
+      {"array", {"items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"}},
+      {"string", {"minLength", "maxLength", "pattern", "format"}},
+      {"number", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
+      {"integer", {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
+      {"boolean", {}},
+      {"null", {}}};
   return *keywords;
 }
 
-bool IsOf(const JsonValue& value, const std::string& type) {
+// Not so for a format that is unknown, and draft 3's "required", which is about the schema as a property.
+bool MeansItsType(const JsonValue& schema, const std::string& key) {
+  const JsonValue& value = *schema.Find(key);
+  if (key == "format") return value.is(Kind::kString) && FormatPattern(value.text) != nullptr;
+  return key != "required" || !value.is_bool();
+}
+
+// Of the keywords that are supported.
+bool Constrains(const std::string& key) {
+  static const auto* const names = [] {
+    auto* const all = new Names{"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"};
+    for (const auto& [type, keywords] : KeywordsOfTypes()) all->insert(keywords.begin(), keywords.end());
+    return all;
+  }();
+  return names->contains(key);
+}
+
+// Before draft 2019-09 what stands beside "$ref" is ignored.
+bool ReadsReferencesAlone(const JsonValue& root) {
+  const JsonValue* const draft = root.Find("$schema");
+  return draft != nullptr && absl::StrContains(draft->text, "json-schema.org/draft-0");
+}
+
+}  // namespace
+
+bool IsOfType(const JsonValue& value, const std::string& type) {
   switch (value.kind) {
     case Kind::kNull:
       return type == "null";
@@ -63,7 +85,6 @@ bool IsOf(const JsonValue& value, const std::string& type) {
   return false;
 }
 
-// The values of "const" or "enum", or nothing.
 std::vector<const JsonValue*> LiteralsOf(const JsonValue& schema) {
   std::vector<const JsonValue*> values;
   if (const JsonValue* const value = schema.Find("const"); value != nullptr) return {value};
@@ -73,9 +94,12 @@ std::vector<const JsonValue*> LiteralsOf(const JsonValue& schema) {
   return values;
 }
 
-std::string Escaped(absl::string_view key) { return absl::StrReplaceAll(key, {{"~", "~0"}, {"/", "~1"}}); }
-
-}  // namespace
+SchemaCompiler::SchemaCompiler(const JsonValue* root, const Limits& limits)
+    : root_(*root),
+      limits_(limits),
+      known_places_(root),
+      references_stand_alone_(ReadsReferencesAlone(*root)),
+      json_(&g_) {}
 
 absl::Status SchemaCompiler::Refuse(const SchemaAt& at, absl::string_view message) const {
   return absl::InvalidArgumentError(absl::StrCat("JSON schema at ", at.path, ": ", message));
@@ -83,7 +107,7 @@ absl::Status SchemaCompiler::Refuse(const SchemaAt& at, absl::string_view messag
 
 absl::StatusOr<Grammar> SchemaCompiler::Compile() {
   const Grammar::RuleId root = g_.AddRule("#");
-  references_["#"] = root;
+  references_[&root_] = root;
   SLUICE_ASSIGN_OR_RETURN(const ExprId body, Schema({&root_, "#"}));
   g_.Define(root, body);
   g_.set_root(root);
@@ -92,17 +116,14 @@ absl::StatusOr<Grammar> SchemaCompiler::Compile() {
 
 absl::Status SchemaCompiler::CheckKeywords(const SchemaAt& at) const {
   for (const std::string& key : at.schema->keys) {
-    bool known = Annotations().contains(key) || key == "type" || key == "enum" || key == "const" || key == "anyOf" ||
-                 key == "oneOf" || key == "allOf" || key == "$ref";
-    for (const auto& [type, keywords] : KeywordsOfTypes()) known |= keywords.contains(key);
-    if (!known) return Refuse(at, absl::StrCat("\"", key.substr(0, 100), "\" is not supported"));
+    if (UnsupportedKeywords().contains(key)) return Refuse(at, absl::StrCat("\"", key, "\" is not supported"));
   }
   return absl::OkStatus();
 }
 
 absl::Status SchemaCompiler::OnlyBeside(const SchemaAt& at, absl::string_view keyword, const Names& others) const {
   for (const std::string& key : at.schema->keys) {
-    if (key == keyword || others.contains(key) || Annotations().contains(key)) continue;
+    if (key == keyword || others.contains(key) || !Constrains(key) || !MeansItsType(*at.schema, key)) continue;
     return Refuse(at, absl::StrCat("\"", key, "\" beside \"", keyword, "\" is not supported"));
   }
   return absl::OkStatus();
@@ -136,8 +157,10 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Schema(const SchemaAt& at) {
   if (schema.is(Kind::kTrue)) return json_.Value();
   if (schema.is(Kind::kFalse)) return g_.Choice({});
   if (!schema.is(Kind::kObject)) return Refuse(at, "a schema must be an object, true or false");
+  const bool is_reference = schema.Find("$ref") != nullptr;
+  if (is_reference && references_stand_alone_) return Reference(at);
   SLUICE_RETURN_IF_ERROR(CheckKeywords(at));
-  if (schema.Find("$ref") != nullptr) return Reference(at);
+  if (is_reference) return Reference(at);
   if (schema.Find("const") != nullptr || schema.Find("enum") != nullptr) return Literals(at);
   for (const absl::string_view keyword : {"anyOf", "oneOf"}) {
     if (schema.Find(keyword) != nullptr) return AnyOf(at, keyword);
@@ -149,7 +172,7 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Schema(const SchemaAt& at) {
     // A keyword is about values of its types only, but whoever writes one means them.
     for (const auto& [type, keywords] : KeywordsOfTypes()) {
       for (const std::string& key : schema.keys) {
-        if (keywords.contains(key) && type != "integer") types.insert(type);
+        if (keywords.contains(key) && type != "integer" && MeansItsType(schema, key)) types.insert(type);
       }
     }
   }
@@ -182,7 +205,7 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Literals(const SchemaAt& at) {
   std::vector<std::string> texts;
   for (const JsonValue* const value : LiteralsOf(*at.schema)) {
     bool fits = types.empty();
-    for (const std::string& type : types) fits |= IsOf(*value, type);
+    for (const std::string& type : types) fits |= IsOfType(*value, type);
     if (list != nullptr && keyword == "const") {
       fits &= std::any_of(list->items.begin(), list->items.end(),
                           [&](const JsonValue& item) { return JsonEqual(item, *value); });
@@ -193,124 +216,26 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Literals(const SchemaAt& at) {
   return g_.AnyText(std::move(texts));
 }
 
-absl::StatusOr<SchemaAt> SchemaCompiler::Resolve(const SchemaAt& at, const JsonValue& ref) const {
-  if (!ref.is(Kind::kString) || (ref.text != "#" && !absl::StartsWith(ref.text, "#/"))) {
-    return Refuse(at, absl::StrCat("\"$ref\" ", JsonText(ref).substr(0, 200),
-                                   " is not supported: only places in this document are, such as #/$defs/name"));
-  }
-  SchemaAt place{&root_, "#"};
-  if (ref.text == "#") return place;
-  for (const absl::string_view part : absl::StrSplit(absl::string_view(ref.text).substr(2), '/')) {
-    const std::string key = absl::StrReplaceAll(part, {{"~1", "/"}, {"~0", "~"}});
-    const JsonValue* next = place.schema->Find(key);
-    size_t index;
-    if (place.schema->is(Kind::kArray) && absl::SimpleAtoi(key, &index) && index < place.schema->items.size()) {
-      next = &place.schema->items[index];
-    }
-    if (next == nullptr) return Refuse(at, absl::StrCat("\"$ref\" ", ref.text.substr(0, 200), " points at nothing"));
-    place = {next, absl::StrCat(place.path, "/", Escaped(key))};
+absl::StatusOr<SchemaAt> SchemaCompiler::Resolve(const SchemaAt& at) const {
+  const JsonValue& ref = *at.schema->Find("$ref");
+  if (!ref.is(Kind::kString)) return Refuse(at, "\"$ref\" must be a text");
+  absl::StatusOr<SchemaAt> place = known_places_.Resolve(at, ref.text);
+  if (!place.ok()) {
+    return Refuse(at, absl::StrCat("\"$ref\" \"", ref.text.substr(0, 200), "\" ", place.status().message()));
   }
   return place;
 }
 
 absl::StatusOr<Grammar::ExprId> SchemaCompiler::Reference(const SchemaAt& at) {
-  SLUICE_RETURN_IF_ERROR(OnlyBeside(at, "$ref", {}));
-  SLUICE_ASSIGN_OR_RETURN(const SchemaAt target, Resolve(at, *at.schema->Find("$ref")));
-  const auto [it, is_new] = references_.try_emplace(target.path, -1);
+  if (!references_stand_alone_) SLUICE_RETURN_IF_ERROR(OnlyBeside(at, "$ref", {}));
+  SLUICE_ASSIGN_OR_RETURN(const SchemaAt target, Resolve(at));
+  const auto [it, is_new] = references_.try_emplace(target.schema, -1);
   if (!is_new) return g_.Use(it->second);
   const Grammar::RuleId rule = g_.AddRule(target.path);
   it->second = rule;  // first, as it may refer to itself
   SLUICE_ASSIGN_OR_RETURN(const ExprId body, Schema(target));
   g_.Define(rule, body);
   return g_.Use(rule);
-}
-
-absl::StatusOr<Grammar::ExprId> SchemaCompiler::AllOf(const SchemaAt& at) {
-  const JsonValue& list = *at.schema->Find("allOf");
-  SLUICE_RETURN_IF_ERROR(OnlyBeside(at, "allOf", {}));
-  if (!list.is(Kind::kArray) || list.items.size() != 1) {
-    return Refuse(at, "\"allOf\" is supported with one schema only");
-  }
-  return Schema({&list.items[0], at.path + "/allOf/0"});
-}
-
-absl::StatusOr<Grammar::ExprId> SchemaCompiler::AnyOf(const SchemaAt& at, absl::string_view keyword) {
-  SLUICE_RETURN_IF_ERROR(OnlyBeside(at, keyword, {}));
-  const JsonValue& list = *at.schema->Find(keyword);
-  if (!list.is(Kind::kArray) || list.items.empty()) {
-    return Refuse(at, absl::StrCat("\"", keyword, "\" must be a list of schemas"));
-  }
-  if (keyword == "oneOf" && list.items.size() > kMaxOneOf) {
-    return absl::ResourceExhaustedError(
-        Refuse(at, absl::StrCat("\"oneOf\" has more than ", kMaxOneOf, " schemas")).message());
-  }
-  std::vector<ExprId> ways;
-  std::vector<SchemaAt> branches;
-  for (size_t i = 0; i < list.items.size(); ++i) {
-    branches.push_back({&list.items[i], absl::StrCat(at.path, "/", keyword, "/", i)});
-    SLUICE_ASSIGN_OR_RETURN(const ExprId way, Schema(branches.back()));
-    ways.push_back(way);
-    for (size_t j = 0; keyword == "oneOf" && j < i; ++j) {
-      if (Disjoint(branches[j], branches[i], 0)) continue;
-      return Refuse(at,
-                    absl::StrCat("\"oneOf\" is supported where its schemas tell apart by type or by constants, and ", j,
-                                 " and ", i, " do not; is \"anyOf\" meant?"));
-    }
-  }
-  return g_.Choice(std::move(ways));
-}
-
-bool SchemaCompiler::Disjoint(const SchemaAt& a, const SchemaAt& b, int depth) const {
-  constexpr int kMaxDepth = 8;  // of references and of objects in objects
-  if (depth > kMaxDepth) return false;
-  for (const auto& [one, other] : {std::pair(a, b), std::pair(b, a)}) {
-    if (one.schema->is(Kind::kFalse)) return true;
-    if (!one.schema->is(Kind::kObject)) return false;
-    if (const JsonValue* const ref = one.schema->Find("$ref"); ref != nullptr) {
-      const absl::StatusOr<SchemaAt> target = Resolve(one, *ref);
-      return target.ok() && Disjoint(*target, other, depth + 1);
-    }
-  }
-  const std::vector<const JsonValue*> a_values = LiteralsOf(*a.schema), b_values = LiteralsOf(*b.schema);
-  if (!a_values.empty() && !b_values.empty()) {
-    if (a_values.size() * b_values.size() > kMaxPairs) return false;
-    for (const JsonValue* const x : a_values) {
-      for (const JsonValue* const y : b_values) {
-        if (JsonEqual(*x, *y)) return false;
-      }
-    }
-    return true;
-  }
-  const absl::StatusOr<Names> a_types = Types(a), b_types = Types(b);
-  if (!a_types.ok() || !b_types.ok()) return false;
-  const auto none_of = [](const std::vector<const JsonValue*>& values, const Names& types) {
-    return std::none_of(values.begin(), values.end(), [&](const JsonValue* value) {
-      return std::any_of(types.begin(), types.end(), [&](const std::string& type) { return IsOf(*value, type); });
-    });
-  };
-  if (!a_values.empty()) return !b_types->empty() && none_of(a_values, *b_types);
-  if (!b_values.empty()) return !a_types->empty() && none_of(b_values, *a_types);
-  if (a_types->empty() || b_types->empty()) return false;
-  bool common = false;
-  for (const std::string& type : *a_types) {
-    common |= b_types->contains(type) || (type == "integer" && b_types->contains("number")) ||
-              (type == "number" && b_types->contains("integer"));
-  }
-  if (!common) return true;
-  if (*a_types != Names{"object"} || *b_types != Names{"object"}) return false;
-  // Objects that have to have a key with values that differ.
-  const auto required = [](const SchemaAt& at, const std::string& key) {
-    const JsonValue* const names = at.schema->Find("required");
-    return names != nullptr && std::any_of(names->items.begin(), names->items.end(),
-                                           [&](const JsonValue& name) { return name.text == key; });
-  };
-  const JsonValue *const a_members = a.schema->Find("properties"), *const b_members = b.schema->Find("properties");
-  if (a_members == nullptr || b_members == nullptr || a_members->keys.size() > kMaxOneOf) return false;
-  for (const std::string& key : a_members->keys) {
-    if (b_members->Find(key) == nullptr || !required(a, key) || !required(b, key)) continue;
-    if (Disjoint({a_members->Find(key), ""}, {b_members->Find(key), ""}, depth + 1)) return true;
-  }
-  return false;
 }
 
 }  // namespace sluice::grammar

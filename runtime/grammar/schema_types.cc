@@ -4,10 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "kernels/status_macros.h"
-#include "runtime/grammar/integer_range.h"
+#include "runtime/grammar/formats.h"
+#include "runtime/grammar/number_range.h"
 #include "runtime/grammar/pattern.h"
+#include "runtime/grammar/pattern_intersection.h"
 #include "runtime/grammar/schema_compiler.h"
 
 namespace sluice::grammar {
@@ -17,27 +18,6 @@ using Kind = JsonValue::Kind;
 
 constexpr size_t kMaxPrefixItems = 1000;
 constexpr size_t kMaxNameBytes = 256;  // beside additional properties, which must differ from it
-
-// Formats, as patterns that match only what is valid. February has 28 days: leap years are not regular enough.
-#define SLUICE_DATE                                                                                       \
-  "(?:[1-9]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-" \
-  "(?:0[1-9]|1\\d|2[0-8])))"
-#define SLUICE_TIME "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
-#define SLUICE_OCTET "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
-constexpr struct {
-  const char* name;
-  const char* pattern;
-} kFormats[] = {
-    {"date", "^" SLUICE_DATE "$"},
-    {"time", "^" SLUICE_TIME "$"},
-    {"date-time", "^" SLUICE_DATE "T" SLUICE_TIME "$"},
-    {"uuid", "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},
-    {"ipv4", "^" SLUICE_OCTET "(?:\\." SLUICE_OCTET "){3}$"},
-    {"email",
-     "^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+){0,4}@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+){0,4}\\.){1,4}[A-Za-z]{2,12}$"}};
-#undef SLUICE_DATE
-#undef SLUICE_TIME
-#undef SLUICE_OCTET
 
 std::string Key(absl::string_view name) {
   std::string quoted;
@@ -70,73 +50,54 @@ absl::StatusOr<SchemaCompiler::Count> SchemaCompiler::ReadCount(const SchemaAt& 
 
 absl::StatusOr<Grammar::ExprId> SchemaCompiler::String(const SchemaAt& at) {
   SLUICE_ASSIGN_OR_RETURN(const Count length, ReadCount(at, "minLength", "maxLength"));
-  const JsonValue* const pattern = at.schema->Find("pattern");
-  const JsonValue* const format = at.schema->Find("format");
-  if (pattern == nullptr && format == nullptr) return json_.String(length.min, length.max);
-  const absl::string_view keyword = pattern != nullptr ? "pattern" : "format";
-  for (const absl::string_view other : {"minLength", "maxLength", "format"}) {
-    if (other == keyword || at.schema->Find(other) == nullptr) continue;
-    return Refuse(at, absl::StrCat("\"", other, "\" beside \"", keyword, "\" is not supported"));
-  }
-  const JsonValue& value = *at.schema->Find(keyword);
-  if (!value.is(Kind::kString)) return Refuse(at, absl::StrCat("\"", keyword, "\" must be a text"));
-  std::string regex = value.text;
-  if (format != nullptr) {
-    const auto* const known =
-        std::find_if(std::begin(kFormats), std::end(kFormats), [&](const auto& f) { return f.name == value.text; });
-    if (known == std::end(kFormats)) {
-      return Refuse(at, absl::StrCat("\"format\" \"", value.text.substr(0, 100), "\" is not supported"));
+  Grammar characters;
+  std::vector<ExprId> patterns;
+  std::string keywords;  // those that have to hold together
+  for (const absl::string_view keyword : {"pattern", "format", "minLength", "maxLength"}) {
+    const JsonValue* const value = at.schema->Find(keyword);
+    if (value == nullptr) continue;
+    if (keyword == "pattern" || keyword == "format") {
+      if (!value->is(Kind::kString)) return Refuse(at, absl::StrCat("\"", keyword, "\" must be a text"));
+      const char* const regex = keyword == "pattern" ? value->text.c_str() : FormatPattern(value->text);
+      if (regex == nullptr) continue;  // a format that is unknown annotates
+      const absl::StatusOr<ExprId> pattern =
+          PatternExpr(keyword == "pattern" ? absl::string_view(value->text) : regex, limits_, &characters);
+      if (!pattern.ok()) return absl::Status(pattern.status().code(), Refuse(at, pattern.status().message()).message());
+      patterns.push_back(*pattern);
     }
-    regex = known->pattern;
+    absl::StrAppend(&keywords, keywords.empty() ? "" : ", ", "\"", keyword, "\" ", JsonText(*value).substr(0, 100));
   }
-  const absl::StatusOr<ExprId> inner = PatternExpr(regex, limits_, &g_, &json_);
-  if (!inner.ok()) return absl::Status(inner.status().code(), Refuse(at, inner.status().message()).message());
-  return json_.Quoted(*inner);
+  if (patterns.empty()) return json_.String(length.min, length.max);
+  const absl::StatusOr<std::optional<ExprId>> all =
+      PatternIntersection(patterns, length.min, length.max, limits_, &characters);
+  if (!all.ok()) return absl::Status(all.status().code(), Refuse(at, all.status().message()).message());
+  if (!all->has_value()) return Refuse(at, absl::StrCat("no text fits its ", keywords));
+  return json_.Quoted(json_.Spelled(characters, **all));
 }
 
 absl::StatusOr<Grammar::ExprId> SchemaCompiler::Number(const SchemaAt& at, bool integer) {
-  constexpr int64_t kFree = 999'999'999'999'999;       // what stands for no bound: 15 digits
-  double min = -INFINITY, max = INFINITY;              // of any number
-  double whole_min = -INFINITY, whole_max = INFINITY;  // of integers
-  for (const absl::string_view name : {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}) {
-    const JsonValue* const bound = at.schema->Find(name);
-    if (bound == nullptr) continue;
-    if (!bound->is(Kind::kNumber)) return Refuse(at, absl::StrCat("\"", name, "\" must be a number"));
-    const double x = bound->number;
-    if (std::fabs(x) > static_cast<double>(kFree)) {
-      return Refuse(at, absl::StrCat("\"", name, "\" ", bound->text.substr(0, 100), " has more than 15 digits"));
+  std::vector<NumberBound> lower, upper;
+  const auto read = [&](absl::string_view closed, absl::string_view open, std::vector<NumberBound>* bounds) {
+    // Draft 4: true says that the other keyword's bound is open.
+    const JsonValue* const exclusive = at.schema->Find(open);
+    const bool is_open = exclusive != nullptr && exclusive->is(Kind::kTrue);
+    for (const absl::string_view keyword : {closed, open}) {
+      const JsonValue* const bound = at.schema->Find(keyword);
+      if (bound == nullptr || (keyword == open && bound->is_bool())) continue;
+      if (!bound->is(Kind::kNumber)) return Refuse(at, absl::StrCat("\"", keyword, "\" must be a number"));
+      bounds->push_back({std::string(keyword), bound->text, bound->number, keyword == open || is_open});
     }
-    if (name == "minimum" || name == "exclusiveMinimum") {
-      min = std::max(min, x);
-      whole_min = std::max(whole_min, name == "minimum" ? std::ceil(x) : std::floor(x) + 1);
-    } else {
-      max = std::min(max, x);
-      whole_max = std::min(whole_max, name == "maximum" ? std::floor(x) : std::ceil(x) - 1);
+    if (is_open && bounds->empty()) {
+      return Refuse(at, absl::StrCat("\"", open, "\" is true, and there is no \"", closed, "\""));
     }
-  }
-  if (std::isinf(min) && std::isinf(max)) return integer ? json_.Integer() : json_.Number();
-  const auto bounded = [](double x) {
-    return static_cast<int64_t>(std::clamp(x, static_cast<double>(-kFree), static_cast<double>(kFree)));
+    return absl::OkStatus();
   };
-  std::vector<ExprId> ways;
-  if (whole_min <= whole_max) ways.push_back(IntegerRange(bounded(whole_min), bounded(whole_max), &g_));
-  // A fraction behind n or -n reaches up to n + 1 or -n - 1, which must not be beyond a bound. Six digits
-  // keep values next to a bound apart from it in double precision, if the bound is below 10^9.
-  constexpr double kFractions = 1e9;
-  const bool fractions =
-      !integer && (std::isinf(min) || std::fabs(min) < kFractions) && (std::isinf(max) || std::fabs(max) < kFractions);
-  if (fractions) {
-    const ExprId fraction = g_.Sequence({g_.Text("."), g_.Repeat(g_.Class({{'0', '9'}}), 1, 6)});
-    const double first = std::max(whole_min, 0.0), last = std::floor(max) - 1;
-    if (first <= last) ways.push_back(g_.Sequence({IntegerRange(bounded(first), bounded(last), &g_), fraction}));
-    const double negative_first = std::max(-whole_max, 0.0), negative_last = -std::ceil(min) - 1;
-    if (negative_first <= negative_last) {
-      ways.push_back(
-          g_.Sequence({g_.Text("-"), IntegerRange(bounded(negative_first), bounded(negative_last), &g_), fraction}));
-    }
-  }
-  if (ways.empty()) return Refuse(at, "no number that can be written here lies between its bounds");
-  return g_.Choice(std::move(ways));
+  SLUICE_RETURN_IF_ERROR(read("minimum", "exclusiveMinimum", &lower));
+  SLUICE_RETURN_IF_ERROR(read("maximum", "exclusiveMaximum", &upper));
+  if (lower.empty() && upper.empty()) return integer ? json_.Integer() : json_.Number();
+  const absl::StatusOr<ExprId> range = NumberRange(lower, upper, integer, &g_);
+  if (!range.ok()) return Refuse(at, range.status().message());
+  return range;
 }
 
 absl::StatusOr<std::optional<Grammar::ExprId>> SchemaCompiler::Additional(const SchemaAt& at,
@@ -144,7 +105,7 @@ absl::StatusOr<std::optional<Grammar::ExprId>> SchemaCompiler::Additional(const 
   const JsonValue* const schema = at.schema->Find(keyword);
   if (schema == nullptr) return json_.Value();
   if (schema->is(Kind::kFalse)) return std::nullopt;
-  SLUICE_ASSIGN_OR_RETURN(const ExprId value, Schema({schema, absl::StrCat(at.path, "/", keyword)}));
+  SLUICE_ASSIGN_OR_RETURN(const ExprId value, Schema(ChildOf(at, keyword, schema)));
   return value;
 }
 
@@ -153,22 +114,27 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Array(const SchemaAt& at) {
   if (const JsonValue* const unique = at.schema->Find("uniqueItems"); unique != nullptr && !unique->is(Kind::kFalse)) {
     return Refuse(at, "\"uniqueItems\" is not supported");
   }
+  // Before draft 2020-12 "items" may be a list, and "additionalItems" is for what is behind it.
+  const JsonValue* const items = at.schema->Find("items");
+  const bool old_list = items != nullptr && items->is(Kind::kArray);
+  const absl::string_view first_items = old_list ? "items" : "prefixItems";
+  if (old_list && at.schema->Find("prefixItems") != nullptr) {
+    return Refuse(at, "\"items\" as a list beside \"prefixItems\" is not supported");
+  }
   std::vector<ExprId> prefix;
-  if (const JsonValue* const list = at.schema->Find("prefixItems"); list != nullptr) {
+  if (const JsonValue* const list = at.schema->Find(first_items); list != nullptr) {
     if (!list->is(Kind::kArray)) return Refuse(at, "\"prefixItems\" must be a list of schemas");
     if (list->items.size() > kMaxPrefixItems) {
       return absl::ResourceExhaustedError(
-          Refuse(at, absl::StrCat("\"prefixItems\" has more than ", kMaxPrefixItems, " schemas")).message());
+          Refuse(at, absl::StrCat("\"", first_items, "\" has more than ", kMaxPrefixItems, " schemas")).message());
     }
+    const SchemaAt list_at = ChildOf(at, first_items, list);
     for (size_t i = 0; i < list->items.size(); ++i) {
-      SLUICE_ASSIGN_OR_RETURN(const ExprId item, Schema({&list->items[i], absl::StrCat(at.path, "/prefixItems/", i)}));
+      SLUICE_ASSIGN_OR_RETURN(const ExprId item, Schema(ChildOf(list_at, absl::StrCat(i), &list->items[i])));
       prefix.push_back(item);
     }
   }
-  if (const JsonValue* const items = at.schema->Find("items"); items != nullptr && items->is(Kind::kArray)) {
-    return Refuse(at, "\"items\" as a list is not supported; draft 2020-12 calls it \"prefixItems\"");
-  }
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<ExprId> item, Additional(at, "items"));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<ExprId> item, Additional(at, old_list ? "additionalItems" : "items"));
   const auto fixed = static_cast<int32_t>(prefix.size());
   const bool limited = count.max != Grammar::kUnlimited;
   if (!item.has_value() && count.min > fixed) return Refuse(at, "no array has as many items as \"minItems\"");
@@ -193,9 +159,10 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Array(const SchemaAt& at) {
   return json_.Enclosed("[", list, /*may_be_empty=*/count.min == 0, "]");
 }
 
-absl::StatusOr<std::vector<SchemaCompiler::Property>> SchemaCompiler::Properties(const SchemaAt& at) {
+absl::StatusOr<std::vector<SchemaCompiler::Property>> SchemaCompiler::Properties(const SchemaAt& at, const Tag* tag) {
   std::set<std::string> required;
-  if (const JsonValue* const names = at.schema->Find("required"); names != nullptr) {
+  // A boolean is draft 3's, about the schema itself as a property.
+  if (const JsonValue* const names = at.schema->Find("required"); names != nullptr && !names->is_bool()) {
     if (!names->is(Kind::kArray)) return Refuse(at, "\"required\" must be a list of names");
     for (const JsonValue& name : names->items) {
       if (!name.is(Kind::kString)) return Refuse(at, "\"required\" must be a list of names");
@@ -208,17 +175,21 @@ absl::StatusOr<std::vector<SchemaCompiler::Property>> SchemaCompiler::Properties
   };
   if (const JsonValue* const members = at.schema->Find("properties"); members != nullptr) {
     if (!members->is(Kind::kObject)) return Refuse(at, "\"properties\" must be an object of schemas");
+    const SchemaAt members_at = ChildOf(at, "properties", members);
     for (size_t i = 0; i < members->keys.size(); ++i) {
       const std::string& name = members->keys[i];
-      const bool is_required = required.erase(name) > 0;
-      const std::string path =
-          absl::StrCat(at.path, "/properties/", absl::StrReplaceAll(name, {{"~", "~0"}, {"/", "~1"}}));
+      const JsonValue* const old_required = members->items[i].Find("required");
+      const bool is_required = required.erase(name) > 0 || (old_required != nullptr && old_required->is(Kind::kTrue));
+      if (tag != nullptr && tag->property == name) {
+        add(name, g_.AnyText({tag->values.begin(), tag->values.end()}), true);
+        continue;
+      }
       if (members->items[i].is(Kind::kFalse)) {
         if (is_required) return Refuse(at, absl::StrCat("\"", name, "\" is required and may not be there"));
         add(name, g_.Choice({}), false);
         continue;
       }
-      SLUICE_ASSIGN_OR_RETURN(const ExprId value, Schema({&members->items[i], path}));
+      SLUICE_ASSIGN_OR_RETURN(const ExprId value, Schema(ChildOf(members_at, name, &members->items[i])));
       add(name, value, is_required);
     }
   }
@@ -233,8 +204,8 @@ absl::StatusOr<std::vector<SchemaCompiler::Property>> SchemaCompiler::Properties
   return properties;
 }
 
-absl::StatusOr<Grammar::ExprId> SchemaCompiler::Object(const SchemaAt& at) {
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<Property> properties, Properties(at));
+absl::StatusOr<Grammar::ExprId> SchemaCompiler::Object(const SchemaAt& at, const Tag* tag) {
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Property> properties, Properties(at, tag));
   std::optional<ExprId> more;
   if (at.schema->Find("additionalProperties") != nullptr || properties.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const std::optional<ExprId> value, Additional(at, "additionalProperties"));
@@ -266,9 +237,9 @@ Grammar::ExprId SchemaCompiler::Members(const std::vector<Property>& properties,
   for (size_t i = properties.size(); i-- > 0;) {
     const Property& p = properties[i];
     // Both are used twice from here on.
-    const Grammar::RuleId member = g_.AddRule(absl::StrCat(path, "/properties/", p.name));
+    const Grammar::RuleId member = g_.AddRule(absl::StrCat(path, "/properties/", p.name.substr(0, 100)));
     g_.Define(member, p.member);
-    const Grammar::RuleId after = g_.AddRule(absl::StrCat("members of ", path, " behind ", p.name));
+    const Grammar::RuleId after = g_.AddRule(absl::StrCat("members of ", path, " behind ", p.name.substr(0, 100)));
     g_.Define(after, rest);
     const ExprId next = g_.Sequence({json_.Comma(), g_.Use(member)});
     rest = g_.Sequence({p.required ? next : g_.Optional(next), g_.Use(after)});
