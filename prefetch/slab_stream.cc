@@ -21,6 +21,7 @@
 #include "prefetch/pinned_memory.h"
 #include "prefetch/range_reader.h"
 #include "prefetch/ring.h"
+#include "storage/repair_advice.h"
 
 namespace sluice {
 namespace {
@@ -309,7 +310,7 @@ absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) 
   return absl::DataLossError(
       absl::StrCat(paths[slab.file], ": slab ", SlabAt(position), " at byte ", slab.offset,
                    ": XXH3 ", absl::Hex(got, absl::kZeroPad16), ", manifest says ",
-                   absl::Hex(slab.checksum, absl::kZeroPad16), "; shard this layer again"));
+                   absl::Hex(slab.checksum, absl::kZeroPad16), "; ", kRepairAdvice));
 }
 
 absl::Status SlabStream::State::Decode(int64_t position, std::byte* place,

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "storage/repair_advice.h"
 
 namespace sluice {
 namespace {
@@ -152,7 +153,7 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
     if (got != want) {
       return absl::DataLossError(absl::StrCat(store_.EmbeddingPath(), ": row ", range.offset / stride,
                                               " at byte ", range.offset, ": XXH3 ", ChecksumToHex(got),
-                                              ", the file says ", ChecksumToHex(want), "; shard again"));
+                                              ", the file says ", ChecksumToHex(want), "; ", kRepairAdvice));
     }
   }
   std::vector<float> decoded(kEmbedRows * h.hidden_size);

@@ -79,6 +79,7 @@ class OutputFile {
   absl::Status Truncate(int64_t bytes) const;  // gives what was reserved behind `bytes` back
   absl::Status Sync() const;                   // fsync
   const std::string& path() const { return path_; }
+  bool is_open() const { return fd_.get() >= 0; }
 
  private:
   FileDescriptor fd_;

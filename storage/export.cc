@@ -14,6 +14,7 @@
 #include "kernels/status_macros.h"
 #include "kernels/tile.h"
 #include "storage/input_file.h"
+#include "storage/repair_advice.h"
 #include "storage/running_checksum.h"
 #include "storage/slab_codec.h"
 #include "storage/store_geometry.h"
@@ -83,7 +84,7 @@ absl::Status SlabReader::CompareChecksum(uint64_t got) const {
   if (got == slab_.checksum) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat(Where(), "XXH3 ", ChecksumToHex(got),
                                           ", the manifest says ", ChecksumToHex(slab_.checksum),
-                                          "; shard the checkpoint again"));
+                                          "; ", kRepairAdvice));
 }
 
 absl::Status SlabReader::ReadRaw() {
@@ -144,7 +145,7 @@ absl::Status ReadEmbedding(const LayerStore& store, const ManifestTensor& tensor
       if (Checksum(row) != LoadChecksum(row.data() + row_bytes)) {
         return absl::DataLossError(absl::StrCat(file.path(), ": row ", first + i, " at byte ",
                                                 (first + i) * stride,
-                                                ": wrong checksum; shard the checkpoint again"));
+                                                ": wrong checksum; ", kRepairAdvice));
       }
       rows.insert(rows.end(), row.begin(), row.end());
     }

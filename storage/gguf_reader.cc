@@ -237,8 +237,8 @@ class GgufReader {
       }
     }
     if (offset > file_bytes_ || bytes > file_bytes_ - offset) {
-      return fail(absl::StrCat("its ", bytes, " bytes at ", offset, " of the data, in a file of ",
-                               file_bytes_));
+      return fail(absl::StrCat(bytes, " bytes at byte ", offset,
+                               " of the data, but the whole file has ", file_bytes_));
     }
     tensor.offset = static_cast<int64_t>(offset);
     tensor.bytes = static_cast<int64_t>(bytes);

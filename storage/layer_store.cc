@@ -2,12 +2,12 @@
 // written.
 #include "storage/layer_store.h"
 
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "storage/input_file.h"
+#include "storage/repair_advice.h"
 #include "storage/store_geometry.h"
 #include "storage/store_paths.h"
 
@@ -15,10 +15,14 @@ namespace sluice {
 namespace {
 
 absl::Status CheckFileSize(const std::string& path, int64_t bytes) {
-  SLUICE_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path, PageCache::kUse));
-  if (file.bytes() == bytes) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(path, ": ", file.bytes(), " bytes, the manifest says ",
-                                          bytes, "; shard the checkpoint again"));
+  const absl::StatusOr<InputFile> file = InputFile::Open(path, PageCache::kUse);
+  if (absl::IsDataLoss(file.status())) {
+    return absl::DataLossError(absl::StrCat(file.status().message(), "; ", kRepairAdvice));
+  }
+  SLUICE_RETURN_IF_ERROR(file.status());
+  if (file->bytes() == bytes) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path, ": ", file->bytes(), " bytes, the manifest says ",
+                                          bytes, "; ", kRepairAdvice));
 }
 
 absl::StatusOr<std::vector<float>> ReadResident(const std::string& dir, const Manifest& manifest) {

@@ -77,6 +77,7 @@ struct ManifestCopy {
   std::string name;  // no slash
   int64_t bytes;
   uint64_t checksum;
+  bool operator==(const ManifestCopy&) const = default;
 };
 
 struct Manifest {

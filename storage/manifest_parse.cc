@@ -247,28 +247,10 @@ absl::Status CheckVersion(const json& root) {
   if (version > kStoreFormatVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
         "store format ", version, "; this program reads formats 1 to ", kStoreFormatVersion,
-        ". Use a newer sluice, or shard the checkpoint again with this one"));
+        "; use a newer sluice, or make the store anew with this one, in another folder"));
   }
   if (version < 1) {
     return absl::InvalidArgumentError(absl::StrCat("there is no store format ", version));
-  }
-  return absl::OkStatus();
-}
-
-// DataLoss where the text is not what was written.
-absl::Status CheckSeal(absl::string_view text) {
-  const size_t seal_bytes = kSealBegin.size() + 16 + kSealEnd.size();
-  if (text.size() < seal_bytes || !absl::EndsWith(text, kSealEnd) ||
-      !absl::StartsWith(text.substr(text.size() - seal_bytes), kSealBegin)) {
-    return absl::DataLossError(
-        "does not end with its checksum: cut short, damaged, or no manifest of a layer store");
-  }
-  const std::string got =
-      ChecksumToHex(ManifestBodyChecksum(text.substr(0, text.size() - seal_bytes)));
-  const absl::string_view want = text.substr(text.size() - seal_bytes + kSealBegin.size(), 16);
-  if (got != want) {
-    return absl::DataLossError(
-        absl::StrCat("damaged or edited: its XXH3 is ", got, ", its last line says ", want));
   }
   return absl::OkStatus();
 }
@@ -285,6 +267,23 @@ absl::StatusOr<Manifest> ParseText(absl::string_view text) {
 }
 
 }  // namespace
+
+absl::Status CheckSeal(absl::string_view text) {
+  const size_t seal_bytes = kSealBegin.size() + 16 + kSealEnd.size();
+  if (text.size() < seal_bytes || !absl::EndsWith(text, kSealEnd) ||
+      !absl::StartsWith(text.substr(text.size() - seal_bytes), kSealBegin)) {
+    return absl::DataLossError(
+        "does not end with its checksum: cut short, damaged, or no file of a layer store");
+  }
+  const std::string got =
+      ChecksumToHex(ManifestBodyChecksum(text.substr(0, text.size() - seal_bytes)));
+  const absl::string_view want = text.substr(text.size() - seal_bytes + kSealBegin.size(), 16);
+  if (got != want) {
+    return absl::DataLossError(
+        absl::StrCat("damaged or edited: its XXH3 is ", got, ", its last line says ", want));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view path) {
   absl::StatusOr<Manifest> manifest = ParseText(text);

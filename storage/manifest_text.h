@@ -25,6 +25,8 @@ inline uint64_t ManifestBodyChecksum(absl::string_view body) {
 
 // Appends the seal to a body that ends with ",\n".
 std::string SealManifest(std::string body);
+// DataLoss where the text does not end with its checksum, or is not what was written.
+absl::Status CheckSeal(absl::string_view text);
 
 absl::string_view PlaceName(TensorPlace place);
 

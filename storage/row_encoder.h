@@ -25,6 +25,8 @@ class RowEncoder {
   absl::StatusOr<absl::Span<const std::byte>> Rows(const CheckpointTensor& tensor,
                                                    Encoding encoding, int64_t first_row,
                                                    int64_t num_rows);
+  // The same rows as the checkpoint stores their values; until the next call of Rows().
+  absl::Span<const std::byte> source() const { return source_; }
 
  private:
   const Checkpoint& checkpoint_;

@@ -31,6 +31,10 @@ void RunningChecksum::Add(absl::Span<const std::byte> bytes) {
 
 uint64_t RunningChecksum::Value() const { return XXH3_64bits_digest(&state_->xxh); }
 
+uint64_t SeededChecksum(absl::Span<const std::byte> bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
 uint64_t Checksum(absl::Span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
 }

@@ -24,6 +24,9 @@ class RunningChecksum {
   std::unique_ptr<State> state_;
 };
 
+// XXH3-64 with a seed. Checksum() is this one with seed 0.
+uint64_t SeededChecksum(absl::Span<const std::byte> bytes, uint64_t seed);
+
 }  // namespace sluice
 
 #endif  // SLUICE_STORAGE_RUNNING_CHECKSUM_H_

@@ -110,11 +110,16 @@ class HeaderReader : public nlohmann::json_sax<json> {
       return true;
     }
     if (state_ == State::kTensor) {
-      if (!entry_.has_dtype || !entry_.has_shape || !entry_.has_offsets) {
-        return Fail(absl::StrCat(Where(), "lacks \"dtype\", \"shape\" or \"data_offsets\""));
+      std::vector<absl::string_view> missing;
+      if (!entry_.has_dtype) missing.push_back("\"dtype\"");
+      if (!entry_.has_shape) missing.push_back("\"shape\"");
+      if (!entry_.has_offsets) missing.push_back("\"data_offsets\"");
+      if (!missing.empty()) {
+        return Fail(absl::StrCat(Tensor(), " lacks ", absl::StrJoin(missing, " and ")));
       }
       if (entry_.offsets.size() != 2) {
-        return Fail(absl::StrCat(Where(), entry_.offsets.size(), " \"data_offsets\", expected 2"));
+        return Fail(
+            absl::StrCat(Where(), entry_.offsets.size(), " \"data_offsets\" instead of 2"));
       }
       entries_.push_back(std::move(entry_));
     }
@@ -149,8 +154,8 @@ class HeaderReader : public nlohmann::json_sax<json> {
                  : key_ == "data_offsets" ? &entry_.has_offsets
                                           : nullptr;
     if (seen == nullptr || *seen) {
-      return Fail(absl::StrCat(Where(), seen == nullptr ? "the unknown key \"" : "twice the key \"",
-                               ShownName(key_), "\""));
+      return Fail(absl::StrCat(Where(), seen == nullptr ? "the unknown key \"" : "the key \"",
+                               ShownName(key_), seen == nullptr ? "\"" : "\" twice"));
     }
     *seen = true;
     return true;
@@ -170,10 +175,13 @@ class HeaderReader : public nlohmann::json_sax<json> {
   std::string Where() const {
     if (state_ == State::kStart) return "instead of an object it holds ";
     if (state_ == State::kMetadata) return "\"__metadata__\" has ";
-    return absl::StrCat("tensor \"", ShownName(state_ == State::kTop ? key_ : entry_.name),
-                        "\" has ");
+    return absl::StrCat(Tensor(), " has ");
+  }
+  std::string Tensor() const {
+    return absl::StrCat("tensor \"", ShownName(state_ == State::kTop ? key_ : entry_.name), "\"");
   }
   bool Unexpected(absl::string_view what) {
+    if (state_ == State::kStart) return Fail(absl::StrCat(Where(), what));
     return Fail(absl::StrCat(Where(), what, " where the format has none"));
   }
   bool Fail(std::string error) {

@@ -142,10 +142,16 @@ absl::Status ShardWorker::Run(const ShardJob& job, const OutputFile& output, Pla
 
 absl::Status ShardWorker::Write(const OutputFile& output, int64_t offset,
                                 absl::Span<const std::byte> bytes) {
-  SLUICE_RETURN_IF_ERROR(output.WriteAt(offset, bytes));
+  if (output.is_open()) SLUICE_RETURN_IF_ERROR(output.WriteAt(offset, bytes));
   counters_.stored_bytes += static_cast<int64_t>(bytes.size());
   if (abort_) return absl::CancelledError("stopped");
   return absl::OkStatus();
+}
+
+void ShardWorker::CountRows(int tensor, int64_t first_row) {
+  const absl::Span<const std::byte> rows = encoder_.source();
+  counters_.sums.Add(tensor, first_row, SourceRowBytes(*plan_.sources[tensor]), rows);
+  counters_.source_bytes += static_cast<int64_t>(rows.size());
 }
 
 absl::Status ShardWorker::WriteResident(const OutputFile& output) {
@@ -155,7 +161,7 @@ absl::Status ShardWorker::WriteResident(const OutputFile& output) {
     const CheckpointTensor& source = *plan_.sources[i];
     SLUICE_ASSIGN_OR_RETURN(const auto values, encoder_.Rows(source, Encoding::kF32, 0, 1));
     tensor.checksum = Checksum(values);
-    counters_.source_bytes += source.bytes;
+    CountRows(static_cast<int>(i), 0);
     SLUICE_RETURN_IF_ERROR(Write(output, tensor.offset, values));
   }
   return absl::OkStatus();
@@ -168,6 +174,7 @@ absl::Status ShardWorker::WriteEmbedding(const ShardJob& job, const OutputFile& 
   const int64_t row_bytes = RowBytes(encoding, source.shape[1]);
   SLUICE_ASSIGN_OR_RETURN(const auto rows,
                           encoder_.Rows(source, encoding, job.first_row, job.num_rows));
+  CountRows(0, job.first_row);
   rows_.assign(job.num_rows * stride, std::byte{0});
   for (int64_t i = 0; i < job.num_rows; ++i) {
     const auto row = rows.subspan(i * row_bytes, row_bytes);
@@ -175,7 +182,6 @@ absl::Status ShardWorker::WriteEmbedding(const ShardJob& job, const OutputFile& 
     std::memcpy(out, row.data(), row_bytes);
     StoreChecksum(Checksum(row), out + row_bytes);
   }
-  counters_.source_bytes += job.num_rows * SourceRowBytes(source);
   return Write(output, job.first_row * stride, rows_);
 }
 
@@ -193,13 +199,13 @@ absl::Status ShardWorker::PackTiles(const ManifestSlab& slab, int64_t first_tile
     const int64_t num_rows = std::min(num_tiles * kTileRows, tensor.shape[0] - first_row);
     SLUICE_ASSIGN_OR_RETURN(const auto rows,
                             encoder_.Rows(source, tensor.encoding, first_row, num_rows));
+    CountRows(slab.tensors[t], first_row);
     for (int64_t i = 0; i < num_tiles; ++i) {
       const int64_t row = i * kTileRows;
       PackTile(tensor.encoding, rows.data() + row * row_bytes, row_bytes,
                static_cast<int>(std::min<int64_t>(kTileRows, num_rows - row)), k,
                out + (i * num_tensors + t) * tile_bytes);
     }
-    counters_.source_bytes += num_rows * SourceRowBytes(source);
   }
   return absl::OkStatus();
 }

@@ -13,6 +13,7 @@
 #include "storage/row_encoder.h"
 #include "storage/running_checksum.h"
 #include "storage/slab_codec.h"
+#include "storage/source_sums.h"
 #include "storage/store_plan.h"
 
 namespace sluice {
@@ -50,8 +51,10 @@ int64_t SourceBytes(const StorePlan& plan, int file);
 
 // What all workers count together.
 struct ShardCounters {
+  explicit ShardCounters(size_t num_tensors) : sums(num_tensors) {}
   std::atomic<int64_t> source_bytes{0};
   std::atomic<int64_t> stored_bytes{0};
+  SourceSums sums;  // of the tensors of files that this process fills
 };
 
 // Tells where in its file slab `slab` of `stored_bytes` begins. Blocks until those of its file
@@ -72,7 +75,7 @@ class ShardWorker {
   // the page cache (which took three times as long, writing 1 GB to a virtual NVMe disk).
   static PageCache CacheFor(const PlannedFile& file);
 
-  // Cancelled once `abort` is set, within a unit.
+  // Cancelled once `abort` is set, within a unit. With an output that is not open all is computed and nothing written.
   absl::Status Run(const ShardJob& job, const OutputFile& output, PlaceSlab place_slab);
 
   // The most that a worker's buffers can take for this plan.
@@ -86,6 +89,8 @@ class ShardWorker {
   absl::Status PackTiles(const ManifestSlab& slab, int64_t first_tile, int64_t num_tiles,
                          std::byte* out);
   absl::Status Write(const OutputFile& output, int64_t offset, absl::Span<const std::byte> bytes);
+  // Adds up the rows that the encoder has just read of a tensor, from `first_row` on.
+  void CountRows(int tensor, int64_t first_row);
 
   StorePlan& plan_;
   ShardCounters& counters_;

@@ -7,17 +7,22 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "storage/progress_interval.h"
+#include "storage/shard_again.h"
 #include "storage/shard_job.h"
+#include "storage/source_check.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
+#include "storage/store_finish.h"
 #include "storage/tokenizer_files.h"
 
 namespace sluice {
@@ -41,7 +46,12 @@ class FileWriter {
  public:
   FileWriter(const Checkpoint& checkpoint, const std::string& dir, const ShardOptions& options,
              StorePlan* plan, ShardRecord* record)
-      : checkpoint_(checkpoint), dir_(dir), options_(options), plan_(*plan), record_(*record) {}
+      : checkpoint_(checkpoint),
+        dir_(dir),
+        options_(options),
+        plan_(*plan),
+        record_(*record),
+        counters_(plan->manifest.tensors.size()) {}
 
   absl::Status Run();
 
@@ -136,8 +146,9 @@ absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* wo
   // slow.
   std::call_once(file->opened, [&] {
     const PlannedFile& planned = plan_.files[file->planned];
-    absl::StatusOr<OutputFile> output = OutputFile::Create(
-        absl::StrCat(dir_, "/", planned.path), planned.bytes, ShardWorker::CacheFor(planned));
+    absl::StatusOr<OutputFile> output =
+        OutputFile::Create(PlannedPath(dir_, plan_, file->planned), planned.bytes,
+                           ShardWorker::CacheFor(planned));
     file->open_status = output.status();
     if (output.ok()) file->output = *std::move(output);
   });
@@ -191,6 +202,9 @@ absl::Status FileWriter::SyncAndRecord(File* file) {
     SetSlabFileBytes(file->planned, file->slabs_end, &plan_);
   }
   SLUICE_RETURN_IF_ERROR(file->output.Sync());
+  for (const int tensor : TensorsOf(plan_, file->planned)) {
+    plan_.source_checksums[tensor] = counters_.sums.Value(tensor);
+  }
   record_.finished[planned.path] = RecordOf(plan_, file->planned);
   return WriteFileAtomically(dir_, kUnfinishedFile, SerializeShardRecord(record_));
 }
@@ -274,57 +288,103 @@ absl::Status CheckRequantizing(const StorePlan& plan) {
   return absl::OkStatus();
 }
 
-// All of Shard() but creating the folder.
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Says why the checkpoint is not the one that the store was begun with, if so.
+absl::Status CheckSource(const Checkpoint& checkpoint, const std::string& dir,
+                         const ShardOptions& options, const StorePlan& plan,
+                         const ShardRecord& record, bool* by_headers) {
+  const SourceCheckOptions check{options.on_compare, options.stop};
+  SLUICE_ASSIGN_OR_RETURN(const SourceVerdict verdict,
+                          JudgeSource(checkpoint, plan, record, check));
+  *by_headers = verdict.by_headers;
+  if (verdict.difference.empty()) return absl::OkStatus();
+  return RefuseStore(dir, FolderState::kUnfinished, verdict.difference);
+}
+
+// All of Shard() but creating the folder, where no finished store is.
 absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan) {
   SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   // Again, now that nobody else can change it.
-  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(dir, plan));
-  ShardResult result;
-  result.resumed = state == FolderState::kUnfinished;
-  ShardRecord record = NewRecord(plan);
-  if (result.resumed) {
-    SLUICE_ASSIGN_OR_RETURN(record, LoadRecord(dir, plan));
+  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(dir));
+  if (state == FolderState::kFinished) {
+    return absl::UnavailableError(
+        absl::StrCat(dir, ": another process has just finished this store"));
   }
-  Manifest& manifest = plan.manifest;
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
-                          ListTokenizerFiles(checkpoint));
-  manifest.tokenizer_files = TokenizerCopies(tokenizer_files);
-  int64_t other_bytes = 2 * static_cast<int64_t>(SerializeManifest(manifest).size());
-  for (const ManifestCopy& copy : manifest.tokenizer_files) other_bytes += copy.bytes;
-  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, other_bytes));
-
-  // Every run starts by writing the record, which also takes a killed run's temporary file away.
-  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
-  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kManifestFile, ".tmp")));
-  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
-  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kTokenizerFolder)));
-  SLUICE_RETURN_IF_ERROR(FileWriter(checkpoint, dir, options, &plan, &record).Run());
-  SLUICE_ASSIGN_OR_RETURN(
-      manifest.tokenizer_files,
-      WriteTokenizerFiles(tokenizer_files, absl::StrCat(dir, "/", kTokenizerFolder)));
-  SLUICE_RETURN_IF_ERROR(SyncFolder(absl::StrCat(dir, "/", kLayersFolder)));
-  SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
-  const std::string text = SerializeManifest(manifest);
-  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kManifestFile, text));
-  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kUnfinishedFile)));
-  SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
-
-  result.stored_bytes = static_cast<int64_t>(text.size());
-  for (const PlannedFile& file : plan.files) result.stored_bytes += file.bytes;
-  for (const ManifestCopy& copy : manifest.tokenizer_files) result.stored_bytes += copy.bytes;
+  ShardResult result;
+  ShardRecord record = NewRecord(plan.manifest);
+  if (state == FolderState::kUnfinished) {
+    AdoptPlaces(dir, &plan);
+    SLUICE_ASSIGN_OR_RETURN(ShardRecord before, LoadRecord(dir, plan));
+    SLUICE_RETURN_IF_ERROR(
+        CheckSource(checkpoint, dir, options, plan, before, &result.judged_by_headers));
+    record.finished = std::move(before.finished);
+  }
+  SLUICE_RETURN_IF_ERROR(
+      FinishStore(checkpoint, dir, options, std::move(record), /*kept=*/{}, &plan));
+  result.outcome = state == FolderState::kUnfinished ? ShardOutcome::kResumed
+                                                     : ShardOutcome::kWritten;
+  result.stored_bytes = StoredBytes(plan);
   result.manifest = std::move(plan.manifest);
   return result;
 }
 
 }  // namespace
 
+int64_t StoredBytes(const StorePlan& plan) {
+  auto bytes = static_cast<int64_t>(SerializeManifest(plan.manifest).size());
+  for (const PlannedFile& file : plan.files) bytes += file.bytes;
+  for (const ManifestCopy& copy : plan.manifest.tokenizer_files) bytes += copy.bytes;
+  return bytes;
+}
+
+absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
+                         const ShardOptions& options, ShardRecord record,
+                         const std::vector<ManifestCopy>& kept, StorePlan* plan) {
+  Manifest& manifest = plan->manifest;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
+                          ListTokenizerFiles(checkpoint));
+  int64_t other_bytes = 4 * static_cast<int64_t>(SerializeManifest(manifest).size());
+  for (const TokenizerSource& file : tokenizer_files) other_bytes += file.bytes;
+  SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, *plan, record, other_bytes));
+
+  // Every run starts by writing the record, which also takes a killed run's temporary file away.
+  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
+  for (const char* const name : {kManifestFile, kRecordFile}) {
+    SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", name, ".tmp")));
+  }
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
+  SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kTokenizerFolder)));
+  SLUICE_RETURN_IF_ERROR(FileWriter(checkpoint, dir, options, plan, &record).Run());
+  SLUICE_ASSIGN_OR_RETURN(
+      manifest.tokenizer_files,
+      WriteTokenizerFiles(tokenizer_files, absl::StrCat(dir, "/", kTokenizerFolder), kept));
+  std::set<std::string> folders = {dir, absl::StrCat(dir, "/", kLayersFolder)};
+  for (size_t i = 0; i < plan->files.size(); ++i) {
+    folders.insert(FolderOf(PlannedPath(dir, *plan, static_cast<int>(i))));
+  }
+  for (const std::string& folder : folders) SLUICE_RETURN_IF_ERROR(SyncFolder(folder));
+  // Where an older sluice wrote some of the files, nobody knows what the source's bytes were.
+  if (absl::c_all_of(plan->source_checksums, [](const auto& sum) { return sum.has_value(); })) {
+    SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kRecordFile, SerializeSealedRecord(record)));
+  } else {
+    SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kRecordFile)));
+  }
+  SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kManifestFile, SerializeManifest(manifest)));
+  SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kUnfinishedFile)));
+  return SyncFolder(dir);
+}
+
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
                                   const ShardOptions& options) {
   SLUICE_RETURN_IF_ERROR(CheckOptions(options));
   StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes, options.compression);
+  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir));
+  if (state == FolderState::kFinished) {
+    return ShardAgain(checkpoint, store_dir, options, std::move(plan));
+  }
   if (!options.allow_requantize) SLUICE_RETURN_IF_ERROR(CheckRequantizing(plan));
-  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir, plan));
   if (state == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(store_dir));
   absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));
   // A folder of ours in which nothing was begun goes again; one with anything in it stays.

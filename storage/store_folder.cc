@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "absl/strings/match.h"
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
@@ -42,24 +42,18 @@ bool IsHarmless(absl::string_view name) {
          name == "lost+found";
 }
 
-// What stands in the way of writing `plan` where a finished store is.
-absl::Status FinishedStatus(const std::string& dir, const StorePlan& plan) {
-  const std::string path = absl::StrCat(dir, "/", kManifestFile);
-  std::string what = "a finished store";
-  if (absl::StatusOr<std::string> text = ReadTextFile(path, kMaxTextBytes); text.ok()) {
-    if (absl::StatusOr<Manifest> found = ParseManifest(*text, path); found.ok()) {
-      if (found->source_fingerprint == plan.manifest.source_fingerprint &&
-          found->recipe == plan.manifest.recipe && found->slab_bytes == plan.manifest.slab_bytes &&
-          found->compression == plan.manifest.compression) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(dir, ": already complete: the store of ", found->source, " as ",
-                         found->recipe, " is there; `sluice verify` checks its bytes"));
-      }
-      absl::StrAppend(&what, " of ", found->source, " as ", found->recipe);
-    }
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(dir, ": holds ", what, "; remove it, or give another folder"));
+// Whether two manifests have the same tensors, cut the same way. Compressed slabs may lie elsewhere in their files.
+bool SameLayout(const Manifest& a, const Manifest& b) {
+  const auto same_tensor = [](const ManifestTensor& s, const ManifestTensor& t) {
+    return s.name == t.name && s.role == t.role && s.layer == t.layer && s.shape == t.shape &&
+           s.encoding == t.encoding && s.offset == t.offset;
+  };
+  const auto same_slab = [](const ManifestSlab& s, const ManifestSlab& t) {
+    return s.block == t.block && s.file == t.file && s.tensors == t.tensors &&
+           s.first_tile == t.first_tile && s.num_tiles == t.num_tiles && s.raw_bytes == t.raw_bytes;
+  };
+  return a.files.size() == b.files.size() && absl::c_equal(a.tensors, b.tensors, same_tensor) &&
+         absl::c_equal(a.slabs, b.slabs, same_slab);
 }
 
 // Whether a record's `stored_bytes` can be those of the file's slabs, one behind the other.
@@ -89,7 +83,7 @@ std::string Gigabytes(int64_t bytes) {
 
 }  // namespace
 
-absl::StatusOr<FolderState> InspectFolder(const std::string& dir, const StorePlan& plan) {
+absl::StatusOr<FolderState> InspectFolder(const std::string& dir) {
   struct stat info;
   if (stat(dir.c_str(), &info) != 0) {
     if (errno != ENOENT) return FileError(errno, "inspect", dir);
@@ -105,7 +99,12 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir, const StorePla
   };
   // A store is finished when unfinished.json has gone, not when the manifest has come.
   if (has(kUnfinishedFile)) return FolderState::kUnfinished;
-  if (has(kManifestFile)) return FinishedStatus(dir, plan);
+  if (has(kManifestFile) || has(kRecordFile)) return FolderState::kFinished;
+  if (has(kResidentFile) || has(kEmbeddingFile)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, ": holds files of a store, but no ", kManifestFile,
+                     ", which tells what they are; remove it, or give another folder"));
+  }
   for (const std::string& name : names) {
     if (!IsHarmless(name)) {
       return absl::FailedPreconditionError(
@@ -115,48 +114,106 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir, const StorePla
   return FolderState::kEmpty;
 }
 
-ShardRecord NewRecord(const StorePlan& plan) {
+ShardRecord NewRecord(const Manifest& manifest) {
   ShardRecord record;
-  record.source = plan.manifest.source;
-  record.source_fingerprint = plan.manifest.source_fingerprint;
-  record.recipe = plan.manifest.recipe;
-  record.slab_bytes = plan.manifest.slab_bytes;
-  record.compression = plan.manifest.compression;
+  record.source = manifest.source;
+  record.source_fingerprint = manifest.source_fingerprint;
+  record.recipe = manifest.recipe;
+  record.slab_bytes = manifest.slab_bytes;
+  record.compression = manifest.compression;
   return record;
+}
+
+absl::StatusOr<ShardRecord> RecordOfStore(const Manifest& found, StorePlan plan) {
+  if (!SameLayout(found, plan.manifest)) {
+    return absl::FailedPreconditionError(
+        "the store is laid out otherwise than this sluice does it; make it anew, in another folder");
+  }
+  plan.manifest.tensors = found.tensors;
+  plan.manifest.slabs = found.slabs;
+  ShardRecord record = NewRecord(plan.manifest);
+  for (size_t i = 0; i < plan.files.size(); ++i) {
+    const PlannedFile& planned = plan.files[i];
+    const int index = static_cast<int>(i);
+    if (planned.kind == PlannedFile::Kind::kSlabs) {
+      SetSlabFileBytes(index, found.files[found.slabs[planned.first_slab].file].bytes, &plan);
+    }
+    record.finished[planned.path] = RecordOf(plan, index);
+  }
+  return record;
+}
+
+std::string OptionsDifference(const ShardRecord& store, const Manifest& planned) {
+  if (store.recipe != planned.recipe) {
+    return absl::StrCat("as ", store.recipe, ", not as ", planned.recipe);
+  }
+  if (store.slab_bytes != planned.slab_bytes) {
+    return absl::StrCat("with slabs of ", store.slab_bytes, " bytes, not ", planned.slab_bytes);
+  }
+  if (store.compression != planned.compression) {
+    return absl::StrCat("with compression ", StoreCompressionName(store.compression), ", not ",
+                        StoreCompressionName(planned.compression));
+  }
+  return "";
+}
+
+std::string SourceDifference(absl::string_view source, const Manifest& planned) {
+  if (source == planned.source) return absl::StrCat("of another checkpoint than this ", source);
+  return absl::StrCat("of ", source, ", not of this checkpoint (", planned.source, ")");
+}
+
+std::string ShapeDifference(const Manifest& store, const Manifest& planned) {
+  const std::string other = SourceDifference(store.source, planned);
+  if (!SameLayout(store, planned)) return other;
+  nlohmann::json before = HyperParametersToJson(store.hyper_parameters);
+  nlohmann::json now = HyperParametersToJson(planned.hyper_parameters);
+  for (nlohmann::json* config : {&before, &now}) config->erase("eos_token_id");
+  for (const auto& [key, value] : now.items()) {
+    if (!before.contains(key) || before[key] != value) {
+      return absl::StrCat(other, ", whose configuration has another ", key);
+    }
+  }
+  for (const auto& [key, value] : before.items()) {
+    if (!now.contains(key)) return absl::StrCat(other, ", whose configuration has no ", key);
+  }
+  return "";
+}
+
+absl::Status RefuseStore(const std::string& dir, FolderState state, absl::string_view difference) {
+  const bool finished = state == FolderState::kFinished;
+  return absl::FailedPreconditionError(absl::StrCat(
+      dir, ": holds ", finished ? "a finished" : "an unfinished", " store ", difference, "; ",
+      finished ? "" : "go on with the command that began it, ", "remove it, or give another folder"));
+}
+
+void AdoptPlaces(const std::string& dir, StorePlan* plan) {
+  const std::string path = absl::StrCat(dir, "/", kManifestFile);
+  const absl::StatusOr<std::string> text = ReadTextFile(path, kMaxTextBytes);
+  if (!text.ok()) return;
+  const absl::StatusOr<Manifest> found = ParseManifest(*text, path);
+  if (!found.ok() || !SameLayout(*found, plan->manifest)) return;
+  plan->manifest.roots = found->roots;
+  for (size_t i = 0; i < found->files.size(); ++i) {
+    plan->manifest.files[i].root = found->files[i].root;
+    plan->manifest.files[i].path = found->files[i].path;
+  }
 }
 
 absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& plan) {
   const std::string path = absl::StrCat(dir, "/", kUnfinishedFile);
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxTextBytes));
   SLUICE_ASSIGN_OR_RETURN(ShardRecord record, ParseShardRecord(text, path));
-  const Manifest& manifest = plan.manifest;
-  std::string difference;
-  if (record.source_fingerprint != manifest.source_fingerprint) {
-    difference =
-        absl::StrCat("of ", record.source, ", not of this checkpoint (", manifest.source, ")");
-  } else if (record.recipe != manifest.recipe) {
-    difference = absl::StrCat("as ", record.recipe, ", not as ", manifest.recipe);
-  } else if (record.slab_bytes != manifest.slab_bytes) {
-    difference =
-        absl::StrCat("with slabs of ", record.slab_bytes, " bytes, not ", manifest.slab_bytes);
-  } else if (record.compression != manifest.compression) {
-    difference = absl::StrCat("with compression ", StoreCompressionName(record.compression),
-                              ", not ", StoreCompressionName(manifest.compression));
-  }
-  if (!difference.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(dir, ": holds an unfinished store ", difference,
-                     "; go on with the command that began it, remove it, or give another folder"));
-  }
+  const std::string difference = OptionsDifference(record, plan.manifest);
+  if (!difference.empty()) return RefuseStore(dir, FolderState::kUnfinished, difference);
   std::map<std::string, ShardRecord::File> whole;
-  for (const PlannedFile& file : plan.files) {
-    const auto found = record.finished.find(file.path);
+  for (size_t i = 0; i < plan.files.size(); ++i) {
+    const auto found = record.finished.find(plan.files[i].path);
     struct stat info;
     // The plan's sizes are those before compression; ApplyRecord compares the record's more
     // closely.
-    if (found != record.finished.end() && found->second.bytes <= file.bytes &&
-        stat(absl::StrCat(dir, "/", file.path).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        info.st_size == found->second.bytes) {
+    if (found != record.finished.end() && found->second.bytes <= plan.files[i].bytes &&
+        stat(PlannedPath(dir, plan, static_cast<int>(i)).c_str(), &info) == 0 &&
+        S_ISREG(info.st_mode) && info.st_size == found->second.bytes) {
       whole.insert(*found);
     }
   }
@@ -177,8 +234,13 @@ bool ApplyRecord(const ShardRecord::File& file, int planned_file, StorePlan* pla
       if (PlaceOf(tensor.role) == TensorPlace::kResident) checksums.push_back(&tensor.checksum);
     }
   }
-  if (checksums.size() != file.checksums.size() || !StoredBytesFit(*plan, planned, file)) {
+  const std::vector<int> tensors = TensorsOf(*plan, planned_file);
+  if (checksums.size() != file.checksums.size() || !StoredBytesFit(*plan, planned, file) ||
+      (!file.source_checksums.empty() && file.source_checksums.size() != tensors.size())) {
     return false;
+  }
+  for (size_t i = 0; i < file.source_checksums.size(); ++i) {
+    plan->source_checksums[tensors[i]] = file.source_checksums[i];
   }
   for (size_t i = 0; i < checksums.size(); ++i) *checksums[i] = file.checksums[i];
   int64_t end = 0;
@@ -209,6 +271,13 @@ ShardRecord::File RecordOf(const StorePlan& plan, int planned_file) {
       if (PlaceOf(tensor.role) == TensorPlace::kResident) file.checksums.push_back(tensor.checksum);
     }
   }
+  for (const int tensor : TensorsOf(plan, planned_file)) {
+    if (!plan.source_checksums[tensor].has_value()) {
+      file.source_checksums.clear();
+      break;
+    }
+    file.source_checksums.push_back(*plan.source_checksums[tensor]);
+  }
   return file;
 }
 
@@ -219,12 +288,14 @@ absl::Status CheckDiskSpace(const std::string& dir, const StorePlan& plan,
   const int64_t block = space->block_bytes;
   int64_t free = space->free_bytes;
   int64_t needed = RoundUp(other_bytes, block);
-  for (const PlannedFile& file : plan.files) {
-    if (record.finished.contains(file.path)) continue;
-    needed += RoundUp(file.bytes, block);
+  for (size_t i = 0; i < plan.files.size(); ++i) {
+    if (record.finished.contains(plan.files[i].path)) continue;
+    needed += RoundUp(plan.files[i].bytes, block);
     // A half-written file is emptied before it is written again.
     struct stat info;
-    if (stat(absl::StrCat(dir, "/", file.path).c_str(), &info) == 0) free += info.st_blocks * 512;
+    if (stat(PlannedPath(dir, plan, static_cast<int>(i)).c_str(), &info) == 0) {
+      free += info.st_blocks * 512;
+    }
   }
   if (needed <= free) return absl::OkStatus();
   return absl::ResourceExhaustedError(

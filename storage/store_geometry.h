@@ -14,6 +14,7 @@ namespace sluice {
 // Files of a store that no list in the manifest names.
 inline constexpr char kManifestFile[] = "manifest.json";
 inline constexpr char kUnfinishedFile[] = "unfinished.json";
+inline constexpr char kRecordFile[] = "record.json";
 inline constexpr char kResidentFile[] = "resident.bin";
 inline constexpr char kEmbeddingFile[] = "embedding.rows";
 inline constexpr char kLayersFolder[] = "layers";

@@ -10,6 +10,7 @@
 #include "kernels/status_macros.h"
 #include "storage/durable_file.h"
 #include "storage/input_file.h"
+#include "storage/repair_advice.h"
 #include "storage/store_geometry.h"
 
 namespace sluice {
@@ -42,10 +43,21 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& dir) {
     return absl::NotFoundError(absl::StrCat(dir, ": no layer store: ", kManifestFile, " is missing",
                                             Exists(absl::StrCat(dir, "/config.json"))
                                                 ? "; make one of this checkpoint by `sluice shard`"
+                                            : Exists(absl::StrCat(dir, "/", kRecordFile))
+                                                ? absl::StrCat("; ", kRepairAdvice)
                                                 : ""));
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxManifestBytes));
-  return ParseManifest(text, path);
+  absl::StatusOr<Manifest> manifest = ParseManifest(text, path);
+  if (!absl::IsDataLoss(manifest.status())) return manifest;
+  return absl::DataLossError(absl::StrCat(manifest.status().message(), "; ", kRepairAdvice));
+}
+
+absl::StatusOr<ShardRecord> ReadSealedRecord(const std::string& dir) {
+  const std::string path = absl::StrCat(dir, "/", kRecordFile);
+  if (!Exists(path)) return absl::NotFoundError(absl::StrCat(path, ": missing"));
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxManifestBytes));
+  return ParseSealedRecord(text, path);
 }
 
 std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int file) {
@@ -59,7 +71,7 @@ std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int f
 std::string ResidentDamage(const std::string& path, const ManifestTensor& tensor, uint64_t got) {
   return absl::StrCat(path, ": tensor ", tensor.name, " at byte ", tensor.offset, ": XXH3 ",
                       ChecksumToHex(got), ", the manifest says ", ChecksumToHex(tensor.checksum),
-                      "; shard the checkpoint again");
+                      "; ", kRepairAdvice);
 }
 
 }  // namespace sluice

@@ -8,11 +8,15 @@
 
 #include "absl/status/statusor.h"
 #include "storage/manifest.h"
+#include "storage/shard_record.h"
 
 namespace sluice {
 
 // The manifest of the store at `dir`. Errors as LayerStore::Open.
 absl::StatusOr<Manifest> ReadManifest(const std::string& dir);
+
+// record.json of the store at `dir`. NotFound: an older sluice made the store. Errors of ParseSealedRecord.
+absl::StatusOr<ShardRecord> ReadSealedRecord(const std::string& dir);
 
 std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int file);
 

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <set>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "storage/manifest_text.h"
 #include "storage/store_geometry.h"
+#include "storage/store_paths.h"
 
 namespace sluice {
 namespace {
@@ -126,6 +128,7 @@ StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& r
   for (const ManifestTensor& tensor : plan.manifest.tensors) {
     plan.sources.push_back(find(tensor.name));
   }
+  plan.source_checksums.resize(plan.sources.size());
   return plan;
 }
 
@@ -168,6 +171,36 @@ SlabCompression CompressionToTry(const Manifest& manifest, const ManifestSlab& s
     return SlabCompression::kNone;
   }
   return CompressionFor(manifest.tensors[slab.tensors[0]].encoding);
+}
+
+std::vector<int> TensorsOf(const StorePlan& plan, int planned_file) {
+  const PlannedFile& planned = plan.files[planned_file];
+  std::set<int> tensors;
+  switch (planned.kind) {
+    case PlannedFile::Kind::kEmbedding:
+      tensors.insert(0);
+      break;
+    case PlannedFile::Kind::kResident:
+      for (size_t i = 0; i < plan.manifest.tensors.size(); ++i) {
+        if (PlaceOf(plan.manifest.tensors[i].role) == TensorPlace::kResident) {
+          tensors.insert(static_cast<int>(i));
+        }
+      }
+      break;
+    case PlannedFile::Kind::kSlabs:
+      for (int i = 0; i < planned.num_slabs; ++i) {
+        const ManifestSlab& slab = plan.manifest.slabs[planned.first_slab + i];
+        tensors.insert(slab.tensors.begin(), slab.tensors.end());
+      }
+      break;
+  }
+  return {tensors.begin(), tensors.end()};
+}
+
+std::string PlannedPath(const std::string& dir, const StorePlan& plan, int planned_file) {
+  const PlannedFile& planned = plan.files[planned_file];
+  if (planned.kind != PlannedFile::Kind::kSlabs) return absl::StrCat(dir, "/", planned.path);
+  return SlabFilePath(dir, plan.manifest, plan.manifest.slabs[planned.first_slab].file);
 }
 
 void SetSlabFileBytes(int planned_file, int64_t bytes, StorePlan* plan) {

@@ -29,6 +29,8 @@ struct StorePlan {
   std::vector<PlannedFile> files;
   // [tensors] what each of Manifest::tensors is made from. Points into the checkpoint.
   std::vector<const CheckpointTensor*> sources;
+  // [tensors] of the source's bytes (storage/source_sums.h), as far as they are known.
+  std::vector<std::optional<uint64_t>> source_checksums;
 };
 
 // Where the weights come from, for a plan that needs no checkpoint.
@@ -52,6 +54,12 @@ StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& r
 
 // What a slab of the manifest is encoded with, if that pays.
 SlabCompression CompressionToTry(const Manifest& manifest, const ManifestSlab& slab);
+
+// Indices into Manifest::tensors: what a file is made from, in ascending order.
+std::vector<int> TensorsOf(const StorePlan& plan, int planned_file);
+
+// Where a file of the plan lies: slabs below one of the manifest's roots.
+std::string PlannedPath(const std::string& dir, const StorePlan& plan, int planned_file);
 
 // Says in all places of the plan what size a file of slabs has got.
 void SetSlabFileBytes(int planned_file, int64_t bytes, StorePlan* plan);

@@ -21,6 +21,7 @@
 #include "storage/progress_interval.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
+#include "storage/store_paths.h"
 #include "storage/store_plan.h"
 
 namespace sluice {
@@ -263,24 +264,48 @@ class Writer {
   int64_t bytes_total_ = 0;
 };
 
+uint64_t ShapeFingerprint(const HyperParameters& hyper_parameters) {
+  return Checksum(HyperParametersToJson(hyper_parameters).dump());
+}
+
+// FailedPrecondition where the store is of other weights or options.
+absl::Status CheckSame(const std::string& dir, FolderState state, const ShardRecord& store,
+                       const Manifest& planned) {
+  std::string difference = OptionsDifference(store, planned);
+  if (store.source_fingerprint != planned.source_fingerprint) {
+    difference = absl::StrCat("of ", store.source, ", not of ", planned.source);
+  }
+  return difference.empty() ? absl::OkStatus() : RefuseStore(dir, state, difference);
+}
+
 }  // namespace
 
-absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& options) {
+bool IsSynthetic(const Manifest& manifest) {
+  return manifest.source_fingerprint == ShapeFingerprint(manifest.hyper_parameters);
+}
+
+absl::StatusOr<SynthResult> Synthesize(const std::string& dir, const SynthOptions& options) {
   const std::string name = absl::StrCat("random ", options.name);
-  const std::string shape = HyperParametersToJson(options.hyper_parameters).dump();
   StorePlan plan = PlanStore(
       {.hyper_parameters = options.hyper_parameters,
        .name = name,
-       .fingerprint = Checksum(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(shape.data()),
-                                                   shape.size())),
+       .fingerprint = ShapeFingerprint(options.hyper_parameters),
        .encoding = [](const TensorSpec&) { return Encoding::kBF16; }},
       options.recipe, options.slab_bytes, options.compression);
   SLUICE_RETURN_IF_ERROR(CheckShapes(plan.manifest));
-  SLUICE_ASSIGN_OR_RETURN(const FolderState before, InspectFolder(dir, plan));
+  SLUICE_ASSIGN_OR_RETURN(const FolderState before, InspectFolder(dir));
+  if (before == FolderState::kFinished) {
+    SLUICE_ASSIGN_OR_RETURN(Manifest found, ReadManifest(dir));
+    SLUICE_RETURN_IF_ERROR(CheckSame(dir, before, NewRecord(found), plan.manifest));
+    return SynthResult{std::move(found), /*complete=*/true};
+  }
   if (before == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(dir));
   SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
-  if (before == FolderState::kUnfinished) SLUICE_RETURN_IF_ERROR(LoadRecord(dir, plan).status());
-  const ShardRecord record = NewRecord(plan);
+  if (before == FolderState::kUnfinished) {
+    SLUICE_ASSIGN_OR_RETURN(const ShardRecord begun, LoadRecord(dir, plan));
+    SLUICE_RETURN_IF_ERROR(CheckSame(dir, before, begun, plan.manifest));
+  }
+  const ShardRecord record = NewRecord(plan.manifest);
   SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, plan, record, /*other_bytes=*/int64_t{1} << 20));
   SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
   SLUICE_RETURN_IF_ERROR(MakeFolder(absl::StrCat(dir, "/", kLayersFolder)));
@@ -291,7 +316,7 @@ absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& 
       WriteFileAtomically(dir, kManifestFile, SerializeManifest(plan.manifest)));
   SLUICE_RETURN_IF_ERROR(RemoveFile(absl::StrCat(dir, "/", kUnfinishedFile)));
   SLUICE_RETURN_IF_ERROR(SyncFolder(dir));
-  return std::move(plan.manifest);
+  return SynthResult{std::move(plan.manifest)};
 }
 
 }  // namespace sluice

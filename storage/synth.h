@@ -29,14 +29,22 @@ struct SynthOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
+struct SynthResult {
+  Manifest manifest;
+  bool complete = false;  // the store was there already; nothing was written
+};
+
 // Rows are Gaussian with a scale of their own, so that they compress and quantize as trained ones
 // do; each matrix is made of a few random tiles in an order that differs from slab to slab, and its
 // checksums are real. The same options give the same bytes. Norms are ones. There is no tokenizer.
 //
 // `dir` must not exist, be empty, or hold what an interrupted call with the same options left, which
-// is written anew. Errors as Shard(): FailedPrecondition where something else is there,
+// is written anew. A finished store of the same options is left alone. Errors as Shard(): FailedPrecondition where something else is there,
 // ResourceExhausted where the disk is too small, Cancelled after *stop; all name the file.
-absl::StatusOr<Manifest> Synthesize(const std::string& dir, const SynthOptions& options);
+absl::StatusOr<SynthResult> Synthesize(const std::string& dir, const SynthOptions& options);
+
+// Whether Synthesize() made a store, so that there is no checkpoint to make it from again.
+bool IsSynthetic(const Manifest& manifest);
 
 }  // namespace sluice
 

@@ -24,13 +24,32 @@ struct TokenizerSource {
 // the checkpoint's folder has, or what a GGUF file's metadata say (storage/gguf_tokenizer.h).
 absl::StatusOr<std::vector<TokenizerSource>> ListTokenizerFiles(const Checkpoint& checkpoint);
 
-// The manifest's entries for them; checksums are 0.
-std::vector<ManifestCopy> TokenizerCopies(const std::vector<TokenizerSource>& sources);
+// The manifest's entries for them. Reads each file for its size and checksum.
+absl::StatusOr<std::vector<ManifestCopy>> TokenizerCopies(
+    const std::vector<TokenizerSource>& sources);
 
 // Writes them into the existing folder `target_dir`, synced, and returns the entries with sizes and
-// checksums. Removes what an earlier attempt wrote and the source has no longer.
+// checksums. Removes what an earlier attempt wrote and the source has no longer. Files whose entry is in `kept` are
+// left as they are.
 absl::StatusOr<std::vector<ManifestCopy>> WriteTokenizerFiles(
-    const std::vector<TokenizerSource>& sources, const std::string& target_dir);
+    const std::vector<TokenizerSource>& sources, const std::string& target_dir,
+    const std::vector<ManifestCopy>& kept);
+
+// Names of the files of which one list has another entry than the other one, or none.
+std::vector<std::string> ChangedCopies(const std::vector<ManifestCopy>& before,
+                                       const std::vector<ManifestCopy>& after);
+
+// One line for each file of a store's tokenizer/ that is not what the manifest says.
+std::vector<std::string> TokenizerChanges(const std::string& tokenizer_dir,
+                                          const Manifest& manifest);
+
+// What to do about such a file.
+inline constexpr char kTokenizerAdvice[] =
+    "`sluice shard --repair MODEL STORE` brings the checkpoint's file back; a change that is meant belongs in the "
+    "checkpoint, from where the same `sluice shard` takes it over";
+
+// The XXH3-64 of a file, and its size: what a manifest says of a copy. `name` is that of the entry.
+absl::StatusOr<ManifestCopy> CopyOf(const std::string& name, const std::string& path);
 
 }  // namespace sluice
 

@@ -36,10 +36,11 @@ struct Job {
 // Threads share the job list (each job is one thread's), the files (only pread) and the counters.
 class Verifier {
  public:
-  Verifier(const std::string& dir, const Manifest& manifest, const VerifyOptions& options)
-      : dir_(dir), manifest_(manifest), options_(options) {}
+  Verifier(const std::string& dir, const Manifest& manifest,
+           const std::optional<std::set<std::string>>& wanted, const VerifyOptions& options)
+      : dir_(dir), manifest_(manifest), wanted_(wanted), options_(options) {}
 
-  absl::StatusOr<std::vector<std::string>> Run();
+  absl::StatusOr<std::vector<StoreDamage>> Run();
 
  private:
   // A worker's buffers.
@@ -48,7 +49,7 @@ class Verifier {
     RunningChecksum checksum;
   };
 
-  int OpenFile(const std::string& path, int64_t bytes);
+  int OpenFile(const std::string& name, const std::string& path, int64_t bytes);
   void ListJobs();
   void Work();
   void RunJob(Job* job, Worker* worker);
@@ -59,9 +60,11 @@ class Verifier {
 
   const std::string& dir_;
   const Manifest& manifest_;
+  const std::optional<std::set<std::string>>& wanted_;  // none: all files
   const VerifyOptions& options_;
-  std::vector<std::optional<InputFile>> files_;  // empty: could not be opened
-  std::vector<std::string> file_damage_;         // missing files and wrong sizes
+  std::vector<std::optional<InputFile>> files_;  // empty: could not be opened, or is not wanted
+  std::vector<std::string> names_;               // of files_
+  std::vector<StoreDamage> file_damage_;         // missing files and wrong sizes
   std::vector<Job> jobs_;
   int64_t bytes_total_ = 0;
   std::atomic<size_t> next_job_{0};
@@ -81,16 +84,18 @@ bool IsZero(absl::Span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
-int Verifier::OpenFile(const std::string& path, int64_t bytes) {
-  absl::StatusOr<InputFile> file = InputFile::Open(path, PageCache::kBypass);
+int Verifier::OpenFile(const std::string& name, const std::string& path, int64_t bytes) {
   files_.emplace_back();
+  names_.push_back(name);
+  if (wanted_.has_value() && !wanted_->contains(name)) return -1;
+  absl::StatusOr<InputFile> file = InputFile::Open(path, PageCache::kBypass);
   if (!file.ok()) {
-    file_damage_.emplace_back(file.status().message());
+    file_damage_.push_back({name, std::string(file.status().message())});
     return -1;
   }
   if (file->bytes() != bytes) {
     file_damage_.push_back(
-        absl::StrCat(path, ": ", file->bytes(), " bytes, the manifest says ", bytes));
+        {name, absl::StrCat(path, ": ", file->bytes(), " bytes, the manifest says ", bytes)});
   }
   files_.back() = *std::move(file);
   return static_cast<int>(files_.size()) - 1;
@@ -105,9 +110,9 @@ void Verifier::ListJobs() {
     bytes_total_ += job.bytes;
     jobs_.push_back(std::move(job));
   };
-  const int resident = OpenFile(absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
+  const int resident = OpenFile(kResidentFile, absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
   add({Job::Kind::kResident, resident, 0, 0, 0, manifest_.resident_bytes, {}});
-  const int embedding_file = OpenFile(absl::StrCat(dir_, "/", kEmbeddingFile), rows * stride);
+  const int embedding_file = OpenFile(kEmbeddingFile, absl::StrCat(dir_, "/", kEmbeddingFile), rows * stride);
   // A job's rows and the direct-I/O blocks at both of its ends fit a buffer.
   const int64_t per_job = std::max<int64_t>(1, (kReadBytes - 2 * kDirectAlignment) / stride);
   for (int64_t row = 0; row < rows; row += per_job) {
@@ -116,7 +121,7 @@ void Verifier::ListJobs() {
   }
   std::vector<int> slab_files;
   for (int i = 0; i < manifest_.files.size(); ++i) {
-    slab_files.push_back(OpenFile(SlabFilePath(dir_, manifest_, i), manifest_.files[i].bytes));
+    slab_files.push_back(OpenFile(manifest_.files[i].path, SlabFilePath(dir_, manifest_, i), manifest_.files[i].bytes));
   }
   for (int i = 0; i < manifest_.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest_.slabs[i];
@@ -124,8 +129,8 @@ void Verifier::ListJobs() {
   }
   for (int i = 0; i < manifest_.tokenizer_files.size(); ++i) {
     const ManifestCopy& copy = manifest_.tokenizer_files[i];
-    const int file =
-        OpenFile(absl::StrCat(dir_, "/", kTokenizerFolder, "/", copy.name), copy.bytes);
+    const std::string name = absl::StrCat(kTokenizerFolder, "/", copy.name);
+    const int file = OpenFile(name, absl::StrCat(dir_, "/", name), copy.bytes);
     add({Job::Kind::kTokenizerFile, file, i, 0, 0, copy.bytes, {}});
   }
 }
@@ -251,7 +256,8 @@ void Verifier::CheckTokenizerFile(Job* job, Worker* worker) {
   }
   if (abort_) return;
   if (const uint64_t got = worker->checksum.Value(); got != copy.checksum) {
-    job->damage.push_back(absl::StrCat(file.path(), ": ", Mismatch(got, copy.checksum)));
+    job->damage.push_back(absl::StrCat(file.path(), ": changed since the store was made: ",
+                                       Mismatch(got, copy.checksum)));
   }
   bytes_done_ += job->bytes;
 }
@@ -279,7 +285,7 @@ void Verifier::Work() {
   changed_.notify_all();
 }
 
-absl::StatusOr<std::vector<std::string>> Verifier::Run() {
+absl::StatusOr<std::vector<StoreDamage>> Verifier::Run() {
   ListJobs();
   running_threads_ = std::max(1, options_.num_threads);
   std::vector<std::thread> threads;
@@ -296,17 +302,37 @@ absl::StatusOr<std::vector<std::string>> Verifier::Run() {
   lock.unlock();
   for (std::thread& thread : threads) thread.join();
   if (abort_) return absl::CancelledError(absl::StrCat(dir_, ": stopped before all was verified"));
-  std::vector<std::string> damage = std::move(file_damage_);
-  for (const Job& job : jobs_) damage.insert(damage.end(), job.damage.begin(), job.damage.end());
+  std::vector<StoreDamage> damage = std::move(file_damage_);
+  for (const Job& job : jobs_) {
+    for (const std::string& line : job.damage) damage.push_back({names_[job.file], line});
+  }
   return damage;
 }
 
 }  // namespace
 
+absl::StatusOr<std::vector<StoreDamage>> FindDamage(
+    const std::string& dir, const Manifest& manifest,
+    const std::optional<std::set<std::string>>& files, const VerifyOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(std::vector<StoreDamage> damage,
+                          Verifier(dir, manifest, files, options).Run());
+  if (files.has_value()) return damage;
+  // A store that an older sluice made has none.
+  if (const absl::Status record = ReadSealedRecord(dir).status();
+      !record.ok() && !absl::IsNotFound(record)) {
+    damage.push_back({kRecordFile, std::string(record.message())});
+  }
+  return damage;
+}
+
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,
                                                      const VerifyOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(dir));
-  return Verifier(dir, manifest, options).Run();
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<StoreDamage> damage,
+                          FindDamage(dir, manifest, std::nullopt, options));
+  std::vector<std::string> lines;
+  for (const StoreDamage& one : damage) lines.push_back(one.line);
+  return lines;
 }
 
 }  // namespace sluice

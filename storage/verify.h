@@ -5,10 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "storage/manifest.h"
 
 namespace sluice {
 
@@ -24,10 +27,20 @@ struct VerifyOptions {
   const std::atomic<bool>* stop = nullptr;
 };
 
+struct StoreDamage {
+  std::string file;  // below the store; of slabs below its root
+  std::string line;
+};
+
+// What VerifyStore() finds, by file, where the manifest is known. With `files` only these are looked at.
+absl::StatusOr<std::vector<StoreDamage>> FindDamage(const std::string& dir, const Manifest& manifest,
+                                                    const std::optional<std::set<std::string>>& files,
+                                                    const VerifyOptions& options);
+
 // One line for each damage, in the order of the files; none: the store is whole. A line names the
 // file and the slab, rows, tensor or size. Goes on after damage and after read errors, which are
 // lines too. Checked are slabs and the zeros behind them, embedding rows, resident tensors, sizes,
-// and tokenizer files (which people may edit on purpose). Bytes are read past the page cache where
+// record.json, and tokenizer files (which people may edit on purpose). Bytes are read past the page cache where
 // the file system can. An error where there is no readable manifest to compare with (see
 // LayerStore::Open). Cancelled: `stop`.
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,

@@ -12,6 +12,8 @@
 #include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
 #include "runtime/constraints.h"
+#include "storage/repair_advice.h"
+#include "storage/tokenizer_files.h"
 #include "tools/compute_threads.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
@@ -136,6 +138,12 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args) {
   return ParseIsa(*name);
 }
 
+void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& manifest) {
+  for (const std::string& line : TokenizerChanges(tokenizer_dir, manifest)) {
+    std::fprintf(stderr, "sluice: warning: %s; %s\n", line.c_str(), kTokenizerAdvice);
+  }
+}
+
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
@@ -165,8 +173,9 @@ absl::Status LoadTokenizer(Session& session) {
     std::error_code error;
     if (std::filesystem::exists(path, error)) continue;
     return absl::FailedPreconditionError(
-        absl::StrCat(path, ": the manifest lists it, but it is not there; copy it back, or shard the model again"));
+        absl::StrCat(path, ": the manifest lists it, but it is not there; copy it back, or ", kRepairAdvice));
   }
+  WarnOfTokenizerChanges(session.store->TokenizerDir(), session.store->manifest());
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
   if (tokenizer.ok()) {
     session.tokenizer = *std::move(tokenizer);

@@ -66,6 +66,9 @@ absl::StatusOr<Session> OpenStore(const SessionOptions& options);
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options);
 absl::Status LoadTokenizer(Session& session);
 
+// Says on standard error which files of a store's tokenizer/ are not what its manifest says.
+void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& manifest);
+
 // Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so that
 // the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for twice
 // the tokenizer's files in place of the tokenizer, which holds less. What loading takes for a moment is

@@ -1,12 +1,17 @@
 // sluice shard: cuts a checkpoint into a layer store.
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
 #include "storage/checkpoint.h"
+#include "storage/repair.h"
 #include "storage/sharder.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
@@ -14,9 +19,98 @@
 #include "tools/store_options.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
+#include "tools/tokenizer_check.h"
 
 namespace sluice {
 namespace {
+
+constexpr char kByHeaders[] =
+    "an older sluice made the store and did not remember the checkpoint's bytes: that it is the same was judged by the "
+    "names, sizes and headers of its files";
+
+// What a store that is there must have been made with, where the command line says so.
+absl::StatusOr<RepairOptions> ParseRepairOptions(const Arguments& args) {
+  RepairOptions options;
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<Recipe> recipe, ParseRecipeOptions(args));
+  if (recipe.has_value()) options.recipe = recipe->name;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t slab_bytes, ParseSlabSize(args));
+  if (args.Has("--slab-size")) options.slab_bytes = slab_bytes;
+  SLUICE_ASSIGN_OR_RETURN(const StoreCompression compression, ParseCompression(args, slab_bytes));
+  if (args.Has("--compress")) options.compression = compression;
+  return options;
+}
+
+absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int num_threads,
+                       const std::atomic<bool>* stop) {
+  const std::string& store = args.positionals()[1];
+  SLUICE_ASSIGN_OR_RETURN(RepairOptions options, ParseRepairOptions(args));
+  options.num_threads = num_threads;
+  options.stop = stop;
+  absl::StatusOr<RepairResult> result = absl::UnknownError("");
+  {
+    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
+    Progress verifying("verifying", ProgressUnit::kBytes);
+    Progress writing("writing", ProgressUnit::kBytes);
+    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
+    options.on_verify = [&](const VerifyProgress& p) { verifying.Update(p.bytes_done, p.bytes_total); };
+    options.on_progress = [&](const ShardProgress& p) {
+      writing.Update(p.source_bytes_done, p.source_bytes_total);
+    };
+    result = RepairStore(checkpoint, store, options);
+  }
+  SLUICE_RETURN_IF_ERROR(result.status());
+  for (const std::string& line : result->damage) std::printf("%s\n", line.c_str());
+  if (result->judged_by_headers) std::printf("%s: %s\n", store.c_str(), kByHeaders);
+  for (const std::string& name : result->removed) {
+    std::printf("%s/%s: the checkpoint does not have this file; it is removed from the store\n", store.c_str(),
+                name.c_str());
+  }
+  if (result->written.empty() && result->removed.empty()) {
+    std::printf("%s: every checksum is right; nothing to repair\n", store.c_str());
+  } else {
+    std::printf("%s: repaired; written again from the checkpoint: %s\n", store.c_str(),
+                result->written.empty() ? "nothing" : absl::StrJoin(result->written, ", ").c_str());
+  }
+  return absl::OkStatus();
+}
+
+// What there is to say of a store that was made now.
+void PrintWritten(const std::string& store, const ShardResult& result, double seconds) {
+  const Manifest& manifest = result.manifest;
+  int fallbacks = 0;
+  for (const ManifestTensor& tensor : manifest.tensors) fallbacks += tensor.fallback;
+  std::string compression;
+  if (manifest.compression != StoreCompression::kNone) {
+    compression = absl::StrFormat(", compressed to %.3f",
+                                  static_cast<double>(manifest.slab_bytes_total()) / manifest.raw_slab_bytes_total());
+  }
+  std::printf("%s: %s in %d slabs, %s%s, %.1f s%s\n", store.c_str(), FormatBytes(result.stored_bytes).c_str(),
+              static_cast<int>(manifest.slabs.size()), manifest.recipe.c_str(), compression.c_str(), seconds,
+              result.outcome == ShardOutcome::kResumed ? " (resumed)" : "");
+  if (fallbacks > 0) {
+    std::printf("%d tensors have a shape that the encoding does not fit; `sluice inspect %s` names them\n",
+                fallbacks, store.c_str());
+  }
+}
+
+void PrintResult(const std::string& store, const ShardResult& result, double seconds) {
+  const Manifest& manifest = result.manifest;
+  switch (result.outcome) {
+    case ShardOutcome::kWritten:
+    case ShardOutcome::kResumed:
+      PrintWritten(store, result, seconds);
+      break;
+    case ShardOutcome::kComplete:
+      std::printf("%s: already complete: the store of %s as %s is there; nothing to do\n", store.c_str(),
+                  manifest.source.c_str(), manifest.recipe.c_str());
+      break;
+    case ShardOutcome::kTookTokenizerOver:
+      std::printf("%s: already complete, but for the tokenizer; taken over from the checkpoint: %s\n", store.c_str(),
+                  absl::StrJoin(result.tokenizer_changes, ", ").c_str());
+      break;
+  }
+  if (result.judged_by_headers) std::printf("%s: %s\n", store.c_str(), kByHeaders);
+}
 
 absl::Status RunShard(const Arguments& args) {
   const std::string& source = args.positionals()[0];
@@ -32,35 +126,30 @@ absl::Status RunShard(const Arguments& args) {
   options.stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
+  const absl::Status interrupted =
+      absl::CancelledError("interrupted; the same command goes on where this one stopped");
+  if (args.Has("--repair")) {
+    absl::Status repaired = RunRepair(args, *checkpoint, options.num_threads, options.stop);
+    return absl::IsCancelled(repaired) ? interrupted : repaired;
+  }
+  const std::string fault = TokenizerFault(*checkpoint);
+  if (!fault.empty()) std::fprintf(stderr, "sluice: warning: %s\n", fault.c_str());
+  options.take_tokenizer = fault.empty();
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<ShardResult> result = absl::UnknownError("");
   {
-    Progress progress("sharding", ProgressUnit::kBytes);
+    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
+    Progress sharding("sharding", ProgressUnit::kBytes);
+    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
     options.on_progress = [&](const ShardProgress& p) {
-      progress.Update(p.source_bytes_done, p.source_bytes_total);
+      sharding.Update(p.source_bytes_done, p.source_bytes_total);
     };
     result = Shard(*checkpoint, store, options);
   }
-  if (absl::IsCancelled(result.status())) {
-    return absl::CancelledError("interrupted; the same command goes on where this one stopped");
-  }
+  if (absl::IsCancelled(result.status())) return interrupted;
   SLUICE_RETURN_IF_ERROR(result.status());
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  int fallbacks = 0;
-  for (const ManifestTensor& tensor : result->manifest.tensors) fallbacks += tensor.fallback;
-  const Manifest& manifest = result->manifest;
-  std::string compression;
-  if (manifest.compression != StoreCompression::kNone) {
-    compression = absl::StrFormat(", compressed to %.3f",
-                                  static_cast<double>(manifest.slab_bytes_total()) / manifest.raw_slab_bytes_total());
-  }
-  std::printf("%s: %s in %d slabs, %s%s, %.1f s%s\n", store.c_str(), FormatBytes(result->stored_bytes).c_str(),
-              static_cast<int>(manifest.slabs.size()), manifest.recipe.c_str(), compression.c_str(), seconds,
-              result->resumed ? " (resumed)" : "");
-  if (fallbacks > 0) {
-    std::printf("%d tensors have a shape that the encoding does not fit; `sluice inspect %s` names them\n",
-                fallbacks, store.c_str());
-  }
+  PrintResult(store, *result,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return absl::OkStatus();
 }
 
@@ -75,12 +164,18 @@ CommandSpec ShardCommand() {
       "Reads the Hugging Face checkpoint in MODEL_DIR (config.json and safetensors; a snapshot folder of the "
       "Hugging Face cache works), or a GGUF file (of a split one the first part, NAME-00001-of-0000N.gguf), and "
       "writes the folder STORE. Without an option the weights keep the checkpoint's own types, bit for bit.\n\n"
-      "Interrupted or killed, the same command goes on where it was. The model is only read.";
+      "Interrupted or killed, the same command goes on where it was. Of a finished store it reads the model once, to "
+      "see that it is the same; then nothing is left to do, but for tokenizer files that have changed in the model: "
+      "they are taken over. The model is only read.\n\n"
+      "With --repair what `sluice verify` finds damaged or missing is written again. The options are the store's own.";
   command.options = StoreOptionSpecs("the checkpoint's own");
   command.options.push_back({.name = "--allow-requantize",
                              .help = "Give quantized weights of a GGUF file another encoding, at a loss."});
+  command.options.push_back({.name = "--repair",
+                             .help = "Verify STORE, and write damaged and missing files again from the model."});
   command.examples = {"sluice shard Llama-3.3-70B-Instruct llama-70b.store --recipe q4_k_m",
-                      "sluice shard Llama-3.3-70B-Instruct-Q4_K_M.gguf llama-70b.store"};
+                      "sluice shard Llama-3.3-70B-Instruct-Q4_K_M.gguf llama-70b.store",
+                      "sluice shard --repair Llama-3.3-70B-Instruct llama-70b.store"};
   command.run = &RunShard;
   return command;
 }

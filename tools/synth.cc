@@ -37,17 +37,23 @@ absl::Status Synth(const Arguments& args) {
   options.stop = InstallInterruptHandler();
 
   const auto start = std::chrono::steady_clock::now();
-  absl::StatusOr<Manifest> manifest = absl::UnknownError("");
+  absl::StatusOr<SynthResult> result = absl::UnknownError("");
   {
     Progress progress("writing", ProgressUnit::kBytes);
     options.on_progress = [&](int64_t done, int64_t total) { progress.Update(done, total); };
-    manifest = Synthesize(store, options);
+    result = Synthesize(store, options);
   }
-  SLUICE_RETURN_IF_ERROR(manifest.status());
+  SLUICE_RETURN_IF_ERROR(result.status());
+  const Manifest& manifest = result->manifest;
+  if (result->complete) {
+    std::printf("%s: complete already: %s as %s; nothing to do\n", store.c_str(), manifest.source.c_str(),
+                manifest.recipe.c_str());
+    return absl::OkStatus();
+  }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  const int64_t bytes = manifest->slab_bytes_total();
+  const int64_t bytes = manifest.slab_bytes_total();
   std::printf("%s: %s of random weights in %d slabs, %s, %.1f s (%.2f GB/s)\n", store.c_str(),
-              FormatBytes(bytes).c_str(), static_cast<int>(manifest->slabs.size()),
+              FormatBytes(bytes).c_str(), static_cast<int>(manifest.slabs.size()),
               options.recipe.has_value() ? options.recipe->name.c_str() : "bf16", seconds.count(),
               bytes / 1e9 / seconds.count());
   return absl::OkStatus();

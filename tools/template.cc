@@ -18,6 +18,7 @@
 #include "runtime/jinja/json.h"
 #include "storage/gguf.h"
 #include "storage/json.h"
+#include "storage/store_paths.h"
 #include "tools/commands.h"
 #include "tools/session.h"
 
@@ -69,6 +70,9 @@ absl::Status RenderTemplate(const Arguments& args) {
   TemplateSource source;
   if (IsFolder(path) || IsGgufFile(path)) {
     SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(path));
+    if (const absl::StatusOr<Manifest> manifest = ReadManifest(path); manifest.ok()) {
+      WarnOfTokenizerChanges(files.path(), *manifest);
+    }
     const jinja::Value* const tools = context.dict().Find("tools");
     SLUICE_ASSIGN_OR_RETURN(source, FindTemplate(files, args.Get("--name").value_or(""),
                                                  tools != nullptr && !tools->is_none()));

@@ -12,6 +12,7 @@
 #include "runtime/chat/model_files.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "storage/json.h"
+#include "storage/store_paths.h"
 #include "tools/commands.h"
 #include "tools/session.h"
 
@@ -76,6 +77,9 @@ absl::Status Tokenize(const Arguments& args) {
   const EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
   if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(args.positionals()[0]));
+  if (const absl::StatusOr<Manifest> manifest = ReadManifest(args.positionals()[0]); manifest.ok()) {
+    WarnOfTokenizerChanges(files.path(), *manifest);
+  }
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, files.LoadTokenizer());
   std::string text = args.Get("--prompt").value_or("");
   if (!args.Has("--prompt")) {

@@ -3,8 +3,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "storage/repair_advice.h"
+#include "storage/store_paths.h"
+#include "storage/synth.h"
+#include "storage/tokenizer_files.h"
 #include "storage/verify.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
@@ -14,23 +20,35 @@
 namespace sluice {
 namespace {
 
+// What to do about the damage.
+std::string Advice(const Manifest& manifest, const std::vector<StoreDamage>& damage) {
+  if (IsSynthetic(manifest)) return "remove the store and run `sluice synth` again";
+  const bool tokenizer_only = absl::c_all_of(damage, [](const StoreDamage& one) {
+    return absl::StartsWith(one.file, "tokenizer/");
+  });
+  return tokenizer_only ? kTokenizerAdvice : kRepairAdvice;
+}
+
 absl::Status Verify(const Arguments& args) {
   const std::string& store = args.positionals()[0];
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
-  absl::StatusOr<std::vector<std::string>> damage = std::vector<std::string>();
+  SLUICE_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(store));
+  absl::StatusOr<std::vector<StoreDamage>> damage = std::vector<StoreDamage>();
   {
     Progress progress("verifying", ProgressUnit::kBytes);
     VerifyOptions options;
     options.num_threads = static_cast<int>(threads);
     options.on_progress = [&](const VerifyProgress& p) { progress.Update(p.bytes_done, p.bytes_total); };
     options.stop = stop;
-    damage = VerifyStore(store, options);
+    damage = FindDamage(store, manifest, /*files=*/std::nullopt, options);
   }
   SLUICE_RETURN_IF_ERROR(damage.status());
-  for (const std::string& line : *damage) std::printf("%s\n", line.c_str());
+  for (const StoreDamage& one : *damage) std::printf("%s\n", one.line.c_str());
   if (!damage->empty()) {
-    return absl::DataLossError(absl::StrCat(store, ": ", damage->size(), " damaged places; shard again"));
+    return absl::DataLossError(absl::StrCat(store, ": ", damage->size(),
+                                            damage->size() == 1 ? " damaged place; " : " damaged places; ",
+                                            Advice(manifest, *damage)));
   }
   std::printf("%s: every checksum is right\n", store.c_str());
   return absl::OkStatus();
@@ -45,7 +63,7 @@ CommandSpec VerifyCommand() {
   command.positionals = {"STORE"};
   command.description =
       "Reads the whole store at disk speed and names file and slab (or tensor, or row) of each damage; exit "
-      "code 1 if there is any.";
+      "code 1 if there is any. `sluice shard --repair` mends it.";
   command.options = {
       {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
   };

@@ -181,7 +181,7 @@ TEST_P(StreamTest, ReportsTheSlabWhoseByteFlipped) {
       EXPECT_THAT(std::string(status.message()),
                   testing::MatchesRegex(store.paths()[bad % 2] + ": slab " + std::to_string(bad) +
                                         " at byte [0-9]+: XXH3 [0-9a-f]+, manifest says "
-                                        "[0-9a-f]+; shard this layer again"));
+                                        "[0-9a-f]+; `sluice shard --repair MODEL STORE` .*"));
     }
   }
 }

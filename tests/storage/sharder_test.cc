@@ -364,16 +364,19 @@ TEST(Shard, LeavesAFinishedStoreAlone) {
   const std::string store = folder / "s";
   ShardOrDie(ModelDir("qwen3-qknorm-bf16"), store);
   const auto before = ReadFolder(store);
-  absl::Status status = TryShard(ModelDir("qwen3-qknorm-bf16"), store);
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(status), HasSubstr("already complete"));
-  status = TryShard(ModelDir("qwen3-qknorm-bf16"), store, Options("q8_0"));
+  const auto again = Shard(*OpenCheckpoint(ModelDir("qwen3-qknorm-bf16")), store, Options());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->outcome, ShardOutcome::kComplete);
+  EXPECT_FALSE(again->judged_by_headers);
+  absl::Status status = TryShard(ModelDir("qwen3-qknorm-bf16"), store, Options("q8_0"));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(Message(status), AllOf(HasSubstr("holds a finished store of qwen3-qknorm-bf16"),
-                                     Not(HasSubstr("already"))));
+                                     HasSubstr("as checkpoint, not as q8_0")));
   EXPECT_FALSE(TryShard(ModelDir("mistral-window-f16"), store).ok());
   status = TryShard(ModelDir("qwen3-qknorm-bf16"), store, Options("", 16384, 2, kZstd));
-  EXPECT_THAT(Message(status), Not(HasSubstr("already")));
+  EXPECT_THAT(Message(status), HasSubstr("with compression none, not zstd"));
+  status = TryShard(ModelDir("qwen3-qknorm-bf16"), store, Options("", 32768));
+  EXPECT_THAT(Message(status), HasSubstr("with slabs of 16384 bytes, not 32768"));
   EXPECT_EQ(ReadFolder(store), before);
 }
 

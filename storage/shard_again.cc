@@ -1,0 +1,99 @@
+// Compares the store with the plan and the checkpoint, and takes tokenizer files over.
+#include "storage/shard_again.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/status_macros.h"
+#include "storage/durable_file.h"
+#include "storage/source_check.h"
+#include "storage/store_finish.h"
+#include "storage/store_folder.h"
+#include "storage/store_geometry.h"
+#include "storage/store_paths.h"
+#include "storage/tokenizer_files.h"
+
+namespace sluice {
+namespace {
+
+// Writes the tokenizer's files and the manifest anew; all else stays. Readers find an unfinished
+// store meanwhile, never half of two tokenizers.
+absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& dir,
+                               const ShardOptions& options, const Manifest& found,
+                               const std::vector<ManifestCopy>& copies, ShardRecord record,
+                               StorePlan* plan) {
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  SLUICE_ASSIGN_OR_RETURN(const Manifest now, ReadManifest(dir));
+  if (SerializeManifest(now) != SerializeManifest(found)) {
+    return absl::UnavailableError(absl::StrCat(dir, ": another process has just changed it"));
+  }
+  std::vector<ManifestCopy> kept;  // perhaps edited in the store, and the same in the checkpoint
+  for (const ManifestCopy& copy : copies) {
+    if (absl::c_linear_search(found.tokenizer_files, copy)) kept.push_back(copy);
+  }
+  record.source = plan->manifest.source;
+  record.source_fingerprint = plan->manifest.source_fingerprint;
+  return FinishStore(checkpoint, dir, options, std::move(record), kept, plan);
+}
+
+}  // namespace
+
+absl::StatusOr<ShardRecord> FinishedRecord(const std::string& dir, const Manifest& manifest,
+                                           const StorePlan& plan) {
+  absl::StatusOr<ShardRecord> record = RecordOfStore(manifest, plan);
+  if (!record.ok()) {
+    return absl::Status(record.status().code(), absl::StrCat(dir, ": ", record.status().message()));
+  }
+  record->source = manifest.source;
+  record->source_fingerprint = manifest.source_fingerprint;
+  const absl::StatusOr<ShardRecord> sealed = ReadSealedRecord(dir);
+  if (!sealed.ok()) return record;
+  for (auto& [path, file] : record->finished) {
+    const auto found = sealed->finished.find(path);
+    if (found != sealed->finished.end() && found->second.checksums == file.checksums) {
+      file.source_checksums = found->second.source_checksums;
+    }
+  }
+  return record;
+}
+
+absl::StatusOr<ShardResult> ShardAgain(const Checkpoint& checkpoint, const std::string& dir,
+                                       const ShardOptions& options, StorePlan plan) {
+  SLUICE_ASSIGN_OR_RETURN(const Manifest found, ReadManifest(dir));
+  std::string difference = OptionsDifference(NewRecord(found), plan.manifest);
+  if (!difference.empty()) {
+    difference = absl::StrCat("of ", found.source, " ", difference);
+  } else {
+    difference = ShapeDifference(found, plan.manifest);
+  }
+  if (!difference.empty()) return RefuseStore(dir, FolderState::kFinished, difference);
+  AdoptPlaces(dir, &plan);
+  SLUICE_ASSIGN_OR_RETURN(ShardRecord record, FinishedRecord(dir, found, plan));
+  SLUICE_ASSIGN_OR_RETURN(
+      const SourceVerdict verdict,
+      JudgeSource(checkpoint, plan, record, {options.on_compare, options.stop}));
+  if (!verdict.difference.empty()) {
+    return RefuseStore(dir, FolderState::kFinished, verdict.difference);
+  }
+  ShardResult result;
+  result.judged_by_headers = verdict.by_headers;
+  result.outcome = ShardOutcome::kComplete;
+  result.manifest = found;
+  if (options.take_tokenizer) {
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> sources,
+                            ListTokenizerFiles(checkpoint));
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<ManifestCopy> copies, TokenizerCopies(sources));
+    result.tokenizer_changes = ChangedCopies(found.tokenizer_files, copies);
+    if (!result.tokenizer_changes.empty()) {
+      SLUICE_RETURN_IF_ERROR(
+          TakeTokenizerOver(checkpoint, dir, options, found, copies, std::move(record), &plan));
+      result.outcome = ShardOutcome::kTookTokenizerOver;
+      result.manifest = std::move(plan.manifest);
+    }
+  }
+  return result;
+}
+
+}  // namespace sluice

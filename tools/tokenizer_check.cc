@@ -1,0 +1,57 @@
+// Loads the tokenizer, and looks for files that it may be meant to come from.
+#include "tools/tokenizer_check.h"
+
+#include <filesystem>
+#include <set>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/status_macros.h"
+#include "runtime/chat/model_files.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace sluice {
+namespace {
+
+absl::Status TryTokenizer(const Checkpoint& checkpoint) {
+  if (checkpoint.format() == CheckpointFormat::kSafetensors) {
+    return Tokenizer::Load(checkpoint.path()).status();
+  }
+  SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(checkpoint.path()));
+  return files.LoadTokenizer().status();
+}
+
+// Names in the folder that tokenizers of any kind have.
+std::set<std::string> TokenizerLikeFiles(const std::string& folder) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    for (const char* const part :
+         {"token", "tekken", "vocab", "merges", "spiece", "sentencepiece", "bpe"}) {
+      if (absl::StrContains(absl::AsciiStrToLower(name), part)) names.insert(name);
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string TokenizerFault(const Checkpoint& checkpoint) {
+  const absl::Status status = TryTokenizer(checkpoint);
+  if (status.ok()) return "";
+  std::string fault(status.message());
+  if (absl::IsNotFound(status) && checkpoint.format() == CheckpointFormat::kSafetensors) {
+    const std::set<std::string> names = TokenizerLikeFiles(checkpoint.path());
+    if (!names.empty()) absl::StrAppend(&fault, "; there are ", absl::StrJoin(names, ", "));
+  }
+  return absl::StrCat(
+      fault,
+      "; without a tokenizer prompts are token ids only; once the checkpoint has one, the same "
+      "`sluice shard` takes it over into the store");
+}
+
+}  // namespace sluice
