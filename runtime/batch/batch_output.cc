@@ -19,6 +19,30 @@ constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
 constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
+// In front of a body stand the line's custom_id, of which each byte may be written as six, and fixed text.
+constexpr int64_t kMaxBytesToBodyId = 4096;
+
+absl::Status WithAdvice(const absl::Status& status, absl::string_view advice) {
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
+}
+
+// Whether the line of a results file answers a chat. Its custom_id has no plain quote that could look like the body's.
+bool AnswersChat(absl::string_view line) {
+  const size_t body = line.find("\"body\": {");
+  return body != absl::string_view::npos && absl::StrContains(line.substr(body, 64), "\"id\":\"chatcmpl-");
+}
+
+absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(results, kMaxBytesToBodyId));
+  AnsweredRequests answered;
+  LineReader::Line line;
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
+    if (!more || !line.whole) return answered;
+    answered.any = true;
+    answered.chats = answered.chats || AnswersChat(line.text);
+  }
+}
 
 }  // namespace
 
@@ -40,17 +64,18 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
                                       : absl::InvalidArgumentError("another beginning");
     if (!id.ok()) {
       return absl::FailedPreconditionError(
-          absl::StrCat(path, ": line ", line.number, " is not a result that a batch job wrote; give another -o"));
+          absl::StrCat(path, ": line ", line.number, " is not a result that a batch job wrote"));
     }
     last = {*id, line.offset};
   }
 }
 
-absl::Status BatchOutput::BeginOrGoOn() {
+absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
   const absl::StatusOr<std::string> text = ReadWholeFile(paths_.job, kMaxJobRecordBytes);
   if (text.ok()) {
     SLUICE_ASSIGN_OR_RETURN(const JobRecord begun, ParseJobRecord(*text, paths_.job));
-    SLUICE_RETURN_IF_ERROR(CheckSameJob(begun, job_, paths_.results));
+    const absl::Status same = CheckSameJob(begun, job_, paths_.results);
+    if (!same.ok()) return GoOnWithOtherOptions(begun, retry_errors, same);
     job_ = begun;
     return absl::OkStatus();
   }
@@ -58,18 +83,40 @@ absl::Status BatchOutput::BeginOrGoOn() {
   for (const AppendFile* file : {&results_, &errors_}) {
     if (file->size() > 0) {
       return absl::FailedPreconditionError(absl::StrCat(
-          file->path(), " exists, but ", paths_.job, " does not: it is of no job that could go on; give another -o"));
+          file->path(), " exists, but ", paths_.job, " does not, so no job wrote it that could go on; give another -o"));
     }
   }
+  return WriteRecord();
+}
+
+absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors,
+                                               const absl::Status& differs) {
+  SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered, AnsweredIn(paths_.results));
+  const JobRecord changed = TakeFreeOptions(begun, job_, answered);
+  if (!CheckSameJob(changed, job_, paths_.results).ok()) {
+    return WithAdvice(differs, "give what it was begun with, or another -o");
+  }
+  if (!retry_errors) {
+    return WithAdvice(differs, "no answer depends on it: --retry-errors goes on with it and tries again what failed");
+  }
+  // First, as its tokens are of the job that it was.
+  SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
+  job_ = changed;
+  return WriteRecord();
+}
+
+absl::Status BatchOutput::WriteRecord() const {
   const size_t slash = paths_.job.rfind('/');
   return WriteFileAtomically(paths_.dir, paths_.job.substr(slash == std::string::npos ? 0 : slash + 1),
                              SerializeJobRecord(job_));
 }
 
 absl::Status BatchOutput::ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t end,
-                          ScanResults(file->path(), [&](uint64_t id, int64_t, int64_t) { done->insert(id); }));
-  return end < file->size() ? file->Truncate(end) : absl::OkStatus();
+  const absl::StatusOr<int64_t> end =
+      ScanResults(file->path(), [&](uint64_t id, int64_t, int64_t) { done->insert(id); });
+  if (absl::IsFailedPrecondition(end.status())) return WithAdvice(end.status(), "give another -o");
+  SLUICE_RETURN_IF_ERROR(end.status());
+  return *end < file->size() ? file->Truncate(*end) : absl::OkStatus();
 }
 
 absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const JobRecord& job, bool retry_errors) {
@@ -79,7 +126,7 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
   // Which -o results and -o results.jsonl share, as they do the journal.
   SLUICE_RETURN_IF_ERROR(output.errors_.Lock());
-  SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn());
+  SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn(retry_errors));
   if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.results_, &output.succeeded_));
   output.whole_results_bytes_ = output.results_.size();

@@ -145,7 +145,7 @@ TEST(OpenAi, NamesWhatIsWrong) {
       {R"({"prompt": "x", "logit_bias": {"a": 1}})", "invalid_value", "logit_bias", "token id"},
       {R"({"prompt": "x", "logit_bias": {"1": "a"}})", "invalid_type", "logit_bias", "numbers"},
       {R"({"prompt": "x", "echo": 1})", "invalid_type", "echo", "true or false"},
-      {R"({"prompt": "x", "stream": true})", "unsupported_parameter", "stream", "not supported"},
+      {R"({"prompt": "x", "stream": true})", "unsupported_parameter", "stream", "only as false"},
       {R"({"prompt": "x", "tools": []})", "unsupported_parameter", "tools", "not supported"},
       {R"({"prompt": "x", "response_format": "json"})", "invalid_type", "response_format", "object"},
       {R"({"prompt": "x", "response_format": {"type": "xml"}})", "invalid_value", "response_format.type", "json_object"},
@@ -234,7 +234,7 @@ TEST(OpenAi, NamesWhatIsWrongWithAChat) {
       {R"("tools": ["x"])", "invalid_type", "tools"},
       {R"("tool_choice": "required")", "unsupported_parameter", "tool_choice"},
       {R"("tool_choice": {"type": "function"})", "unsupported_parameter", "tool_choice"},
-      {R"("parallel_tool_calls": false)", "unsupported_parameter", "parallel_tool_calls"},
+      {R"("parallel_tool_calls": false, "tools": [{}])", "unsupported_parameter", "parallel_tool_calls"},
       {R"("chat_template_kwargs": 5)", "invalid_type", "chat_template_kwargs"},
       {R"("reasoning_effort": 5)", "invalid_type", "reasoning_effort"},
       {R"("prompt": "x")", "unknown_parameter", "prompt"},
@@ -242,7 +242,7 @@ TEST(OpenAi, NamesWhatIsWrongWithAChat) {
       {R"("logprobs": 3)", "invalid_type", "logprobs"},
       {R"("top_logprobs": 3)", "invalid_value", "top_logprobs"},
       {R"("stream": true)", "unsupported_parameter", "stream"},
-      {R"("modalities": ["audio"])", "unknown_parameter", "modalities"},
+      {R"("modalities": ["audio"])", "unsupported_parameter", "modalities"},
       {R"("temperature": 3)", "invalid_value", "temperature"},
   };
   for (const Case& c : cases) {
