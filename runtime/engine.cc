@@ -69,8 +69,8 @@ absl::Status Engine::Check(const SequenceRequest& request) const {
       }
     }
   }
-  for (const auto& [name, ids] : {std::pair{"stop_token_ids", &request.stop_tokens},
-                                  {"allowed_token_ids", request.allowed_tokens.get()}}) {
+  for (const auto& [name, ids] :
+       {std::pair{"stop_token_ids", &request.stop_tokens}, {"allowed_token_ids", request.allowed_tokens.get()}}) {
     for (const int32_t id : ids != nullptr ? absl::MakeConstSpan(*ids) : absl::Span<const int32_t>()) {
       if (id >= 0 && id < vocab_size) continue;
       return absl::InvalidArgumentError(absl::StrCat(name, " names token ", id, ", the vocabulary has ", vocab_size));

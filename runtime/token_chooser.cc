@@ -102,8 +102,8 @@ size_t TokenChooser::Nucleus(double share, double sum) {
 }
 
 int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams& params,
-                             absl::Span<const int32_t> generated, int64_t position,
-                             absl::Span<const uint64_t> allowed, absl::Span<const int32_t> prompt) {
+                             absl::Span<const int32_t> generated, int64_t position, absl::Span<const uint64_t> allowed,
+                             absl::Span<const int32_t> prompt) {
   logits_.assign(logits.begin(), logits.end());
   for (const auto& [id, bias] : params.logit_bias) logits_[id] += bias;
   Penalize(params, prompt, generated);

@@ -390,7 +390,7 @@ absl::Status Batch(const Arguments& args) {
   const Failures failures = FailuresOf(batch.output, report.failed);
   PrintBatchReport(report, session, plan, floor, engine.counters(), failures, args.Has("--json"));
   if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
-  if (const absl::Status status = CheckInputUnchanged(batch.input, input); !status.ok()) {
+  if (const absl::Status status = CheckInputUnchanged(batch.input, input); absl::IsAborted(status)) {
     return absl::Status(status.code(), absl::StrCat(status.message(), "; all ", input.num_lines,
                                                     " lines that it had are done with, and ", batch.output,
                                                     " has their answers; run what is new with another -o"));

@@ -51,8 +51,8 @@ class BatchJob {
 
   // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one. `summary` is
   // SummarizeInput's of `input`.
-  BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer, const PromptEncoder* encoder, Constraints constraints,
-           Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
+  BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer, const PromptEncoder* encoder,
+           Constraints constraints, Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
       : input_(std::move(input)),
         summary_(summary),
         tokenizer_(tokenizer),

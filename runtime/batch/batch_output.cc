@@ -82,15 +82,15 @@ absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
   if (!absl::IsNotFound(text.status())) return text.status();
   for (const AppendFile* file : {&results_, &errors_}) {
     if (file->size() > 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          file->path(), " exists, but ", paths_.job, " does not, so no job wrote it that could go on; give another -o"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(file->path(), " exists, but ", paths_.job,
+                       " does not, so no job wrote it that could go on; give another -o"));
     }
   }
   return WriteRecord();
 }
 
-absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors,
-                                               const absl::Status& differs) {
+absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs) {
   SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered, AnsweredIn(paths_.results));
   const JobRecord changed = TakeFreeOptions(begun, job_, answered);
   if (!CheckSameJob(changed, job_, paths_.results).ok()) {

@@ -94,10 +94,10 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
         absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ", is));
   };
   if (begun.input_hash != asked.input_hash && begun.input == asked.input) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(asked.input, " has changed since the job of ", path, " began with it: it had ", begun.input_lines,
-                     " lines (XXH3 ", ChecksumToHex(begun.input_hash), "), now ", asked.input_lines, " (XXH3 ",
-                     ChecksumToHex(asked.input_hash), ")"));
+    return absl::FailedPreconditionError(absl::StrCat(asked.input, " has changed since the job of ", path,
+                                                      " began with it: it had ", begun.input_lines, " lines (XXH3 ",
+                                                      ChecksumToHex(begun.input_hash), "), now ", asked.input_lines,
+                                                      " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
   }
   if (begun.input_hash != asked.input_hash) {
     return differs("input", absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),

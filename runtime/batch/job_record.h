@@ -38,8 +38,8 @@ std::string SerializeJobRecord(const JobRecord& record);
 absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_view path);
 
 // FailedPrecondition names what differs between the job with the results in `path` and the one that was asked for, but
-// for `created` and the paths. Memory, threads and the batch size may differ: they change no result. What to do about it
-// is the caller's to say.
+// for `created` and the paths. Memory, threads and the batch size may differ: they change no result. What to do about
+// it is the caller's to say.
 absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path);
 
 // What a job has answered so far.

@@ -29,8 +29,8 @@ struct InputSummary {
   uint64_t checksum = 0;  // XXH3-64
   int64_t num_lines = 0;  // blank ones too
   int64_t num_bytes = 0;
-  bool names_grammars = false;  // a line has "response_format" or "grammar" in it, as a member or otherwise
-  FileStamp stamp;              // before the walk
+  bool names_grammars = false;            // a line has "response_format" or "grammar" in it, as a member or otherwise
+  FileStamp stamp;                        // before the walk
   std::vector<uint64_t> chunk_checksums;  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
 };
 inline constexpr size_t kInputChunkBytes = size_t{256} << 10;
@@ -56,8 +56,8 @@ class LineReader {
   // Lines of up to `max_bytes` are given whole. A byte order mark (UTF-8) at the beginning of the file is skipped.
   // Errors of FileError; InvalidArgument: no regular file.
   static absl::StatusOr<LineReader> Open(const std::string& path, int64_t max_bytes);
-  // The same for a file that was summarized: Next gives only lines of the bytes that it had then. `summary` must outlive
-  // the reader.
+  // The same for a file that was summarized: Next gives only lines of the bytes that it had then. `summary` must
+  // outlive the reader.
   static absl::StatusOr<LineReader> OpenInput(const std::string& path, int64_t max_bytes, const InputSummary* summary);
 
   // The next line into `line`; false at the end of the file. Unavailable: it cannot be read. Aborted: the file

@@ -87,9 +87,9 @@ absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummar
     asked.input_hash = summary.checksum;
     asked.input_lines = summary.num_lines;
     if (const absl::Status same = CheckSameJob(record, asked, paths.results); !same.ok()) {
-      return absl::Status(same.code(), absl::StrCat(same.message(), part == 0
-                                                                        ? "; merge with the input of the parts"
-                                                                        : "; run all parts with the same options"));
+      return absl::Status(same.code(),
+                          absl::StrCat(same.message(), part == 0 ? "; merge with the input of the parts"
+                                                                 : "; run all parts with the same options"));
     }
   }
   return first;

@@ -29,8 +29,8 @@ absl::Status CheckRegular(const std::string& path) {
   if (S_ISDIR(info->st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is a folder, and a job writes a file there"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      path, " is a pipe or a device; a job writes a regular file there, which it reads when it goes on"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " is a pipe or a device; a job writes a regular file there, which it reads when it goes on"));
 }
 
 }  // namespace
@@ -51,8 +51,8 @@ absl::Status CheckOutputFile(const std::string& output) {
   if (absl::ConsumeSuffix(&stem, ".errors.jsonl")) {
     const std::string other = absl::StrCat(stem, ".jsonl");
     if (StatOf(BatchPaths(other).job).has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(output, " is the errors file of the job ", other,
-                                                     "; give another -o"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(output, " is the errors file of the job ", other, "; give another -o"));
     }
   }
   return absl::OkStatus();
@@ -75,8 +75,7 @@ absl::Status CheckJobFiles(const std::string& results, const std::string& input)
     }
     for (const auto& [other_path, other] : seen) {
       if (!same(other)) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat(other_path, " and ", path, " are the same file; give another -o"));
+      return absl::InvalidArgumentError(absl::StrCat(other_path, " and ", path, " are the same file; give another -o"));
     }
     seen.emplace_back(path, *info);
   }

@@ -53,8 +53,8 @@ inline constexpr int64_t kMaxTopLogprobs = 20;
 inline constexpr size_t kMaxStops = 16;
 inline constexpr size_t kMaxStopTokens = 1024;
 
-// Reads a body. null is as good as not there, members that change no answer are ignored (neutral_members.h), every other
-// member must be known and of its type.
+// Reads a body. null is as good as not there, members that change no answer are ignored (neutral_members.h), every
+// other member must be known and of its type.
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const nlohmann::json& body);
 
 struct BatchLine {

@@ -121,7 +121,8 @@ std::string ShownBytes(absl::string_view bytes) {
     if (c.state == Utf8State::kValid) {
       text.append(piece.data(), piece.size());
     } else {
-      for (const char byte : piece) absl::StrAppend(&text, "\\x", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
+      for (const char byte : piece)
+        absl::StrAppend(&text, "\\x", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
     }
     at += c.size;
   }

@@ -11,10 +11,23 @@
 namespace sluice {
 namespace {
 
-constexpr absl::string_view kIgnored[] = {
-    "cache_salt", "media_io_kwargs", "metadata", "mm_processor_kwargs", "prediction", "priority",
-    "prompt_cache_key", "prompt_cache_retention", "request_id", "safety_identifier", "service_tier", "session_id",
-    "spaces_between_special_tokens", "store", "stream_interval", "stream_options", "user"};
+constexpr absl::string_view kIgnored[] = {"cache_salt",
+                                          "media_io_kwargs",
+                                          "metadata",
+                                          "mm_processor_kwargs",
+                                          "prediction",
+                                          "priority",
+                                          "prompt_cache_key",
+                                          "prompt_cache_retention",
+                                          "request_id",
+                                          "safety_identifier",
+                                          "service_tier",
+                                          "session_id",
+                                          "spaces_between_special_tokens",
+                                          "store",
+                                          "stream_interval",
+                                          "stream_options",
+                                          "user"};
 
 struct DefaultMember {
   absl::string_view name;
@@ -76,8 +89,9 @@ bool IsDefaultMember(const std::string& name, const nlohmann::json& value, std::
   if (member == std::end(kDefaults)) return false;
   const absl::string_view only = member->value;
   if (value.is_null() || (!only.empty() && value == nlohmann::json::parse(member->value))) return true;
-  *error = Wrong(name, only.empty() ? absl::StrCat("is not supported", member->instead)
-                                    : absl::StrCat("is supported only as ", only, member->instead),
+  *error = Wrong(name,
+                 only.empty() ? absl::StrCat("is not supported", member->instead)
+                              : absl::StrCat("is supported only as ", only, member->instead),
                  "unsupported_parameter");
   return true;
 }

@@ -88,10 +88,12 @@ TEST(BatchInput, GivesNoLineOfAFileThatChangedWhileItWasRead) {
        },
        "other bytes lie between byte 1310720 and byte 1572864"},
       {"grown", [](const std::string& p, std::string text) { WriteInput(p, text + "new\n"); }, nullptr},
-      {"replaced", [](const std::string& p, std::string) {
+      {"replaced",
+       [](const std::string& p, std::string) {
          WriteInput(p + ".new", "another file\n");
          std::filesystem::rename(p + ".new", p);
-       }, nullptr},
+       },
+       nullptr},
       {"removed", [](const std::string& p, std::string) { std::filesystem::remove(p); }, nullptr},
       {"touched", [](const std::string& p, std::string text) { WriteInput(p, text); }, nullptr}};
   for (const Case& c : cases) {

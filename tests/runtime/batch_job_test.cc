@@ -32,9 +32,7 @@ class BatchJobTest : public testing::Test {
     WriteInput(text_);
   }
 
-  void WriteInput(const std::string& text) {
-    std::ofstream(Input(), std::ios::binary | std::ios::trunc) << text;
-  }
+  void WriteInput(const std::string& text) { std::ofstream(Input(), std::ios::binary | std::ios::trunc) << text; }
   std::string Input() const { return dir_ / "in.jsonl"; }
   std::string Results() const { return dir_ / "out.jsonl"; }
 
@@ -92,7 +90,10 @@ TEST_F(BatchJobTest, AnswersNoLineThatWasEditedUnderIt) {
 }
 
 TEST_F(BatchJobTest, EndsWithTheLinesThatItBeganWithWhenMoreAreAdded) {
-  const auto run = Run([&] { WriteInput(text_ + R"({"prompt": "new"})" "\n"); });
+  const auto run = Run([&] {
+    WriteInput(text_ + R"({"prompt": "new"})"
+                       "\n");
+  });
   ASSERT_TRUE(run.ok()) << run.status();
   EXPECT_EQ(run->succeeded, kJobLines);
 }

@@ -40,7 +40,8 @@ std::string Answer(int line, bool chat) {
   const auto sink = [&](absl::string_view piece) { text.append(piece.data(), piece.size()); };
   const CompletionRequest request = {.model = std::string(5000, 'm'), .prompts = {}, .stop = {}};
   const auto write_body = [&] {
-    WriteBody(request, {}, "object", (chat ? "chat" : "") + ids.body, 1764534000, [](size_t) {}, sink);
+    WriteBody(
+        request, {}, "object", (chat ? "chat" : "") + ids.body, 1764534000, [](size_t) {}, sink);
   };
   WriteResultLine(ids, "\"body\": {\"id\":\"chatcmpl-", 200, write_body, sink);
   return text;
@@ -126,12 +127,10 @@ TEST(OutputCheck, RefusesWhatNoJobCanGoOnFrom) {
   ASSERT_EQ(mkfifo((dir / "pipe").c_str(), 0600), 0);
   std::filesystem::create_symlink("/dev/null", dir / "null");
   WriteTo(dir / "a.job.json", "{}");
-  const std::pair<std::string, const char*> refused[] = {{dir / "folder", "/results.jsonl"},
-                                                         {dir / "new/", "is a folder"},
-                                                         {dir / "pipe", "is a pipe or a device"},
-                                                         {"/dev/null", "is a pipe or a device"},
-                                                         {dir / "null", "is a pipe or a device"},
-                                                         {dir / "a.errors.jsonl", "is the errors file of the job"}};
+  const std::pair<std::string, const char*> refused[] = {
+      {dir / "folder", "/results.jsonl"},      {dir / "new/", "is a folder"},
+      {dir / "pipe", "is a pipe or a device"}, {"/dev/null", "is a pipe or a device"},
+      {dir / "null", "is a pipe or a device"}, {dir / "a.errors.jsonl", "is the errors file of the job"}};
   for (const auto& [path, message] : refused) {
     EXPECT_THAT(std::string(CheckOutputFile(path).message()), HasSubstr(message)) << path;
   }

@@ -158,7 +158,8 @@ std::string Seen(const std::string& message) {
   if (!r.chat.has_value() || r.chat->messages.size() != 2) return "";
   std::string text;
   for (const auto& [key, value] : r.chat->messages[1].dict().entries()) {
-    text += key.text() + "=" + (value.is_string() ? value.text() : "(" + std::to_string(value.items().size()) + ")") + ";";
+    text +=
+        key.text() + "=" + (value.is_string() ? value.text() : "(" + std::to_string(value.items().size()) + ")") + ";";
   }
   return text;
 }
@@ -206,11 +207,14 @@ TEST(OpenAiMembers, NamesMembersOfMessagesThatCouldMatter) {
 
 TEST(OpenAiMembers, HalfASurrogatePairIsAReplacementCharacter) {
   const std::string mark = "\xEF\xBF\xBD";
-  const std::pair<const char*, std::string> cases[] = {
-      {R"(a\ud800b)", "a" + mark + "b"},       {R"(\uDC00)", mark},
-      {R"(\ud83d\ude00)", "\xF0\x9F\x98\x80"}, {R"(\ud83d\ud83d\ude00)", mark + "\xF0\x9F\x98\x80"},
-      {R"(\ud83dx\ude00)", mark + "x" + mark}, {R"(\\ud800)", "\\ud800"},
-      {R"(\\\ud800)", "\\" + mark},            {R"(\ud800\\udc00)", mark + "\\udc00"}};
+  const std::pair<const char*, std::string> cases[] = {{R"(a\ud800b)", "a" + mark + "b"},
+                                                       {R"(\uDC00)", mark},
+                                                       {R"(\ud83d\ude00)", "\xF0\x9F\x98\x80"},
+                                                       {R"(\ud83d\ud83d\ude00)", mark + "\xF0\x9F\x98\x80"},
+                                                       {R"(\ud83dx\ude00)", mark + "x" + mark},
+                                                       {R"(\\ud800)", "\\ud800"},
+                                                       {R"(\\\ud800)", "\\" + mark},
+                                                       {R"(\ud800\\udc00)", mark + "\\udc00"}};
   for (const auto& [escaped, text] : cases) {
     const CompletionRequest r = MustParse(std::string("{\"prompt\": \"") + escaped + "\"}");
     EXPECT_EQ(std::get<std::string>(r.prompts[0]), text) << escaped;
@@ -224,7 +228,8 @@ TEST(OpenAiMembers, HalfASurrogatePairIsAReplacementCharacter) {
   EXPECT_EQ(ParseBatchLine(R"({"custom_id": "\ud800", "prompt": "x"})", 1, false).custom_id, mark);
   EXPECT_EQ(MustFail(R"({"prompt": "\ud8"})").code, "invalid_json");
   EXPECT_EQ(MustFail(R"({"prompt": "\ud800)").code, "invalid_json");
-  const CompletionRequest schema = MustParse(R"({"prompt": "x", "response_format": {"type": "json_schema", "json_schema":
+  const CompletionRequest schema =
+      MustParse(R"({"prompt": "x", "response_format": {"type": "json_schema", "json_schema":
       {"schema": {"const": "\ud800"}}}})");
   EXPECT_THAT(schema.grammar->text, HasSubstr(mark));
 }
@@ -257,8 +262,7 @@ TEST(OpenAiMembers, GivesTheBytesOfTokensThatArePartOfACharacter) {
   const auto sink = [&](absl::string_view piece) { text.append(piece.data(), piece.size()); };
   WriteCompletionBody(request, choices, "cmpl-1", 5, tokenizer.get(), sink);
   json logprobs = json::parse(text)["choices"][0]["logprobs"];
-  EXPECT_EQ(logprobs["tokens"],
-            json::parse(R"(["a", "bytes: \\xf0", "bytes:\\x9f", "bytes:\\x98", "bytes:\\x80"])"));
+  EXPECT_EQ(logprobs["tokens"], json::parse(R"(["a", "bytes: \\xf0", "bytes:\\x9f", "bytes:\\x98", "bytes:\\x80"])"));
   EXPECT_EQ(logprobs["bytes"], json::parse("[[97], [32, 240], [159], [152], [128]]"));
   EXPECT_EQ(logprobs["top_logprobs"][1], json::parse(R"({"bytes:\\xf0": -1.0, "<e>": -2.0})"));
 

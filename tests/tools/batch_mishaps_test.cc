@@ -25,16 +25,18 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr char kChat[] = R"({"messages": [{"role": "user", "content": "Once"}], "max_tokens": 3})" "\n";
-constexpr char kCompletion[] = R"({"prompt": "Once", "max_tokens": 3})" "\n";
+constexpr char kChat[] = R"({"messages": [{"role": "user", "content": "Once"}], "max_tokens": 3})"
+                         "\n";
+constexpr char kCompletion[] = R"({"prompt": "Once", "max_tokens": 3})"
+                               "\n";
 
 // The model has no chat template.
 class BatchMishaps : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", *dir_ / "store",
-                                    "--slab-size", "256KiB"});
+    const Finished run = RunSluice(
+        {"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", *dir_ / "store", "--slab-size", "256KiB"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   static void TearDownTestSuite() { delete dir_; }
@@ -45,8 +47,8 @@ class BatchMishaps : public testing::Test {
   }
   static std::vector<std::string> Args(const std::string& input, const std::string& output,
                                        const std::vector<std::string>& more = {}) {
-    std::vector<std::string> args = {"batch", *dir_ / "store", "-i",    input,        "-o",    output, "-c",
-                                     "256",   "--batch-size",  "2",     "--max-ram",  "64MiB", "-t",   "1"};
+    std::vector<std::string> args = {"batch", *dir_ / "store", "-i", input,       "-o",    output, "-c",
+                                     "256",   "--batch-size",  "2",  "--max-ram", "64MiB", "-t",   "1"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
@@ -164,9 +166,16 @@ TEST_F(BatchMishaps, RefusesOutputsThatNoJobCanBeTakenUpFrom) {
   ASSERT_EQ(mkfifo((mine_ / "pipe").c_str(), 0600), 0);
   fs::create_symlink("in.jsonl", mine_ / "link.jsonl");
   const std::vector<std::string> before = Files();
-  const std::pair<std::string, int> outputs[] = {
-      {"-", 2},         {"", 2},         {"/dev/stdout", 2},    {"/dev/fd/1", 2},         {mine_ / "folder", 1},
-      {mine_ / "d/", 1}, {mine_ / "pipe", 1}, {"/dev/null", 1}, {input, 1}, {mine_ / "link.jsonl", 1}};
+  const std::pair<std::string, int> outputs[] = {{"-", 2},
+                                                 {"", 2},
+                                                 {"/dev/stdout", 2},
+                                                 {"/dev/fd/1", 2},
+                                                 {mine_ / "folder", 1},
+                                                 {mine_ / "d/", 1},
+                                                 {mine_ / "pipe", 1},
+                                                 {"/dev/null", 1},
+                                                 {input, 1},
+                                                 {mine_ / "link.jsonl", 1}};
   for (const auto& [output, exit_code] : outputs) {
     const Finished run = Run(input, output);
     EXPECT_EQ(run.exit_code, exit_code) << output << ": " << run.err;
@@ -216,8 +225,8 @@ TEST_F(BatchMishaps, SkipsAByteOrderMarkAndNamesThoseOfUtf16) {
   EXPECT_FALSE(fs::exists(mine_ / "wide.job.json"));
 }
 
-// Starts a job, appends to its input while the job runs, and gives its exit code and error output. `running` says whether
-// the job was still running behind that.
+// Starts a job, appends to its input while the job runs, and gives its exit code and error output. `running` says
+// whether the job was still running behind that.
 Finished AppendWhileItRuns(std::vector<std::string> args, const std::string& input, const std::string& journal,
                            const std::string& error_file, bool* running) {
   args.insert(args.begin(), SluiceBinary());
@@ -249,7 +258,8 @@ Finished AppendWhileItRuns(std::vector<std::string> args, const std::string& inp
 }
 
 TEST_F(BatchMishaps, SaysThatItsInputHasGrownWhileItRan) {
-  const std::string line = R"({"prompt": "Once upon a time", "max_tokens": 200})" "\n";
+  const std::string line = R"({"prompt": "Once upon a time", "max_tokens": 200})"
+                           "\n";
   for (int attempt = 0;; ++attempt) {  // on a busy machine a job may end first
     ASSERT_LT(attempt, 20);
     const std::string name = "grown" + std::to_string(attempt);
@@ -265,7 +275,8 @@ TEST_F(BatchMishaps, SaysThatItsInputHasGrownWhileItRan) {
     EXPECT_EQ(NumLines(output), 4);
     const Finished again = Run(input, output);
     EXPECT_EQ(again.exit_code, 1);
-    EXPECT_THAT(again.err, HasSubstr(input + " has changed since the job of " + output + " began with it: it had 4 lines"));
+    EXPECT_THAT(again.err,
+                HasSubstr(input + " has changed since the job of " + output + " began with it: it had 4 lines"));
     EXPECT_THAT(again.err, HasSubstr("give what it was begun with, or another -o"));
     EXPECT_EQ(NumLines(output), 4);
     return;
