@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "runtime/batch/line_reader.h"
@@ -19,21 +20,34 @@ constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
 constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
-// In front of a body stand the line's custom_id, of which each byte may be written as six, and fixed text.
-constexpr int64_t kMaxBytesToBodyId = 4096;
+// Longer answers are looked at as far as this, and may be of any kind behind it.
+constexpr int64_t kMaxLookedAtBytes = 1 << 20;
 
 absl::Status WithAdvice(const absl::Status& status, absl::string_view advice) {
   return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
 }
 
-// Whether the line of a results file answers a chat. Its custom_id has no plain quote that could look like the body's.
+// Whether an answer could have been another with another context. Its tokens and those of its prompts are known as a
+// sum, and an answer that the context ended has one more than the context. Quotes in texts have a backslash before them.
+bool ContextMatters(const LineReader::Line& line, int64_t was, int64_t is) {
+  constexpr absl::string_view kTotal = "\"total_tokens\":";
+  const size_t usage = line.text.find("\"usage\":{");
+  const size_t at = usage == absl::string_view::npos ? usage : line.text.find(kTotal, usage);
+  if (at == absl::string_view::npos) return true;
+  absl::string_view digits = line.text.substr(at + kTotal.size());
+  int64_t total;
+  if (!absl::SimpleAtoi(digits.substr(0, digits.find('}')), &total)) return true;
+  if (total <= std::min(was, is)) return false;
+  return is < was || line.too_long || absl::StrContains(line.text, "\"finish_reason\":\"length\"");
+}
+
 bool AnswersChat(absl::string_view line) {
   const size_t body = line.find("\"body\": {");
   return body != absl::string_view::npos && absl::StrContains(line.substr(body, 64), "\"id\":\"chatcmpl-");
 }
 
-absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results) {
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(results, kMaxBytesToBodyId));
+absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results, int64_t context_was, int64_t context_is) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(results, kMaxLookedAtBytes));
   AnsweredRequests answered;
   LineReader::Line line;
   while (true) {
@@ -41,6 +55,7 @@ absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results) {
     if (!more || !line.whole) return answered;
     answered.any = true;
     answered.chats = answered.chats || AnswersChat(line.text);
+    answered.context_matters = answered.context_matters || ContextMatters(line, context_was, context_is);
   }
 }
 
@@ -91,7 +106,8 @@ absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
 }
 
 absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs) {
-  SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered, AnsweredIn(paths_.results));
+  SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered,
+                          AnsweredIn(paths_.results, begun.context_tokens, job_.context_tokens));
   const JobRecord changed = TakeFreeOptions(begun, job_, answered);
   if (!CheckSameJob(changed, job_, paths_.results).ok()) {
     return WithAdvice(differs, "give what it was begun with, or another -o");

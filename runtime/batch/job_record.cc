@@ -130,6 +130,7 @@ JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked, Answer
   if (!answered.any) return asked;
   JobRecord record = begun;
   if (!answered.chats) record.chat = asked.chat;
+  if (!answered.context_matters) record.context_tokens = asked.context_tokens;
   return record;
 }
 

@@ -46,9 +46,10 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
 struct AnsweredRequests {
   bool any = false;
   bool chats = false;
+  bool context_matters = false;  // another context (-c) could have made an answer longer or shorter
 };
-// `begun` with all that `asked` says and no answer depends on: everything where there is no answer, and what only chats
-// use where no chat was answered.
+// `begun` with all that `asked` says and no answer depends on: everything where there is no answer, what only chats use
+// where no chat was answered, and the context where no answer was as long.
 JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked, AnsweredRequests answered);
 
 // The files of a job, by the one that was asked for: results.jsonl -> results.errors.jsonl, ...

@@ -53,7 +53,7 @@ struct Change {
 };
 const Change kChatChange = {"template", [](JobRecord& job) { job.chat = "template 1"; }};
 const Change kOtherChanges[] = {{"seed", [](JobRecord& job) { job.seed = 9; }},
-                                {"context", [](JobRecord& job) { job.context_tokens = 9; }},
+                                {"keys", [](JobRecord& job) { job.k_type = "q8_0"; }},
                                 {"format", [](JobRecord& job) { job.input_format = "text"; }},
                                 {"input", [](JobRecord& job) { job.input_hash = 9; }}};
 
@@ -94,6 +94,30 @@ TEST(BatchRetry, TakesOptionsThatNoAnswerDependsOn) {
   EXPECT_EQ(record.chat, "template 1");
   EXPECT_EQ(record.seed, Begun().seed);
   EXPECT_TRUE(absl::IsFailedPrecondition(Reopen(Answer(1, false) + Answer(2, true), kChatChange, true, &record)));
+}
+
+TEST(BatchRetry, TakesAnotherContextThatNoAnswerReached) {
+  const auto answer = [](int64_t total, const char* reason) {
+    return R"({"id": "batch_req_0123456789abcdef", "custom_id": "\"usage\":{", "response": {"status_code": 200, "body": )"
+           R"({"created":1,"id":"cmpl-1","model":"m","object":"o","usage":{"completion_tokens":2,"prompt_tokens":3,)"
+           R"("total_tokens":)" +
+           std::to_string(total) + R"(},"choices":[{"finish_reason":")" + reason +
+           R"(","text":"\"finish_reason\":\"length\""}]}}, "error": null})"
+           "\n";
+  };
+  const Change longer = {"longer", [](JobRecord& job) { job.context_tokens = 1024; }};
+  const Change shorter = {"shorter", [](JobRecord& job) { job.context_tokens = 256; }};
+  JobRecord record;
+  const auto taken = [&](const std::string& answers, const Change& change) {
+    return Reopen(answers, change, true, &record).ok();
+  };
+  EXPECT_TRUE(taken(answer(512, "length"), longer)) << "max_tokens ended it";
+  EXPECT_FALSE(taken(answer(513, "length"), longer)) << "the context ended it";
+  EXPECT_TRUE(taken(answer(513, "stop"), longer));
+  EXPECT_TRUE(taken(answer(256, "length"), shorter));
+  EXPECT_FALSE(taken(answer(257, "stop"), shorter)) << "it would be cut";
+  EXPECT_FALSE(taken(answer(5, "stop") + answer(513, "length"), longer));
+  EXPECT_FALSE(taken("{\"id\": \"batch_req_0123456789abcdef\"}\n", longer)) << "nothing is known";
 }
 
 TEST(BatchRetry, AdvisesWhatItThenTakes) {

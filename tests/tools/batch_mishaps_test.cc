@@ -145,6 +145,20 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
   EXPECT_THAT(too_late.err, HasSubstr("give what it was begun with, or another -o"));
 }
 
+TEST_F(BatchMishaps, TriesPromptsAgainThatTheContextHadNoRoomFor) {
+  std::string prompt = "Once";
+  for (int i = 0; i < 300; ++i) prompt += " a";
+  const std::string input = Write("in.jsonl", kCompletion + json{{"prompt", prompt}, {"max_tokens", 2}}.dump() + "\n");
+  const std::string output = mine_ / "out.jsonl";
+  const Finished first = Run(input, output);
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.err, HasSubstr("the context only 256"));
+  EXPECT_THAT(Run(input, output, {"-c", "500"}).err, HasSubstr("--retry-errors goes on with it"));
+  const Finished retried = Run(input, output, {"-c", "500", "--retry-errors"});
+  EXPECT_EQ(retried.exit_code, 0) << retried.err;
+  EXPECT_EQ(NumLines(output), 2);
+}
+
 TEST_F(BatchMishaps, TakesAnythingElseWhereNothingWasAnswered) {
   const std::string output = mine_ / "out.jsonl";
   const std::string input = Write("in.txt", "Once upon a time\nThe dog\n");
