@@ -24,7 +24,7 @@ std::unique_ptr<KvSwap> MakeSwap(Model* model, const EngineOptions& options) {
 }  // namespace
 
 struct Engine::Sequence {
-  explicit Sequence(SequenceRequest r) : request(std::move(r)), matcher(request.stop) {
+  explicit Sequence(SequenceRequest r) : request(std::move(r)), matcher(request.stop, request.show_stop) {
     if (request.constraint != nullptr) grammar.emplace(request.constraint);
   }
 
@@ -69,6 +69,13 @@ absl::Status Engine::Check(const SequenceRequest& request) const {
       }
     }
   }
+  for (const auto& [name, ids] :
+       {std::pair{"stop_token_ids", &request.stop_tokens}, {"allowed_token_ids", request.allowed_tokens.get()}}) {
+    for (const int32_t id : ids != nullptr ? absl::MakeConstSpan(*ids) : absl::Span<const int32_t>()) {
+      if (id >= 0 && id < vocab_size) continue;
+      return absl::InvalidArgumentError(absl::StrCat(name, " names token ", id, ", the vocabulary has ", vocab_size));
+    }
+  }
   return CheckChoiceParams(request.choice, vocab_size);
 }
 
@@ -81,7 +88,7 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
   const auto prompt_tokens = static_cast<int64_t>(s.request.prompt.size());
   // The last token is chosen, but has no place in the cache any more.
   s.limit = std::min(s.request.max_new_tokens, context - prompt_tokens + 1);
-  if (tokenizer_ != nullptr) s.decoder.emplace(tokenizer_, /*skip_special=*/true, s.request.prompt);
+  if (tokenizer_ != nullptr) s.decoder.emplace(tokenizer_, s.request.skip_special, s.request.prompt);
   for (const int32_t token : generated) {
     if (!s.finished()) Accept(s, token);
   }
@@ -130,6 +137,42 @@ void Engine::Fail(Sequence& s, absl::Status status) {
   Finish(s, FinishReason::kStop);
 }
 
+bool Engine::EndsWith(const Sequence& s, int32_t token) const {
+  const auto has = [token](const auto& ids) { return std::find(ids.begin(), ids.end(), token) != ids.end(); };
+  if (has(s.request.stop_tokens)) return true;
+  if (s.request.ignore_eos && !s.grammar.has_value()) return false;
+  return has(model_->hyper_parameters().eos_token_ids) || has(s.request.end_tokens);
+}
+
+void Engine::RestrictMask(const Sequence& s) {
+  const bool early = static_cast<int64_t>(s.result.ids.size()) < s.request.min_new_tokens;
+  if (s.request.allowed_tokens == nullptr && !early) return;
+  const int64_t vocab_size = model_->hyper_parameters().vocab_size;
+  const size_t words = (vocab_size + 63) / 64;
+  const auto bit = [](int64_t id) { return uint64_t{1} << (id % 64); };
+  if (mask_.empty()) {
+    mask_.assign(words, ~uint64_t{0});
+    if (vocab_size % 64 != 0) mask_.back() = bit(vocab_size) - 1;
+  }
+  if (s.request.allowed_tokens != nullptr) {
+    grammar::TokenMask allowed(words, 0);
+    for (const int32_t id : *s.request.allowed_tokens) allowed[id / 64] |= bit(id);
+    for (size_t i = 0; i < words; ++i) mask_[i] &= allowed[i];
+  }
+  if (!early) return;
+  grammar::TokenMask going_on = mask_;
+  const auto forbid = [&](const auto& ids) {
+    for (const int64_t id : ids) {
+      if (id >= 0 && id < vocab_size) going_on[id / 64] &= ~bit(id);
+    }
+  };
+  forbid(model_->hyper_parameters().eos_token_ids);
+  forbid(s.request.end_tokens);
+  forbid(s.request.stop_tokens);
+  const bool any = std::any_of(going_on.begin(), going_on.end(), [](uint64_t word) { return word != 0; });
+  if (any) mask_ = std::move(going_on);
+}
+
 void Engine::Accept(Sequence& s, int32_t token) {
   s.certain.clear();
   if (s.grammar.has_value()) {
@@ -137,20 +180,16 @@ void Engine::Accept(Sequence& s, int32_t token) {
   }
   s.result.ids.push_back(token);
   if (s.request.top_logprobs >= 0) s.result.text_offsets.push_back(s.characters);
-  const std::vector<int64_t>& eos = model_->hyper_parameters().eos_token_ids;
-  const std::vector<int32_t>& ends = s.request.end_tokens;
-  const bool ends_count = !s.request.ignore_eos || s.grammar.has_value();
-  if (ends_count && (std::find(eos.begin(), eos.end(), token) != eos.end() ||
-                     std::find(ends.begin(), ends.end(), token) != ends.end())) {
-    return Finish(s, FinishReason::kStop);
-  }
-  if (s.decoder.has_value()) {
-    const std::string text = s.decoder->Push(token);
+  const bool ends = EndsWith(s, token);
+  if (s.decoder.has_value() && (!ends || s.request.show_stop)) {
+    std::string text = s.decoder->Push(token);
     s.characters += CountCharacters(text);
-    s.certain = s.matcher.Push(text);
+    const bool early = static_cast<int64_t>(s.result.ids.size()) <= s.request.min_new_tokens;
+    s.certain = early ? std::move(text) : s.matcher.Push(text);
     s.result.text += s.certain;
     if (s.matcher.stopped()) return Finish(s, FinishReason::kStop);
   }
+  if (ends) return Finish(s, FinishReason::kStop);
   if (s.grammar.has_value() && s.grammar->finished()) return Finish(s, FinishReason::kStop);
   if (static_cast<int64_t>(s.result.ids.size()) >= s.limit) Finish(s, FinishReason::kLength);
 }
@@ -183,7 +222,8 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
         return Deliver(id);
       }
     }
-    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_);
+    RestrictMask(s);
+    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_, s.request.prompt);
   }
   if (s.request.top_logprobs >= 0) {
     (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs).Add(logits, token, s.request.top_logprobs);

@@ -44,7 +44,14 @@ struct SequenceRequest {
   ChoiceParams choice = {};
   std::vector<std::string> stop = {};
   std::vector<int32_t> end_tokens = {};  // end it as the model's eos tokens do: a chat's end of turn
-  bool ignore_eos = false;
+  bool ignore_eos = false;               // neither eos nor end_tokens end it
+  std::vector<int32_t> stop_tokens = {};  // end it all the same
+  // With fewer tokens neither a token nor a stop text ends it, unless its constraint allows nothing else.
+  int64_t min_new_tokens = 0;
+  bool show_stop = false;    // what ends it is part of the text: a stop text, or a token that has text
+  bool skip_special = true;  // control tokens are not part of the text
+  // No others are chosen; null: all may be. Not beside a constraint.
+  std::shared_ptr<const std::vector<int32_t>> allowed_tokens = nullptr;
   // What the text has to follow, as in GenerateOptions.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
   int64_t top_logprobs = -1;     // below 0: no log probabilities; else also of that many likeliest tokens
@@ -105,6 +112,10 @@ class Engine {
   void Finish(Sequence& sequence, FinishReason reason);
   // Finishes a sequence whose grammar cannot be followed.
   void Fail(Sequence& sequence, absl::Status status);
+  // Whether `token` ends the sequence.
+  bool EndsWith(const Sequence& sequence, int32_t token) const;
+  // Takes out of mask_ what min_new_tokens and allowed_tokens leave out; fills it first where it is empty.
+  void RestrictMask(const Sequence& sequence);
   // The logits of the row at `position`.
   void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
   void Deliver(int64_t id);

@@ -29,12 +29,16 @@ std::string StopMatcher::Push(absl::string_view text) {
   if (stopped_) return "";
   absl::StrAppend(&held_, text);
   size_t found = std::string::npos;
+  size_t stop_bytes = 0;
   for (const std::string& stop : stops_) {
-    if (!stop.empty()) found = std::min(found, held_.find(stop));
+    const size_t at = stop.empty() ? std::string::npos : held_.find(stop);
+    if (at >= found) continue;
+    found = at;
+    stop_bytes = stop.size();
   }
   if (found != std::string::npos) {
     stopped_ = true;
-    std::string shown = held_.substr(0, found);
+    std::string shown = held_.substr(0, show_stop_ ? found + stop_bytes : found);
     held_.clear();
     return shown;
   }

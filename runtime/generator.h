@@ -67,7 +67,9 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
 // Holds text back while it may be the beginning of a stop text.
 class StopMatcher {
  public:
-  explicit StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  // With `show_stop` the stop text that ends the text is shown, too.
+  explicit StopMatcher(std::vector<std::string> stops, bool show_stop = false)
+      : stops_(std::move(stops)), show_stop_(show_stop) {}
   // Takes more text; returns what can be shown. After stopped() nothing is returned any more.
   std::string Push(absl::string_view text);
   // What was held back, at the end.
@@ -76,6 +78,7 @@ class StopMatcher {
 
  private:
   std::vector<std::string> stops_;
+  bool show_stop_;
   std::string held_;
   bool stopped_ = false;
 };

@@ -25,6 +25,11 @@ absl::Status CheckChoiceParams(const ChoiceParams& params, int64_t vocab_size) {
   if (!(std::fabs(params.presence_penalty) <= 2)) {
     return refuse("presence_penalty", params.presence_penalty, "[-2, 2]");
   }
+  if (params.top_k < 0) return refuse("top_k", static_cast<double>(params.top_k), "[0, inf)");
+  if (!(params.min_p >= 0 && params.min_p <= 1)) return refuse("min_p", params.min_p, "[0, 1]");
+  if (!(params.repetition_penalty >= 0.01 && params.repetition_penalty <= 100)) {  // logits stay finite
+    return refuse("repetition_penalty", params.repetition_penalty, "[0.01, 100]");
+  }
   for (const auto& [id, bias] : params.logit_bias) {
     if (id < 0 || id >= vocab_size) {
       return absl::InvalidArgumentError(
@@ -41,9 +46,46 @@ TokenChooser::TokenChooser(int64_t vocab_size) {
   order_.reserve(vocab_size);
 }
 
-size_t TokenChooser::Nucleus(double share, double sum) {
+void TokenChooser::Penalize(const ChoiceParams& params, absl::Span<const int32_t> prompt,
+                            absl::Span<const int32_t> generated) {
+  if (params.repetition_penalty != 1) {
+    order_.assign(prompt.begin(), prompt.end());
+    order_.insert(order_.end(), generated.begin(), generated.end());
+    std::sort(order_.begin(), order_.end());
+    const auto end = std::unique(order_.begin(), order_.end());
+    const auto penalty = static_cast<float>(params.repetition_penalty);
+    for (auto id = order_.begin(); id != end; ++id) {
+      float& logit = logits_[*id];
+      logit = logit > 0 ? logit / penalty : logit * penalty;
+    }
+  }
+  if (params.frequency_penalty == 0 && params.presence_penalty == 0) return;
+  // Sorted, so that the sum of a token's penalties is one multiplication, whatever the order.
+  order_.assign(generated.begin(), generated.end());
+  std::sort(order_.begin(), order_.end());
+  for (size_t i = 0; i < order_.size();) {
+    size_t end = i;
+    while (end < order_.size() && order_[end] == order_[i]) ++end;
+    logits_[order_[i]] -=
+        static_cast<float>(params.frequency_penalty * static_cast<double>(end - i) + params.presence_penalty);
+    i = end;
+  }
+}
+
+void TokenChooser::Truncate(const ChoiceParams& params) {
   order_.resize(weights_.size());
   std::iota(order_.begin(), order_.end(), 0);
+  // The best token's weight is 1.
+  if (params.min_p > 0) std::erase_if(order_, [&](int32_t id) { return weights_[id] < params.min_p; });
+  if (params.top_k == 0 || params.top_k >= static_cast<int64_t>(order_.size())) return;
+  std::nth_element(order_.begin(), order_.begin() + params.top_k, order_.end(), [&](int32_t a, int32_t b) {
+    return weights_[a] != weights_[b] ? weights_[a] > weights_[b] : a < b;
+  });
+  order_.resize(params.top_k);
+  std::sort(order_.begin(), order_.end());  // else the order, and with it the draw, is the library's
+}
+
+size_t TokenChooser::Nucleus(double share, double sum) {
   const auto better = [&](int32_t a, int32_t b) {
     return weights_[a] != weights_[b] ? weights_[a] > weights_[b] : a < b;
   };
@@ -60,22 +102,11 @@ size_t TokenChooser::Nucleus(double share, double sum) {
 }
 
 int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams& params,
-                             absl::Span<const int32_t> generated, int64_t position,
-                             absl::Span<const uint64_t> allowed) {
+                             absl::Span<const int32_t> generated, int64_t position, absl::Span<const uint64_t> allowed,
+                             absl::Span<const int32_t> prompt) {
   logits_.assign(logits.begin(), logits.end());
   for (const auto& [id, bias] : params.logit_bias) logits_[id] += bias;
-  if (params.frequency_penalty != 0 || params.presence_penalty != 0) {
-    // Sorted, so that the sum of a token's penalties is one multiplication, whatever the order.
-    order_.assign(generated.begin(), generated.end());
-    std::sort(order_.begin(), order_.end());
-    for (size_t i = 0; i < order_.size();) {
-      size_t end = i;
-      while (end < order_.size() && order_[end] == order_[i]) ++end;
-      logits_[order_[i]] -=
-          static_cast<float>(params.frequency_penalty * static_cast<double>(end - i) + params.presence_penalty);
-      i = end;
-    }
-  }
+  Penalize(params, prompt, generated);
   if (!allowed.empty()) {
     for (size_t id = 0; id < logits_.size(); ++id) {
       if ((allowed[id / 64] >> (id % 64) & 1) == 0) logits_[id] = -std::numeric_limits<float>::infinity();
@@ -91,8 +122,14 @@ int32_t TokenChooser::Choose(absl::Span<const float> logits, const ChoiceParams&
     sum += weights_.back();
   }
   double left = UniformAt(params.seed, position);
-  if (params.top_p < 1) {
-    size_t kept = Nucleus(params.top_p, sum);
+  const bool truncated = params.top_k > 0 || params.min_p > 0;
+  if (truncated || params.top_p < 1) {
+    Truncate(params);
+    if (truncated) {
+      sum = 0;
+      for (const int32_t id : order_) sum += weights_[id];
+    }
+    size_t kept = params.top_p < 1 ? Nucleus(params.top_p, sum) : order_.size();
     while (kept > 1 && weights_[order_[kept - 1]] == 0) --kept;  // rounding took in what has no probability
     sum = 0;
     for (size_t i = 0; i < kept; ++i) sum += weights_[order_[i]];

@@ -17,10 +17,12 @@
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/batch_plan.h"
+#include "runtime/batch/first_error.h"
 #include "runtime/batch/held_results.h"
 #include "runtime/batch/job_record.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
+#include "runtime/batch/output_check.h"
 #include "runtime/constraints.h"
 #include "runtime/engine.h"
 #include "runtime/openai/prompt_encoder.h"
@@ -54,6 +56,10 @@ absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
   options.input = *args.Get("--input");
   options.output = *args.Get("--output");
   if (options.input == "-") return UsageError("-i must be a file: it is read more than once");
+  if (options.output.empty() || NamesStream(options.output)) {
+    return UsageError("-o must be a file: a job is taken up from it, and keeps its errors and its journal beside it");
+  }
+  SLUICE_RETURN_IF_ERROR(CheckOutputFile(options.output));
   options.plain_text = args.Has("--text");
   options.retry_errors = args.Has("--retry-errors");
   if (args.Get("--batch-size").value_or("auto") != "auto") {
@@ -69,7 +75,29 @@ absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
     }
     options.output = PartPath(options.output, options.part, options.num_parts);
   }
+  SLUICE_RETURN_IF_ERROR(CheckJobFiles(options.output, options.input));
   return options;
+}
+
+// The requests that failed, for reports.
+struct Failures {
+  int64_t count = 0;
+  std::string file;   // that has their errors
+  std::string first;  // FirstError's, or why there is none
+};
+
+Failures FailuresOf(const std::string& output, int64_t count) {
+  Failures failures{.count = count, .file = BatchPaths(output).errors, .first = ""};
+  if (count == 0) return failures;
+  const absl::StatusOr<std::string> first = FirstError(failures.file);
+  failures.first = first.ok() ? *first : std::string(first.status().message());
+  return failures;
+}
+
+absl::Status AllFailed(const Failures& failures) {
+  return absl::FailedPreconditionError(absl::StrCat("no request was answered: all ", failures.count,
+                                                    " failed, the first with ", failures.first, "; ", failures.file,
+                                                    " has the errors"));
 }
 
 absl::Status Merge(const Arguments& args) {
@@ -80,6 +108,10 @@ absl::Status Merge(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const MergeReport report, MergeParts(batch.input, batch.output));
   std::printf("%s: %d results and %d errors of %d parts\n", batch.output.c_str(), static_cast<int>(report.results),
               static_cast<int>(report.errors), static_cast<int>(report.num_parts));
+  const Failures failures = FailuresOf(batch.output, report.errors);
+  if (report.errors == 0) return absl::OkStatus();
+  if (report.results == 0) return AllFailed(failures);
+  std::fprintf(stderr, "%s has the errors; the first is of %s\n", failures.file.c_str(), failures.first.c_str());
   return absl::OkStatus();
 }
 
@@ -198,7 +230,7 @@ class FloorSum {
 };
 
 void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, const FloorSum& floor,
-                      const PassScheduler::Counters& preempted, bool json) {
+                      const PassScheduler::Counters& preempted, const Failures& failures, bool json) {
   const Model& model = *session.model;
   const double seconds = model.pass_counters().wall_seconds;
   const int64_t bytes_read = model.stream_counters().io.bytes_read;
@@ -238,12 +270,20 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
       object["floor_disk_s"] = floor.disk_seconds();
       object["floor_compute_s"] = floor.compute_seconds();
     }
+    if (failures.count > 0) {
+      object["errors_file"] = failures.file;
+      object["first_error"] = failures.first;
+    }
     if (session.gpu != nullptr) object["device"] = DeviceReportToJson(MakeDeviceReport(session));
     std::printf("%s\n", object.dump().c_str());
     return;
   }
   std::fprintf(stderr, "requests     %d answered, %d failed%s\n", static_cast<int>(report.succeeded),
                static_cast<int>(report.failed), report.interrupted ? "; interrupted, run it again to go on" : "");
+  if (failures.count > 0) {
+    std::fprintf(stderr, "errors       %d in %s, which --retry-errors tries again; the first is of %s\n",
+                 static_cast<int>(failures.count), failures.file.c_str(), failures.first.c_str());
+  }
   std::fprintf(stderr, "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
                ratio(report.tokens, seconds), static_cast<int>(report.tokens), static_cast<int>(report.passes),
                static_cast<int>(plan.batch_size), seconds_a_pass);
@@ -267,6 +307,14 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   }
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
                FormatBytes(plan.memory.request.max_ram_bytes).c_str());
+}
+
+// The error of a job that stopped, with what the user can do about an input that is another one now.
+absl::Status WhatWasKept(const absl::Status& status, const BatchOptions& batch) {
+  if (!absl::IsAborted(status)) return status;
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", batch.output,
+                                                  " keeps what was answered. Put the old input back and run the same "
+                                                  "command to go on, or give another -o"));
 }
 
 absl::Status Batch(const Arguments& args) {
@@ -307,7 +355,7 @@ absl::Status Batch(const Arguments& args) {
   const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created);
   std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
   if (chats.ok()) ends.insert(ends.end(), chats->turn_ends().begin(), chats->turn_ends().end());
-  BatchJob batch_job(batch.input, session.tokenizer.get(), &encoder,
+  BatchJob batch_job(batch.input, &input, session.tokenizer.get(), &encoder,
                      Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends), &engine,
                      &output, plan.batch_size, held);
 
@@ -320,7 +368,7 @@ absl::Status Batch(const Arguments& args) {
   bool said = false;
   {
     Progress progress("requests", ProgressUnit::kCount);
-    SLUICE_ASSIGN_OR_RETURN(report, batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
+    absl::StatusOr<BatchReport> ran = batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
       floor.Add(step);
       if (!said && !engine.swap_status().ok()) {
         std::fprintf(stderr, "\npreempted requests are computed again from here on, not swapped: %s\n",
@@ -333,14 +381,23 @@ absl::Status Batch(const Arguments& args) {
                                       static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
                                       passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
                                       engine.num_running()));
-    }));
+    });
+    if (!ran.ok()) return WhatWasKept(ran.status(), batch);
+    report = *std::move(ran);
   }
   if (trace != nullptr) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
-  PrintBatchReport(report, session, plan, floor, engine.counters(), args.Has("--json"));
+  const Failures failures = FailuresOf(batch.output, report.failed);
+  PrintBatchReport(report, session, plan, floor, engine.counters(), failures, args.Has("--json"));
   if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
+  if (const absl::Status status = CheckInputUnchanged(batch.input, input); absl::IsAborted(status)) {
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; all ", input.num_lines,
+                                                    " lines that it had are done with, and ", batch.output,
+                                                    " has their answers; run what is new with another -o"));
+  }
+  if (report.succeeded == 0 && report.failed > 0) return AllFailed(failures);
   return absl::OkStatus();
 }
 
@@ -372,7 +429,9 @@ CommandSpec BatchCommand() {
        .alias = "-s",
        .value = "N",
        .help = "Seed of requests that name none; each gets its own from it (default 0)."},
-      {.name = "--retry-errors", .help = "Try again what an earlier run wrote to the errors file."},
+      {.name = "--retry-errors",
+       .help = "Try again what an earlier run wrote to the errors file. Options that no answer depends on, such as "
+               "--template where no chat was answered, may be others than before."},
       {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},
       {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
       {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},

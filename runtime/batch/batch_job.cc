@@ -16,11 +16,13 @@
 namespace sluice {
 namespace {
 
-// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or its logit_bias is.
+// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or a member that names tokens is.
 ApiError EngineError(const absl::Status& status) {
   const bool too_long = absl::StrContains(status.message(), "the context only");
+  const absl::string_view first_word = status.message().substr(0, status.message().find(' '));
+  const bool named = first_word == "logit_bias" || absl::EndsWith(first_word, "_token_ids");
   return {.message = std::string(status.message()),
-          .param = absl::StartsWith(status.message(), "logit_bias") ? "logit_bias" : "prompt",
+          .param = std::string(named ? first_word : "prompt"),
           .code = too_long ? "context_length_exceeded" : "invalid_value"};
 }
 
@@ -99,6 +101,12 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
                                       : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
   request.end_tokens = flight.end_tokens;
+  request.ignore_eos = asked.ignore_eos;
+  request.stop_tokens = asked.stop_token_ids;
+  request.min_new_tokens = asked.min_tokens;
+  request.show_stop = asked.include_stop;
+  request.skip_special = asked.skip_special;
+  request.allowed_tokens = asked.allowed_token_ids;
   request.constraint = flight.constraint;
   request.top_logprobs = asked.top_logprobs;
   request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
@@ -235,7 +243,7 @@ absl::Status BatchJob::CompactJournal() {
 
 absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
                                           absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass) {
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input_, kMaxBatchLineBytes));
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::OpenInput(input_, kMaxBatchLineBytes, summary_));
   while (true) {
     if (stop != nullptr && stop->load()) {
       report_.interrupted = true;
@@ -243,7 +251,12 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
       SLUICE_RETURN_IF_ERROR(output_->Sync());
       return report_;
     }
-    SLUICE_RETURN_IF_ERROR(Fill(&reader));
+    if (const absl::Status status = Fill(&reader); !status.ok()) {
+      // Lines that failed since the last pass, and all before them. The first error is the one that matters.
+      output_->EndPass(/*computed=*/false).IgnoreError();
+      output_->Sync().IgnoreError();
+      return status;
+    }
     if (engine_->idle()) break;
     SLUICE_ASSIGN_OR_RETURN(const StepReport step, engine_->Step());
     report_.tokens += step.tokens;

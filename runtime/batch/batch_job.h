@@ -49,10 +49,12 @@ class BatchJob {
   // Of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one.
-  BatchJob(std::string input, const Tokenizer* tokenizer, const PromptEncoder* encoder, Constraints constraints,
-           Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
+  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one. `summary` is
+  // SummarizeInput's of `input`.
+  BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer, const PromptEncoder* encoder,
+           Constraints constraints, Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
       : input_(std::move(input)),
+        summary_(summary),
         tokenizer_(tokenizer),
         encoder_(encoder),
         constraints_(std::move(constraints)),
@@ -62,7 +64,8 @@ class BatchJob {
         held_limit_(held_limit) {}
 
   // Runs until every line has its result or its error, or, between two passes, until `stop` is set. `on_pass` comes
-  // after each pass, with what it did.
+  // after each pass, with what it did. Aborted: the input has changed; what was answered is written, and the
+  // tokens of what is in flight are in the journal.
   absl::StatusOr<BatchReport> Run(const std::atomic<bool>* stop,
                                   absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass);
 
@@ -99,6 +102,7 @@ class BatchJob {
   absl::Status CompactJournal();
 
   const std::string input_;
+  const InputSummary* const summary_;
   const Tokenizer* const tokenizer_;
   const PromptEncoder* const encoder_;
   Constraints constraints_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "runtime/batch/line_reader.h"
@@ -19,6 +20,44 @@ constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
 constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
+// Longer answers are looked at as far as this, and may be of any kind behind it.
+constexpr int64_t kMaxLookedAtBytes = 1 << 20;
+
+absl::Status WithAdvice(const absl::Status& status, absl::string_view advice) {
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
+}
+
+// Whether an answer could have been another with another context. Its tokens and those of its prompts are known as a
+// sum, and an answer that the context ended has one more than the context. Quotes in texts have a backslash before them.
+bool ContextMatters(const LineReader::Line& line, int64_t was, int64_t is) {
+  constexpr absl::string_view kTotal = "\"total_tokens\":";
+  const size_t usage = line.text.find("\"usage\":{");
+  const size_t at = usage == absl::string_view::npos ? usage : line.text.find(kTotal, usage);
+  if (at == absl::string_view::npos) return true;
+  absl::string_view digits = line.text.substr(at + kTotal.size());
+  int64_t total;
+  if (!absl::SimpleAtoi(digits.substr(0, digits.find('}')), &total)) return true;
+  if (total <= std::min(was, is)) return false;
+  return is < was || line.too_long || absl::StrContains(line.text, "\"finish_reason\":\"length\"");
+}
+
+bool AnswersChat(absl::string_view line) {
+  const size_t body = line.find("\"body\": {");
+  return body != absl::string_view::npos && absl::StrContains(line.substr(body, 64), "\"id\":\"chatcmpl-");
+}
+
+absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results, int64_t context_was, int64_t context_is) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(results, kMaxLookedAtBytes));
+  AnsweredRequests answered;
+  LineReader::Line line;
+  while (true) {
+    SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
+    if (!more || !line.whole) return answered;
+    answered.any = true;
+    answered.chats = answered.chats || AnswersChat(line.text);
+    answered.context_matters = answered.context_matters || ContextMatters(line, context_was, context_is);
+  }
+}
 
 }  // namespace
 
@@ -40,36 +79,60 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
                                       : absl::InvalidArgumentError("another beginning");
     if (!id.ok()) {
       return absl::FailedPreconditionError(
-          absl::StrCat(path, ": line ", line.number, " is not a result that a batch job wrote; give another -o"));
+          absl::StrCat(path, ": line ", line.number, " is not a result that a batch job wrote"));
     }
     last = {*id, line.offset};
   }
 }
 
-absl::Status BatchOutput::BeginOrGoOn() {
+absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
   const absl::StatusOr<std::string> text = ReadWholeFile(paths_.job, kMaxJobRecordBytes);
   if (text.ok()) {
     SLUICE_ASSIGN_OR_RETURN(const JobRecord begun, ParseJobRecord(*text, paths_.job));
-    SLUICE_RETURN_IF_ERROR(CheckSameJob(begun, job_, paths_.results));
+    const absl::Status same = CheckSameJob(begun, job_, paths_.results);
+    if (!same.ok()) return GoOnWithOtherOptions(begun, retry_errors, same);
     job_ = begun;
     return absl::OkStatus();
   }
   if (!absl::IsNotFound(text.status())) return text.status();
   for (const AppendFile* file : {&results_, &errors_}) {
     if (file->size() > 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          file->path(), " exists, but ", paths_.job, " does not: it is of no job that could go on; give another -o"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(file->path(), " exists, but ", paths_.job,
+                       " does not, so no job wrote it that could go on; give another -o"));
     }
   }
+  return WriteRecord();
+}
+
+absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs) {
+  SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered,
+                          AnsweredIn(paths_.results, begun.context_tokens, job_.context_tokens));
+  const JobRecord changed = TakeFreeOptions(begun, job_, answered);
+  if (!CheckSameJob(changed, job_, paths_.results).ok()) {
+    return WithAdvice(differs, "give what it was begun with, or another -o");
+  }
+  if (!retry_errors) {
+    return WithAdvice(differs, "no answer depends on it: --retry-errors goes on with it and tries again what failed");
+  }
+  // First, as its tokens are of the job that it was.
+  SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
+  job_ = changed;
+  return WriteRecord();
+}
+
+absl::Status BatchOutput::WriteRecord() const {
   const size_t slash = paths_.job.rfind('/');
   return WriteFileAtomically(paths_.dir, paths_.job.substr(slash == std::string::npos ? 0 : slash + 1),
                              SerializeJobRecord(job_));
 }
 
 absl::Status BatchOutput::ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t end,
-                          ScanResults(file->path(), [&](uint64_t id, int64_t, int64_t) { done->insert(id); }));
-  return end < file->size() ? file->Truncate(end) : absl::OkStatus();
+  const absl::StatusOr<int64_t> end =
+      ScanResults(file->path(), [&](uint64_t id, int64_t, int64_t) { done->insert(id); });
+  if (absl::IsFailedPrecondition(end.status())) return WithAdvice(end.status(), "give another -o");
+  SLUICE_RETURN_IF_ERROR(end.status());
+  return *end < file->size() ? file->Truncate(*end) : absl::OkStatus();
 }
 
 absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const JobRecord& job,
@@ -80,7 +143,7 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
   // Which -o results and -o results.jsonl share, as they do the journal.
   SLUICE_RETURN_IF_ERROR(output.errors_.Lock());
-  SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn());
+  SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn(retry_errors));
   if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.results_, &output.succeeded_));
   output.whole_results_bytes_ = output.results_.size();

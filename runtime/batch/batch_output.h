@@ -30,12 +30,13 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
 // request runs again, to the same end.
 class BatchOutput {
  public:
-  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads
-  // what was done. With `retry_errors`, what failed counts as not done. Unavailable: another
-  // process has the lock. FailedPrecondition: the files are another job's, or nobody's. `on_note`
-  // is called once where the file system has no locks.
-  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job,
-                                          bool retry_errors, const OnNote& on_note = nullptr);
+  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
+  // With `retry_errors`, what failed counts as not done, and options that no answer depends on may be others than those
+  // that the job was begun with (TakeFreeOptions). Unavailable: another process has the lock.
+  // FailedPrecondition: the files are another job's, or nobody's. `on_note` is called once where the file system has no
+  // locks.
+  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job, bool retry_errors,
+                                          const OnNote& on_note = nullptr);
 
   const JobRecord& job() const { return job_; }
   // By ResultIds::line.
@@ -63,7 +64,10 @@ class BatchOutput {
 
  private:
   BatchOutput(std::string output, JobRecord job) : paths_(output), job_(std::move(job)) {}
-  absl::Status BeginOrGoOn();
+  absl::Status BeginOrGoOn(bool retry_errors);
+  // The job was begun with `begun`, and another one was asked for, which `differs` describes.
+  absl::Status GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs);
+  absl::Status WriteRecord() const;
   static absl::Status ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done);
   // Writes the journal's entries, then what there is of results.
   absl::Status WriteResults();

@@ -90,9 +90,15 @@ absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_vi
 
 absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path) {
   const auto differs = [&](absl::string_view what, absl::string_view was, absl::string_view is) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ",
-                                                      is, "; give what it was begun with, or another -o"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ", is));
   };
+  if (begun.input_hash != asked.input_hash && begun.input == asked.input) {
+    return absl::FailedPreconditionError(absl::StrCat(asked.input, " has changed since the job of ", path,
+                                                      " began with it: it had ", begun.input_lines, " lines (XXH3 ",
+                                                      ChecksumToHex(begun.input_hash), "), now ", asked.input_lines,
+                                                      " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
+  }
   if (begun.input_hash != asked.input_hash) {
     return differs("input", absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),
                    absl::StrCat(asked.input, " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
@@ -118,6 +124,14 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
                    absl::StrCat(asked.part, "/", asked.num_parts));
   }
   return absl::OkStatus();
+}
+
+JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked, AnsweredRequests answered) {
+  if (!answered.any) return asked;
+  JobRecord record = begun;
+  if (!answered.chats) record.chat = asked.chat;
+  if (!answered.context_matters) record.context_tokens = asked.context_tokens;
+  return record;
 }
 
 BatchPaths::BatchPaths(const std::string& output)

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,22 +15,56 @@
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "kernels/status_macros.h"
+#include "storage/manifest.h"
 #include "storage/running_checksum.h"
 
 namespace sluice {
 namespace {
 
-constexpr size_t kReadBytes = size_t{256} << 10;
+constexpr absl::string_view kUtf8Mark = "\xEF\xBB\xBF";
 
-absl::StatusOr<size_t> ReadSome(int fd, char* out, size_t bytes, const std::string& path) {
-  while (true) {
-    const ssize_t n = read(fd, out, bytes);
-    if (n >= 0) return static_cast<size_t>(n);
-    if (errno != EINTR) return FileError(errno, "read", path);
+// As many as `bytes`, or what there is until the end of the file.
+absl::StatusOr<size_t> ReadChunk(int fd, char* out, size_t bytes, const std::string& path) {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t n = read(fd, out + done, bytes - done);
+    if (n == 0) break;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return FileError(errno, "read", path);
+    done += static_cast<size_t>(n);
   }
+  return done;
 }
 
-absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path) {
+FileStamp StampOf(const struct stat& info) {
+  const auto nanoseconds = [](const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; };
+  return {info.st_dev, info.st_ino, info.st_size, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
+
+// UTF-8 is the one encoding of JSON lines and prompts; a mark of another one says what is wrong with every line.
+absl::Status CheckByteOrderMark(absl::string_view begin, const std::string& path) {
+  constexpr std::pair<absl::string_view, absl::string_view> kMarks[] = {
+      {absl::string_view("\xFF\xFE\0\0", 4), "UTF-32"},
+      {absl::string_view("\0\0\xFE\xFF", 4), "UTF-32"},
+      {"\xFF\xFE", "UTF-16"},
+      {"\xFE\xFF", "UTF-16"}};
+  for (const auto& [mark, name] : kMarks) {
+    if (!absl::StartsWith(begin, mark)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " begins with the byte order mark of ", name, "; save it as UTF-8"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChangedInput(const std::string& path, absl::string_view how) {
+  return absl::AbortedError(absl::StrCat(path, " has changed since the job began: ", how));
+}
+
+absl::Status ResizedInput(const std::string& path, int64_t was, int64_t is) {
+  return ChangedInput(path, absl::StrCat("it had ", was, " bytes and has ", is, " now"));
+}
+
+absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path, FileStamp* stamp = nullptr) {
   // Opening a pipe does not wait for somebody who writes it, then.
   FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return FileError(errno, "open", path);
@@ -38,6 +73,7 @@ absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path) {
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file: it is read more than once"));
   }
+  if (stamp != nullptr) *stamp = StampOf(info);
   return fd;
 }
 
@@ -58,18 +94,45 @@ absl::StatusOr<LineReader> LineReader::Open(const std::string& path, int64_t max
   return reader;
 }
 
+absl::StatusOr<LineReader> LineReader::OpenInput(const std::string& path, int64_t max_bytes,
+                                                 const InputSummary* summary) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, Open(path, max_bytes));
+  reader.summary_ = summary;
+  return reader;
+}
+
+size_t LineReader::ReadSize() const {
+  if (summary_ == nullptr) return kInputChunkBytes;
+  const int64_t left = summary_->num_bytes - static_cast<int64_t>(chunks_ * kInputChunkBytes);
+  return static_cast<size_t>(std::clamp<int64_t>(left, 0, kInputChunkBytes));
+}
+
 absl::StatusOr<bool> LineReader::Fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   const size_t held = buffer_.size();
-  buffer_.resize(held + kReadBytes);
-  absl::StatusOr<size_t> n = ReadSome(fd_.get(), buffer_.data() + held, kReadBytes, path_);
+  const size_t wanted = ReadSize();
+  buffer_.resize(held + wanted);
+  absl::StatusOr<size_t> n = ReadChunk(fd_.get(), buffer_.data() + held, wanted, path_);
   buffer_.resize(held + (n.ok() ? *n : 0));
   SLUICE_RETURN_IF_ERROR(n.status());
+  if (summary_ != nullptr && wanted > 0) {
+    const int64_t chunk_begin = static_cast<int64_t>(chunks_ * kInputChunkBytes);
+    if (*n < wanted) return ResizedInput(path_, summary_->num_bytes, chunk_begin + static_cast<int64_t>(*n));
+    if (Checksum(absl::string_view(buffer_).substr(held)) != summary_->chunk_checksums[chunks_]) {
+      return ChangedInput(path_, absl::StrCat("other bytes lie between byte ", chunk_begin, " and byte ",
+                                              chunk_begin + static_cast<int64_t>(*n)));
+    }
+    ++chunks_;
+  }
   return *n > 0;
 }
 
 absl::StatusOr<bool> LineReader::Next(Line* line) {
+  if (number_ == 0 && offset_ == 0) {
+    if (buffer_.empty()) SLUICE_RETURN_IF_ERROR(Fill().status());
+    if (absl::StartsWith(buffer_, kUtf8Mark)) offset_ = begin_ = kUtf8Mark.size();
+  }
   *line = {number_ + 1, offset_, {}, false, false};
   size_t looked = 0;    // of the line that begins at begin_
   int64_t dropped = 0;  // of its bytes, which were in the buffer
@@ -103,21 +166,23 @@ absl::StatusOr<bool> LineReader::Next(Line* line) {
 }
 
 absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenToRead(path));
   InputSummary summary;
+  SLUICE_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenToRead(path, &summary.stamp));
   RunningChecksum checksum;
-  std::string chunk(kReadBytes, '\0');
+  std::string chunk(kInputChunkBytes, '\0');
   char last = '\n';
   std::string seam;  // the end of the chunk before, where a name may begin
   while (true) {
-    SLUICE_ASSIGN_OR_RETURN(const size_t n, ReadSome(fd.get(), chunk.data(), chunk.size(), path));
+    SLUICE_ASSIGN_OR_RETURN(const size_t n, ReadChunk(fd.get(), chunk.data(), chunk.size(), path));
     if (n == 0) break;
+    const absl::string_view text(chunk.data(), n);
+    if (summary.num_bytes == 0) SLUICE_RETURN_IF_ERROR(CheckByteOrderMark(text, path));
     checksum.Add({reinterpret_cast<const std::byte*>(chunk.data()), n});
-    summary.num_lines += std::count(chunk.begin(), chunk.begin() + n, '\n');
+    summary.chunk_checksums.push_back(Checksum(text));
+    summary.num_lines += std::count(text.begin(), text.end(), '\n');
     summary.num_bytes += static_cast<int64_t>(n);
-    last = chunk[n - 1];
+    last = text.back();
     if (!summary.names_grammars) {
-      const absl::string_view text(chunk.data(), n);
       seam.append(text.substr(0, kGrammarNameBytes).data(), std::min<size_t>(n, kGrammarNameBytes));
       summary.names_grammars = NamesGrammar(seam) || NamesGrammar(text);
       seam.assign(chunk.data() + n - std::min<size_t>(n, kGrammarNameBytes), std::min<size_t>(n, kGrammarNameBytes));
@@ -126,6 +191,17 @@ absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
   summary.num_lines += last != '\n';
   summary.checksum = checksum.Value();
   return summary;
+}
+
+absl::Status CheckInputUnchanged(const std::string& path, const InputSummary& summary) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : FileError(errno, "inspect", path);
+  }
+  if (StampOf(info) == summary.stamp) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const InputSummary now, SummarizeInput(path));
+  if (now.num_bytes != summary.num_bytes) return ResizedInput(path, summary.num_bytes, now.num_bytes);
+  return now.checksum == summary.checksum ? absl::OkStatus() : ChangedInput(path, "it has other bytes now");
 }
 
 }  // namespace sluice

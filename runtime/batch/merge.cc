@@ -67,8 +67,8 @@ absl::StatusOr<int64_t> FindParts(const std::string& output) {
 }
 
 // The first part's record, after all were compared with it and with the input.
-absl::StatusOr<JobRecord> CheckParts(const std::string& input, const std::string& output, int64_t num_parts) {
-  SLUICE_ASSIGN_OR_RETURN(const InputSummary summary, SummarizeInput(input));
+absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummary& summary, const std::string& output,
+                                     int64_t num_parts) {
   JobRecord first;
   for (int64_t part = 0; part < num_parts; ++part) {
     const BatchPaths paths(PartPath(output, part, num_parts));
@@ -85,22 +85,33 @@ absl::StatusOr<JobRecord> CheckParts(const std::string& input, const std::string
     asked.num_parts = num_parts;
     asked.input = input;
     asked.input_hash = summary.checksum;
-    SLUICE_RETURN_IF_ERROR(CheckSameJob(record, asked, paths.results));
+    asked.input_lines = summary.num_lines;
+    if (const absl::Status same = CheckSameJob(record, asked, paths.results); !same.ok()) {
+      return absl::Status(same.code(),
+                          absl::StrCat(same.message(), part == 0 ? "; merge with the input of the parts"
+                                                                 : "; run all parts with the same options"));
+    }
   }
   return first;
 }
 
 // All lines of the input in order.
-absl::StatusOr<std::vector<Place>> FindLines(const std::string& input, const std::vector<std::string>& files,
-                                             const JobRecord& job, int64_t num_parts) {
+absl::StatusOr<std::vector<Place>> FindLines(const std::string& input, const InputSummary& summary,
+                                             const std::vector<std::string>& files, const JobRecord& job,
+                                             int64_t num_parts) {
   absl::flat_hash_map<uint64_t, Place> index;
   for (size_t file = 0; file < files.size(); ++file) {
-    SLUICE_RETURN_IF_ERROR(ScanResults(files[file], [&](uint64_t id, int64_t offset, int64_t bytes) {
-                             index[id] = {static_cast<int32_t>(file), offset, bytes};
-                           }).status());
+    const absl::StatusOr<int64_t> end = ScanResults(files[file], [&](uint64_t id, int64_t offset, int64_t bytes) {
+      index[id] = {static_cast<int32_t>(file), offset, bytes};
+    });
+    if (absl::IsFailedPrecondition(end.status())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(end.status().message(), "; move the file away and run part ", file / 2, " again"));
+    }
+    SLUICE_RETURN_IF_ERROR(end.status());
   }
   std::vector<Place> places;
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxBatchLineBytes));
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::OpenInput(input, kMaxBatchLineBytes, &summary));
   LineReader::Line line;
   while (true) {
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
@@ -173,18 +184,19 @@ class Copier {
 absl::StatusOr<MergeReport> MergeParts(const std::string& input, const std::string& output) {
   const BatchPaths paths(output);
   if (std::filesystem::exists(output)) {
-    return absl::FailedPreconditionError(absl::StrCat(output, " exists already; remove it, or give another -o"));
+    return absl::FailedPreconditionError(absl::StrCat(output, " exists already; remove it first"));
   }
   MergeReport report;
   SLUICE_ASSIGN_OR_RETURN(report.num_parts, FindParts(output));
-  SLUICE_ASSIGN_OR_RETURN(const JobRecord job, CheckParts(input, output, report.num_parts));
+  SLUICE_ASSIGN_OR_RETURN(const InputSummary summary, SummarizeInput(input));
+  SLUICE_ASSIGN_OR_RETURN(const JobRecord job, CheckParts(input, summary, output, report.num_parts));
   std::vector<std::string> files;
   for (int64_t part = 0; part < report.num_parts; ++part) {
     const BatchPaths of_part(PartPath(output, part, report.num_parts));
     files.push_back(of_part.results);
     files.push_back(of_part.errors);
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<Place> places, FindLines(input, files, job, report.num_parts));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Place> places, FindLines(input, summary, files, job, report.num_parts));
 
   SLUICE_ASSIGN_OR_RETURN(Copier results, Copier::Create(paths.results + ".tmp", files));
   SLUICE_ASSIGN_OR_RETURN(Copier errors, Copier::Create(paths.errors + ".tmp", files));

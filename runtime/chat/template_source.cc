@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
@@ -41,19 +42,26 @@ absl::StatusOr<TemplateSource> ChooseTemplate(const std::string& path, const jso
                                           "; choose with --name"));
 }
 
+// An editor's mark in front of a template would be printed in front of every prompt.
+std::string WithoutByteOrderMark(std::string text) {
+  if (absl::StartsWith(text, "\xEF\xBB\xBF")) text.erase(0, 3);
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path) {
-  TemplateSource source = {path, ""};
-  SLUICE_ASSIGN_OR_RETURN(source.text, ReadWholeFile(path, jinja::Limits().source_bytes));
-  return source;
+  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWholeFile(path, jinja::Limits().source_bytes));
+  return TemplateSource{path, WithoutByteOrderMark(std::move(text))};
 }
 
 absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools) {
   if (name.empty() || name == "default") {
     SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text,
                             files.Read("chat_template.jinja", jinja::Limits().source_bytes));
-    if (text.has_value()) return TemplateSource{files.NameOf("chat_template.jinja"), *std::move(text)};
+    if (text.has_value()) {
+      return TemplateSource{files.NameOf("chat_template.jinja"), WithoutByteOrderMark(*std::move(text))};
+    }
   }
   for (const char* const config_name : {"tokenizer_config.json", "chat_template.json"}) {
     const std::string path = files.NameOf(config_name);

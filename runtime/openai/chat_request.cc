@@ -42,7 +42,8 @@ MaybeError ReadContent(const std::string& param, const Value& content, std::stri
   return std::nullopt;
 }
 
-// OpenAI's arguments are JSON as text; templates want the object.
+// OpenAI's arguments are JSON as text, empty where there are none; templates want the object. `index`, which says where
+// a call stood in a stream, is left out.
 MaybeError ReadToolCalls(const std::string& param, const Value& calls, Value* out) {
   if (!calls.is_list()) return WrongType(param, "an array");
   std::vector<Value> list;
@@ -52,17 +53,32 @@ MaybeError ReadToolCalls(const std::string& param, const Value& calls, Value* ou
     TemplateVariables members = function->dict().entries();
     for (auto& [key, value] : members) {
       if (key.text() != "arguments" || !value.is_string()) continue;
-      absl::StatusOr<Value> parsed = jinja::ValueFromJson(value.text(), "arguments");
+      absl::StatusOr<Value> parsed = jinja::ValueFromJson(value.text().empty() ? "{}" : value.text(), "arguments");
       if (!parsed.ok()) return Wrong(param, "has arguments that are not JSON");
       value = *std::move(parsed);
     }
-    TemplateVariables entries = call.dict().entries();
-    for (auto& [key, value] : entries) {
-      if (key.text() == "function") value = Value::Dict(members);
+    TemplateVariables entries;
+    for (const auto& [key, value] : call.dict().entries()) {
+      if (key.text() == "index") continue;
+      entries.emplace_back(key, key.text() == "function" ? Value::Dict(members) : value);
     }
     list.push_back(Value::Dict(std::move(entries)));
   }
   *out = Value::List(std::move(list));
+  return std::nullopt;
+}
+
+// What an assistant's message has when it comes back as an API gave it, and no template looks at.
+bool IsEchoedMember(absl::string_view role, absl::string_view name) {
+  return role == "assistant" && (name == "annotations" || name == "id" || name == "parsed" || name == "refusal");
+}
+
+// A message of an assistant without content: what it refused with, or nothing, where the content is null.
+std::optional<Value> ContentInstead(const Value& message, absl::string_view role) {
+  if (role != "assistant") return std::nullopt;
+  const Value* const refusal = message.dict().Find("refusal");
+  if (refusal != nullptr && refusal->is_string()) return *refusal;
+  if (message.dict().Find("content") != nullptr) return Value::String("");
   return std::nullopt;
 }
 
@@ -79,7 +95,7 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
   TemplateVariables entries;
   for (const auto& [key, value] : message.dict().entries()) {
     const std::string& name = key.text();
-    if (value.is_none()) continue;
+    if (value.is_none() || IsEchoedMember(role->text(), name)) continue;
     const std::string member = absl::StrCat(param, ".", ShortName(name));
     Value read = value;
     MaybeError error;
@@ -88,9 +104,11 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
       error = ReadContent(member, value, &content);
       read = Value::String(content);
     } else if (name == "tool_calls") {
+      if (value.is_list() && value.items().empty()) continue;  // some templates ask only whether there are any
       has_calls = true;
       error = ReadToolCalls(member, value, &read);
-    } else if (name != "role" && name != "name" && name != "tool_call_id" && name != "reasoning_content") {
+    } else if (name != "role" && name != "name" && name != "tool_call_id" && name != "reasoning_content" &&
+               (name != "reasoning" || role->text() != "assistant")) {
       error = Wrong(member, "is no member of a message", "unknown_parameter");
     } else if (!value.is_string()) {
       error = WrongType(member, "a string");
@@ -98,7 +116,15 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
     if (error.has_value()) return error;
     entries.emplace_back(key, std::move(read));
   }
-  if (!has_content) {
+  // vLLM's name of what most templates know as reasoning_content.
+  const Value* const reasoning = message.dict().Find("reasoning");
+  const Value* const known = message.dict().Find("reasoning_content");
+  if (reasoning != nullptr && reasoning->is_string() && (known == nullptr || known->is_none())) {
+    entries.emplace_back(Value::String("reasoning_content"), *reasoning);
+  }
+  if (const std::optional<Value> instead = ContentInstead(message, role->text()); !has_content && instead.has_value()) {
+    entries.emplace_back(Value::String("content"), *instead);
+  } else if (!has_content) {
     if (!has_calls) return Wrong(absl::StrCat(param, ".content"), "is missing", "missing_required_parameter");
     entries.emplace_back(Value::String("content"), Value::String(""));
   }
@@ -142,9 +168,20 @@ MaybeError ReadChatMember(const std::string& name, const json& value, const Valu
     chat.variables.emplace_back(Value::String(name), ordered);
     return std::nullopt;
   }
+  if (name == "documents") {
+    if (!ordered.is_list()) return WrongType(name, "an array");
+    if (!ordered.items().empty()) chat.variables.emplace_back(Value::String(name), ordered);
+    return std::nullopt;
+  }
+  if (name == "parallel_tool_calls") return std::nullopt;  // looked at once the tools are known
   if (name == "tool_choice" && (value == "auto" || value == "none")) return std::nullopt;
-  if (name == "parallel_tool_calls" && value == true) return std::nullopt;
-  if (name == "tool_choice" || name == "parallel_tool_calls") {
+  if (name == "tool_choice") return Wrong(name, "can be \"auto\" or \"none\" only", "unsupported_parameter");
+  // vLLM's; the prompt is what the template makes of the messages for an assistant's turn.
+  if ((name == "add_generation_prompt" && value == true) || (name == "continue_final_message" && value == false) ||
+      (name == "add_special_tokens" && value == false) || (name == "echo" && value == false)) {
+    return std::nullopt;
+  }
+  if (name == "add_generation_prompt" || name == "continue_final_message" || name == "add_special_tokens") {
     return Wrong(name, "can be its default only", "unsupported_parameter");
   }
   if (name == "prompt" || name == "echo") return Wrong(name, "is no parameter of a chat", "unknown_parameter");
@@ -169,6 +206,12 @@ std::variant<CompletionRequest, ApiError> ParseChatRequest(const json& body, con
   if (request.chat->messages.empty()) return Wrong("messages", "is missing", "missing_required_parameter");
   if (const json* choice = JsonFind(body, "tool_choice"); choice != nullptr && *choice == "none") {
     request.chat->tools = Value::None();
+  }
+  if (const json* parallel = JsonFind(body, "parallel_tool_calls"); parallel != nullptr) {
+    if (!parallel->is_boolean()) return WrongType("parallel_tool_calls", "true or false");
+    if (*parallel == false && request.chat->has_tools()) {
+      return Wrong("parallel_tool_calls", "can be its default only where there are tools", "unsupported_parameter");
+    }
   }
   const json* const logprobs = JsonFind(body, "logprobs");
   MaybeError error = ReadLogprobs(logprobs, JsonFind(body, "top_logprobs"), &request);

@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/reasoning.h"
 #include "storage/manifest_text.h"
@@ -15,13 +14,8 @@ namespace {
 using nlohmann::json;
 
 json TokenEntry(const Tokenizer& tokenizer, int32_t id, double log_prob) {
-  const std::string text = TokenText(&tokenizer, id);
-  json bytes;  // null where the token is only part of a character
-  if (!absl::StrContains(text, "\xEF\xBF\xBD")) {
-    bytes = json::array();
-    for (const char c : text) bytes.push_back(static_cast<uint8_t>(c));
-  }
-  return {{"token", text}, {"logprob", log_prob}, {"bytes", std::move(bytes)}};
+  const std::string bytes = tokenizer.TokenBytes(id);
+  return {{"token", ShownBytes(bytes)}, {"logprob", log_prob}, {"bytes", ByteList(bytes)}};
 }
 
 void WriteLogprobs(const CompletionChoice& choice, const Tokenizer& tokenizer, TextSink sink) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/jinja/json.h"
 #include "runtime/openai/chat_request.h"
+#include "runtime/openai/neutral_members.h"
 #include "runtime/openai/request_members.h"
 #include "runtime/openai/response_format.h"
 #include "runtime/tokenizer/unicode.h"
@@ -50,16 +51,44 @@ MaybeError ReadString(absl::string_view name, const json& value, std::string* ou
   return std::nullopt;
 }
 
-MaybeError ReadIds(const json& array, std::vector<int32_t>* ids) {
+MaybeError ReadIds(absl::string_view name, absl::string_view wanted, const json& array, std::vector<int32_t>* ids) {
   ids->reserve(array.size());
   for (const json& item : array) {
-    if (!item.is_number_integer())
-      return WrongType("prompt", "a string, an array of strings, of token ids, or of arrays of those");
+    if (!item.is_number_integer()) return WrongType(name, wanted);
     const auto id = item.get<int64_t>();
-    if (id < 0 || id > std::numeric_limits<int32_t>::max())
-      return Wrong("prompt", "holds a number that is no token id");
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) return Wrong(name, "holds a number that is no token id");
     ids->push_back(static_cast<int32_t>(id));
   }
+  return std::nullopt;
+}
+
+MaybeError ReadPromptIds(const json& array, std::vector<int32_t>* ids) {
+  return ReadIds("prompt", "a string, an array of strings, of token ids, or of arrays of those", array, ids);
+}
+
+// An array of ids, sorted and each once.
+MaybeError ReadIdSet(absl::string_view name, const json& value, std::vector<int32_t>* ids) {
+  if (!value.is_array()) return WrongType(name, "an array of token ids");
+  MaybeError error = ReadIds(name, "an array of token ids", value, ids);
+  std::sort(ids->begin(), ids->end());
+  ids->erase(std::unique(ids->begin(), ids->end()), ids->end());
+  return error;
+}
+
+MaybeError ReadStopIds(absl::string_view name, const json& value, std::vector<int32_t>* ids) {
+  MaybeError error = ReadIdSet(name, value, ids);
+  if (!error.has_value() && ids->size() > kMaxStopTokens) {
+    return Wrong(name, absl::StrCat("has more than ", kMaxStopTokens, " ids"));
+  }
+  return error;
+}
+
+// vLLM's; where there are none, it says so by null.
+MaybeError ReadAllowedIds(absl::string_view name, const json& value, CompletionRequest* request) {
+  std::vector<int32_t> ids;
+  if (MaybeError error = ReadIdSet(name, value, &ids); error.has_value()) return error;
+  if (ids.empty()) return Wrong(name, "is an empty array: no token could be chosen");
+  request->allowed_token_ids = std::make_shared<const std::vector<int32_t>>(std::move(ids));
   return std::nullopt;
 }
 
@@ -73,7 +102,7 @@ MaybeError ReadPrompt(const json& value, std::vector<PromptInput>* prompts) {
   if (value.empty()) return Wrong("prompt", "is an empty array");
   if (value[0].is_number()) {
     std::vector<int32_t> ids;
-    if (MaybeError error = ReadIds(value, &ids); error.has_value()) return error;
+    if (MaybeError error = ReadPromptIds(value, &ids); error.has_value()) return error;
     prompts->emplace_back(std::move(ids));
     return std::nullopt;
   }
@@ -84,7 +113,7 @@ MaybeError ReadPrompt(const json& value, std::vector<PromptInput>* prompts) {
     }
     std::vector<int32_t> ids;
     if (!item.is_array()) return WrongType("prompt", "a string or an array of strings or token ids");
-    if (MaybeError error = ReadIds(item, &ids); error.has_value()) return error;
+    if (MaybeError error = ReadPromptIds(item, &ids); error.has_value()) return error;
     prompts->emplace_back(std::move(ids));
   }
   return std::nullopt;
@@ -115,6 +144,36 @@ MaybeError ReadBias(const json& value, std::vector<std::pair<int32_t, float>>* b
   return std::nullopt;
 }
 
+// Members of vLLM's SamplingParams. False: `name` is none of them.
+bool ReadVllmMember(const std::string& name, const json& value, CompletionRequest* request, MaybeError* error) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  if (name == "top_k") {
+    *error = ReadInt(name, value, -1, kMost, &request->choice.top_k);
+    request->choice.top_k = std::max<int64_t>(request->choice.top_k, 0);  // -1: all, too
+  } else if (name == "min_p") {
+    *error = ReadDouble(name, value, &request->choice.min_p);
+  } else if (name == "repetition_penalty") {
+    *error = ReadDouble(name, value, &request->choice.repetition_penalty);
+  } else if (name == "min_tokens") {
+    *error = ReadInt(name, value, 0, int64_t{1} << 40, &request->min_tokens);
+  } else if (name == "stop_token_ids") {
+    *error = ReadStopIds(name, value, &request->stop_token_ids);
+  } else if (name == "allowed_token_ids") {
+    *error = ReadAllowedIds(name, value, request);
+  } else if (name == "ignore_eos") {
+    *error = ReadBool(name, value, &request->ignore_eos);
+  } else if (name == "include_stop_str_in_output") {
+    *error = ReadBool(name, value, &request->include_stop);
+  } else if (name == "skip_special_tokens") {
+    *error = ReadBool(name, value, &request->skip_special);
+  } else if (name == "add_special_tokens") {
+    *error = ReadBool(name, value, &request->add_special);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code) {
@@ -142,6 +201,7 @@ MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest
     }
   }
   if (top == nullptr) return std::nullopt;
+  if (request->top_logprobs < 0 && *top == 0) return std::nullopt;  // as programs write it that write all defaults
   if (request->top_logprobs < 0) return Wrong("top_logprobs", "needs logprobs");
   return ReadInt("top_logprobs", *top, 0, kMaxTopLogprobs, &request->top_logprobs);
 }
@@ -171,12 +231,15 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
     return ReadResponseFormat(name, value, &request->grammar);
   }
   if (name == "echo") return ReadBool(name, value, &request->echo);
-  if (name == "user" || name == "metadata" || name == "store" || name == "service_tier") return std::nullopt;
   if (name == "logprobs" || name == "top_logprobs") return std::nullopt;  // ReadLogprobs
-  if (name == "stream" && value.is_boolean() && !value.get<bool>()) return std::nullopt;
-  if (name == "stream" || name == "tools" || name == "tool_choice" || name == "functions") {
+  if (name == "best_of") return ReadInt(name, value, 1, kMaxChoices, &request->best_of);
+  if (MaybeError error; ReadVllmMember(name, value, request, &error)) return error;
+  if (IsIgnoredMember(name)) return std::nullopt;
+  if (MaybeError error; IsDefaultMember(name, value, &error)) return error;
+  if (name == "tools" || name == "tool_choice") {
     return Wrong(name, "is not supported in a batch of completions", "unsupported_parameter");
   }
+  if (name == "parallel_tool_calls") return std::nullopt;  // there are no tools
   return Wrong(ShortName(name), "is no parameter of a completion", "unknown_parameter");
 }
 
@@ -184,6 +247,13 @@ MaybeError CheckRequest(const CompletionRequest& request) {
   if (request.prompts.empty()) return Wrong("prompt", "is missing", "missing_required_parameter");
   if (request.num_choices() > kMaxChoices) {
     return Wrong("n", absl::StrCat("times the prompts is ", request.num_choices(), ", more than ", kMaxChoices));
+  }
+  if (request.best_of > 1 && request.best_of != request.n) {
+    return Wrong("best_of", "can be 1 or n only: all answers come back", "unsupported_parameter");
+  }
+  if (request.min_tokens > request.max_tokens) return Wrong("min_tokens", "is more than max_tokens");
+  if (request.allowed_token_ids != nullptr && request.grammar.has_value()) {
+    return Wrong("allowed_token_ids", "beside a format: only one can be followed");
   }
   ChoiceParams params = request.choice;
   params.logit_bias.clear();
@@ -268,6 +338,8 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
     parsed.request = std::move(request);
     return parsed;
   }
+  std::string without_surrogates;
+  if (jinja::ReplaceLoneSurrogates(line, &without_surrogates)) line = without_surrogates;
   absl::StatusOr<json> root = ParseJson(line, "the line");
   if (!root.ok()) {
     parsed.request = NotJson(root.status().message());

@@ -3,6 +3,7 @@
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -27,7 +28,16 @@ struct CompletionRequest {
   ChoiceParams choice;  // without its seed
   std::optional<int64_t> seed;
   std::vector<std::string> stop;
+  // vLLM's, as in SequenceRequest (runtime/engine.h).
+  std::vector<int32_t> stop_token_ids;
+  std::shared_ptr<const std::vector<int32_t>> allowed_token_ids;  // null: all
+  int64_t min_tokens = 0;
+  bool ignore_eos = false;
+  bool include_stop = false;
+  bool skip_special = true;
+  bool add_special = true;  // what the tokenizer puts around a text, such as bos; a chat's template says where that is
   int64_t n = 1;
+  int64_t best_of = 1;        // 1 or n: no answer is left out
   int64_t top_logprobs = -1;  // below 0: no log probabilities
   bool echo = false;
   std::optional<GrammarText> grammar;  // response_format or grammar
@@ -41,9 +51,10 @@ struct CompletionRequest {
 inline constexpr int64_t kMaxChoices = 4096;  // of one request
 inline constexpr int64_t kMaxTopLogprobs = 20;
 inline constexpr size_t kMaxStops = 16;
+inline constexpr size_t kMaxStopTokens = 1024;
 
-// Reads a body. user, metadata, store and service_tier are ignored, null is as good as not there, every other
-// member must be known and of its type.
+// Reads a body. null is as good as not there, members that change no answer are ignored (neutral_members.h), every
+// other member must be known and of its type.
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const nlohmann::json& body);
 
 struct BatchLine {
@@ -53,6 +64,7 @@ struct BatchLine {
 
 // Line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone, with or without a
 // custom_id ({"prompt": ...} or {"messages": ...}). With `plain_text` the line is a prompt itself. Any bytes may come.
+// Half of a surrogate pair (\ud800), which is no character, counts as U+FFFD.
 BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text);
 
 // Such lines are skipped.

@@ -35,7 +35,7 @@ std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request, const Co
       const int32_t token = (*choice.prompt)[i];
       tokens.push_back({token, prompt_characters, i == 0 ? nullptr : &result.prompt_log_probs, i - 1});
       if (tokenizer == nullptr || tokenizer->IsSpecial(token)) continue;
-      prompt_characters = std::min(prompt_characters + CountCharacters(TokenText(tokenizer, token)), all);
+      prompt_characters = std::min(prompt_characters + CountCharacters(tokenizer->Decode({token}, false)), all);
     }
     prompt_characters = all;
   }
@@ -46,6 +46,14 @@ std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request, const Co
   return tokens;
 }
 
+// A token as the completions API shows it, which says where it is no text; without a tokenizer its id.
+std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
+  if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
+  const std::string bytes = tokenizer->TokenBytes(id);
+  std::string shown = ShownBytes(bytes);
+  return shown == bytes ? shown : absl::StrCat("bytes:", shown);
+}
+
 json TopLogprobs(const TokenLogProb& log_prob, const Tokenizer* tokenizer) {
   json top = json::object();
   // Tokens may have the same text: the likelier one, which comes first, stays.
@@ -53,7 +61,7 @@ json TopLogprobs(const TokenLogProb& log_prob, const Tokenizer* tokenizer) {
   return top;
 }
 
-// Four parallel lists.
+// Parallel lists. `bytes`, which the API does not have, puts characters together that several tokens make up.
 void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& choice, const Tokenizer* tokenizer,
                    TextSink sink) {
   const std::vector<ScoredToken> tokens = ScoredTokens(request, choice, tokenizer);
@@ -75,6 +83,9 @@ void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& cho
     });
   } else {
     sink(",\"top_logprobs\":null");
+  }
+  if (tokenizer != nullptr) {
+    write_list(",\"bytes\":[", [&](const ScoredToken& token) { return ByteList(tokenizer->TokenBytes(token.id)); });
   }
   write_list(",\"text_offset\":[", [](const ScoredToken& token) { return json(token.text_offset); });
   sink("}");
@@ -102,9 +113,26 @@ void WriteWithMember(const json& object, absl::string_view name, absl::FunctionR
   sink("}");
 }
 
-std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
-  if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
-  return tokenizer->Decode(absl::MakeConstSpan(&id, 1), /*skip_special=*/false);
+std::string ShownBytes(absl::string_view bytes) {
+  std::string text;
+  for (size_t at = 0; at < bytes.size();) {
+    const Utf8Char c = DecodeUtf8(bytes, at);
+    const absl::string_view piece = bytes.substr(at, c.size);
+    if (c.state == Utf8State::kValid) {
+      text.append(piece.data(), piece.size());
+    } else {
+      for (const char byte : piece)
+        absl::StrAppend(&text, "\\x", absl::Hex(static_cast<uint8_t>(byte), absl::kZeroPad2));
+    }
+    at += c.size;
+  }
+  return text;
+}
+
+json ByteList(absl::string_view bytes) {
+  json list = json::array();
+  for (const char byte : bytes) list.push_back(static_cast<uint8_t>(byte));
+  return list;
 }
 
 size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer) {

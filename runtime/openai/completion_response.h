@@ -25,8 +25,10 @@ struct CompletionChoice {
   bool opens_reasoning = false;        // the prompt ended with <think>
 };
 
-// A token as text; without a tokenizer its id.
-std::string TokenText(const Tokenizer* tokenizer, int32_t id);
+// The bytes of a token as OpenAI's API shows them: text, in which bytes that are no UTF-8, such as the first of an
+// emoji, are \xf0.
+std::string ShownBytes(absl::string_view bytes);
+nlohmann::json ByteList(absl::string_view bytes);  // [240]
 // How many tokens, from the first, are part of the answer: a stop text and an end token are not. The result has
 // text offsets.
 size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer);

@@ -40,7 +40,8 @@ std::variant<ChatPrompt, ApiError> PromptEncoder::Encode(CompletionRequest& requ
                     .param = "prompt",
                     .code = "no_tokenizer"};
   }
-  absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(std::get<std::string>(input), {.max_ids = context_tokens});
+  absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(
+      std::get<std::string>(input), {.add_special_tokens = request.add_special, .max_ids = context_tokens});
   if (!ids.ok()) return Refused(ids.status(), "prompt", "invalid_value");
   return CheckLength(ChatPrompt{*std::move(ids)}, context_tokens, "prompt");
 }

@@ -1,4 +1,5 @@
 // The bytes of single tokens: what the decoder's stages make of one in the middle of a text.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -63,14 +64,14 @@ std::string BytesOf(std::string text, const std::vector<DecoderStep>& steps) {
   return text;
 }
 
+bool LooksAtNeighbours(const DecoderStep& step) { return step.kind == Kind::kJoin || step.kind == Kind::kSuffix; }
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> Tokenizer::TokenBytes() const {
-  for (const DecoderStep& step : parts_->decoder) {
-    if (step.kind == Kind::kJoin || step.kind == Kind::kSuffix) {
-      return absl::FailedPreconditionError(
-          "this model's tokenizer puts spaces between tokens as it decodes them, so single tokens have no bytes");
-    }
+  if (std::any_of(parts_->decoder.begin(), parts_->decoder.end(), LooksAtNeighbours)) {
+    return absl::FailedPreconditionError(
+        "this model's tokenizer puts spaces between tokens as it decodes them, so single tokens have no bytes");
   }
   std::vector<std::string> bytes(vocab_size());
   for (int32_t id = 0; id < vocab_size(); ++id) {
@@ -82,6 +83,17 @@ absl::StatusOr<std::vector<std::string>> Tokenizer::TokenBytes() const {
     }
   }
   return bytes;
+}
+
+std::string Tokenizer::TokenBytes(int32_t id) const {
+  if (std::any_of(parts_->decoder.begin(), parts_->decoder.end(), LooksAtNeighbours)) {
+    return Decode(absl::MakeConstSpan(&id, 1), /*skip_special=*/false);
+  }
+  const auto added = parts_->added.find(id);
+  if (added != parts_->added.end()) {
+    return added->second.special ? added->second.shown : BytesOf(added->second.shown, parts_->decoder);
+  }
+  return parts_->vocabulary.Contains(id) ? BytesOf(std::string(parts_->vocabulary.Token(id)), parts_->decoder) : "";
 }
 
 }  // namespace sluice

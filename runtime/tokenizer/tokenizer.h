@@ -73,6 +73,10 @@ class Tokenizer {
   // tokens. FailedPrecondition: the decoder is of a kind that writes a token according to its neighbours.
   absl::StatusOr<std::vector<std::string>> TokenBytes() const;
 
+  // The bytes that one token adds to a text that has begun, which may be part of a character; the text of a control
+  // token. Where the decoder writes a token according to its neighbours: what Decode() gives for the token alone.
+  std::string TokenBytes(int32_t id) const;
+
   // Heap that the tokenizer holds, about.
   int64_t MemoryBytes() const;
 

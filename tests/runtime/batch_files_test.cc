@@ -154,14 +154,18 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
     const char* name;
     void (*change)(JobRecord&);
   };
-  const Case cases[] = {
-      {"input:", [](JobRecord& j) { j.input_hash = 7; }},        {"store:", [](JobRecord& j) { j.store_hash = 7; }},
-      {"format", [](JobRecord& j) { j.input_format = "text"; }}, {"device", [](JobRecord& j) { j.device = "gpu"; }},
-      {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},         {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
-      {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},       {"--seed", [](JobRecord& j) { j.seed = 7; }},
-      {"--fast-math", [](JobRecord& j) { j.arithmetic = "fast-math"; }},
-      {"--template", [](JobRecord& j) { j.chat = "no-parse-special"; }},
-      {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
+  const Case cases[] = {{"input:", [](JobRecord& j) { j.input_hash = 7, j.input = "other"; }},
+                        {"has changed", [](JobRecord& j) { j.input_hash = 7; }},
+                        {"store:", [](JobRecord& j) { j.store_hash = 7; }},
+                        {"format", [](JobRecord& j) { j.input_format = "text"; }},
+                        {"device", [](JobRecord& j) { j.device = "gpu"; }},
+                        {"-ctk", [](JobRecord& j) { j.k_type = "q8_0"; }},
+                        {"-ctv", [](JobRecord& j) { j.v_type = "q8_0"; }},
+                        {"-c)", [](JobRecord& j) { j.context_tokens = 7; }},
+                        {"--seed", [](JobRecord& j) { j.seed = 7; }},
+                        {"--fast-math", [](JobRecord& j) { j.arithmetic = "fast-math"; }},
+                        {"--template", [](JobRecord& j) { j.chat = "no-parse-special"; }},
+                        {"--part", [](JobRecord& j) { j.num_parts = 7; }}};
   for (const Case& c : cases) {
     JobRecord other = Job();
     c.change(other);
@@ -265,7 +269,7 @@ TEST(BatchOutput, RefusesFilesThatAreNotTheJobs) {
   const TempDir dir;
   const std::string path = dir / "results.jsonl";
   Write(path, "my diary\n");
-  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()), HasSubstr("of no job"));
+  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()), HasSubstr("no job wrote it"));
   EXPECT_EQ(ReadWholeFile(path), "my diary\n");
   std::filesystem::remove(path);
   { ASSERT_TRUE(BatchOutput::Open(path, Job(), false).ok()); }

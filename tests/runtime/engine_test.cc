@@ -127,6 +127,14 @@ class EngineTest : public testing::Test {
       if (i % 4 == 2) request.top_logprobs = 2;
       request.prompt_logprobs = i % 8 == 2;
       if (i % 7 == 3) request.constraint = constraint_;
+      if (i % 5 == 3) request.min_new_tokens = 20;
+      if (i % 9 == 4) {
+        request.choice.top_k = 20;
+        request.choice.min_p = 0.02;
+        request.choice.repetition_penalty = 1.2;
+        request.skip_special = false;
+        request.show_stop = true;
+      }
       requests.push_back(std::move(request));
     }
     return requests;
@@ -184,6 +192,63 @@ TEST_F(EngineTest, GivesARequestTheSameAloneAndInAnyCompany) {
   }
   EXPECT_GT(preemptions, 0);
   EXPECT_GT(shared, 0);
+}
+
+TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
+  TestEngine engine(**store_, tokenizer_, {.sequences = 1, .kv_pages = 20});
+  SequenceRequest plain;
+  plain.prompt = *tokenizer_->Encode("Once upon a time");
+  plain.max_new_tokens = 24;
+  plain.choice.temperature = 0;
+  const auto run = [&](const SequenceRequest& request) { return engine.Run({request}, {0})[0]; };
+  const SequenceResult whole = run(plain);
+  ASSERT_EQ(whole.ids.size(), 24u);
+  const int32_t token = whole.ids[3];
+  const size_t first = std::find(whole.ids.begin(), whole.ids.end(), token) - whole.ids.begin();
+
+  SequenceRequest request = plain;
+  request.stop_tokens = {token};
+  request.ignore_eos = true;  // which says nothing of these
+  SequenceResult result = run(request);
+  EXPECT_EQ(result.finish_reason, FinishReason::kStop);
+  ASSERT_EQ(result.ids.size(), first + 1);
+  EXPECT_EQ(result.text, tokenizer_->Decode(absl::MakeConstSpan(whole.ids).first(first), true)) << whole.text;
+  request.show_stop = true;
+  EXPECT_EQ(run(request).text, whole.text.substr(0, run(request).text.size()));
+  EXPECT_GT(run(request).text.size(), result.text.size());
+
+  request.show_stop = false;
+  request.min_new_tokens = 10;
+  result = run(request);
+  EXPECT_GE(result.ids.size(), 10u);
+  EXPECT_EQ(std::count(result.ids.begin(), result.ids.begin() + 10, token), 0) << "it is not chosen before";
+
+  // A stop text: not before the least number of tokens, and part of the text where that was asked for.
+  request = plain;
+  const std::string word = whole.text.substr(0, whole.text.find(' ', 1));
+  request.stop = {word};
+  EXPECT_EQ(run(request).text, "");
+  request.show_stop = true;
+  EXPECT_EQ(run(request).text, word);
+  request.show_stop = false;
+  request.min_new_tokens = 12;
+  EXPECT_GE(run(request).ids.size(), 12u);
+
+  // Only what is allowed; and where that is only what ends it, it ends.
+  request = plain;
+  request.allowed_tokens = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5, token});
+  result = run(request);
+  for (const int32_t id : result.ids) EXPECT_TRUE(id == 5 || id == token) << id;
+  EXPECT_EQ(result.ids.size(), 24u);
+  request.stop_tokens = {5, token};
+  request.min_new_tokens = 10;
+  EXPECT_EQ(run(request).ids.size(), 1u);
+
+  request.allowed_tokens = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5000});
+  EXPECT_THAT(std::string(engine.engine->Check(request).message()), HasSubstr("allowed_token_ids names token 5000"));
+  request.allowed_tokens = nullptr;
+  request.stop_tokens = {-1};
+  EXPECT_THAT(std::string(engine.engine->Check(request).message()), HasSubstr("stop_token_ids names token -1"));
 }
 
 TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {

@@ -35,5 +35,18 @@ TEST(StopMatcher, ShowsTextAsSoonAsItCannotBeAStopText) {
   }
 }
 
+TEST(StopMatcher, ShowsTheStopTextWhereThatWasAskedFor) {
+  StopMatcher across({"END"}, /*show_stop=*/true);
+  EXPECT_EQ(across.Push("the E"), "the ");
+  EXPECT_EQ(across.Push("ND and"), "END");
+  EXPECT_TRUE(across.stopped());
+  EXPECT_EQ(across.Flush(), "");
+  StopMatcher first({"late", "ea", "a"}, /*show_stop=*/true);
+  EXPECT_EQ(first.Push("dear late"), "dea") << "the first place counts";
+  StopMatcher none({"END"}, /*show_stop=*/true);
+  EXPECT_EQ(none.Push("x EN"), "x ");
+  EXPECT_EQ(none.Flush(), "EN");
+}
+
 }  // namespace
 }  // namespace sluice

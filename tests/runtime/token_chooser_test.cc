@@ -68,6 +68,51 @@ TEST(TokenChooser, KeepsTheSmallestSetThatHasTheProbability) {
   EXPECT_GT(drawn.rbegin()->first, 1300);
 }
 
+TEST(TokenChooser, KeepsTheMostLikelyAndDropsTheUnlikely) {
+  // At temperature 1, weights relative to the best: 0.135, 1, 1, 0.050, 0.007.
+  struct Case {
+    ChoiceParams params;
+    std::set<int32_t> kept;
+  };
+  const Case cases[] = {{{.top_k = 1}, {1}},
+                        {{.top_k = 2}, {1, 2}},
+                        {{.top_k = 3}, {0, 1, 2}},
+                        {{.top_k = 100}, {0, 1, 2, 3, 4}},
+                        {{.min_p = 0.1}, {0, 1, 2}},
+                        {{.min_p = 0.04}, {0, 1, 2, 3}},
+                        {{.min_p = 1}, {1, 2}},
+                        // 0.5 of what top_k leaves, 0.456 of all.
+                        {{.top_p = 0.48, .top_k = 2}, {1}},
+                        {{.top_p = 0.9, .top_k = 3}, {1, 2}},
+                        {{.top_k = 3, .min_p = 0.5}, {1, 2}},
+                        // The temperature comes first: 0.368 at 2 for what is 0.135 at 1.
+                        {{.temperature = 2, .min_p = 0.3}, {0, 1, 2}}};
+  for (const Case& c : cases) {
+    std::set<int32_t> seen;
+    for (const auto& [id, count] : Draw(c.params, kLogits, 5000)) seen.insert(id);
+    EXPECT_EQ(seen, c.kept) << c.params.top_k << " " << c.params.min_p << " " << c.params.top_p;
+  }
+  for (const auto& [id, count] : Draw({.top_k = 2}, kLogits, 20000)) EXPECT_NEAR(count, 10000, 400) << id;
+}
+
+TEST(TokenChooser, PenalizesRepetitionOfThePromptToo) {
+  TokenChooser chooser(5);
+  const std::vector<int32_t> prompt = {2, 2, 4}, generated = {1};
+  const auto choose = [&](const ChoiceParams& params) {
+    return chooser.Choose(kLogits, params, generated, 3, {}, prompt);
+  };
+  EXPECT_EQ(choose({.temperature = 0, .repetition_penalty = 2}), 1) << "3 / 2 for both, once each";
+  EXPECT_EQ(choose({.temperature = 0, .repetition_penalty = 4}), 0);
+  EXPECT_EQ(choose({.temperature = 0, .logit_bias = {{1, -10}, {2, -10}, {0, -10}, {3, -10}}, .repetition_penalty = 4}),
+            4)
+      << "-8 beside -9 and less, which are multiplied";
+  EXPECT_TRUE(CheckChoiceParams({.top_k = 5, .min_p = 0.5, .repetition_penalty = 1.1}, 5).ok());
+  for (const ChoiceParams& wrong : {ChoiceParams{.top_k = -1}, ChoiceParams{.min_p = 1.5}, ChoiceParams{.min_p = NAN},
+                                    ChoiceParams{.repetition_penalty = 0}, ChoiceParams{.repetition_penalty = 1e9}}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(CheckChoiceParams(wrong, 5)));
+  }
+}
+
 TEST(TokenChooser, DrawsDependOnSeedAndPositionAlone) {
   TokenChooser a(5), b(5);
   std::vector<int32_t> forwards, backwards;

@@ -1,0 +1,22 @@
+// Members of requests that files for OpenAI's API and for vLLM have, and that say nothing here.
+#ifndef SLUICE_RUNTIME_OPENAI_NEUTRAL_MEMBERS_H_
+#define SLUICE_RUNTIME_OPENAI_NEUTRAL_MEMBERS_H_
+
+#include <optional>
+#include <string>
+
+#include "nlohmann/json.hpp"
+#include "runtime/openai/api_error.h"
+
+namespace sluice {
+
+// Whether a member changes no answer, whatever its value is: who asks, how urgent it is, how an answer is streamed.
+bool IsIgnoredMember(const std::string& name);
+
+// Whether a member is known here only with the value that stands for its absence, as programs write it that write all
+// that they know; null always does. `error` then says what is wrong with `value`, if anything is.
+bool IsDefaultMember(const std::string& name, const nlohmann::json& value, std::optional<ApiError>* error);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPENAI_NEUTRAL_MEMBERS_H_
