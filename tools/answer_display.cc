@@ -17,7 +17,7 @@ void AnswerDisplay::EndThinking() {
 }
 
 void AnswerDisplay::Show(absl::string_view text, bool reasoning) {
-  if (reasoning && style_ == ThinkingStyle::kHidden) return;
+  if (!Shows(reasoning)) return;
   if (reasoning && !thinking_) {
     thinking_ = true;
     std::fputs(style_ == ThinkingStyle::kDimmed ? kDim : "<think>\n", stdout);

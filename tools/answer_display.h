@@ -13,6 +13,8 @@ class AnswerDisplay {
  public:
   explicit AnswerDisplay(ThinkingStyle style) : style_(style) {}
 
+  // Whether a piece of this kind is shown at all.
+  bool Shows(bool reasoning) const { return !reasoning || style_ != ThinkingStyle::kHidden; }
   void Show(absl::string_view text, bool reasoning);
   // Ends the last line.
   void End();

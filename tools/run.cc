@@ -1,4 +1,7 @@
 // sluice run: generates text from a store, streamed, and reports how it went.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -19,6 +22,7 @@
 #include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/trace_session.h"
@@ -140,6 +144,12 @@ void PrintReport(const RunReport& r) {
   }
 }
 
+// Then text on standard output and progress on a terminal do not meet.
+bool StdoutIsFile() {
+  struct stat info;
+  return fstat(STDOUT_FILENO, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
     return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
@@ -191,20 +201,31 @@ absl::Status Run(const Arguments& args) {
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));
   }
+  ModelProgress progress(session.model.get(), "prompt");
+  generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   bool shown = false;  // some of a line that is not ended
+  const auto show = [&shown](absl::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+    shown |= !text.empty();
+  };
+  std::string held;  // the prompt, which comes with the first text where the line of progress would hide it
+  const auto show_held = [&] { show(std::exchange(held, "")); };
   if (!json) {
-    const auto show = [&shown](absl::string_view text) {
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      std::fflush(stdout);
-      shown = true;
-    };
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
-      show(session.tokenizer->Decode(prompt, /*skip_special=*/true));
+      held = session.tokenizer->Decode(prompt, /*skip_special=*/true);
     }
-    generate.on_text = show;
+    if (!StderrIsTerminal()) show_held();
+    generate.on_text = [&, to_file = StdoutIsFile()](absl::string_view text) {
+      if (!to_file) progress.End();
+      show_held();
+      show(text);
+    };
   }
   const absl::StatusOr<GenerateResult> generated =
       Generate(*session.model, session.tokenizer.get(), prompt, generate);
+  progress.End();
+  show_held();
   if (!generated.ok()) {
     if (shown) std::printf("\n");
     std::fflush(stdout);
