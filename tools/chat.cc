@@ -32,7 +32,8 @@ bool TerminalCanDim() {
   return term != nullptr && std::strcmp(term, "dumb") != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
-absl::Status Chat(const Arguments& args) {
+absl::Status Chat(const Arguments& given) {
+  const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));

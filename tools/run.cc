@@ -15,6 +15,8 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/chat/model_files.h"
+#include "runtime/chat/template_source.h"
 #include "runtime/generator.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -152,10 +154,12 @@ bool StdoutIsFile() {
 
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
+    if (args.Has("--no-chat")) return UsageError("give one of --chat and --no-chat");
     return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
   }
   for (const OptionSpec& option : ChatOptionSpecs()) {
-    if (args.Has(option.name)) return UsageError(absl::StrCat(option.name, " needs --chat"));
+    if (option.name == "--no-chat" || !args.Has(option.name)) continue;
+    return UsageError(absl::StrCat(option.name, " needs --chat"));
   }
   return absl::OkStatus();
 }
@@ -174,7 +178,23 @@ absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const 
   return std::move(prompt.ids);
 }
 
-absl::Status Run(const Arguments& args) {
+// Whoever asks an instruct model for an answer without its template gets a continuation, and wonders. A prompt with
+// control tokens has been put into a template already.
+bool MissesChatTemplate(const Arguments& args, const Session& session, absl::Span<const int32_t> prompt) {
+  if (session.tokenizer == nullptr || args.Has("--chat") || args.Has("--no-chat") || args.Has("--json") ||
+      args.Has("--prompt-ids")) {
+    return false;
+  }
+  const absl::StatusOr<ModelFiles> files = ModelFiles::Open(session.store->TokenizerDir());
+  if (!files.ok() || !FindTemplate(*files, "", /*has_tools=*/false).ok()) return false;
+  const absl::StatusOr<std::vector<int32_t>> around = session.tokenizer->Encode("", EncodeOptions());
+  return around.ok() && std::none_of(prompt.begin(), prompt.end(), [&](int32_t id) {
+           return session.tokenizer->IsSpecial(id) && std::find(around->begin(), around->end(), id) == around->end();
+         });
+}
+
+absl::Status Run(const Arguments& given) {
+  const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
@@ -191,6 +211,11 @@ absl::Status Run(const Arguments& args) {
                           chat ? ChatPromptIds(args, session, &generate)
                                : ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  if (MissesChatTemplate(args, session, prompt)) {
+    std::fprintf(stderr,
+                 "sluice run: the store has a chat template; --chat puts it around the prompt, --no-chat leaves it out "
+                 "without this line\n");
+  }
   if (session.model == nullptr) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options,
                                       std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),

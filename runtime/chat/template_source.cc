@@ -5,9 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
+#include "runtime/chat/builtin_templates.h"
 #include "runtime/chat/config_file.h"
 #include "runtime/jinja/limits.h"
 #include "storage/json.h"
@@ -43,10 +45,20 @@ absl::StatusOr<TemplateSource> ChooseTemplate(const std::string& path, const jso
 
 }  // namespace
 
-absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path) {
-  TemplateSource source = {path, ""};
-  SLUICE_ASSIGN_OR_RETURN(source.text, ReadWholeFile(path, jinja::Limits().source_bytes));
-  return source;
+absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name) {
+  absl::StatusOr<std::string> text = ReadWholeFile(file_or_name, jinja::Limits().source_bytes);
+  if (text.ok()) return TemplateSource{file_or_name, *std::move(text)};
+  if (const BuiltinTemplate* const builtin = FindBuiltinTemplate(file_or_name)) {
+    return TemplateSource{std::string(builtin->name), std::string(builtin->text), /*builtin=*/true};
+  }
+  if (absl::StrContains(file_or_name, "{{") || absl::StrContains(file_or_name, "{%")) {
+    return TemplateSource{"the template", file_or_name};
+  }
+  if (!absl::IsNotFound(text.status())) return text.status();
+  return absl::NotFoundError(absl::StrCat(
+      text.status().message(), "; templates that are known by name are ",
+      absl::StrJoin(BuiltinTemplates(), ", ",
+                    [](std::string* out, const BuiltinTemplate& builtin) { absl::StrAppend(out, builtin.name); })));
 }
 
 absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools) {
