@@ -285,6 +285,7 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
   }
   MoveAt(position, SlabState::kRead);
   const int slab = SlabAt(position);
+  if (cycle[slab].resident || cycle[slab].first_walk_only) counters.kept_bytes_read += cycle[slab].bytes;
   if (verified[slab] && cycle[slab].compression == SlabCompression::kNone) {
     MoveAt(position, SlabState::kReady);
     slab_ready.notify_one();

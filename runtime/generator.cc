@@ -108,6 +108,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
                             : std::min(options.max_new_tokens, context - prompt_tokens + 1);
   result.finish_reason = limit == 0 ? FinishReason::kLength : FinishReason::kStop;
 
+  if (options.on_prompt && limit > 0) options.on_prompt(prompt_tokens - done);
   std::vector<PassRow> rows;
   // What start-up read ahead belongs to the first prompt.
   int64_t bytes_before = model.pass_counters().passes == 0 ? 0 : model.stream_counters().io.bytes_read;

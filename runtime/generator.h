@@ -30,8 +30,8 @@ struct GenerateOptions {
   // eos where nothing else could come, and max_new_tokens is kept to if any text is that short.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
   const std::atomic<bool>* interrupt = nullptr;
-  // Gets the text as it comes: whole characters, never part of a stop text. An error ends
-  // generation and is returned.
+  std::function<void(int64_t rows)> on_prompt;  // before the first pass: tokens of the prompt that are to be computed
+  // Gets the text as it comes: whole characters, never part of a stop text. An error ends generation and is returned.
   std::function<absl::Status(absl::string_view)> on_text;
 };
 

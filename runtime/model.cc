@@ -214,7 +214,7 @@ absl::Span<const absl::Span<const std::byte>> Model::ShareWithHost(int64_t rows)
 }
 
 template <typename Source>
-absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
+absl::Status Model::Walk(Source* source, int64_t rows, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   size_t flush_at = 1;  // once a walk at least, however short it is
   for (size_t i = 0; i < slabs.size();) {
@@ -227,6 +227,7 @@ absl::Status Model::Walk(Source* source, const std::atomic<bool>* stop) {
     SLUICE_RETURN_IF_ERROR(lease.status());
     i += lease->num_slabs();
     next_slab_ = i % slabs.size();  // however this pass ends
+    NoteActivity(rows, static_cast<double>(i) / static_cast<double>(slabs.size()));
     LeaveVerifying(executor_->TakesLong(lease->slab()));
     SLUICE_RETURN_IF_ERROR(executor_->Slabs(lease->slab(), lease->num_slabs(), lease->bytes()));
     if (timeline_sink_ && i >= flush_at) {
@@ -257,7 +258,10 @@ absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
 absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow> rows,
                                                        const std::atomic<bool>* stop) {
   clock_.Enter(kComputing);
-  const absl::Cleanup leave = [this, start = std::chrono::steady_clock::now()] {
+  const auto num_rows = static_cast<int64_t>(rows.size());
+  NoteActivity(num_rows, 0);
+  int64_t computed_rows = 0;
+  const absl::Cleanup leave = [this, &computed_rows, start = std::chrono::steady_clock::now()] {
     LeaveVerifying(false);
     // Whatever ended the pass: the host may read and move pages from here on.
     if (kv_staging_ != nullptr) kv_staging_->End().IgnoreError();
@@ -265,6 +269,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
     if (device_stream_ != nullptr) device_stream_->Settle().IgnoreError();
     pass_counters_.pass_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    EndActivity(computed_rows);
     clock_.Enter(kOther);
   };
   const auto wanted = std::count_if(rows.begin(), rows.end(), [](const PassRow& r) { return r.wants_logits; });
@@ -285,12 +290,43 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
       executor_->Begin(std::move(block_rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
   NoteOtherMoves();
   ++walks_;
-  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), stop) : Walk(stream_.get(), stop));
+  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), num_rows, stop)
+                                                   : Walk(stream_.get(), num_rows, stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
   if (device_stream_ != nullptr) SLUICE_RETURN_IF_ERROR(device_stream_->Settle());
   ++pass_counters_.passes;
-  pass_counters_.rows += static_cast<int64_t>(rows.size());
+  pass_counters_.rows += num_rows;
+  computed_rows = num_rows;
   return logits;
+}
+
+void Model::NoteActivity(int64_t rows, double share) {
+  std::lock_guard<std::mutex> lock(activity_mutex_);
+  activity_.pass_rows = rows;
+  activity_.pass_share = share;
+}
+
+void Model::EndActivity(int64_t rows) {
+  std::lock_guard<std::mutex> lock(activity_mutex_);
+  activity_.rows += rows;
+  activity_.pass_rows = 0;
+  activity_.pass_share = 0;
+}
+
+ModelActivity Model::activity() const {
+  ModelActivity activity;
+  {
+    std::lock_guard<std::mutex> lock(activity_mutex_);
+    activity = activity_;
+  }
+  const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
+  for (size_t i = 0; i < slabs.size(); ++i) {
+    if (plan_.InHostMemory(i) || plan_.OnDevice(i)) activity.kept_bytes += slabs[i].bytes;
+  }
+  const StreamCounters counters = stream_counters();
+  activity.loaded_bytes = counters.kept_bytes_read;
+  activity.bytes_read = counters.io.bytes_read;
+  return activity;
 }
 
 PassCounters Model::pass_counters() const {

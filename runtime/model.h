@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +49,16 @@ struct PassCounters {
   double other_seconds = 0;      // between passes: sampling, swapping, the terminal
 };
 
+// How far the model is, for whoever shows it while a pass runs.
+struct ModelActivity {
+  int64_t rows = 0;          // of the passes that are over
+  int64_t pass_rows = 0;     // of the pass that runs; 0: none does
+  double pass_share = 0;     // of that pass's walk over the slabs, from 0 to 1
+  int64_t kept_bytes = 0;    // of the slabs that stay in memory, on the host or a device
+  int64_t loaded_bytes = 0;  // of kept_bytes, what has been read
+  int64_t bytes_read = 0;    // from the disk, of all kinds
+};
+
 // How Model::Create reads, and copies to a device.
 struct ReadOptions {
   IoOptions io;
@@ -82,6 +93,8 @@ class Model {
   // Zeros where it computes on the host.
   DeviceStreamCounters device_counters() const;
   PassCounters pass_counters() const;
+  // Any thread, during a pass too.
+  ModelActivity activity() const;
   // What the CPU computed beside a device.
   HostProductCounters host_product_counters() const {
     const HostProducts* const products = executor_->host_products();
@@ -122,10 +135,14 @@ class Model {
   void NoteOtherMoves();
   // All slabs, from either stream.
   template <typename Source>
-  absl::Status Walk(Source* source, const std::atomic<bool>* stop);
+  absl::Status Walk(Source* source, int64_t rows, const std::atomic<bool>* stop);
   absl::Status GatherEmbeddings(absl::Span<const PassRow> rows);
   template <typename Source>
   absl::Status FinishWalk(Source* source, const std::atomic<bool>* stop);
+  // A pass of `rows` rows has `share` of its walk behind it.
+  void NoteActivity(int64_t rows, double share);
+  // No pass runs any more; the last one computed `rows` rows.
+  void EndActivity(int64_t rows);
 
   const LayerStore& store_;
   MemoryPlan plan_;
@@ -141,6 +158,8 @@ class Model {
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
+  mutable std::mutex activity_mutex_;  // another thread shows it
+  ModelActivity activity_;             // guarded by it; without the bytes
   TimelineSink timeline_sink_;
   bool verifying_left_ = false;
   int64_t walks_ = 0;     // that passes began

@@ -55,6 +55,9 @@ absl::StatusOr<PerplexityResult> Perplexity(
   if (options.stride < 0) {
     return absl::InvalidArgumentError(absl::StrCat("windows cannot be ", options.stride, " tokens apart"));
   }
+  if (options.stride > 0 && rule == PerplexityRule::kLlamaCpp) {
+    return absl::InvalidArgumentError("a stride is for windows of every token: llama.cpp's follow each other");
+  }
   if (context < 2) {
     return absl::InvalidArgumentError(absl::StrCat("a window of ", context, " tokens scores nothing"));
   }
@@ -81,6 +84,7 @@ absl::StatusOr<PerplexityResult> Perplexity(
   const int64_t first_scored = rule == PerplexityRule::kEveryToken ? 1 : context / 2 + 1;
   PerplexityResult result;
   double sum = 0;
+  on_window(0, static_cast<int64_t>(windows.size()), result);
   for (size_t w = 0; w < windows.size(); ++w) {
     SLUICE_RETURN_IF_ERROR(
         ScoreTokens(model, windows[w], first_scored, 0, stop, [&](const TokenScore& score) {

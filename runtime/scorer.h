@@ -50,9 +50,9 @@ struct PerplexityResult {
   int64_t num_tokens = 0;   // scored
 };
 
-// Perplexity of `text_tokens` (without special tokens). `on_window(done, total, so far)` after each window.
-// InvalidArgument: context below 2 or above the plan's, a negative stride,
-// or a text too short for one window.
+// Perplexity of `text_tokens` (without special tokens). `on_window(done, total, so far)` before the first window, and
+// after each. InvalidArgument: context below 2 or above the plan's, a negative stride, one with kLlamaCpp, or a text too
+// short for one window.
 absl::StatusOr<PerplexityResult> Perplexity(
     Model& model, absl::Span<const int32_t> text_tokens, int32_t bos, const PerplexityOptions& options,
     const std::atomic<bool>* stop,

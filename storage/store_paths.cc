@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "storage/durable_file.h"
+#include "storage/gguf.h"
 #include "storage/input_file.h"
 #include "storage/repair_advice.h"
 #include "storage/store_geometry.h"
@@ -32,7 +33,9 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& dir) {
     return FileError(errno, "open", dir);
   }
   if (!S_ISDIR(info.st_mode)) {
-    return absl::NotFoundError(absl::StrCat(dir, ": a file; a layer store is a folder"));
+    return absl::NotFoundError(absl::StrCat(
+        dir, IsGgufFile(dir) ? absl::StrCat(": a GGUF file; make a layer store of it by `sluice shard ", dir, " STORE`")
+                             : ": a file; a layer store is a folder"));
   }
   if (Exists(absl::StrCat(dir, "/", kUnfinishedFile))) {
     return absl::FailedPreconditionError(

@@ -19,7 +19,7 @@ void AnswerDisplay::EndThinking() {
 }
 
 absl::Status AnswerDisplay::Show(absl::string_view text, bool reasoning) {
-  if (reasoning && style_ == ThinkingStyle::kHidden) return absl::OkStatus();
+  if (!Shows(reasoning)) return absl::OkStatus();
   if (reasoning && !thinking_) {
     thinking_ = true;
     std::fputs(style_ == ThinkingStyle::kDimmed ? kDim : "<think>\n", stdout);

@@ -14,6 +14,8 @@ class AnswerDisplay {
  public:
   explicit AnswerDisplay(ThinkingStyle style) : style_(style) {}
 
+  // Whether a piece of this kind is shown at all.
+  bool Shows(bool reasoning) const { return !reasoning || style_ != ThinkingStyle::kHidden; }
   // DataLoss: standard output is closed or full.
   absl::Status Show(absl::string_view text, bool reasoning);
   // Ends the last line.

@@ -30,7 +30,7 @@
 #include "tools/commands.h"
 #include "tools/device_report.h"
 #include "tools/interrupt.h"
-#include "tools/progress.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
@@ -367,20 +367,21 @@ absl::Status Batch(const Arguments& args) {
   BatchReport report;
   bool said = false;
   {
-    Progress progress("requests", ProgressUnit::kCount);
+    ModelProgress progress(session.model.get(), "requests");
+    progress.BeginCounts(input.num_lines);
     absl::StatusOr<BatchReport> ran = batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
       floor.Add(step);
       if (!said && !engine.swap_status().ok()) {
-        std::fprintf(stderr, "\npreempted requests are computed again from here on, not swapped: %s\n",
-                     std::string(engine.swap_status().message()).c_str());
+        progress.Say(absl::StrCat("preempted requests are computed again from here on, not swapped: ",
+                                  engine.swap_status().message()));
         said = true;
       }
       const PassCounters passes = session.model->pass_counters();
-      progress.Update(now.lines, input.num_lines,
-                      absl::StrFormat("%.3g tokens/s  %.3g s/pass  %d in flight",
-                                      static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
-                                      passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
-                                      engine.num_running()));
+      progress.ShowCounts(now.lines, input.num_lines,
+                          absl::StrFormat("%.3g tokens/s  %.3g s/pass  %d in flight",
+                                          static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
+                                          passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
+                                          engine.num_running()));
     });
     if (!ran.ok()) return WhatWasKept(ran.status(), batch);
     report = *std::move(ran);

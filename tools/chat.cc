@@ -20,6 +20,7 @@
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
 #include "tools/line_source.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -31,7 +32,8 @@ bool TerminalCanDim() {
   return term != nullptr && std::strcmp(term, "dumb") != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
-absl::Status Chat(const Arguments& args) {
+absl::Status Chat(const Arguments& given) {
+  const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));
@@ -50,6 +52,8 @@ absl::Status Chat(const Arguments& args) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
   }
   SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, front.turn_ends()));
+  ModelProgress progress(session.model.get(), "prompt");
+  generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),
                    LocalTime(std::time(nullptr)), std::move(generate));
   chat.SetSystem(args.Get("--system").value_or(""));
@@ -61,7 +65,7 @@ absl::Status Chat(const Arguments& args) {
     std::fprintf(stderr, "%s, a context of %d tokens; /help lists commands, Ctrl-D leaves\n", options.store.c_str(),
                  static_cast<int>(chat.context_tokens()));
   }
-  return ChatLoop(&chat, session.model.get(), lines.get(), loop).Run();
+  return ChatLoop(&chat, session.model.get(), lines.get(), &progress, loop).Run();
 }
 
 }  // namespace

@@ -84,10 +84,11 @@ LineState ChatLoop::ReadMessage(std::string* message) {
 absl::Status ChatLoop::Answer(const std::string* message) {
   AnswerDisplay display(options_.thinking);
   const OnPiece show = [&](absl::string_view text, bool reasoning) {
+    if (display.Shows(reasoning)) progress_.End();
     return display.Show(text, reasoning);
   };
-  absl::StatusOr<TurnResult> turn =
-      message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
+  absl::StatusOr<TurnResult> turn = message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
+  progress_.End();
   if (!turn.ok()) {
     display.Break();
     broken_ = !GoesOn(turn.status());

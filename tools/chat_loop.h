@@ -11,6 +11,7 @@
 #include "runtime/model.h"
 #include "tools/answer_display.h"
 #include "tools/line_source.h"
+#include "tools/model_progress.h"
 
 namespace sluice {
 
@@ -22,8 +23,10 @@ struct ChatLoopOptions {
 
 class ChatLoop {
  public:
-  ChatLoop(ChatSession* session, const Model* model, LineSource* lines, const ChatLoopOptions& options)
-      : session_(*session), model_(*model), lines_(*lines), options_(options) {}
+  // `progress` begins when the session computes a prompt; the loop ends it.
+  ChatLoop(ChatSession* session, const Model* model, LineSource* lines, ModelProgress* progress,
+           const ChatLoopOptions& options)
+      : session_(*session), model_(*model), lines_(*lines), progress_(*progress), options_(options) {}
 
   // Until the input ends or /exit. Cancelled: SIGTERM, an interrupt at the prompt right behind
   // another one, or any interrupt where nobody is there.
@@ -54,6 +57,7 @@ class ChatLoop {
   ChatSession& session_;
   const Model& model_;
   LineSource& lines_;
+  ModelProgress& progress_;
   const ChatLoopOptions options_;
   TurnResult last_;  // of the last answer
   bool done_ = false;

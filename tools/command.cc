@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
+#include "tools/llama_options.h"
 
 namespace sluice {
 namespace {
@@ -26,35 +27,64 @@ const OptionSpec* FindOption(const CommandSpec& command, absl::string_view name)
   return nullptr;
 }
 
-// Levenshtein distance, for "did you mean".
+// Letters to insert, drop, change or swap with the next one, to make `b` of `a` (optimal string alignment).
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      }
     }
   }
-  return row[b.size()];
+  return d[a.size()][b.size()];
 }
 
 absl::Status UnknownOption(const CommandSpec& command, absl::string_view given) {
-  const OptionSpec* nearest = nullptr;
-  size_t best = 4;
+  std::vector<absl::string_view> names;
   for (const OptionSpec& option : command.options) {
-    const size_t distance = EditDistance(given, option.name);
-    if (!option.hidden && distance < best) {
-      best = distance;
-      nearest = &option;
-    }
+    if (option.hidden) continue;
+    names.push_back(option.name);
+    if (option.alias.size() > 2) names.push_back(option.alias);
   }
+  const std::vector<absl::string_view> llama_names = LlamaNamesOf(command);
+  names.insert(names.end(), llama_names.begin(), llama_names.end());
+  const absl::string_view nearest = NearestName(given, names);
   return UsageError(absl::StrCat("unknown option ", given,
-                                 nearest == nullptr ? std::string()
-                                                    : absl::StrCat("; did you mean ", nearest->name, "?")));
+                                 nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+}
+
+// Of a value that may be a whole text, as much as fits a line.
+std::string Shortened(absl::string_view value) {
+  constexpr size_t kMost = 40;
+  return value.size() <= kMost ? absl::StrCat("\"", value, "\"") : absl::StrCat("\"", value.substr(0, kMost), "...\"");
+}
+
+// The choice that `value` spells in any case, or null.
+const std::string* FindChoice(const OptionSpec& option, absl::string_view value) {
+  for (const std::string& choice : option.choices) {
+    if (absl::EqualsIgnoreCase(choice, value)) return &choice;
+  }
+  return nullptr;
+}
+
+absl::Status WrongChoice(const CommandSpec& command, const OptionSpec& option, absl::string_view name,
+                         absl::string_view value) {
+  for (const OptionSpec& other : command.options) {
+    const std::string* const choice = other.hidden ? nullptr : FindChoice(other, value);
+    if (choice == nullptr) continue;
+    return UsageError(absl::StrCat(name, " has no \"", value, "\", which is a value of ", other.name, ": type ", other.name,
+                                   " ", *choice));
+  }
+  const std::vector<absl::string_view> names(option.choices.begin(), option.choices.end());
+  const absl::string_view nearest = NearestName(absl::AsciiStrToLower(value), names);
+  return UsageError(absl::StrCat(name, " is one of ", absl::StrJoin(option.choices, ", "), ", not \"", value, "\"",
+                                 nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
 }
 
 std::string OptionHeading(const OptionSpec& option) {
@@ -159,8 +189,38 @@ Arguments Arguments::With(absl::string_view option, absl::string_view value) con
   return changed;
 }
 
+Arguments Arguments::Changed(absl::string_view option,
+                             absl::FunctionRef<std::string(const std::string&)> change) const {
+  Arguments changed = *this;
+  if (const auto it = changed.values_.find(option); it != changed.values_.end()) {
+    for (std::string& value : it->second) value = change(value);
+  }
+  return changed;
+}
+
+absl::string_view NearestName(absl::string_view given, absl::Span<const absl::string_view> names) {
+  const auto bare = [](absl::string_view name) {
+    return name.substr(std::min(name.find_first_not_of('-'), name.size()));
+  };
+  const absl::string_view typed = bare(given);
+  absl::string_view nearest;
+  size_t best = std::min<size_t>(typed.size() / 3, 2) + 1;
+  for (const absl::string_view name : names) {
+    const size_t distance = EditDistance(typed, bare(name));
+    if (distance >= best) continue;
+    best = distance;
+    nearest = name;
+  }
+  if (!nearest.empty() || typed.size() < 4) return nearest;
+  for (const absl::string_view name : names) {
+    if (absl::StartsWith(bare(name), typed)) return name;
+  }
+  return nearest;
+}
+
 absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<const std::string> args) {
   Arguments parsed;
+  std::optional<std::string> model;  // -m
   bool options_end = false;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
@@ -174,25 +234,49 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<
     }
     const size_t equals = absl::StartsWith(arg, "--") ? arg.find('=') : std::string::npos;
     const std::string name = arg.substr(0, equals);
-    const OptionSpec* option = FindOption(command, name);
-    if (option == nullptr) return UnknownOption(command, name);
-    std::vector<std::string>& values = parsed.values_[option->name];
-    if (option->value.empty() && option->choices.empty()) {
+    std::string known = name;  // llama.cpp takes --an_option as well
+    if (absl::StartsWith(name, "--")) std::replace(known.begin(), known.end(), '_', '-');
+    const OptionSpec* option = FindOption(command, known);
+    const LlamaOption llama = option == nullptr ? FindLlamaOption(command, known) : LlamaOption();
+    if (llama.meaning == LlamaMeaning::kAdvice) {
+      return UsageError(absl::StrCat(name, " is an option of llama.cpp; here ", llama.text));
+    }
+    if (llama.meaning == LlamaMeaning::kOption) option = FindOption(command, llama.text);
+    const bool is_switch = option != nullptr ? option->value.empty() && option->choices.empty()
+                                             : llama.meaning == LlamaMeaning::kAlreadySo;
+    if (option == nullptr && !is_switch && llama.meaning != LlamaMeaning::kModel) return UnknownOption(command, name);
+    if (is_switch) {
       if (equals != std::string::npos) return UsageError(absl::StrCat(name, " takes no value"));
-      values.push_back("");
+      if (option != nullptr) parsed.values_[option->name] = {""};
       continue;
     }
     if (equals == std::string::npos && i + 1 == args.size()) {
       return UsageError(absl::StrCat(name, " needs a value"));
     }
-    const std::string value = equals == std::string::npos ? args[++i] : arg.substr(equals + 1);
-    if (!option->choices.empty() &&
-        std::find(option->choices.begin(), option->choices.end(), value) == option->choices.end()) {
-      return UsageError(absl::StrCat(name, " is one of ", absl::StrJoin(option->choices, ", "), ", not \"",
-                                     value, "\""));
+    std::string value = equals == std::string::npos ? args[++i] : arg.substr(equals + 1);
+    if (option == nullptr) {
+      model = std::move(value);
+      continue;
     }
-    if (!values.empty() && !option->repeated) return UsageError(absl::StrCat(name, " is given twice"));
-    values.push_back(value);
+    if (!option->choices.empty()) {
+      const std::string* const choice = FindChoice(*option, value);
+      if (choice == nullptr) return WrongChoice(command, *option, name, value);
+      value = *choice;
+    }
+    std::vector<std::string>& values = parsed.values_[option->name];
+    if (!values.empty() && !option->repeated) {
+      if (value != values.back()) {
+        parsed.notes_.push_back(absl::StrCat(name, " is given twice; the last value counts: ", Shortened(value)));
+      }
+      values.clear();
+    }
+    values.push_back(std::move(value));
+  }
+  if (model.has_value()) {
+    if (parsed.positionals_.size() == command.positionals.size()) {
+      return UsageError(absl::StrCat("-m and \"", parsed.positionals_[0], "\" both name ", command.positionals[0]));
+    }
+    parsed.positionals_.insert(parsed.positionals_.begin(), *std::move(model));
   }
   if (parsed.Has("--help")) return parsed;
   if (parsed.positionals_.size() < command.positionals.size() &&

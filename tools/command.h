@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,8 +22,8 @@ struct OptionSpec {
   std::string alias = {};   // "-c", "-ctk", or empty
   std::string value = {};   // what follows it, for help: "SIZE"; empty for a switch
   std::string help = {};
-  std::vector<std::string> choices = {};  // accepted values; empty: any
-  bool repeated = false;    // may be given several times
+  std::vector<std::string> choices = {};  // accepted values, in any case; empty: any
+  bool repeated = false;    // every value counts; else the last one
   bool hidden = false;      // not in help or completion
 };
 
@@ -43,12 +44,17 @@ class Arguments {
   std::vector<std::string> List(absl::string_view option) const;
   // The same arguments but for one option, which was given this value.
   Arguments With(absl::string_view option, absl::string_view value) const;
+  // The same arguments but for the values of one option, which `change` makes others of.
+  Arguments Changed(absl::string_view option, absl::FunctionRef<std::string(const std::string&)> change) const;
+  // What the user should know of how they were read, a line each.
+  const std::vector<std::string>& notes() const { return notes_; }
   const std::vector<std::string>& positionals() const { return positionals_; }
 
  private:
   friend absl::StatusOr<Arguments> ParseArguments(const struct CommandSpec&, absl::Span<const std::string>);
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
   std::vector<std::string> positionals_;
+  std::vector<std::string> notes_;
 };
 
 struct CommandSpec {
@@ -65,9 +71,15 @@ struct CommandSpec {
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
 
-// Matches `args` (without program and command name) against the table. "--option=value" works too; "--" ends
-// the options. Usage errors name the culprit and, for a misspelt option, the nearest one.
+// Matches `args` (without program and command name) against the table, and against llama.cpp's names
+// (llama_options.h). "--option=value" and "--an_option" work too; "--" ends the options. Of an option that is given
+// twice the last value counts, and a note says so. Usage errors name the culprit and, for a misspelt option, the one
+// that is near, if any.
 absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<const std::string> args);
+
+// The one of `names` that `given` is a slip of, or empty: a letter or two wrong, missing, too much or swapped, by the
+// length of the name, or the rest of the name missing.
+absl::string_view NearestName(absl::string_view given, absl::Span<const absl::string_view> names);
 
 // The --help text.
 std::string CommandHelp(const CommandSpec& command);

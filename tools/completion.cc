@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -69,7 +70,7 @@ std::string ZshScript() {
       if (!option.choices.empty()) {
         action = absl::StrCat(":value:(", absl::StrJoin(option.choices, " "), ")");
       } else if (!option.value.empty()) {
-        action = absl::StrCat(":", option.value, ":", option.value == "FILE" ? "_files" : "");
+        action = absl::StrCat(":", option.value, ":", absl::StrContains(option.value, "FILE") ? "_files" : "");
       }
       for (const std::string& name : {option.name, option.alias}) {
         if (name.empty()) continue;

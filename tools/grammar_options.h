@@ -1,4 +1,4 @@
-// --grammar and --json-schema: what generated text has to follow.
+// --grammar and --json-schema, as texts or files: what generated text has to follow.
 #ifndef SLUICE_TOOLS_GRAMMAR_OPTIONS_H_
 #define SLUICE_TOOLS_GRAMMAR_OPTIONS_H_
 
@@ -18,8 +18,9 @@ namespace sluice {
 
 std::vector<OptionSpec> GrammarOptionSpecs();
 
-// Reads the file of the option that was given, checks that it can be compiled, and has `options` set memory aside for
-// it; none: neither was given. Errors name the file.
+// Reads what the option that was given stands for, checks that it can be compiled, and has `options` set memory aside
+// for it; none: no such option was given. A value of --json-schema or --grammar that names a file, a pipe, or - for
+// standard input is read; any other is the text. Errors name the file or the option.
 absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args, SessionOptions* options);
 
 // What holds answers to the grammar, if there is one. They end with the model's own end tokens or one of `turn_ends`.

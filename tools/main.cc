@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -34,9 +34,10 @@ std::string ProgramHelp() {
   return text;
 }
 
+std::string OneLine(absl::string_view text) { return absl::StrReplaceAll(text, {{"\n", " "}, {"\r", " "}}); }
+
 int Fail(absl::string_view command, const absl::Status& status) {
-  const std::string message =
-      absl::StrReplaceAll(status.message(), {{"\n", " "}, {"\r", " "}});  // one line, whatever it quotes
+  const std::string message = OneLine(status.message());  // whatever it quotes
   std::fflush(stdout);
   std::fprintf(stderr, "sluice%s%s: %s\n", command.empty() ? "" : " ", std::string(command).c_str(),
                message.c_str());
@@ -86,11 +87,18 @@ int Main(int argc, char** argv) {
       std::fputs(CommandHelp(command).c_str(), stdout);
       return EndOutput(command.name);
     }
+    for (const std::string& note : parsed->notes()) {
+      std::fprintf(stderr, "sluice %s: %s\n", command.name.c_str(), OneLine(note).c_str());
+    }
     const absl::Status status = command.run(*parsed);
     if (!status.ok()) return Fail(command.name, status);
     return EndOutput(command.name);
   }
-  return Fail("", UsageError(absl::StrCat("unknown command \"", args[0], "\"")));
+  std::vector<absl::string_view> names;
+  for (const CommandSpec& command : Commands()) names.push_back(command.name);
+  const absl::string_view nearest = NearestName(absl::AsciiStrToLower(args[0]), names);
+  return Fail("", UsageError(absl::StrCat("unknown command \"", args[0], "\"",
+                                          nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"))));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "runtime/scorer.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
-#include "tools/progress.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -27,6 +27,9 @@ absl::Status RunPerplexity(const Arguments& args) {
   perplexity.rule = args.Get("--rule").value_or("every-token") == "llama.cpp"
                         ? PerplexityRule::kLlamaCpp
                         : PerplexityRule::kEveryToken;
+  if (args.Has("--stride") && perplexity.rule == PerplexityRule::kLlamaCpp) {
+    return UsageError("--stride does not go with --rule llama.cpp, whose windows follow each other; leave it out");
+  }
   const std::optional<std::string> file = args.Get("--file");
   if (!file.has_value()) return UsageError("-f FILE is missing: the text to predict");
   const std::atomic<bool>* const stop = InstallInterruptHandler();
@@ -46,13 +49,18 @@ absl::Status RunPerplexity(const Arguments& args) {
 
   SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/true));
   perplexity.context = session.model->plan().request.context_tokens;
-  Progress progress("perplexity", ProgressUnit::kCount);
+  ModelProgress progress(session.model.get(), "perplexity");
   SLUICE_ASSIGN_OR_RETURN(
       const PerplexityResult result,
       Perplexity(*session.model, tokens, static_cast<int32_t>(*bos), perplexity, stop,
                  [&](int64_t done, int64_t total, const PerplexityResult& so_far) {
-                   progress.Update(done, total, absl::StrFormat("perplexity %.4f", so_far.perplexity));
+                   if (done == 0) {
+                     progress.BeginCounts(total);
+                   } else {
+                     progress.ShowCounts(done, total, absl::StrFormat("perplexity %.4f", so_far.perplexity));
+                   }
                  }));
+  progress.End();
   if (args.Has("--json")) {
     const nlohmann::json object = {{"mean_nll", result.mean_nll},
                                    {"perplexity", result.perplexity},

@@ -30,14 +30,16 @@ int TerminalWidth() {
 
 bool StderrIsTerminal() { return isatty(STDERR_FILENO) == 1; }
 
-Progress::Progress(std::string what, ProgressUnit unit)
-    : what_(std::move(what)), unit_(unit), terminal_(StderrIsTerminal()) {}
+Progress::Progress(std::string what, ProgressUnit unit, ProgressEnd end)
+    : what_(std::move(what)), unit_(unit), end_(end), terminal_(StderrIsTerminal()) {}
 
 Progress::~Progress() {
-  if (terminal_ && drawn_) std::fputc('\n', stderr);
+  if (!terminal_ || !drawn_) return;
+  std::fputs(end_ == ProgressEnd::kClearLine ? "\r\033[K" : "\n", stderr);
+  std::fflush(stderr);
 }
 
-void Progress::Update(int64_t done, int64_t total, absl::string_view note) {
+void Progress::Update(double done, int64_t total, absl::string_view note) {
   const Clock::time_point now = Clock::now();
   if (first_done_ < 0) {
     first_done_ = done;
@@ -45,25 +47,38 @@ void Progress::Update(int64_t done, int64_t total, absl::string_view note) {
     last_draw_ = now - std::chrono::hours(1);
   }
   const double since_draw = std::chrono::duration<double>(now - last_draw_).count();
-  const int64_t tenth = total > 0 ? done * 10 / total : 10;
-  const bool finished = done >= total;
+  const auto whole = static_cast<int64_t>(done);
+  const double share = total > 0 ? std::clamp(done / static_cast<double>(total), 0.0, 1.0) : 1;
+  const auto tenth = static_cast<int64_t>(share * 10);
+  const bool finished = total >= 0 && done >= static_cast<double>(total);
   if (terminal_ ? since_draw < 0.1 && !finished : tenth == last_tenth_ && since_draw < 10) return;
   last_draw_ = now;
   last_tenth_ = tenth;
 
   const double seconds = std::chrono::duration<double>(now - start_).count();
   const double rate = seconds > 0.05 ? (done - first_done_) / seconds : 0;
-  std::string line = absl::StrFormat("%s %3d%%", what_, total > 0 ? done * 100 / total : 100);
-  std::string tail = unit_ == ProgressUnit::kBytes
-                         ? absl::StrCat("  ", FormatBytes(done), " of ", FormatBytes(total))
-                         : absl::StrCat("  ", done, " of ", total);
+  std::string line = what_;
+  if (total >= 0) absl::StrAppendFormat(&line, " %3d%%", static_cast<int>(share * 100));
+  std::string tail = "  ";
+  if (unit_ == ProgressUnit::kBytes) {
+    absl::StrAppend(&tail, FormatBytes(whole), total >= 0 ? absl::StrCat(" of ", FormatBytes(total)) : "");
+  } else {
+    absl::StrAppend(&tail, whole, total >= 0 ? absl::StrCat(" of ", total) : "",
+                    unit_ == ProgressUnit::kTokens ? " tokens" : "");
+  }
   if (rate > 0) {
     if (unit_ == ProgressUnit::kBytes) {
-      absl::StrAppendFormat(&tail, "  %.2f GB/s", rate / 1e9);
+      absl::StrAppendFormat(&tail, rate < 1e8 ? "  %.1f MB/s" : "  %.2f GB/s", rate < 1e8 ? rate / 1e6 : rate / 1e9);
+    } else if (unit_ == ProgressUnit::kTokens) {
+      absl::StrAppendFormat(&tail, "  %.3g tokens/s", rate);
     } else if (note.empty()) {
       absl::StrAppendFormat(&tail, "  %.3g/s", rate);
     }
-    if (!finished) absl::StrAppend(&tail, "  ", FormatDuration((total - done) / rate), " left");
+  }
+  if (!finished) {
+    const bool left_known = rate > 0 && total >= 0;
+    absl::StrAppend(&tail, "  ", FormatDuration(left_known ? (static_cast<double>(total) - done) / rate : seconds),
+                    left_known ? " left" : "");
   }
   if (!note.empty()) absl::StrAppend(&tail, "  ", note);
   if (!terminal_) {
@@ -72,8 +87,8 @@ void Progress::Update(int64_t done, int64_t total, absl::string_view note) {
   }
   const int width = TerminalWidth();
   const int room = std::clamp(width - static_cast<int>(line.size() + tail.size()) - 4, 0, 40);
-  if (room >= 10) {
-    const int filled = total > 0 ? static_cast<int>(done * room / total) : room;
+  if (room >= 10 && total >= 0) {
+    const int filled = static_cast<int>(share * room);
     absl::StrAppend(&line, " [", std::string(filled, '='), std::string(room - filled, ' '), "]");
   }
   absl::StrAppend(&line, tail);

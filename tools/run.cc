@@ -1,4 +1,7 @@
 // sluice run: generates text from a store, streamed, and reports how it went.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -12,6 +15,8 @@
 #include "absl/strings/str_format.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/chat/model_files.h"
+#include "runtime/chat/template_source.h"
 #include "runtime/generator.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -19,6 +24,7 @@
 #include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
@@ -141,12 +147,20 @@ void PrintReport(const RunReport& r) {
   }
 }
 
+// Then text on standard output and progress on a terminal do not meet.
+bool StdoutIsFile() {
+  struct stat info;
+  return fstat(STDOUT_FILENO, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
+    if (args.Has("--no-chat")) return UsageError("give one of --chat and --no-chat");
     return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
   }
   for (const OptionSpec& option : ChatOptionSpecs()) {
-    if (args.Has(option.name)) return UsageError(absl::StrCat(option.name, " needs --chat"));
+    if (option.name == "--no-chat" || !args.Has(option.name)) continue;
+    return UsageError(absl::StrCat(option.name, " needs --chat"));
   }
   return absl::OkStatus();
 }
@@ -165,7 +179,23 @@ absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const 
   return std::move(prompt.ids);
 }
 
-absl::Status Run(const Arguments& args) {
+// Whoever asks an instruct model for an answer without its template gets a continuation, and wonders. A prompt with
+// control tokens has been put into a template already.
+bool MissesChatTemplate(const Arguments& args, const Session& session, absl::Span<const int32_t> prompt) {
+  if (session.tokenizer == nullptr || args.Has("--chat") || args.Has("--no-chat") || args.Has("--json") ||
+      args.Has("--prompt-ids")) {
+    return false;
+  }
+  const absl::StatusOr<ModelFiles> files = ModelFiles::Open(session.store->TokenizerDir());
+  if (!files.ok() || !FindTemplate(*files, "", /*has_tools=*/false).ok()) return false;
+  const absl::StatusOr<std::vector<int32_t>> around = session.tokenizer->Encode("", EncodeOptions());
+  return around.ok() && std::none_of(prompt.begin(), prompt.end(), [&](int32_t id) {
+           return session.tokenizer->IsSpecial(id) && std::find(around->begin(), around->end(), id) == around->end();
+         });
+}
+
+absl::Status Run(const Arguments& given) {
+  const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
@@ -182,6 +212,11 @@ absl::Status Run(const Arguments& args) {
                           chat ? ChatPromptIds(args, session, &generate)
                                : ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
   if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  if (MissesChatTemplate(args, session, prompt)) {
+    std::fprintf(stderr,
+                 "sluice run: the store has a chat template; --chat puts it around the prompt, --no-chat leaves it out "
+                 "without this line\n");
+  }
   if (session.model == nullptr) {
     SLUICE_RETURN_IF_ERROR(StartModel(session, options,
                                       std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
@@ -192,24 +227,36 @@ absl::Status Run(const Arguments& args) {
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));
   }
+  ModelProgress progress(session.model.get(), "prompt");
+  generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   bool shown = false;  // some of a line that is not ended
+  const auto show = [&shown](absl::string_view text) {
+    shown |= !text.empty();
+    return WriteOut(text);
+  };
+  std::string held;  // the prompt, which comes with the first text where the line of progress would hide it
+  const auto show_held = [&] { return show(std::exchange(held, "")); };
   if (!json) {
-    const auto show = [&shown](absl::string_view text) {
-      shown = true;
-      return WriteOut(text);
-    };
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
-      SLUICE_RETURN_IF_ERROR(show(session.tokenizer->Decode(prompt, /*skip_special=*/true)));
+      held = session.tokenizer->Decode(prompt, /*skip_special=*/true);
     }
-    generate.on_text = show;
+    if (!StderrIsTerminal()) SLUICE_RETURN_IF_ERROR(show_held());
+    generate.on_text = [&, to_file = StdoutIsFile()](absl::string_view text) -> absl::Status {
+      if (!to_file) progress.End();
+      SLUICE_RETURN_IF_ERROR(show_held());
+      return show(text);
+    };
   }
   const absl::StatusOr<GenerateResult> generated =
       Generate(*session.model, session.tokenizer.get(), prompt, generate);
+  progress.End();
   if (!generated.ok()) {
+    show_held().IgnoreError();  // an error that is told next
     if (shown) std::printf("\n");
     std::fflush(stdout);
     return generated.status();
   }
+  SLUICE_RETURN_IF_ERROR(show_held());
   const GenerateResult& result = *generated;
   if (trace != nullptr) {
     session.model->FlushTimeline();

@@ -8,6 +8,7 @@
 #include "runtime/scorer.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
+#include "tools/model_progress.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -28,6 +29,8 @@ absl::Status Score(const Arguments& args) {
   nlohmann::json log_probs = nlohmann::json::array({nullptr});
   nlohmann::json top = nlohmann::json::array({nullptr});
   double sum = 0;
+  ModelProgress progress(session.model.get(), "scoring");
+  progress.BeginRows(static_cast<int64_t>(ids.size()));
   SLUICE_RETURN_IF_ERROR(ScoreTokens(*session.model, ids, 1, top_k, stop, [&](const TokenScore& score) {
     sum += score.log_prob;
     log_probs.push_back(score.log_prob);
@@ -35,6 +38,7 @@ absl::Status Score(const Arguments& args) {
     for (const auto& [id, log_prob] : score.top) entry.push_back({id, log_prob});
     top.push_back(std::move(entry));
   }));
+  progress.End();
   if (args.Has("--json")) {
     nlohmann::json object = {{"ids", ids}, {"logprobs", std::move(log_probs)}};
     if (top_k > 0) object["top"] = std::move(top);

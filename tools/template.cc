@@ -79,7 +79,7 @@ absl::Status RenderTemplate(const Arguments& args) {
     SLUICE_ASSIGN_OR_RETURN(variables, ReadSpecialTokens(files));
   } else {
     if (args.Has("--name")) return UsageError("--name chooses among the templates of a folder");
-    SLUICE_ASSIGN_OR_RETURN(source, ReadTemplateFile(path));
+    SLUICE_ASSIGN_OR_RETURN(source, OpenTemplate(path));
   }
   SLUICE_ASSIGN_OR_RETURN(const ChatTemplate chat_template,
                           ChatTemplate::Parse(std::move(source), std::move(variables)));
@@ -99,13 +99,14 @@ CommandSpec TemplateCommand() {
   CommandSpec command;
   command.name = "template";
   command.summary = "Print the prompt that a conversation becomes";
-  command.positionals = {"STORE|MODEL_DIR|MODEL.gguf|FILE.jinja"};
+  command.positionals = {"STORE|MODEL_DIR|MODEL.gguf|FILE.jinja|NAME"};
   command.description =
       "Renders a chat template, to the byte, with the variables of a JSON object: messages, tools, "
       "add_generation_prompt and whatever else the template reads. bos_token and the other special "
       "tokens come from tokenizer_config.json where the object does not have them.\n\n"
       "The template is chat_template.jinja, or \"chat_template\" of tokenizer_config.json. Where "
-      "that has several, tool_use is taken if there are tools, else default.";
+      "that has several, tool_use is taken if there are tools, else default. NAME is one of those that "
+      "docs/chat-templates.md lists, such as chatml.";
   command.options = {
       {.name = "--context", .value = "FILE", .help = "The JSON object; - is standard input."},
       {.name = "--name", .value = "NAME", .help = "Which of several templates."},

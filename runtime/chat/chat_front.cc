@@ -18,15 +18,18 @@ absl::StatusOr<ChatFront> ChatFront::Load(const std::string& folder, const ChatF
   }
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(folder));
   SLUICE_ASSIGN_OR_RETURN(const TemplateVariables variables, ReadSpecialTokens(files));
+  bool builtin = false;
   const auto parse = [&](bool has_tools) -> absl::StatusOr<ChatTemplate> {
     SLUICE_ASSIGN_OR_RETURN(TemplateSource source, options.template_file.empty()
                                                        ? FindTemplate(files, "", has_tools)
-                                                       : ReadTemplateFile(options.template_file));
+                                                       : OpenTemplate(options.template_file));
+    builtin = source.builtin;
     return ChatTemplate::Parse(std::move(source), variables);
   };
   SLUICE_ASSIGN_OR_RETURN(ChatTemplate usual, parse(/*has_tools=*/false));
   SLUICE_ASSIGN_OR_RETURN(ChatTemplate with_tools, parse(/*has_tools=*/true));
   ChatFront front(std::move(usual), tokenizer);
+  front.add_special_tokens_ = builtin;
   if (with_tools.hash() != front.template_.hash()) front.with_tools_ = std::move(with_tools);
   if (!options.parse_special) front.marker_.emplace(tokenizer);
   const std::optional<int32_t> turn_end = FindTurnEnd(front.template_, *tokenizer, LocalTime(0));
@@ -46,7 +49,8 @@ absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, c
   SLUICE_ASSIGN_OR_RETURN(
       prompt.ids,
       tokenizer_->Encode(
-          text, {.add_special_tokens = false, .drop_plain_marks = marker_.has_value(), .max_ids = max_ids}));
+          text,
+          {.add_special_tokens = add_special_tokens_, .drop_plain_marks = marker_.has_value(), .max_ids = max_ids}));
   if (prompt.ids.empty()) {
     return absl::InvalidArgumentError(chat_template.name() + ": it prints nothing for this conversation");
   }

@@ -18,7 +18,7 @@
 namespace sluice {
 
 struct ChatFrontOptions {
-  std::string template_file = {};  // instead of the folder's own template
+  std::string template_file = {};  // instead of the folder's own template: as OpenTemplate takes it
   // Control tokens in messages are tokens, as with Hugging Face; else plain text (plain_text.h).
   bool parse_special = true;
 };
@@ -36,7 +36,8 @@ class ChatFront {
   static absl::StatusOr<ChatFront> Load(const std::string& folder, const ChatFrontOptions& options,
                                         const Tokenizer* tokenizer);
 
-  // The prompt that has the assistant answer `conversation`. The template says where bos and eos are: none is added.
+  // The prompt that has the assistant answer `conversation`. The template says where bos and eos are, and none is added;
+  // to the text of one that is known by name the tokenizer's own are.
   // `now` is what strftime_now sees. Errors are the template's (InvalidArgument, ResourceExhausted) and the
   // tokenizer's. Of a prompt of more than `max_ids` tokens only the beginning comes back, which has more than those, too.
   absl::StatusOr<ChatPrompt> Encode(const Conversation& conversation, const std::tm& now,
@@ -55,6 +56,7 @@ class ChatFront {
   ChatTemplate template_;
   std::optional<ChatTemplate> with_tools_;  // where the folder has another one for conversations with tools
   const Tokenizer* tokenizer_;
+  bool add_special_tokens_ = false;
   std::optional<PlainTextMarker> marker_;  // where messages are plain text
   std::vector<int32_t> turn_ends_;
 };

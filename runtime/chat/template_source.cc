@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
+#include "runtime/chat/builtin_templates.h"
 #include "runtime/chat/config_file.h"
 #include "runtime/jinja/limits.h"
 #include "storage/json.h"
@@ -50,9 +51,20 @@ std::string WithoutByteOrderMark(std::string text) {
 
 }  // namespace
 
-absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadWholeFile(path, jinja::Limits().source_bytes));
-  return TemplateSource{path, WithoutByteOrderMark(std::move(text))};
+absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name) {
+  absl::StatusOr<std::string> text = ReadWholeFile(file_or_name, jinja::Limits().source_bytes);
+  if (text.ok()) return TemplateSource{file_or_name, WithoutByteOrderMark(*std::move(text))};
+  if (const BuiltinTemplate* const builtin = FindBuiltinTemplate(file_or_name)) {
+    return TemplateSource{std::string(builtin->name), std::string(builtin->text), /*builtin=*/true};
+  }
+  if (absl::StrContains(file_or_name, "{{") || absl::StrContains(file_or_name, "{%")) {
+    return TemplateSource{"the template", file_or_name};
+  }
+  if (!absl::IsNotFound(text.status())) return text.status();
+  return absl::NotFoundError(absl::StrCat(
+      text.status().message(), "; templates that are known by name are ",
+      absl::StrJoin(BuiltinTemplates(), ", ",
+                    [](std::string* out, const BuiltinTemplate& builtin) { absl::StrAppend(out, builtin.name); })));
 }
 
 absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools) {

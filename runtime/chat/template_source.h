@@ -13,10 +13,12 @@ namespace sluice {
 struct TemplateSource {
   std::string name;  // for people: a path, with the template's name where a file has several
   std::string text;
+  bool builtin = false;  // what the tokenizer puts around a text (bos) goes around the prompt, too
 };
 
-// A template that is a file of its own.
-absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path);
+// What a user names as a template: a file, else a known name (builtin_templates.h), else a text with {{ or {% in it.
+// NotFound: none of these. Errors of ReadWholeFile.
+absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name);
 
 // The template of a model: chat_template.jinja, else "chat_template" of tokenizer_config.json or
 // chat_template.json, which is text or a list of {name, template}. Of several the one called `name`, or, with an

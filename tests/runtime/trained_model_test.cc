@@ -214,6 +214,7 @@ TEST(Perplexity, RefusesTextsAndWindowsThatScoreNothing) {
   EXPECT_TRUE(refused({}, {.context = 64}));
   EXPECT_TRUE(refused({5, 6}, {.context = 64, .rule = PerplexityRule::kLlamaCpp}));
   EXPECT_TRUE(refused(tokens, {.context = 64, .stride = -1}));
+  EXPECT_TRUE(refused(tokens, {.context = 64, .rule = PerplexityRule::kLlamaCpp, .stride = 8})) << "nobody would look at it";
 }
 
 }  // namespace

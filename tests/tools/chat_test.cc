@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <tuple>
@@ -53,6 +54,11 @@ class Chat : public testing::Test {
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return run.exit_code == 0 ? json::parse(run.out)["text"].get<std::string>() : "";
   }
+  // Less what stood in a line before it was cleared: progress.
+  static std::string WithoutProgress(const std::string& written) {
+    const size_t cleared = written.rfind("\x1b[K");
+    return cleared == std::string::npos ? written : written.substr(cleared + 3);
+  }
   static void Leave(Terminal& terminal) {
     terminal.Type("\x04");  // Ctrl-D
     EXPECT_EQ(terminal.Exit(), 0) << terminal.unread();
@@ -68,7 +74,7 @@ TEST_F(Chat, AnswersTurnByTurnInATerminal) {
   terminal.Expect("/help lists commands");
   terminal.Expect("> ");
   terminal.Type("Hello there\r");
-  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect(Answer("Hello there") + "\n");
   terminal.Expect("> ");
   terminal.Type("Who art thou\\\r");  // goes on in the next line
   terminal.Expect(". ");
@@ -87,12 +93,12 @@ TEST_F(Chat, EditsLinesAndRemembersThem) {
   Terminal terminal(Args());
   terminal.Expect("> ");
   terminal.Type("Hellp ther\x7f\x7f\x7f\x7f\x7f\x7fo there\r");
-  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect(Answer("Hello there") + "\n");
   terminal.Expect("> ");
   terminal.Type("/reset\r");
   terminal.Expect("> ");
   terminal.Type("\x1b[A\x1b[A\r");  // up, up: the message
-  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect(Answer("Hello there") + "\n");
   terminal.Expect("> ");
   Leave(terminal);
 }
@@ -105,7 +111,7 @@ TEST_F(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
   terminal.Expect("> ");
   const std::string answer = Answer("Hello there");
   terminal.Type("Hello there\r");
-  terminal.Expect("\n" + answer.substr(0, 4));
+  terminal.Expect(answer.substr(0, 4));
   terminal.Type("\x03");
   terminal.Expect("(interrupted)");
   terminal.Expect("> ");
@@ -113,7 +119,7 @@ TEST_F(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
   terminal.Expect("\n> ");
   // What was answered so far is part of the conversation, and the next answer comes.
   terminal.Type("/regen\r");
-  terminal.Expect("\n" + answer.substr(0, 4));
+  terminal.Expect(answer.substr(0, 4));
   terminal.Type("\x03");
   terminal.Expect("(interrupted)");
   terminal.Expect("> ");
@@ -179,7 +185,7 @@ TEST_F(Chat, SavesAndLoadsSessions) {
     terminal.Expect("> ");
     terminal.Type("And then?\r");
     terminal.Expect("And then?\n");
-    wanted = terminal.Expect("\n> ");
+    wanted = WithoutProgress(terminal.Expect("\n> "));
     EXPECT_NE(wanted, "");
     Leave(terminal);
   }
@@ -190,7 +196,7 @@ TEST_F(Chat, SavesAndLoadsSessions) {
   terminal.Expect("> ");
   terminal.Type("And then?\r");
   terminal.Expect("And then?\n");
-  EXPECT_EQ(terminal.Expect("\n> "), wanted);
+  EXPECT_EQ(WithoutProgress(terminal.Expect("\n> ")), wanted);
   // Refusals are one line, and the program goes on.
   terminal.Type("/load " + Template() + "\r");
   terminal.Expect("error: " + Template() + ": no session of sluice chat\n");
@@ -219,7 +225,7 @@ TEST_F(Chat, KeepsTheLineWhenTheTerminalIsResized) {
   terminal.Expect("there");
   terminal.Resize(120);
   terminal.Type("\r");
-  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect(Answer("Hello there") + "\n");
   terminal.Resize(60);  // at the prompt, or before it
   terminal.Expect("> ");
   terminal.Type("/stats\r");
@@ -237,7 +243,7 @@ TEST_F(Chat, KeepsTheLineWhenItIsStoppedAndGoesOn) {
   terminal.StopAndContinue();
   terminal.Expect("> Hello");  // drawn again
   terminal.Type(" thera\x7f" "e\r");
-  terminal.Expect("\n" + Answer("Hello there") + "\n");
+  terminal.Expect(Answer("Hello there") + "\n");
   terminal.Expect("> ");
   Leave(terminal);
 }
@@ -340,6 +346,50 @@ TEST_F(Chat, AnInterruptThroughAPipeEndsWithItsCode) {
   args[11] = "9MiB";
   const Finished run = RunSluice(args, [](const std::string&, pid_t pid) { kill(pid, SIGINT); }, "Hello there\n");
   EXPECT_TRUE(run.exit_code == 130) << run.exit_code << run.err;
+}
+
+TEST_F(Chat, RunSaysOnceThatAnInstructModelHasATemplate) {
+  const std::string model = *dir_ / "instruct", store = *dir_ / "instruct.store";
+  std::filesystem::copy(SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M", model);
+  std::ofstream(model + "/chat_template.jinja") << kTemplate;
+  ASSERT_EQ(RunSluice({"shard", model, store}).exit_code, 0);
+  const auto says = [](const std::string& from, std::vector<std::string> options) {
+    options.insert(options.begin(), {"run", from, "-n", "1", "--temp", "0"});
+    const Finished run = RunSluice(options);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return testing::Matches(HasSubstr("the store has a chat template; --chat puts it around the prompt"))(run.err);
+  };
+  EXPECT_TRUE(says(store, {"-p", "Hello"}));
+  for (const std::vector<std::string>& silent : {std::vector<std::string>{"-p", "Hello", "--chat"},
+                                                 {"-p", "Hello", "--no-chat"},
+                                                 {"-p", "Hello", "-no-cnv"},
+                                                 {"-p", "Hello", "--json"},
+                                                 {"--prompt-ids", "5,6"},
+                                                 {"-p", "USER:\nHello<|eos|>"}}) {  // in the template's form already
+    EXPECT_FALSE(says(store, silent)) << silent.back();
+  }
+  EXPECT_FALSE(says(Store(), {"-p", "Hello"}));
+  EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--chat", "--no-chat"}).exit_code, 2);
+}
+
+TEST_F(Chat, TemplatesAreKnownByName) {
+  const auto prompt = [](const std::string& chat_template) {
+    const Finished run = RunSluice({"run", Store(), "-st", "-p", "Hello", "-n", "1", "--temp", "0", "--json",
+                                    "--template", chat_template});
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.exit_code == 0 ? json::parse(run.out)["prompt_ids"] : json();
+  };
+  const Finished ids =
+      RunSluice({"tokenize", Store(), "-p", "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n", "--json"});
+  EXPECT_EQ(prompt("chatml"), json::parse(ids.out)) << "bos as the tokenizer puts it around any text";
+  EXPECT_EQ(prompt("ChatML"), prompt("chatml"));
+  EXPECT_EQ(prompt(Template()), prompt(kTemplate)) << "a text is a template, too";
+  const char* const context = R"({"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true})";
+  const Finished shown = RunSluice({"template", "zephyr", "--context", "-"}, nullptr, context);
+  EXPECT_EQ(shown.out, "<|user|>\nHi<|endoftext|>\n<|assistant|>\n") << shown.err;
+  const Finished none = RunSluice({"run", Store(), "--chat", "-p", "x", "--template", "chatmi"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("templates that are known by name are chatml, "));
 }
 
 TEST_F(Chat, RunTakesAMessageWithASystemMessage) {

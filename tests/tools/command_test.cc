@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 CommandSpec Sample() {
   CommandSpec command;
@@ -59,7 +60,12 @@ TEST(ParseArguments, NamesWhatIsWrong) {
       {{"a", "--ctx-sise", "1"}, "did you mean --ctx-size"},
       {{"a", "-x"}, "unknown option -x"},
       {{"a", "-c"}, "-c needs a value"},
-      {{"a", "-c", "1", "-c", "2"}, "given twice"},
+      {{"a", "-json"}, "did you mean --json"},
+      {{"a", "--jsn"}, "did you mean --json"},
+      {{"a", "--jsno"}, "did you mean --json"},
+      {{"a", "--cache"}, "did you mean --cache-type-k"},
+      {{"a", "-m"}, "-m needs a value"},
+      {{"a", "-m", "b"}, "-m and \"a\" both name STORE"},
       {{"a", "-ctk", "f64"}, "f16, q8_0"},
       {{"a", "--json=1"}, "takes no value"},
   };
@@ -71,6 +77,34 @@ TEST(ParseArguments, NamesWhatIsWrong) {
   }
   const auto args = ParseArguments(Sample(), {"a", "-c", "many"});
   EXPECT_THAT(std::string(args->Int("--ctx-size", 0, 0, 9).status().message()), HasSubstr("\"many\""));
+}
+
+TEST(ParseArguments, SuggestsOnlyWhatIsNear) {
+  for (const char* const far : {"-x", "-ngl", "-fa", "--io", "--jinx-son", "--context", "--jasmin", "-ub"}) {
+    const auto args = ParseArguments(Sample(), {"a", far});
+    ASSERT_FALSE(args.ok()) << far;
+    EXPECT_THAT(std::string(args.status().message()), Not(HasSubstr("did you mean"))) << far;
+  }
+}
+
+TEST(ParseArguments, TakesTheLastOfSeveralValuesAndSaysSo) {
+  const auto args = ParseArguments(
+      Sample(), {"a", "-c", "1", "--ctx-size=2", "--json", "--json", "--stop", "x", "--stop", "y"});
+  ASSERT_TRUE(args.ok()) << args.status();
+  EXPECT_EQ(args->Get("--ctx-size"), "2");
+  EXPECT_THAT(args->All("--stop"), ElementsAre("x", "y"));
+  EXPECT_THAT(args->notes(), ElementsAre(HasSubstr("--ctx-size is given twice; the last value counts: \"2\"")));
+  EXPECT_THAT(ParseArguments(Sample(), {"a", "-c", "1", "-c", "1"})->notes(), testing::IsEmpty());
+}
+
+TEST(ParseArguments, TakesChoicesInAnyCase) {
+  EXPECT_EQ(ParseArguments(Sample(), {"a", "-ctk", "Q8_0"})->Get("--cache-type-k"), "q8_0");
+  EXPECT_EQ(ParseArguments(Sample(), {"a", "--cache_type_k=F16"})->Get("--cache-type-k"), "f16");
+}
+
+TEST(ParseArguments, TakesTheModelAsAnOption) {
+  EXPECT_THAT(ParseArguments(Sample(), {"-m", "store", "-c", "1"})->positionals(), ElementsAre("store"));
+  EXPECT_THAT(ParseArguments(Sample(), {"--model=store"})->positionals(), ElementsAre("store"));
 }
 
 TEST(Commands, HaveHelpThatNamesEveryOption) {

@@ -1,0 +1,127 @@
+// Looks at the model some eight times a second.
+#include "tools/model_progress.h"
+
+#include <chrono>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tools/command.h"
+
+namespace sluice {
+namespace {
+
+// What is over sooner is not worth a line.
+constexpr std::chrono::milliseconds kFirstDraw(150);
+constexpr std::chrono::milliseconds kBetweenDraws(125);
+
+}  // namespace
+
+ModelProgress::ModelProgress(const Model* model, std::string what)
+    : model_(*model), what_(std::move(what)), terminal_(StderrIsTerminal()), lines_(what_, ProgressUnit::kCount) {}
+
+ModelProgress::~ModelProgress() { End(); }
+
+void ModelProgress::BeginRows(int64_t rows) {
+  if (!terminal_) return;
+  End();
+  const ModelActivity now = model_.activity();
+  rows_ = rows;
+  first_row_ = now.rows;
+  first_byte_ = now.bytes_read;
+  Start();
+}
+
+void ModelProgress::BeginCounts(int64_t total) {
+  if (terminal_) ShowCounts(0, total, "");
+}
+
+void ModelProgress::ShowCounts(int64_t done, int64_t total, absl::string_view note) {
+  if (!terminal_) {
+    lines_.Update(static_cast<double>(done), total, note);
+    return;
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    rows_ = -1;
+    done_ = done;
+    total_ = total;
+    note_ = std::string(note);
+  }
+  if (!thread_.joinable()) Start();
+}
+
+void ModelProgress::Say(absl::string_view line) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  bar_.reset();
+  phase_ = Phase::kNone;
+  std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+void ModelProgress::End() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    drawing_ = false;
+    ended_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  bar_.reset();
+  phase_ = Phase::kNone;
+}
+
+void ModelProgress::Start() {
+  drawing_ = true;
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error&) {  // a system that refuses a thread gets no progress
+    drawing_ = false;
+  }
+}
+
+void ModelProgress::Run() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  ended_.wait_for(lock, kFirstDraw, [this] { return !drawing_; });
+  while (drawing_) {
+    Draw();
+    ended_.wait_for(lock, kBetweenDraws, [this] { return !drawing_; });
+  }
+}
+
+Progress& ModelProgress::BarOf(Phase phase) {
+  if (bar_ == nullptr || phase != phase_) {
+    bar_.reset();
+    const ProgressUnit unit = phase == Phase::kLoading            ? ProgressUnit::kBytes
+                              : phase == Phase::kWork && rows_ < 0 ? ProgressUnit::kCount
+                                                                   : ProgressUnit::kTokens;
+    bar_ = std::make_unique<Progress>(phase == Phase::kLoading      ? "loading"
+                                      : phase == Phase::kGenerating ? "generating"
+                                                                    : what_,
+                                      unit, ProgressEnd::kClearLine);
+    phase_ = phase;
+  }
+  return *bar_;
+}
+
+void ModelProgress::Draw() {
+  const ModelActivity now = model_.activity();
+  const double in_pass = static_cast<double>(now.pass_rows) * now.pass_share;
+  const std::string pass = now.pass_rows > 0 ? absl::StrFormat("pass %d%%", static_cast<int>(100 * now.pass_share)) : "";
+  if (now.loaded_bytes < now.kept_bytes) {
+    BarOf(Phase::kLoading).Update(static_cast<double>(now.loaded_bytes), now.kept_bytes);
+  } else if (rows_ < 0) {
+    BarOf(Phase::kWork)
+        .Update(static_cast<double>(done_), total_,
+                absl::StrCat(note_, note_.empty() || pass.empty() ? "" : "  ", pass));
+  } else if (now.rows - first_row_ < rows_) {
+    const double done = static_cast<double>(now.rows - first_row_) + in_pass;
+    BarOf(Phase::kWork)
+        .Update(done, rows_, done > 0 ? "" : absl::StrCat(FormatBytes(now.bytes_read - first_byte_), " read"));
+  } else {
+    // The last of the prompt's rows gave the first token.
+    BarOf(Phase::kGenerating).Update(static_cast<double>(now.rows - first_row_ - rows_) + 1, -1, pass);
+  }
+}
+
+}  // namespace sluice

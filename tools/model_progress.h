@@ -1,0 +1,71 @@
+// Shows on a terminal what a model is at while nothing of its answer is there yet: what it loads, then how far its
+// passes are, inside of a pass too. A thread of its own draws, so that a slow disk leaves no silence.
+#ifndef SLUICE_TOOLS_MODEL_PROGRESS_H_
+#define SLUICE_TOOLS_MODEL_PROGRESS_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/strings/string_view.h"
+#include "runtime/model.h"
+#include "tools/progress.h"
+
+namespace sluice {
+
+// Draws between a begin and End(), on standard error where that is a terminal. For one thread beside the drawing one.
+class ModelProgress {
+ public:
+  // `what` begins the line of passes: "prompt". The model must outlive this.
+  ModelProgress(const Model* model, std::string what);
+  ~ModelProgress();
+  ModelProgress(const ModelProgress&) = delete;
+  ModelProgress& operator=(const ModelProgress&) = delete;
+
+  // From here on passes compute `rows` rows, and behind them generated tokens, a row each. Nothing elsewhere than on
+  // a terminal.
+  void BeginRows(int64_t rows);
+  // From here on none of `total` things is done. Nothing elsewhere than on a terminal.
+  void BeginCounts(int64_t total);
+  // `done` of `total` things are done, and `note` says more. Elsewhere than on a terminal plain lines, as Progress has
+  // them.
+  void ShowCounts(int64_t done, int64_t total, absl::string_view note);
+  // Writes a line to standard error, beside what is drawn.
+  void Say(absl::string_view line);
+  // Clears the line. Nothing is drawn from here on.
+  void End();
+
+ private:
+  enum class Phase : uint8_t { kNone, kLoading, kWork, kGenerating };
+
+  void Start();
+  void Run();
+  // These want the mutex held.
+  void Draw();
+  // The bar of a phase, which another phase's gives way to.
+  Progress& BarOf(Phase phase);
+
+  const Model& model_;
+  const std::string what_;
+  const bool terminal_;
+  Progress lines_;  // elsewhere than on a terminal
+
+  std::mutex mutex_;  // the drawing thread shares all below
+  std::condition_variable ended_;
+  bool drawing_ = false;
+  int64_t rows_ = -1;       // BeginRows; -1: counts are shown
+  int64_t first_row_ = 0;   // of the model's rows when they began
+  int64_t first_byte_ = 0;  // and of what it has read
+  int64_t done_ = 0, total_ = 0;
+  std::string note_;
+  Phase phase_ = Phase::kNone;
+  std::unique_ptr<Progress> bar_;  // of phase_
+  std::thread thread_;             // while drawing
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_TOOLS_MODEL_PROGRESS_H_
