@@ -59,6 +59,15 @@ constexpr absl::string_view kEndNames[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>"};
 constexpr int64_t kControlToken = 3;
 
+// What llama.cpp takes where a SentencePiece vocabulary ("tokenizer.ggml.model" llama) names no such token.
+struct DefaultTokenId {
+  absl::string_view key;
+  int64_t id;
+};
+constexpr DefaultTokenId kSentencePieceIds[] = {{"tokenizer.ggml.bos_token_id", 1},
+                                                {"tokenizer.ggml.eos_token_id", 2},
+                                                {"tokenizer.ggml.unknown_token_id", 0}};
+
 class Converter {
  public:
   Converter(const GgufFile& gguf, const GgufTensorFacts& facts) : gguf_(gguf), facts_(facts) {}
@@ -263,9 +272,14 @@ class Converter {
 absl::StatusOr<std::optional<int64_t>> GgufTokenId(const GgufFile& gguf, absl::string_view key) {
   SLUICE_ASSIGN_OR_RETURN(const auto id, gguf.Int(key));
   SLUICE_ASSIGN_OR_RETURN(const auto tokens, gguf.Strings("tokenizer.ggml.tokens"));
-  const bool known = id.has_value() && *id >= 0 && tokens.has_value() &&
-                     *id < static_cast<int64_t>(tokens->size());
-  return known ? id : std::nullopt;
+  const int64_t size = tokens.has_value() ? static_cast<int64_t>(tokens->size()) : 0;
+  if (id.has_value() && *id >= 0 && *id < size) return id;
+  SLUICE_ASSIGN_OR_RETURN(const auto model, gguf.String("tokenizer.ggml.model"));
+  if (model != "llama") return std::nullopt;
+  for (const DefaultTokenId& token : kSentencePieceIds) {
+    if (key == token.key && token.id < size) return token.id;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<std::vector<int64_t>> GgufEosTokenIds(const GgufFile& gguf) {

@@ -29,7 +29,8 @@ absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf,
 // Tokens that end a text, the one named eos first: eos, eot and eom of the metadata, then control
 // tokens whose names say so, as in llama.cpp. Ids beyond the vocabulary stand for none.
 absl::StatusOr<std::vector<int64_t>> GgufEosTokenIds(const GgufFile& gguf);
-// The id under `key` ("tokenizer.ggml.bos_token_id"), or nothing.
+// The id under `key` ("tokenizer.ggml.bos_token_id"), or nothing. Where a SentencePiece vocabulary has no such
+// key, or has an id that is no token's, llama.cpp's default is the id: bos 1, eos 2, unknown 0.
 absl::StatusOr<std::optional<int64_t>> GgufTokenId(const GgufFile& gguf, absl::string_view key);
 
 // The parameters of rope type "llama3" that the factors were computed with: what frequency i was

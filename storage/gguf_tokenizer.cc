@@ -87,10 +87,6 @@ class TokenizerWriter {
       }
       pre_tokenizer_ = *std::move(found);
       add_bos_ = pre_tokenizer_.add_bos;
-    } else if (!ids_.unk.has_value()) {
-      for (int64_t id = 0; id < vocabulary_.size() && !ids_.unk.has_value(); ++id) {
-        if (vocabulary_.type(id) == GgufTokenType::kUnknown) ids_.unk = id;
-      }
     }
     SLUICE_ASSIGN_OR_RETURN(const auto add_bos, gguf_.Bool("tokenizer.ggml.add_bos_token"));
     SLUICE_ASSIGN_OR_RETURN(const auto add_eos, gguf_.Bool("tokenizer.ggml.add_eos_token"));

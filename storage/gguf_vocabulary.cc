@@ -1,29 +1,20 @@
-// Reads the vocabulary's arrays and derives SentencePiece's merges.
+// Reads the vocabulary's arrays.
 #include "storage/gguf_vocabulary.h"
 
-#include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "storage/piece_merges.h"
 #include "storage/safetensors.h"
 
 namespace sluice {
 namespace {
 
 constexpr size_t kMaxTokens = size_t{1} << 24;
-// Longer tokens than this are added ones; trying all their splits would be quadratic.
-constexpr size_t kMaxMergedBytes = 512;
 
 absl::Status Invalid(const GgufFile& gguf, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(gguf.path(), ": ", what));
-}
-
-bool BeginsCharacter(char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }
-
-int64_t Characters(absl::string_view text) {
-  return std::count_if(text.begin(), text.end(), &BeginsCharacter);
 }
 
 }  // namespace
@@ -86,46 +77,19 @@ absl::StatusOr<GgufVocabulary::Merges> GgufVocabulary::MergesByScore(const GgufF
     return Invalid(gguf, absl::StrCat(tokens_.size(), " tokens, but \"tokenizer.ggml.scores\" has ",
                                       scores.has_value() ? scores->size() : 0, " elements"));
   }
-  struct Candidate {
-    float score;
-    int64_t left_characters, right_characters;
-    absl::string_view left, right;
-  };
-  const auto merges = [&](GgufTokenType type) {
-    return type == GgufTokenType::kNormal || type == GgufTokenType::kUnused;
-  };
-  std::vector<Candidate> candidates;
   for (size_t id = 0; id < tokens_.size(); ++id) {
-    const absl::string_view token = tokens_[id];
     if (!std::isfinite((*scores)[id]))
       return Invalid(gguf, absl::StrCat("the score of token ", id, " is not finite"));
-    if (!merges(types_[id]) || token.size() > kMaxMergedBytes ||
-        Find(token) != static_cast<int64_t>(id))
-      continue;
-    std::vector<std::pair<std::pair<int64_t, int64_t>, size_t>>
-        splits;  // ids of the parts, where they meet
-    for (size_t at = 1; at < token.size(); ++at) {
-      if (!BeginsCharacter(token[at])) continue;
-      const int64_t left = Find(token.substr(0, at)), right = Find(token.substr(at));
-      if (left < 0 || right < 0 || !merges(types_[left]) || !merges(types_[right])) continue;
-      splits.push_back({{left, right}, at});
-    }
-    std::sort(splits.begin(), splits.end());
-    for (const auto& [parts, at] : splits) {
-      const absl::string_view left = token.substr(0, at), right = token.substr(at);
-      candidates.push_back({(*scores)[id], Characters(left), Characters(right), left, right});
-    }
   }
-  // As transformers orders them: the best score, then the longest left part, then the longest right
-  // one.
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Candidate& a, const Candidate& b) {
-                     return std::tie(a.score, a.left_characters, a.right_characters) >
-                            std::tie(b.score, b.left_characters, b.right_characters);
-                   });
+  const auto find = [&](absl::string_view token) -> int64_t {
+    const int64_t id = Find(token);
+    const bool merges = id >= 0 && (types_[id] == GgufTokenType::kNormal || types_[id] == GgufTokenType::kUnused);
+    return merges ? id : -1;
+  };
+  const std::vector<PieceMerge> merges = sluice::MergesByScore(tokens_, *scores, find);
   Merges ordered;
-  ordered.reserve(candidates.size());
-  for (const Candidate& c : candidates) ordered.emplace_back(c.left, c.right);
+  ordered.reserve(merges.size());
+  for (const PieceMerge& merge : merges) ordered.emplace_back(merge.left, merge.right);
   return ordered;
 }
 

@@ -109,7 +109,7 @@ TEST(GgufVocabulary, OfBertIsRefusedByName) {
 }
 
 // Scores prefer ab to aa, and dc to cd.
-GgufWriter SmallSentencePiece() {
+GgufWriter SmallSentencePiece(bool ids = true) {
   GgufWriter writer;
   writer.String("tokenizer.ggml.model", "llama");
   std::vector<std::string> tokens = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a",
@@ -124,7 +124,7 @@ GgufWriter SmallSentencePiece() {
   }
   writer.Strings("tokenizer.ggml.tokens", tokens).Ints("tokenizer.ggml.token_type", types);
   writer.Floats("tokenizer.ggml.scores", scores);
-  writer.Int("tokenizer.ggml.bos_token_id", 1).Int("tokenizer.ggml.eos_token_id", 2);
+  if (ids) writer.Int("tokenizer.ggml.bos_token_id", 1).Int("tokenizer.ggml.eos_token_id", 2);
   return writer;
 }
 
@@ -178,6 +178,43 @@ TEST(GgufVocabulary, KeepsTemplatesAndSpecialTokens) {
   EXPECT_EQ(json::parse(TextOf(*files, "tokenizer_config.json"))["chat_template"],
             (json{{{"name", "default"}, {"template", "{{ messages }}"}},
                   {{"name", "tool_use"}, {"template", "{{ tools }}"}}}));
+}
+
+// llama.cpp's defaults: bos 1, eos 2, unknown 0, and bos before each text.
+TEST(SentencePiece, WithoutIdsHasLlamaCpps) {
+  using Ids = std::vector<int32_t>;
+  const auto without_ids = [] { return SmallSentencePiece(/*ids=*/false); };
+  const auto bos_alone = without_ids().Int("tokenizer.ggml.bos_token_id", 9);
+  const auto eos_alone = without_ids().Int("tokenizer.ggml.eos_token_id", 9);
+  const auto out_of_range =
+      without_ids().Int("tokenizer.ggml.bos_token_id", 1000).Int("tokenizer.ggml.eos_token_id", -1);
+  const auto with_eos = without_ids().Bool("tokenizer.ggml.add_eos_token", true);
+  const auto without_bos = without_ids().Bool("tokenizer.ggml.add_bos_token", false);
+  const struct {
+    const char* name;
+    GgufWriter writer;
+    Ids ids;
+    int64_t bos, eos;
+  } kCases[] = {{"no ids", without_ids(), {1, 3, 8}, 1, 2},      {"bos alone", bos_alone, {9, 3, 8}, 9, 2},
+                {"eos alone", eos_alone, {1, 3, 8}, 1, 9},       {"out of range", out_of_range, {1, 3, 8}, 1, 2},
+                {"eos is added", with_eos, {1, 3, 8, 2}, 1, 2},  {"no bos is added", without_bos, {3, 8}, 1, 2}};
+  for (const auto& c : kCases) {
+    EXPECT_EQ(Encoded(c.writer, "aab"), c.ids) << c.name;
+    const auto files = FilesOf(c.writer.Bytes());
+    ASSERT_TRUE(files.ok()) << files.status();
+    EXPECT_EQ(json::parse(TextOf(*files, "generation_config.json")),
+              (json{{"bos_token_id", c.bos}, {"eos_token_id", {c.eos}}}))
+        << c.name;
+    EXPECT_EQ(json::parse(TextOf(*files, "tokenizer_config.json"))["unk_token"], "<unk>") << c.name;
+  }
+}
+
+// The vocabulary may be smaller than the defaults.
+TEST(SentencePiece, OfOneTokenHasNoIdsBeyondIt) {
+  GgufWriter writer;
+  writer.String("tokenizer.ggml.model", "llama").Strings("tokenizer.ggml.tokens", {"a"});
+  writer.Floats("tokenizer.ggml.scores", {0});
+  EXPECT_EQ(Encoded(writer, "a"), (std::vector<int32_t>{0, 0})) << "a space that is no token, and a";
 }
 
 TEST(GgufVocabulary, IsNotThereInFilesWithoutOne) {
