@@ -250,7 +250,7 @@ absl::StatusOr<RepairResult> RepairStore(const Checkpoint& checkpoint, const std
     return absl::NotFoundError(
         absl::StrCat(dir, ": no store to repair; without --repair, `sluice shard` makes it"));
   }
-  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   return StoreRepair(checkpoint, dir, options).Run();
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "storage/checkpoint.h"
+#include "storage/file_lock.h"
 #include "storage/sharder.h"
 #include "storage/verify.h"
 
@@ -23,6 +24,7 @@ struct RepairOptions {
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_compare;
   std::function<void(const VerifyProgress&)> on_verify;
   std::function<void(const ShardProgress&)> on_progress;
+  OnNote on_note;
   const std::atomic<bool>* stop = nullptr;
 };
 

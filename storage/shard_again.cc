@@ -24,7 +24,7 @@ absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& 
                                const ShardOptions& options, const Manifest& found,
                                const std::vector<ManifestCopy>& copies, ShardRecord record,
                                StorePlan* plan) {
-  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir));
+  SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   SLUICE_ASSIGN_OR_RETURN(const Manifest now, ReadManifest(dir));
   if (SerializeManifest(now) != SerializeManifest(found)) {
     return absl::UnavailableError(absl::StrCat(dir, ": another process has just changed it"));

@@ -52,6 +52,7 @@ absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int 
     Progress verifying("verifying", ProgressUnit::kBytes);
     Progress writing("writing", ProgressUnit::kBytes);
     options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
+    options.on_note = &PrintNote;
     options.on_verify = [&](const VerifyProgress& p) { verifying.Update(p.bytes_done, p.bytes_total); };
     options.on_progress = [&](const ShardProgress& p) {
       writing.Update(p.source_bytes_done, p.source_bytes_total);

@@ -119,6 +119,7 @@ class SignOfLife : public testing::Test {
 TempDir* SignOfLife::dir_ = nullptr;
 
 TEST_F(SignOfLife, RunShowsLoadingThenThePromptThenOnlyTheText) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   const std::vector<std::string> args = {"run", Store(), "-f", Text(), "-n", "4", "--temp", "0"};
   const Finished piped = RunSluice(args);
   ASSERT_EQ(piped.exit_code, 0) << piped.err;
@@ -156,6 +157,7 @@ TEST_F(SignOfLife, JsonComesAloneAndTheLineGoes) {
 }
 
 TEST_F(SignOfLife, EveryTurnOfAChatShowsIt) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Streamed({"chat", Store(), "--template", "{{ messages[-1].content }}", "-n", "1", "--temp", "0"}));
   terminal.Expect("> ");
   for (const char* const message : {"Once upon a time\r", "The dog ran\r"}) {
@@ -168,6 +170,7 @@ TEST_F(SignOfLife, EveryTurnOfAChatShowsIt) {
 }
 
 TEST_F(SignOfLife, HiddenThoughtsAreCounted) {
+  SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Streamed({"chat", Store(), "--template",
                               "{{ messages[-1].content }}{% if add_generation_prompt %}<think>{% endif %}", "-n", "50",
                               "--temp", "0", "--ignore-eos", "--hide-thinking"}));
