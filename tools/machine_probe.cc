@@ -25,6 +25,7 @@
 #include "prefetch/stage_rates.h"
 #include "storage/durable_file.h"
 #include "storage/layer_store.h"
+#include "tools/memory_limits.h"
 #include "tools/system_memory.h"
 
 namespace sluice {
@@ -207,7 +208,7 @@ class Prober {
   const ProbeOptions& options_;
   ThreadPool pool_;
   ProbeResult result_;
-  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultMaxRamBytes() / 4);
+  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 4);
   double kernel_seconds_ = 0.15;  // for each encoding and number of rows
   int done_ = 0;
   int total_ = 0;

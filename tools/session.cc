@@ -13,6 +13,7 @@
 #include "kernels/status_macros.h"
 #include "runtime/constraints.h"
 #include "tools/compute_threads.h"
+#include "tools/memory_limits.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
 
@@ -71,6 +72,22 @@ MachineRates AsThrottled(MachineRates rates, const SessionOptions& options, cons
   return session.fast_math && session.gpu == nullptr ? WithFastMath(std::move(rates)) : rates;
 }
 
+// --max-ram, or the default. Says on standard error where the system has less.
+absl::Status ParseBudget(const Arguments& args, SessionOptions* options) {
+  const std::vector<MemoryLimit> limits = ReadMemoryLimits();
+  if (!args.Has("--max-ram")) {
+    DefaultBudget budget = DefaultBudgetOf(limits);
+    options->max_ram_bytes = budget.bytes;
+    options->max_ram_source = std::move(budget.source);
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(options->max_ram_bytes, args.Bytes("--max-ram", 0));
+  if (const auto warning = BudgetWarning(options->max_ram_bytes, limits); warning.has_value()) {
+    std::fprintf(stderr, "sluice: warning: %s\n", warning->c_str());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<OptionSpec> SessionOptionSpecs() {
@@ -107,7 +124,7 @@ std::vector<OptionSpec> SessionOptionSpecs() {
 absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SessionOptions options;
   options.store = args.positionals()[0];
-  SLUICE_ASSIGN_OR_RETURN(options.max_ram_bytes, args.Bytes("--max-ram", DefaultMaxRamBytes()));
+  SLUICE_RETURN_IF_ERROR(ParseBudget(args, &options));
   SLUICE_ASSIGN_OR_RETURN(options.context_tokens, args.Int("--ctx-size", -1, 0, int64_t{1} << 30));
   SLUICE_ASSIGN_OR_RETURN(ComputeThreads threads, ParseComputeThreads(args));
   options.num_threads = threads.count;
@@ -187,6 +204,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
   PlanRequest request;
   request.max_ram_bytes = options.max_ram_bytes;
+  request.max_ram_source = options.max_ram_source;
   request.context_tokens = options.context_tokens < 0    ? std::min(kDefaultContext, model_context)
                            : options.context_tokens == 0 ? model_context
                                                          : options.context_tokens;
