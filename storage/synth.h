@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "storage/hyper_parameters.h"
 #include "storage/manifest.h"
 #include "storage/recipe.h"
@@ -25,6 +26,7 @@ struct SynthOptions {
   // Called from the calling thread, some times a second.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
   const std::atomic<bool>* stop = nullptr;
+  ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
 };
 
 // Rows are Gaussian with a scale of their own, so that they compress and quantize as trained ones

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 
 namespace sluice {
 
@@ -22,6 +23,7 @@ struct VerifyOptions {
   std::function<void(const VerifyProgress&)>
       on_progress;  // from the calling thread, a few times a second
   const std::atomic<bool>* stop = nullptr;
+  ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
 };
 
 // One line for each damage, in the order of the files; none: the store is whole. A line names the
@@ -29,7 +31,7 @@ struct VerifyOptions {
 // lines too. Checked are slabs and the zeros behind them, embedding rows, resident tensors, sizes,
 // and tokenizer files (which people may edit on purpose). Bytes are read past the page cache where
 // the file system can. An error where there is no readable manifest to compare with (see
-// LayerStore::Open). Cancelled: `stop`.
+// LayerStore::Open), no thread or no memory. Cancelled: `stop`.
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,
                                                      const VerifyOptions& options);
 

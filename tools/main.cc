@@ -7,8 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "kernels/exception_status.h"
 #include "tools/command.h"
 #include "tools/commands.h"
+#include "tools/last_resort.h"
 
 namespace sluice {
 namespace {
@@ -65,7 +67,7 @@ int Main(int argc, char** argv) {
       std::fputs(CommandHelp(command).c_str(), stdout);
       return 0;
     }
-    const absl::Status status = command.run(*parsed);
+    const absl::Status status = CatchExceptions([&] { return command.run(*parsed); });
     if (!status.ok()) return Fail(command.name, status);
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
       return Fail(command.name, absl::DataLossError("cannot write to standard output"));
@@ -78,4 +80,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace sluice
 
-int main(int argc, char** argv) { return sluice::Main(argc, argv); }
+int main(int argc, char** argv) {
+  sluice::PrepareForShortage(argc > 1 ? argv[1] : "");
+  return sluice::RunOnAmpleStack([&] { return sluice::Main(argc, argv); });
+}

@@ -78,7 +78,7 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   r.max_ram_bytes = options.max_ram_bytes;
   r.max_ram_source = options.max_ram_source;
   r.passes = passes.passes;
-  r.num_threads = options.num_threads;
+  r.num_threads = session.pool->num_threads();
   r.seed = generate.sampler.seed;
   r.io = model.io_description();
   r.isa = std::string(IsaName(options.isa));

@@ -144,6 +144,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   options.read.copy_bytes_per_s = options.device.copy_bytes_per_s;
+  options.read.io.on_fewer_threads = SayFewerThreads();
   return options;
 }
 
@@ -257,7 +258,8 @@ absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const 
 }
 
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
-  session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
+  // The team is filled last: without threads that read and check, no other is of use.
+  session.pool = std::make_unique<ThreadPool>(1, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
   if (session.gpu == nullptr) {
     session.place = MakeHostPlace(session.ops.get());
@@ -268,6 +270,8 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   }
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.place.get(), options.read));
+  session.pool->Grow(options.num_threads);
+  if (!session.pool->shortage().ok()) SayFewerThreads()(session.pool->shortage());
   session.pool->PlaceCaller();
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
 // sluice shard: cuts a checkpoint into a layer store.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -9,7 +10,9 @@
 #include "storage/checkpoint.h"
 #include "storage/sharder.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/interrupt.h"
+#include "tools/memory_limits.h"
 #include "tools/progress.h"
 #include "tools/store_options.h"
 #include "tools/system_memory.h"
@@ -28,6 +31,8 @@ absl::Status RunShard(const Arguments& args) {
   options.num_threads = static_cast<int>(threads);
   options.allow_requantize = args.Has("--allow-requantize");
   options.stop = InstallInterruptHandler();
+  options.on_fewer_threads = SayFewerThreads();
+  options.most_buffer_bytes = std::min(options.most_buffer_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 2);
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
   const auto start = std::chrono::steady_clock::now();

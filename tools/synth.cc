@@ -9,6 +9,7 @@
 #include "storage/model_shapes.h"
 #include "storage/synth.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/store_options.h"
@@ -33,6 +34,7 @@ absl::Status Synth(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
   options.num_threads = static_cast<int>(threads);
   options.stop = InstallInterruptHandler();
+  options.on_fewer_threads = SayFewerThreads();
 
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<Manifest> manifest = absl::UnknownError("");
