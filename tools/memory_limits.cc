@@ -56,7 +56,8 @@ int64_t ReclaimableBytes(const std::string& root, const Cgroup& group) {
   return total.has_value() ? *total : SumOfStat(stat, {"inactive_file", "active_file"}).value_or(0);
 }
 
-void AddCgroupLimits(const std::string& root, const Cgroup& group, std::vector<MemoryLimit>* limits) {
+// `outermost`: no group around this one can be seen.
+void AddCgroupLimits(const std::string& root, const Cgroup& group, bool outermost, std::vector<MemoryLimit>* limits) {
   const auto number = [&](const char* file) { return ReadCgroupNumber(absl::StrCat(root, group.dir, "/", file)); };
   const auto add = [&](std::optional<int64_t> limit, std::optional<int64_t> usage) {
     if (!limit.has_value() || *limit >= kNoCgroupLimit) return;
@@ -71,6 +72,7 @@ void AddCgroupLimits(const std::string& root, const Cgroup& group, std::vector<M
   add(number("memory.limit_in_bytes"), number("memory.usage_in_bytes"));
   add(number("memory.memsw.limit_in_bytes"), number("memory.memsw.usage_in_bytes"));
   // Of the groups above the mount, which a container does not see.
+  if (!outermost) return;
   add(SumOfStat(root + group.dir + "/memory.stat", {"hierarchical_memory_limit"}), number("memory.usage_in_bytes"));
 }
 
@@ -83,7 +85,11 @@ const MemoryLimit& LeastOf(const std::vector<MemoryLimit>& limits, int64_t Memor
 
 std::vector<MemoryLimit> ReadMemoryLimits(const std::string& root) {
   std::vector<MemoryLimit> limits = {MachineMemory(root)};
-  for (const Cgroup& group : FindCgroups(root, "memory")) AddCgroupLimits(root, group, &limits);
+  const std::vector<Cgroup> groups = FindCgroups(root, "memory");
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const bool outermost = i + 1 == groups.size() || groups[i + 1].v2 != groups[i].v2;
+    AddCgroupLimits(root, groups[i], outermost, &limits);
+  }
   if (const std::optional<MemoryUlimit> commit = CommitLimit(root); commit.has_value()) {
     limits.push_back({"under vm.overcommit_memory=2", commit->limit_bytes,
                       std::max<int64_t>(0, commit->limit_bytes - commit->used_bytes)});

@@ -1,7 +1,10 @@
 // Reads /proc/self/cgroup (cgroups(7)) and /proc/self/mountinfo (proc(5)).
 #include "kernels/cpu/cgroup.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/match.h"
@@ -61,18 +64,45 @@ std::vector<CgroupMount> ListCgroupMounts(const std::string& root, absl::string_
   return mounts;
 }
 
-// Where the group `path` lies below a mount of the group `root`: "" or "/a/b". Nothing: elsewhere.
-std::optional<std::string> PathBelow(absl::string_view root, absl::string_view path) {
+// Whether cgroup.procs lists this process.
+bool HoldsThisProcess(const std::string& dir) {
+  std::ifstream file(dir + "/cgroup.procs");
+  for (int64_t pid; file >> pid;) {
+    if (pid == getpid()) return true;
+  }
+  return false;
+}
+
+// The group `levels` below `below`, itself below `top`, in which `path` holds this process. Nothing: there is none.
+std::optional<std::string> FindHiddenGroup(const std::string& top, const std::string& below, size_t levels,
+                                           absl::string_view path) {
+  if (levels == 0) {
+    const std::string found = absl::StrCat(below, path);
+    if (HoldsThisProcess(top + found)) return found;
+    return std::nullopt;
+  }
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(top + below, error)) {
+    if (!entry.is_directory(error)) continue;
+    const std::string name = entry.path().filename().string();
+    if (auto found = FindHiddenGroup(top, absl::StrCat(below, "/", name), levels - 1, path)) return found;
+  }
+  return std::nullopt;
+}
+
+// Where the group `path` lies below a mount of the group `root` at `top`: "" or "/a/b". Nothing: elsewhere.
+std::optional<std::string> PathBelow(absl::string_view root, absl::string_view path, const std::string& top) {
   if (path == "/") path = "";
   if (root == "/") root = "";
   absl::string_view below = path;
   if (absl::ConsumePrefix(&below, root) && (below.empty() || below[0] == '/') && !absl::StrContains(below, "/..")) {
     return std::string(below);
   }
-  // A mount from outside of the namespace: around this process, too, but the names of the groups between are hidden.
+  // A mount from outside of the namespace is around this process, too, but the names of the groups between are hidden.
   const std::vector<absl::string_view> up = absl::StrSplit(root, '/', absl::SkipEmpty());
-  if (!up.empty() && std::all_of(up.begin(), up.end(), [](absl::string_view name) { return name == ".."; })) return "";
-  return std::nullopt;
+  const bool outside = std::all_of(up.begin(), up.end(), [](absl::string_view name) { return name == ".."; });
+  if (up.empty() || !outside) return std::nullopt;
+  return FindHiddenGroup(top, "", up.size(), path).value_or("");
 }
 
 void AddWithParents(const CgroupMount& mount, std::string below, std::vector<Cgroup>* groups) {
@@ -103,7 +133,7 @@ std::vector<Cgroup> FindCgroups(const std::string& root, absl::string_view contr
     if (!path.has_value()) continue;
     bool found = false;
     for (const CgroupMount& mount : mounts) {
-      const std::optional<std::string> below = mount.v2 == v2 ? PathBelow(mount.root, *path) : std::nullopt;
+      const std::optional<std::string> below = mount.v2 == v2 ? PathBelow(mount.root, *path, root + mount.point) : std::nullopt;
       if (below.has_value()) AddWithParents(mount, *below, &groups);
       found |= below.has_value();
     }

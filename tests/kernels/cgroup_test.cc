@@ -2,6 +2,7 @@
 #include "kernels/cpu/cgroup.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -58,8 +59,15 @@ TEST_F(CgroupTest, KnowsThatAContainerSeesItsOwnGroupAtTheMount) {
 }
 
 TEST_F(CgroupTest, TakesTheMountWhereThePathIsNotBelowIt) {
-  // Mounted before the namespace was made: the group is somewhere below, nobody says where.
+  // Mounted before the namespace was made: the group is two levels below, its name is not told.
   EXPECT_THAT(Find("0::/a\n", Mount(kV2Mount, "/../..")), ElementsAre("/sys/fs/cgroup"));
+  for (const char* other : {"/x/1/a", "/y/2", "/y/3/a"}) {
+    std::filesystem::create_directories(root_ + "/sys/fs/cgroup" + other);
+    std::ofstream(root_ + "/sys/fs/cgroup" + other + "/cgroup.procs") << "1\n";
+  }
+  std::ofstream(root_ + "/sys/fs/cgroup/y/3/a/cgroup.procs") << "1\n" << getpid() << "\n";
+  EXPECT_THAT(Find("0::/a\n", Mount(kV2Mount, "/../..")),
+              ElementsAre("/sys/fs/cgroup/y/3/a", "/sys/fs/cgroup/y/3", "/sys/fs/cgroup/y", "/sys/fs/cgroup"));
   // Moved out of the namespace.
   EXPECT_THAT(Find("0::/../other\n", Mount(kV2Mount, "/")), ElementsAre("/sys/fs/cgroup"));
   EXPECT_THAT(Find("4:memory:/kubepods/pod1/c\n", Mount(kV1Mount, "/system.slice")),

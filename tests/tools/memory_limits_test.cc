@@ -98,8 +98,10 @@ TEST_F(MemoryLimits, AreTheTightestOfTheGroupsAround) {
   WriteV1("/job", 700, 600, Stat("total_inactive_file", 100));
   EXPECT_THAT(Default().source, HasSubstr("200.0 MiB free in the cgroup /sys/fs/cgroup/memory/job, limit 700.0 MiB"));
   // Set above what the mount shows; swap that is taken counts where memory and swap have a limit together.
-  WriteV1("/job", 8796093022207, 600, Stat("hierarchical_memory_limit", 650));
+  WriteV1("/job", 8796093022207, 600, "");
+  WriteV1("", 8796093022207, 600, Stat("hierarchical_memory_limit", 650));
   EXPECT_THAT(Default().source, HasSubstr("50.0 MiB free"));
+  WriteV1("", 8796093022207, 600, "");
   WriteV1("/job", 700, 600, Stat("total_inactive_file", 100));
   WriteMiB("/sys/fs/cgroup/memory/job/memory.memsw.limit_in_bytes", 700);
   WriteMiB("/sys/fs/cgroup/memory/job/memory.memsw.usage_in_bytes", 650);
