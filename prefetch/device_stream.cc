@@ -2,19 +2,17 @@
 // for whoever last read those bytes of the ring, and what reads the slab waits for its copy.
 #include "prefetch/device_stream.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/thread.h"
 #include "kernels/status_macros.h"
 #include "prefetch/device_clock.h"
 #include "prefetch/event_pool.h"
@@ -132,6 +130,7 @@ struct DeviceStream::State {
     KernelTimes times = {};  // what the host waited, so far
   };
 
+  absl::Status StartThreads();
   void RunCopier();
   void RunRetirer();
   absl::Status CopyNext();
@@ -209,8 +208,8 @@ struct DeviceStream::State {
   Timeline timeline;  // of the device
 
   const std::unique_ptr<SlabStream> host;  // no lease of it is left once the threads are gone
-  std::thread copier;
-  std::thread retirer;
+  Thread copier;
+  Thread retirer;
 };
 
 void DeviceStream::State::End(absl::Status status) {
@@ -344,8 +343,25 @@ absl::Status DeviceStream::State::CopyNext() {
   return absl::OkStatus();
 }
 
+absl::Status DeviceStream::State::StartThreads() {
+  absl::StatusOr<Thread> thread = Thread::Start("sluice-retirer", [this] { RunRetirer(); });
+  if (!thread.ok()) return ThreadShortage("for copies to the device", 2, 0, thread.status());
+  retirer = *std::move(thread);
+  thread = Thread::Start("sluice-copier", [this] { RunCopier(); });
+  if (thread.ok()) {
+    copier = *std::move(thread);
+    return absl::OkStatus();
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    copier_done = true;
+    in_flight_more.notify_all();
+  }
+  retirer.Join();
+  return ThreadShortage("for copies to the device", 2, 1, thread.status());
+}
+
 void DeviceStream::State::RunCopier() {
-  pthread_setname_np(pthread_self(), "sluice-copier");
   absl::Status status;
   while (status.ok()) {
     status = CopyNext();
@@ -361,7 +377,6 @@ void DeviceStream::State::RunCopier() {
 }
 
 void DeviceStream::State::RunRetirer() {
-  pthread_setname_np(pthread_self(), "sluice-retirer");
   std::unique_lock<std::mutex> lock(mutex);
   for (;;) {
     in_flight_more.wait(lock, [this] { return copier_done || !in_flight.empty(); });
@@ -473,8 +488,7 @@ absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(std::unique_p
   SLUICE_RETURN_IF_ERROR(state->compute->Record(state->last_kernels.get()));
   SLUICE_RETURN_IF_ERROR(state->last_kernels->Wait());
   state->kernel_clock = DeviceClock(Now());
-  state->copier = std::thread([s = state.get()] { s->RunCopier(); });
-  state->retirer = std::thread([s = state.get()] { s->RunRetirer(); });
+  SLUICE_RETURN_IF_ERROR(state->StartThreads());
   return std::unique_ptr<DeviceStream>(new DeviceStream(std::move(state)));
 }
 
@@ -487,8 +501,8 @@ DeviceStream::~DeviceStream() {
     state_->room.notify_all();
   }
   state_->host->Cancel();
-  state_->copier.join();
-  state_->retirer.join();
+  state_->copier.Join();
+  state_->retirer.Join();
   // Errors were told by Next(), or nobody waits for them any more.
   state_->copies->Finish().IgnoreError();
   state_->compute->Finish().IgnoreError();

@@ -5,10 +5,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/process_limits.h"
 
 namespace sluice {
 
@@ -19,8 +21,10 @@ absl::StatusOr<HostBuffer> HostBuffer::Create(int64_t bytes) {
   void* const mapping =
       mmap(nullptr, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no room for a buffer of ", size, " bytes: ", std::strerror(errno)));
+    const int error = errno;
+    const std::string limit = DescribeMemoryLimit(size + slack);
+    return absl::ResourceExhaustedError(absl::StrCat("no room for a buffer of ", size, " bytes: ", std::strerror(error),
+                                                     limit.empty() ? "" : "; ", limit));
   }
   std::byte* begin = static_cast<std::byte*>(mapping);
   if (slack > 0) {

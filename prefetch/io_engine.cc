@@ -34,10 +34,11 @@ absl::StatusOr<std::unique_ptr<IoEngine>> IoEngine::Create(
   std::string reason;
   if (options.kind != IoKind::kThreads) {
     absl::StatusOr<std::unique_ptr<IoEngine>> uring = UringEngine::Create(&files, buffers, options);
-    if (uring.ok() || options.kind == IoKind::kUring) return uring;
+    // Where no thread starts, other threads would not, either.
+    if (uring.ok() || options.kind == IoKind::kUring || absl::IsResourceExhausted(uring.status())) return uring;
     reason = std::string(uring.status().message());
   }
-  return std::make_unique<ThreadEngine>(std::move(files), reason, options);
+  return ThreadEngine::Create(std::move(files), reason, options);
 }
 
 }  // namespace sluice

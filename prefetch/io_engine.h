@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "kernels/cpu/thread.h"
 
 namespace sluice {
 
@@ -30,6 +31,7 @@ struct IoOptions {
   int64_t max_bytes_per_s = 0;
   // Not empty: a file without a name in this folder follows `paths`, and can be written, too.
   std::string scratch_dir = {};
+  ThreadShortageFn on_fewer_threads = {};  // called where some of the threads that would help cannot be started
 };
 
 // One read of a whole range, or one write. `buffer` must stay until `done` was called.
@@ -62,7 +64,8 @@ class IoEngine {
 
   // Opens `paths`, and creates the scratch file where there is to be one. `buffers` are regions that
   // requests will mostly read into: io_uring registers them where the system allows (in pieces of at most 1 GiB). Every fallback that was taken stands
-  // in description(). Unavailable where `options.kind` was demanded and cannot be had.
+  // in description(). Unavailable where `options.kind` was demanded and cannot be had. ResourceExhausted: the system
+  // starts no thread.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,
       const IoOptions& options);

@@ -111,6 +111,11 @@ bool ReadQueue::WaitAndTake(Read* read) {
   return false;
 }
 
+bool ReadQueue::ShortOfTakers(int takers) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return HasWorkLocked() && in_flight_ >= takers;
+}
+
 bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
 
 bool ReadQueue::TakeLocked(Read* read) {

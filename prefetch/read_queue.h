@@ -55,6 +55,8 @@ class ReadQueue {
   Taken TryTake(Read* read);
   Clock::time_point next_start() const;
   bool WaitAndTake(Read* read);  // false once closed
+  // Whether there is a read to take while `takers` reads or more are in flight: as many threads as that are in a call.
+  bool ShortOfTakers(int takers) const;
 
   // After a call for `read` returned `result`. True: `read` must be called again. False: it has
   // ended, and its request was answered if this was the last of it.

@@ -2,7 +2,6 @@
 // the engine's thread reads them, a worker checks and decodes them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
-#include <pthread.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -11,11 +10,11 @@
 #include <deque>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/thread.h"
 #include "kernels/status_macros.h"
 #include "prefetch/host_buffer.h"
 #include "prefetch/pinned_memory.h"
@@ -121,6 +120,7 @@ struct SlabStream::State {
   void MoveAt(int64_t position, SlabState to);
 
   // These take the mutex; the others want it held.
+  absl::Status StartWorkers(int count, const ThreadShortageFn& on_fewer_threads);
   void RunWorker(StageClock<kWorkerStates>* clock);
   void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
   void VerifyArrived();
@@ -172,7 +172,7 @@ struct SlabStream::State {
 
   std::unique_ptr<IoEngine> engine;
   std::optional<RangeReader> range_reader;
-  std::vector<std::thread> workers;
+  std::vector<Thread> workers;
 };
 
 SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSlab> cycle_in,
@@ -215,7 +215,7 @@ SlabStream::State::~State() {
     closing = true;
     work.notify_all();
   }
-  for (std::thread& worker : workers) worker.join();
+  workers.clear();  // joins them
 }
 
 absl::Span<std::byte> SlabStream::State::ReadBufferAt(int64_t position) const {
@@ -352,8 +352,25 @@ void SlabStream::State::VerifyArrived() {
   Checked(position, std::move(status));
 }
 
+absl::Status SlabStream::State::StartWorkers(int count, const ThreadShortageFn& on_fewer_threads) {
+  while (static_cast<int>(workers.size()) < count) {
+    StageClock<kWorkerStates>* const clock = &worker_clocks.emplace_back();
+    absl::StatusOr<Thread> worker = Thread::Start("sluice-worker", [this, clock] { RunWorker(clock); });
+    if (worker.ok()) {
+      workers.push_back(*std::move(worker));
+      continue;
+    }
+    worker_clocks.pop_back();
+    absl::Status shortage =
+        ThreadShortage("for checking slabs", count, static_cast<int64_t>(workers.size()), worker.status());
+    if (workers.empty()) return shortage;
+    if (on_fewer_threads) on_fewer_threads(shortage);
+    break;
+  }
+  return absl::OkStatus();
+}
+
 void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
-  pthread_setname_np(pthread_self(), "sluice-worker");
   SlabDecoder decoder;
   std::unique_lock<std::mutex> lock(mutex);
   // Both leave the lock for the work.
@@ -450,10 +467,7 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
   SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
   state->range_reader.emplace(state->engine.get(), state->bounce.span());
-  for (int i = 0; i < std::max(1, options.worker_threads); ++i) {
-    StageClock<kWorkerStates>* const clock = &state->worker_clocks.emplace_back();
-    state->workers.emplace_back([s = state.get(), clock] { s->RunWorker(clock); });
-  }
+  SLUICE_RETURN_IF_ERROR(state->StartWorkers(std::max(1, options.worker_threads), options.io.on_fewer_threads));
   {
     std::lock_guard<std::mutex> lock(state->mutex);
     state->RequestAhead();

@@ -3,22 +3,27 @@
 #define SLUICE_PREFETCH_THREAD_ENGINE_H_
 
 #include <memory>
+#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/cpu/thread.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/io_file.h"
 #include "prefetch/read_queue.h"
 
 namespace sluice {
 
-// Owns as many threads "sluice-io" as calls may be in flight.
+// Owns threads "sluice-io": one at first, and another whenever there is a call to make and all threads are in one, up to
+// the calls that may be in flight.
 class ThreadEngine : public IoEngine {
  public:
-  // `reason`: why not io_uring, for description(); empty where these threads were asked for.
-  ThreadEngine(std::vector<IoFile> files, absl::string_view reason, const IoOptions& options);
+  // `reason`: why not io_uring, for description(); empty where these threads were asked for. ResourceExhausted: the system
+  // does not start the first thread.
+  static absl::StatusOr<std::unique_ptr<IoEngine>> Create(std::vector<IoFile> files, absl::string_view reason,
+                                                          const IoOptions& options);
   ~ThreadEngine() override;
 
   void Submit(IoRequest request) override;
@@ -26,12 +31,19 @@ class ThreadEngine : public IoEngine {
   const std::string& description() const override { return description_; }
 
  private:
+  ThreadEngine(std::vector<IoFile> files, absl::string_view reason, const IoOptions& options);
+  absl::Status StartThread();
+  void StartThreadIfShort();  // any thread
   void Run();
 
   const std::vector<IoFile> files_;
+  const ThreadShortageFn on_fewer_threads_;
+  const std::vector<int> cpus_;  // of the thread that created this; later ones may be started by a thread with fewer
   ReadQueue queue_;
   std::string description_;
-  std::vector<std::thread> threads_;
+  std::mutex threads_mutex_;     // guards what follows
+  int most_threads_;             // fewer once the system refused one; 0: the engine is being closed
+  std::vector<Thread> threads_;
 };
 
 }  // namespace sluice

@@ -3,7 +3,6 @@
 #include "prefetch/uring_engine.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/process_limits.h"
 
 namespace sluice {
 namespace {
@@ -66,13 +66,19 @@ absl::StatusOr<std::unique_ptr<IoEngine>> UringEngine::Create(
       new UringEngine(std::move(uring), std::move(wake), std::move(*files), options));
   engine->RegisterFiles();
   engine->RegisterBuffers(buffers, options);
-  engine->thread_ = std::thread([e = engine.get()] { e->Run(); });
+  absl::StatusOr<Thread> thread = Thread::Start("sluice-io", [e = engine.get()] { e->Run(); });
+  if (!thread.ok()) {
+    *files = std::move(engine->files_);
+    return ThreadShortage("for reading", 1, 0, thread.status());
+  }
+  engine->thread_ = *std::move(thread);
   return engine;
 }
 
 UringEngine::UringEngine(std::unique_ptr<Uring> uring, UniqueFd wake, std::vector<IoFile> files,
                          const IoOptions& options)
     : files_(std::move(files)),
+      on_fewer_threads_(options.on_fewer_threads),
       queue_(&files_, options),
       uring_(std::move(uring)),
       wake_(std::move(wake)),
@@ -84,7 +90,7 @@ UringEngine::UringEngine(std::unique_ptr<Uring> uring, UniqueFd wake, std::vecto
 
 UringEngine::~UringEngine() {
   if (queue_.Close()) Wake();
-  thread_.join();
+  thread_.Join();
 }
 
 void UringEngine::RegisterFiles() {
@@ -136,7 +142,6 @@ void UringEngine::Wake() {
 }
 
 void UringEngine::Run() {
-  pthread_setname_np(pthread_self(), "sluice-io");
   ArmWake();
   int failures = 0;
   // With all slots taken a read will end, and that wakes as well.
@@ -227,12 +232,25 @@ void UringEngine::Reap() {
       continue;
     }
     const int slot = static_cast<int>(user_data);
-    if (queue_.Complete(result, &slots_[slot])) {
+    // Nothing is cancelled here. What a file system cannot do without blocking goes to threads of the kernel, which count
+    // as this process's; where none of them starts, the kernel cancels the call.
+    if (queue_.Complete(result == -ECANCELED ? CallHere(slots_[slot]) : result, &slots_[slot])) {
       Prepare(slot);
     } else {
       free_slots_.push_back(slot);
     }
   }
+}
+
+int UringEngine::CallHere(const Read& read) {
+  if (const ThreadShortageFn tell = std::exchange(on_fewer_threads_, nullptr)) {
+    tell(ThreadShortage("of the kernel for io_uring", static_cast<int64_t>(slots_.size()), 0,
+                        absl::ResourceExhaustedError(DescribeThreadLimit(Thread::kStackBytes))));
+  }
+  const int fd = files_[read.file].fd();
+  const ssize_t result = read.write ? pwrite(fd, read.data, read.room, read.offset)
+                                    : pread(fd, read.data, read.room, read.offset);
+  return result < 0 ? -errno : static_cast<int>(result);  // at most 1 GiB: ReadQueue
 }
 
 void UringEngine::Break(const absl::Status& status) {

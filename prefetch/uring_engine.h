@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/cpu/thread.h"
 #include "prefetch/io_engine.h"
 #include "prefetch/io_file.h"
 #include "prefetch/read_queue.h"
@@ -24,7 +24,8 @@ namespace sluice {
 class UringEngine : public IoEngine {
  public:
   // Takes `files` where it succeeds, and leaves them where it does not. Unavailable: this process
-  // may not use io_uring, or the kernel's is too old (reads need Linux 5.6).
+  // may not use io_uring, or the kernel's is too old (reads need Linux 5.6). ResourceExhausted: the system does not start
+  // its thread.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       std::vector<IoFile>* files, absl::Span<const absl::Span<std::byte>> buffers,
       const IoOptions& options);
@@ -66,11 +67,14 @@ class UringEngine : public IoEngine {
   void Prepare(int slot);
   void ArmWake();
   void Reap();
+  // Does a call on this thread, as the kernel gave it up for want of a thread of its own. Bytes, or -errno.
+  int CallHere(const Read& read);
   // Ends the io_uring; what is in flight, and all that comes after, is answered with `status`.
   void Break(const absl::Status& status);
   void Wake();  // any thread
 
   std::vector<IoFile> files_;
+  ThreadShortageFn on_fewer_threads_;  // empty once it was called
   ReadQueue queue_;
   std::unique_ptr<Uring> uring_;
   UniqueFd wake_;  // an eventfd; readable: look at the queue
@@ -80,7 +84,7 @@ class UringEngine : public IoEngine {
 
   std::vector<Read> slots_;  // reads in flight, by user_data; `job` is null in a free one
   std::vector<int> free_slots_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace sluice

@@ -1,8 +1,6 @@
 // One thread, two copies, and the end of each product on the device.
 #include "runtime/host_products.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -36,7 +34,9 @@ absl::StatusOr<std::unique_ptr<HostProducts>> HostProducts::Create(const HostPro
   }
   std::unique_ptr<HostProducts> products(new HostProducts(place));
   SLUICE_RETURN_IF_ERROR(products->Allocate(sizes));
-  products->thread_ = std::thread([p = products.get()] { p->Run(); });
+  absl::StatusOr<Thread> thread = Thread::Start("sluice-host", [p = products.get()] { p->Run(); });
+  if (!thread.ok()) return ThreadShortage("for the CPU's share of products", 1, 0, thread.status());
+  products->thread_ = *std::move(thread);
   return products;
 }
 
@@ -64,7 +64,7 @@ HostProducts::~HostProducts() {
     closing_ = true;
     moved_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
   // What is queued still reads the buffers. Errors were told, or nobody waits for them any more.
   if (back_ != nullptr) back_->Finish().IgnoreError();
   place_->stream()->Finish().IgnoreError();
@@ -157,7 +157,6 @@ std::vector<HostProducts::Span> HostProducts::TakeSpans() {
 }
 
 void HostProducts::Run() {
-  pthread_setname_np(pthread_self(), "sluice-host");
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     moved_.wait(lock, [this] { return closing_ || state_ == State::kStarted; });

@@ -10,12 +10,12 @@
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/cpu/thread.h"
 #include "kernels/device.h"
 #include "kernels/ops.h"
 #include "prefetch/host_buffer.h"
@@ -120,7 +120,7 @@ class HostProducts {
   bool closing_ = false;                // guarded by mutex_
   std::vector<Span> spans_;             // guarded by mutex_
   HostProductCounters counters_;        // guarded by mutex_
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace sluice

@@ -92,9 +92,10 @@ absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const 
   const char* const fewer = request.num_sequences > 1 ? ", a smaller --batch-size" : "";
   if (!least.FitsRam(request)) {
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "a budget of %d bytes (%.1f MiB) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
+        "a budget of %d bytes (%.1f MiB%s) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
         "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
-        request.max_ram_bytes, request.max_ram_bytes / 1048576.0, store.dir(), least.ram_bytes,
+        request.max_ram_bytes, request.max_ram_bytes / 1048576.0,
+        request.max_ram_source.empty() ? "" : absl::StrCat("; ", request.max_ram_source), store.dir(), least.ram_bytes,
         least.ram_bytes / 1048576.0, request.context_tokens, (least.ram_bytes + 1048575) / 1048576, fewer));
   }
   if (!least.FitsVram(request)) {

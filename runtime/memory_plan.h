@@ -36,6 +36,7 @@ struct DeviceBudget {
 
 struct PlanRequest {
   int64_t max_ram_bytes = 0;      // budget for everything that sluice allocates
+  std::string max_ram_source = {};  // where that number comes from, for errors; empty: the user gave it
   int64_t context_tokens = 0;     // of each sequence
   int64_t num_sequences = 1;      // at once; each may want logits of one row a pass
   int64_t kv_pages = 0;           // they share; 0: pages for the whole context of each

@@ -168,6 +168,7 @@ absl::Status StoreRepair::Verify() {
   verify.num_threads = options_.num_threads;
   verify.on_progress = options_.on_verify;
   verify.stop = options_.stop;
+  verify.on_fewer_threads = options_.on_fewer_threads;
   absl::StatusOr<std::vector<StoreDamage>> damage =
       found_.has_value() ? FindDamage(dir_, *found_, std::nullopt, verify)
                          : FindDamage(dir_, whole.manifest, listed, verify);
@@ -237,6 +238,7 @@ absl::StatusOr<RepairResult> StoreRepair::Write() {
   shard.num_threads = options_.num_threads;
   shard.on_progress = options_.on_progress;
   shard.stop = options_.stop;
+  shard.on_fewer_threads = options_.on_fewer_threads;
   SLUICE_RETURN_IF_ERROR(FinishStore(checkpoint_, dir_, shard, std::move(record_), kept, &plan_));
   return std::move(result_);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "storage/checkpoint.h"
 #include "storage/file_lock.h"
 #include "storage/sharder.h"
@@ -25,6 +26,7 @@ struct RepairOptions {
   std::function<void(const VerifyProgress&)> on_verify;
   std::function<void(const ShardProgress&)> on_progress;
   OnNote on_note;
+  ThreadShortageFn on_fewer_threads = {};
   const std::atomic<bool>* stop = nullptr;
 };
 

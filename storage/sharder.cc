@@ -8,13 +8,14 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/cpu/thread.h"
+#include "kernels/exception_status.h"
 #include "kernels/status_macros.h"
 #include "storage/progress_interval.h"
 #include "storage/shard_again.h"
@@ -27,10 +28,6 @@
 
 namespace sluice {
 namespace {
-
-// All workers' buffers together; the rest of the promised 512 MiB is for the manifest and for
-// malloc.
-constexpr int64_t kBufferBytes = int64_t{320} << 20;
 
 // Files that may be open at once: while one is being synced, workers go on with the next.
 constexpr int kFilesAhead = 3;
@@ -69,8 +66,10 @@ class FileWriter {
   };
 
   void Prepare();
-  void Work();
-  void Finish();
+  absl::Status StartThreads(int num_workers, std::vector<Thread>* threads);
+  void RunThread(absl::Status (FileWriter::*work)());
+  absl::Status Work();
+  absl::Status Finish();
   absl::Status RunJob(const ShardJob& job, File* file, ShardWorker* worker);
   absl::StatusOr<int64_t> Place(File* file, int slab, int64_t stored_bytes);
   absl::Status SyncAndRecord(File* file);
@@ -171,7 +170,7 @@ absl::StatusOr<int64_t> FileWriter::Place(File* file, int slab, int64_t stored_b
   return offset;
 }
 
-void FileWriter::Work() {
+absl::Status FileWriter::Work() {
   ShardWorker worker(checkpoint_, &plan_, &counters_, abort_);
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
@@ -189,8 +188,7 @@ void FileWriter::Work() {
     lock.lock();
     if (done && --file->jobs_left == 0) Advance(file, State::kWriting, State::kWritten);
   }
-  --running_threads_;
-  changed_.notify_all();
+  return absl::OkStatus();
 }
 
 // The names of files are made durable at the end: LoadRecord drops a file that a power cut took
@@ -209,7 +207,7 @@ absl::Status FileWriter::SyncAndRecord(File* file) {
   return WriteFileAtomically(dir_, kUnfinishedFile, SerializeShardRecord(record_));
 }
 
-void FileWriter::Finish() {
+absl::Status FileWriter::Finish() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (File& file : files_) {
     // After a failure, files that are whole are still recorded: nobody has to write them again.
@@ -223,18 +221,44 @@ void FileWriter::Finish() {
     lock.lock();
     Advance(&file, State::kWritten, State::kRecorded);
   }
+  return absl::OkStatus();
+}
+
+void FileWriter::RunThread(absl::Status (FileWriter::*work)()) {
+  if (absl::Status status = CatchExceptions([&] { return (this->*work)(); }); !status.ok()) Fail(std::move(status));
+  const std::lock_guard<std::mutex> lock(mutex_);
   --running_threads_;
   changed_.notify_all();
 }
 
+absl::Status FileWriter::StartThreads(int num_workers, std::vector<Thread>* threads) {
+  running_threads_ = num_workers + 1;
+  for (int i = 0; i <= num_workers; ++i) {  // the finisher, then workers
+    absl::StatusOr<Thread> thread = Thread::Start(
+        "sluice-shard", [this, i] { RunThread(i == 0 ? &FileWriter::Finish : &FileWriter::Work); });
+    if (thread.ok()) {
+      threads->push_back(*std::move(thread));
+      continue;
+    }
+    absl::Status shortage = ThreadShortage("for sharding", num_workers + 1, i, thread.status());
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      running_threads_ -= num_workers + 1 - i;
+      changed_.notify_all();
+    }
+    if (i < 2) return shortage;
+    if (options_.on_fewer_threads) options_.on_fewer_threads(shortage);
+    break;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FileWriter::Run() {
   Prepare();
-  const int64_t most = std::max<int64_t>(1, kBufferBytes / ShardWorker::MaxBytes(plan_));
+  const int64_t most = std::max<int64_t>(1, options_.most_buffer_bytes / ShardWorker::MaxBytes(plan_));
   const int num_workers = static_cast<int>(std::min<int64_t>(options_.num_threads, most));
-  running_threads_ = num_workers + 1;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < num_workers; ++i) threads.emplace_back(&FileWriter::Work, this);
-  threads.emplace_back(&FileWriter::Finish, this);
+  std::vector<Thread> threads;
+  if (absl::Status status = StartThreads(num_workers, &threads); !status.ok()) Fail(std::move(status));
   std::unique_lock<std::mutex> lock(mutex_);
   do {  // once at least: threads may be done by now
     // Not wait_for, whose clock gcc 12's ThreadSanitizer does not know.
@@ -249,7 +273,7 @@ absl::Status FileWriter::Run() {
     lock.lock();
   } while (running_threads_ > 0);
   lock.unlock();
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();  // joins them
   return status_;
 }
 
@@ -385,6 +409,7 @@ absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::strin
     return ShardAgain(checkpoint, store_dir, options, std::move(plan));
   }
   if (!options.allow_requantize) SLUICE_RETURN_IF_ERROR(CheckRequantizing(plan));
+  SLUICE_RETURN_IF_ERROR(CheckThreadsStart("for sharding", 2));
   if (state == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(store_dir));
   absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));
   // A folder of ours in which nothing was begun goes again; one with anything in it stays.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "storage/checkpoint.h"
 #include "storage/file_lock.h"
 #include "storage/manifest.h"
@@ -29,6 +30,9 @@ struct ShardOptions {
   StoreCompression compression = StoreCompression::kNone;
   bool allow_requantize = false;  // give another encoding to a tensor that is quantized in the checkpoint
   int num_threads = 1;            // 1 or more
+  // Buffers of all threads together; fewer threads work where it does not hold theirs. The rest of the promised 512 MiB is
+  // for the manifest and for malloc.
+  int64_t most_buffer_bytes = int64_t{320} << 20;
   std::function<void(const ShardProgress&)> on_progress;  // from the calling thread, a few times a second
   // The same while the checkpoint is compared with what a store remembers of its own.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_compare;
@@ -36,6 +40,7 @@ struct ShardOptions {
   bool take_tokenizer = true;
   OnNote on_note;  // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
+  ThreadShortageFn on_fewer_threads = {};   // called where the system starts fewer than num_threads
 };
 
 enum class ShardOutcome : uint8_t {

@@ -9,12 +9,12 @@
 #include <map>
 #include <mutex>
 #include <random>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/exception_status.h"
 #include "kernels/status_macros.h"
 #include "kernels/tile.h"
 #include "storage/durable_file.h"
@@ -182,10 +182,11 @@ class Writer {
     std::mutex mutex;  // guards what follows
     std::condition_variable changed;
     int next = file.first_slab;
-    int running = std::max(1, options_.num_threads);
+    const int wanted = std::max(1, options_.num_threads);
+    int running = wanted;
     int64_t bytes_written = 0;
     absl::Status status;
-    const auto work = [&] {
+    const auto take_slabs = [&]() -> absl::Status {
       const AlignedBytes raw = AllocateAligned(plan_.manifest.max_slab_bytes());
       const AlignedBytes stored = AllocateAligned(plan_.manifest.max_slab_bytes());
       SlabEncoder encoder;
@@ -198,11 +199,31 @@ class Writer {
         status.Update(std::move(written));
         bytes_written += plan_.manifest.slabs[index].raw_bytes;
       }
+      return absl::OkStatus();
+    };
+    const auto work = [&] {
+      absl::Status ended = CatchExceptions(take_slabs);
+      const std::lock_guard<std::mutex> lock(mutex);
+      status.Update(std::move(ended));
       --running;
       changed.notify_one();
     };
-    std::vector<std::thread> threads;
-    for (int i = running; i > 0; --i) threads.emplace_back(work);
+    std::vector<Thread> threads;
+    for (int i = 0; i < wanted; ++i) {
+      absl::StatusOr<Thread> thread = Thread::Start("sluice-synth", work);
+      if (thread.ok()) {
+        threads.push_back(*std::move(thread));
+        continue;
+      }
+      absl::Status shortage = ThreadShortage("for writing", wanted, i, thread.status());
+      if (i > 0 && options_.on_fewer_threads && !std::exchange(said_fewer_threads_, true)) {
+        options_.on_fewer_threads(shortage);
+      }
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (i == 0) status = std::move(shortage);
+      running -= wanted - i;
+      break;
+    }
     {
       std::unique_lock<std::mutex> lock(mutex);
       do {  // once at least: threads may be done by now
@@ -212,7 +233,7 @@ class Writer {
         status.Update(Progress(std::exchange(bytes_written, 0)));
       } while (running > 0);
     }
-    for (std::thread& thread : threads) thread.join();
+    threads.clear();  // joins them
     return status;
   }
 
@@ -221,18 +242,18 @@ class Writer {
     ManifestSlab& slab = plan_.manifest.slabs[index];
     pool_.Fill(plan_.manifest, index, raw);
     std::byte* bytes = raw;
-    absl::Status encoded;
-    if (const SlabCompression compression = CompressionToTry(plan_.manifest, slab);
-        compression != SlabCompression::kNone) {
+    const absl::Status encoded = CatchExceptions([&]() -> absl::Status {
+      const SlabCompression compression = CompressionToTry(plan_.manifest, slab);
+      if (compression == SlabCompression::kNone) return absl::OkStatus();
       const auto raw_span = absl::MakeConstSpan(raw, slab.raw_bytes);
-      const auto size = encoder->Encode(compression, raw_span, {stored, raw_span.size()});
-      encoded = size.status();
-      if (size.ok() && size->has_value()) {
+      SLUICE_ASSIGN_OR_RETURN(const auto size, encoder->Encode(compression, raw_span, {stored, raw_span.size()}));
+      if (size.has_value()) {
         bytes = stored;
-        slab.bytes = **size;
+        slab.bytes = *size;
         slab.compression = compression;
       }
-    }
+      return absl::OkStatus();
+    });
     Place(index);  // even after an error: the slabs behind this one wait for it
     SLUICE_RETURN_IF_ERROR(encoded);
     const int64_t padded = RoundUp(slab.bytes, kSlabAlignment);
@@ -262,6 +283,7 @@ class Writer {
   int64_t end_ = 0;  // of the last slab placed
   int64_t bytes_done_ = 0;
   int64_t bytes_total_ = 0;
+  bool said_fewer_threads_ = false;  // each file starts its threads anew
 };
 
 uint64_t ShapeFingerprint(const HyperParameters& hyper_parameters) {
@@ -299,6 +321,7 @@ absl::StatusOr<SynthResult> Synthesize(const std::string& dir, const SynthOption
     SLUICE_RETURN_IF_ERROR(CheckSame(dir, before, NewRecord(found), plan.manifest));
     return SynthResult{std::move(found), /*complete=*/true};
   }
+  SLUICE_RETURN_IF_ERROR(CheckThreadsStart("for writing", 1));
   if (before == FolderState::kAbsent) SLUICE_RETURN_IF_ERROR(MakeFolder(dir));
   SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
   if (before == FolderState::kUnfinished) {

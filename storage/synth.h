@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "storage/file_lock.h"
 #include "storage/hyper_parameters.h"
 #include "storage/manifest.h"
@@ -27,6 +28,7 @@ struct SynthOptions {
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
   OnNote on_note;  // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;
+  ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
 };
 
 struct SynthResult {

@@ -6,10 +6,10 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/exception_status.h"
 #include "kernels/status_macros.h"
 #include "storage/input_file.h"
 #include "storage/progress_interval.h"
@@ -51,6 +51,7 @@ class Verifier {
 
   int OpenFile(const std::string& name, const std::string& path, int64_t bytes);
   void ListJobs();
+  absl::Status StartThreads(int count, std::vector<Thread>* threads);
   void Work();
   void RunJob(Job* job, Worker* worker);
   void CheckSlab(Job* job, Worker* worker);
@@ -74,6 +75,7 @@ class Verifier {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   int running_threads_ = 0;
+  absl::Status failure_;  // the first, of this process and not of the store
 };
 
 std::string Mismatch(uint64_t got, uint64_t want) {
@@ -276,20 +278,42 @@ void Verifier::RunJob(Job* job, Worker* worker) {
 }
 
 void Verifier::Work() {
-  Worker worker;
-  for (size_t i = next_job_++; i < jobs_.size() && !abort_; i = next_job_++) {
-    RunJob(&jobs_[i], &worker);
-  }
+  absl::Status status = CatchExceptions([this] {
+    Worker worker;
+    for (size_t i = next_job_++; i < jobs_.size() && !abort_; i = next_job_++) {
+      RunJob(&jobs_[i], &worker);
+    }
+    return absl::OkStatus();
+  });
   const std::lock_guard<std::mutex> lock(mutex_);
+  if (!status.ok()) abort_ = true;
+  failure_.Update(std::move(status));
   --running_threads_;
   changed_.notify_all();
 }
 
+absl::Status Verifier::StartThreads(int count, std::vector<Thread>* threads) {
+  running_threads_ = count;
+  for (int i = 0; i < count; ++i) {
+    absl::StatusOr<Thread> thread = Thread::Start("sluice-verify", [this] { Work(); });
+    if (thread.ok()) {
+      threads->push_back(*std::move(thread));
+      continue;
+    }
+    absl::Status shortage = ThreadShortage("for verifying", count, i, thread.status());
+    if (i == 0) return shortage;
+    if (options_.on_fewer_threads) options_.on_fewer_threads(shortage);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    running_threads_ -= count - i;
+    break;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<StoreDamage>> Verifier::Run() {
   ListJobs();
-  running_threads_ = std::max(1, options_.num_threads);
-  std::vector<std::thread> threads;
-  for (int i = running_threads_; i > 0; --i) threads.emplace_back(&Verifier::Work, this);
+  std::vector<Thread> threads;
+  SLUICE_RETURN_IF_ERROR(StartThreads(std::max(1, options_.num_threads), &threads));
   std::unique_lock<std::mutex> lock(mutex_);
   do {  // once at least: threads may be done by now
     changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
@@ -300,7 +324,8 @@ absl::StatusOr<std::vector<StoreDamage>> Verifier::Run() {
     lock.lock();
   } while (running_threads_ > 0);
   lock.unlock();
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();  // joins them
+  SLUICE_RETURN_IF_ERROR(failure_);
   if (abort_) return absl::CancelledError(absl::StrCat(dir_, ": stopped before all was verified"));
   std::vector<StoreDamage> damage = std::move(file_damage_);
   for (const Job& job : jobs_) {

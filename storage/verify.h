@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "storage/manifest.h"
 
 namespace sluice {
@@ -25,6 +26,7 @@ struct VerifyOptions {
   std::function<void(const VerifyProgress&)>
       on_progress;  // from the calling thread, a few times a second
   const std::atomic<bool>* stop = nullptr;
+  ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
 };
 
 struct StoreDamage {
@@ -42,7 +44,7 @@ absl::StatusOr<std::vector<StoreDamage>> FindDamage(const std::string& dir, cons
 // lines too. Checked are slabs and the zeros behind them, embedding rows, resident tensors, sizes,
 // record.json, and tokenizer files (which people may edit on purpose). Bytes are read past the page cache where
 // the file system can. An error where there is no readable manifest to compare with (see
-// LayerStore::Open). Cancelled: `stop`.
+// LayerStore::Open), no thread or no memory. Cancelled: `stop`.
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,
                                                      const VerifyOptions& options);
 

@@ -279,10 +279,11 @@ absl::StatusOr<BenchOptions> ParseBenchOptions(const Arguments& args) {
 // The budgets and depths to go through, as arguments that ParseSessionOptions reads.
 absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& args) {
   std::vector<std::string> budgets = args.List("--max-ram");
-  if (budgets.empty()) budgets.push_back(absl::StrCat(DefaultMaxRamBytes()));
+  if (budgets.empty()) budgets.push_back("");
   std::vector<SessionOptions> list;
   for (const std::string& budget : budgets) {
-    SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args.With("--max-ram", budget)));
+    SLUICE_ASSIGN_OR_RETURN(SessionOptions options,
+                            ParseSessionOptions(budget.empty() ? args : args.With("--max-ram", budget)));
     SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> depths,
                             ParseCounts(args, "--queue-depth", options.read.io.queue_depth));
     for (const int64_t depth : depths) {

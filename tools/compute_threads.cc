@@ -2,6 +2,9 @@
 #include "tools/compute_threads.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -50,6 +53,14 @@ absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t count, args.Int("--threads", CountCores(places), 1, 1024));
   threads.count = static_cast<int>(count);
   return threads;
+}
+
+ThreadShortageFn SayFewerThreads() {
+  return [](const absl::Status& shortage) {
+    static std::atomic<bool> said{false};
+    if (said.exchange(true)) return;
+    std::fprintf(stderr, "sluice: going on with fewer threads: %s\n", std::string(shortage.message()).c_str());
+  };
 }
 
 }  // namespace sluice

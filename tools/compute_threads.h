@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
 #include "kernels/cpu/thread_pool.h"
 #include "tools/command.h"
 
@@ -22,6 +23,9 @@ std::vector<OptionSpec> ComputeThreadSpecs();
 // siblings of a core share its vector units, and what is left of it is for reading and verifying.
 // InvalidArgument: CPUs that this process may not use.
 absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args);
+
+// Says on standard error that there are fewer threads than wanted, and why: once in a process, whoever tells it.
+ThreadShortageFn SayFewerThreads();
 
 }  // namespace sluice
 

@@ -26,6 +26,8 @@
 #include "storage/durable_file.h"
 #include "storage/free_space.h"
 #include "storage/layer_store.h"
+#include "tools/compute_threads.h"
+#include "tools/memory_limits.h"
 #include "tools/system_memory.h"
 
 namespace sluice {
@@ -113,7 +115,7 @@ DiskRate BestOf(const std::vector<DiskRate>& rates) {
 
 class Prober {
  public:
-  explicit Prober(const ProbeOptions& options) : options_(options), pool_(options.num_threads, options.placement) {}
+  explicit Prober(const ProbeOptions& options) : options_(options), pool_(1, options.placement) {}
 
   absl::StatusOr<ProbeResult> Run() {
     const std::vector<Setting> settings = DiskSettings(options_.quick);
@@ -126,8 +128,10 @@ class Prober {
     SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
     result_.isa = std::string(IsaName(options_.isa));
     SLUICE_RETURN_IF_ERROR(Disk(settings));
+    pool_.Grow(options_.num_threads);  // without threads that read, no other is of use
+    if (!pool_.shortage().ok()) SayFewerThreads()(pool_.shortage());
     MachineRates& rates = result_.rates;
-    rates.num_threads = options_.num_threads;
+    rates.num_threads = pool_.num_threads();
     rates.num_cpus = AvailableCpus();
     Step("memory");
     rates.memory_bytes_per_s = MeasureReadBandwidth(pool_, memory_bytes_);
@@ -188,6 +192,7 @@ class Prober {
         io.kind = options_.io;
         io.read_bytes = best.read_bytes;
         io.queue_depth = best.queue_depth;
+        io.on_fewer_threads = SayFewerThreads();
         Step(absl::StrCat("disk, ", best.queue_depth, " reads of ", best.read_bytes / kKiB, " KiB"));
         SLUICE_ASSIGN_OR_RETURN(const double rate,
                                 MeasureReadRate(sources, io, options_.quick ? 0.1 : 0.15));
@@ -206,7 +211,7 @@ class Prober {
   const ProbeOptions& options_;
   ThreadPool pool_;
   ProbeResult result_;
-  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultMaxRamBytes() / 4);
+  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 4);
   double kernel_seconds_ = 0.15;  // for each encoding and number of rows
   int done_ = 0;
   int total_ = 0;

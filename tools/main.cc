@@ -10,8 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "kernels/exception_status.h"
 #include "tools/command.h"
 #include "tools/commands.h"
+#include "tools/last_resort.h"
 
 namespace sluice {
 namespace {
@@ -90,7 +92,7 @@ int Main(int argc, char** argv) {
     for (const std::string& note : parsed->notes()) {
       std::fprintf(stderr, "sluice %s: %s\n", command.name.c_str(), OneLine(note).c_str());
     }
-    const absl::Status status = command.run(*parsed);
+    const absl::Status status = CatchExceptions([&] { return command.run(*parsed); });
     if (!status.ok()) return Fail(command.name, status);
     return EndOutput(command.name);
   }
@@ -104,4 +106,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace sluice
 
-int main(int argc, char** argv) { return sluice::Main(argc, argv); }
+int main(int argc, char** argv) {
+  sluice::PrepareForShortage(argc > 1 ? argv[1] : "");
+  return sluice::RunOnAmpleStack([&] { return sluice::Main(argc, argv); });
+}

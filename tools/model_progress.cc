@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -66,16 +65,17 @@ void ModelProgress::End() {
     drawing_ = false;
     ended_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
   bar_.reset();
   phase_ = Phase::kNone;
 }
 
 void ModelProgress::Start() {
   drawing_ = true;
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error&) {  // a system that refuses a thread gets no progress
+  absl::StatusOr<Thread> thread = Thread::Start("sluice-progress", [this] { Run(); });
+  if (thread.ok()) {
+    thread_ = *std::move(thread);
+  } else {  // a system that refuses a thread gets no progress
     drawing_ = false;
   }
 }

@@ -8,9 +8,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "absl/strings/string_view.h"
+#include "kernels/cpu/thread.h"
 #include "runtime/model.h"
 #include "tools/progress.h"
 
@@ -63,7 +63,7 @@ class ModelProgress {
   std::string note_;
   Phase phase_ = Phase::kNone;
   std::unique_ptr<Progress> bar_;  // of phase_
-  std::thread thread_;             // while drawing
+  Thread thread_;                  // while drawing
 };
 
 }  // namespace sluice

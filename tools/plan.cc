@@ -154,7 +154,8 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
               static_cast<int>(manifest.hyper_parameters.num_hidden_layers),
               FormatBytes(plan.weight_bytes).c_str(), static_cast<int>(manifest.slabs.size()),
               manifest.recipe.c_str());
-  std::printf("\nbudget%39s\n", FormatBytes(plan.request.max_ram_bytes).c_str());
+  std::printf("\nbudget%39s%s\n", FormatBytes(plan.request.max_ram_bytes).c_str(),
+              plan.request.max_ram_source.empty() ? "" : absl::StrCat("  (", plan.request.max_ram_source, ")").c_str());
   for (const PlanItem& item : plan.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }

@@ -49,6 +49,7 @@ struct RunReport {
   int64_t ring_bytes = 0;
   int64_t peak_rss_bytes = 0;
   int64_t max_ram_bytes = 0;
+  std::string max_ram_source;      // of a budget that nobody gave
   int64_t passes = 0;
   int num_threads = 0;
   uint64_t seed = 0;
@@ -82,8 +83,9 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   r.ring_bytes = model.plan().ring_bytes;
   r.peak_rss_bytes = PeakRssBytes();
   r.max_ram_bytes = options.max_ram_bytes;
+  r.max_ram_source = options.max_ram_source;
   r.passes = passes.passes;
-  r.num_threads = options.num_threads;
+  r.num_threads = session.pool->num_threads();
   r.seed = generate.sampler.seed;
   r.io = model.io_description();
   r.isa = std::string(IsaName(options.isa));
@@ -138,6 +140,7 @@ void PrintReport(const RunReport& r) {
                FormatBytes(r.ring_bytes).c_str());
   std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(r.peak_rss_bytes).c_str(),
                FormatBytes(r.max_ram_bytes).c_str());
+  if (!r.max_ram_source.empty()) std::fprintf(stderr, "             the budget is %s\n", r.max_ram_source.c_str());
   std::fprintf(stderr, "kernels      %s%s, %d threads; seed %llu\n", r.isa.c_str(),
                r.fast_math ? " with --fast-math" : "", r.num_threads,
                static_cast<unsigned long long>(r.seed));

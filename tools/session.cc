@@ -15,6 +15,7 @@
 #include "storage/repair_advice.h"
 #include "storage/tokenizer_files.h"
 #include "tools/compute_threads.h"
+#include "tools/memory_limits.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
 
@@ -73,6 +74,22 @@ MachineRates AsThrottled(MachineRates rates, const SessionOptions& options, cons
   return session.fast_math && session.gpu == nullptr ? WithFastMath(std::move(rates)) : rates;
 }
 
+// --max-ram, or the default. Says on standard error where the system has less.
+absl::Status ParseBudget(const Arguments& args, SessionOptions* options) {
+  const std::vector<MemoryLimit> limits = ReadMemoryLimits();
+  if (!args.Has("--max-ram")) {
+    DefaultBudget budget = DefaultBudgetOf(limits);
+    options->max_ram_bytes = budget.bytes;
+    options->max_ram_source = std::move(budget.source);
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(options->max_ram_bytes, args.Bytes("--max-ram", 0));
+  if (const auto warning = BudgetWarning(options->max_ram_bytes, limits); warning.has_value()) {
+    std::fprintf(stderr, "sluice: warning: %s\n", warning->c_str());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<OptionSpec> SessionOptionSpecs() {
@@ -109,7 +126,7 @@ std::vector<OptionSpec> SessionOptionSpecs() {
 absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SessionOptions options;
   options.store = args.positionals()[0];
-  SLUICE_ASSIGN_OR_RETURN(options.max_ram_bytes, args.Bytes("--max-ram", DefaultMaxRamBytes()));
+  SLUICE_RETURN_IF_ERROR(ParseBudget(args, &options));
   SLUICE_ASSIGN_OR_RETURN(options.context_tokens, args.Int("--ctx-size", -1, 0, int64_t{1} << 30));
   SLUICE_ASSIGN_OR_RETURN(ComputeThreads threads, ParseComputeThreads(args));
   options.num_threads = threads.count;
@@ -129,6 +146,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   options.read.copy_bytes_per_s = options.device.copy_bytes_per_s;
+  options.read.io.on_fewer_threads = SayFewerThreads();
   return options;
 }
 
@@ -196,6 +214,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
   PlanRequest request;
   request.max_ram_bytes = options.max_ram_bytes;
+  request.max_ram_source = options.max_ram_source;
   request.context_tokens = options.context_tokens < 0    ? std::min(kDefaultContext, model_context)
                            : options.context_tokens == 0 ? model_context
                                                          : options.context_tokens;
@@ -248,7 +267,8 @@ absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const 
 }
 
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan) {
-  session.pool = std::make_unique<ThreadPool>(options.num_threads, options.placement);
+  // The team is filled last: without threads that read and check, no other is of use.
+  session.pool = std::make_unique<ThreadPool>(1, options.placement);
   SLUICE_ASSIGN_OR_RETURN(session.ops, MakeCpuOps(options.isa, session.pool.get()));
   if (session.gpu == nullptr) {
     session.place = MakeHostPlace(session.ops.get());
@@ -259,6 +279,8 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   }
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.place.get(), options.read));
+  session.pool->Grow(options.num_threads);
+  if (!session.pool->shortage().ok()) SayFewerThreads()(session.pool->shortage());
   session.pool->PlaceCaller();
   return absl::OkStatus();
 }

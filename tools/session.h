@@ -25,6 +25,7 @@ namespace sluice {
 struct SessionOptions {
   std::string store;
   int64_t max_ram_bytes = 0;
+  std::string max_ram_source;  // of the default: DefaultBudget::source
   int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
   int num_threads = 1;
   ThreadPlacement placement;

@@ -1,4 +1,5 @@
 // sluice shard: cuts a checkpoint into a layer store.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -14,7 +15,9 @@
 #include "storage/repair.h"
 #include "storage/sharder.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/interrupt.h"
+#include "tools/memory_limits.h"
 #include "tools/progress.h"
 #include "tools/store_options.h"
 #include "tools/system_memory.h"
@@ -53,6 +56,7 @@ absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int 
     Progress writing("writing", ProgressUnit::kBytes);
     options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
     options.on_note = &PrintNote;
+    options.on_fewer_threads = SayFewerThreads();
     options.on_verify = [&](const VerifyProgress& p) { verifying.Update(p.bytes_done, p.bytes_total); };
     options.on_progress = [&](const ShardProgress& p) {
       writing.Update(p.source_bytes_done, p.source_bytes_total);
@@ -125,6 +129,8 @@ absl::Status RunShard(const Arguments& args) {
   options.allow_requantize = args.Has("--allow-requantize");
   options.on_note = &PrintNote;
   options.stop = InstallInterruptHandler();
+  options.on_fewer_threads = SayFewerThreads();
+  options.most_buffer_bytes = std::min(options.most_buffer_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 2);
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
   const absl::Status interrupted =

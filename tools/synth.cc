@@ -9,6 +9,7 @@
 #include "storage/model_shapes.h"
 #include "storage/synth.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/store_options.h"
@@ -35,6 +36,7 @@ absl::Status Synth(const Arguments& args) {
   options.num_threads = static_cast<int>(threads);
   options.on_note = &PrintNote;
   options.stop = InstallInterruptHandler();
+  options.on_fewer_threads = SayFewerThreads();
 
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<SynthResult> result = absl::UnknownError("");

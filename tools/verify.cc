@@ -13,6 +13,7 @@
 #include "storage/tokenizer_files.h"
 #include "storage/verify.h"
 #include "tools/commands.h"
+#include "tools/compute_threads.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/system_memory.h"
@@ -41,6 +42,7 @@ absl::Status Verify(const Arguments& args) {
     options.num_threads = static_cast<int>(threads);
     options.on_progress = [&](const VerifyProgress& p) { progress.Update(p.bytes_done, p.bytes_total); };
     options.stop = stop;
+    options.on_fewer_threads = SayFewerThreads();
     damage = FindDamage(store, manifest, /*files=*/std::nullopt, options);
   }
   SLUICE_RETURN_IF_ERROR(damage.status());

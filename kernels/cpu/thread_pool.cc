@@ -14,11 +14,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <thread>
+#include <exception>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "kernels/cpu/cpu_topology.h"
+#include "kernels/cpu/thread.h"
 
 namespace sluice {
 namespace {
@@ -28,6 +30,9 @@ constexpr uint32_t kOpen = 1u << 11;
 constexpr uint32_t kStop = 1u << 12;
 constexpr uint32_t kGeneration = 1u << 13;
 constexpr uint32_t kGenerationMask = ~(kGeneration - 1);
+
+// Of a team that the system refuses: left for the threads that read and check.
+constexpr int kThreadsForOthers = 8;
 
 constexpr auto kSpinTime = std::chrono::microseconds(40);
 // The ranges of a loop shrink: each round hands out a quarter of what is left, a range to each thread,
@@ -82,7 +87,24 @@ struct ThreadPool::State {
   bool spin =
       true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
   ThreadPlacement placement;
-  std::vector<std::thread> workers;
+  absl::Status shortage;
+  std::vector<Thread> workers;
+
+  std::mutex thrown_mutex;
+  std::exception_ptr thrown;  // the first of a loop's bodies; guarded by thrown_mutex
+
+  void TakeRangesOrKeepException() {
+    try {
+      TakeRanges();
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(thrown_mutex);
+      if (thrown == nullptr) thrown = std::current_exception();
+    }
+  }
+
+  // Starts workers until there are `count`, or the system refuses.
+  absl::Status StartWorkers(int count);
+  void StopWorkers();
 
   void TakeRanges() {
     for (;;) {
@@ -121,7 +143,7 @@ struct ThreadPool::State {
       }
       if (!word.compare_exchange_weak(now, now + 1, std::memory_order_acquire)) continue;
       joined = now & kGenerationMask;
-      TakeRanges();
+      TakeRangesOrKeepException();
       const uint32_t before = word.fetch_sub(1, std::memory_order_acq_rel);
       if ((before & kMembers) == 1 && (before & kOpen) == 0) word.notify_all();
       now = before - 1;
@@ -131,26 +153,51 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int num_threads, ThreadPlacement placement)
     : state_(std::make_unique<State>()) {
-  num_threads = std::clamp(num_threads, 1, static_cast<int>(kMembers));
-  const size_t cpus = placement.cpus.empty() ? AllowedCpus().size() : placement.cpus.size();
-  state_->spin = num_threads <= static_cast<int>(cpus);
   state_->placement = std::move(placement);
-  state_->workers.reserve(num_threads - 1);
-  for (int i = 1; i < num_threads; ++i) {
-    state_->workers.emplace_back([state = state_.get(), i] {
-      Place(state->placement, i);
-      state->Work();
-    });
-  }
+  Grow(num_threads);
 }
 
-ThreadPool::~ThreadPool() {
-  state_->word.fetch_or(kStop, std::memory_order_release);
-  state_->word.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
+ThreadPool::~ThreadPool() { state_->StopWorkers(); }
+
+void ThreadPool::Grow(int num_threads) {
+  State& state = *state_;
+  num_threads = std::clamp(num_threads, 1, static_cast<int>(kMembers));
+  const size_t cpus = state.placement.cpus.empty() ? AllowedCpus().size() : state.placement.cpus.size();
+  const bool spin = num_threads <= static_cast<int>(cpus);
+  if (spin != state.spin) state.StopWorkers();  // they read it
+  state.spin = spin;
+  const absl::Status refusal = state.StartWorkers(num_threads - 1);
+  if (refusal.ok()) return;
+  const auto started = static_cast<int>(state.workers.size());
+  state.StopWorkers();
+  state.StartWorkers(started - std::min(kThreadsForOthers, started / 2)).IgnoreError();
+  state.shortage = ThreadShortage("for computing", num_threads, this->num_threads(), refusal);
+}
+
+absl::Status ThreadPool::State::StartWorkers(int count) {
+  workers.reserve(count);
+  while (static_cast<int>(workers.size()) < count) {
+    const auto thread = static_cast<int>(workers.size()) + 1;
+    absl::StatusOr<Thread> worker = Thread::Start("sluice-compute", [this, thread] {
+      Place(placement, thread);
+      Work();
+    });
+    if (!worker.ok()) return std::move(worker).status();
+    workers.push_back(*std::move(worker));
+  }
+  return absl::OkStatus();
+}
+
+void ThreadPool::State::StopWorkers() {
+  word.fetch_or(kStop, std::memory_order_release);
+  word.notify_all();
+  workers.clear();  // joins them
+  word.fetch_and(~kStop, std::memory_order_relaxed);
 }
 
 int ThreadPool::num_threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+const absl::Status& ThreadPool::shortage() const { return state_->shortage; }
 
 void ThreadPool::PlaceCaller() { Place(state_->placement, 0); }
 
@@ -170,9 +217,11 @@ void ThreadPool::Run(int64_t count, int64_t grain,
       (state.word.load(std::memory_order_relaxed) & kGenerationMask) + kGeneration;
   state.word.store(generation | kOpen, std::memory_order_release);
   state.word.notify_all();
-  state.TakeRanges();
+  state.TakeRangesOrKeepException();
   uint32_t now = state.word.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   while ((now & kMembers) != 0) now = state.WaitForChange(now);
+  const std::lock_guard<std::mutex> lock(state.thrown_mutex);
+  if (state.thrown != nullptr) std::rethrow_exception(std::exchange(state.thrown, nullptr));
 }
 
 }  // namespace sluice

@@ -243,6 +243,32 @@ TEST(IoEngine, NamesTheFileThatIsNotThere) {
   }
 }
 
+// Tasks of this process, of which a thread that was just joined may be one still.
+int64_t CountTasks() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+TEST(IoEngine, HasNoMoreThreadsThanReadsInFlight) {
+  const TempDir dir;
+  WriteFile(dir.Path("file"), RandomBytes(1 << 20, 9));
+  const HostBuffer buffer = *HostBuffer::Create(1 << 20);
+  const int64_t before = CountTasks();
+  auto engine = IoEngine::Create(
+      {dir.Path("file")}, {},
+      {.kind = IoKind::kThreads, .queue_depth = 32, .read_bytes = 64 << 10});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_LE(CountTasks(), before + 1);
+  Answers answers;
+  for (int i = 1; i <= 20; ++i) {
+    (*engine)->Submit(ReadOf(buffer.span(), 0, 4096, &answers));
+    ASSERT_TRUE(answers.WaitFor(i).ok());
+    EXPECT_LE(CountTasks(), before + 1) << "one read after the other";
+  }
+  (*engine)->Submit(ReadOf(buffer.span(), 0, 192 << 10, &answers));
+  ASSERT_TRUE(answers.WaitFor(21).ok());
+  EXPECT_LE(CountTasks(), before + 3) << "three reads at once";
+}
+
 TEST(IoEngine, ParsesItsKinds) {
   EXPECT_EQ(*ParseIoKind("auto"), IoKind::kAuto);
   EXPECT_EQ(*ParseIoKind("uring"), IoKind::kUring);

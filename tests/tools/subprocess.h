@@ -39,6 +39,12 @@ inline std::string& SluiceBinary() {
   return *binary;
 }
 
+// What the process does before it becomes sluice: to limit itself. It must not throw.
+inline std::function<void()>& BeforeExec() {
+  static std::function<void()>* const action = new std::function<void()>;
+  return *action;
+}
+
 // Runs `sluice ARGS...`. `on_output`, where given, sees all of standard output so far and the process id, whenever
 // more has come: to send a signal at the right moment without sleeping.
 inline Finished RunSluice(std::vector<std::string> args,
@@ -56,6 +62,7 @@ inline Finished RunSluice(std::vector<std::string> args,
     dup2(out[1], STDOUT_FILENO);
     dup2(err[1], STDERR_FILENO);
     setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
+    if (BeforeExec()) BeforeExec()();
     execv(argv[0], argv.data());
     _exit(127);
   }
