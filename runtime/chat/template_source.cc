@@ -11,6 +11,7 @@
 #include "runtime/chat/config_file.h"
 #include "runtime/jinja/limits.h"
 #include "storage/json.h"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -46,6 +47,7 @@ absl::StatusOr<TemplateSource> ChooseTemplate(const std::string& path, const jso
 absl::StatusOr<TemplateSource> ReadTemplateFile(const std::string& path) {
   TemplateSource source = {path, ""};
   SLUICE_ASSIGN_OR_RETURN(source.text, ReadWholeFile(path, jinja::Limits().source_bytes));
+  SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(source.text, path));
   return source;
 }
 
@@ -53,7 +55,10 @@ absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::
   if (name.empty() || name == "default") {
     SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text,
                             files.Read("chat_template.jinja", jinja::Limits().source_bytes));
-    if (text.has_value()) return TemplateSource{files.NameOf("chat_template.jinja"), *std::move(text)};
+    if (text.has_value()) {
+      SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(*text, files.NameOf("chat_template.jinja")));
+      return TemplateSource{files.NameOf("chat_template.jinja"), *std::move(text)};
+    }
   }
   for (const char* const config_name : {"tokenizer_config.json", "chat_template.json"}) {
     const std::string path = files.NameOf(config_name);
