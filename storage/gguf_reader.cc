@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
 #include "storage/gguf.h"
 #include "storage/input_file.h"
+#include "storage/lfs_pointer.h"
 #include "storage/safetensors.h"
 
 namespace sluice {
@@ -336,10 +336,7 @@ absl::StatusOr<GgufFile> GgufFile::Open(const std::string& path) {
         return absl::DataLossError(absl::StrCat(path, ": has become shorter while it was read"));
       done += static_cast<size_t>(n);
     }
-    if (absl::StartsWith(head, "version https://git-lfs")) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": a Git LFS pointer instead of the model; fetch it with `git lfs pull`"));
-    }
+    SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(head, path));
     const bool all =
         static_cast<int64_t>(head.size()) == std::min<int64_t>(file_bytes, kMaxMetadataBytes);
     absl::StatusOr<GgufFile> file = Parse(std::move(head), file_bytes, path);

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -112,6 +113,7 @@ absl::Status WrongMember(absl::string_view key, absl::string_view wanted, const 
 
 absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view what) {
   if (absl::StartsWith(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
+  SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(text, what));
   // The library takes a zero byte for the end of the text and would not look behind it.
   if (const size_t zero = text.find('\0'); zero != absl::string_view::npos) {
     return absl::InvalidArgumentError(

@@ -21,7 +21,7 @@ inline constexpr int kMaxJsonDepth = 64;
 
 // Parses one JSON document (RFC 8259, UTF-8, a byte order mark is skipped). `what` names the source
 // in errors. InvalidArgument: not JSON, nested deeper than kMaxJsonDepth, or an object that holds
-// one key twice; the message has the byte offset or the key.
+// one key twice; the message has the byte offset or the key. A Git LFS pointer is refused as such.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
 
 // The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument

@@ -13,11 +13,11 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -358,11 +358,8 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(int fd, const std::strin
   }
   unsigned char bytes[kLengthBytes];
   SLUICE_RETURN_IF_ERROR(read_at(0, reinterpret_cast<char*>(bytes), sizeof(bytes)));
-  const absl::string_view magic(reinterpret_cast<const char*>(bytes), sizeof(bytes));
-  if (absl::StartsWith(magic, "version ")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": a Git LFS pointer instead of the weights; fetch them with `git lfs pull`"));
-  }
+  SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(
+      absl::string_view(reinterpret_cast<const char*>(bytes), sizeof(bytes)), path));
   uint64_t length = 0;
   for (int i = 0; i < kLengthBytes; ++i) length |= uint64_t{bytes[i]} << (8 * i);
   const uint64_t limit = std::min<uint64_t>(kMaxHeaderBytes, header.file_bytes - kLengthBytes);

@@ -26,13 +26,14 @@ namespace {
 constexpr int64_t kCopyBytes = int64_t{1} << 20;
 
 // Sorted, as the manifest wants them.
-constexpr std::array<absl::string_view, 11> kNames = {"added_tokens.json",
+constexpr std::array<absl::string_view, 12> kNames = {"added_tokens.json",
                                                       "chat_template.jinja",
                                                       "chat_template.json",
                                                       "config.json",
                                                       "generation_config.json",
                                                       "merges.txt",
                                                       "special_tokens_map.json",
+                                                      "tekken.json",
                                                       "tokenizer.json",
                                                       "tokenizer.model",
                                                       "tokenizer_config.json",

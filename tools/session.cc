@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -302,8 +303,13 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows) {
   // What the host holds for a device is pinned, and so taken at once: a tokenizer that loads has no room in it.
   if (session.gpu != nullptr) return absl::OkStatus();
+  const std::vector<ManifestCopy>& files = session.store->manifest().tokenizer_files;
+  const bool has_json = absl::c_any_of(files, [](const ManifestCopy& file) { return file.name == "tokenizer.json"; });
   int64_t file_bytes = 0;
-  for (const ManifestCopy& file : session.store->manifest().tokenizer_files) file_bytes += file.bytes;
+  for (const ManifestCopy& file : files) {
+    // A tokenizer.model is packed, and the merges that follow from it are not in the file.
+    file_bytes += file.name == "tokenizer.model" && !has_json ? 8 * file.bytes : file.bytes;
+  }
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, most_rows, false));
   request.tokenizer_bytes = 2 * file_bytes;
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
@@ -434,8 +440,9 @@ absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tok
   }
   SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadPromptText(args));
   if (tokenizer == nullptr) {
-    return absl::FailedPreconditionError("this model has no tokenizer, neither tokenizer.json nor vocab.json with merges.txt; give the prompt as "
-        "--prompt-ids 5,9,12");
+    return absl::FailedPreconditionError(
+        "this model has no tokenizer (tokenizer.json, tokenizer.model, tekken.json or vocab.json with merges.txt); "
+        "give the prompt as --prompt-ids 5,9,12");
   }
   return tokenizer->Encode(text, encode);
 }

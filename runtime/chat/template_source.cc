@@ -13,6 +13,7 @@
 #include "runtime/chat/config_file.h"
 #include "runtime/jinja/limits.h"
 #include "storage/json.h"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -53,7 +54,10 @@ std::string WithoutByteOrderMark(std::string text) {
 
 absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name) {
   absl::StatusOr<std::string> text = ReadWholeFile(file_or_name, jinja::Limits().source_bytes);
-  if (text.ok()) return TemplateSource{file_or_name, WithoutByteOrderMark(*std::move(text))};
+  if (text.ok()) {
+    SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(*text, file_or_name));
+    return TemplateSource{file_or_name, WithoutByteOrderMark(*std::move(text))};
+  }
   if (const BuiltinTemplate* const builtin = FindBuiltinTemplate(file_or_name)) {
     return TemplateSource{std::string(builtin->name), std::string(builtin->text), /*builtin=*/true};
   }
@@ -72,6 +76,7 @@ absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::
     SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text,
                             files.Read("chat_template.jinja", jinja::Limits().source_bytes));
     if (text.has_value()) {
+      SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(*text, files.NameOf("chat_template.jinja")));
       return TemplateSource{files.NameOf("chat_template.jinja"), WithoutByteOrderMark(*std::move(text))};
     }
   }

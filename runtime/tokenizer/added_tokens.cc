@@ -63,6 +63,12 @@ int32_t AddedTokenMatcher::Longest(absl::string_view text, size_t at, size_t* en
   return longest;
 }
 
+size_t AddedTokenMatcher::LongestAt(absl::string_view text, size_t at) const {
+  size_t end = at;
+  if (starts_[static_cast<uint8_t>(text[at])]) Longest(text, at, &end);
+  return end - at;
+}
+
 std::vector<Segment> AddedTokenMatcher::Cut(absl::string_view text, bool parse_special) const {
   std::vector<Segment> segments;
   size_t done = 0;  // where the last token found ends, with the white space it took

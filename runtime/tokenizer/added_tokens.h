@@ -40,6 +40,9 @@ class AddedTokenMatcher {
   // along in which another one begins, what the reference does counts, which may give both.
   std::vector<Segment> Cut(absl::string_view text, bool parse_special) const;
 
+  // The size of the longest text that stands at `at` < text.size(); 0: none does.
+  size_t LongestAt(absl::string_view text, size_t at) const;
+
   bool empty() const { return entries_.empty(); }
   int64_t MemoryBytes() const;
 

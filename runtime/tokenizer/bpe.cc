@@ -32,14 +32,20 @@ void MergeText::Add(absl::string_view left, absl::string_view right) {
   ends_.push_back(bytes_.size());
 }
 
-absl::string_view MergeText::left(int64_t rank) const {
-  const size_t begin = rank == 0 ? 0 : ends_[2 * rank - 1];
-  return absl::string_view(bytes_.data() + begin, ends_[2 * rank] - begin);
+void MergeText::AddTied(absl::string_view left, absl::string_view right) {
+  tied_.resize(size(), false);
+  tied_.push_back(true);
+  Add(left, right);
 }
 
-absl::string_view MergeText::right(int64_t rank) const {
-  const size_t begin = ends_[2 * rank];
-  return absl::string_view(bytes_.data() + begin, ends_[2 * rank + 1] - begin);
+absl::string_view MergeText::left(int64_t index) const {
+  const size_t begin = index == 0 ? 0 : ends_[2 * index - 1];
+  return absl::string_view(bytes_.data() + begin, ends_[2 * index] - begin);
+}
+
+absl::string_view MergeText::right(int64_t index) const {
+  const size_t begin = ends_[2 * index];
+  return absl::string_view(bytes_.data() + begin, ends_[2 * index + 1] - begin);
 }
 
 absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options,
@@ -58,18 +64,20 @@ absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options
   bpe.merges_.reserve(merges.size());
   const absl::string_view prefix = bpe.options_.continuing_subword_prefix;
   std::string merged;
-  for (int64_t rank = 0; rank < merges.size(); ++rank) {
-    const absl::string_view left = merges.left(rank), right = merges.right(rank);
+  int64_t rank = 0;
+  for (int64_t index = 0; index < merges.size(); ++index) {
+    if (!merges.tied(index)) rank = index;
+    const absl::string_view left = merges.left(index), right = merges.right(index);
     const auto refuse = [&](absl::string_view why) {
       return absl::InvalidArgumentError(
-          absl::StrCat("merge ", rank, " (\"", absl::Utf8SafeCEscape(left.substr(0, 80)), "\" \"",
+          absl::StrCat("merge ", index, " (\"", absl::Utf8SafeCEscape(left.substr(0, 80)), "\" \"",
                        absl::Utf8SafeCEscape(right.substr(0, 80)), "\"): ", why));
     };
     if (left.empty() || right.empty()) return refuse("one part is empty");
     if (!absl::StartsWith(right, prefix)) {
       return refuse("the right part lacks the continuing_subword_prefix");
     }
-    const int32_t left_id = vocabulary->Find(left), right_id = vocabulary->Find(right);
+    const int32_t left_id = bpe.PartId(left), right_id = bpe.PartId(right);
     if (left_id < 0 || right_id < 0) return refuse("one part is no token");
     merged.assign(left.data(), left.size());
     merged.append(right.data() + prefix.size(), right.size() - prefix.size());
@@ -79,6 +87,15 @@ absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options
     bpe.merges_[PairKey(left_id, right_id)] = {static_cast<uint32_t>(rank), id};
   }
   return bpe;
+}
+
+int32_t Bpe::PartId(absl::string_view part) {
+  const int32_t id = vocabulary_->Find(part);
+  if (id >= 0 || !options_.merges_unknown_characters || Utf8Size(part[0]) != part.size()) return id;
+  const int32_t next = vocabulary_->id_end() + static_cast<int32_t>(unknown_characters_.size());
+  const auto [it, added] = unknown_ids_.try_emplace(part, next);
+  if (added) unknown_characters_.emplace_back(part);
+  return it->second;
 }
 
 const Bpe::Merge* Bpe::Find(int32_t left, int32_t right) const {
@@ -103,7 +120,11 @@ void Bpe::Cut(absl::string_view word, size_t most, Scratch* scratch) const {
       if (suffixed) scratch->text += options_.end_of_word_suffix;
       character = scratch->text;
     }
-    const int32_t id = vocabulary_->Find(character);
+    int32_t id = vocabulary_->Find(character);
+    if (id < 0 && !unknown_ids_.empty()) {
+      const auto it = unknown_ids_.find(character);
+      if (it != unknown_ids_.end()) id = it->second;
+    }
     if (id >= 0) {
       if (unknown) add(unk_id_);
       unknown = false;
@@ -133,10 +154,15 @@ void Bpe::MergeAll(Scratch* scratch) const {
   std::vector<Scratch::Symbol>& symbols = scratch->symbols;
   std::vector<Scratch::Candidate>& heap = scratch->heap;
   heap.clear();
+  scratch->parts.clear();
   const auto consider = [&](int32_t left, int32_t right) {
     const Merge* merge = Find(symbols[left].id, symbols[right].id);
-    if (merge != nullptr) heap.push_back({merge->rank, left, merge->id});
-    return merge != nullptr;
+    if (merge == nullptr) return false;
+    heap.push_back({merge->rank, left, merge->id});
+    if (!options_.unused.empty() && options_.unused.contains(merge->id)) {
+      scratch->parts[merge->id] = {symbols[left].id, symbols[right].id};
+    }
+    return true;
   };
   for (size_t i = 0; i + 1 < symbols.size(); ++i) {
     consider(static_cast<int32_t>(i), static_cast<int32_t>(i + 1));
@@ -166,6 +192,32 @@ void Bpe::MergeAll(Scratch* scratch) const {
   }
 }
 
+void Bpe::Append(int32_t id, size_t word_begin, const Scratch& scratch,
+                 std::vector<int32_t>* ids) const {
+  if (const int32_t end = vocabulary_->id_end(); id >= end) {  // a character that did not merge
+    const std::string& character = unknown_characters_[id - end];
+    if (options_.byte_fallback && std::all_of(character.begin(), character.end(), [&](char byte) {
+          return byte_ids_[static_cast<uint8_t>(byte)] >= 0;
+        })) {
+      for (const char byte : character) ids->push_back(byte_ids_[static_cast<uint8_t>(byte)]);
+      return;
+    }
+    if (unk_id_ < 0) return;
+    id = unk_id_;
+  }
+  if (id == unk_id_ && options_.merges_unknown_characters && options_.fuse_unk &&
+      ids->size() > word_begin && ids->back() == unk_id_) {
+    return;
+  }
+  const auto parts = scratch.parts.find(id);
+  if (parts != scratch.parts.end()) {
+    Append(parts->second.first, word_begin, scratch, ids);
+    Append(parts->second.second, word_begin, scratch, ids);
+    return;
+  }
+  ids->push_back(id);
+}
+
 absl::Status Bpe::Encode(absl::string_view word, int64_t max_ids, Scratch* scratch,
                          std::vector<int32_t>* ids) const {
   if (word.size() > INT32_MAX) {
@@ -184,8 +236,14 @@ absl::Status Bpe::Encode(absl::string_view word, int64_t max_ids, Scratch* scrat
   const bool bounded = max_ids < static_cast<int64_t>(word.size());
   Cut(word, bounded ? static_cast<size_t>(max_ids + 1) * longest : SIZE_MAX, scratch);
   MergeAll(scratch);
+  const size_t word_begin = ids->size();
   for (const Scratch::Symbol& symbol : scratch->symbols) {
-    if (symbol.id >= 0) ids->push_back(symbol.id);
+    if (symbol.id < 0) continue;
+    if (options_.merges_unknown_characters) {
+      Append(symbol.id, word_begin, *scratch, ids);
+    } else {
+      ids->push_back(symbol.id);
+    }
   }
   return absl::OkStatus();
 }

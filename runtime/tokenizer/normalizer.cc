@@ -130,6 +130,14 @@ absl::StatusOr<Normalizer> Normalizer::FromJson(const nlohmann::json& component)
   return normalizer;
 }
 
+Normalizer Normalizer::FromSentencePiece(SentencePieceNormalizer sentence_piece) {
+  Normalizer normalizer;
+  normalizer.steps_.push_back({.kind = Kind::kSentencePiece});
+  normalizer.sentence_piece_ =
+      std::make_shared<const SentencePieceNormalizer>(std::move(sentence_piece));
+  return normalizer;
+}
+
 absl::Status Normalizer::AddSteps(const nlohmann::json& component) {
   SLUICE_ASSIGN_OR_RETURN(const std::string type, ComponentType(component));
   const auto in_type = [&](const absl::Status& status) { return Annotate(status, type); };
@@ -232,6 +240,9 @@ absl::Status Normalizer::Apply(std::string* text, bool* at_start) const {
         *text = std::move(characters);
         break;
       }
+      case Kind::kSentencePiece:
+        SLUICE_RETURN_IF_ERROR(sentence_piece_->Apply(*at_start, limit, text));
+        break;
     }
     if (text->size() > limit) return TooLarge(limit);
   }
@@ -240,6 +251,7 @@ absl::Status Normalizer::Apply(std::string* text, bool* at_start) const {
 
 int64_t Normalizer::MemoryBytes() const {
   int64_t bytes = static_cast<int64_t>(steps_.capacity() * sizeof(Step));
+  if (sentence_piece_ != nullptr) bytes += sentence_piece_->MemoryBytes();
   for (const Step& step : steps_) {
     bytes += static_cast<int64_t>(step.content.capacity()) + step.pattern.MemoryBytes();
   }

@@ -3,6 +3,7 @@
 #define SLUICE_RUNTIME_TOKENIZER_NORMALIZER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 #include "runtime/tokenizer/component.h"
+#include "runtime/tokenizer/sentencepiece_normalizer.h"
 
 namespace sluice {
 
@@ -24,6 +26,9 @@ class Normalizer {
   // name), an unknown key, a wrong value.
   static absl::StatusOr<Normalizer> FromJson(const nlohmann::json& component);
 
+  // What a SentencePiece model file says instead of a component.
+  static Normalizer FromSentencePiece(SentencePieceNormalizer normalizer);
+
   // Normalizes `text` (valid UTF-8, stays so) in place. `*at_start` says whether its first
   // character stems from the first one of the whole input, and becomes false where that one is
   // dropped. ResourceExhausted: a regex or the size of the result exceeds its limit.
@@ -34,7 +39,7 @@ class Normalizer {
  private:
   enum class Kind : uint8_t {
     kNfc, kNfd, kNfkc, kNfkd, kLowercase, kStrip, kStripAccents, kReplace, kPrepend, kByteLevel,
-    kNmt,
+    kNmt, kSentencePiece,
   };
   struct Step {
     Kind kind;
@@ -46,6 +51,7 @@ class Normalizer {
   static absl::Status Replace(const Step& step, size_t limit, std::string* text, bool* at_start);
 
   std::vector<Step> steps_;
+  std::shared_ptr<const SentencePieceNormalizer> sentence_piece_;  // of the step kSentencePiece
 };
 
 }  // namespace sluice

@@ -36,12 +36,15 @@ inline constexpr absl::string_view kPlainMark = "\xEF\xB7\x90";
 // Immutable after load; any number of threads may use it.
 class Tokenizer {
  public:
-  // Reads tokenizer.json in `dir`, else vocab.json with merges.txt (GPT-2 and Qwen2 classes; added
-  // tokens from tokenizer_config.json). Where the files put no special tokens around a text,
-  // add_bos_token and add_eos_token of tokenizer_config.json are honoured. Truncation and padding
-  // in tokenizer.json are ignored, as transformers does. NotFound: no tokenizer there.
-  // InvalidArgument, with file and reason: a malformed file, or anything in it that is not known: a
-  // model other than BPE, a component, an option, a regex construct.
+  // Reads tokenizer.json in `dir`, else tokenizer.model (SentencePiece's BPE), else vocab.json with
+  // merges.txt (GPT-2 and Qwen2 classes, which take these even where there is a tokenizer.model; added
+  // tokens from tokenizer_config.json), else tekken.json (Mistral's). Where the files put no special
+  // tokens around a text, add_bos_token and add_eos_token of tokenizer_config.json are honoured; without
+  // the key, bos is added by tokenizer.model and tekken.json. Truncation and padding in tokenizer.json
+  // are ignored, as transformers does. NotFound: no tokenizer there. FailedPrecondition: half of vocab.json
+  // with merges.txt. InvalidArgument, with file and reason: a Git LFS pointer, a malformed file, or anything
+  // in it that is not known: a component, an option, a regex construct. InvalidArgument or Unimplemented: a
+  // model other than BPE.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
 
   // The same from the text of a tokenizer.json; `what` names it in errors.

@@ -162,6 +162,11 @@ absl::Status TokenizerBuilder::BuildParts(TokenizerFile file) {
     if (!normalizer.ok()) return Annotate(normalizer.status(), "normalizer");
     parts_->normalizer = *std::move(normalizer);
   }
+  if (file.sentence_piece.has_value()) {
+    parts_->normalizer = std::move(file.sentence_piece->normalizer);
+    options->merges_unknown_characters = true;
+    options->unused = std::move(file.sentence_piece->unused);
+  }
   if (const json* component = JsonFind(document, "pre_tokenizer")) {
     absl::StatusOr<PreTokenizer> pre_tokenizer = PreTokenizer::FromJson(*component);
     if (!pre_tokenizer.ok()) return Annotate(pre_tokenizer.status(), "pre_tokenizer");
@@ -175,6 +180,14 @@ absl::Status TokenizerBuilder::BuildParts(TokenizerFile file) {
   std::vector<AddedToken> tokens;
   SLUICE_RETURN_IF_ERROR(Annotate(ReadAddedTokens(document, &tokens), "added_tokens"));
   SLUICE_RETURN_IF_ERROR(Annotate(FillMatchers(tokens), "added_tokens"));
+  if (file.sentence_piece.has_value()) {
+    for (const AddedToken& symbol : file.sentence_piece->symbols) {
+      if (parts_->added.contains(symbol.id))
+        continue;  // with the flags that the file gives this token
+      SLUICE_RETURN_IF_ERROR(
+          Annotate(parts_->normalized_matcher.Add(symbol.content, symbol), symbol.content));
+    }
+  }
   if (const json* component = JsonFind(document, "post_processor")) {
     absl::StatusOr<SpecialTokens> around = ReadPostProcessor(*component);
     if (!around.ok()) return Annotate(around.status(), "post_processor");

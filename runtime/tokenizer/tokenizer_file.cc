@@ -14,6 +14,7 @@
 #include "runtime/tokenizer/component.h"
 #include "runtime/tokenizer/unicode.h"
 #include "storage/json.h"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -232,6 +233,12 @@ absl::Status OpenFile(const std::string& path, std::ifstream* stream) {
   errno = 0;
   stream->open(path, std::ios::binary);
   if (!stream->is_open()) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  char start[16];
+  stream->read(start, sizeof(start));
+  SLUICE_RETURN_IF_ERROR(
+      CheckNoLfsPointer(absl::string_view(start, static_cast<size_t>(stream->gcount())), path));
+  stream->clear();
+  stream->seekg(0);
   return absl::OkStatus();
 }
 

@@ -5,12 +5,18 @@
 #ifndef SLUICE_RUNTIME_TOKENIZER_TOKENIZER_FILE_H_
 #define SLUICE_RUNTIME_TOKENIZER_TOKENIZER_FILE_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "runtime/tokenizer/added_tokens.h"
 #include "runtime/tokenizer/bpe.h"
+#include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/vocabulary.h"
 
 namespace sluice {
@@ -19,6 +25,16 @@ struct TokenizerFile {
   Vocabulary vocabulary;  // of the model, without added tokens; finished
   MergeText merges;
   nlohmann::json document;  // all the rest; model.vocab and model.merges are null where they stood
+  // Members that tokenizer_config.json is taken to have where it does not have them.
+  nlohmann::json config_defaults = nlohmann::json::object();
+
+  // What SentencePiece does and tokenizer.json has no words for.
+  struct SentencePiece {
+    Normalizer normalizer;                // in place of the document's
+    std::vector<AddedToken> symbols;      // found in normalized text, spelled as they are
+    absl::flat_hash_set<int32_t> unused;  // BpeOptions::unused
+  };
+  std::optional<SentencePiece> sentence_piece;  // only of tokenizer.model
 };
 
 // NotFound: no such file. InvalidArgument names `what` (or the path) and: not JSON (with the byte

@@ -2,12 +2,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
 #include "runtime/tokenizer/component.h"
+#include "runtime/tokenizer/sentencepiece_file.h"
+#include "runtime/tokenizer/tekken_file.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "runtime/tokenizer/tokenizer_builder.h"
 #include "storage/json.h"
@@ -22,6 +27,23 @@ using nlohmann::json;
 constexpr char kQwen2Pattern[] =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+// Classes whose files are vocab.json and merges.txt.
+constexpr absl::string_view kVocabAndMergesClasses[] = {"GPT2Tokenizer", "CodeGenTokenizer",
+                                                        "Qwen2Tokenizer"};
+
+// The class of which `name` may be the fast variant.
+absl::string_view PlainClass(absl::string_view name) {
+  absl::ConsumeSuffix(&name, "Fast");
+  return name;
+}
+
+bool IsVocabAndMergesClass(const json& config) {
+  const json* name = JsonFind(config, "tokenizer_class");
+  return name != nullptr && name->is_string() &&
+         absl::c_linear_search(kVocabAndMergesClasses,
+                               PlainClass(name->get_ref<const std::string&>()));
+}
 
 constexpr char kEndOfText[] = "<|endoftext|>";  // the special token of both classes
 
@@ -57,20 +79,101 @@ absl::StatusOr<json> AddedTokens(const json& config) {
   return tokens;
 }
 
-// That both are there. NotFound: neither is. FailedPrecondition: half of a tokenizer.
-absl::Status CheckVocabAndMerges(const std::string& dir, const std::string& vocab_path,
-                                 const std::string& merges_path) {
+// Files that other programs take a tokenizer from and sluice does not, to be named where there is
+// nothing else.
+constexpr absl::string_view kForeignNames[] = {"spiece.model", "sentencepiece.bpe.model",
+                                               "spm.model", "tokenizer.bin", "vocab.txt"};
+constexpr absl::string_view kForeignEndings[] = {".tiktoken", ".spm", ".vocab"};
+
+// The first of the files in `dir` that may hold a tokenizer in a form that sluice does not read, or
+// "".
+std::string ForeignTokenizer(const std::string& dir) {
+  std::vector<std::string> found;
   std::error_code error;
-  const bool has_vocab = std::filesystem::exists(vocab_path, error);
-  const bool has_merges = std::filesystem::exists(merges_path, error);
-  if (has_vocab && has_merges) return absl::OkStatus();
-  if (!has_vocab && !has_merges) {
-    return absl::NotFoundError(absl::StrCat(
-        dir, ": no tokenizer there, neither tokenizer.json nor vocab.json with merges.txt"));
+  for (std::filesystem::directory_iterator it(dir, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (absl::c_linear_search(kForeignNames, name) || absl::StartsWith(name, "tokenizer.model.") ||
+        absl::c_any_of(kForeignEndings,
+                       [&](absl::string_view ending) { return absl::EndsWith(name, ending); })) {
+      found.push_back(name);
+    }
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(has_vocab ? merges_path : vocab_path, ": not there, but ",
-                   has_vocab ? "vocab.json" : "merges.txt", " is; a tokenizer needs both"));
+  return found.empty() ? "" : *std::min_element(found.begin(), found.end());
+}
+
+// NotFound: no tokenizer in `dir`. FailedPrecondition: half of one.
+absl::Status NoTokenizer(const std::string& dir, bool has_vocab, bool has_merges) {
+  if (has_vocab != has_merges) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, "/", has_vocab ? "merges.txt" : "vocab.json", ": not there, but ",
+                     has_vocab ? "vocab.json" : "merges.txt", " is; a tokenizer needs both"));
+  }
+  const std::string foreign = ForeignTokenizer(dir);
+  return absl::NotFoundError(absl::StrCat(
+      dir,
+      ": no tokenizer there: neither tokenizer.json, tokenizer.model, tekken.json, nor vocab.json "
+      "with merges.txt",
+      foreign.empty()
+          ? ""
+          : absl::StrCat("; sluice does not read ", foreign, ", convert it to a tokenizer.json")));
+}
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+// What was found, and the file that errors about its content name.
+struct FoundTokenizer {
+  std::string path;
+  TokenizerFile file;
+};
+
+// Takes the first form that there is, in the order of transformers. Of tokenizer.model and
+// vocab.json with merges.txt, the class of the tokenizer chooses.
+absl::StatusOr<FoundTokenizer> ReadFirstForm(const std::string& dir, const json& config,
+                                             const std::string& config_path) {
+  FoundTokenizer found{absl::StrCat(dir, "/tokenizer.json"), {}};
+  absl::StatusOr<TokenizerFile> file = ReadTokenizerJson(found.path);
+  if (absl::IsNotFound(file.status())) {
+    const std::string vocab = absl::StrCat(dir, "/vocab.json"),
+                      merges = absl::StrCat(dir, "/merges.txt");
+    const std::string model = absl::StrCat(dir, "/tokenizer.model"),
+                      tekken = absl::StrCat(dir, "/tekken.json");
+    const bool has_vocab = Exists(vocab), has_merges = Exists(merges);
+    const bool byte_level = has_vocab && has_merges && IsVocabAndMergesClass(config);
+    if (Exists(model) && !byte_level) {
+      found.path = model;
+      file = ReadSentencePieceFile(model, config);
+    } else if (has_vocab && has_merges) {
+      found.path = vocab;
+      file = ReadVocabAndMerges(vocab, merges);
+      if (file.ok()) {
+        absl::StatusOr<json> document = DocumentFromConfig(config, file->vocabulary);
+        if (!document.ok()) return Annotate(document.status(), config_path);
+        file->document = *std::move(document);
+      }
+    } else if (Exists(tekken)) {
+      found.path = tekken;
+      file = ReadTekkenFile(tekken);
+    } else {
+      return NoTokenizer(dir, has_vocab, has_merges);
+    }
+  }
+  SLUICE_RETURN_IF_ERROR(file.status());
+  found.file = *std::move(file);
+  return found;
+}
+
+// Gives `config` the members that it does not have. A token that the config says there is none of
+// is not added.
+void AddDefaults(const json& defaults, json* config) {
+  for (const auto& [key, value] : defaults.items()) {
+    if (key == "add_bos_token" && config->contains("bos_token") && (*config)["bos_token"].is_null())
+      continue;
+    if (!config->contains(key)) (*config)[key] = value;
+  }
 }
 
 }  // namespace
@@ -80,9 +183,8 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
   if (JsonFind(config, "tokenizer_class") != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(name, JsonString(config, "tokenizer_class"));
   }
-  absl::string_view plain = name;
-  if (absl::EndsWith(plain, "Fast")) plain.remove_suffix(4);
-  if (plain != "GPT2Tokenizer" && plain != "CodeGenTokenizer" && plain != "Qwen2Tokenizer") {
+  const absl::string_view plain = PlainClass(name);
+  if (!absl::c_linear_search(kVocabAndMergesClasses, plain)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the tokenizer_class \"", name.substr(0, 80),
                      "\" is not supported without a tokenizer.json; convert it to one"));
@@ -117,26 +219,12 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& dir) {
-  const std::string path = absl::StrCat(dir, "/tokenizer.json");
-  const std::string vocab_path = absl::StrCat(dir, "/vocab.json");
-  const std::string merges_path = absl::StrCat(dir, "/merges.txt");
   const std::string config_path = absl::StrCat(dir, "/tokenizer_config.json");
-  SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(config_path));
-  std::string named = path;
-  absl::StatusOr<TokenizerFile> file = ReadTokenizerJson(path);
-  if (absl::IsNotFound(file.status())) {
-    SLUICE_RETURN_IF_ERROR(CheckVocabAndMerges(dir, vocab_path, merges_path));
-    named = vocab_path;
-    file = ReadVocabAndMerges(vocab_path, merges_path);
-    if (file.ok()) {
-      absl::StatusOr<json> document = DocumentFromConfig(config, file->vocabulary);
-      if (!document.ok()) return Annotate(document.status(), config_path);
-      file->document = *std::move(document);
-    }
-  }
-  SLUICE_RETURN_IF_ERROR(file.status());
+  SLUICE_ASSIGN_OR_RETURN(json config, ReadConfig(config_path));
+  SLUICE_ASSIGN_OR_RETURN(FoundTokenizer found, ReadFirstForm(dir, config, config_path));
+  AddDefaults(found.file.config_defaults, &config);
   TokenizerBuilder builder;
-  SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(*std::move(file)), named));
+  SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(std::move(found.file)), found.path));
   SLUICE_RETURN_IF_ERROR(Annotate(builder.AddConfig(config), config_path));
   return builder.Take();
 }

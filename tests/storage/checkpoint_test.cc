@@ -479,6 +479,32 @@ TEST_F(CheckpointTest, ABadConfigurationIsNamedWithItsFile) {
   ExpectRefused(absl::StatusCode::kFailedPrecondition, "config.json: the checkpoint is quantized");
 }
 
+TEST_F(CheckpointTest, AGitLfsPointerIsNamedWhateverFileItStandsFor) {
+  constexpr char kPointer[] =
+      "version https://git-lfs.github.com/spec/v1\n"
+      "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+  for (const bool sharded : {false, true}) {
+    sharded ? WriteShards() : Write();
+    if (sharded) fs::remove(dir_ / "model.safetensors");
+    WriteAll(dir_ / "generation_config.json", "{}");
+    ASSERT_TRUE(Checkpoint::Open(dir_).ok()) << Checkpoint::Open(dir_).status();
+    std::vector<std::string> names = {"config.json", "generation_config.json"};
+    if (sharded) {
+      names.insert(names.end(), {"model.safetensors.index.json", kShards[0], kShards[1]});
+    } else {
+      names.push_back("model.safetensors");
+    }
+    for (const std::string& name : names) {
+      const std::string text = ReadAll(dir_ / name);
+      WriteAll(dir_ / name, kPointer);
+      EXPECT_THAT(std::string(Checkpoint::Open(dir_).status().message()),
+                  HasSubstr(absl::StrCat((dir_ / name).string(),
+                                         " is a Git LFS pointer, not the file; fetch the file with `git lfs pull`")));
+      WriteAll(dir_ / name, text);
+    }
+  }
+}
+
 TEST_F(CheckpointTest, AFileCutAfterOpeningIsReportedWithTensorAndOffset) {
   Write();
   const auto checkpoint = Open();

@@ -187,6 +187,34 @@ TEST(Hostile, HalfATokenizerIsRefusedByTheNameOfTheOtherHalf) {
   }
 }
 
+TEST(Hostile, AGitLfsPointerIsNamedWhateverFileItStandsFor) {
+  constexpr char kPointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt",
+                           "tekken.json"}) {
+    const std::string folder = MakeTestFolder("lfs");
+    if (name == std::string("tokenizer_config.json")) WriteTestFile(folder + "/tokenizer.json", kSmall);
+    WriteTestFile(folder + "/tekken.json", "{}");
+    if (name == std::string("vocab.json") || name == std::string("merges.txt")) {
+      WriteTestFile(folder + "/vocab.json", R"({"a": 0})");
+      WriteTestFile(folder + "/merges.txt", "");
+    }
+    WriteTestFile(absl::StrCat(folder, "/", name), kPointer);
+    EXPECT_THAT(std::string(Tokenizer::Load(folder).status().message()),
+                testing::StartsWith(absl::StrCat(
+                    folder, "/", name, " is a Git LFS pointer, not the file; fetch the file with `git lfs pull`")));
+  }
+}
+
+TEST(Hostile, AFileOfAnotherProgramIsNamed) {
+  for (const char* name : {"spiece.model", "qwen.tiktoken", "tokenizer.model.v3"}) {
+    const std::string folder = MakeTestFolder("foreign");
+    WriteTestFile(absl::StrCat(folder, "/", name), "x");
+    const absl::Status status = Tokenizer::Load(folder).status();
+    EXPECT_TRUE(absl::IsNotFound(status)) << status;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(folder), HasSubstr(name)));
+  }
+}
+
 TEST(Hostile, ErrorsNameTheFile) {
   const std::string folder = MakeTestFolder("broken");
   WriteTestFile(folder + "/tokenizer.json", "{\"model\": {\"type\": \"BPE\", ");
