@@ -20,9 +20,9 @@
 #include "storage/shard_again.h"
 #include "storage/shard_job.h"
 #include "storage/source_check.h"
+#include "storage/store_finish.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
-#include "storage/store_finish.h"
 #include "storage/tokenizer_files.h"
 
 namespace sluice {
@@ -146,9 +146,8 @@ absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* wo
   // slow.
   std::call_once(file->opened, [&] {
     const PlannedFile& planned = plan_.files[file->planned];
-    absl::StatusOr<OutputFile> output =
-        OutputFile::Create(PlannedPath(dir_, plan_, file->planned), planned.bytes,
-                           ShardWorker::CacheFor(planned));
+    absl::StatusOr<OutputFile> output = OutputFile::Create(
+        PlannedPath(dir_, plan_, file->planned), planned.bytes, ShardWorker::CacheFor(planned));
     file->open_status = output.status();
     if (output.ok()) file->output = *std::move(output);
   });
@@ -323,8 +322,8 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
   }
   SLUICE_RETURN_IF_ERROR(
       FinishStore(checkpoint, dir, options, std::move(record), /*kept=*/{}, &plan));
-  result.outcome = state == FolderState::kUnfinished ? ShardOutcome::kResumed
-                                                     : ShardOutcome::kWritten;
+  result.outcome =
+      state == FolderState::kUnfinished ? ShardOutcome::kResumed : ShardOutcome::kWritten;
   result.stored_bytes = StoredBytes(plan);
   result.manifest = std::move(plan.manifest);
   return result;

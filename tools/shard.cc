@@ -24,8 +24,8 @@ namespace sluice {
 namespace {
 
 constexpr char kByHeaders[] =
-    "an older sluice made the store and did not remember the checkpoint's bytes: that it is the same was judged by the "
-    "names, sizes and headers of its files";
+    "the store does not remember the checkpoint's bytes (an older sluice made or began it, or its record.json is "
+    "damaged): that the checkpoint is the same was judged by the names, sizes and headers of its files";
 
 // What a store that is there must have been made with, where the command line says so.
 absl::StatusOr<RepairOptions> ParseRepairOptions(const Arguments& args) {

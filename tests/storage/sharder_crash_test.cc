@@ -409,7 +409,8 @@ TEST(ShardCrash, ReportsASourceThatWasCutAndGoesOnOnceItIsWhole) {
   EXPECT_TRUE(TryShard(folder / "c", folder / "s").ok());
   ShardOrDie(ModelDir("bard-6.7M"), folder / "whole");
   // But for the name of the source's folder, all is the same.
-  EXPECT_THAT(DifferingFiles(folder / "whole", folder / "s"), ElementsAre("manifest.json", "record.json"));
+  EXPECT_THAT(DifferingFiles(folder / "whole", folder / "s"),
+              ElementsAre("manifest.json", "record.json"));
 }
 
 }  // namespace
