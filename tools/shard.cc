@@ -27,6 +27,22 @@ constexpr char kByHeaders[] =
     "the store does not remember the checkpoint's bytes (an older sluice made or began it, or its record.json is "
     "damaged): that the checkpoint is the same was judged by the names, sizes and headers of its files";
 
+constexpr char kComparing[] = "comparing the checkpoint";
+
+// One bar at a time: the first update of a phase ends the bar of the phase before.
+class PhaseProgress {
+ public:
+  void Update(absl::string_view phase, int64_t done, int64_t total) {
+    if (!bar_.has_value() || phase != phase_) bar_.emplace(std::string(phase), ProgressUnit::kBytes);
+    phase_ = phase;
+    bar_->Update(done, total);
+  }
+
+ private:
+  absl::string_view phase_;
+  std::optional<Progress> bar_;
+};
+
 // What a store that is there must have been made with, where the command line says so.
 absl::StatusOr<RepairOptions> ParseRepairOptions(const Arguments& args) {
   RepairOptions options;
@@ -47,13 +63,11 @@ absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int 
   options.stop = stop;
   absl::StatusOr<RepairResult> result = absl::UnknownError("");
   {
-    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
-    Progress verifying("verifying", ProgressUnit::kBytes);
-    Progress writing("writing", ProgressUnit::kBytes);
-    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
-    options.on_verify = [&](const VerifyProgress& p) { verifying.Update(p.bytes_done, p.bytes_total); };
+    PhaseProgress progress;
+    options.on_compare = [&](int64_t done, int64_t total) { progress.Update(kComparing, done, total); };
+    options.on_verify = [&](const VerifyProgress& p) { progress.Update("verifying", p.bytes_done, p.bytes_total); };
     options.on_progress = [&](const ShardProgress& p) {
-      writing.Update(p.source_bytes_done, p.source_bytes_total);
+      progress.Update("writing", p.source_bytes_done, p.source_bytes_total);
     };
     result = RepairStore(checkpoint, store, options);
   }
@@ -136,11 +150,10 @@ absl::Status RunShard(const Arguments& args) {
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<ShardResult> result = absl::UnknownError("");
   {
-    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
-    Progress sharding("sharding", ProgressUnit::kBytes);
-    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
+    PhaseProgress progress;
+    options.on_compare = [&](int64_t done, int64_t total) { progress.Update(kComparing, done, total); };
     options.on_progress = [&](const ShardProgress& p) {
-      sharding.Update(p.source_bytes_done, p.source_bytes_total);
+      progress.Update("sharding", p.source_bytes_done, p.source_bytes_total);
     };
     result = Shard(*checkpoint, store, options);
   }
