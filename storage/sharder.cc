@@ -344,7 +344,8 @@ absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
   Manifest& manifest = plan->manifest;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
                           ListTokenizerFiles(checkpoint));
-  int64_t other_bytes = 4 * static_cast<int64_t>(SerializeManifest(manifest).size());
+  // The manifest, its temporary file, and the record twice, which is shorter.
+  int64_t other_bytes = 3 * static_cast<int64_t>(SerializeManifest(manifest).size());
   for (const TokenizerSource& file : tokenizer_files) other_bytes += file.bytes;
   SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, *plan, record, other_bytes));
 
