@@ -21,9 +21,9 @@
 #include "storage/shard_again.h"
 #include "storage/shard_job.h"
 #include "storage/source_check.h"
+#include "storage/store_finish.h"
 #include "storage/store_folder.h"
 #include "storage/store_geometry.h"
-#include "storage/store_finish.h"
 #include "storage/tokenizer_files.h"
 
 namespace sluice {
@@ -145,9 +145,8 @@ absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* wo
   // slow.
   std::call_once(file->opened, [&] {
     const PlannedFile& planned = plan_.files[file->planned];
-    absl::StatusOr<OutputFile> output =
-        OutputFile::Create(PlannedPath(dir_, plan_, file->planned), planned.bytes,
-                           ShardWorker::CacheFor(planned));
+    absl::StatusOr<OutputFile> output = OutputFile::Create(
+        PlannedPath(dir_, plan_, file->planned), planned.bytes, ShardWorker::CacheFor(planned));
     file->open_status = output.status();
     if (output.ok()) file->output = *std::move(output);
   });
@@ -347,8 +346,8 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
   }
   SLUICE_RETURN_IF_ERROR(
       FinishStore(checkpoint, dir, options, std::move(record), /*kept=*/{}, &plan));
-  result.outcome = state == FolderState::kUnfinished ? ShardOutcome::kResumed
-                                                     : ShardOutcome::kWritten;
+  result.outcome =
+      state == FolderState::kUnfinished ? ShardOutcome::kResumed : ShardOutcome::kWritten;
   result.stored_bytes = StoredBytes(plan);
   result.manifest = std::move(plan.manifest);
   return result;
@@ -369,7 +368,8 @@ absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
   Manifest& manifest = plan->manifest;
   SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
                           ListTokenizerFiles(checkpoint));
-  int64_t other_bytes = 4 * static_cast<int64_t>(SerializeManifest(manifest).size());
+  // The manifest, its temporary file, and the record twice, which is shorter.
+  int64_t other_bytes = 3 * static_cast<int64_t>(SerializeManifest(manifest).size());
   for (const TokenizerSource& file : tokenizer_files) other_bytes += file.bytes;
   SLUICE_RETURN_IF_ERROR(CheckDiskSpace(dir, *plan, record, other_bytes));
 

@@ -42,7 +42,8 @@ bool IsHarmless(absl::string_view name) {
          name == "lost+found";
 }
 
-// Whether two manifests have the same tensors, cut the same way. Compressed slabs may lie elsewhere in their files.
+// Whether two manifests have the same tensors, cut the same way. Compressed slabs may lie elsewhere
+// in their files.
 bool SameLayout(const Manifest& a, const Manifest& b) {
   const auto same_tensor = [](const ManifestTensor& s, const ManifestTensor& t) {
     return s.name == t.name && s.role == t.role && s.layer == t.layer && s.shape == t.shape &&
@@ -127,7 +128,8 @@ ShardRecord NewRecord(const Manifest& manifest) {
 absl::StatusOr<ShardRecord> RecordOfStore(const Manifest& found, StorePlan plan) {
   if (!SameLayout(found, plan.manifest)) {
     return absl::FailedPreconditionError(
-        "the store is laid out otherwise than this sluice does it; make it anew, in another folder");
+        "the store is laid out otherwise than this sluice does it; make it anew, in another "
+        "folder");
   }
   plan.manifest.tensors = found.tensors;
   plan.manifest.slabs = found.slabs;
@@ -181,9 +183,10 @@ std::string ShapeDifference(const Manifest& store, const Manifest& planned) {
 
 absl::Status RefuseStore(const std::string& dir, FolderState state, absl::string_view difference) {
   const bool finished = state == FolderState::kFinished;
-  return absl::FailedPreconditionError(absl::StrCat(
-      dir, ": holds ", finished ? "a finished" : "an unfinished", " store ", difference, "; ",
-      finished ? "" : "go on with the command that began it, ", "remove it, or give another folder"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(dir, ": holds ", finished ? "a finished" : "an unfinished", " store ",
+                   difference, "; ", finished ? "" : "go on with the command that began it, ",
+                   "remove it, or give another folder"));
 }
 
 void AdoptPlaces(const std::string& dir, StorePlan* plan) {

@@ -117,9 +117,8 @@ absl::StatusOr<std::vector<TokenizerSource>> ListTokenizerFiles(const Checkpoint
 
 absl::StatusOr<ManifestCopy> CopyOf(const std::string& name, const std::string& path) {
   ManifestCopy copy{name, 0, 0};
-  SLUICE_RETURN_IF_ERROR(ReadParts(path, &copy, [](int64_t, absl::Span<const std::byte>) {
-    return absl::OkStatus();
-  }));
+  SLUICE_RETURN_IF_ERROR(ReadParts(
+      path, &copy, [](int64_t, absl::Span<const std::byte>) { return absl::OkStatus(); }));
   return copy;
 }
 

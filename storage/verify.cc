@@ -112,9 +112,11 @@ void Verifier::ListJobs() {
     bytes_total_ += job.bytes;
     jobs_.push_back(std::move(job));
   };
-  const int resident = OpenFile(kResidentFile, absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
+  const int resident =
+      OpenFile(kResidentFile, absl::StrCat(dir_, "/", kResidentFile), manifest_.resident_bytes);
   add({Job::Kind::kResident, resident, 0, 0, 0, manifest_.resident_bytes, {}});
-  const int embedding_file = OpenFile(kEmbeddingFile, absl::StrCat(dir_, "/", kEmbeddingFile), rows * stride);
+  const int embedding_file =
+      OpenFile(kEmbeddingFile, absl::StrCat(dir_, "/", kEmbeddingFile), rows * stride);
   // A job's rows and the direct-I/O blocks at both of its ends fit a buffer.
   const int64_t per_job = std::max<int64_t>(1, (kReadBytes - 2 * kDirectAlignment) / stride);
   for (int64_t row = 0; row < rows; row += per_job) {
@@ -123,7 +125,8 @@ void Verifier::ListJobs() {
   }
   std::vector<int> slab_files;
   for (int i = 0; i < manifest_.files.size(); ++i) {
-    slab_files.push_back(OpenFile(manifest_.files[i].path, SlabFilePath(dir_, manifest_, i), manifest_.files[i].bytes));
+    slab_files.push_back(OpenFile(manifest_.files[i].path, SlabFilePath(dir_, manifest_, i),
+                                  manifest_.files[i].bytes));
   }
   for (int i = 0; i < manifest_.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest_.slabs[i];
@@ -258,8 +261,8 @@ void Verifier::CheckTokenizerFile(Job* job, Worker* worker) {
   }
   if (abort_) return;
   if (const uint64_t got = worker->checksum.Value(); got != copy.checksum) {
-    job->damage.push_back(absl::StrCat(file.path(), ": changed since the store was made: ",
-                                       Mismatch(got, copy.checksum)));
+    job->damage.push_back(absl::StrCat(
+        file.path(), ": changed since the store was made: ", Mismatch(got, copy.checksum)));
   }
   bytes_done_ += job->bytes;
 }

@@ -163,6 +163,14 @@ void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& ma
   }
 }
 
+absl::Status WithTokenizerChanges(const absl::Status& status, const std::string& tokenizer_dir,
+                                  const Manifest& manifest) {
+  if (TokenizerChanges(tokenizer_dir, manifest).empty()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; the tokenizer's files have changed since the store was made: ",
+                                   kTokenizerAdvice));
+}
+
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
@@ -194,13 +202,12 @@ absl::Status LoadTokenizer(Session& session) {
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": the manifest lists it, but it is not there; copy it back, or ", kRepairAdvice));
   }
-  WarnOfTokenizerChanges(session.store->TokenizerDir(), session.store->manifest());
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
-  if (tokenizer.ok()) {
-    session.tokenizer = *std::move(tokenizer);
-  } else if (!absl::IsNotFound(tokenizer.status())) {
-    return tokenizer.status();
+  if (!tokenizer.ok() && !absl::IsNotFound(tokenizer.status())) {
+    return WithTokenizerChanges(tokenizer.status(), session.store->TokenizerDir(), session.store->manifest());
   }
+  WarnOfTokenizerChanges(session.store->TokenizerDir(), session.store->manifest());
+  if (tokenizer.ok()) session.tokenizer = *std::move(tokenizer);
   return absl::OkStatus();
 }
 

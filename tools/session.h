@@ -69,6 +69,9 @@ absl::Status LoadTokenizer(Session& session);
 
 // Says on standard error which files of a store's tokenizer/ are not what its manifest says.
 void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& manifest);
+// An error of loading the tokenizer, with what to do if its files have changed.
+absl::Status WithTokenizerChanges(const absl::Status& status, const std::string& tokenizer_dir,
+                                  const Manifest& manifest);
 
 // Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so that
 // the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for twice

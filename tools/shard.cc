@@ -28,8 +28,24 @@ namespace sluice {
 namespace {
 
 constexpr char kByHeaders[] =
-    "an older sluice made the store and did not remember the checkpoint's bytes: that it is the same was judged by the "
-    "names, sizes and headers of its files";
+    "the store does not remember the checkpoint's bytes (an older sluice made or began it, or its record.json is "
+    "damaged): that the checkpoint is the same was judged by the names, sizes and headers of its files";
+
+constexpr char kComparing[] = "comparing the checkpoint";
+
+// One bar at a time: the first update of a phase ends the bar of the phase before.
+class PhaseProgress {
+ public:
+  void Update(absl::string_view phase, int64_t done, int64_t total) {
+    if (!bar_.has_value() || phase != phase_) bar_.emplace(std::string(phase), ProgressUnit::kBytes);
+    phase_ = phase;
+    bar_->Update(done, total);
+  }
+
+ private:
+  absl::string_view phase_;
+  std::optional<Progress> bar_;
+};
 
 // What a store that is there must have been made with, where the command line says so.
 absl::StatusOr<RepairOptions> ParseRepairOptions(const Arguments& args) {
@@ -48,18 +64,16 @@ absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int 
   const std::string& store = args.positionals()[1];
   SLUICE_ASSIGN_OR_RETURN(RepairOptions options, ParseRepairOptions(args));
   options.num_threads = num_threads;
+  options.on_note = &PrintNote;
+  options.on_fewer_threads = SayFewerThreads();
   options.stop = stop;
   absl::StatusOr<RepairResult> result = absl::UnknownError("");
   {
-    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
-    Progress verifying("verifying", ProgressUnit::kBytes);
-    Progress writing("writing", ProgressUnit::kBytes);
-    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
-    options.on_note = &PrintNote;
-    options.on_fewer_threads = SayFewerThreads();
-    options.on_verify = [&](const VerifyProgress& p) { verifying.Update(p.bytes_done, p.bytes_total); };
+    PhaseProgress progress;
+    options.on_compare = [&](int64_t done, int64_t total) { progress.Update(kComparing, done, total); };
+    options.on_verify = [&](const VerifyProgress& p) { progress.Update("verifying", p.bytes_done, p.bytes_total); };
     options.on_progress = [&](const ShardProgress& p) {
-      writing.Update(p.source_bytes_done, p.source_bytes_total);
+      progress.Update("writing", p.source_bytes_done, p.source_bytes_total);
     };
     result = RepairStore(checkpoint, store, options);
   }
@@ -145,11 +159,10 @@ absl::Status RunShard(const Arguments& args) {
   const auto start = std::chrono::steady_clock::now();
   absl::StatusOr<ShardResult> result = absl::UnknownError("");
   {
-    Progress comparing("comparing the checkpoint", ProgressUnit::kBytes);
-    Progress sharding("sharding", ProgressUnit::kBytes);
-    options.on_compare = [&](int64_t done, int64_t total) { comparing.Update(done, total); };
+    PhaseProgress progress;
+    options.on_compare = [&](int64_t done, int64_t total) { progress.Update(kComparing, done, total); };
     options.on_progress = [&](const ShardProgress& p) {
-      sharding.Update(p.source_bytes_done, p.source_bytes_total);
+      progress.Update("sharding", p.source_bytes_done, p.source_bytes_total);
     };
     result = Shard(*checkpoint, store, options);
   }

@@ -77,10 +77,13 @@ absl::Status Tokenize(const Arguments& args) {
   const EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
   if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(args.positionals()[0]));
-  if (const absl::StatusOr<Manifest> manifest = ReadManifest(args.positionals()[0]); manifest.ok()) {
-    WarnOfTokenizerChanges(files.path(), *manifest);
+  const absl::StatusOr<Manifest> manifest = ReadManifest(args.positionals()[0]);
+  absl::StatusOr<std::unique_ptr<Tokenizer>> loaded = files.LoadTokenizer();
+  if (!loaded.ok()) {
+    return manifest.ok() ? WithTokenizerChanges(loaded.status(), files.path(), *manifest) : loaded.status();
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, files.LoadTokenizer());
+  if (manifest.ok()) WarnOfTokenizerChanges(files.path(), *manifest);
+  const std::unique_ptr<Tokenizer> tokenizer = *std::move(loaded);
   std::string text = args.Get("--prompt").value_or("");
   if (!args.Has("--prompt")) {
     SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(args.Get("--file").value_or("-")));

@@ -48,10 +48,9 @@ std::string TokenizerFault(const Checkpoint& checkpoint) {
     const std::set<std::string> names = TokenizerLikeFiles(checkpoint.path());
     if (!names.empty()) absl::StrAppend(&fault, "; there are ", absl::StrJoin(names, ", "));
   }
-  return absl::StrCat(
-      fault,
-      "; without a tokenizer prompts are token ids only; once the checkpoint has one, the same "
-      "`sluice shard` takes it over into the store");
+  return absl::StrCat(fault,
+                      "; until that is mended, prompts can be given as token ids only; then the "
+                      "same `sluice shard` takes the tokenizer over into the store");
 }
 
 }  // namespace sluice

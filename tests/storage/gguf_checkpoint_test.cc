@@ -43,7 +43,8 @@ TEST(GgufModel, BecomesTheStoreThatItsSafetensorsBecome) {
                 HyperParametersToJson(expected.hyper_parameters))
           << name;
       for (const std::string& file : DifferingFiles(a, b)) {
-        EXPECT_TRUE(file == "manifest.json" || file == "record.json" || absl::StartsWith(file, "tokenizer/"))
+        EXPECT_TRUE(file == "manifest.json" || file == "record.json" ||
+                    absl::StartsWith(file, "tokenizer/"))
             << name << ": " << file;
       }
       EXPECT_EQ(
@@ -213,7 +214,8 @@ TEST(GgufModel, MayBeSplitOverSeveralFiles) {
     const std::string store = folder / absl::StrCat("s", count);
     WriteSplit(model, folder / "model", count);
     ShardOrDie(folder / absl::StrFormat("model-00001-of-%05d.gguf", count), store);
-    EXPECT_THAT(DifferingFiles(folder / "whole", store), ElementsAre("manifest.json", "record.json"));
+    EXPECT_THAT(DifferingFiles(folder / "whole", store),
+                ElementsAre("manifest.json", "record.json"));
   }
   const auto message = [&](const std::string& name) {
     return std::string(Checkpoint::Open(folder / name).status().message());

@@ -183,7 +183,8 @@ std::vector<Hostile> HostileFiles() {
       {"alignment 24", aligned(W::Raw<uint32_t>(24)), "power of two"},
       {"alignment 2^31", aligned(W::Raw<uint32_t>(1u << 31)), "the data is to begin at"},
       {"an alignment in letters",
-       W().String("general.alignment", "32").Tensor("t", {1}, kTypeF32, "aaaa").Bytes(), "no integer"},
+       W().String("general.alignment", "32").Tensor("t", {1}, kTypeF32, "aaaa").Bytes(),
+       "no integer"},
       {"no dimensions", tensor({}, kTypeF32, 0), "0 dimensions"},
       {"five dimensions", tensor({1, 1, 1, 1, 1}, kTypeF32, 0), "5 dimensions"},
       {"a dimension of 0", tensor({4, 0}, kTypeF32, 0), "empty or overflow"},
@@ -193,18 +194,25 @@ std::vector<Hostile> HostileFiles() {
       {"values that fit and bytes that overflow",
        tensor({int64_t{1} << 31, int64_t{1} << 32}, 28, 0), "overflow"},
       {"half a block", tensor({4, 48}, kTypeQ8_0, 0), "no whole number of q8_0 blocks"},
-      {"more data than the file has", tensor({1024, 1024}, kTypeF32, 0), "has 4194304 bytes at byte 0 of the data, but the whole file has"},
-      {"an offset behind the end", tensor({1}, kTypeF32, 1 << 20), "has 4 bytes at byte 1048576 of the data"},
+      {"more data than the file has", tensor({1024, 1024}, kTypeF32, 0),
+       "has 4194304 bytes at byte 0 of the data, but the whole file has"},
+      {"an offset behind the end", tensor({1}, kTypeF32, 1 << 20),
+       "has 4 bytes at byte 1048576 of the data"},
       {"an offset that overflows", tensor({1}, kTypeF32, kHuge), "has 4 bytes"},
       {"an end behind the end", tensor({1024}, kTypeF32, 32), "is to take 4096 bytes"},
       {"an odd offset", tensor({1}, kTypeF32, 4), "no multiple of 32"},
       {"tensors that overlap",
-       W().Tensor("a", {16}, kTypeF32, std::string(64, '\0')).TensorInfo("b", {4}, kTypeF32, 32).Bytes(),
+       W().Tensor("a", {16}, kTypeF32, std::string(64, '\0'))
+           .TensorInfo("b", {4}, kTypeF32, 32)
+           .Bytes(),
        "overlap"},
       {"tensors in one place",
-       W().Tensor("a", {4}, kTypeF32, std::string(16, '\0')).TensorInfo("b", {4}, kTypeF32, 0).Bytes(),
+       W().Tensor("a", {4}, kTypeF32, std::string(16, '\0'))
+           .TensorInfo("b", {4}, kTypeF32, 0)
+           .Bytes(),
        "overlap"},
-      {"a name twice", W().Tensor("a", {1}, kTypeF32, "aaaa").Tensor("a", {1}, kTypeF32, "aaaa").Bytes(),
+      {"a name twice",
+       W().Tensor("a", {1}, kTypeF32, "aaaa").Tensor("a", {1}, kTypeF32, "aaaa").Bytes(),
        "appears twice"},
   };
 }

@@ -47,7 +47,12 @@ std::string ChangeWeight(const std::string& model, const std::string& tensor) {
 
 // An unfinished store: one write in the middle fails, and the files before it are recorded.
 void BeginStore(const std::string& model, const std::string& store) {
-  ArmFaults({FaultPlan::Action::kFailAll, 12, EIO, /*writes_only=*/true});
+  const std::string counted = store + "-counted";
+  ArmFaults({FaultPlan::Action::kCount, -1, 0, /*writes_only=*/true});
+  ASSERT_TRUE(TryShard(model, counted, Options("", 16384, 1)).ok());
+  const int64_t writes = DisarmFaults();
+  fs::remove_all(counted);
+  ArmFaults({FaultPlan::Action::kFail, writes / 2, EIO, /*writes_only=*/true});
   const absl::Status status = TryShard(model, store, Options("", 16384, 1));
   DisarmFaults();
   ASSERT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;

@@ -104,6 +104,24 @@ TEST(Synth, GoesAgainAfterAnInterruption) {
   EXPECT_THAT(VerifyStore(dir / "store", VerifyOptions()).value(), testing::IsEmpty());
 }
 
+TEST(Synth, LeavesAFinishedStoreAlone) {
+  const TempDir dir;
+  SynthOptions options = SmallOptions();
+  const auto made = Synthesize(dir / "store", options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_FALSE(made->complete);
+  const auto again = Synthesize(dir / "store", options);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->complete);
+  EXPECT_EQ(SerializeManifest(again->manifest), SerializeManifest(made->manifest));
+  options.recipe = *ParseRecipe("q8_0");
+  EXPECT_THAT(std::string(Synthesize(dir / "store", options).status().message()),
+              HasSubstr("as checkpoint, not as q8_0"));
+  options = SmallOptions();
+  options.hyper_parameters.rms_norm_eps *= 2;
+  EXPECT_TRUE(absl::IsFailedPrecondition(Synthesize(dir / "store", options).status()));
+}
+
 TEST(ModelShapes, AreThoseOfRealModels) {
   for (const std::string& name : ModelShapeNames()) {
     const auto shape = ModelShape(name);

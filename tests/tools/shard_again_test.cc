@@ -150,6 +150,13 @@ TEST_F(ShardAgainTest, AChangedTokenizerFileIsSaid) {
   EXPECT_THAT(verify.err, HasSubstr("takes it over"));
   EXPECT_EQ(RunSluice({"shard", "--repair", model_, store_}).exit_code, 0);
   EXPECT_THAT(RunSluice({"tokenize", store_, "-p", "a"}).err, IsEmpty());
+  PutBytes(store_ + "/tokenizer/tokenizer.json", "{\"model\": 5}");
+  for (const char* const command : {"run", "tokenize"}) {
+    const Finished broken = RunSluice({command, store_, "-p", "a"});
+    EXPECT_EQ(broken.exit_code, 1);
+    EXPECT_THAT(broken.err, AllOf(HasSubstr("tokenizer.json"), HasSubstr("changed since the store was made"),
+                                  HasSubstr("shard --repair")));
+  }
 }
 
 }  // namespace
