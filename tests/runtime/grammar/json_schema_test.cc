@@ -464,5 +464,25 @@ TEST(JsonSchema, PatternsHoldTogetherWithLengthsAndFormats) {
               {R"("😀😀")"});
 }
 
+TEST(JsonSchema, FormatsHoldTogetherWithTheLengthsThatPeopleGiveThem) {
+  // As Pydantic writes an HttpUrl.
+  ExpectTexts(R"({"type":"string","format":"uri","minLength":1,"maxLength":2083})", {R"("https://example.com/a?b#c")"},
+              {R"("example")", R"("")"});
+  ExpectTexts(R"({"type":"string","format":"uri","pattern":"^https://","maxLength":2083})", {R"("https://example.com")"},
+              {R"("http://example.com")"});
+  for (const int length : {20, 255, 800, 825, 826, 827}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"uri","maxLength":)", length, "}"), {R"("https://a.example/b")"},
+                {R"("a")", absl::StrCat("\"https://a.example/", std::string(length - 17, 'b'), "\"")});
+  }
+  for (const int length : {11, 100, 200, 201, 254}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"email","maxLength":)", length, "}"), {R"("a.b@cd.org")"},
+                {R"("a.b@")", absl::StrCat("\"a@", std::string(length - 5, 'b'), ".org\"")});
+  }
+  for (const int length : {11, 208, 209, 253}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"hostname","maxLength":)", length, "}"), {R"("example.com")"},
+                {R"("a_b")", absl::StrCat("\"", std::string(length + 1, 'b'), "\"")});
+  }
+}
+
 }  // namespace
 }  // namespace sluice::grammar
