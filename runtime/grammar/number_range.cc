@@ -19,7 +19,8 @@ using absl::int128;
 
 constexpr int kMaxDigits = 15;  // before the point, and behind it; so many a double keeps
 constexpr int kUsualPlaces = 6;
-constexpr int kFarDigits = 16;  // a bound with more digits before the point is beyond all numbers
+constexpr int kMostDigits = 18;  // before the point, where bounds leave no number with fewer
+constexpr int kFarDigits = 19;   // a bound with more digits before the point is beyond all numbers
 
 int128 PowerOfTen(int n) {
   int128 power = 1;
@@ -65,30 +66,15 @@ class RangeFinder {
   struct Range {
     int128 first, last;
     int places;
+    int digits;  // before the point
     int128 Count() const { return last - first + 1; }
   };
 
   // The grid is as coarse as it may be.
   Range Find() const {
-    if (integer_) return OnGrid(0);
-    int64_t behind = kUsualPlaces;
-    for (const auto* const decimals : {&lower_decimals_, &upper_decimals_}) {
-      for (const Decimal& x : *decimals) behind = std::max(behind, x.DigitsBehind());
-    }
-    const Range usual = OnGrid(kUsualPlaces);
-    const int128 largest = std::max(std::max(usual.first, -usual.first), std::max(usual.last, -usual.last));
-    int most = kMaxDigits;
-    for (int128 whole = largest / PowerOfTen(kUsualPlaces); whole > 0; whole /= 10) --most;
-    most = std::max(most, kUsualPlaces);
-    const int least = static_cast<int>(std::min<int64_t>(behind, most));
-    constexpr int kEnough = 1000;
-    for (int places = least; places <= most; ++places) {
-      const Range range = OnGrid(places);
-      if (range.Count() >= kEnough) return range;
-    }
-    const Range finest = OnGrid(most);
-    // Equal bounds: finer grids add nothing but zeros.
-    return finest.Count() == 1 && IsOneNumber() ? OnGrid(least) : finest;
+    const Range range = Find(kMaxDigits);
+    const int128 end = PowerOfTen(kMaxDigits + range.places);
+    return range.first == end || range.last == -end ? Find(kMostDigits) : range;
   }
 
   // Whether a lower and an upper bound are the same number and both are inside.
@@ -107,7 +93,7 @@ class RangeFinder {
 
   std::string TooFew(const Range& range) const {
     std::string text = absl::StrCat(range.Count() < 1 ? "no " : "only one ", integer_ ? "integer" : "number",
-                                    " of up to ", kMaxDigits, " digits");
+                                    " of up to ", range.digits, " digits");
     if (!integer_) absl::StrAppend(&text, " before and ", range.places, " behind the point");
     const char* link = " lies ";
     for (const bool below : {false, true}) {
@@ -121,9 +107,31 @@ class RangeFinder {
   }
 
  private:
-  Range OnGrid(int places) const {
-    const int128 end = PowerOfTen(kMaxDigits + places);
-    Range range{1 - end, end - 1, places};
+  Range Find(int digits) const {
+    if (integer_) return OnGrid(0, digits);
+    int64_t behind = kUsualPlaces;
+    for (const auto* const decimals : {&lower_decimals_, &upper_decimals_}) {
+      for (const Decimal& x : *decimals) behind = std::max(behind, x.DigitsBehind());
+    }
+    const Range usual = OnGrid(kUsualPlaces, digits);
+    const int128 largest = std::max(std::max(usual.first, -usual.first), std::max(usual.last, -usual.last));
+    int most = kMaxDigits;
+    for (int128 whole = largest / PowerOfTen(kUsualPlaces); whole > 0; whole /= 10) --most;
+    most = std::max(most, kUsualPlaces);
+    const int least = static_cast<int>(std::min<int64_t>(behind, most));
+    constexpr int kEnough = 1000;
+    for (int places = least; places <= most; ++places) {
+      const Range range = OnGrid(places, digits);
+      if (range.Count() >= kEnough) return range;
+    }
+    const Range finest = OnGrid(most, digits);
+    // Equal bounds: finer grids add nothing but zeros.
+    return finest.Count() == 1 && IsOneNumber() ? OnGrid(least, digits) : finest;
+  }
+
+  Range OnGrid(int places, int digits) const {
+    const int128 end = PowerOfTen(digits + places);
+    Range range{1 - end, end - 1, places, digits};
     for (size_t i = 0; i < lower_.size(); ++i) {
       range.first =
           std::max(range.first, FirstInside(lower_decimals_[i], lower_[i].value, lower_[i].is_open, places, end));

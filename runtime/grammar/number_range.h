@@ -21,8 +21,8 @@ struct NumberBound {
 // Matches numbers above all of `lower` and below all of `upper`, without exponents and zero without
 // a sign.
 //
-// Numbers have up to 15 digits before the point and, where they need not be integers, as many
-// behind it as keep the range from shrinking: 6, or as many as the bounds have, or as many as it
+// Numbers have up to 15 digits before the point (18 where the bounds leave none with 15) and, where they need not be
+// integers, as many behind it as keep the range from shrinking: 6, or as many as the bounds have, or as many as it
 // takes for a thousand numbers to lie between the bounds; but no more than a double can tell apart
 // near the bounds. Whatever is matched lies inside for validators that compare exactly and for
 // those that compare doubles. InvalidArgument, which names the bounds: no such number lies between

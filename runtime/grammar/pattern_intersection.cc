@@ -385,11 +385,12 @@ absl::StatusOr<std::optional<Grammar::ExprId>> PatternIntersection(absl::Span<co
   }
   int64_t longest = bounds.max;
   for (const ExprId pattern : patterns) longest = std::min(longest, lengths[pattern].max);
+  const int64_t max_length = longest < bounds.max ? kEndless : bounds.max;  // no text gets there, so nothing need count
   const int64_t limit = limits.expressions / 4;  // of edges, each of which becomes a few expressions
   Positions a(g, lengths, longest, limit * 128), b(g, lengths, longest, limit * 128);
   SLUICE_RETURN_IF_ERROR(a.Build(patterns[0]));
   SLUICE_RETURN_IF_ERROR(b.Build(patterns.size() > 1 ? patterns[1] : any));
-  return Product(a, b, bounds.min, bounds.max, limit, characters).Build();
+  return Product(a, b, bounds.min, max_length, limit, characters).Build();
 }
 
 }  // namespace sluice::grammar

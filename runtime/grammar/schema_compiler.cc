@@ -2,6 +2,7 @@
 #include "runtime/grammar/schema_compiler.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -19,11 +20,11 @@ using Names = std::set<std::string>;
 
 // What constrains values in some draft, 3 to 2020-12, and is not supported. All other words that are unknown annotate.
 const Names& UnsupportedKeywords() {
-  static const auto* const names = new Names(
-      absl::StrSplit("not if then else dependencies dependentRequired dependentSchemas unevaluatedProperties "
-                     "unevaluatedItems propertyNames patternProperties minProperties maxProperties contains minContains "
-                     "maxContains multipleOf divisibleBy disallow extends $dynamicRef $recursiveRef",
-                     ' '));
+  static const auto* const names = new Names(absl::StrSplit(
+      "not if then else dependencies dependentRequired dependentSchemas unevaluatedProperties "
+      "unevaluatedItems propertyNames patternProperties minProperties maxProperties contains minContains "
+      "maxContains multipleOf divisibleBy disallow extends $dynamicRef $recursiveRef",
+      ' '));
   return *names;
 }
 
@@ -42,7 +43,8 @@ const std::map<std::string, Names>& KeywordsOfTypes() {
 // Not so for a format that is unknown, and draft 3's "required", which is about the schema as a property.
 bool MeansItsType(const JsonValue& schema, const std::string& key) {
   const JsonValue& value = *schema.Find(key);
-  if (key == "format") return value.is(Kind::kString) && FormatPattern(value.text) != nullptr;
+  if (key == "format")
+    return value.is(Kind::kString) && FormatPattern(value.text, std::numeric_limits<int32_t>::max()) != nullptr;
   return key != "required" || !value.is_bool();
 }
 

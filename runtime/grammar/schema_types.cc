@@ -1,6 +1,7 @@
 // Objects, arrays, strings and numbers.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -50,6 +51,7 @@ absl::StatusOr<SchemaCompiler::Count> SchemaCompiler::ReadCount(const SchemaAt& 
 
 absl::StatusOr<Grammar::ExprId> SchemaCompiler::String(const SchemaAt& at) {
   SLUICE_ASSIGN_OR_RETURN(const Count length, ReadCount(at, "minLength", "maxLength"));
+  const int32_t longest = length.max == Grammar::kUnlimited ? std::numeric_limits<int32_t>::max() : length.max;
   Grammar characters;
   std::vector<ExprId> patterns;
   std::string keywords;  // those that have to hold together
@@ -58,7 +60,7 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::String(const SchemaAt& at) {
     if (value == nullptr) continue;
     if (keyword == "pattern" || keyword == "format") {
       if (!value->is(Kind::kString)) return Refuse(at, absl::StrCat("\"", keyword, "\" must be a text"));
-      const char* const regex = keyword == "pattern" ? value->text.c_str() : FormatPattern(value->text);
+      const char* const regex = keyword == "pattern" ? value->text.c_str() : FormatPattern(value->text, longest);
       if (regex == nullptr) continue;  // a format that is unknown annotates
       const absl::StatusOr<ExprId> pattern =
           PatternExpr(keyword == "pattern" ? absl::string_view(value->text) : regex, limits_, &characters);

@@ -248,6 +248,10 @@ TEST(JsonSchema, EveryDecimalBetweenTheBoundsCanBeWritten) {
               {"0", "-999999999999999", "999999999999999"}, {"1000000000000000", "0.5"});
   ExpectTexts(R"({"type":"number","minimum":0,"maximum":1.7976931348623157e308})", {"0", "0.5", "123456789012345"},
               {"-1", "1e3"});
+  ExpectTexts(R"({"type":"integer","minimum":1000000000000000,"maximum":9007199254740991})",
+              {"1000000000000000", "9007199254740991"}, {"999999999999999", "9007199254740992"});
+  ExpectTexts(R"({"type":"number","exclusiveMaximum":-1e17})", {"-100000000000000100", "-999999999999999999"},
+              {"-100000000000000000", "-5"});
   // Integers with bounds that are none.
   ExpectTexts(R"({"type":"integer","minimum":-0.5,"exclusiveMaximum":2.5})", {"0", "1", "2"}, {"-1", "3", "0.5"});
   ExpectTexts(R"({"type":"integer","exclusiveMinimum":-3,"maximum":-1})", {"-2", "-1"}, {"-3", "0"});
@@ -462,6 +466,27 @@ TEST(JsonSchema, PatternsHoldTogetherWithLengthsAndFormats) {
   // An emoji is one character, however it is written.
   ExpectTexts(R"({"type":"string","pattern":".*","maxLength":1})", {R"("😀")", R"("\ud83d\ude00")", R"("")"},
               {R"("😀😀")"});
+}
+
+TEST(JsonSchema, FormatsHoldTogetherWithTheLengthsThatPeopleGiveThem) {
+  // As Pydantic writes an HttpUrl.
+  ExpectTexts(R"({"type":"string","format":"uri","minLength":1,"maxLength":2083})", {R"("https://example.com/a?b#c")"},
+              {R"("example")", R"("")"});
+  ExpectTexts(R"({"type":"string","format":"uri","pattern":"^https://","maxLength":2083})",
+              {R"("https://example.com")"}, {R"("http://example.com")"});
+  for (const int length : {20, 255, 800, 825, 826, 827}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"uri","maxLength":)", length, "}"),
+                {R"("https://a.example/b")"},
+                {R"("a")", absl::StrCat("\"https://a.example/", std::string(length - 17, 'b'), "\"")});
+  }
+  for (const int length : {11, 100, 200, 201, 254}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"email","maxLength":)", length, "}"), {R"("a.b@cd.org")"},
+                {R"("a.b@")", absl::StrCat("\"a@", std::string(length - 5, 'b'), ".org\"")});
+  }
+  for (const int length : {11, 208, 209, 253}) {
+    ExpectTexts(absl::StrCat(R"({"type":"string","format":"hostname","maxLength":)", length, "}"), {R"("example.com")"},
+                {R"("a_b")", absl::StrCat("\"", std::string(length + 1, 'b'), "\"")});
+  }
 }
 
 }  // namespace
