@@ -140,6 +140,8 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
   EXPECT_EQ(NumLines(mine_ / "out.errors.jsonl"), 0);
 
   EXPECT_EQ(Run(input, output, {"--template", first}).exit_code, 0) << "it is the job's template now";
+  const std::string marked = Write("marked.jinja", "\xEF\xBB\xBF{{ messages[0].content }}");
+  EXPECT_EQ(Run(input, output, {"--template", marked}).exit_code, 0) << "a byte order mark is no part of a template";
   const Finished too_late = Run(input, output, {"--template", other, "--retry-errors"});
   EXPECT_EQ(too_late.exit_code, 1) << "a chat was answered with the first";
   EXPECT_THAT(too_late.err, HasSubstr("give what it was begun with, or another -o"));
@@ -153,8 +155,11 @@ TEST_F(BatchMishaps, TriesPromptsAgainThatTheContextHadNoRoomFor) {
   const Finished first = Run(input, output);
   ASSERT_EQ(first.exit_code, 0) << first.err;
   EXPECT_THAT(first.err, HasSubstr("the context only 256"));
-  EXPECT_THAT(Run(input, output, {"-c", "500"}).err, HasSubstr("--retry-errors goes on with it"));
-  const Finished retried = Run(input, output, {"-c", "500", "--retry-errors"});
+  std::vector<std::string> longer = Args(input, output);
+  std::replace(longer.begin(), longer.end(), std::string("256"), std::string("500"));
+  EXPECT_THAT(RunSluice(longer).err, HasSubstr("--retry-errors goes on with it"));
+  longer.push_back("--retry-errors");
+  const Finished retried = RunSluice(longer);
   EXPECT_EQ(retried.exit_code, 0) << retried.err;
   EXPECT_EQ(NumLines(output), 2);
 }
