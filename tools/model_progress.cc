@@ -106,21 +106,24 @@ Progress& ModelProgress::BarOf(Phase phase) {
 
 void ModelProgress::Draw() {
   const ModelActivity now = model_.activity();
-  const double in_pass = static_cast<double>(now.pass_rows) * now.pass_share;
-  const std::string pass = now.pass_rows > 0 ? absl::StrFormat("pass %d%%", static_cast<int>(100 * now.pass_share)) : "";
+  const int64_t rows = now.rows - first_row_;
+  const double done = static_cast<double>(rows) + static_cast<double>(now.pass_rows) * now.pass_share;
+  std::string pass;
+  if (now.pass_rows > 0) pass = absl::StrFormat("pass %d%%", static_cast<int>(100 * now.pass_share));
   if (now.loaded_bytes < now.kept_bytes) {
-    BarOf(Phase::kLoading).Update(static_cast<double>(now.loaded_bytes), now.kept_bytes);
+    // Slabs that stay come between the others on the first walk, so that the first pass runs meanwhile.
+    if (rows_ >= 0 && now.pass_rows > 0) pass = absl::StrFormat("%s %d of %d", what_, static_cast<int>(done), rows_);
+    BarOf(Phase::kLoading).Update(static_cast<double>(now.loaded_bytes), now.kept_bytes, pass);
   } else if (rows_ < 0) {
     BarOf(Phase::kWork)
         .Update(static_cast<double>(done_), total_,
                 absl::StrCat(note_, note_.empty() || pass.empty() ? "" : "  ", pass));
-  } else if (now.rows - first_row_ < rows_) {
-    const double done = static_cast<double>(now.rows - first_row_) + in_pass;
+  } else if (rows < rows_) {
     BarOf(Phase::kWork)
         .Update(done, rows_, done > 0 ? "" : absl::StrCat(FormatBytes(now.bytes_read - first_byte_), " read"));
   } else {
     // The last of the prompt's rows gave the first token.
-    BarOf(Phase::kGenerating).Update(static_cast<double>(now.rows - first_row_ - rows_) + 1, -1, pass);
+    BarOf(Phase::kGenerating).Update(static_cast<double>(rows - rows_) + 1, -1, pass);
   }
 }
 

@@ -106,12 +106,12 @@ class SignOfLife : public testing::Test {
     args.insert(args.end(), {"--throttle-disk", "4MB/s", "-t", "1", "-c", "64", "--max-ram", "5MiB", "--ring", "128KiB"});
     return args;
   }
-  // Starts the command, waits for the events in this order, and stops it.
+  // Starts the command, waits for the events in this order, and stops it if it is not over yet.
   static void ExpectEvents(const std::vector<std::string>& args, const std::vector<std::string>& events) {
     Terminal terminal(args);
     for (const std::string& event : events) terminal.Expect(event);
     terminal.Signal(SIGINT);
-    EXPECT_EQ(terminal.Exit(), 130) << terminal.unread();
+    EXPECT_THAT(terminal.Exit(), testing::AnyOf(130, 0)) << terminal.unread();
   }
 
   static TempDir* dir_;
@@ -135,9 +135,9 @@ TEST_F(SignOfLife, RunShowsLoadingThenThePromptThenOnlyTheText) {
 }
 
 TEST_F(SignOfLife, RunShowsMovementWithinAPass) {
-  // The text is one pass, of which the first slabs come long before the last ones.
+  // The text is one pass, of which the first slabs come long before the last ones. Slabs that stay come in it, too.
   ExpectEvents(Streamed({"run", Store(), "-f", Text(), "-n", "50", "--temp", "0", "--no-display-prompt"}),
-               {"prompt ", "tokens/s", " left"});
+               {"loading ", "prompt ", " of 19"});
 }
 
 TEST_F(SignOfLife, StandardOutputMayBeAPipe) {
@@ -160,11 +160,12 @@ TEST_F(SignOfLife, EveryTurnOfAChatShowsIt) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Streamed({"chat", Store(), "--template", "{{ messages[-1].content }}", "-n", "1", "--temp", "0"}));
   terminal.Expect("> ");
-  for (const char* const message : {"Once upon a time\r", "The dog ran\r"}) {
-    terminal.Type(message);
-    terminal.Expect("prompt ");
-    terminal.Expect("> ");
-  }
+  terminal.Type("Once upon a time\r");
+  terminal.Expect("loading ");
+  terminal.Expect("\n> ");
+  terminal.Type("The dog ran\r");
+  terminal.Expect("prompt ");
+  terminal.Expect("\n> ");
   terminal.Type("\x04");
   EXPECT_EQ(terminal.Exit(), 0) << terminal.unread();
 }
@@ -183,10 +184,10 @@ TEST_F(SignOfLife, HiddenThoughtsAreCounted) {
 
 TEST_F(SignOfLife, ScoresPerplexityAndBatchesShowItToo) {
   const std::string output = *dir_ / "results.jsonl";
-  ExpectEvents(Streamed({"score", Store(), "-f", Text()}), {"scoring ", " left"});
-  ExpectEvents(Streamed({"perplexity", Store(), "-f", Text()}), {"perplexity ", "pass "});
+  ExpectEvents(Streamed({"score", Store(), "-f", Text()}), {"scoring ", " of 19"});
+  ExpectEvents(Streamed({"perplexity", Store(), "-f", Text()}), {"loading ", "pass "});
   ExpectEvents(Streamed({"batch", Store(), "-i", Text(), "--text", "-o", output, "--batch-size", "1"}),
-               {"requests ", "pass "});
+               {"loading ", "pass "});
   EXPECT_EQ(RunSluice({"score", Store(), "-f", Text()}).err, "");
 }
 
