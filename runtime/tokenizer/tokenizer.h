@@ -16,6 +16,8 @@
 
 namespace sluice {
 
+struct TokenFiles;
+
 struct EncodeOptions {
   // Put what the post-processor puts around a text (bos, eos) around this one.
   bool add_special_tokens = true;
@@ -36,17 +38,21 @@ inline constexpr absl::string_view kPlainMark = "\xEF\xB7\x90";
 // Immutable after load; any number of threads may use it.
 class Tokenizer {
  public:
-  // Reads tokenizer.json in `dir`, else vocab.json with merges.txt (GPT-2 and Qwen2 classes; added
-  // tokens from tokenizer_config.json). Where the files put no special tokens around a text,
-  // add_bos_token and add_eos_token of tokenizer_config.json are honoured. Truncation and padding
-  // in tokenizer.json are ignored, as transformers does. NotFound: no tokenizer there.
-  // InvalidArgument, with file and reason: a malformed file, or anything in it that is not known: a
-  // model other than BPE, a component, an option, a regex construct.
+  // Reads tokenizer.json in `dir`, else vocab.json with merges.txt (GPT-2 and Qwen2 classes), and
+  // adds the tokens that other files name (token_files.h). Where the files put no special tokens
+  // around a text, add_bos_token and add_eos_token of tokenizer_config.json are honoured.
+  // Truncation and padding in tokenizer.json are ignored, as transformers does. NotFound: no
+  // tokenizer there. InvalidArgument, with file and reason: a malformed file, or anything in it
+  // that is not known: a model other than BPE, a component, an option, a regex construct.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
 
-  // The same from the text of a tokenizer.json; `what` names it in errors.
+  // The same from the text of a tokenizer.json; `what` names it in errors. The tokens of `files`
+  // are added.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(absl::string_view text,
                                                              absl::string_view what);
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(absl::string_view text,
+                                                             absl::string_view what,
+                                                             const TokenFiles& files);
   ~Tokenizer();
 
   // The ids of `text`. Malformed UTF-8 in it counts as U+FFFD, one for each longest malformed

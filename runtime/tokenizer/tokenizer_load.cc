@@ -1,13 +1,13 @@
 // Finding a tokenizer's files in a folder; what vocab.json with merges.txt leaves unsaid.
-#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "runtime/tokenizer/component.h"
+#include "runtime/tokenizer/token_files.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "runtime/tokenizer/tokenizer_builder.h"
 #include "storage/json.h"
@@ -25,36 +25,16 @@ constexpr char kQwen2Pattern[] =
 
 constexpr char kEndOfText[] = "<|endoftext|>";  // the special token of both classes
 
-// The config, or {} where there is none.
-absl::StatusOr<json> ReadConfig(const std::string& path) {
-  absl::StatusOr<json> config = ReadJsonFile(path, int64_t{64} << 20);
-  if (absl::IsNotFound(config.status())) return json::object();
-  if (config.ok() && !config->is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": not an object"));
-  }
-  return config;
-}
-
-// added_tokens_decoder ({"151643": {"content": ...}}) in the form of "added_tokens".
-absl::StatusOr<json> AddedTokens(const json& config) {
-  json tokens = json::array();
-  const json* by_id = JsonFind(config, "added_tokens_decoder");
-  if (by_id == nullptr) return tokens;
-  if (!by_id->is_object()) {
-    return absl::InvalidArgumentError("\"added_tokens_decoder\" is not an object");
-  }
-  for (auto it = by_id->begin(); it != by_id->end(); ++it) {
-    int64_t id = 0;
-    if (!absl::SimpleAtoi(it.key(), &id) || !it->is_object()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"added_tokens_decoder\": \"", it.key().substr(0, 80), "\" is not an id with a token"));
-    }
-    json token = *it;
-    token["id"] = id;
-    token.erase("__type");
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
+// What the files beside tokenizer.json in `dir` say of added tokens.
+absl::StatusOr<TokenFiles> ReadTokenFilesIn(const std::string& dir) {
+  return ReadTokenFiles(
+      [&](const std::string& file) -> absl::StatusOr<std::pair<std::string, std::optional<std::string>>> {
+        const std::string path = absl::StrCat(dir, "/", file);
+        absl::StatusOr<std::string> text = ReadWholeFile(path, int64_t{64} << 20);
+        if (absl::IsNotFound(text.status())) return std::pair(path, std::nullopt);
+        SLUICE_RETURN_IF_ERROR(text.status());
+        return std::pair(path, *std::move(text));
+      });
 }
 
 // That both are there. NotFound: neither is. FailedPrecondition: half of a tokenizer.
@@ -71,6 +51,13 @@ absl::Status CheckVocabAndMerges(const std::string& dir, const std::string& voca
   return absl::FailedPreconditionError(
       absl::StrCat(has_vocab ? merges_path : vocab_path, ": not there, but ",
                    has_vocab ? "vocab.json" : "merges.txt", " is; a tokenizer needs both"));
+}
+
+absl::Status AddTokensOfFiles(const TokenFiles& files, TokenizerFile* file) {
+  if (!file->document.is_object()) return absl::OkStatus();  // the builder reports it
+  json& tokens = file->document["added_tokens"];
+  SLUICE_ASSIGN_OR_RETURN(tokens, MergeAddedTokens(files, file->vocabulary, std::move(tokens)));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -102,17 +89,11 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
   }
   document["decoder"] = {{"type", "ByteLevel"}};
   document["model"] = {{"type", "BPE"}, {"vocab", nullptr}, {"merges", nullptr}};
-  SLUICE_ASSIGN_OR_RETURN(json tokens, AddedTokens(config));
-  const int32_t end_of_text = vocabulary.Find(kEndOfText);
-  const bool listed = std::any_of(tokens.begin(), tokens.end(), [](const json& token) {
-    const json* content = JsonFind(token, "content");
-    return content != nullptr && *content == kEndOfText;
-  });
-  if (end_of_text >= 0 && !listed) {
-    tokens.push_back(
-        {{"id", end_of_text}, {"content", kEndOfText}, {"normalized", false}, {"special", true}});
+  document["added_tokens"] = json::array();
+  if (const int32_t id = vocabulary.Find(kEndOfText); id >= 0) {
+    document["added_tokens"].push_back(
+        {{"id", id}, {"content", kEndOfText}, {"normalized", false}, {"special", true}});
   }
-  document["added_tokens"] = std::move(tokens);
   return document;
 }
 
@@ -121,7 +102,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& di
   const std::string vocab_path = absl::StrCat(dir, "/vocab.json");
   const std::string merges_path = absl::StrCat(dir, "/merges.txt");
   const std::string config_path = absl::StrCat(dir, "/tokenizer_config.json");
-  SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfig(config_path));
+  SLUICE_ASSIGN_OR_RETURN(const TokenFiles token_files, ReadTokenFilesIn(dir));
+  const json config(token_files.config.content);
   std::string named = path;
   absl::StatusOr<TokenizerFile> file = ReadTokenizerJson(path);
   if (absl::IsNotFound(file.status())) {
@@ -135,6 +117,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& di
     }
   }
   SLUICE_RETURN_IF_ERROR(file.status());
+  SLUICE_RETURN_IF_ERROR(AddTokensOfFiles(token_files, &*file));
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(*std::move(file)), named));
   SLUICE_RETURN_IF_ERROR(Annotate(builder.AddConfig(config), config_path));
@@ -143,7 +126,14 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& di
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view text,
                                                                absl::string_view what) {
+  return FromJson(text, what, TokenFiles());
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view text,
+                                                               absl::string_view what,
+                                                               const TokenFiles& files) {
   SLUICE_ASSIGN_OR_RETURN(TokenizerFile file, ParseTokenizerJson(text, what));
+  SLUICE_RETURN_IF_ERROR(AddTokensOfFiles(files, &file));
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(std::move(file)), what));
   return builder.Take();
