@@ -68,6 +68,8 @@ class Tokenizer {
 
   // The largest id + 1. Not every id below must have a token.
   int32_t vocab_size() const;
+  // Whether a token has this id.
+  bool Contains(int32_t id) const;
   // Whether `id` is a control token. False for ids without a token.
   bool IsSpecial(int32_t id) const;
   // The id of exactly this token, in the file's own spelling ("Ġthe", "<0x0A>", "<|eot_id|>").

@@ -121,7 +121,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& di
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(*std::move(file)), named));
   SLUICE_RETURN_IF_ERROR(Annotate(builder.AddConfig(config), config_path));
-  return builder.Take();
+  return builder.Take(named);
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view text,
@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view
   SLUICE_RETURN_IF_ERROR(AddTokensOfFiles(files, &file));
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(std::move(file)), what));
-  return builder.Take();
+  return builder.Take(what);
 }
 
 }  // namespace sluice
