@@ -44,7 +44,9 @@ class TokenizerWriter {
                                   {"eos_token", ids_.eos},
                                   {"unk_token", ids_.unk},
                                   {"pad_token", ids_.pad}}) {
-      if (id.has_value()) config[key] = vocabulary_.token(*id);
+      // Whatever has a name is a control token. Some files give an ordinary token ("!") as padding.
+      const bool ends = id == ids_.bos || id == ids_.eos;
+      if (id.has_value() && (ends || IsAdded(*id))) config[key] = vocabulary_.token(*id);
     }
     SLUICE_RETURN_IF_ERROR(AddTemplates(&files, &config));
     json generation = {{"bos_token_id", ids_.bos.has_value() ? json(*ids_.bos) : json(nullptr)}};
@@ -145,13 +147,19 @@ class TokenizerWriter {
         {{"type", "BPE"}, {"ignore_merges", pre_tokenizer_.ignore_merges}}, merges);
   }
 
+  bool IsSpecial(int64_t id) const {
+    const GgufTokenType type = vocabulary_.type(id);
+    return type == GgufTokenType::kControl || type == GgufTokenType::kUnknown;
+  }
+  bool IsAdded(int64_t id) const {
+    return IsSpecial(id) || vocabulary_.type(id) == GgufTokenType::kUserDefined;
+  }
+
   // Control tokens are special; user-defined ones are text that is always one token.
   json AddedTokens() const {
     json tokens = json::array();
     for (int64_t id = 0; id < vocabulary_.size(); ++id) {
-      const GgufTokenType type = vocabulary_.type(id);
-      const bool special = type == GgufTokenType::kControl || type == GgufTokenType::kUnknown;
-      if (!special && type != GgufTokenType::kUserDefined) continue;
+      if (!IsAdded(id)) continue;
       if (vocabulary_.Find(vocabulary_.token(id)) != id) continue;
       tokens.push_back({{"id", id},
                         {"content", vocabulary_.token(id)},
@@ -159,7 +167,7 @@ class TokenizerWriter {
                         {"lstrip", false},
                         {"rstrip", false},
                         {"normalized", false},
-                        {"special", special}});
+                        {"special", IsSpecial(id)}});
     }
     return tokens;
   }

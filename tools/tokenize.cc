@@ -23,12 +23,28 @@ using nlohmann::json;
 
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value) {
+// The text of `ids`. InvalidArgument names the first id that has no token.
+absl::StatusOr<std::string> DecodeIds(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  for (const int32_t id : ids) {
+    if (tokenizer.Contains(id)) continue;
+    const bool hole = id >= 0 && id < tokenizer.vocab_size();
+    return absl::InvalidArgumentError(absl::StrCat("token ", id, hole ? " is no token of" : " is outside",
+                                                   " the vocabulary of ", tokenizer.vocab_size()));
+  }
+  return tokenizer.Decode(ids, /*skip_special=*/false);
+}
+
+absl::Status NoTokenId(absl::string_view text, const Tokenizer& tokenizer) {
+  return absl::InvalidArgumentError(absl::StrCat("not a token id: \"", text.substr(0, 40), "\"; the vocabulary of ",
+                                                 tokenizer.vocab_size(), " has ids from 0"));
+}
+
+absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
   if (!value.is_array()) return absl::InvalidArgumentError("not a JSON array of ids");
   for (const json& id : value) {
     if (!id.is_number_integer() || id < 0 || id > INT32_MAX) {
-      return absl::InvalidArgumentError(absl::StrCat("not a token id: ", Dump(id).substr(0, 40)));
+      return NoTokenId(Dump(id), tokenizer);
     }
     ids.push_back(id.get<int32_t>());
   }
@@ -43,11 +59,12 @@ absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, 
   for (size_t i = 0; i < lines.size(); ++i) {
     SLUICE_ASSIGN_OR_RETURN(const json value, ParseJson(lines[i], absl::StrCat("line ", i + 1)));
     if (decode) {
-      const absl::StatusOr<std::vector<int32_t>> ids = IdsFromJson(value);
-      if (!ids.ok()) {
-        return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": ", ids.status().message()));
+      const absl::StatusOr<std::vector<int32_t>> ids = IdsFromJson(value, tokenizer);
+      const absl::StatusOr<std::string> decoded = ids.ok() ? DecodeIds(tokenizer, *ids) : ids.status();
+      if (!decoded.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": ", decoded.status().message()));
       }
-      std::printf("%s\n", Dump(tokenizer.Decode(*ids, /*skip_special=*/false)).c_str());
+      std::printf("%s\n", Dump(*decoded).c_str());
       continue;
     }
     if (!value.is_string()) {
@@ -60,12 +77,12 @@ absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text) {
+absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
   for (const absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
     int32_t id;
     if (!absl::SimpleAtoi(word, &id) || id < 0) {
-      return absl::InvalidArgumentError(absl::StrCat("not a token id: \"", word.substr(0, 40), "\""));
+      return NoTokenId(word, tokenizer);
     }
     ids.push_back(id);
   }
@@ -90,8 +107,8 @@ absl::Status Tokenize(const Arguments& args) {
   }
   if (args.Has("--jsonl")) return TokenizeLines(*tokenizer, text, encode, decode);
   if (decode) {
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(text));
-    const std::string decoded = tokenizer->Decode(ids, /*skip_special=*/false);
+    SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(text, *tokenizer));
+    SLUICE_ASSIGN_OR_RETURN(const std::string decoded, DecodeIds(*tokenizer, ids));
     std::printf("%s\n", args.Has("--json") ? Dump(decoded).c_str() : decoded.c_str());
     return absl::OkStatus();
   }

@@ -11,6 +11,11 @@
 #include "storage/json.h"
 
 namespace sluice {
+namespace {
+
+constexpr int64_t kMaxTokenFileBytes = int64_t{64} << 20;
+
+}  // namespace
 
 absl::StatusOr<ModelFiles> ModelFiles::Open(const std::string& path) {
   ModelFiles files;
@@ -48,12 +53,22 @@ absl::StatusOr<std::optional<std::string>> ModelFiles::Read(const std::string& f
   return ReadWholeFile(NameOf(file), max_bytes);
 }
 
+absl::StatusOr<TokenFiles> ModelFiles::ReadTokenFiles() const {
+  return sluice::ReadTokenFiles(
+      [&](const std::string& file)
+          -> absl::StatusOr<std::pair<std::string, std::optional<std::string>>> {
+        SLUICE_ASSIGN_OR_RETURN(std::optional<std::string> text, Read(file, kMaxTokenFileBytes));
+        return std::pair(NameOf(file), std::move(text));
+      });
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> ModelFiles::LoadTokenizer() const {
   if (!gguf_) return Tokenizer::Load(path_);
   const auto found = texts_.find("tokenizer.json");
   if (found == texts_.end())
     return absl::NotFoundError(absl::StrCat(path_, ": no tokenizer inside"));
-  return Tokenizer::FromJson(found->second, NameOf("tokenizer.json"));
+  SLUICE_ASSIGN_OR_RETURN(const TokenFiles files, ReadTokenFiles());
+  return Tokenizer::FromJson(found->second, NameOf("tokenizer.json"), files);
 }
 
 }  // namespace sluice

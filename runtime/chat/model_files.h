@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/tokenizer/token_files.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace sluice {
@@ -26,6 +27,8 @@ class ModelFiles {
   std::string NameOf(absl::string_view file) const;
   // The file's text; nothing where there is none. Errors of ReadWholeFile.
   absl::StatusOr<std::optional<std::string>> Read(const std::string& file, int64_t max_bytes) const;
+  // The files that name tokens. Errors of Read and sluice::ReadTokenFiles.
+  absl::StatusOr<TokenFiles> ReadTokenFiles() const;
   // Errors of Tokenizer::Load.
   absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer() const;
 

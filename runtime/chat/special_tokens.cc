@@ -1,48 +1,26 @@
-// Reads the two files that name special tokens.
+// Hands what the files name to templates.
 #include "runtime/chat/special_tokens.h"
 
 #include <string>
 #include <utility>
 
 #include "kernels/status_macros.h"
-#include "runtime/chat/config_file.h"
-#include "storage/json.h"
+#include "runtime/tokenizer/token_files.h"
 
 namespace sluice {
-namespace {
-
-using nlohmann::json;
-
-// Missing where the file has something else.
-jinja::Value TokenText(const json& token) {
-  const json* const content = token.is_object() ? JsonFind(token, "content") : &token;
-  const std::string* const text = content == nullptr ? nullptr : content->get_ptr<const std::string*>();
-  return text == nullptr ? jinja::Value() : jinja::Value::String(*text);
-}
-
-}  // namespace
 
 absl::StatusOr<TemplateVariables> ReadSpecialTokens(const ModelFiles& files) {
-  static constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                           "pad_token", "cls_token", "mask_token"};
+  SLUICE_ASSIGN_OR_RETURN(const TokenFiles token_files, files.ReadTokenFiles());
+  SLUICE_ASSIGN_OR_RETURN(const NamedTokens named, FindNamedTokens(token_files));
   TemplateVariables tokens;
-  for (const char* const file : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    SLUICE_ASSIGN_OR_RETURN(const json config, ReadConfigFile(files, file));
-    for (const char* const name : kNames) {
-      const json* const token = JsonFind(config, name);
-      if (token == nullptr) continue;
-      jinja::Value text = TokenText(*token);
-      if (!text.is_missing()) tokens.emplace_back(jinja::Value::String(name), std::move(text));
-    }
-    const json* const more = JsonFind(config, "additional_special_tokens");
-    if (more == nullptr || !more->is_array()) continue;
-    std::vector<jinja::Value> list;
-    for (const json& token : *more) {
-      jinja::Value text = TokenText(token);
-      if (!text.is_missing()) list.push_back(std::move(text));
-    }
-    tokens.emplace_back(jinja::Value::String("additional_special_tokens"), jinja::Value::List(std::move(list)));
+  for (const auto& [name, text] : named.by_name) {
+    tokens.emplace_back(jinja::Value::String(name), jinja::Value::String(text));
   }
+  std::vector<jinja::Value> more;
+  for (const std::string& text : named.more) more.push_back(jinja::Value::String(text));
+  if (more.empty()) return tokens;
+  tokens.emplace_back(jinja::Value::String("additional_special_tokens"),
+                      jinja::Value::List(std::move(more)));
   return tokens;
 }
 

@@ -13,8 +13,8 @@ namespace sluice {
 // Variables of a template: text for keys. Of one name the last counts.
 using TemplateVariables = std::vector<jinja::DictData::Entry>;
 
-// From special_tokens_map.json and tokenizer_config.json, where a token is text or an object with
-// "content"; additional_special_tokens is a list. InvalidArgument: a file that is not JSON.
+// The tokens that the files name (runtime/tokenizer/token_files.h) by name, and the lists as
+// additional_special_tokens. Errors of ModelFiles::Read, ReadTokenFiles and FindNamedTokens.
 absl::StatusOr<TemplateVariables> ReadSpecialTokens(const ModelFiles& files);
 
 }  // namespace sluice

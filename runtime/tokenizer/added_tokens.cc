@@ -9,9 +9,6 @@
 namespace sluice {
 namespace {
 
-// A search costs up to the longest token at each position.
-constexpr size_t kMaxTokenBytes = 4096;
-
 // Where the character before `at` > 0 starts.
 size_t PreviousCharacter(absl::string_view text, size_t at) {
   --at;
@@ -28,9 +25,9 @@ bool TouchesWord(absl::string_view text, size_t begin, size_t end) {
 
 absl::Status AddedTokenMatcher::Add(absl::string_view text, const AddedToken& token) {
   if (text.empty()) return absl::InvalidArgumentError("the text to look for is empty");
-  if (text.size() > kMaxTokenBytes) {
+  if (text.size() > kMaxAddedTokenBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("an added token of ", text.size(), " bytes; at most ", kMaxTokenBytes));
+        absl::StrCat("an added token of ", text.size(), " bytes; at most ", kMaxAddedTokenBytes));
   }
   if (node_entry_.empty()) node_entry_.push_back(-1);
   uint32_t node = 0;

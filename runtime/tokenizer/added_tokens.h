@@ -12,6 +12,9 @@
 
 namespace sluice {
 
+// A search costs up to the longest token at each position.
+inline constexpr size_t kMaxAddedTokenBytes = 4096;
+
 struct AddedToken {
   int32_t id = 0;
   std::string content = {};

@@ -67,8 +67,9 @@ absl::StatusOr<Pattern> Pattern::FromJson(const nlohmann::json& component) {
       "\"pattern\" is neither {\"String\": ...} nor {\"Regex\": ...}");
 }
 
-absl::Status Pattern::FindAll(absl::string_view text, std::vector<TextRange>* matches) const {
-  if (regex_.has_value()) return regex_->FindAll(text, matches);
+absl::Status Pattern::FindAll(absl::string_view text, SearchBudget* budget,
+                              std::vector<TextRange>* matches) const {
+  if (regex_.has_value()) return regex_->FindAll(text, budget, matches);
   if (text_.empty()) return absl::OkStatus();
   for (size_t at = 0; (at = text.find(text_, at)) != absl::string_view::npos; at += text_.size()) {
     matches->push_back({at, at + text_.size()});

@@ -42,7 +42,9 @@ class Pattern {
   static absl::StatusOr<Pattern> FromJson(const nlohmann::json& component);
 
   // Appends all matches in `text` from left to right. An empty string matches nothing.
-  absl::Status FindAll(absl::string_view text, std::vector<TextRange>* matches) const;
+  // Errors of Regex::FindAll.
+  absl::Status FindAll(absl::string_view text, SearchBudget* budget,
+                       std::vector<TextRange>* matches) const;
 
   // The string that is searched for, or nullptr where it is a regex.
   const std::string* text() const { return regex_.has_value() ? nullptr : &text_; }

@@ -195,10 +195,10 @@ absl::Status Normalizer::AddSteps(const nlohmann::json& component) {
   return absl::OkStatus();
 }
 
-absl::Status Normalizer::Replace(const Step& step, size_t limit, std::string* text,
-                                 bool* at_start) {
+absl::Status Normalizer::Replace(const Step& step, size_t limit, SearchBudget* budget,
+                                 std::string* text, bool* at_start) {
   std::vector<TextRange> matches;
-  SLUICE_RETURN_IF_ERROR(step.pattern.FindAll(*text, &matches));
+  SLUICE_RETURN_IF_ERROR(step.pattern.FindAll(*text, budget, &matches));
   if (matches.empty()) return absl::OkStatus();
   if (step.content.size() > limit / matches.size()) return TooLarge(limit);
   // A replacement stands where the last character it replaces stood.
@@ -218,7 +218,7 @@ absl::Status Normalizer::Replace(const Step& step, size_t limit, std::string* te
   return absl::OkStatus();
 }
 
-absl::Status Normalizer::Apply(std::string* text, bool* at_start) const {
+absl::Status Normalizer::Apply(std::string* text, bool* at_start, SearchBudget* budget) const {
   const size_t limit = MostBytesOf(text->size());
   for (const Step& step : steps_) {
     switch (step.kind) {
@@ -230,7 +230,9 @@ absl::Status Normalizer::Apply(std::string* text, bool* at_start) const {
       case Kind::kStripAccents: MapCharacters(text, at_start, &WithoutMarks); break;
       case Kind::kNmt: MapCharacters(text, at_start, &Nmt); break;
       case Kind::kStrip: Strip(step.left, step.right, text, at_start); break;
-      case Kind::kReplace: SLUICE_RETURN_IF_ERROR(Replace(step, limit, text, at_start)); break;
+      case Kind::kReplace:
+        SLUICE_RETURN_IF_ERROR(Replace(step, limit, budget, text, at_start));
+        break;
       case Kind::kPrepend:
         if (!text->empty()) text->insert(0, step.content);
         break;

@@ -31,8 +31,8 @@ class Normalizer {
 
   // Normalizes `text` (valid UTF-8, stays so) in place. `*at_start` says whether its first
   // character stems from the first one of the whole input, and becomes false where that one is
-  // dropped. ResourceExhausted: a regex or the size of the result exceeds its limit.
-  absl::Status Apply(std::string* text, bool* at_start) const;
+  // dropped. ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
+  absl::Status Apply(std::string* text, bool* at_start, SearchBudget* budget) const;
 
   int64_t MemoryBytes() const;
 
@@ -48,7 +48,8 @@ class Normalizer {
     std::string content = {};          // kReplace, kPrepend
   };
   absl::Status AddSteps(const nlohmann::json& component);
-  static absl::Status Replace(const Step& step, size_t limit, std::string* text, bool* at_start);
+  static absl::Status Replace(const Step& step, size_t limit, SearchBudget* budget, std::string* text,
+                              bool* at_start);
 
   std::vector<Step> steps_;
   std::shared_ptr<const SentencePieceNormalizer> sentence_piece_;  // of the step kSentencePiece

@@ -167,10 +167,10 @@ absl::Status PreTokenizer::AddMetaspace(const nlohmann::json& component) {
   return absl::OkStatus();
 }
 
-absl::Status PreTokenizer::FindMatches(const Step& step, absl::string_view word,
+absl::Status PreTokenizer::FindMatches(const Step& step, absl::string_view word, SearchBudget* budget,
                                        std::vector<TextRange>* matches) {
   switch (step.kind) {
-    case Kind::kPattern: return step.pattern.FindAll(word, matches);
+    case Kind::kPattern: return step.pattern.FindAll(word, budget, matches);
     case Kind::kNumeric: FindCharacters(word, &IsNumeric, matches); break;
     case Kind::kPunctuation: FindCharacters(word, &IsPunctuationOrAsciiSymbol, matches); break;
     case Kind::kWhiteSpace: FindCharacters(word, &IsWhiteSpace, matches); break;
@@ -186,14 +186,14 @@ absl::Status PreTokenizer::FindMatches(const Step& step, absl::string_view word,
   return absl::OkStatus();
 }
 
-absl::Status PreTokenizer::Cut(const Step& step, Words* words) {
+absl::Status PreTokenizer::Cut(const Step& step, SearchBudget* budget, Words* words) {
   std::vector<Words::Word> cut;
   std::vector<TextRange> matches, pieces;
   for (size_t i = 0; i < words->words.size(); ++i) {
     const Words::Word& word = words->words[i];
     matches.clear();
     pieces.clear();
-    SLUICE_RETURN_IF_ERROR(FindMatches(step, (*words)[i], &matches));
+    SLUICE_RETURN_IF_ERROR(FindMatches(step, (*words)[i], budget, &matches));
     SplitAt(matches, word.end - word.begin, step.behavior, step.invert, &pieces);
     for (const TextRange& piece : pieces) {
       cut.push_back({word.begin + piece.begin, word.begin + piece.end,
@@ -239,7 +239,8 @@ absl::Status PreTokenizer::Rewrite(const Step& step, size_t limit, Words* words)
   return absl::OkStatus();
 }
 
-absl::StatusOr<Words> PreTokenizer::Apply(std::string text, bool at_start) const {
+absl::StatusOr<Words> PreTokenizer::Apply(std::string text, bool at_start,
+                                          SearchBudget* budget) const {
   Words words;
   words.text = std::move(text);
   if (words.text.empty()) return words;
@@ -247,7 +248,7 @@ absl::StatusOr<Words> PreTokenizer::Apply(std::string text, bool at_start) const
   const size_t limit = MostBytesOf(words.text.size());
   for (const Step& step : steps_) {
     const bool rewrites = step.kind >= Kind::kBytes;
-    SLUICE_RETURN_IF_ERROR(rewrites ? Rewrite(step, limit, &words) : Cut(step, &words));
+    SLUICE_RETURN_IF_ERROR(rewrites ? Rewrite(step, limit, &words) : Cut(step, budget, &words));
   }
   return words;
 }

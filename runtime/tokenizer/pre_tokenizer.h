@@ -41,8 +41,8 @@ class PreTokenizer {
   static absl::StatusOr<PreTokenizer> FromJson(const nlohmann::json& component);
 
   // Cuts `text` (valid UTF-8); `at_start` as in Normalizer::Apply.
-  // ResourceExhausted: a regex or the size of the result exceeds its limit.
-  absl::StatusOr<Words> Apply(std::string text, bool at_start) const;
+  // ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
+  absl::StatusOr<Words> Apply(std::string text, bool at_start, SearchBudget* budget) const;
 
   // Whether no part of a text is removed.
   bool KeepsAll() const;
@@ -78,8 +78,8 @@ class PreTokenizer {
   absl::Status AddByteLevel(const nlohmann::json& component);
   absl::Status AddSplit(const nlohmann::json& component);
   absl::Status AddMetaspace(const nlohmann::json& component);
-  static absl::Status Cut(const Step& step, Words* words);
-  static absl::Status FindMatches(const Step& step, absl::string_view word,
+  static absl::Status Cut(const Step& step, SearchBudget* budget, Words* words);
+  static absl::Status FindMatches(const Step& step, absl::string_view word, SearchBudget* budget,
                                   std::vector<TextRange>* matches);
   static absl::Status Rewrite(const Step& step, size_t limit, Words* words);
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/tokenizer/search_budget.h"
 
 namespace sluice {
 
@@ -21,7 +22,7 @@ struct TextRange {  // bytes [begin, end)
 
 // Rewrites an Oniguruma pattern (Ruby syntax, Unicode) for PCRE2 in UTF, UCP and multi-line mode:
 // \s, \w, \h, \v, \u, (?m) and {n,m}+ mean other things there. InvalidArgument: a construct that
-// has no such rewriting, by name (nested classes, &&, \W in a class).
+// has no such rewriting, by name (nested classes, &&).
 absl::StatusOr<std::string> OnigurumaToPcre2(absl::string_view pattern);
 
 // A compiled pattern. Immutable; any number of threads may search with it.
@@ -34,9 +35,10 @@ class Regex {
   Regex& operator=(Regex&&) = default;
 
   // Appends to `matches` all matches in `text` (valid UTF-8) from left to right, none overlapping;
-  // an empty match right after another one is left out. ResourceExhausted: a search took more
-  // than PCRE2's limits allow (catastrophic backtracking).
-  absl::Status FindAll(absl::string_view text, std::vector<TextRange>* matches) const;
+  // an empty match right after another one is left out. ResourceExhausted: the budget is spent, or
+  // a match takes more steps back or memory than is allowed (catastrophic backtracking).
+  absl::Status FindAll(absl::string_view text, SearchBudget* budget,
+                       std::vector<TextRange>* matches) const;
 
   int64_t MemoryBytes() const;
 
@@ -44,6 +46,8 @@ class Regex {
   struct FreeCode {
     void operator()(void* code) const;
   };
+  absl::Status Search(absl::string_view text, SearchBudget* budget,
+                      std::vector<TextRange>* matches) const;
   Regex(void* code, std::string pattern) : code_(code), pattern_(std::move(pattern)) {}
 
   std::unique_ptr<void, FreeCode> code_;  // pcre2_code

@@ -33,6 +33,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
   std::vector<int32_t> ids;
   if (options.add_special_tokens) ids = parts_->around.before;
   Bpe::Scratch scratch;
+  SearchBudget budget(valid.size());
   const auto left = [&] { return options.max_ids - static_cast<int64_t>(ids.size()); };
   for (const Segment& raw : parts_->raw_matcher.Cut(valid, options.parse_special)) {
     if (left() < 0) break;
@@ -42,7 +43,8 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
     }
     std::string normalized = valid.substr(raw.begin, raw.end - raw.begin);
     bool at_start = raw.begin == 0;
-    SLUICE_RETURN_IF_ERROR(parts_->normalizer.Apply(&normalized, &at_start));
+    SLUICE_RETURN_IF_ERROR(
+        Annotate(parts_->normalizer.Apply(&normalized, &at_start, &budget), parts_->source));
     for (const Segment& segment :
          parts_->normalized_matcher.Cut(normalized, options.parse_special)) {
       if (left() < 0) break;
@@ -53,11 +55,11 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
       std::string piece = normalized.substr(segment.begin, segment.end - segment.begin);
       if (options.drop_plain_marks) absl::StrReplaceAll({{kPlainMark, ""}}, &piece);
       CutTo(left(), parts_->token_bytes, &piece);
-      SLUICE_ASSIGN_OR_RETURN(
-          const Words words,
-          parts_->pre_tokenizer.Apply(std::move(piece), at_start && segment.begin == 0));
-      for (size_t i = 0; i < words.words.size() && left() >= 0; ++i) {
-        SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode(words[i], left(), &scratch, &ids));
+      const absl::StatusOr<Words> words =
+          parts_->pre_tokenizer.Apply(std::move(piece), at_start && segment.begin == 0, &budget);
+      if (!words.ok()) return Annotate(words.status(), parts_->source);
+      for (size_t i = 0; i < words->words.size() && left() >= 0; ++i) {
+        SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode((*words)[i], left(), &scratch, &ids));
       }
     }
   }
@@ -76,6 +78,10 @@ std::string Tokenizer::Decode(absl::Span<const int32_t> ids, bool skip_special) 
 }
 
 int32_t Tokenizer::vocab_size() const { return parts_->vocab_size; }
+
+bool Tokenizer::Contains(int32_t id) const {
+  return parts_->added.contains(id) || parts_->vocabulary.Contains(id);
+}
 
 bool Tokenizer::IsSpecial(int32_t id) const {
   const auto it = parts_->added.find(id);

@@ -16,6 +16,8 @@
 
 namespace sluice {
 
+struct TokenFiles;
+
 struct EncodeOptions {
   // Put what the post-processor puts around a text (bos, eos) around this one.
   bool add_special_tokens = true;
@@ -37,8 +39,8 @@ inline constexpr absl::string_view kPlainMark = "\xEF\xB7\x90";
 class Tokenizer {
  public:
   // Reads tokenizer.json in `dir`, else tokenizer.model (SentencePiece's BPE), else vocab.json with
-  // merges.txt (GPT-2 and Qwen2 classes, which take these even where there is a tokenizer.model; added
-  // tokens from tokenizer_config.json), else tekken.json (Mistral's). Where the files put no special
+  // merges.txt (GPT-2 and Qwen2 classes, which take these even where there is a tokenizer.model), else
+  // tekken.json (Mistral's), and adds the tokens that other files name (token_files.h). Where the files put no special
   // tokens around a text, add_bos_token and add_eos_token of tokenizer_config.json are honoured; without
   // the key, bos is added by tokenizer.model and tekken.json. Truncation and padding in tokenizer.json
   // are ignored, as transformers does. NotFound: no tokenizer there. FailedPrecondition: half of vocab.json
@@ -47,9 +49,13 @@ class Tokenizer {
   // model other than BPE.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& dir);
 
-  // The same from the text of a tokenizer.json; `what` names it in errors.
+  // The same from the text of a tokenizer.json; `what` names it in errors. The tokens of `files`
+  // are added.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(absl::string_view text,
                                                              absl::string_view what);
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> FromJson(absl::string_view text,
+                                                             absl::string_view what,
+                                                             const TokenFiles& files);
   ~Tokenizer();
 
   // The ids of `text`. Malformed UTF-8 in it counts as U+FFFD, one for each longest malformed
@@ -65,6 +71,8 @@ class Tokenizer {
 
   // The largest id + 1. Not every id below must have a token.
   int32_t vocab_size() const;
+  // Whether a token has this id.
+  bool Contains(int32_t id) const;
   // Whether `id` is a control token. False for ids without a token.
   bool IsSpecial(int32_t id) const;
   // The id of exactly this token, in the file's own spelling ("Ġthe", "<0x0A>", "<|eot_id|>").

@@ -114,6 +114,7 @@ absl::Status TokenizerBuilder::ReadAddedTokens(const json& document,
 }
 
 absl::Status TokenizerBuilder::FillMatchers(const std::vector<AddedToken>& tokens) {
+  SearchBudget budget(0);  // for all of them
   // Where two become equal by normalizing, special tokens come first.
   for (const bool special : {true, false}) {
     for (const AddedToken& token : tokens) {
@@ -121,7 +122,7 @@ absl::Status TokenizerBuilder::FillMatchers(const std::vector<AddedToken>& token
       std::string text = token.content;
       if (token.normalized) {
         bool at_start = true;
-        SLUICE_RETURN_IF_ERROR(parts_->normalizer.Apply(&text, &at_start));
+        SLUICE_RETURN_IF_ERROR(parts_->normalizer.Apply(&text, &at_start, &budget));
       }
       AddedTokenMatcher& matcher =
           token.normalized ? parts_->normalized_matcher : parts_->raw_matcher;
@@ -234,7 +235,8 @@ absl::Status TokenizerBuilder::AddConfig(const json& config) {
   return absl::OkStatus();
 }
 
-std::unique_ptr<Tokenizer> TokenizerBuilder::Take() {
+std::unique_ptr<Tokenizer> TokenizerBuilder::Take(absl::string_view source) {
+  parts_->source = std::string(source);
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(parts_)));
 }
 

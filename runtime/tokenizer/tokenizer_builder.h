@@ -24,7 +24,8 @@ class TokenizerBuilder {
   // Honours add_bos_token and add_eos_token where the post-processor adds nothing.
   absl::Status AddConfig(const nlohmann::json& config);
 
-  std::unique_ptr<Tokenizer> Take();
+  // `source` names the file in errors of Encode().
+  std::unique_ptr<Tokenizer> Take(absl::string_view source);
 
  private:
   absl::StatusOr<BpeOptions> ReadModel(const nlohmann::json& document) const;

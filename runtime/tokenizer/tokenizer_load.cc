@@ -1,21 +1,22 @@
 // Finding a tokenizer's files in a folder; what vocab.json with merges.txt leaves unsaid.
-#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
 #include "runtime/tokenizer/component.h"
 #include "runtime/tokenizer/sentencepiece_file.h"
 #include "runtime/tokenizer/tekken_file.h"
+#include "runtime/tokenizer/token_files.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "runtime/tokenizer/tokenizer_builder.h"
 #include "storage/json.h"
+#include "storage/lfs_pointer.h"
 
 namespace sluice {
 namespace {
@@ -47,36 +48,17 @@ bool IsVocabAndMergesClass(const json& config) {
 
 constexpr char kEndOfText[] = "<|endoftext|>";  // the special token of both classes
 
-// The config, or {} where there is none.
-absl::StatusOr<json> ReadConfig(const std::string& path) {
-  absl::StatusOr<json> config = ReadJsonFile(path, int64_t{64} << 20);
-  if (absl::IsNotFound(config.status())) return json::object();
-  if (config.ok() && !config->is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": not an object"));
-  }
-  return config;
-}
-
-// added_tokens_decoder ({"151643": {"content": ...}}) in the form of "added_tokens".
-absl::StatusOr<json> AddedTokens(const json& config) {
-  json tokens = json::array();
-  const json* by_id = JsonFind(config, "added_tokens_decoder");
-  if (by_id == nullptr) return tokens;
-  if (!by_id->is_object()) {
-    return absl::InvalidArgumentError("\"added_tokens_decoder\" is not an object");
-  }
-  for (auto it = by_id->begin(); it != by_id->end(); ++it) {
-    int64_t id = 0;
-    if (!absl::SimpleAtoi(it.key(), &id) || !it->is_object()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"added_tokens_decoder\": \"", it.key().substr(0, 80), "\" is not an id with a token"));
-    }
-    json token = *it;
-    token["id"] = id;
-    token.erase("__type");
-    tokens.push_back(std::move(token));
-  }
-  return tokens;
+// What the files beside tokenizer.json in `dir` say of added tokens.
+absl::StatusOr<TokenFiles> ReadTokenFilesIn(const std::string& dir) {
+  return ReadTokenFiles(
+      [&](const std::string& file) -> absl::StatusOr<std::pair<std::string, std::optional<std::string>>> {
+        const std::string path = absl::StrCat(dir, "/", file);
+        absl::StatusOr<std::string> text = ReadWholeFile(path, int64_t{64} << 20);
+        if (absl::IsNotFound(text.status())) return std::pair(path, std::nullopt);
+        SLUICE_RETURN_IF_ERROR(text.status());
+        SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(*text, path));
+        return std::pair(path, *std::move(text));
+      });
 }
 
 // Files that other programs take a tokenizer from and sluice does not, to be named where there is
@@ -176,6 +158,13 @@ void AddDefaults(const json& defaults, json* config) {
   }
 }
 
+absl::Status AddTokensOfFiles(const TokenFiles& files, TokenizerFile* file) {
+  if (!file->document.is_object()) return absl::OkStatus();  // the builder reports it
+  json& tokens = file->document["added_tokens"];
+  SLUICE_ASSIGN_OR_RETURN(tokens, MergeAddedTokens(files, file->vocabulary, std::move(tokens)));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vocabulary) {
@@ -204,37 +193,40 @@ absl::StatusOr<json> DocumentFromConfig(const json& config, const Vocabulary& vo
   }
   document["decoder"] = {{"type", "ByteLevel"}};
   document["model"] = {{"type", "BPE"}, {"vocab", nullptr}, {"merges", nullptr}};
-  SLUICE_ASSIGN_OR_RETURN(json tokens, AddedTokens(config));
-  const int32_t end_of_text = vocabulary.Find(kEndOfText);
-  const bool listed = std::any_of(tokens.begin(), tokens.end(), [](const json& token) {
-    const json* content = JsonFind(token, "content");
-    return content != nullptr && *content == kEndOfText;
-  });
-  if (end_of_text >= 0 && !listed) {
-    tokens.push_back(
-        {{"id", end_of_text}, {"content", kEndOfText}, {"normalized", false}, {"special", true}});
+  document["added_tokens"] = json::array();
+  if (const int32_t id = vocabulary.Find(kEndOfText); id >= 0) {
+    document["added_tokens"].push_back(
+        {{"id", id}, {"content", kEndOfText}, {"normalized", false}, {"special", true}});
   }
-  document["added_tokens"] = std::move(tokens);
   return document;
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& dir) {
   const std::string config_path = absl::StrCat(dir, "/tokenizer_config.json");
-  SLUICE_ASSIGN_OR_RETURN(json config, ReadConfig(config_path));
+  SLUICE_ASSIGN_OR_RETURN(const TokenFiles token_files, ReadTokenFilesIn(dir));
+  json config(token_files.config.content);
   SLUICE_ASSIGN_OR_RETURN(FoundTokenizer found, ReadFirstForm(dir, config, config_path));
   AddDefaults(found.file.config_defaults, &config);
+  SLUICE_RETURN_IF_ERROR(AddTokensOfFiles(token_files, &found.file));
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(std::move(found.file)), found.path));
   SLUICE_RETURN_IF_ERROR(Annotate(builder.AddConfig(config), config_path));
-  return builder.Take();
+  return builder.Take(found.path);
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view text,
                                                                absl::string_view what) {
+  return FromJson(text, what, TokenFiles());
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view text,
+                                                               absl::string_view what,
+                                                               const TokenFiles& files) {
   SLUICE_ASSIGN_OR_RETURN(TokenizerFile file, ParseTokenizerJson(text, what));
+  SLUICE_RETURN_IF_ERROR(AddTokensOfFiles(files, &file));
   TokenizerBuilder builder;
   SLUICE_RETURN_IF_ERROR(Annotate(builder.BuildParts(std::move(file)), what));
-  return builder.Take();
+  return builder.Take(what);
 }
 
 }  // namespace sluice

@@ -22,6 +22,7 @@ namespace sluice {
 // The way of a text: raw_matcher, then normalizer and normalized_matcher on what lies between its
 // tokens, then pre_tokenizer and bpe on what lies between those.
 struct Tokenizer::Parts {
+  std::string source;     // the file that the components come from
   Vocabulary vocabulary;  // of the model; added tokens may be in it or not
   absl::flat_hash_map<int32_t, AddedToken> added;       // by id
   absl::flat_hash_map<std::string, int32_t> added_ids;  // by content

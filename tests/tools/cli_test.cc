@@ -310,6 +310,25 @@ TEST_F(Cli, TokenizesLinesBothWays) {
   ExpectRefused({"tokenize", model, "--decode", "-p", "1,x"}, "\"x\"");
 }
 
+TEST_F(Cli, DecodingRefusesIdsWithoutAToken) {
+  const std::string model = Data("models/TinyStories-656K");
+  for (const auto& [ids, named] : std::vector<std::pair<std::string, std::string>>{
+           {"99999", "99999"},
+           {"2048", "2048"},
+           {"5,99999,6", "99999"},
+           {"-1", "-1"},
+           {"99999999999", "99999999999"},
+           {"1.5", "1.5"}}) {
+    for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{{}, {"--json"}, {"--jsonl"}}) {
+      std::vector<std::string> args = {"tokenize", model, "--decode", "-p",
+                                       more == std::vector<std::string>{"--jsonl"} ? "[" + ids + "]" : ids};
+      args.insert(args.end(), more.begin(), more.end());
+      ExpectRefused(args, named);
+      ExpectRefused(args, "vocabulary of 2048");
+    }
+  }
+}
+
 TEST_F(Cli, ScoresAddUpToThePerplexity) {
   const std::string store = MakeStore();
   const Finished score = RunSluice({"score", store, "--prompt-ids", "1,80,429,598", "--top", "2", "--json"});

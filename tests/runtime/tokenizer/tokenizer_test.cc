@@ -84,6 +84,8 @@ TEST(Tokenizer, LooksUpTokens) {
   EXPECT_EQ(tokenizer->Token(2), "hi");
   EXPECT_EQ(tokenizer->Token(7), "");
   EXPECT_EQ(tokenizer->Token(-1), "");
+  EXPECT_TRUE(tokenizer->Contains(265));
+  for (const int32_t id : {7, -1, 266, INT32_MAX}) EXPECT_FALSE(tokenizer->Contains(id)) << id;
   EXPECT_TRUE(tokenizer->IsSpecial(0));
   EXPECT_FALSE(tokenizer->IsSpecial(2));
   EXPECT_FALSE(tokenizer->IsSpecial(100000));

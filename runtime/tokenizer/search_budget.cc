@@ -1,0 +1,28 @@
+// Looks at the wall clock, which costs next to nothing, and asks for the thread's time where that
+// says too much.
+#include "runtime/tokenizer/search_budget.h"
+
+#include <time.h>
+
+namespace sluice {
+
+SearchBudget::SearchBudget(size_t text_bytes, std::chrono::nanoseconds allowed)
+    : text_bytes_(text_bytes), allowed_(allowed), thread_time_at_start_(ThreadTime()) {}
+
+std::chrono::nanoseconds SearchBudget::ThreadTime() const {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+bool SearchBudget::IsSpent() {
+  const auto now = std::chrono::steady_clock::now();
+  if (used_ + (now - started_) <= allowed_) return false;
+  const std::chrono::nanoseconds thread_time = ThreadTime() - thread_time_at_start_;
+  if (thread_time > allowed_) return true;
+  used_ = thread_time;  // the process had stopped, or others had the CPU
+  started_ = now;
+  return false;
+}
+
+}  // namespace sluice
