@@ -1,9 +1,12 @@
 // As many requests as keep the queue full; whoever is answered asks for the next piece.
 #include "prefetch/stage_rates.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -17,6 +20,9 @@
 #include "kernels/status_macros.h"
 #include "kernels/encoding.h"
 #include "prefetch/host_buffer.h"
+#include "prefetch/slab_stream.h"
+#include "storage/durable_file.h"
+#include "storage/manifest.h"
 #include "storage/slab_codec.h"
 
 namespace sluice {
@@ -33,12 +39,12 @@ struct Piece {
   int64_t bytes;
 };
 
-std::vector<Piece> Pieces(const std::vector<ReadSource>& sources) {
+std::vector<Piece> Pieces(const std::vector<ReadSource>& sources, int64_t piece_bytes) {
   std::vector<Piece> pieces;
   for (size_t file = 0; file < sources.size(); ++file) {
-    for (int64_t offset = 0; offset < sources[file].bytes; offset += kPieceBytes) {
+    for (int64_t offset = 0; offset < sources[file].bytes; offset += piece_bytes) {
       pieces.push_back({static_cast<int>(file), offset,
-                        std::min(kPieceBytes, sources[file].bytes - offset)});
+                        std::min(piece_bytes, sources[file].bytes - offset)});
     }
   }
   return pieces;
@@ -47,8 +53,8 @@ std::vector<Piece> Pieces(const std::vector<ReadSource>& sources) {
 // Reads pieces round and round until the deadline. Its callbacks run on the engine's threads.
 class Reader {
  public:
-  Reader(std::vector<Piece> pieces, const HostBuffer& buffer, IoEngine* engine)
-      : pieces_(std::move(pieces)), buffer_(buffer), engine_(*engine) {}
+  Reader(std::vector<Piece> pieces, int64_t piece_bytes, const HostBuffer& buffer, IoEngine* engine)
+      : pieces_(std::move(pieces)), piece_bytes_(piece_bytes), buffer_(buffer), engine_(*engine) {}
 
   absl::StatusOr<double> Run(int num_slots, double seconds) {
     const Clock::time_point start = Clock::now();
@@ -71,7 +77,7 @@ class Reader {
     request.file = piece.file;
     request.offset = piece.offset;
     request.bytes = piece.bytes;
-    request.buffer = {buffer_.data() + slot * kPieceBytes,
+    request.buffer = {buffer_.data() + slot * piece_bytes_,
                       static_cast<size_t>(RoundUp(piece.bytes, kReadAlignment))};
     request.done = [this, slot, bytes = piece.bytes](absl::Status status) {
       Arrived(slot, bytes, std::move(status));
@@ -99,6 +105,7 @@ class Reader {
   }
 
   const std::vector<Piece> pieces_;
+  const int64_t piece_bytes_;  // of the largest
   const HostBuffer& buffer_;
   IoEngine& engine_;
   Clock::time_point deadline_;
@@ -128,26 +135,69 @@ absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
   }
   // Two requests more than what is in flight: one has arrived, one waits for its turn.
   const int64_t in_flight = options.queue_depth * std::min(options.read_bytes, kPieceBytes);
-  const int num_slots = static_cast<int>((in_flight + kPieceBytes - 1) / kPieceBytes + 2);
-  SLUICE_ASSIGN_OR_RETURN(const HostBuffer buffer, HostBuffer::Create(num_slots * kPieceBytes));
+  const int64_t piece_bytes = std::min(kPieceBytes, in_flight);
+  const int num_slots = static_cast<int>((in_flight + piece_bytes - 1) / piece_bytes + 2);
+  SLUICE_ASSIGN_OR_RETURN(const HostBuffer buffer, HostBuffer::Create(num_slots * piece_bytes));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<IoEngine> engine,
                           IoEngine::Create(paths, {buffer.span()}, options));
-  return Reader(Pieces(sources), buffer, engine.get()).Run(num_slots, seconds);
+  return Reader(Pieces(sources, piece_bytes), piece_bytes, buffer, engine.get()).Run(num_slots, seconds);
 }
 
-double MeasureVerifyRate(double seconds) {
-  constexpr int64_t kBytes = 8 * kPieceBytes;  // more than a core's caches
-  const std::unique_ptr<std::byte[]> bytes(new std::byte[kBytes]);
-  std::memset(bytes.get(), 1, kBytes);
+absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, IoKind kind,
+                                        double seconds) {
+  constexpr int64_t kSlabBytes = kSmallRingBytes / 8;
+  constexpr size_t kMostSlabs = 64;
+  std::vector<std::string> paths;
+  for (const ReadSource& source : sources) paths.push_back(source.path);
+  std::vector<StreamSlab> cycle;
+  std::vector<std::byte> bytes(kSlabBytes);
+  for (const Piece& piece : Pieces(sources, kSlabBytes)) {
+    if (cycle.size() == kMostSlabs) break;
+    if (piece.bytes < kSlabBytes) continue;
+    const FileDescriptor fd(open(paths[piece.file].c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd.get() < 0) return FileError(errno, "open", paths[piece.file]);
+    if (pread(fd.get(), bytes.data(), kSlabBytes, piece.offset) != kSlabBytes) {
+      return FileError(errno, "read", paths[piece.file]);
+    }
+    cycle.push_back({.file = piece.file, .offset = piece.offset, .bytes = kSlabBytes, .checksum = Checksum(bytes)});
+  }
+  if (cycle.size() < 2 * kSmallRingBytes / kSlabBytes) return 0;  // a model that small needs no ring
+  StreamOptions options;
+  options.io.kind = kind;
+  options.ring_bytes = kSmallRingBytes;
+  SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SlabStream> stream,
+                          SlabStream::Create(std::move(paths), cycle, options));
+  const auto turn = [&]() -> absl::Status {
+    for (int64_t slab = 0; slab < kSmallRingBytes / kSlabBytes; ++slab) SLUICE_RETURN_IF_ERROR(stream->Next().status());
+    return absl::OkStatus();
+  };
+  SLUICE_RETURN_IF_ERROR(turn());
+  const Clock::time_point start = Clock::now();
+  std::chrono::duration<double> taken(0);
+  int64_t turns = 0;
+  do {
+    SLUICE_RETURN_IF_ERROR(turn());
+    ++turns;
+    taken = Clock::now() - start;
+  } while (taken.count() < seconds);
+  return static_cast<double>(turns * kSmallRingBytes) / taken.count();
+}
+
+double MeasureVerifyRate(double seconds, int64_t memory_bytes) {
+  // More than a core's caches, if there may be so much.
+  const int64_t piece_bytes = std::clamp(memory_bytes / 8, kLeastBytes, kPieceBytes);
+  const int64_t all_bytes = 8 * piece_bytes;
+  const std::unique_ptr<std::byte[]> bytes(new std::byte[all_bytes]);
+  std::memset(bytes.get(), 1, all_bytes);
   uint64_t sum = 0;
   double best = 0;
   const Clock::time_point start = Clock::now();
   for (int64_t offset = 0; best == 0 || Clock::now() - start < std::chrono::duration<double>(seconds);
-       offset = (offset + kPieceBytes) % kBytes) {
+       offset = (offset + piece_bytes) % all_bytes) {
     const Clock::time_point begin = Clock::now();
-    sum += XXH3_64bits(bytes.get() + offset, kPieceBytes);
+    sum += XXH3_64bits(bytes.get() + offset, piece_bytes);
     const std::chrono::duration<double> taken = Clock::now() - begin;
-    best = std::max(best, static_cast<double>(kPieceBytes) / taken.count());
+    best = std::max(best, static_cast<double>(piece_bytes) / taken.count());
   }
   return sum == 0 ? 0 : best;  // the sum is used, so that it is computed
 }

@@ -62,6 +62,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   const auto seconds_since = [](Clock::time_point t) {
     return std::chrono::duration<double>(Clock::now() - t).count();
   };
+  const auto start = Clock::now();
   const int64_t context = model.plan().request.context_tokens;
   const int64_t prompt_tokens = static_cast<int64_t>(prompt.size());
   SLUICE_RETURN_IF_ERROR(CheckSamplerOptions(options.sampler));
@@ -111,7 +112,8 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   if (options.on_prompt && limit > 0) options.on_prompt(prompt_tokens - done);
   std::vector<PassRow> rows;
   // What start-up read ahead belongs to the first prompt.
-  int64_t bytes_before = model.pass_counters().passes == 0 ? 0 : model.stream_counters().io.bytes_read;
+  bool loads = model.pass_counters().passes == 0;
+  int64_t bytes_before = loads ? 0 : model.stream_counters().io.bytes_read;
   while (static_cast<int64_t>(result.ids.size()) < limit) {
     const auto pass_start = Clock::now();
     const int64_t count = std::min<int64_t>(tokens.size() - done, model.plan().pass_rows);
@@ -126,6 +128,13 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     (generating ? result.generation_seconds : result.prompt_seconds) += seconds_since(pass_start);
     (generating ? result.generation_bytes_read : result.prompt_bytes_read) += bytes_now - bytes_before;
     bytes_before = bytes_now;
+    // The first walk reads all weights in order: what it waited for those that stay is their share.
+    if (std::exchange(loads, false)) {
+      const MemoryPlan& plan = model.plan();
+      const auto kept = static_cast<double>(plan.weight_bytes - plan.residency.streamed_bytes);
+      const double share = kept / static_cast<double>(plan.weight_bytes);
+      result.loading_seconds = std::min(share * model.pass_counters().wait_disk_seconds, result.prompt_seconds);
+    }
     if (absl::IsCancelled(logits.status())) {
       result.finish_reason = FinishReason::kInterrupt;
       break;
@@ -141,6 +150,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     const int32_t token = sampler.Sample(*logits, tokens, static_cast<int64_t>(tokens.size()), mask);
     if (grammar.has_value()) SLUICE_RETURN_IF_ERROR(grammar->Accept(token));
     tokens.push_back(token);
+    if (result.ids.empty()) result.first_token_seconds = seconds_since(start);
     result.ids.push_back(token);
     const bool ends_count = !options.ignore_eos || grammar.has_value();
     if (ends_count && ends(token)) {

@@ -151,6 +151,15 @@ ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding) {
   return Info(encoding).activations;
 }
 
+void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work) {
+  work->ring_bytes = plan.ring_bytes;
+  for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+    if (plan.residency.tier[i] == kOnDisk) {
+      work->ring_slab_bytes = std::max(work->ring_slab_bytes, manifest.slabs[i].bytes);
+    }
+  }
+}
+
 std::string ArithmeticOf(const PlanRequest& request) {
   if (!request.fast_math) return "exact";
   if (!request.device.has_value()) return "fast-math";

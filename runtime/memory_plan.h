@@ -108,6 +108,9 @@ struct MemoryPlan {
   }
 };
 
+// Has the pass read through the plan's ring.
+void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work);
+
 // What Ops::Reserve makes room for.
 PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h);
 

@@ -21,6 +21,18 @@ void AddProduct(Encoding encoding, int64_t rows, int64_t bytes, std::vector<Pass
   products->push_back({encoding, rows, bytes});
 }
 
+// Reading waits for each turn of the ring, and a pass for its rows of the embedding, which take about one more. Where that has room for few slabs, each is read, checked and computed with
+// before the next one takes its place, too. `floor` has the seconds of verifying and computing.
+double RingSeconds(const PassWork& work, const MachineRates& rates, const PassFloor& floor) {
+  const double bytes = work.memories.empty() ? 0 : static_cast<double>(work.disk().sent_bytes);
+  const double disk_s = Ratio(bytes, rates.disk_bytes_per_s);
+  if (work.ring_bytes <= 0 || disk_s <= 0) return disk_s;
+  const double turns = 1 + bytes / static_cast<double>(work.ring_bytes);
+  const double slab_share = static_cast<double>(work.ring_slab_bytes) / bytes;
+  const double slab_s = slab_share * (disk_s + floor.verify_s + floor.compute_s);
+  return std::max(disk_s + turns * rates.ring_turn_s, turns * (rates.ring_turn_s + slab_s));
+}
+
 // From one memory to another over all links between them.
 void Copy(int64_t bytes, int from, int to, std::vector<MemoryWork>* memories) {
   for (int at = from; at > to; --at) {
@@ -136,6 +148,8 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates, absl::Span<co
     floor.compute_s += product.bytes * KernelSecondsPerByte(rates, product.encoding, product.rows,
                                                             work.num_threads);
   }
+  floor.ring_s = RingSeconds(work, rates, floor);
+  if (floor.ring_s > 0) floor.turns_s = floor.ring_s - Ratio(work.disk().sent_bytes, rates.disk_bytes_per_s);
   floor.unpack_s = Ratio(work.unpacked_bytes, rates.unpack_bytes_per_s);
   floor.processor_s = floor.compute_s;
   if (rates.num_cpus > 0) {
@@ -147,6 +161,9 @@ PassFloor FloorOf(const PassWork& work, const MachineRates& rates, absl::Span<co
 
 std::vector<FloorTerm> PassFloor::terms() const {
   std::vector<FloorTerm> all = memories;
+  for (FloorTerm& term : all) {
+    if (term.name == absl::string_view(kDiskTerm)) term.seconds = std::max(term.seconds, ring_s);
+  }
   all.push_back({kComputeTerm, processor_s});
   return all;
 }

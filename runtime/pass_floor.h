@@ -24,6 +24,9 @@ struct KernelRate {
 // 0: not measured. Such a stage is taken to cost nothing.
 struct MachineRates {
   double disk_bytes_per_s = 0;
+  // What a turn of a ring takes beside its bytes' time on the disk: the latency of a read, and the threads that wake up
+  // one another until the next one is asked for. A small ring turns often.
+  double ring_turn_s = 0;
   int64_t read_bytes = 0;  // the best way to read: size of a read
   int queue_depth = 0;     // and how many in flight
   double memory_bytes_per_s = 0;
@@ -81,6 +84,9 @@ struct PassWork {
   std::vector<MemoryWork> memories;  // the tiers of a Residency, then the disk
   int64_t verified_bytes = 0;
   int64_t unpacked_bytes = 0;  // raw
+  // Of the ring that streamed slabs pass, and of the largest slab (AddRing sets them); 0: a ring without an end.
+  int64_t ring_bytes = 0;
+  int64_t ring_slab_bytes = 0;
   int num_threads = 1;
 
   // Next to the processor that computes: a device's memory, or the host's.
@@ -120,7 +126,9 @@ struct PassFloor {
   double unpack_s = 0;  // one thread's
   double compute_s = 0;
   double processor_s = 0;  // computing, verifying and decoding shared out over the CPUs
-  // Those of the memories, and kComputeTerm: processor_s.
+  double ring_s = 0;       // reading through the ring, whose turns take their time, too
+  double turns_s = 0;      // of it, what the disk's rate alone would not take
+  // Those of the memories, and kComputeTerm: processor_s. The disk's is ring_s where that is more.
   std::vector<FloorTerm> terms() const;
   // Of the term with that name; 0 where there is none.
   double Seconds(absl::string_view name) const;

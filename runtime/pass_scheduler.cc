@@ -12,9 +12,6 @@
 namespace sluice {
 namespace {
 
-// However many sequences generate, prompts get this many rows of a pass that has room for them.
-constexpr int64_t kLeastPromptRows = 64;
-
 int64_t PagesFor(int64_t tokens) { return (tokens + kKvPageTokens - 1) / kKvPageTokens; }
 
 ScheduleLimits Consistent(ScheduleLimits limits) {

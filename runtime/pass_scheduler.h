@@ -13,6 +13,9 @@
 
 namespace sluice {
 
+// However many sequences generate, prompts get this many rows of a pass that has room for them.
+inline constexpr int64_t kLeastPromptRows = 64;
+
 struct ScheduleLimits {
   int64_t pass_rows = 1;      // rows that a pass has room for
   int64_t logit_rows = 1;     // of them with logits

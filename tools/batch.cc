@@ -31,6 +31,7 @@
 #include "tools/device_report.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
+#include "tools/peak_memory.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
@@ -143,8 +144,8 @@ std::string DescribeChatOptions(const Arguments& args, const absl::StatusOr<Chat
                       args.Has("--no-parse-special") ? "no-parse-special" : "");
 }
 
-// Stands in for a probe that nobody ran: measuring here would take more memory than --max-ram may allow. Kernels
-// cost nothing in it, so the batch is as large as pays for a disk that is the bottleneck.
+// Stands in for a probe where the batch size is given, so that none is needed, or where measuring failed. Kernels cost
+// nothing in it.
 MachineRates AssumedRates() {
   MachineRates rates;
   rates.disk_bytes_per_s = 2e9;
@@ -154,21 +155,18 @@ MachineRates AssumedRates() {
   return rates;
 }
 
-// `rates` are the remembered ones, or none; `held` is what the plan lets requests hold.
+// `rates` are those of the probe, or none; `held` is what the plan lets requests hold.
 absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
                                   const PromptEncoder& encoder, const InputSummary& input, const PlanRequest& request,
                                   std::optional<int64_t> kv_disk_pages, MachineRates* rates, HeldLimit* held) {
   if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
-  } else if (batch.batch_size == 0) {
-    std::fprintf(stderr,
-                 "no probe of this machine is remembered: the batch size is right for a slow disk; `sluice probe %s` "
-                 "once makes it fit\n",
-                 options.store.c_str());
   }
-  SLUICE_ASSIGN_OR_RETURN(BatchShape shape, SampleShape(batch.input, input.num_lines, batch.plain_text, encoder,
-                                                        request.context_tokens));
-  // The sample may have missed the lines that follow one.
+  const JobInput job_input = {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts};
+  SLUICE_ASSIGN_OR_RETURN(BatchShape shape,
+                          MeasureShape(job_input, ReadDoneBefore(batch.output, batch.retry_errors), encoder,
+                                       request.context_tokens));
+  // What was looked at may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   const auto plan = [&](int64_t batch_size) {
@@ -183,6 +181,10 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   shape.held_bytes = held->bytes;
   SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
   held->bytes = planned.held_bytes;
+  if (!options.probe.has_value()) planned.job.seconds = planned.tokens_per_s = 0;  // of rates that nobody measured
+  if (const std::string waves = DescribeWaves(planned, shape); !waves.empty()) {
+    std::fprintf(stderr, "%s\n", waves.c_str());
+  }
   return planned;
 }
 
@@ -305,8 +307,8 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
     std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken: the disk %.3g s, computing %.3g s\n",
                  efficiency, floor.disk_seconds(), floor.compute_seconds());
   }
-  std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(PeakRssBytes()).c_str(),
-               FormatBytes(plan.memory.request.max_ram_bytes).c_str());
+  std::fprintf(stderr, "memory       %s\n",
+               DescribePeak(PeakRssBytes(), plan.memory.request.max_ram_bytes).c_str());
 }
 
 // The error of a job that stopped, with what the user can do about an input that is another one now.
@@ -326,6 +328,14 @@ absl::Status Batch(const Arguments& args) {
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
+  if (batch.batch_size == 0) {
+    const absl::Status probed = ProbeForSession(&options, session);
+    if (!probed.ok()) {
+      std::fprintf(stderr, "this machine could not be measured, so the number of requests at once is right for a slow disk: %s\n",
+                   std::string(probed.message()).c_str());
+      options.probe.reset();
+    }
+  }
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one

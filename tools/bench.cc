@@ -19,6 +19,7 @@
 #include "tools/interrupt.h"
 #include "tools/machine_probe.h"
 #include "tools/progress.h"
+#include "tools/sequence_pass.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/trace.h"
@@ -78,7 +79,7 @@ class ModelBench {
       : session_(*session), session_options_(session_options), options_(options), trace_(trace) {
     for (const int tier : model().plan().residency.tier) resident_.push_back(tier != kOnDisk);
     if (trace_ != nullptr) {
-      trace_->BeginWalk(absl::StrCat("budget ", FormatBytes(session_options_.max_ram_bytes), ", depth ",
+      trace_->BeginWalk(absl::StrCat("budget ", FormatBytes(session_options_.max_ram_bytes), ", queue depth ",
                                      session_options_.read.io.queue_depth));
     }
     ObserveForTrace();
@@ -179,13 +180,8 @@ class ModelBench {
       const int64_t rows = std::min(test.prompt ? model().plan().pass_rows : 1, test.tokens - done);
       const int64_t context = test.depth + done;
       done += rows;
-      PassWork work =
-          DescribePass(session_.store->manifest(), model().plan().residency, rows,
-                       done == test.tokens || !test.prompt, session_options_.num_threads,
-                       session_options_.read.verify_once, model().plan().HostSlabs(rows));
-      if (model().plan().KvInHostMemory()) {
-        AddHostKv(model().hyper_parameters(), model().kv_cache().page_stride(), context, rows, /*sequences=*/1, &work);
-      }
+      PassWork work = DescribeSequencePass(session_.store->manifest(), model().plan(), session_options_, context, rows,
+                                           done == test.tokens || !test.prompt);
       const PassFloor floor = FloorOf(work, options_.rates);
       sum.floor_s += floor.floor_s();
       sum.predicted_s += floor.predicted_s();
@@ -204,7 +200,10 @@ class ModelBench {
     const Floors floors = FloorsOf(test);
 
     BenchRow row;
+    const Manifest& manifest = session_.store->manifest();
     row.test = test.Name();
+    row.model = manifest.recipe == "checkpoint" ? manifest.source : absl::StrCat(manifest.source, ", ", manifest.recipe);
+    row.cpu = CpuName();
     row.max_ram_bytes = session_options_.max_ram_bytes;
     row.queue_depth = session_options_.read.io.queue_depth;
     row.threads = session_options_.num_threads;
@@ -217,6 +216,7 @@ class ModelBench {
     row.stddev = reps > 1 ? std::sqrt(row.stddev / (reps - 1)) : 0;
     row.gb_per_token = bytes / 1e9 / reps / test.tokens;
     row.disk_gb_per_s = bytes / 1e9 / wall.count();
+    row.disk_busy_share = (after.stream.io.busy_seconds - before.stream.io.busy_seconds) / wall.count();
     row.disk_share = share(1e9 * row.disk_gb_per_s, options_.rates.disk_bytes_per_s);
     row.memory_gb_per_s = reps * floors.host_bytes / 1e9 / wall.count();
     row.memory_share = share(1e9 * row.memory_gb_per_s, options_.rates.memory_bytes_per_s);
@@ -276,7 +276,7 @@ absl::StatusOr<BenchOptions> ParseBenchOptions(const Arguments& args) {
   return options;
 }
 
-// The budgets and depths to go through, as arguments that ParseSessionOptions reads.
+// The budgets and queue depths to go through, as arguments that ParseSessionOptions reads.
 absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& args) {
   std::vector<std::string> budgets = args.List("--max-ram");
   if (budgets.empty()) budgets.push_back("");
@@ -308,7 +308,14 @@ absl::Status Bench(const Arguments& args) {
     configuration.context_tokens = options.context;
     configuration.say_fast_math = rows.empty();
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
-    if (options.rates.num_cpus == 0) {
+    if (rows.empty()) {
+      const int queue_depth = configuration.read.io.queue_depth;
+      SLUICE_RETURN_IF_ERROR(ProbeForSession(&configuration, session));
+      if (args.Has("--queue-depth")) configuration.read.io.queue_depth = queue_depth;
+      for (SessionOptions& other : configurations) {
+        other.read.io.read_bytes = configuration.read.io.read_bytes;
+        if (!args.Has("--queue-depth")) other.read.io.queue_depth = configuration.read.io.queue_depth;
+      }
       SLUICE_ASSIGN_OR_RETURN(options.rates, RatesForSession(configuration, session));
     }
     if (args.Has("--trace") && trace == nullptr) {
@@ -352,18 +359,19 @@ absl::Status Bench(const Arguments& args) {
 CommandSpec BenchCommand() {
   CommandSpec command;
   command.name = "bench";
-  command.summary = "Measure speed by budget, and how well disk and compute overlap";
+  command.summary = "Measure speed by budget, and what limits it";
   command.positionals = {"STORE"};
   command.description =
       "Measures prompt processing (pp) and generation (tg) with random tokens, as llama-bench does, and what "
       "limits them: GB read a token, the disk's and the memory's rate and their share of what the probe says, "
-      "pass efficiency (the physical floor of a pass over its time), and how the time splits into computing "
-      "and waiting. Weights that stay in memory are read before the measurement.\n\n"
+      "how much of the time the disk is busy, pass efficiency (the physical floor of a pass over its time), and how the "
+      "time splits into computing and waiting. Weights that stay in memory are read before the measurement. Each row "
+      "names the model, the CPU and the threads, so that it says all by itself.\n\n"
       "The context is what a row's name says: its tokens, after N others where it ends in @ dN.\n\n"
       "With --device, rows also have what was copied to the device and what its memory did, as shares of what the "
       "probe says, and the time that its kernels waited for copies.\n\n"
       "--max-ram, --queue-depth, -p, -n and -d take several values, such as 1GiB,2GiB,4GiB. Without a remembered probe the "
-      "machine is measured for two seconds first.";
+      "machine is measured for three seconds first, and that is remembered.";
   command.options = {
       {.name = "--n-prompt", .alias = "-p", .value = "N", .help = "Tokens of the prompt (default 512; 0: none)."},
       {.name = "--n-gen", .alias = "-n", .value = "N", .help = "Tokens to generate (default 128; 0: none)."},

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
 
@@ -12,6 +13,8 @@ namespace {
 // ordered_json: fields come in this order everywhere.
 nlohmann::ordered_json ToJson(const BenchRow& r) {
   return {{"test", r.test},
+          {"model", r.model},
+          {"cpu", r.cpu},
           {"device", r.device},
           {"max_ram_bytes", r.max_ram_bytes},
           {"max_vram_bytes", r.max_vram_bytes},
@@ -25,6 +28,7 @@ nlohmann::ordered_json ToJson(const BenchRow& r) {
           {"stddev", r.stddev},
           {"gb_per_token", r.gb_per_token},
           {"disk_gb_per_s", r.disk_gb_per_s},
+          {"disk_busy_share", r.disk_busy_share},
           {"disk_share", r.disk_share},
           {"memory_gb_per_s", r.memory_gb_per_s},
           {"memory_share", r.memory_share},
@@ -47,6 +51,12 @@ nlohmann::ordered_json ToJson(const BenchRow& r) {
           {"peak_rss_bytes", r.peak_rss_bytes}};
 }
 
+// As RFC 4180 has a field: in quotes where it needs them.
+std::string Quoted(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
+}
+
 std::string Csv(absl::Span<const BenchRow> rows) {
   std::string text;
   const nlohmann::ordered_json names = ToJson(BenchRow());
@@ -59,31 +69,35 @@ std::string Csv(absl::Span<const BenchRow> rows) {
     const nlohmann::ordered_json values = ToJson(row);
     for (const auto& [name, value] : values.items()) {
       absl::StrAppend(&line, line.empty() ? "" : ",",
-                      value.is_string() ? value.get<std::string>() : value.dump());
+                      value.is_string() ? Quoted(value.get<std::string>()) : value.dump());
     }
     absl::StrAppend(&text, line, "\n");
   }
   return text;
 }
 
+// A bar in a name would end its cell.
+std::string Cell(const std::string& text) { return absl::StrReplaceAll(text, {{"|", "\\|"}}); }
+
 // With a device there are columns for it.
 std::string Markdown(absl::Span<const BenchRow> rows) {
   bool device = false;
   for (const BenchRow& r : rows) device = device || !r.device.empty();
   std::string text = absl::StrCat(
-      device ? "| device memory " : "",
-      "| budget | depth | resident | test | tokens/s | GB/token | disk GB/s | memory GB/s ",
+      "| model | CPU | threads ", device ? "| device memory " : "",
+      "| budget | queue depth | resident | test | tokens/s | GB/token | disk GB/s | disk busy | memory GB/s ",
       device ? "| link GB/s | device GB/s " : "", "| efficiency | computing | disk wait ",
-      device ? "| copy wait " : "", "| other |\n", device ? "| ---: " : "",
-      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: ", device ? "| ---: | ---: " : "",
+      device ? "| copy wait " : "", "| other |\n", "| --- | --- | ---: ", device ? "| ---: " : "",
+      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: ", device ? "| ---: | ---: " : "",
       "| ---: | ---: | ---: ", device ? "| ---: " : "", "| ---: |\n");
   for (const BenchRow& r : rows) {
     const double wall = r.compute_s + r.wait_disk_s + r.wait_copy_s + r.other_s;
     const double percent = wall > 0 ? 100 / wall : 0;
+    absl::StrAppendFormat(&text, "| %s | %s | %d ", Cell(r.model), Cell(r.cpu), r.threads);
     if (device) absl::StrAppendFormat(&text, "| %s ", FormatBytes(r.max_vram_bytes));
-    absl::StrAppendFormat(&text, "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.1f (%.0f%%) ",
+    absl::StrAppendFormat(&text, "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.0f%% | %.1f (%.0f%%) ",
                           FormatBytes(r.max_ram_bytes), r.queue_depth, FormatBytes(r.resident_bytes), r.test,
-                          r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share,
+                          r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share, 100 * r.disk_busy_share,
                           r.memory_gb_per_s, 100 * r.memory_share);
     if (device) {
       absl::StrAppendFormat(&text, "| %.2f (%.0f%%) | %.1f (%.0f%%) ", r.link_gb_per_s, 100 * r.link_share,

@@ -16,6 +16,8 @@ namespace sluice {
 // its wall time. Rates of 0: not known, as of a disk from which nothing was read.
 struct BenchRow {
   std::string test;  // "pp512": a prompt of 512 tokens; "tg128": 128 tokens generated
+  std::string model;  // what the store was made from, and the recipe
+  std::string cpu;    // its name, and how many
   std::string device;  // name of the device that computed; empty: the CPU did
   int64_t max_ram_bytes = 0;
   int64_t max_vram_bytes = 0;
@@ -29,6 +31,7 @@ struct BenchRow {
   double stddev = 0;  // of tokens_per_s
   double gb_per_token = 0;
   double disk_gb_per_s = 0;
+  double disk_busy_share = 0;  // of the time
   double disk_share = 0;  // of what the probe (or --throttle-disk) says the disk can do
   double memory_gb_per_s = 0;
   double memory_share = 0;

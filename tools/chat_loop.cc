@@ -155,7 +155,7 @@ absl::Status ChatLoop::Stats(const std::string&) {
                       "last answer  %d tokens, %.2f tokens/s, %.4f GB read a token\n"
                       "weights      %s resident, %s streamed each pass",
                       session_.cached_tokens(), session_.context_tokens(), session_.messages().size(),
-                      last_.prompt_tokens, g.reused_tokens, ratio(static_cast<double>(computed), g.prompt_seconds),
+                      last_.prompt_tokens, g.reused_tokens, ratio(static_cast<double>(computed), g.prompt_seconds - g.loading_seconds),
                       g.ids.size(), ratio(static_cast<double>(g.generation_passes), g.generation_seconds),
                       ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_passes)),
                       FormatBytes(plan.weight_bytes - plan.residency.streamed_bytes),

@@ -50,7 +50,8 @@ absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args) {
   ComputeThreads threads;
   threads.placement.strict = args.Get("--cpu-strict") == "1";
   if (chosen || threads.placement.strict) threads.placement.cpus = ComputeOrder(places);
-  SLUICE_ASSIGN_OR_RETURN(const int64_t count, args.Int("--threads", CountCores(places), 1, 1024));
+  threads.cores = CountCores(places);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t count, args.Int("--threads", threads.cores, 1, 1024));
   threads.count = static_cast<int>(count);
   return threads;
 }

@@ -13,6 +13,7 @@ namespace sluice {
 
 struct ComputeThreads {
   int count = 1;
+  int cores = 1;  // of the CPUs that they may run on: what `count` is without -t
   ThreadPlacement placement;
 };
 

@@ -9,15 +9,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "kernels/cpu/bandwidth.h"
 #include "kernels/cpu/matmul_rate.h"
 #include "kernels/cpu/thread_pool.h"
@@ -38,7 +39,9 @@ constexpr int64_t kProbeFileBytes = int64_t{1} << 30;
 // Another way to read than the default must be faster by this much: a shared disk's rate drifts.
 constexpr double kFaster = 1.1;
 // Settings take turns: how a disk does now says little about how it will do in a second.
-constexpr int kRounds = 3;
+constexpr int kRounds = 5;
+// Of what is measured in one go.
+constexpr int kRuns = 3;
 // Of all kernels together in a quick probe: a shared machine's memory may be twice as fast for a
 // tenth of a second.
 constexpr double kQuickKernelSeconds = 0.8;
@@ -91,12 +94,17 @@ struct Setting {
   int queue_depth;
 };
 
-std::vector<Setting> DiskSettings(bool quick) {
-  if (quick) return {{kKiB * kKiB, 4}, {kKiB * kKiB, 16}, {kKiB * kKiB, 32}};
+std::vector<Setting> DiskSettings(bool quick, int64_t most_in_flight) {
   std::vector<Setting> settings;
-  for (const int64_t kib : {256, 512, 1024, 2048, 4096}) {
-    for (const int depth : {1, 2, 4, 8, 16, 32, 64}) settings.push_back({kib * kKiB, depth});
+  if (quick) {
+    settings = {{256 * kKiB, 4}, {kKiB * kKiB, 4}, {kKiB * kKiB, 16}, {kKiB * kKiB, 32}};
+  } else {
+    for (const int64_t kib : {256, 512, 1024, 2048, 4096}) {
+      for (const int depth : {1, 2, 4, 8, 16, 32, 64}) settings.push_back({kib * kKiB, depth});
+    }
   }
+  const auto too_much = [&](const Setting& s) { return s.read_bytes * s.queue_depth > most_in_flight; };
+  settings.erase(std::remove_if(settings.begin() + 1, settings.end(), too_much), settings.end());
   return settings;
 }
 
@@ -118,11 +126,11 @@ class Prober {
   explicit Prober(const ProbeOptions& options) : options_(options), pool_(1, options.placement) {}
 
   absl::StatusOr<ProbeResult> Run() {
-    const std::vector<Setting> settings = DiskSettings(options_.quick);
+    const std::vector<Setting> settings = DiskSettings(options_.quick, memory_bytes_ / 2);
     const std::vector<int64_t> rows =
         options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
     const size_t num_kernels = (options_.encodings.size() + options_.fast_math) * rows.size();
-    total_ = static_cast<int>(kRounds * settings.size() + 5 + num_kernels);
+    total_ = static_cast<int>(kRounds * (settings.size() + 1) + 5 + num_kernels);
     if (options_.quick) kernel_seconds_ = kQuickKernelSeconds / std::max<size_t>(num_kernels, 1);
     result_.cpu = CpuName();
     SLUICE_ASSIGN_OR_RETURN(result_.disk, DiskName(options_.dir));
@@ -133,12 +141,15 @@ class Prober {
     MachineRates& rates = result_.rates;
     rates.num_threads = pool_.num_threads();
     rates.num_cpus = AvailableCpus();
+    const double seconds = options_.quick ? 0.05 : 0.5;
     Step("memory");
-    rates.memory_bytes_per_s = MeasureReadBandwidth(pool_, memory_bytes_);
+    rates.memory_bytes_per_s =
+        Repeat("the memory", [&] { return MeasureReadBandwidth(pool_, memory_bytes_, options_.quick ? 1 : 2); });
     Step("verifying");
-    rates.verify_bytes_per_s = MeasureVerifyRate(options_.quick ? 0.05 : 0.5);
+    rates.verify_bytes_per_s =
+        Repeat("checking a slab", [&] { return MeasureVerifyRate(seconds / kRuns, memory_bytes_); });
     Step("decompressing");
-    SLUICE_ASSIGN_OR_RETURN(const UnpackRate unpack, MeasureUnpackRate(options_.quick ? 0.05 : 0.5));
+    SLUICE_ASSIGN_OR_RETURN(const UnpackRate unpack, MeasureUnpackRate(seconds));
     rates.unpack_bytes_per_s = unpack.raw_bytes_per_s;
     rates.bf16_stored_share = unpack.stored_share;
     SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Ops> ops, MakeCpuOps(options_.isa, &pool_));
@@ -149,7 +160,8 @@ class Prober {
       SLUICE_RETURN_IF_ERROR(Kernels(*ops, Encoding::kBF16, rows, /*fast_math=*/true, &rates.fast_kernels));
     }
     Step("the GPU");
-    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaDevices(options_.quick ? 0.05 : 0.5));
+    SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaDevices(seconds));
+    result_.memory_bytes = options_.memory_bytes;
     return std::move(result_);
   }
 
@@ -157,6 +169,14 @@ class Prober {
   void Step(absl::string_view what) {
     if (options_.on_step) options_.on_step(what, done_, total_);
     ++done_;
+  }
+
+  // The median of a few runs, which become a spread of the result.
+  double Repeat(const char* what, absl::FunctionRef<double()> measure) {
+    std::vector<double> rates;
+    for (int run = 0; run < kRuns; ++run) rates.push_back(measure());
+    result_.spreads.push_back({what, SummarizeSamples(std::move(rates))});
+    return result_.spreads.back().samples.median;
   }
 
   absl::Status Kernels(Ops& ops, Encoding encoding, const std::vector<int64_t>& rows, bool fast_math,
@@ -183,28 +203,40 @@ class Prober {
       SLUICE_ASSIGN_OR_RETURN(file, ProbeFile::Create(options_.dir));
       sources.push_back(file.source());
     }
-    for (const Setting& setting : settings) {
-      result_.disk_rates.push_back({setting.read_bytes, setting.queue_depth, 0});
-    }
+    std::vector<std::vector<double>> runs(settings.size());
+    std::vector<double> small_ring;
     for (int round = 0; round < kRounds; ++round) {
-      for (DiskRate& best : result_.disk_rates) {
+      for (size_t i = 0; i < settings.size(); ++i) {
         IoOptions io;
         io.kind = options_.io;
-        io.read_bytes = best.read_bytes;
-        io.queue_depth = best.queue_depth;
+        io.read_bytes = settings[i].read_bytes;
+        io.queue_depth = settings[i].queue_depth;
         io.on_fewer_threads = SayFewerThreads();
-        Step(absl::StrCat("disk, ", best.queue_depth, " reads of ", best.read_bytes / kKiB, " KiB"));
+        Step(absl::StrCat("disk, ", io.queue_depth, " reads of ", io.read_bytes / kKiB, " KiB"));
         SLUICE_ASSIGN_OR_RETURN(const double rate,
-                                MeasureReadRate(sources, io, options_.quick ? 0.1 : 0.15));
-        best.bytes_per_s = std::max(best.bytes_per_s, rate);
+                                MeasureReadRate(sources, io, options_.quick ? 0.06 : 0.1));
+        runs[i].push_back(rate);
       }
+      Step("the ring of a small budget");
+      SLUICE_ASSIGN_OR_RETURN(const double streamed,
+                              MeasureSmallRing(sources, options_.io, options_.quick ? 0.06 : 0.1));
+      small_ring.push_back(streamed);
+    }
+    MachineRates& rates = result_.rates;
+    ProbeSpread fastest = {"the disk", {}};
+    for (size_t i = 0; i < settings.size(); ++i) {
+      const Samples samples = SummarizeSamples(std::move(runs[i]));
+      result_.disk_rates.push_back({settings[i].read_bytes, settings[i].queue_depth, samples.median});
+      if (samples.median > fastest.samples.median) fastest.samples = samples;
     }
     const DiskRate best = BestOf(result_.disk_rates);
-    result_.rates.read_bytes = best.read_bytes;
-    result_.rates.queue_depth = best.queue_depth;
-    for (const DiskRate& rate : result_.disk_rates) {
-      result_.rates.disk_bytes_per_s = std::max(result_.rates.disk_bytes_per_s, rate.bytes_per_s);
-    }
+    rates.read_bytes = best.read_bytes;
+    rates.queue_depth = best.queue_depth;
+    rates.disk_bytes_per_s = fastest.samples.median;
+    result_.spreads.push_back(std::move(fastest));
+    // A turn brings all that the ring has room for.
+    const double small = SummarizeSamples(std::move(small_ring)).median;
+    if (small > 0) rates.ring_turn_s = std::max(0.0, kSmallRingBytes / small - kSmallRingBytes / rates.disk_bytes_per_s);
     return absl::OkStatus();
   }
 
@@ -248,6 +280,18 @@ absl::StatusOr<ProbeResult> ProbeMachine(const ProbeOptions& options) {
   return Prober(options).Run();
 }
 
+std::string SpreadRemark(const ProbeResult& result, const std::string& dir) {
+  std::vector<std::string> wide;
+  for (const ProbeSpread& spread : result.spreads) {
+    if (spread.samples.wide()) wide.push_back(DescribeSamples(spread.what, spread.samples));
+  }
+  if (wide.empty()) return "";
+  return absl::StrCat(absl::StrJoin(wide, ", "),
+                      ": something else may use this machine. The median counts, and predictions may be as far off; run "
+                      "`sluice probe ",
+                      dir, "` again when the machine is idle");
+}
+
 std::vector<Encoding> SlabEncodings(const Manifest& manifest) {
   std::vector<Encoding> encodings;
   for (const ManifestTensor& tensor : manifest.tensors) {
@@ -257,16 +301,6 @@ std::vector<Encoding> SlabEncodings(const Manifest& manifest) {
     }
   }
   return encodings;
-}
-
-std::string ProbeCachePath() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
-    return absl::StrCat(cache, "/sluice/probe.json");
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return absl::StrCat(home, "/.cache/sluice/probe.json");
-  }
-  return "";
 }
 
 }  // namespace sluice

@@ -13,6 +13,7 @@
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
 #include "tools/grammar_options.h"
+#include "tools/sequence_pass.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -25,6 +26,9 @@ struct Prediction {
   // The token with --compress zstd, or of a compressed store without; where that changes anything.
   std::optional<PassFloor> otherwise;
 };
+
+// A share of the time that a pass reads.
+constexpr double kTurnsWorthSaying = 0.05;
 
 // The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are what
 // the probe's weights compress to. Nothing where there is nothing to compress.
@@ -50,16 +54,9 @@ std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& 
 Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
                    const MachineRates& rates) {
   const Manifest& manifest = session.store->manifest();
-  const HyperParameters& h = manifest.hyper_parameters;
-  const int64_t page_bytes =
-      KvPageBytes({plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim});
-  const auto floor = [&](const Manifest& of, int64_t rows) {
-    PassWork work = DescribePass(of, plan.residency, rows, /*logit_rows=*/1, options.num_threads,
-                                 options.read.verify_once, plan.HostSlabs(rows));
-    if (plan.KvInHostMemory()) {  // the last pass that the context has room for
-      AddHostKv(h, page_bytes, plan.request.context_tokens - rows, rows, /*sequences=*/1, &work);
-    }
-    return FloorOf(work, rates);
+  const auto floor = [&](const Manifest& of, int64_t rows) {  // the last pass that the context has room for
+    return FloorOf(DescribeSequencePass(of, plan, options, plan.request.context_tokens - rows, rows, /*logit_rows=*/1),
+                   rates);
   };
   Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
   if (const auto other = Otherwise(manifest, rates); other.has_value()) {
@@ -78,8 +75,14 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
               static_cast<double>(plan.pass_rows) / prediction.prompt.predicted_s(), prediction.prompt.bound_by());
   std::printf("             a token: disk %.4g s at %.2f GB/s, memory %.4g s at %.1f GB/s, verifying %.4g s, "
               "kernels %.4g s\n",
-              token.Seconds(kDiskTerm), rates.disk_bytes_per_s / 1e9, token.Seconds(kMemoryTerm),
+              token.ring_s - token.turns_s, rates.disk_bytes_per_s / 1e9, token.Seconds(kMemoryTerm),
               rates.memory_bytes_per_s / 1e9, token.verify_s, token.compute_s);
+  if (token.turns_s >= kTurnsWorthSaying * token.ring_s && token.ring_s > 0) {
+    std::printf("             and %.4g s of waiting at the turns of the ring: it has room for %s, which come and go %.0f "
+                "times a pass\n",
+                token.turns_s, FormatBytes(plan.ring_bytes).c_str(),
+                static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.ring_bytes));
+  }
   if (plan.device.has_value()) {
     std::printf("             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's kernels are not "
                 "measured: a prompt may take longer\n",
@@ -188,6 +191,7 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
+  std::printf("reason       %s\n", DescribeWaves(batch, shape).c_str());
   std::printf("\npredicted    %.3g tokens/s generated: %.4g s a pass of %.0f rows, bound by %s\n", batch.tokens_per_s,
               batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
   std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
@@ -207,6 +211,8 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
   SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
   shape.prompt_tokens = static_cast<double>(prompt);
   shape.answer_tokens = static_cast<double>(answer);
+  SLUICE_ASSIGN_OR_RETURN(const int64_t requests, args.Int("--requests", 0, 1, int64_t{1} << 40));
+  if (requests > 0) ExpectSequences(requests, &shape);
   shape.num_grammars = options.grammar_bytes > 0;
   shape.grammar_bytes = options.grammar_bytes;
   int64_t batch_size = 0;
@@ -214,7 +220,7 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
     SLUICE_ASSIGN_OR_RETURN(batch_size, args.Int("--batch-size", 0, 1, 1 << 16));
   }
   MachineRates rates;
-  if (!args.Has("--no-probe") || options.probe.has_value()) {
+  if (ProbeKnowsStore(options, session)) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   } else if (batch_size == 0) {
     return UsageError("without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
@@ -255,6 +261,11 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
     object["predicted_s"] = batch.pass.predicted_s();
     object["tokens_per_s"] = batch.tokens_per_s;
     object["bound_by"] = batch.pass.bound_by();
+    object["reason"] = DescribeWaves(batch, shape);
+    if (batch.job.passes > 0) {
+      object["passes"] = batch.job.passes;
+      object["job_s"] = batch.job.seconds;
+    }
   }
   std::printf("%s\n", object.dump().c_str());
   return absl::OkStatus();
@@ -264,8 +275,9 @@ absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
+  if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeForSession(&options, session));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
-  for (const char* option : {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens"}) {
+  for (const char* option : {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens", "--requests"}) {
     if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
   }
   SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
@@ -273,7 +285,7 @@ absl::Status Plan(const Arguments& args) {
     SLUICE_ASSIGN_OR_RETURN(plan, AsPinned(session, std::move(plan)));
   }
   MachineRates rates;
-  if (!args.Has("--no-probe") || options.probe.has_value()) {
+  if (ProbeKnowsStore(options, session)) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   }
   const Prediction prediction = Predict(session, options, plan, rates);
@@ -318,7 +330,8 @@ absl::Status Plan(const Arguments& args) {
     object["predicted_s"] = prediction.token.predicted_s();
     object["predicted_prompt_s"] = prediction.prompt.predicted_s();
     object["bound_by"] = prediction.token.bound_by();
-    object["floor"] = {{"disk_s", prediction.token.Seconds(kDiskTerm)},
+    object["floor"] = {{"disk_s", prediction.token.ring_s - prediction.token.turns_s},
+                       {"ring_turns_s", prediction.token.turns_s},
                        {"memory_s", prediction.token.Seconds(kMemoryTerm)},
                        {"link_s", prediction.token.Seconds(kLinkTerm)},
                        {"device_memory_s", prediction.token.Seconds(kDeviceMemoryTerm)},
@@ -340,8 +353,8 @@ CommandSpec PlanCommand() {
   command.description =
       "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
       "the slabs that stay. A budget that cannot work is refused with the smallest one that can.\n\n"
-      "Then it predicts how long a pass takes, from what `sluice probe` remembered of this machine; without "
-      "that, the machine is measured for about two seconds.\n\n"
+      "Then it predicts how long a pass takes, from what a probe of this machine remembered; without "
+      "that, the machine is measured for about three seconds, as `sluice probe --quick` does, and that is remembered.\n\n"
       "With --batch: how many requests `sluice batch` would run at once, where their KV cache goes, and the tokens a "
       "second to expect of all of them together.";
   command.options = SessionOptionSpecs();
@@ -349,6 +362,8 @@ CommandSpec PlanCommand() {
   command.options.push_back({.name = "--batch-size", .value = "auto|N",
                              .help = "Requests at once (default auto: what gives the most tokens a second)."});
   command.options.push_back(KvDiskOptionSpec());
+  command.options.push_back({.name = "--requests", .value = "N",
+                             .help = "Requests of the job (default: so many that the last ones do not count)."});
   command.options.push_back({.name = "--prompt-tokens", .value = "N",
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",

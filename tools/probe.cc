@@ -111,10 +111,10 @@ absl::Status Probe(const Arguments& args) {
     PrintKernels(*result);
     PrintDevices(*result);
   }
-  const std::string path = ProbeCachePath();
-  if (path.empty()) return absl::OkStatus();
-  SLUICE_RETURN_IF_ERROR(RememberProbe(path, *result));
-  std::fprintf(stderr, "remembered in %s\n", path.c_str());
+  std::fflush(stdout);
+  const std::string remark = SpreadRemark(*result, options.dir);
+  if (!remark.empty()) std::fprintf(stderr, "%s\n", remark.c_str());
+  std::fprintf(stderr, "%s\n", RememberAndSay(ProbeCachePath(), *result).c_str());
   return absl::OkStatus();
 }
 
@@ -131,8 +131,10 @@ CommandSpec ProbeCommand() {
       "there is a GPU copies to it and within its memory. DIR is a store, "
       "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
       "moment.\n\n"
-      "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json: run then reads the way that "
-      "was fastest, plan predicts with it, and bench compares with it.";
+      "Each rate is the median of several runs; where these are far apart, it says so.\n\n"
+      "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json, or below ~/.cache: run then reads "
+      "the way that was fastest, plan and batch predict with it, and bench compares with it. Where that cannot be "
+      "written, it says so and remembers nothing.";
   command.options = ComputeThreadSpecs();
   const std::vector<OptionSpec> others = {
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",

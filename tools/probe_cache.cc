@@ -1,7 +1,9 @@
 // probe.json: a list of results, one a pair of CPU and disk.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -45,6 +47,15 @@ nlohmann::json ToJson(const ProbeResult& result) {
                     {"queue_depth", d.queue_depth},
                     {"bytes_per_s", d.bytes_per_s}});
   }
+  nlohmann::json spreads = nlohmann::json::array();
+  for (const ProbeSpread& s : result.spreads) {
+    spreads.push_back({{"what", s.what},
+                       {"median_bytes_per_s", s.samples.median},
+                       {"least_bytes_per_s", s.samples.least},
+                       {"most_bytes_per_s", s.samples.most},
+                       {"runs", s.samples.runs},
+                       {"wide", s.samples.wide()}});
+  }
   nlohmann::json devices = nlohmann::json::array();
   for (const CudaDevice& d : result.devices) {
     devices.push_back({{"name", d.name},
@@ -63,13 +74,16 @@ nlohmann::json ToJson(const ProbeResult& result) {
           {"disk_bytes_per_s", r.disk_bytes_per_s},
           {"read_bytes", r.read_bytes},
           {"queue_depth", r.queue_depth},
+          {"ring_turn_s", r.ring_turn_s},
           {"memory_bytes_per_s", r.memory_bytes_per_s},
           {"verify_bytes_per_s", r.verify_bytes_per_s},
           {"unpack_bytes_per_s", r.unpack_bytes_per_s},
           {"bf16_stored_share", r.bf16_stored_share},
           {"kernels", KernelsToJson(r.kernels)},
           {"fast_math_kernels", KernelsToJson(r.fast_kernels)},
-          {"disk_rates", disk}};
+          {"disk_rates", disk},
+          {"memory_bytes", result.memory_bytes},
+          {"spreads", spreads}};
 }
 
 CudaDevice DeviceFromJson(const nlohmann::json& json) {
@@ -96,6 +110,7 @@ ProbeResult FromJson(const nlohmann::json& json) {
   r.disk_bytes_per_s = json.at("disk_bytes_per_s");
   r.read_bytes = json.at("read_bytes");
   r.queue_depth = json.at("queue_depth");
+  r.ring_turn_s = json.value("ring_turn_s", 0.0);
   r.memory_bytes_per_s = json.at("memory_bytes_per_s");
   r.verify_bytes_per_s = json.at("verify_bytes_per_s");
   r.unpack_bytes_per_s = json.at("unpack_bytes_per_s");
@@ -106,6 +121,15 @@ ProbeResult FromJson(const nlohmann::json& json) {
     result.disk_rates.push_back({d.at("read_bytes"), d.at("queue_depth"), d.at("bytes_per_s")});
   }
   for (const nlohmann::json& d : json.at("devices")) result.devices.push_back(DeviceFromJson(d));
+  // Until these were kept, only `sluice probe` remembered anything: all encodings, and that much memory.
+  result.memory_bytes = json.value("memory_bytes", kMostProbedBytes);
+  for (const nlohmann::json& s : json.value("spreads", nlohmann::json::array())) {
+    result.spreads.push_back({s.at("what"),
+                              {.median = s.at("median_bytes_per_s"),
+                               .least = s.at("least_bytes_per_s"),
+                               .most = s.at("most_bytes_per_s"),
+                               .runs = s.at("runs")}});
+  }
   return result;
 }
 
@@ -137,7 +161,20 @@ std::optional<ProbeResult> RecallProbe(const std::string& path, const std::strin
   return std::nullopt;
 }
 
+std::string ProbeCachePath() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
+    return absl::StrCat(cache, "/sluice/probe.json");
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
+    return absl::StrCat(home, "/.cache/sluice/probe.json");
+  }
+  return "";
+}
+
 absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
+  if (path.empty()) {
+    return absl::FailedPreconditionError("neither XDG_CACHE_HOME nor HOME is set; set one of them");
+  }
   const std::filesystem::path file(path);
   std::error_code error;
   std::filesystem::create_directories(file.parent_path(), error);
@@ -152,6 +189,36 @@ absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
   list.push_back(ToJson(result));
   return WriteFileAtomically(file.parent_path().string(), file.filename().string(),
                              list.dump(1) + "\n");
+}
+
+std::string RememberAndSay(const std::string& path, const ProbeResult& result) {
+  const absl::Status status = RememberProbe(path, result);
+  if (status.ok()) return absl::StrCat("remembered in ", path);
+  return absl::StrCat("the probe is remembered nowhere, and will be taken again: ", status.message());
+}
+
+bool ProbeCovers(const ProbeResult& result, const std::vector<Encoding>& encodings, bool rounded,
+                 int64_t memory_bytes) {
+  const auto has = [](const std::vector<KernelRate>& kernels, Encoding encoding) {
+    return std::any_of(kernels.begin(), kernels.end(), [&](const KernelRate& k) { return k.encoding == encoding; });
+  };
+  for (const Encoding encoding : encodings) {
+    if (!has(result.rates.kernels, encoding)) return false;
+    if (rounded && encoding == Encoding::kBF16 && !has(result.rates.fast_kernels, encoding)) return false;
+  }
+  return result.memory_bytes >= memory_bytes;
+}
+
+void KeepOtherKernels(const ProbeResult& before, ProbeResult* result) {
+  const auto keep = [](const std::vector<KernelRate>& from, std::vector<KernelRate>* to) {
+    const std::vector<KernelRate> measured = *to;
+    for (const KernelRate& rate : from) {
+      const auto same = [&](const KernelRate& k) { return k.encoding == rate.encoding; };
+      if (std::none_of(measured.begin(), measured.end(), same)) to->push_back(rate);
+    }
+  };
+  keep(before.rates.kernels, &result->rates.kernels);
+  keep(before.rates.fast_kernels, &result->rates.fast_kernels);
 }
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -25,6 +26,8 @@
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
+#include "tools/peak_memory.h"
+#include "tools/sequence_pass.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
@@ -36,13 +39,17 @@ namespace {
 struct RunReport {
   int64_t prompt_tokens = 0;
   int64_t generated_tokens = 0;
-  double prompt_tokens_per_s = 0;
+  double first_token_s = 0;         // since the command began; 0 without any
+  double loading_s = 0;             // of it, waiting for weights that stay in memory
+  double prompt_tokens_per_s = 0;   // without loading
   double generation_tokens_per_s = 0;
+  double predicted_tokens_per_s = 0;  // as plan predicts; 0 where no probe is remembered
+  std::string bound_by;               // the same
   double seconds_per_pass = 0;
   double bytes_per_token = 0;      // read from disk a generated token, the prompt's passes excluded
   double disk_gb_per_s = 0;        // while the disk was reading
   double disk_wait_share = 0;      // of the time in passes that compute waited for the disk
-  double disk_hidden_share = 0;    // of the disk's time that ran behind compute
+  double disk_busy_share = 0;      // of the time since the model was opened
   int64_t disk_bytes = 0;
   int64_t resident_bytes = 0;      // weights that stay in memory
   int64_t streamed_bytes = 0;      // weights read each pass
@@ -60,8 +67,9 @@ struct RunReport {
   std::optional<DeviceReport> device;  // that computed
 };
 
+// `seconds_before`: from the command's beginning until the prompt was given to the model.
 RunReport MakeReport(const Session& session, const SessionOptions& options, const GenerateOptions& generate,
-                     int64_t prompt_tokens, const GenerateResult& result) {
+                     int64_t prompt_tokens, double seconds_before, const GenerateResult& result) {
   const Model& model = *session.model;
   const StreamCounters stream = model.stream_counters();
   const PassCounters passes = model.pass_counters();
@@ -69,14 +77,22 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   RunReport r;
   r.prompt_tokens = prompt_tokens;
   r.generated_tokens = static_cast<int64_t>(result.ids.size());
-  r.prompt_tokens_per_s = ratio(static_cast<double>(prompt_tokens), result.prompt_seconds);
+  r.loading_s = result.loading_seconds;
+  if (!result.ids.empty()) r.first_token_s = seconds_before + result.first_token_seconds;
+  r.prompt_tokens_per_s = ratio(static_cast<double>(prompt_tokens), result.prompt_seconds - result.loading_seconds);
   r.generation_tokens_per_s = ratio(result.generation_passes, result.generation_seconds);
+  if (ProbeKnowsStore(options, session)) {
+    const PassFloor token = FloorOf(DescribeSequencePass(session.store->manifest(), model.plan(), options, prompt_tokens,
+                                                         /*rows=*/1, /*logit_rows=*/1),
+                                    RememberedRates(options, session));
+    r.predicted_tokens_per_s = ratio(1, token.predicted_s());
+    r.bound_by = token.bound_by();
+  }
   r.seconds_per_pass = ratio(passes.pass_seconds, passes.passes);
   r.bytes_per_token = ratio(result.generation_bytes_read, result.generation_passes);
   r.disk_gb_per_s = ratio(stream.io.bytes_read / 1e9, stream.io.busy_seconds);
   r.disk_wait_share = std::min(1.0, ratio(passes.wait_disk_seconds, passes.pass_seconds));
-  r.disk_hidden_share =
-      stream.io.busy_seconds > 0 ? std::max(0.0, 1 - passes.wait_disk_seconds / stream.io.busy_seconds) : 0;
+  r.disk_busy_share = ratio(stream.io.busy_seconds, stream.io.busy_seconds + stream.io.idle_seconds);
   r.disk_bytes = stream.io.bytes_read;
   r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
   r.streamed_bytes = model.plan().residency.streamed_bytes;
@@ -100,19 +116,22 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
 nlohmann::json ReportToJson(const RunReport& r) {
   nlohmann::json object = {{"prompt_tokens", r.prompt_tokens},
                            {"generated_tokens", r.generated_tokens},
+                           {"first_token_s", r.first_token_s},
+                           {"loading_s", r.loading_s},
                            {"prompt_tokens_per_s", r.prompt_tokens_per_s},
                            {"generation_tokens_per_s", r.generation_tokens_per_s},
                            {"seconds_per_pass", r.seconds_per_pass},
                            {"bytes_per_token", r.bytes_per_token},
                            {"disk_gb_per_s", r.disk_gb_per_s},
                            {"disk_wait_share", r.disk_wait_share},
-                           {"disk_hidden_share", r.disk_hidden_share},
+                           {"disk_busy_share", r.disk_busy_share},
                            {"disk_bytes", r.disk_bytes},
                            {"resident_bytes", r.resident_bytes},
                            {"streamed_bytes", r.streamed_bytes},
                            {"ring_bytes", r.ring_bytes},
                            {"peak_rss_bytes", r.peak_rss_bytes},
                            {"max_ram_bytes", r.max_ram_bytes},
+                           {"most_rss_bytes", r.max_ram_bytes + kOverheadBytes},
                            {"passes", r.passes},
                            {"threads", r.num_threads},
                            {"seed", r.seed},
@@ -120,26 +139,37 @@ nlohmann::json ReportToJson(const RunReport& r) {
                            {"isa", r.isa},
                            {"fast_math", r.fast_math},
                            {"fallback_tensors", r.fallback_tensors}};
+  if (r.predicted_tokens_per_s > 0) {
+    object["predicted_tokens_per_s"] = r.predicted_tokens_per_s;
+    object["bound_by"] = r.bound_by;
+  }
   if (r.device.has_value()) object["device"] = DeviceReportToJson(*r.device);
   return object;
 }
 
 void PrintReport(const RunReport& r) {
-  std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s\n", static_cast<int>(r.prompt_tokens),
+  if (r.generated_tokens > 0) {
+    std::fprintf(stderr, "first token  after %.2f s, %.2f s of them waiting for weights that stay in memory\n",
+                 r.first_token_s, r.loading_s);
+  }
+  std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s without that\n", static_cast<int>(r.prompt_tokens),
                r.prompt_tokens_per_s);
   std::fprintf(stderr, "generation   %6d tokens  %9.2f tokens/s  %.4f s a pass, %d passes\n",
                static_cast<int>(r.generated_tokens), r.generation_tokens_per_s, r.seconds_per_pass,
                static_cast<int>(r.passes));
+  if (r.predicted_tokens_per_s > 0) {
+    std::fprintf(stderr, "predicted                   %9.2f tokens/s, bound by %s, from the probe of this machine\n",
+                 r.predicted_tokens_per_s, r.bound_by.c_str());
+  }
   std::fprintf(stderr, "disk         %.4f GB read a token, %.2f GB/s while reading (%s)\n",
                r.bytes_per_token / 1e9, r.disk_gb_per_s, r.io.c_str());
-  std::fprintf(stderr, "overlap      %.1f%% of the disk's time hidden, compute waited %.1f%% of its time\n",
-               100 * r.disk_hidden_share, 100 * r.disk_wait_share);
+  std::fprintf(stderr, "             busy %.0f%% of the time; computing waited for it %.0f%% of the passes' time\n",
+               100 * r.disk_busy_share, 100 * r.disk_wait_share);
   if (r.device.has_value()) PrintDeviceReport(*r.device);
   std::fprintf(stderr, "weights      %s resident, %s streamed each pass through a ring of %s\n",
                FormatBytes(r.resident_bytes).c_str(), FormatBytes(r.streamed_bytes).c_str(),
                FormatBytes(r.ring_bytes).c_str());
-  std::fprintf(stderr, "memory       peak %s, budget %s\n", FormatBytes(r.peak_rss_bytes).c_str(),
-               FormatBytes(r.max_ram_bytes).c_str());
+  std::fprintf(stderr, "memory       %s\n", DescribePeak(r.peak_rss_bytes, r.max_ram_bytes).c_str());
   if (!r.max_ram_source.empty()) std::fprintf(stderr, "             the budget is %s\n", r.max_ram_source.c_str());
   std::fprintf(stderr, "kernels      %s%s, %d threads; seed %llu\n", r.isa.c_str(),
                r.fast_math ? " with --fast-math" : "", r.num_threads,
@@ -198,6 +228,7 @@ bool MissesChatTemplate(const Arguments& args, const Session& session, absl::Spa
 }
 
 absl::Status Run(const Arguments& given) {
+  const auto start = std::chrono::steady_clock::now();
   const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
@@ -250,6 +281,7 @@ absl::Status Run(const Arguments& given) {
       return show(text);
     };
   }
+  const std::chrono::duration<double> before = std::chrono::steady_clock::now() - start;
   const absl::StatusOr<GenerateResult> generated =
       Generate(*session.model, session.tokenizer.get(), prompt, generate);
   progress.End();
@@ -266,7 +298,7 @@ absl::Status Run(const Arguments& given) {
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
   const RunReport report =
-      MakeReport(session, options, generate, static_cast<int64_t>(prompt.size()), result);
+      MakeReport(session, options, generate, static_cast<int64_t>(prompt.size()), before.count(), result);
   if (json) {
     const nlohmann::json object = {{"prompt_ids", prompt},
                                    {"ids", result.ids},

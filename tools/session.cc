@@ -25,7 +25,7 @@ namespace {
 
 constexpr int64_t kDefaultContext = 4096;
 constexpr double kQuickDeviceSeconds = 0.05;
-constexpr int64_t kLeastProbedBytes = int64_t{32} << 20;
+constexpr int64_t kLeastProbedBytes = int64_t{4} << 20;
 // What a driver takes differs from run to run; a budget that plan names should do for the next one.
 constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
@@ -61,6 +61,17 @@ absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> know
   rates->link_bytes_per_s = device->copy_bytes_per_s;
   rates->device_memory_bytes_per_s = device->memory_bytes_per_s;
   return absl::OkStatus();
+}
+
+// Of memory that a quick probe takes: within the budget, whose peak it is part of. The weights of a budget this small
+// mostly lie in a cache, as what is measured then does.
+int64_t ProbedBytes(const SessionOptions& options) {
+  return std::clamp(options.max_ram_bytes / 2, kLeastProbedBytes, kMostProbedBytes);
+}
+
+// Those that the CPU computes with.
+std::vector<Encoding> ProbedEncodings(const Session& session) {
+  return session.gpu == nullptr ? SlabEncodings(session.store->manifest()) : std::vector<Encoding>();
 }
 
 MachineRates AsThrottled(MachineRates rates, const SessionOptions& options, const Session& session) {
@@ -131,6 +142,7 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.context_tokens, args.Int("--ctx-size", -1, 0, int64_t{1} << 30));
   SLUICE_ASSIGN_OR_RETURN(ComputeThreads threads, ParseComputeThreads(args));
   options.num_threads = threads.count;
+  options.num_cores = threads.cores;
   options.placement = std::move(threads.placement);
   options.k_type = ParseKvType(args.Get("--cache-type-k").value_or("f16"));
   options.v_type = ParseKvType(args.Get("--cache-type-v").value_or("f16"));
@@ -144,6 +156,9 @@ absl::StatusOr<SessionOptions> ParseSessionOptions(const Arguments& args) {
   options.read.verify_once = args.Get("--verify") == "once";
   SLUICE_ASSIGN_OR_RETURN(options.read.io.max_bytes_per_s, args.Rate("--throttle-disk", 0));
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
+  for (const char* option : {"--isa", "--io", "--cpu-mask", "--cpu-range"}) {
+    if (args.Has(option)) options.unusual_option = option;
+  }
   options.fast_math = args.Has("--fast-math");
   SLUICE_ASSIGN_OR_RETURN(options.device, ParseDeviceChoice(args));
   options.read.copy_bytes_per_s = options.device.copy_bytes_per_s;
@@ -330,36 +345,51 @@ uint64_t StoreHash(const LayerStore& store) {
   return Checksum({reinterpret_cast<const std::byte*>(text.data()), text.size()});
 }
 
-absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
-  const bool rounds_on_cpu = session.fast_math && session.gpu == nullptr;
-  MachineRates rates;
-  std::vector<CudaDevice> devices;
-  if (options.probe.has_value()) {
-    rates = options.probe->rates;
-    devices = options.probe->devices;
-  } else {
+bool ProbeKnowsStore(const SessionOptions& options, const Session& session) {
+  return options.probe.has_value() &&
+         ProbeCovers(*options.probe, ProbedEncodings(session),
+                     session.fast_math && session.gpu == nullptr, ProbedBytes(options));
+}
+
+absl::Status ProbeForSession(SessionOptions* options, const Session& session) {
+  if (!ProbeKnowsStore(*options, session)) {
     ProbeOptions probe;
-    probe.dir = options.store;
-    probe.num_threads = options.num_threads;
-    probe.placement = options.placement;
-    probe.isa = options.isa;
-    probe.io = options.read.io.kind;
-    probe.encodings = SlabEncodings(session.store->manifest());
-    probe.fast_math = rounds_on_cpu;
+    probe.dir = options->store;
+    probe.num_threads = options->num_cores;  // as `sluice probe` does: rates for fewer follow
+    probe.placement = options->placement;
+    probe.isa = options->isa;
+    probe.io = options->read.io.kind;
+    probe.encodings = ProbedEncodings(session);
+    probe.fast_math = session.fast_math && session.gpu == nullptr;
     probe.quick = true;
-    // Within the budget, whose peak this is part of; memory of a budget this small is no bottleneck.
-    if (options.max_ram_bytes > 0) {
-      probe.memory_bytes = std::clamp(options.max_ram_bytes / 2, kLeastProbedBytes, probe.memory_bytes);
+    probe.memory_bytes = ProbedBytes(*options);
+    absl::StatusOr<ProbeResult> result = absl::UnknownError("");
+    {
+      Progress progress("measuring", ProgressUnit::kCount);
+      probe.on_step = [&](absl::string_view what, int done, int total) {
+        progress.Update(done, total, what);
+      };
+      result = ProbeMachine(probe);
     }
-    Progress progress("measuring", ProgressUnit::kCount);
-    probe.on_step = [&](absl::string_view what, int done, int total) {
-      progress.Update(done, total, what);
-    };
-    SLUICE_ASSIGN_OR_RETURN(const ProbeResult result, ProbeMachine(probe));
-    rates = result.rates;
-    devices = result.devices;
+    SLUICE_RETURN_IF_ERROR(result.status());
+    if (options->unusual_option.empty()) {
+      if (options->probe.has_value()) KeepOtherKernels(*options->probe, &*result);
+      std::fprintf(stderr, "%s\n", RememberAndSay(ProbeCachePath(), *result).c_str());
+    } else {
+      std::fprintf(stderr, "the probe is not remembered: it was taken with %s\n", options->unusual_option.c_str());
+    }
+    options->probe = *std::move(result);
+    options->read.io.read_bytes = options->probe->rates.read_bytes;
+    options->read.io.queue_depth = options->probe->rates.queue_depth;
   }
-  if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, std::move(devices), &rates));
+  const std::string remark = SpreadRemark(*options->probe, options->store);
+  if (!remark.empty()) std::fprintf(stderr, "%s\n", remark.c_str());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
+  MachineRates rates = options.probe->rates;
+  if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, options.probe->devices, &rates));
   return AsThrottled(std::move(rates), options, session);
 }
 

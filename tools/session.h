@@ -28,13 +28,15 @@ struct SessionOptions {
   std::string max_ram_source;  // of the default: DefaultBudget::source
   int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
   int num_threads = 1;
+  int num_cores = 1;  // that the threads may run on
   ThreadPlacement placement;
   int64_t ring_bytes = 0;  // 0: PlanMemory's choice
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   ReadOptions read;
   int64_t grammar_bytes = 0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
-  std::optional<ProbeResult> probe;  // what `sluice probe` remembered of this CPU and the store's disk
+  std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
+  std::string unusual_option;   // that asks for kernels, CPUs or reads that a probe is not of otherwise; empty: none
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
   bool fast_math = false;       // asked for; Session::fast_math is what came of it
   bool say_fast_math = true;    // what came of it, on standard error
@@ -80,7 +82,7 @@ absl::Status WithTokenizerChanges(const absl::Status& status, const std::string&
 // too small for that, session.model stays null, and StartModel is to be called when the ids are known.
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);
 
-// What `sluice probe` remembered of this machine and its device, without measuring anything: rates of 0 where nothing. A
+// What a probe remembered of this machine and its device, without measuring anything: rates of 0 where nothing. A
 // throttled disk or link counts as its throttle.
 MachineRates RememberedRates(const SessionOptions& options, const Session& session);
 
@@ -105,8 +107,14 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 // Names the store's content: the XXH3-64 of its manifest, which has the checksums of all else.
 uint64_t StoreHash(const LayerStore& store);
 
-// What this machine can do with the store: what `sluice probe` remembered, or two seconds of measuring,
-// with progress. A throttled disk or link counts as its throttle.
+// Whether options.probe says what this machine can do with the store.
+bool ProbeKnowsStore(const SessionOptions& options, const Session& session);
+// Measures that for about three seconds, with progress and within the budget, unless a remembered probe knows it.
+// options->probe has it then, and slabs are read the way that was fastest. What was measured is remembered, unless it is
+// of options->unusual_option; one line on standard error says where, or why it is not.
+// Another says so where the runs of the probe are far apart.
+absl::Status ProbeForSession(SessionOptions* options, const Session& session);
+// The rates of options.probe, which must be there. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
 
 // The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is

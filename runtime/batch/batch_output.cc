@@ -85,6 +85,18 @@ absl::StatusOr<int64_t> ScanResults(const std::string& path,
   }
 }
 
+DoneBefore ReadDoneBefore(const std::string& output, bool retry_errors) {
+  const BatchPaths paths(output);
+  DoneBefore done;
+  const auto add = [&](const std::string& path) {
+    ScanResults(path, [&](uint64_t id, int64_t, int64_t) { done.lines.insert(id); }).IgnoreError();
+  };
+  add(paths.results);
+  if (!retry_errors) add(paths.errors);
+  Journal::Read(paths.journal, [&](const JournalEntry& entry) { ++done.tokens[{entry.line, entry.choice}]; });
+  return done;
+}
+
 absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
   const absl::StatusOr<std::string> text = ReadWholeFile(paths_.job, kMaxJobRecordBytes);
   if (text.ok()) {

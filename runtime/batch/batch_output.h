@@ -24,6 +24,14 @@ namespace sluice {
 absl::StatusOr<int64_t> ScanResults(const std::string& path,
                                     absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
 
+// What earlier runs of a job have left done, for planning.
+struct DoneBefore {
+  absl::flat_hash_set<uint64_t> lines;                         // by ResultIds::line: answered, or failed
+  std::map<std::pair<int64_t, int32_t>, int64_t> tokens = {};  // of sequences in flight, by line and choice
+};
+// Changes nothing. Files that are not there or are no job's give nothing: BatchOutput::Open says what is wrong.
+DoneBefore ReadDoneBefore(const std::string& output, bool retry_errors);
+
 // In this order after each pass: the journal gets the pass's tokens in one write, then results and errors get their
 // lines, long ones in several writes. All are synced every 8 passes that computed something, or 10 s. So a process that
 // dies loses at most a pass, a machine that does the last few; a line that was torn is cut when the job goes on, and its

@@ -3,25 +3,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kernels/ops.h"
 #include "kernels/status_macros.h"
-#include "runtime/batch/held_results.h"
-#include "runtime/batch/line_reader.h"
-#include "runtime/batch/prefix_sample.h"
 #include "runtime/constraints.h"
 #include "runtime/kv_swap.h"
-#include "runtime/openai/completion_request.h"
 
 namespace sluice {
 namespace {
 
 constexpr int64_t kMostSequences = 1024;
+// Beyond so many equal waves, sizes a quarter apart come as close.
+constexpr int64_t kMostWaves = 32;
 // Rows of a pass that prompts are wanted in, beside the rows that generate.
 constexpr int64_t kPromptRows = 512;
 // A batch must be this much faster than a smaller one to be worth its memory.
@@ -41,16 +41,16 @@ double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const B
 // Rows cost what lies between the average pass and one with kPromptRows rows more, and as long as the disk keeps that
 // pass waiting, nothing; where no kernel was measured, each its share of the pass. Pages are taken to be written as
 // fast as slabs are read.
-ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, const MachineRates& rates,
-                            int num_threads, bool verify_once) {
+ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, const MachineRates& rates, int num_threads,
+                            bool verify_once) {
   if (rates.disk_bytes_per_s <= 0) return {};
   const HyperParameters& h = manifest.hyper_parameters;
   const PlanRequest& request = plan.memory.request;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
-  const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size,
-                                              num_threads, verify_once),
-                                 rates);
+  const PassFloor more = FloorOf(
+      DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size, num_threads, verify_once),
+      rates);
   ResumeCosts costs;
   costs.page_s = static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
   costs.row_s = (more.processor_s - plan.pass.processor_s) / kPromptRows;
@@ -80,13 +80,233 @@ int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const Mac
   return std::max<int64_t>(good, 1);
 }
 
-}  // namespace
-
-double OwnPromptTokens(const BatchShape& shape, double sequences) {
-  const double distinct = shape.shared_pages * std::max(sequences / shape.shared_among, 1.0);
-  const double saved = std::max(shape.shared_pages_each - distinct / sequences, 0.0) * kKvPageTokens;
-  return std::max(shape.prompt_tokens - saved, 0.0);
+// Pages of a sequence on average, whole ones: equal lengths of a page and a half take two each.
+double PagesEach(const BatchShape& shape, int64_t context_tokens) {
+  const auto pages = [&](double tokens) {
+    return std::ceil(std::min(tokens, static_cast<double>(context_tokens)) / kKvPageTokens);
+  };
+  if (shape.left.empty()) return pages(shape.prompt_tokens + shape.answer_tokens);
+  double sum = 0;
+  for (const SequenceLength& s : shape.left) sum += pages(static_cast<double>(s.prompt_tokens + s.answer_tokens));
+  return sum / static_cast<double>(shape.left.size());
 }
+
+// Plans for one size after the other.
+class BatchPlanner {
+ public:
+  BatchPlanner(const LayerStore& store, PlanRequest request, const MachineRates& rates, int num_threads,
+               bool verify_once, const BatchShape& shape, std::optional<int64_t> kv_disk_pages)
+      : store_(store),
+        manifest_(store.manifest()),
+        request_(std::move(request)),
+        rates_(rates),
+        num_threads_(num_threads),
+        verify_once_(verify_once),
+        shape_(shape),
+        kv_disk_pages_(kv_disk_pages),
+        tokens_(std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request_.context_tokens))),
+        pages_each_(PagesEach(shape, request_.context_tokens)),
+        context_pages_(request_.context_tokens / kKvPageTokens + 1) {}
+
+  // The plan for that many at once, or where memory has no room for it, with as many pages on disk as is best.
+  absl::StatusOr<BatchPlan> For(int64_t sequences) {
+    absl::StatusOr<BatchPlan> best = PlanFor(sequences, kv_disk_pages_.value_or(0));
+    if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages_.has_value() || request_.device.has_value()) {
+      return best;
+    }
+    const int64_t pages = std::max(PagesFor(sequences), context_pages_);
+    const auto fits = [&](int64_t disk_pages) {
+      AskFor(sequences, disk_pages);
+      return PlanMemory(store_, request_).ok();
+    };
+    if (!fits(pages)) return best;
+    int64_t too_few = 0, fewest = pages;
+    while (fewest - too_few > 1) {
+      const int64_t middle = too_few + (fewest - too_few) / 2;
+      (fits(middle) ? fewest : too_few) = middle;
+    }
+    for (int64_t quarters = 0; quarters <= 4; ++quarters) {
+      absl::StatusOr<BatchPlan> plan = PlanFor(sequences, fewest + (pages - fewest) * quarters / 4);
+      SLUICE_RETURN_IF_ERROR(plan.status());
+      if (!best.ok() || plan->tokens_per_s > kWorthwhile * best->tokens_per_s) best = std::move(plan);
+    }
+    return best;
+  }
+
+  // The fastest of some sizes, the smaller one of those that are about as fast.
+  absl::StatusOr<BatchPlan> Best() {
+    SLUICE_ASSIGN_OR_RETURN(BatchPlan best, For(1));
+    const auto take = [&](BatchPlan plan) {
+      if (plan.tokens_per_s > kWorthwhile * best.tokens_per_s) best = std::move(plan);
+    };
+    int64_t fits = 1;
+    for (const int64_t sequences : SizesToTry()) {
+      absl::StatusOr<BatchPlan> plan = For(sequences);
+      if (absl::IsResourceExhausted(plan.status())) {
+        SLUICE_ASSIGN_OR_RETURN(fits, LargestBetween(fits, sequences));
+        SLUICE_ASSIGN_OR_RETURN(plan, For(fits));
+        take(*std::move(plan));
+        best.most_sequences = fits;
+        break;
+      }
+      SLUICE_RETURN_IF_ERROR(plan.status());
+      fits = sequences;
+      take(*std::move(plan));
+    }
+    return best;
+  }
+
+ private:
+  int64_t PagesFor(int64_t sequences) const {
+    const auto n = static_cast<double>(sequences);
+    const double shared = (shape_.prompt_tokens - OwnPromptTokens(shape_, n)) / kKvPageTokens;
+    return static_cast<int64_t>(std::ceil(n * (pages_each_ - shared)));
+  }
+
+  int64_t HeldFor(int64_t sequences) const {
+    return shape_.held_bytes + 2 * sequences * shape_.held_bytes_each;  // running and waiting
+  }
+
+  void AskFor(int64_t sequences, int64_t disk_pages) {
+    const HyperParameters& h = manifest_.hyper_parameters;
+    request_.num_sequences = sequences;
+    request_.kv_pages = PagesFor(sequences);
+    request_.kv_disk_pages = disk_pages;
+    request_.pass_rows = sequences + kPromptRows;
+    request_.requests_bytes =
+        shape_.bookkeeping_bytes + HeldFor(sequences) +
+        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens_)) +  // running and waiting
+        KvSwap::MemoryBytes(h.num_hidden_layers, std::max(request_.kv_pages, context_pages_));
+    if (shape_.num_grammars > 0) {
+      request_.constraint_bytes =
+          Constraints::MemoryBytes(h.vocab_size, std::min(shape_.num_grammars, 2 * sequences), shape_.grammar_bytes);
+    }
+  }
+
+  absl::StatusOr<BatchPlan> PlanFor(int64_t sequences, int64_t disk_pages) {
+    AskFor(sequences, disk_pages);
+    BatchPlan plan;
+    SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store_, request_));
+    plan.held_bytes = HeldFor(sequences);
+    plan.batch_size = std::min(sequences, plan.memory.logit_rows);
+    const double rows_each =
+        1 + OwnPromptTokens(shape_, static_cast<double>(sequences)) / std::max(shape_.answer_tokens, 1.0);
+    plan.rows = std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
+    const double generating = plan.rows / rows_each;
+    plan.pass = FloorOf(DescribeJobPass(plan, plan.rows, generating, &plan.kv_disk_bytes), rates_);
+    if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
+    plan.balanced_rows = BalancedRows(manifest_, plan.memory, rates_, num_threads_, verify_once_);
+    plan.resume = CostsOfResuming(manifest_, plan, rates_, num_threads_, verify_once_);
+    if (!shape_.left.empty() && plan.pass.predicted_s() > 0) CountJob(&plan);
+    return plan;
+  }
+
+  // `generating` of the rows are the next tokens of as many sequences.
+  PassWork DescribeJobPass(const BatchPlan& plan, double rows, double generating, int64_t* kv_disk_bytes) const {
+    const HyperParameters& h = manifest_.hyper_parameters;
+    const int64_t layer_page_bytes = KvPageBytes({request_.k_type, request_.v_type, h.num_key_value_heads, h.head_dim});
+    const auto whole_rows = static_cast<int64_t>(std::ceil(rows));
+    PassWork work = DescribePass(manifest_, plan.memory.residency, whole_rows, std::min(plan.batch_size, whole_rows),
+                                 num_threads_, verify_once_, plan.memory.HostSlabs(whole_rows));
+    AddRing(manifest_, plan.memory, &work);
+    work.nearest().touched_bytes += static_cast<int64_t>(KvBytesRead(manifest_, request_, shape_, generating));
+    if (plan.memory.KvInHostMemory()) {
+      // A page that sequences share is copied once.
+      const auto context = static_cast<int64_t>(OwnPromptTokens(shape_, generating) + shape_.answer_tokens / 2);
+      AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
+      if (const auto prompts = static_cast<int64_t>(rows - generating); prompts > 0) {
+        AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);
+      }
+    }
+    if (plan.memory.kv_disk_pages > 0) {
+      const KvDiskTraffic kv = DiskTrafficOf(shape_, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
+      const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
+      *kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
+      work.disk().sent_bytes += *kv_disk_bytes;
+      work.verified_bytes += *kv_disk_bytes;
+      work.host().touched_bytes += 2 * *kv_disk_bytes;
+    }
+    return work;
+  }
+
+  // All passes of the sequences that are left, each for its rows: on the line between numbers of rows that are a
+  // quarter apart.
+  void CountJob(BatchPlan* plan) const {
+    std::map<int64_t, double> known;
+    const auto at = [&](int64_t rows) {
+      const auto [it, added] = known.try_emplace(rows, 0);
+      if (added) {
+        const double generating = std::min(static_cast<double>(rows), static_cast<double>(plan->batch_size));
+        int64_t kv_disk_bytes = 0;
+        const PassWork work = DescribeJobPass(*plan, static_cast<double>(rows), generating, &kv_disk_bytes);
+        it->second = FloorOf(work, rates_).predicted_s();
+      }
+      return it->second;
+    };
+    const auto seconds = [&](int64_t rows) {
+      int64_t below = 1, above = 1;
+      while (above < rows) below = std::exchange(above, above + std::max<int64_t>(1, above / 4));
+      if (above == rows) return at(rows);
+      const double share = static_cast<double>(rows - below) / static_cast<double>(above - below);
+      return (1 - share) * at(below) + share * at(above);
+    };
+    const double own = OwnPromptTokens(shape_, static_cast<double>(plan->batch_size)) / shape_.prompt_tokens;
+    std::vector<SequenceLength> left = shape_.left;
+    double answers = 0;
+    for (SequenceLength& sequence : left) {
+      sequence.prompt_tokens = std::max<int64_t>(1, std::llround(own * static_cast<double>(sequence.prompt_tokens)));
+      answers += static_cast<double>(std::max<int64_t>(sequence.answer_tokens, 1));
+    }
+    plan->job = CountPasses(left, {plan->batch_size, plan->memory.pass_rows, plan->balanced_rows}, seconds);
+    plan->tokens_per_s = answers / plan->job.seconds;
+  }
+
+  // In ascending order, without 1: a quarter apart, and what makes equal waves of all.
+  std::set<int64_t> SizesToTry() const {
+    const int64_t most = shape_.num_sequences > 0 ? std::min(shape_.num_sequences, kMostSequences) : kMostSequences;
+    std::set<int64_t> sizes;
+    for (int64_t size = 2; size < most; size += std::max<int64_t>(1, size / 4)) sizes.insert(size);
+    const auto left = static_cast<int64_t>(shape_.left.size());
+    for (int64_t waves = 1; waves <= kMostWaves; ++waves) {
+      const int64_t size = (left + waves - 1) / waves;
+      if (size > 1 && size <= most) sizes.insert(size);
+    }
+    if (most > 1) sizes.insert(most);
+    return sizes;
+  }
+
+  // The largest size that has room; `fits` has, `too_many` has not.
+  absl::StatusOr<int64_t> LargestBetween(int64_t fits, int64_t too_many) {
+    while (too_many - fits > 1) {
+      const int64_t middle = fits + (too_many - fits) / 2;
+      const absl::Status status = For(middle).status();
+      if (!status.ok() && !absl::IsResourceExhausted(status)) return status;
+      (status.ok() ? fits : too_many) = middle;
+    }
+    return fits;
+  }
+
+  const LayerStore& store_;
+  const Manifest& manifest_;
+  PlanRequest request_;
+  const MachineRates& rates_;
+  const int num_threads_;
+  const bool verify_once_;
+  const BatchShape& shape_;
+  const std::optional<int64_t> kv_disk_pages_;
+  const double tokens_;      // of a sequence, on average
+  const double pages_each_;  // the same
+  const int64_t context_pages_;
+};
+
+// "40 s", "2.5 min", "3 h".
+std::string AboutSeconds(double seconds) {
+  if (seconds < 90) return absl::StrFormat("%.2g s", seconds);
+  if (seconds < 5400) return absl::StrFormat("%.2g min", seconds / 60);
+  return absl::StrFormat("%.3g h", seconds / 3600);
+}
+
+}  // namespace
 
 KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages) {
   const auto in_memory = static_cast<double>(memory_pages);
@@ -103,168 +323,28 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages) {
-  const Manifest& manifest = store.manifest();
-  const HyperParameters& h = manifest.hyper_parameters;
-  const double tokens =
-      std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request.context_tokens));
-  const double pages_each = std::ceil(tokens / kKvPageTokens);
-  const auto pages_for = [&](int64_t sequences) {
-    const auto n = static_cast<double>(sequences);
-    const double shared = (shape.prompt_tokens - OwnPromptTokens(shape, n)) / kKvPageTokens;
-    return static_cast<int64_t>(std::ceil(n * (pages_each - shared)));
-  };
-
-  const int64_t context_pages = request.context_tokens / kKvPageTokens + 1;
-  const int64_t layer_page_bytes = KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
-  const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
-
-  const auto held_for = [&](int64_t sequences) {
-    return shape.held_bytes + 2 * sequences * shape.held_bytes_each;  // running and waiting
-  };
-  const auto ask_for = [&](int64_t sequences, int64_t disk_pages) {
-    request.num_sequences = sequences;
-    request.kv_pages = pages_for(sequences);
-    request.kv_disk_pages = disk_pages;
-    request.pass_rows = sequences + kPromptRows;
-    request.requests_bytes =
-        shape.bookkeeping_bytes + held_for(sequences) +
-        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens)) +  // running and waiting
-        KvSwap::MemoryBytes(h.num_hidden_layers, std::max(request.kv_pages, context_pages));
-    if (shape.num_grammars > 0) {
-      request.constraint_bytes =
-          Constraints::MemoryBytes(h.vocab_size, std::min(shape.num_grammars, 2 * sequences), shape.grammar_bytes);
-    }
-  };
-  const auto plan_for = [&](int64_t sequences, int64_t disk_pages) -> absl::StatusOr<BatchPlan> {
-    ask_for(sequences, disk_pages);
-    BatchPlan plan;
-    SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store, request));
-    plan.held_bytes = held_for(sequences);
-    plan.batch_size = std::min(sequences, plan.memory.logit_rows);
-    const double rows_each =
-        1 + OwnPromptTokens(shape, static_cast<double>(sequences)) / std::max(shape.answer_tokens, 1.0);
-    plan.rows =
-        std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
-    const double generating = plan.rows / rows_each;
-    const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
-    PassWork work = DescribePass(manifest, plan.memory.residency, rows, plan.batch_size, num_threads, verify_once,
-                                 plan.memory.HostSlabs(rows));
-    work.nearest().touched_bytes += static_cast<int64_t>(KvBytesRead(manifest, request, shape, generating));
-    if (plan.memory.KvInHostMemory()) {
-      // A page that sequences share is copied once.
-      const auto context = static_cast<int64_t>(OwnPromptTokens(shape, generating) + shape.answer_tokens / 2);
-      AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
-      if (const auto prompts = static_cast<int64_t>(plan.rows - generating); prompts > 0) {
-        AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);
-      }
-    }
-    if (plan.memory.kv_disk_pages > 0) {
-      const KvDiskTraffic kv = DiskTrafficOf(shape, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
-      plan.kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
-      work.disk().sent_bytes += plan.kv_disk_bytes;
-      work.verified_bytes += plan.kv_disk_bytes;
-      work.host().touched_bytes += 2 * plan.kv_disk_bytes;
-    }
-    plan.pass = FloorOf(work, rates);
-    if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
-    plan.balanced_rows = BalancedRows(manifest, plan.memory, rates, num_threads, verify_once);
-    plan.resume = CostsOfResuming(manifest, plan, rates, num_threads, verify_once);
-    return plan;
-  };
-  // The same, or where memory has no room for it, as many pages on disk as is best.
-  const auto plan_with_disk = [&](int64_t sequences) -> absl::StatusOr<BatchPlan> {
-    absl::StatusOr<BatchPlan> best = plan_for(sequences, kv_disk_pages.value_or(0));
-    if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages.has_value() || request.device.has_value()) {
-      return best;
-    }
-    const int64_t pages = std::max(pages_for(sequences), context_pages);
-    const auto fits = [&](int64_t disk_pages) {
-      ask_for(sequences, disk_pages);
-      return PlanMemory(store, request).ok();
-    };
-    if (!fits(pages)) return best;
-    int64_t too_few = 0, fewest = pages;
-    while (fewest - too_few > 1) {
-      const int64_t middle = too_few + (fewest - too_few) / 2;
-      (fits(middle) ? fewest : too_few) = middle;
-    }
-    for (int64_t quarters = 0; quarters <= 4; ++quarters) {
-      absl::StatusOr<BatchPlan> plan = plan_for(sequences, fewest + (pages - fewest) * quarters / 4);
-      SLUICE_RETURN_IF_ERROR(plan.status());
-      if (!best.ok() || plan->tokens_per_s > kWorthwhile * best->tokens_per_s) best = std::move(plan);
-    }
-    return best;
-  };
-  if (batch_size > 0) return plan_with_disk(batch_size);
-
-  const int64_t most = shape.num_sequences > 0 ? std::min(shape.num_sequences, kMostSequences) : kMostSequences;
-  SLUICE_ASSIGN_OR_RETURN(BatchPlan best, plan_with_disk(1));
-  for (int64_t sequences = 2; best.batch_size < most; sequences += std::max<int64_t>(1, sequences / 4)) {
-    absl::StatusOr<BatchPlan> plan = plan_with_disk(std::min(sequences, most));
-    if (absl::IsResourceExhausted(plan.status())) break;
-    SLUICE_RETURN_IF_ERROR(plan.status());
-    if (plan->tokens_per_s > kWorthwhile * best.tokens_per_s) best = *std::move(plan);
-    if (sequences >= most) break;
-  }
-  return best;
+  BatchPlanner planner(store, std::move(request), rates, num_threads, verify_once, shape, kv_disk_pages);
+  return batch_size > 0 ? planner.For(batch_size) : planner.Best();
 }
 
-absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
-                                       const PromptEncoder& encoder, int64_t context_tokens) {
-  constexpr int kSample = 64;
-  constexpr int64_t kMaxSampledLine = 1 << 18;
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxSampledLine));
-  double prompts = 0, prompt_tokens = 0, answer_tokens = 0, sequences = 0;
-  int64_t held_bytes = 0;
-  PrefixSample prefixes;
-  int64_t lines = 0;
-  int64_t constrained = 0;
-  std::set<std::string> grammars;
-  BatchShape shape;
-  for (; lines < kSample; ++lines) {
-    LineReader::Line line;
-    SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
-    if (!more) break;
-    if (line.too_long) continue;
-    BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text);
-    auto* request = std::get_if<CompletionRequest>(&parsed.request);
-    if (request == nullptr) continue;
-    sequences += static_cast<double>(request->num_choices());
-    if (request->grammar.has_value()) {
-      ++constrained;
-      if (grammars.insert(request->grammar->text).second) {
-        // One that cannot be compiled takes nothing: its request fails.
-        shape.grammar_bytes = std::max(shape.grammar_bytes, CheckGrammar(*request->grammar).value_or(0));
-      }
-    }
-    std::vector<PromptTokens> sizes;
-    for (size_t i = 0; i < request->prompts.size(); ++i) {
-      const std::variant<ChatPrompt, ApiError> encoded = encoder.Encode(*request, i, context_tokens);
-      const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
-      const int64_t n = prompt == nullptr ? 0 : static_cast<int64_t>(prompt->ids.size());
-      if (n == 0 || n > context_tokens) continue;  // ids may be more
-      sizes.push_back({n, n});
-      prompts += 1;
-      prompt_tokens += static_cast<double>(n);
-      answer_tokens += static_cast<double>(std::min(request->max_tokens, context_tokens - n));
-      prefixes.Add(prompt->ids, request->echo ? 0 : n - 1, request->n);
-    }
-    held_bytes += HeldBytes(*request, sizes, context_tokens);
+std::string DescribeWaves(const BatchPlan& plan, const BatchShape& shape) {
+  const std::string room = plan.most_sequences == 0 ? ""
+                           : plan.most_sequences == plan.batch_size
+                               ? "; the budget has room for no more"
+                               : absl::StrCat("; the budget has room for ", plan.most_sequences,
+                                              ", but more at once leave "
+                                              "less memory to weights, and are no faster");
+  if (plan.job.passes == 0) {
+    if (plan.tokens_per_s <= 0) return "";
+    return absl::StrCat(plan.batch_size, " sequences at once of ",
+                        shape.num_sequences > 0 ? absl::StrCat("about ", shape.num_sequences) : "many",
+                        absl::StrFormat(", %.3g tokens/s expected", plan.tokens_per_s), room);
   }
-  shape.num_grammars = static_cast<int64_t>(grammars.size());
-  // None like another: then those that follow are not either.
-  if (constrained > 1 && shape.num_grammars == constrained) shape.num_grammars = BatchShape::kEachItsOwn;
-  if (prompts > 0) {
-    shape.held_bytes_each = static_cast<int64_t>(static_cast<double>(held_bytes) / sequences);
-    shape.prompt_tokens = prompt_tokens / prompts;
-    shape.answer_tokens = answer_tokens / prompts;
-    shape.shared_pages_each = prefixes.shared_pages_each();
-    shape.shared_pages = static_cast<double>(prefixes.shared_pages());
-    shape.shared_among = static_cast<double>(prefixes.sequences());
-    shape.num_sequences =
-        static_cast<int64_t>(std::ceil(static_cast<double>(num_lines) * sequences / static_cast<double>(lines)));
-  }
-  return shape;
+  const auto left = static_cast<int64_t>(shape.left.size());
+  const int64_t waves = (left + plan.batch_size - 1) / plan.batch_size;
+  return absl::StrCat(waves, waves == 1 ? " wave of " : " waves of ", std::min(plan.batch_size, left), ": ", left,
+                      left == 1 ? " sequence is" : " sequences are", " left, in ", plan.job.passes, " passes",
+                      plan.job.seconds > 0 ? absl::StrCat(" and about ", AboutSeconds(plan.job.seconds)) : "", room);
 }
 
 }  // namespace sluice

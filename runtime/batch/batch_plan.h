@@ -7,34 +7,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "runtime/batch/batch_shape.h"
+#include "runtime/batch/job_passes.h"
 #include "runtime/memory_plan.h"
-#include "runtime/openai/prompt_encoder.h"
 #include "runtime/pass_floor.h"
 #include "runtime/resume_cost.h"
 #include "storage/layer_store.h"
 
 namespace sluice {
-
-// What requests look like on average, and how many there are.
-struct BatchShape {
-  double prompt_tokens = 128;
-  double answer_tokens = 128;
-  int64_t num_sequences = 0;      // 0: more than fit
-  double shared_pages_each = 0;   // of a prompt's pages of the KV cache, those that others begin with, too
-  double shared_pages = 0;        // how many different ones those are among `shared_among` sequences that
-  double shared_among = 1;        // follow each other
-  int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size
-  int64_t held_bytes = 0;         // HeldBytes of the largest request
-  int64_t held_bytes_each = 0;    // HeldBytes of the average one, a sequence
-  int64_t num_grammars = 0;       // different ones that answers follow; kEachItsOwn: as many as answers
-  int64_t grammar_bytes = 0;      // CheckGrammar's, of the largest
-  static constexpr int64_t kEachItsOwn = int64_t{1} << 40;
-};
-
-// Tokens of prompts that a sequence has to itself where `sequences` run at once: those that no other one of them begins
-// with, and its share of those that are computed and held once for all. More sequences than shared_among are taken to
-// bring prefixes of their own in proportion.
-double OwnPromptTokens(const BatchShape& shape, double sequences);
 
 struct BatchPlan {
   MemoryPlan memory;
@@ -45,6 +25,8 @@ struct BatchPlan {
   PassFloor pass;             // of such a pass
   int64_t kv_disk_bytes = 0;  // of keys and values that such a pass reads from disk and writes there
   double tokens_per_s = 0;    // generated; 0 where no rate is known
+  JobPasses job;              // of the sequences that are left, to the last one; zeros where they are not known
+  int64_t most_sequences = 0;  // that the budget has room for at once; 0: more than there are, or not tried
   ResumeCosts resume;         // of a sequence that is preempted from such a pass
 };
 
@@ -59,13 +41,17 @@ struct KvDiskTraffic {
 // there, as long as there is room for them.
 KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages);
 
-// Sizes the KV cache for `batch_size` average sequences (0: as many as give the most tokens a second) and the
+// Sizes the KV cache for `batch_size` average sequences (0: as many as end the job soonest) and the
 // rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and requests_bytes are set here.
 //
 // A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts (OwnPromptTokens), and takes
 // what PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
 // read each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B
 // of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
+//
+// Where shape.left has all sequences, a size is judged by CountPasses of them instead, so that the tail counts: of 64
+// equal ones, 63 at once take as many passes as 32, which leave more memory to weights. Sizes that make equal waves are
+// tried besides, and the largest one that fits.
 //
 // `kv_disk_pages`: of the KV cache on disk, or all if it has fewer; nothing: as many as pay. A page in memory costs its
 // bytes of weights that are read each pass; one on disk is read itself, and takes the memory of two of its layers
@@ -76,10 +62,9 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages = 0);
 
-// The average shape of the first requests of a batch file of `num_lines` lines; lines that are wrong do not count.
-// Without any right one, BatchShape's own numbers.
-absl::StatusOr<BatchShape> SampleShape(const std::string& input, int64_t num_lines, bool plain_text,
-                                       const PromptEncoder& encoder, int64_t context_tokens);
+// Why that many run at once, in a line: the waves, what they take, and what the budget has room for. Empty where no rate
+// is known.
+std::string DescribeWaves(const BatchPlan& plan, const BatchShape& shape);
 
 }  // namespace sluice
 

@@ -92,6 +92,12 @@ absl::StatusOr<Journal> Journal::Open(const std::string& path, uint64_t job_hash
   return journal;
 }
 
+void Journal::Read(const std::string& path, absl::FunctionRef<void(const JournalEntry&)> on_entry) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
+  if (file == nullptr || std::fseek(file.get(), kHeaderBytes, SEEK_SET) != 0) return;
+  ReadRecords(file.get(), on_entry);
+}
+
 absl::Status Journal::Append(absl::Span<const JournalEntry> entries) {
   if (entries.empty()) return absl::OkStatus();
   std::string record;

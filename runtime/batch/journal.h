@@ -32,6 +32,9 @@ class Journal {
   static absl::StatusOr<Journal> Open(const std::string& path, uint64_t job_hash,
                                       absl::FunctionRef<void(const JournalEntry&)> on_entry);
 
+  // The entries of a journal, whichever job's it is, without changing it; none where there is no file.
+  static void Read(const std::string& path, absl::FunctionRef<void(const JournalEntry&)> on_entry);
+
   // One record, in one write. Nothing for no entries.
   absl::Status Append(absl::Span<const JournalEntry> entries);
   absl::Status Sync() const { return file_.Sync(); }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/synthetic_checkpoint.h"
@@ -61,6 +62,69 @@ TEST(BatchPlan, TakesASizeThatNoOtherBeats) {
   }
   EXPECT_LT(smallest, 4) << "computing that is slow gains nothing by company";
   EXPECT_GT(largest, 30) << "a slow disk asks for it";
+}
+
+// A budget without room for more than that many at once, if there are so many.
+int64_t BudgetFor(const TestStore& store, const MachineRates& rates, const BatchShape& shape, int64_t at_once) {
+  const auto plan = PlanBatch(*store, Request(int64_t{1} << 30), rates, kThreads, false, shape, at_once);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  return plan->memory.minimum_bytes;
+}
+
+// 64 requests of a 70B were run as 63 and then 1.
+TEST(BatchPlan, PlansEqualWavesOfWhatIsLeft) {
+  // Keys and values of a sequence take little beside the weights, as those of a large model do.
+  const TempDir dir;
+  WriteSyntheticCheckpoint(dir / "model", {.hidden_size = 64,
+                                           .intermediate_size = 4096,
+                                           .num_key_value_heads = 1,
+                                           .vocab_size = 512});
+  const TestStore store(dir / "model", "", 64 << 10);
+  MachineRates rates = Rates(1e6, 1e13);  // a pass of many rows takes as long as one
+  for (KernelRate& rate : rates.kernels) rate.encoding = Encoding::kBF16;
+  struct Case {
+    int64_t requests, room;
+    int64_t at_once, passes;
+    const char* reason;
+  };
+  for (const Case& c : std::vector<Case>{
+           {64, 64, 64, 6, "1 wave of 64: 64 sequences are left, in 6 passes and about"},
+           {64, 63, 32, 12, "2 waves of 32: 64 sequences are left, in 12 passes and about"},
+           {64, 40, 32, 12, "the budget has room for 40"},
+           {64, 31, 22, 18, "3 waves of 22"},
+           {65, 64, 33, 12, "2 waves of 33"},
+           {7, 3, 3, 18, "the budget has room for no more"},
+           {2, 1, 1, 12, "2 waves of 1"},
+           {1, 8, 1, 6, "1 wave of 1: 1 sequence is left"}}) {
+    SCOPED_TRACE(testing::Message() << c.requests << " requests, room for " << c.room);
+    BatchShape shape = {.prompt_tokens = 1, .answer_tokens = 6};
+    ExpectSequences(c.requests, &shape);
+    const int64_t budget = BudgetFor(store, rates, shape, c.room);
+    const auto plan = PlanBatch(*store, Request(budget), rates, kThreads, false, shape, 0);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_EQ(plan->batch_size, c.at_once);
+    EXPECT_EQ(plan->job.passes, c.passes);
+    EXPECT_THAT(DescribeWaves(*plan, shape), testing::HasSubstr(c.reason));
+    EXPECT_LE(plan->memory.total_bytes(), budget);
+  }
+}
+
+TEST(BatchPlan, CountsTheTailOfUnequalAnswersAndPagesForEachOfThem) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  const MachineRates rates = Rates(1e6, 1e13);
+  BatchShape shape;
+  shape.left.assign(10, {10, 20});
+  shape.left.back() = {10, 400};  // as long as twenty of the others
+  shape.num_sequences = 10;
+  shape.prompt_tokens = 10;
+  shape.answer_tokens = (9 * 20 + 400) / 10.0;
+  const auto plan = [&](int64_t size) { return PlanBatch(*store, Request(64 << 20), rates, kThreads, false, shape, size); };
+  EXPECT_EQ(plan(10)->memory.kv_pages, 9 * 1 + 7) << "a page for each short one, seven for the long one";
+  EXPECT_EQ(plan(10)->job.passes, 400);
+  EXPECT_EQ(plan(1)->job.passes, 9 * 20 + 400);
+  EXPECT_EQ(plan(2)->job.passes, 4 * 20 + 400) << "the long one is admitted after four others each";
+  shape.left.clear();
+  EXPECT_EQ(plan(2)->job.passes, 0) << "without an end there is no tail";
 }
 
 TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {

@@ -40,6 +40,36 @@ TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
   EXPECT_EQ(KernelSecondsPerByte(rates, Encoding::kF32, 1, 2), 0) << "not measured";
 }
 
+// 1,000 bytes at 100 a second, through rings of so many bytes.
+TEST(PassFloor, CountsTheTurnsOfASmallRing) {
+  MachineRates rates = Rates();
+  rates.verify_bytes_per_s = 0;
+  rates.ring_turn_s = 0.5;
+  PassWork work = WorkIn(1);
+  work.disk().sent_bytes = 1000;
+  const auto floor = [&](int64_t ring_bytes, int64_t slab_bytes) {
+    work.ring_bytes = ring_bytes;
+    work.ring_slab_bytes = slab_bytes;
+    return FloorOf(work, rates);
+  };
+  EXPECT_DOUBLE_EQ(floor(0, 0).predicted_s(), 10) << "no ring";
+  EXPECT_DOUBLE_EQ(floor(1000, 100).predicted_s(), 11) << "one more for rows of the embedding";
+  const PassFloor small = floor(100, 50);
+  EXPECT_DOUBLE_EQ(small.predicted_s(), 15.5);
+  EXPECT_DOUBLE_EQ(small.ring_s, 15.5);
+  EXPECT_DOUBLE_EQ(small.turns_s, 5.5);
+  EXPECT_DOUBLE_EQ(small.floor_s(), 10) << "what the disk can do stays the limit";
+  EXPECT_STREQ(small.bound_by(), kDiskTerm);
+  // Two slabs: each is read in 0.5 s, and checked in 9 s while the other one waits or comes.
+  rates.verify_bytes_per_s = 50 / 9.0;
+  work.verified_bytes = 1000;
+  EXPECT_DOUBLE_EQ(floor(100, 50).ring_s, 11 * (0.5 + 0.5 + 9));
+  rates.ring_turn_s = 0;
+  EXPECT_DOUBLE_EQ(floor(1000, 1).ring_s, 10) << "many small slabs overlap";
+  work.disk().sent_bytes = work.verified_bytes = 0;
+  EXPECT_EQ(floor(100, 50).ring_s, 0) << "nothing is read";
+}
+
 TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
   MachineRates rates = Rates();
   rates.kernels.push_back({Encoding::kBF16, 1, 900});

@@ -1,5 +1,7 @@
 // sluice bench, probe and plan: every format is read back, and the numbers agree with each other.
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -26,6 +28,9 @@ using testing::HasSubstr;
 std::vector<BenchRow> Rows() {
   BenchRow a;
   a.test = "pp512";
+  a.model = "a \"model\", q4_k_m";
+  a.cpu = "a CPU, 2 CPUs";
+  a.threads = 2;
   a.max_ram_bytes = int64_t{3} << 30;
   a.tokens_per_s = 12.5;
   a.compute_s = 3;
@@ -42,7 +47,10 @@ void ExpectRow(const json& json, const BenchRow& row) {
   EXPECT_EQ(json.at("tokens_per_s"), row.tokens_per_s);
   EXPECT_EQ(json.at("stddev"), row.stddev);
   EXPECT_EQ(json.at("compute_s"), row.compute_s);
-  for (const char* key : {"gb_per_token", "disk_gb_per_s", "disk_share", "memory_gb_per_s", "memory_share",
+  EXPECT_EQ(json.at("model"), row.model);
+  EXPECT_EQ(json.at("cpu"), row.cpu);
+  EXPECT_EQ(json.at("threads"), row.threads);
+  for (const char* key : {"gb_per_token", "disk_gb_per_s", "disk_busy_share", "disk_share", "queue_depth", "memory_gb_per_s", "memory_share",
                           "pass_efficiency", "wait_disk_s", "wait_copy_s", "other_s"}) {
     EXPECT_TRUE(json.at(key).is_number()) << key;
   }
@@ -67,16 +75,36 @@ TEST(BenchRow, IsReadBackFromJsonLines) {
   EXPECT_FALSE(std::getline(lines, line));
 }
 
+// As RFC 4180 has them.
+std::vector<std::string> CsvFields(const std::string& line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"') {
+      if (quoted && i + 1 < line.size() && line[i + 1] == '"') {
+        fields.back() += line[i++];
+      } else {
+        quoted = !quoted;
+      }
+    } else if (line[i] == ',' && !quoted) {
+      fields.emplace_back();
+    } else {
+      fields.back() += line[i];
+    }
+  }
+  return fields;
+}
+
 TEST(BenchRow, IsReadBackFromCsv) {
   const std::vector<std::string> lines = absl::StrSplit(FormatRows(Rows(), BenchFormat::kCsv), '\n');
   ASSERT_EQ(lines.size(), 4);
   const std::vector<std::string> names = absl::StrSplit(lines[0], ',');
   for (int i = 1; i <= 2; ++i) {
-    const std::vector<std::string> values = absl::StrSplit(lines[i], ',');
+    const std::vector<std::string> values = CsvFields(lines[i]);
     ASSERT_EQ(values.size(), names.size());
     json object;
     for (size_t k = 0; k < names.size(); ++k) {
-      const bool text = names[k] == "test" || names[k] == "device";
+      const bool text = names[k] == "test" || names[k] == "device" || names[k] == "model" || names[k] == "cpu";
       object[names[k]] = text ? json(values[k]) : json::parse(values[k]);
     }
     ExpectRow(object, Rows()[i - 1]);
@@ -88,6 +116,9 @@ TEST(BenchRow, IsALineOfATableInMarkdown) {
   ASSERT_EQ(lines.size(), 5);
   const auto cells = [](const std::string& line) { return std::count(line.begin(), line.end(), '|'); };
   for (int i = 1; i < 4; ++i) EXPECT_EQ(cells(lines[i]), cells(lines[0]));
+  EXPECT_THAT(lines[0], HasSubstr("| model | CPU | threads | budget | queue depth |"));
+  EXPECT_THAT(lines[0], testing::Not(HasSubstr("| depth")));
+  EXPECT_THAT(lines[2], HasSubstr("| a \"model\", q4_k_m | a CPU, 2 CPUs | 2 |"));
   EXPECT_THAT(lines[2], HasSubstr("pp512"));
   EXPECT_THAT(lines[2], HasSubstr("75.0%"));
 }
@@ -112,6 +143,33 @@ TEST(BenchRow, HasColumnsForADeviceWhereOneComputed) {
   EXPECT_EQ(row["wait_copy_s"], 4);
 }
 
+TEST(Samples, AreJudgedByTheirMedianAndSpread) {
+  EXPECT_EQ(SummarizeSamples({}).median, 0);
+  EXPECT_EQ(SummarizeSamples({3e9}).median, 3e9);
+  EXPECT_FALSE(SummarizeSamples({3e9}).wide());
+  const Samples samples = SummarizeSamples({2.1e9, 1.2e9, 2.9e9, 2.0e9, 2.2e9});
+  EXPECT_EQ(samples.median, 2.1e9);
+  EXPECT_EQ(samples.least, 1.2e9);
+  EXPECT_EQ(samples.most, 2.9e9);
+  EXPECT_EQ(SummarizeSamples({1e9, 2e9}).median, 1.5e9);
+  EXPECT_TRUE(samples.wide());
+  EXPECT_FALSE(SummarizeSamples({2.0e9, 2.1e9, 2.9e9}).wide());
+  EXPECT_EQ(DescribeSamples("the disk", samples), "the disk gave 1.2 to 2.9 GB/s in 5 runs");
+}
+
+TEST(Samples, AreRemarkedOnWhereTheyAreFarApart) {
+  ProbeResult result;
+  result.spreads = {{"the disk", SummarizeSamples({1.2e9, 2.1e9, 2.9e9})},
+                    {"the memory", SummarizeSamples({20e9, 21e9, 22e9})}};
+  EXPECT_EQ(SpreadRemark(result, "/mnt/nvme"),
+            "the disk gave 1.2 to 2.9 GB/s in 3 runs: something else may use this machine. The median counts, and "
+            "predictions may be as far off; run `sluice probe /mnt/nvme` again when the machine is idle");
+  result.spreads[1].samples.most = 60e9;
+  EXPECT_THAT(SpreadRemark(result, "."), HasSubstr("3 runs, the memory gave 20 to 60 GB/s in 3 runs: "));
+  result.spreads.clear();
+  EXPECT_EQ(SpreadRemark(result, "."), "");
+}
+
 ProbeResult SomeProbe(const std::string& disk) {
   ProbeResult result;
   result.cpu = CpuName();
@@ -125,7 +183,10 @@ ProbeResult SomeProbe(const std::string& disk) {
   result.rates.num_threads = 2;
   result.rates.kernels = {{Encoding::kQ4_K, 8, 1.5e9}};
   result.rates.fast_kernels = {{Encoding::kBF16, 8, 2.5e9}};
+  result.rates.ring_turn_s = 2e-4;
   result.disk_rates = {{1 << 19, 7, 2e9}};
+  result.spreads = {{"the disk", SummarizeSamples({1e9, 2e9, 4e9})}};
+  result.memory_bytes = 5 << 20;
   result.devices = {{"a GPU", 8, 6, int64_t{4} << 30, 12e9, 200e9}};
   return result;
 }
@@ -141,6 +202,25 @@ TEST(ProbeCache, RemembersOneResultForEachDisk) {
   ASSERT_TRUE(recalled.has_value());
   EXPECT_EQ(ProbeToJson(*recalled), ProbeToJson(SomeProbe(*DiskName(dir.path()))));
   EXPECT_EQ(json::parse(ReadWholeFile(path)).size(), 2);
+}
+
+TEST(ProbeCache, KnowsWhatAProbeDoesFor) {
+  const ProbeResult q4 = SomeProbe("a disk");
+  const int64_t memory = q4.memory_bytes;
+  EXPECT_TRUE(ProbeCovers(q4, {}, false, memory));
+  EXPECT_TRUE(ProbeCovers(q4, {Encoding::kQ4_K}, false, memory));
+  EXPECT_TRUE(ProbeCovers(q4, {Encoding::kQ4_K}, true, memory)) << "it changes bf16 alone";
+  EXPECT_FALSE(ProbeCovers(q4, {Encoding::kQ4_K, Encoding::kQ6_K}, false, memory));
+  EXPECT_FALSE(ProbeCovers(q4, {Encoding::kQ4_K}, false, memory + 1));
+  ProbeResult bf16 = SomeProbe("a disk");
+  bf16.rates.kernels = {{Encoding::kBF16, 1, 1e9}};
+  bf16.rates.fast_kernels.clear();
+  EXPECT_TRUE(ProbeCovers(bf16, {Encoding::kBF16}, false, memory));
+  EXPECT_FALSE(ProbeCovers(bf16, {Encoding::kBF16}, true, memory));
+  KeepOtherKernels(q4, &bf16);
+  EXPECT_TRUE(ProbeCovers(bf16, {Encoding::kBF16, Encoding::kQ4_K}, true, memory));
+  KeepOtherKernels(q4, &bf16);
+  EXPECT_EQ(bf16.rates.kernels.size(), 2) << "what is there is not there twice";
 }
 
 TEST(ProbeCache, StartsAnewWhereTheFileIsDamaged) {
@@ -222,7 +302,54 @@ TEST_F(BenchCli, ProbesAndRemembers) {
   EXPECT_GT(json::parse(plan.out)["predicted_s"], 0);
 }
 
+// Neither variable, no folder to be had, a file that cannot be replaced: each says so in a line and goes on.
+TEST_F(BenchCli, SaysThatAProbeIsRememberedNowhere) {
+  std::ofstream(dir_ / "file") << "not a folder";
+  std::filesystem::create_directories(dir_ / "taken/sluice/probe.json/folder");
+  const std::string home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
+  struct Case {
+    std::vector<std::string> args;
+    std::string cache;
+    const char* words;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{"probe", store_, "--quick"}, "", "neither XDG_CACHE_HOME nor HOME is set"},
+           {{"plan", store_, "--max-ram", "16MiB"}, dir_ / "file", "cannot make"},
+           {{"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"}, dir_ / "taken", "probe.json"}}) {
+    CacheHome() = c.cache;
+    unsetenv("HOME");
+    const Finished run = RunSluice(c.args);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_THAT(run.err, HasSubstr("the probe is remembered nowhere, and will be taken again: "));
+    EXPECT_THAT(run.err, HasSubstr(c.words));
+    EXPECT_FALSE(run.out.empty());
+  }
+  if (!home.empty()) setenv("HOME", home.c_str(), 1);
+}
+
+TEST_F(BenchCli, PlanRemembersItsProbeForThoseThatComeAfter) {
+  CacheHome() = dir_.path();
+  const Finished first = RunSluice({"plan", store_, "--max-ram", "16MiB", "--json"});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_THAT(first.err, HasSubstr("remembered in " + (dir_ / "sluice/probe.json")));
+  const std::string file = ReadWholeFile(dir_ / "sluice/probe.json");
+  const Finished second = RunSluice({"plan", store_, "--max-ram", "16MiB", "--json"});
+  EXPECT_THAT(second.err, testing::Not(HasSubstr("measuring")));
+  const Finished bench = RunSluice({"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"});
+  EXPECT_THAT(bench.err, testing::Not(HasSubstr("measuring")));
+  EXPECT_EQ(ReadWholeFile(dir_ / "sluice/probe.json"), file);
+  // The same store and budget as plan's: what run measured stands beside what plan predicts.
+  const Finished run = RunSluice({"run", store_, "-p", "Once", "-n", "4", "--max-ram", "16MiB", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_GT(json::parse(run.out)["report"]["predicted_tokens_per_s"], 0);
+  // A cache's rates do not do for a budget of more memory.
+  const Finished larger = RunSluice({"plan", store_, "--max-ram", "48MiB", "--json"});
+  EXPECT_THAT(larger.err, HasSubstr("remembered in"));
+  EXPECT_NE(ReadWholeFile(dir_ / "sluice/probe.json"), file);
+}
+
 TEST_F(BenchCli, PlanPredictsNothingWithoutAProbe) {
+  CacheHome() = dir_.path();
   const Finished plan = RunSluice({"plan", store_, "--no-probe", "--json"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
   EXPECT_FALSE(json::parse(plan.out).contains("predicted_s"));

@@ -95,7 +95,8 @@ TEST_F(Cli, JsonIsOneObjectAndNothingElse) {
   EXPECT_EQ(result["finish_reason"], "length");
   EXPECT_FALSE(result["text"].get<std::string>().empty());
   for (const char* key : {"prompt_tokens_per_s", "generation_tokens_per_s", "seconds_per_pass", "bytes_per_token",
-                          "disk_gb_per_s", "disk_wait_share", "resident_bytes", "streamed_bytes", "peak_rss_bytes"}) {
+                          "disk_gb_per_s", "disk_wait_share", "disk_busy_share",
+                          "first_token_s", "loading_s", "most_rss_bytes", "resident_bytes", "streamed_bytes", "peak_rss_bytes"}) {
     EXPECT_TRUE(result["report"][key].is_number()) << key;
   }
   const Finished by_ids =

@@ -27,7 +27,8 @@ struct Finished {
   int64_t peak_rss_bytes = 0;
 };
 
-// Where the command remembers a probe: nowhere, unless a test sets it.
+// Where the command remembers a probe: in the build folder, so that the machine is not measured by each test, unless a
+// test sets it.
 inline std::string& CacheHome() {
   static std::string* const home = new std::string(SLUICE_BINARY_DIR "/no-cache");
   return *home;
