@@ -162,7 +162,7 @@ class Searcher {
   std::unique_ptr<pcre2_match_context, FreeMatchContext> context_;
   std::unique_ptr<pcre2_code, FreePcre2Code> guarded_;
   const uint32_t calls_per_look_;
-  uint32_t calls_ = 0;
+  uint32_t calls_ = calls_per_look_ - 1;  // the first call looks: many texts may be short
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 
 // Letters and a few more characters as tokens, and the control tokens of several families. <think> is an added token
 // that is no control token.
-std::unique_ptr<Tokenizer> SmallTokenizer() {
+std::string SmallTokenizerJson() {
   std::string vocab, added;
   const std::string characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>|_/[]:.";
   int id = 0;
@@ -39,12 +39,14 @@ std::unique_ptr<Tokenizer> SmallTokenizer() {
              "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":" +
              (std::string(token) == "<think>" ? "false}" : "true}");
   }
-  const std::string text =
-      "{\"added_tokens\":[" + added +
+  return "{\"added_tokens\":[" + added +
       "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},"
       "\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{" +
       vocab + "},\"merges\":[]}}";
-  auto tokenizer = Tokenizer::FromJson(text, "small");
+}
+
+std::unique_ptr<Tokenizer> SmallTokenizer() {
+  auto tokenizer = Tokenizer::FromJson(SmallTokenizerJson(), "small");
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
   return *std::move(tokenizer);
 }
@@ -131,6 +133,34 @@ TEST_F(Front, AddsNoTokensOfItsOwnAndReportsErrors) {
   EXPECT_FALSE(FrontOf("{# #}").Encode(TextConversation({{"user", "a"}}), LocalTime(0)).ok());
   const auto opened = FrontOf("x<think>\n").Encode(TextConversation({{"user", "a"}}), LocalTime(0));
   EXPECT_TRUE(opened.ok() && opened->opens_reasoning);
+}
+
+// A fine-tune leaves tokenizer.json as it was and names its markers in another file.
+TEST_F(Front, MarkersOfOtherFilesAreTokensAndEndTurns) {
+  const std::string chat_template =
+      "{% for m in messages %}<|go|>{{ m.content }}<|stop|>{% endfor %}{% if add_generation_prompt %}<|go|>{% endif %}";
+  const std::vector<std::pair<std::string, std::string>> kFiles = {
+      {"tokenizer_config.json", R"({"added_tokens_decoder": {"900": {"content": "<|go|>", "special": true},
+                                                             "901": {"content": "<|stop|>", "special": true}}})"},
+      {"tokenizer_config.json", R"({"eos_token": "<|stop|>", "start_token": "<|go|>"})"},
+      {"tokenizer_config.json", R"({"extra_special_tokens": ["<|go|>", "<|stop|>"]})"},
+      {"special_tokens_map.json", R"({"additional_special_tokens": ["<|go|>", "<|stop|>"]})"}};
+  for (size_t i = 0; i < kFiles.size(); ++i) {
+    const std::string folder = "model" + std::to_string(i);
+    Write(folder + "/tokenizer.json", SmallTokenizerJson());
+    Write(folder + "/chat_template.jinja", chat_template);
+    Write(folder + "/" + kFiles[i].first, kFiles[i].second);
+    const auto tokenizer = Tokenizer::Load(dir_ / folder);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const auto front = ChatFront::Load(dir_ / folder, {}, tokenizer->get());
+    ASSERT_TRUE(front.ok()) << front.status();
+    const auto go = (*tokenizer)->TokenId("<|go|>"), stop = (*tokenizer)->TokenId("<|stop|>");
+    ASSERT_TRUE(go.has_value() && stop.has_value()) << kFiles[i].second;
+    const auto prompt = front->Encode(TextConversation({{"user", "a"}}), LocalTime(0));
+    ASSERT_TRUE(prompt.ok()) << prompt.status();
+    EXPECT_THAT(prompt->ids, ElementsAre(*go, 0, *stop, *go)) << kFiles[i].second;
+    EXPECT_THAT(front->turn_ends(), ElementsAre(*stop)) << kFiles[i].second;
+  }
 }
 
 TEST_F(Front, FindsTheTokenThatEndsATurn) {
