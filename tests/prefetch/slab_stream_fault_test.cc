@@ -232,7 +232,7 @@ TEST_F(FaultTest, ReportsAWrongChecksumOfAResidentSlab) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("/store/000.slabs: slab 1 at byte 8192: XXH3 "));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("manifest says 00000000000000ab; shard"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("manifest says 00000000000000ab; `sluice shard --repair"));
 }
 
 TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
