@@ -182,7 +182,8 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
   SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
   held->bytes = planned.held_bytes;
   if (!options.probe.has_value()) planned.job.seconds = planned.tokens_per_s = 0;  // of rates that nobody measured
-  if (const std::string waves = DescribeWaves(planned, shape); !waves.empty()) {
+  // Where nothing is left there is nothing to say.
+  if (const std::string waves = DescribeWaves(planned, shape); !waves.empty() && shape.num_sequences > 0) {
     std::fprintf(stderr, "%s\n", waves.c_str());
   }
   return planned;
