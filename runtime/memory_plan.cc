@@ -280,7 +280,9 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   plan.kv_disk_pages = std::min(request.kv_disk_pages, plan.kv_pages);
   if (plan.kv_disk_pages > 0 && request.device.has_value()) {
-    return absl::InvalidArgumentError("with a device that computes keys and values lie in its memory or the host's, not on disk");
+    return absl::InvalidArgumentError(
+        "keys and values cannot lie on disk where a device computes; leave them in its memory or "
+        "in the host's");
   }
   const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages - plan.kv_disk_pages);
   const int64_t kv_disk_bytes =

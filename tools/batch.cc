@@ -332,7 +332,9 @@ absl::Status Batch(const Arguments& args) {
   if (batch.batch_size == 0) {
     const absl::Status probed = ProbeForSession(&options, session);
     if (!probed.ok()) {
-      std::fprintf(stderr, "this machine could not be measured, so the number of requests at once is right for a slow disk: %s\n",
+      std::fprintf(stderr,
+                   "this machine could not be measured, so the number of requests at once is "
+                   "chosen for a slow disk: %s\n",
                    std::string(probed.message()).c_str());
       options.probe.reset();
     }

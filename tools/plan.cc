@@ -108,7 +108,8 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   for (const PlanItem& item : device.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(device.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs",
+              FormatBytes(device.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "slabs that stay", FormatBytes(device.kept_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
   std::printf("smallest     --max-vram %dMiB works at this context\n",
@@ -124,8 +125,11 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
                 FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs), static_cast<int>(share.most_rows));
   }
   if (device.unpinned_bytes > 0) {
-    std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
-                FormatBytes(plan.request.device->max_pinned_bytes).c_str(), FormatBytes(device.unpinned_bytes).c_str());
+    std::printf(
+        "pinning      the system pins no more than %s of host memory, so %s of weights are read in "
+        "each pass\n",
+        FormatBytes(plan.request.device->max_pinned_bytes).c_str(),
+        FormatBytes(device.unpinned_bytes).c_str());
   }
 }
 
@@ -162,7 +166,7 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   for (const PlanItem& item : plan.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(plan.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs", FormatBytes(plan.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left", FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
   if (plan.device.has_value()) PrintDevicePlan(session, plan);

@@ -148,7 +148,7 @@ absl::Status RunShard(const Arguments& args) {
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
   const absl::Status interrupted =
-      absl::CancelledError("interrupted; the same command goes on where this one stopped");
+      absl::CancelledError("interrupted; run the same command again to continue");
   if (args.Has("--repair")) {
     absl::Status repaired = RunRepair(args, *checkpoint, options.num_threads, options.stop);
     return absl::IsCancelled(repaired) ? interrupted : repaired;
