@@ -355,19 +355,22 @@ CommandSpec PlanCommand() {
   command.summary = "Show what would lie in memory and what on disk";
   command.positionals = {"STORE"};
   command.description =
-      "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
-      "the slabs that stay. A budget that cannot work is refused with the smallest one that can.\n\n"
-      "Then it predicts how long a pass takes, from what a probe of this machine remembered; without "
-      "that, the machine is measured for about three seconds, as `sluice probe --quick` does, and that is remembered.\n\n"
-      "With --batch: how many requests `sluice batch` would run at once, where their KV cache goes, and the tokens a "
-      "second to expect of all of them together.";
+      "Prints how a memory budget would be divided: KV cache, activations, the ring of streamed "
+      "slabs, and the slabs that stay. A budget that is too small is refused, and the error "
+      "names the smallest one that works.\n\n"
+      "Then it predicts how long a pass takes, from the rates that `sluice probe` has measured "
+      "on this machine. If there are none, it measures the machine for about three seconds, as "
+      "`sluice probe --quick` does, and remembers the result.\n\n"
+      "With --batch it prints how many requests `sluice batch` would run at once, where their KV "
+      "cache lies, and how many tokens a second all of them together would get.";
   command.options = SessionOptionSpecs();
   command.options.push_back({.name = "--batch", .help = "Plan a batch job instead of one sequence."});
   command.options.push_back({.name = "--batch-size", .value = "auto|N",
                              .help = "Requests at once (default auto: what gives the most tokens a second)."});
   command.options.push_back(KvDiskOptionSpec());
   command.options.push_back({.name = "--requests", .value = "N",
-                             .help = "Requests of the job (default: so many that the last ones do not count)."});
+                             .help = "Requests of the job (default: so many that the end of the "
+                                     "job makes no difference)."});
   command.options.push_back({.name = "--prompt-tokens", .value = "N",
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",
