@@ -54,8 +54,9 @@ absl::StatusOr<std::vector<DeviceRange>> PinMemory(Device* device, absl::Span<st
       const int64_t before = pinned;
       SLUICE_RETURN_IF_ERROR(CountPinnable(device, memory.first(static_cast<size_t>(piece)), &pinned));
       return absl::ResourceExhaustedError(absl::StrCat(
-          "of ", total, " bytes of host memory for copies to the device the system pins ",
-          total - static_cast<int64_t>(memory.size()) + pinned - before, " and no more: ", range.status().message()));
+          "the system pins only ", total - static_cast<int64_t>(memory.size()) + pinned - before,
+          " of ", total,
+          " bytes of host memory for copies to the device: ", range.status().message()));
     }
     SLUICE_RETURN_IF_ERROR(range.status());
     ranges.push_back(*std::move(range));

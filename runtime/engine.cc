@@ -55,7 +55,7 @@ absl::Status Engine::Check(const SequenceRequest& request) const {
   const int64_t context = model_->plan().request.context_tokens;
   const int64_t vocab_size = model_->hyper_parameters().vocab_size;
   if (request.prompt.empty()) {
-    return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   }
   const auto known = static_cast<int64_t>(request.prompt.size() + request.generated.size());
   if (static_cast<int64_t>(request.prompt.size()) > context || known > context + 1) {

@@ -66,7 +66,8 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   const int64_t context = model.plan().request.context_tokens;
   const int64_t prompt_tokens = static_cast<int64_t>(prompt.size());
   SLUICE_RETURN_IF_ERROR(CheckSamplerOptions(options.sampler));
-  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  if (prompt.empty())
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   if (prompt_tokens > context) {
     return absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt_tokens,
                                                    " tokens, the context only ", context,

@@ -38,9 +38,10 @@ void KvFile::Note(int64_t layer, int64_t slot, absl::Span<const std::byte> page)
 absl::Status KvFile::Check(int64_t layer, int64_t slot, absl::Span<const std::byte> page) const {
   const uint64_t got = Checksum(page), want = checksums_[slot * num_layers_ + layer];
   if (got == want) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("the page of layer ", layer, " in slot ", slot,
-                                          " of the swap file is not what was written: XXH3 ", ChecksumToHex(got),
-                                          ", not ", ChecksumToHex(want)));
+  return absl::DataLossError(
+      absl::StrCat("the page of layer ", layer, " in slot ", slot,
+                   " of the swap file differs from the page that was written: XXH3 ",
+                   ChecksumToHex(got), ", not ", ChecksumToHex(want)));
 }
 
 }  // namespace sluice

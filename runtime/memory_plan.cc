@@ -92,7 +92,7 @@ absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const 
   const char* const fewer = request.num_sequences > 1 ? ", a smaller --batch-size" : "";
   if (!least.FitsRam(request)) {
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "a budget of %d bytes (%.1f MiB%s) cannot work: %s needs at least %d bytes (%.1f MiB) at a context "
+        "a budget of %d bytes (%.1f MiB%s) is too small: %s needs at least %d bytes (%.1f MiB) at a context "
         "of %d tokens; give --max-ram %dMiB, a smaller -c%s, or -ctk and -ctv q8_0",
         request.max_ram_bytes, request.max_ram_bytes / 1048576.0,
         request.max_ram_source.empty() ? "" : absl::StrCat("; ", request.max_ram_source), store.dir(), least.ram_bytes,
@@ -100,7 +100,7 @@ absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const 
   }
   if (!least.FitsVram(request)) {
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "%d bytes (%.1f MiB) of device memory cannot work: %s needs at least %d bytes (%.1f MiB) there at a "
+        "%d bytes (%.1f MiB) of device memory are too small: %s needs at least %d bytes (%.1f MiB) there at a "
         "context of %d tokens; give --max-vram %dMiB, a smaller -c%s, %sor -ctk and -ctv q8_0",
         request.device->max_bytes, request.device->max_bytes / 1048576.0, store.dir(), least.vram_bytes,
         least.vram_bytes / 1048576.0, request.context_tokens, (least.vram_bytes + 1048575) / 1048576, fewer,
@@ -280,7 +280,9 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   plan.kv_disk_pages = std::min(request.kv_disk_pages, plan.kv_pages);
   if (plan.kv_disk_pages > 0 && request.device.has_value()) {
-    return absl::InvalidArgumentError("with a device that computes keys and values lie in its memory or the host's, not on disk");
+    return absl::InvalidArgumentError(
+        "keys and values cannot lie on disk where a device computes; leave them in its memory or "
+        "in the host's");
   }
   const int64_t kv_bytes = KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages - plan.kv_disk_pages);
   const int64_t kv_disk_bytes =

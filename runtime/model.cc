@@ -106,7 +106,7 @@ absl::Status Model::CreateKvMover(ComputePlace* place) {
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store, const MemoryPlan& plan,
                                                      ComputePlace* place, const ReadOptions& read) {
   if ((place->device() != nullptr) != plan.device.has_value()) {
-    return absl::InternalError("a plan for another kind of place to compute");
+    return absl::InternalError("the plan is for another kind of device");
   }
   std::unique_ptr<Model> model(new Model(store, plan));
   // The stream first: the disk works while everything else is allocated.

@@ -56,7 +56,8 @@ absl::StatusOr<PerplexityResult> Perplexity(
     return absl::InvalidArgumentError(absl::StrCat("windows cannot be ", options.stride, " tokens apart"));
   }
   if (options.stride > 0 && rule == PerplexityRule::kLlamaCpp) {
-    return absl::InvalidArgumentError("a stride is for windows of every token: llama.cpp's follow each other");
+    return absl::InvalidArgumentError(
+        "llama.cpp's rule takes no stride: its windows follow each other");
   }
   if (context < 2) {
     return absl::InvalidArgumentError(absl::StrCat("a window of ", context, " tokens scores nothing"));

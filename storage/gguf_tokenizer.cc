@@ -264,13 +264,13 @@ absl::StatusOr<std::vector<GgufTokenizerFile>> GgufTokenizerFiles(const GgufFile
   if (!model.has_value() || *model == "none" || *model == "no_vocab")
     return std::vector<GgufTokenizerFile>();
   if (*model != "gpt2" && *model != "llama") {
-    return absl::UnimplementedError(absl::StrCat(gguf.path(), ": the tokenizer \"",
-                                                 ShownName(*model),
-                                                 *model == "bert" ? "\" (WordPiece)"
-                                                 : *model == "t5" ? "\" (unigram)"
-                                                                  : "\"",
-                                                 ", which sluice does not have; it has gpt2 "
-                                                 "(byte-level BPE) and llama (SentencePiece BPE)"));
+    return absl::UnimplementedError(
+        absl::StrCat(gguf.path(), ": the tokenizer \"", ShownName(*model),
+                     *model == "bert" ? "\" (WordPiece)"
+                     : *model == "t5" ? "\" (unigram)"
+                                      : "\"",
+                     ", which sluice does not support; it supports gpt2 "
+                     "(byte-level BPE) and llama (SentencePiece BPE)"));
   }
   SLUICE_ASSIGN_OR_RETURN(GgufVocabulary vocabulary, GgufVocabulary::Read(gguf));
   return TokenizerWriter(gguf, std::move(vocabulary)).Run(*model);

@@ -31,7 +31,7 @@ absl::StatusOr<StoreCompression> ParseStoreCompression(absl::string_view name) {
     if (name == StoreCompressionName(compression)) return compression;
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("no compression \"", name.substr(0, 80), "\"; there are none and zstd"));
+      absl::StrCat("unknown compression \"", name.substr(0, 80), "\"; known are none and zstd"));
 }
 
 int FormatVersion(StoreCompression compression) {

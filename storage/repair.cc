@@ -100,9 +100,9 @@ absl::StatusOr<ShardRecord> StoreRepair::FindKnown() {
       absl::StripSuffix(manifest.status().message(), absl::StrCat("; ", kRepairAdvice)));
   if (!sealed.ok()) {
     return absl::DataLossError(absl::StrCat(
-        what, "; and ", kRecordFile, ", from which it could be made, is ",
-        absl::IsNotFound(sealed.status()) ? "not there" : "damaged too",
-        "; nothing tells what the store's bytes should be: remove the folder and run `sluice "
+        what, "; ", kRecordFile, ", from which sluice could rebuild it, is ",
+        absl::IsNotFound(sealed.status()) ? "missing" : "damaged too",
+        ", so that the store's right bytes are unknown; remove the folder and run `sluice "
         "shard` without --repair"));
   }
   result_.damage.push_back(what);

@@ -16,7 +16,7 @@ absl::StatusOr<std::vector<int64_t>> ParseStoredBytes(const json& list) {
   std::vector<int64_t> stored_bytes;
   for (const json& item : list) {
     if (!item.is_number_integer()) {
-      return absl::InvalidArgumentError("\"stored_bytes\" holds something else than integers");
+      return absl::InvalidArgumentError("\"stored_bytes\" holds a value that is not an integer");
     }
     stored_bytes.push_back(item.get<int64_t>());
   }

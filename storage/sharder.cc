@@ -265,8 +265,9 @@ absl::Status FileWriter::Run() {
                         [&] { return running_threads_ == 0; });
     lock.unlock();
     if (options_.stop != nullptr && *options_.stop) {
-      Fail(absl::CancelledError(
-          absl::StrCat(dir_, ": stopped; the same command goes on behind the last finished file")));
+      Fail(absl::CancelledError(absl::StrCat(
+          dir_,
+          ": stopped; run the same command again to continue behind the last finished file")));
     }
     Report();
     lock.lock();
@@ -303,8 +304,8 @@ absl::Status CheckRequantizing(const StorePlan& plan) {
       continue;
     }
     return absl::FailedPreconditionError(absl::StrCat(
-        tensor.name, " is quantized already, to ", Info(source).name, ", and ",
-        plan.manifest.recipe, " makes it ", Info(tensor.encoding).name,
+        tensor.name, " is already quantized, as ", Info(source).name, ", and ",
+        plan.manifest.recipe, " would quantize it again, as ", Info(tensor.encoding).name,
         ", which loses more than quantizing the original does; keep it as it is (no ",
         "--encoding, no --recipe), start from f16 or bf16 weights, or give --allow-requantize"));
   }

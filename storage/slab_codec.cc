@@ -82,8 +82,8 @@ absl::StatusOr<SlabCompression> ParseSlabCompression(absl::string_view name) {
   for (const SlabCompression compression : {SlabCompression::kZstd, SlabCompression::kZstdPlanes}) {
     if (name == SlabCompressionName(compression)) return compression;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("no compression \"", name.substr(0, 80), "\"; there are zstd and zstd-planes"));
+  return absl::InvalidArgumentError(absl::StrCat("unknown compression \"", name.substr(0, 80),
+                                                 "\"; known are zstd and zstd-planes"));
 }
 
 SlabCompression CompressionFor(Encoding encoding) {

@@ -128,7 +128,7 @@ ShardRecord NewRecord(const Manifest& manifest) {
 absl::StatusOr<ShardRecord> RecordOfStore(const Manifest& found, StorePlan plan) {
   if (!SameLayout(found, plan.manifest)) {
     return absl::FailedPreconditionError(
-        "the store is laid out otherwise than this sluice does it; make it anew, in another "
+        "this sluice lays the store out differently; make the store again, in another "
         "folder");
   }
   plan.manifest.tensors = found.tensors;

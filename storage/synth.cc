@@ -138,7 +138,7 @@ class Writer {
     if (options_.on_progress) options_.on_progress(bytes_done_, bytes_total_);
     if (options_.stop != nullptr && *options_.stop) {
       return absl::CancelledError(
-          absl::StrCat(dir_, ": stopped; the same command writes it anew"));
+          absl::StrCat(dir_, ": stopped; run the same command again to write it from the start"));
     }
     return absl::OkStatus();
   }

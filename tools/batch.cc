@@ -332,7 +332,9 @@ absl::Status Batch(const Arguments& args) {
   if (batch.batch_size == 0) {
     const absl::Status probed = ProbeForSession(&options, session);
     if (!probed.ok()) {
-      std::fprintf(stderr, "this machine could not be measured, so the number of requests at once is right for a slow disk: %s\n",
+      std::fprintf(stderr,
+                   "this machine could not be measured, so the number of requests at once is "
+                   "chosen for a slow disk: %s\n",
                    std::string(probed.message()).c_str());
       options.probe.reset();
     }
@@ -421,14 +423,17 @@ CommandSpec BatchCommand() {
   command.summary = "Answer a file of requests, many at once, and go on after any interruption";
   command.positionals = {"[STORE]"};
   command.description =
-      "Reads requests (OpenAI's batch lines for /v1/completions and /v1/chat/completions, or lines "
-      "{\"prompt\": ...} and {\"messages\": ...}), runs as many at once as the memory budget allows, so that one "
-      "reading of the weights serves all of them, and writes a line a request. What failed goes to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
-      "Run the same command again to go on after Ctrl-C, a kill or a power cut: what is finished is skipped, and "
-      "what was in flight goes on where it was. An answer does not depend on the others, nor on interruptions.\n\n"
+      "Reads requests: OpenAI's batch lines for /v1/completions and /v1/chat/completions, or "
+      "lines {\"prompt\": ...} and {\"messages\": ...}. Runs as many at once as the memory "
+      "budget allows, so that the weights are read once for all of them. Writes one line for "
+      "each request; errors go to RESULTS.errors.jsonl. docs/batch.md has the formats.\n\n"
+      "Run the same command again to continue after Ctrl-C, a kill or a power cut: finished "
+      "requests are skipped, and unfinished ones continue where they were. An answer depends "
+      "neither on the other requests nor on interruptions.\n\n"
       "Ctrl-C finishes the pass and stops (exit code 130); twice stops at once.\n\n"
-      "With --part I/N it answers one of N parts, into RESULTS.partIofN.jsonl: for N machines that share nothing but "
-      "the files. --merge then writes RESULTS from all parts, in the order of the input.";
+      "With --part I/N it answers one of N parts and writes RESULTS.partIofN.jsonl, so that N "
+      "machines which share nothing but the files can work on one job. --merge then writes "
+      "RESULTS from all parts, in the order of the input.";
   command.options = {
       {.name = "--input", .alias = "-i", .value = "FILE", .help = "Requests, one a line."},
       {.name = "--output", .alias = "-o", .value = "FILE", .help = "Results, one a line, in any order."},
@@ -440,10 +445,11 @@ CommandSpec BatchCommand() {
       {.name = "--seed",
        .alias = "-s",
        .value = "N",
-       .help = "Seed of requests that name none; each gets its own from it (default 0)."},
+       .help = "Seed for requests without a seed: each one gets its own seed, derived from N "
+               "(default 0)."},
       {.name = "--retry-errors",
-       .help = "Try again what an earlier run wrote to the errors file. Options that no answer depends on, such as "
-               "--template where no chat was answered, may be others than before."},
+       .help = "Run the requests in the errors file again. Options that no answer depends on may "
+               "differ from the earlier run, such as --template if no chat was answered."},
       {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},
       {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
       {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},

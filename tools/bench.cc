@@ -367,11 +367,14 @@ CommandSpec BenchCommand() {
       "how much of the time the disk is busy, pass efficiency (the physical floor of a pass over its time), and how the "
       "time splits into computing and waiting. Weights that stay in memory are read before the measurement. Each row "
       "names the model, the CPU and the threads, so that it says all by itself.\n\n"
-      "The context is what a row's name says: its tokens, after N others where it ends in @ dN.\n\n"
-      "With --device, rows also have what was copied to the device and what its memory did, as shares of what the "
-      "probe says, and the time that its kernels waited for copies.\n\n"
-      "--max-ram, --queue-depth, -p, -n and -d take several values, such as 1GiB,2GiB,4GiB. Without a remembered probe the "
-      "machine is measured for three seconds first, and that is remembered.";
+      "A row's name says how many tokens are processed; if it ends in @ dN, N tokens are in the "
+      "context before them.\n\n"
+      "With --device, rows also have the rates of copies to the device and of its memory, as "
+      "shares of the rates that the probe measured, and the time that its kernels waited for "
+      "copies.\n\n"
+      "--max-ram, --queue-depth, -p, -n and -d take several values, such as 1GiB,2GiB,4GiB. "
+      "Without a remembered probe, the machine is measured for three seconds first, and the "
+      "result is remembered.";
   command.options = {
       {.name = "--n-prompt", .alias = "-p", .value = "N", .help = "Tokens of the prompt (default 512; 0: none)."},
       {.name = "--n-gen", .alias = "-n", .value = "N", .help = "Tokens to generate (default 128; 0: none)."},

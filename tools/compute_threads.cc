@@ -41,8 +41,8 @@ absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args) {
     std::set_difference(cpus.begin(), cpus.end(), allowed.begin(), allowed.end(),
                         std::back_inserter(others));
     if (!others.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("CPU ", others.front(),
-                                                     " is none that this process may use: ",
+      return absl::InvalidArgumentError(absl::StrCat("this process may not use CPU ",
+                                                     others.front(), "; choose among ",
                                                      absl::StrJoin(allowed, ",")));
     }
   }

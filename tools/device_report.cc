@@ -75,7 +75,9 @@ void PrintDeviceReport(const DeviceReport& r) {
                FormatBytes(r.kept_bytes).c_str(), FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),
                FormatBytes(r.max_vram_bytes).c_str(), r.taken_bytes.has_value() ? "taken (NVML)" : "planned");
   if (r.unpinned_bytes > 0) {
-    std::fprintf(stderr, "pinning      the system pins no more host memory: %s of weights are read each pass for it\n",
+    std::fprintf(stderr,
+                 "pinning      the system pins no more host memory, so %s of weights are read in "
+                 "each pass\n",
                  FormatBytes(r.unpinned_bytes).c_str());
   }
 }

@@ -114,11 +114,12 @@ class Picture {
         absl::StrReplaceAll(title, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}}));
     absl::StrAppend(&svg, Axis(length, bottom), labels);
     AppendBars(length, row_top, &svg);
-    absl::StrAppendFormat(
-        &svg,
-        "<text x=\"%.0f\" y=\"%.0f\" fill=\"#555\">a bar a slab; violet: slabs that stay in memory; pale: "
-        "work for the pass before or after; %%: share of the pass that a stage was busy</text>\n</svg>\n",
-        kLeft, bottom + 36);
+    absl::StrAppendFormat(&svg,
+                          "<text x=\"%.0f\" y=\"%.0f\" fill=\"#555\">each bar is a slab; violet: "
+                          "slabs that stay in memory; pale: "
+                          "work for the pass before or after; %%: share of the pass that a stage "
+                          "was busy</text>\n</svg>\n",
+                          kLeft, bottom + 36);
     return svg;
   }
 

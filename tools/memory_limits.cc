@@ -112,7 +112,7 @@ DefaultBudget DefaultBudgetOf(const std::vector<MemoryLimit>& limits) {
 std::optional<std::string> BudgetWarning(int64_t max_ram_bytes, const std::vector<MemoryLimit>& limits) {
   const auto warning = [&](const std::string& less) {
     return absl::StrCat("--max-ram ", FormatBytes(max_ram_bytes), " is more than the ", less,
-                        ": the system may end sluice for want of memory");
+                        ": the system may kill sluice when memory runs out");
   };
   const MemoryLimit& smallest = LeastOf(limits, &MemoryLimit::limit_bytes);
   if (max_ram_bytes > smallest.limit_bytes) {

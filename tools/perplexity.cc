@@ -81,9 +81,10 @@ CommandSpec PerplexityCommand() {
   command.summary = "Measure how well a store predicts a text";
   command.positionals = {"STORE"};
   command.description =
-      "Mean negative log likelihood (nats) and perplexity of a text: consecutive windows of c-1 tokens, each "
-      "preceded by bos, every token scored, the last shorter window too. --rule llama.cpp cuts and scores as "
-      "llama-perplexity does: windows of c tokens, scored behind their middle.";
+      "Prints the mean negative log likelihood (nats) and the perplexity of a text. The text is "
+      "cut into consecutive windows of c-1 tokens, each preceded by bos; every token is scored, "
+      "also in a shorter last window. --rule llama.cpp cuts and scores as llama-perplexity does: "
+      "windows of c tokens, of which the second half is scored.";
   command.options = {
       {.name = "--file", .alias = "-f", .value = "FILE", .help = "The text; - is standard input."},
       {.name = "--tokens", .value = "N", .help = "Use only the first N tokens of the text."},

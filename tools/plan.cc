@@ -108,7 +108,8 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   for (const PlanItem& item : device.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(device.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs",
+              FormatBytes(device.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "slabs that stay", FormatBytes(device.kept_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left", FormatBytes(budget - device.total_bytes()).c_str());
   std::printf("smallest     --max-vram %dMiB works at this context\n",
@@ -124,8 +125,11 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
                 FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs), static_cast<int>(share.most_rows));
   }
   if (device.unpinned_bytes > 0) {
-    std::printf("pinning      the system pins no more than %s of host memory: %s of weights are read each pass for it\n",
-                FormatBytes(plan.request.device->max_pinned_bytes).c_str(), FormatBytes(device.unpinned_bytes).c_str());
+    std::printf(
+        "pinning      the system pins no more than %s of host memory, so %s of weights are read in "
+        "each pass\n",
+        FormatBytes(plan.request.device->max_pinned_bytes).c_str(),
+        FormatBytes(device.unpinned_bytes).c_str());
   }
 }
 
@@ -162,7 +166,7 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   for (const PlanItem& item : plan.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for slabs on their way", FormatBytes(plan.ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs", FormatBytes(plan.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left", FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
   if (plan.device.has_value()) PrintDevicePlan(session, plan);
@@ -351,19 +355,22 @@ CommandSpec PlanCommand() {
   command.summary = "Show what would lie in memory and what on disk";
   command.positionals = {"STORE"};
   command.description =
-      "Prints how a memory budget would be divided: KV cache, activations, the ring of slabs on their way, and "
-      "the slabs that stay. A budget that cannot work is refused with the smallest one that can.\n\n"
-      "Then it predicts how long a pass takes, from what a probe of this machine remembered; without "
-      "that, the machine is measured for about three seconds, as `sluice probe --quick` does, and that is remembered.\n\n"
-      "With --batch: how many requests `sluice batch` would run at once, where their KV cache goes, and the tokens a "
-      "second to expect of all of them together.";
+      "Prints how a memory budget would be divided: KV cache, activations, the ring of streamed "
+      "slabs, and the slabs that stay. A budget that is too small is refused, and the error "
+      "names the smallest one that works.\n\n"
+      "Then it predicts how long a pass takes, from the rates that `sluice probe` has measured "
+      "on this machine. If there are none, it measures the machine for about three seconds, as "
+      "`sluice probe --quick` does, and remembers the result.\n\n"
+      "With --batch it prints how many requests `sluice batch` would run at once, where their KV "
+      "cache lies, and how many tokens a second all of them together would get.";
   command.options = SessionOptionSpecs();
   command.options.push_back({.name = "--batch", .help = "Plan a batch job instead of one sequence."});
   command.options.push_back({.name = "--batch-size", .value = "auto|N",
                              .help = "Requests at once (default auto: what gives the most tokens a second)."});
   command.options.push_back(KvDiskOptionSpec());
   command.options.push_back({.name = "--requests", .value = "N",
-                             .help = "Requests of the job (default: so many that the last ones do not count)."});
+                             .help = "Requests of the job (default: so many that the end of the "
+                                     "job makes no difference)."});
   command.options.push_back({.name = "--prompt-tokens", .value = "N",
                              .help = "Tokens of an average prompt of the job (default 128)."});
   command.options.push_back({.name = "--answer-tokens", .value = "N",

@@ -131,10 +131,11 @@ CommandSpec ProbeCommand() {
       "there is a GPU copies to it and within its memory. DIR is a store, "
       "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
       "moment.\n\n"
-      "Each rate is the median of several runs; where these are far apart, it says so.\n\n"
-      "The result is remembered by CPU and disk in $XDG_CACHE_HOME/sluice/probe.json, or below ~/.cache: run then reads "
-      "the way that was fastest, plan and batch predict with it, and bench compares with it. Where that cannot be "
-      "written, it says so and remembers nothing.";
+      "Each rate is the median of several runs. If the runs differ widely, a line says so.\n\n"
+      "The result is remembered for this CPU and disk in $XDG_CACHE_HOME/sluice/probe.json, or "
+      "below ~/.cache. Then run reads in the way that was fastest, plan and batch predict with "
+      "the rates, and bench compares with them. If the file cannot be written, a line says so "
+      "and nothing is remembered.";
   command.options = ComputeThreadSpecs();
   const std::vector<OptionSpec> others = {
       {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",

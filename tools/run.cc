@@ -245,7 +245,8 @@ absl::Status Run(const Arguments& given) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
                           chat ? ChatPromptIds(args, session, &generate)
                                : ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
-  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty: it has no token to go on from");
+  if (prompt.empty())
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   if (MissesChatTemplate(args, session, prompt)) {
     std::fprintf(stderr,
                  "sluice run: the store has a chat template; --chat puts it around the prompt, --no-chat leaves it out "

@@ -66,8 +66,9 @@ CommandSpec ScoreCommand() {
   command.summary = "Print the log probability of each token of a text";
   command.positionals = {"STORE"};
   command.description =
-      "The natural log probability of each token given those before it. With --json: {\"ids\": [...], "
-      "\"logprobs\": [null, ...], \"top\": [null, [[id, logprob], ...], ...]}.";
+      "Prints the natural log probability of each token, given the tokens before it. With "
+      "--json: {\"ids\": [...], \"logprobs\": [null, ...], \"top\": [null, [[id, logprob], ...], "
+      "...]}.";
   command.options = PromptOptionSpecs();
   command.options.push_back(
       {.name = "--top", .value = "K", .help = "Also give the K most likely tokens at each place."});

@@ -125,7 +125,8 @@ std::vector<OptionSpec> SessionOptionSpecs() {
       {.name = "--throttle-disk", .value = "RATE",
        .help = "Read no faster than RATE, such as 1GB/s: a slower disk, simulated."},
       {.name = "--ring", .value = "SIZE",
-       .help = "Memory for slabs on their way (default: what keeps the disk busy)."},
+       .help = "Memory for slabs that are being read or used (default: as much as keeps the disk "
+               "busy)."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},
   };
   const std::vector<OptionSpec> threads = ComputeThreadSpecs();
@@ -273,8 +274,9 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
 OptionSpec KvDiskOptionSpec() {
   return {.name = "--kv-disk",
           .value = "SIZE|auto|0",
-          .help = "How much of the running requests' keys and values lies on disk, beside the results (default auto: "
-                  "none, unless memory has no room and more requests at once are worth reading them each pass)."};
+          .help = "How much of the running requests' keys and values lies on disk, beside the "
+                  "results (default auto: none, unless memory has no room for them and running "
+                  "more requests at once saves more time than reading them in each pass costs)."};
 }
 
 absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,

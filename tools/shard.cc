@@ -148,7 +148,7 @@ absl::Status RunShard(const Arguments& args) {
 
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(source));
   const absl::Status interrupted =
-      absl::CancelledError("interrupted; the same command goes on where this one stopped");
+      absl::CancelledError("interrupted; run the same command again to continue");
   if (args.Has("--repair")) {
     absl::Status repaired = RunRepair(args, *checkpoint, options.num_threads, options.stop);
     return absl::IsCancelled(repaired) ? interrupted : repaired;
@@ -184,10 +184,11 @@ CommandSpec ShardCommand() {
       "Reads the Hugging Face checkpoint in MODEL_DIR (config.json and safetensors; a snapshot folder of the "
       "Hugging Face cache works), or a GGUF file (of a split one the first part, NAME-00001-of-0000N.gguf), and "
       "writes the folder STORE. Without an option the weights keep the checkpoint's own types, bit for bit.\n\n"
-      "Interrupted or killed, the same command goes on where it was. Of a finished store it reads the model once, to "
-      "see that it is the same; then nothing is left to do, but for tokenizer files that have changed in the model: "
-      "they are taken over. The model is only read.\n\n"
-      "With --repair what `sluice verify` finds damaged or missing is written again. The options are the store's own.";
+      "After an interruption or a kill, the same command continues where it stopped. If the "
+      "store is already finished, the model is read once, to check that it is the same, and "
+      "changed tokenizer files are copied again. The model itself is never written to.\n\n"
+      "With --repair, files that `sluice verify` finds damaged or missing are written again, "
+      "with the options that the store was made with.";
   command.options = StoreOptionSpecs("the checkpoint's own");
   command.options.push_back({.name = "--allow-requantize",
                              .help = "Give quantized weights of a GGUF file another encoding, at a loss."});

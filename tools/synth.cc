@@ -69,8 +69,8 @@ CommandSpec SynthCommand() {
   command.summary = "Write a store of random weights in a real model's shapes";
   command.positionals = {"STORE"};
   command.description =
-      "Makes a store to measure with, without a download: the weights are random, the shapes are those of "
-      "a published model. It has no tokenizer: prompts are given as --prompt-ids.";
+      "Makes a store for measurements, without a download: it has the shapes of a published "
+      "model and random weights. It has no tokenizer, so give prompts as --prompt-ids.";
   command.options = {
       {.name = "--shape", .help = "The model.", .choices = ModelShapeNames()},
       {.name = "--layers", .value = "N", .help = "Only the first N layers (default: all)."},

@@ -104,9 +104,9 @@ CommandSpec TemplateCommand() {
       "Renders a chat template, to the byte, with the variables of a JSON object: messages, tools, "
       "add_generation_prompt and whatever else the template reads. bos_token and the other special "
       "tokens come from tokenizer_config.json where the object does not have them.\n\n"
-      "The template is chat_template.jinja, or \"chat_template\" of tokenizer_config.json. Where "
-      "that has several, tool_use is taken if there are tools, else default. NAME is one of those that "
-      "docs/chat-templates.md lists, such as chatml.";
+      "The template is chat_template.jinja, or \"chat_template\" of tokenizer_config.json. If "
+      "the latter has several templates, tool_use is taken if there are tools, else default. "
+      "NAME is a name from the list in docs/chat-templates.md, such as chatml.";
   command.options = {
       {.name = "--context", .value = "FILE", .help = "The JSON object; - is standard input."},
       {.name = "--name", .value = "NAME", .help = "Which of several templates."},

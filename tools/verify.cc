@@ -64,8 +64,9 @@ CommandSpec VerifyCommand() {
   command.summary = "Check every checksum of a store";
   command.positionals = {"STORE"};
   command.description =
-      "Reads the whole store at disk speed and names file and slab (or tensor, or row) of each damage; exit "
-      "code 1 if there is any. `sluice shard --repair` mends it.";
+      "Reads the whole store at disk speed and names the file and the slab (or tensor, or row) "
+      "of each damage. The exit code is 1 if there is any. `sluice shard --repair` mends the "
+      "store.";
   command.options = {
       {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
   };

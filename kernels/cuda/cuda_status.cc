@@ -34,15 +34,15 @@ absl::Status CudaStatus(cudaError_t error, absl::string_view doing) {
     case cudaErrorHardwareStackError:
     case cudaErrorUnknown:
       return absl::UnavailableError(absl::StrCat(
-          message, "; the device is lost to this process, see dmesg for an Xid of the driver"));
+          message, "; this process has lost the device; look in dmesg for an Xid of the driver"));
     case cudaErrorIllegalAddress:
     case cudaErrorIllegalInstruction:
     case cudaErrorMisalignedAddress:
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
     case cudaErrorLaunchFailure:
-      return absl::InternalError(
-          absl::StrCat(message, "; a kernel failed, and the device does no more for this process"));
+      return absl::InternalError(absl::StrCat(
+          message, "; a kernel failed, and this process cannot use the device any more"));
     case cudaErrorDevicesUnavailable:
     case cudaErrorDeviceAlreadyInUse:
       return absl::UnavailableError(

@@ -20,7 +20,8 @@ absl::StatusOr<AppendFile> AppendFile::Open(const std::string& path) {
   struct stat info;
   if (fstat(file.fd_.get(), &info) != 0) return FileError(errno, "inspect", path);
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file: it could not be gone on with"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not a regular file, so a job cannot continue it; give another -o"));
   }
   file.size_ = info.st_size;
   return file;

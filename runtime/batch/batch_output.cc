@@ -111,7 +111,7 @@ absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
     if (file->size() > 0) {
       return absl::FailedPreconditionError(
           absl::StrCat(file->path(), " exists, but ", paths_.job,
-                       " does not, so no job wrote it that could go on; give another -o"));
+                       " is missing, so no job can continue it; give another -o"));
     }
   }
   return WriteRecord();
@@ -122,10 +122,12 @@ absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retr
                           AnsweredIn(paths_.results, begun.context_tokens, job_.context_tokens));
   const JobRecord changed = TakeFreeOptions(begun, job_, answered);
   if (!CheckSameJob(changed, job_, paths_.results).ok()) {
-    return WithAdvice(differs, "give what it was begun with, or another -o");
+    return WithAdvice(differs, "give the option that the job began with, or another -o");
   }
   if (!retry_errors) {
-    return WithAdvice(differs, "no answer depends on it: --retry-errors goes on with it and tries again what failed");
+    return WithAdvice(differs,
+                      "no answer depends on it: give --retry-errors to accept it and to run the "
+                      "failed requests again");
   }
   // First, as its tokens are of the job that it was.
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));

@@ -22,8 +22,9 @@ std::string Stem(const std::string& output) { return std::string(absl::StripSuff
 absl::Status ReadRecord(const json& root, JobRecord* record) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t version, JsonInt(root, "format_version"));
   if (version != kJobFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("a job of format ", version, ", this program knows format ",
-                                                      kJobFormatVersion, "; go on with the sluice that began it"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the job has format ", version, ", this program reads format ",
+                     kJobFormatVersion, "; continue the job with the sluice that began it"));
   }
   for (const auto& [name, hash] :
        {std::pair{"input_hash", &record->input_hash}, {"store_hash", &record->store_hash}}) {
@@ -91,13 +92,13 @@ absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_vi
 absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path) {
   const auto differs = [&](absl::string_view what, absl::string_view was, absl::string_view is) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, " is of a job with another ", what, ": ", was, ", now ", is));
+        absl::StrCat(path, " belongs to a job with another ", what, ": ", was, ", now ", is));
   };
   if (begun.input_hash != asked.input_hash && begun.input == asked.input) {
-    return absl::FailedPreconditionError(absl::StrCat(asked.input, " has changed since the job of ", path,
-                                                      " began with it: it had ", begun.input_lines, " lines (XXH3 ",
-                                                      ChecksumToHex(begun.input_hash), "), now ", asked.input_lines,
-                                                      " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(asked.input, " has changed since the job of ", path, " began: it had ",
+                     begun.input_lines, " lines (XXH3 ", ChecksumToHex(begun.input_hash), "), now ",
+                     asked.input_lines, " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
   }
   if (begun.input_hash != asked.input_hash) {
     return differs("input", absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),

@@ -71,7 +71,9 @@ absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path, FileStamp* st
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return FileError(errno, "inspect", path);
   if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file: it is read more than once"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path,
+        " is not a regular file, and a job reads its input more than once; give a regular file"));
   }
   if (stamp != nullptr) *stamp = StampOf(info);
   return fd;

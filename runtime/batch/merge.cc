@@ -54,8 +54,9 @@ absl::StatusOr<int64_t> FindParts(const std::string& output) {
     if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &part) || !absl::SimpleAtoi(numbers[1], &parts))
       continue;
     if (found != 0 && parts != found) {
-      return absl::FailedPreconditionError(absl::StrCat(output, " has parts of ", found, " and parts of ", parts,
-                                                        " beside it; move away those that are not meant"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(output, " has parts of ", found, " and parts of ", parts,
+                       " beside it; move away the parts that do not belong to this job"));
     }
     found = parts;
   }

@@ -173,8 +173,8 @@ absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
   if (std::memcmp(magic, kSessionMagic, kMagicBytes) != 0) return absl::InvalidArgumentError("no session of sluice chat");
   SLUICE_RETURN_IF_ERROR(reader.Take(&version));
   if (version != kFormatVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("a session of format ", version, ", this program knows format ", kFormatVersion));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the session has format ", version, ", this program reads format ", kFormatVersion));
   }
   SLUICE_RETURN_IF_ERROR(reader.Take(&bytes));
   if (bytes > kMaxHeaderBytes || bytes > file.bytes() - kMagicBytes - 8 - kChecksumBytes) {

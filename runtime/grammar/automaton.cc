@@ -66,7 +66,8 @@ class AutomatonBuilder {
     std::vector<int32_t> to_end = a_.BytesToEnd(std::bitset<256>().set());
     const auto start_of = [&](int32_t rule) { return a_.rules_[rule].start; };
     if (to_end[start_of(a_.root_)] == Automaton::kNever) {
-      return absl::InvalidArgumentError("grammar: no text matches it: every way through it is without end");
+      return absl::InvalidArgumentError(
+          "grammar: no text matches it, as every way through it is endless");
     }
     // What leads nowhere goes; a call of a rule that may match nothing can also be passed by.
     std::erase_if(bytes_,

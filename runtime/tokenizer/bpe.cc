@@ -222,7 +222,7 @@ absl::Status Bpe::Encode(absl::string_view word, int64_t max_ids, Scratch* scrat
                          std::vector<int32_t>* ids) const {
   if (word.size() > INT32_MAX) {
     return absl::InvalidArgumentError(
-        absl::StrCat("a piece of ", word.size(), " bytes without a place to cut it"));
+        absl::StrCat("a piece of ", word.size(), " bytes has no place where it can be cut"));
   }
   if (options_.ignore_merges) {
     const int32_t id = vocabulary_->Find(word);

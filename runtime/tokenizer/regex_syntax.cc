@@ -251,7 +251,7 @@ class Rewriter {
         Class(close + 2, posix.members, negated);
         return absl::OkStatus();
       }
-      return Unsupported("a class [:name:] other than those of POSIX, word and ascii");
+      return Unsupported("a class [:name:] that is none of POSIX's, nor word, nor ascii");
     } else if (rest[0] == '[') {
       return Unsupported("a class in a class");
     }

@@ -135,7 +135,8 @@ class ModelReader {
     SLUICE_RETURN_IF_ERROR(reader.status());
     if (!as_suffix) return absl::OkStatus();
     return absl::UnimplementedError(
-        "its treat_whitespace_as_suffix is true, which sluice does not do; convert the tokenizer "
+        "its treat_whitespace_as_suffix is true, which sluice does not support; convert the "
+        "tokenizer "
         "to a tokenizer.json");
   }
 
@@ -168,7 +169,7 @@ class ModelReader {
     ProtobufReader reader(message, outer.bytes_offset());
     while (reader.Next()) {
       if (reader.field() == 2 && !reader.Bytes().empty()) {
-        return absl::UnimplementedError("it has a denormalizer, which sluice does not have");
+        return absl::UnimplementedError("it has a denormalizer, which sluice does not support");
       }
     }
     return reader.status();

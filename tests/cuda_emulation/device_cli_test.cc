@@ -274,8 +274,10 @@ TEST_F(DeviceCli, FastMathRoundsWhereTheWeightsAre16BitFloatsAndAJobKeepsToIt) {
   job.pop_back();
   const Finished exact = RunSluice(job);
   EXPECT_EQ(exact.exit_code, 1);
-  EXPECT_THAT(exact.err, HasSubstr("of a job with another arithmetic (--fast-math): fast-math on compute capability "
-                                   "9.0, now exact"));
+  EXPECT_THAT(
+      exact.err,
+      HasSubstr("to a job with another arithmetic (--fast-math): fast-math on compute capability "
+                "9.0, now exact"));
 }
 
 TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {

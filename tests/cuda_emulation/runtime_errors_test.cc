@@ -58,11 +58,13 @@ TEST(CudaDevice, SaysWhyItDoesNotOpen) {
       {.what = "a driver of the last major version",
        .machine = {.driver_version = 12080},
        .code = absl::StatusCode::kUnavailable,
-       .text = "CUDA: driver too old, needs 580 or newer, for CUDA 13.0; this one is for CUDA 12.8"},
+       .text =
+           "CUDA: driver too old, needs 580 or newer, for CUDA 13.0; this one is for CUDA 12.8"},
       {.what = "no device",
        .machine = {.devices = 0},
        .code = absl::StatusCode::kNotFound,
-       .text = "CUDA: no device: the driver, for CUDA 13.0, finds none; CUDA_VISIBLE_DEVICES may hide them"},
+       .text = "CUDA: no device: the driver, for CUDA 13.0, finds none; CUDA_VISIBLE_DEVICES may "
+               "hide them"},
       {.what = "fewer devices",
        .machine = {.devices = 2},
        .ordinal = 2,
@@ -77,22 +79,25 @@ TEST(CudaDevice, SaysWhyItDoesNotOpen) {
        .call = "cudaStreamCreateWithFlags",
        .error = cudaErrorDevicesUnavailable,
        .code = absl::StatusCode::kUnavailable,
-       .text = "CUDA: making a stream: cudaErrorDevicesUnavailable (CUDA-capable device(s) is/are busy or "
+       .text = "CUDA: making a stream: cudaErrorDevicesUnavailable (CUDA-capable device(s) is/are "
+               "busy or "
                "unavailable); nvidia-smi shows which programs use it, and its compute mode"},
       {.what = "programs left no memory for a context",
        .machine = {},
        .call = "cudaStreamCreateWithFlags",
        .error = cudaErrorMemoryAllocation,
        .code = absl::StatusCode::kResourceExhausted,
-       .text = "CUDA: making a stream: cudaErrorMemoryAllocation (out of memory); emulated device 0 has no room for "
+       .text = "CUDA: making a stream: cudaErrorMemoryAllocation (out of memory); emulated device "
+               "0 has no room for "
                "a context: nvidia-smi shows which programs hold its memory"},
       {.what = "a device that fell off the bus",
        .machine = {},
        .call = "cudaMemGetInfo",
        .error = cudaErrorUnknown,
        .code = absl::StatusCode::kUnavailable,
-       .text = "CUDA: asking for the free memory of emulated device 0: cudaErrorUnknown (unknown error); the device "
-               "is lost to this process, see dmesg for an Xid of the driver"},
+       .text = "CUDA: asking for the free memory of emulated device 0: cudaErrorUnknown (unknown "
+               "error); the device "
+               "this process has lost the device; look in dmesg for an Xid of the driver"},
   };
   for (const auto& c : kCases) {
     SCOPED_TRACE(c.what);

@@ -86,7 +86,8 @@ TEST(BatchRetry, TakesOptionsThatNoAnswerDependsOn) {
     EXPECT_TRUE(Reopen("", change, true, &record).ok()) << change.name << ": no request was answered";
     const absl::Status refused = Reopen(Answer(1, false), change, true, &record);
     EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << change.name;
-    EXPECT_THAT(std::string(refused.message()), HasSubstr("give what it was begun with, or another -o"));
+    EXPECT_THAT(std::string(refused.message()),
+                HasSubstr("give the option that the job began with, or another -o"));
   }
   EXPECT_TRUE(Reopen("", kChatChange, true, &record).ok());
   const absl::Status no_chat = Reopen(Answer(1, false) + Answer(2, false), kChatChange, true, &record);
@@ -123,9 +124,11 @@ TEST(BatchRetry, TakesAnotherContextThatNoAnswerReached) {
 TEST(BatchRetry, AdvisesWhatItThenTakes) {
   JobRecord record;
   const absl::Status chat = Reopen(Answer(1, false), kChatChange, false, &record);
-  EXPECT_THAT(std::string(chat.message()), HasSubstr("no answer depends on it: --retry-errors goes on with it"));
+  EXPECT_THAT(std::string(chat.message()),
+              HasSubstr("no answer depends on it: give --retry-errors to accept it"));
   const absl::Status seed = Reopen(Answer(1, false), kOtherChanges[0], false, &record);
-  EXPECT_THAT(std::string(seed.message()), HasSubstr("give what it was begun with, or another -o"));
+  EXPECT_THAT(std::string(seed.message()),
+              HasSubstr("give the option that the job began with, or another -o"));
   const absl::Status input = Reopen(Answer(1, false), kOtherChanges[3], false, &record);
   EXPECT_THAT(std::string(input.message()), HasSubstr("in.jsonl has changed since the job of"));
 }

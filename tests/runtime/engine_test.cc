@@ -373,9 +373,9 @@ TEST_F(EngineTest, ComputesAgainWhatTheSwapFileLost) {
   const std::vector<SequenceResult> expected =
       TestEngine(**store_, tokenizer_, {.sequences = 12, .kv_pages = 200}).Run(requests, order);
   using Fault = FaultyFile::Fault;
-  for (const auto& [fault, message] : {std::pair(Fault::kWrites, "injected ENOSPC"),
-                                       std::pair(Fault::kReads, "injected EIO"),
-                                       std::pair(Fault::kFlips, "is not what was written")}) {
+  for (const auto& [fault, message] :
+       {std::pair(Fault::kWrites, "injected ENOSPC"), std::pair(Fault::kReads, "injected EIO"),
+        std::pair(Fault::kFlips, "differs from the page that was written")}) {
     for (const int first : {1, 4}) {
       SCOPED_TRACE(testing::Message() << message << " from number " << first);
       TestEngine::Config config = Tight(kAlwaysSwap);

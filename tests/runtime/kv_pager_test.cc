@@ -136,9 +136,10 @@ TEST(KvPager, SaysWhichPagesOfWhichLayerWereLost) {
   const TestStore store("qwen2-bias-bf16", "", 32 << 10);
   const std::vector<int32_t> tokens = SquareTokens(200);
   const std::vector<float> expected = TestModel(*store, {.context = 256}).Logits(tokens);
-  for (const auto& [fault, what] : {std::pair(Fault::kWrites, "could not be written: injected ENOSPC"),
-                                    std::pair(Fault::kReads, "could not be read: injected EIO"),
-                                    std::pair(Fault::kFlips, "is not what was written")}) {
+  for (const auto& [fault, what] :
+       {std::pair(Fault::kWrites, "could not be written: injected ENOSPC"),
+        std::pair(Fault::kReads, "could not be read: injected EIO"),
+        std::pair(Fault::kFlips, "differs from the page that was written")}) {
     for (const int first : {1, 2, 3, 5, 6, 1000}) {
       RunConfig config = {.chunk = 60, .context = 256, .kv_disk_pages = 4};
       config.make_engine = FaultyFile::Scratch(fault, first);

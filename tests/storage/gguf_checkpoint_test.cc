@@ -146,7 +146,7 @@ TEST(GgufModel, IsNotQuantizedASecondTimeUnlessAsked) {
   const absl::Status status = TryShard(folder / "q8_0.gguf", folder / "s", Options("q4_0"));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("model.embed_tokens.weight is quantized already, to q8_0"),
+              AllOf(HasSubstr("model.embed_tokens.weight is already quantized, as q8_0"),
                     HasSubstr("--allow-requantize")));
   EXPECT_FALSE(std::filesystem::exists(folder / "s")) << "nothing was begun";
   EXPECT_EQ(TryShard(folder / "q8_0.gguf", folder / "s", Options("f32")).code(),

@@ -150,7 +150,7 @@ TEST(Manifest, RefusesCompressionThatCannotBe) {
       {"format 1", [](json& m) { m["format_version"] = 1; }, "this is format 1"},
       {"format 2 without", [](json& m) { m.erase("compression"); }, "this is format 2"},
       {"format 2 with none", [](json& m) { m["compression"] = "none"; }, "this is format 2"},
-      {"unknown", [](json& m) { m["compression"] = "lz4"; }, "no compression \"lz4\""},
+      {"unknown", [](json& m) { m["compression"] = "lz4"; }, "unknown compression \"lz4\""},
       {"no string", [](json& m) { m["compression"] = 1; }, "compression"},
       {"a slab in format 1",
        [](json& m) {
@@ -158,8 +158,9 @@ TEST(Manifest, RefusesCompressionThatCannotBe) {
          m.erase("compression");
        },
        "slab 0: compressed, in a store without compression"},
-      {"unknown of a slab", [](json& m) { m["slabs"][0][8] = "zip"; }, "no compression \"zip\""},
-      {"a slab's none", [](json& m) { m["slabs"][0][8] = "none"; }, "no compression \"none\""},
+      {"unknown of a slab", [](json& m) { m["slabs"][0][8] = "zip"; },
+       "unknown compression \"zip\""},
+      {"a slab's none", [](json& m) { m["slabs"][0][8] = "none"; }, "unknown compression \"none\""},
       {"raw bytes missing", [](json& m) { m["slabs"][0].erase(9); }, "integer"},
       {"raw bytes wrong", [](json& m) { m["slabs"][0][9] = 64; }, "64 bytes instead"},
       {"one item more", [](json& m) { m["slabs"][0].push_back(1); }, "too many"},

@@ -129,7 +129,7 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
 
   const Finished without = Run(input, output, {"--template", first});
   EXPECT_EQ(without.exit_code, 1);
-  EXPECT_THAT(without.err, HasSubstr("--retry-errors goes on with it"));
+  EXPECT_THAT(without.err, HasSubstr("give --retry-errors to accept it"));
   const Finished seed = Run(input, output, {"--template", first, "--retry-errors", "--seed", "9"});
   EXPECT_EQ(seed.exit_code, 1) << "the completion was answered with another";
   EXPECT_THAT(seed.err, HasSubstr("--seed"));
@@ -144,7 +144,7 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
   EXPECT_EQ(Run(input, output, {"--template", marked}).exit_code, 0) << "a byte order mark is no part of a template";
   const Finished too_late = Run(input, output, {"--template", other, "--retry-errors"});
   EXPECT_EQ(too_late.exit_code, 1) << "a chat was answered with the first";
-  EXPECT_THAT(too_late.err, HasSubstr("give what it was begun with, or another -o"));
+  EXPECT_THAT(too_late.err, HasSubstr("give the option that the job began with, or another -o"));
 }
 
 TEST_F(BatchMishaps, TriesPromptsAgainThatTheContextHadNoRoomFor) {
@@ -157,7 +157,7 @@ TEST_F(BatchMishaps, TriesPromptsAgainThatTheContextHadNoRoomFor) {
   EXPECT_THAT(first.err, HasSubstr("the context only 256"));
   std::vector<std::string> longer = Args(input, output);
   std::replace(longer.begin(), longer.end(), std::string("256"), std::string("500"));
-  EXPECT_THAT(RunSluice(longer).err, HasSubstr("--retry-errors goes on with it"));
+  EXPECT_THAT(RunSluice(longer).err, HasSubstr("give --retry-errors to accept it"));
   longer.push_back("--retry-errors");
   const Finished retried = RunSluice(longer);
   EXPECT_EQ(retried.exit_code, 0) << retried.err;
@@ -294,9 +294,9 @@ TEST_F(BatchMishaps, SaysThatItsInputHasGrownWhileItRan) {
     EXPECT_EQ(NumLines(output), 4);
     const Finished again = Run(input, output);
     EXPECT_EQ(again.exit_code, 1);
-    EXPECT_THAT(again.err,
-                HasSubstr(input + " has changed since the job of " + output + " began with it: it had 4 lines"));
-    EXPECT_THAT(again.err, HasSubstr("give what it was begun with, or another -o"));
+    EXPECT_THAT(again.err, HasSubstr(input + " has changed since the job of " + output +
+                                     " began: it had 4 lines"));
+    EXPECT_THAT(again.err, HasSubstr("give the option that the job began with, or another -o"));
     EXPECT_EQ(NumLines(output), 4);
     return;
   }

@@ -618,7 +618,8 @@ TEST_F(Batch, RefusesInputThatIsNoFileAndAnOutputThatAnotherNameShares) {
   ASSERT_EQ(mkfifo((mine_ / "pipe").c_str(), 0600), 0);
   const Finished pipe = RunSluice(Args(mine_ / "pipe", mine_ / "out.jsonl"));
   EXPECT_EQ(pipe.exit_code, 1);
-  EXPECT_THAT(pipe.err, HasSubstr("pipe is no regular file: it is read more than once"));
+  EXPECT_THAT(pipe.err,
+              HasSubstr("pipe is not a regular file, and a job reads its input more than once"));
   EXPECT_FALSE(fs::exists(mine_ / "out.job.json"));
   const int errors = open((mine_ / "out.errors.jsonl").c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(flock(errors, LOCK_EX), 0);

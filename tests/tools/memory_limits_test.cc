@@ -120,8 +120,9 @@ TEST_F(MemoryLimits, WarnOfABudgetThatIsNotThere) {
   const std::vector<MemoryLimit> limits = ReadMemoryLimits(dir_.path());
   EXPECT_EQ(BudgetWarning(400 * kMiB, limits), std::nullopt);
   EXPECT_EQ(BudgetWarning(401 * kMiB, limits),
-            "--max-ram 401.0 MiB is more than the 400.0 MiB free in the cgroup /sys/fs/cgroup/job/step, limit 500.0 MiB: "
-            "the system may end sluice for want of memory");
+            "--max-ram 401.0 MiB is more than the 400.0 MiB free in the cgroup "
+            "/sys/fs/cgroup/job/step, limit 500.0 MiB: "
+            "the system may kill sluice when memory runs out");
   EXPECT_THAT(BudgetWarning(600 * kMiB, limits).value_or(""),
               HasSubstr("more than the 500.0 MiB there are in the cgroup /sys/fs/cgroup/job/step: "));
   const std::vector<MemoryLimit> machine = {limits.front()};

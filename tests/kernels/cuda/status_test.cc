@@ -11,8 +11,9 @@ namespace {
 
 using absl::StatusCode;
 
-constexpr char kLost[] = "; the device is lost to this process, see dmesg for an Xid of the driver";
-constexpr char kKernel[] = "; a kernel failed, and the device does no more for this process";
+constexpr char kLost[] =
+    "; this process has lost the device; look in dmesg for an Xid of the driver";
+constexpr char kKernel[] = "; a kernel failed, and this process cannot use the device any more";
 constexpr char kOthers[] = "; nvidia-smi shows which programs use it, and its compute mode";
 constexpr char kNoCode[] =
     "; this build has no machine code for the device, build it with CMAKE_CUDA_ARCHITECTURES=native";
