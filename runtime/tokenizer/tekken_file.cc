@@ -120,7 +120,7 @@ absl::StatusOr<TekkenParts> ParseParts(absl::string_view text) {
 }
 
 // {rank, token_str, is_control} of each, in the form of "added_tokens".
-absl::StatusOr<json> SpecialTokens(const json& document, const json& config, int64_t count) {
+absl::StatusOr<json> ReadSpecialTokens(const json& document, const json& config, int64_t count) {
   std::vector<json> tokens(count);
   const auto set = [&](int64_t rank, const std::string& text, bool control) -> absl::Status {
     if (rank < 0 || rank >= count) {
@@ -221,7 +221,7 @@ absl::StatusOr<TokenizerFile> ParseTekkenFile(absl::string_view text) {
   parts.tokens.resize(size - special);
 
   TokenizerFile file;
-  absl::StatusOr<json> added = SpecialTokens(parts.document, *config, special);
+  absl::StatusOr<json> added = ReadSpecialTokens(parts.document, *config, special);
   if (!added.ok()) return Annotate(added.status(), "\"special_tokens\"");
   for (const auto& [key, content] : {std::pair("bos_token", "<s>"), {"eos_token", "</s>"}}) {
     for (const json& token : *added) {
