@@ -109,7 +109,7 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir) {
   for (const std::string& name : names) {
     if (!IsHarmless(name)) {
       return absl::FailedPreconditionError(
-          absl::StrCat(dir, ": not empty: ", name, " is no part of a store; give a new folder"));
+          absl::StrCat(dir, ": not empty: ", name, " is not part of a store; give a new folder"));
     }
   }
   return FolderState::kEmpty;

@@ -176,7 +176,7 @@ absl::Status ChatLoop::RunCommand(const std::string& line) {
     if (name != command.name) continue;
     const bool takes = command.argument[0] != '\0';
     if (!takes && !argument.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("/", name, " takes nothing behind it"));
+      return absl::InvalidArgumentError(absl::StrCat("/", name, " takes no argument"));
     }
     if (takes && argument.empty() && name != "system") {
       return absl::InvalidArgumentError(absl::StrCat("/", name, " wants a ", command.argument));

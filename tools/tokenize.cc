@@ -28,7 +28,8 @@ absl::StatusOr<std::string> DecodeIds(const Tokenizer& tokenizer, const std::vec
   for (const int32_t id : ids) {
     if (tokenizer.Contains(id)) continue;
     const bool hole = id >= 0 && id < tokenizer.vocab_size();
-    return absl::InvalidArgumentError(absl::StrCat("token ", id, hole ? " is no token of" : " is outside",
+    return absl::InvalidArgumentError(absl::StrCat("token ", id,
+                                                   hole ? " is not a token of" : " is outside",
                                                    " the vocabulary of ", tokenizer.vocab_size()));
   }
   return tokenizer.Decode(ids, /*skip_special=*/false);
