@@ -104,7 +104,7 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir) {
   if (has(kResidentFile) || has(kEmbeddingFile)) {
     return absl::FailedPreconditionError(
         absl::StrCat(dir, ": holds files of a store, but no ", kManifestFile,
-                     ", which tells what they are; remove it, or give another folder"));
+                     ", which describes them; remove the folder, or give another one"));
   }
   for (const std::string& name : names) {
     if (!IsHarmless(name)) {

@@ -135,8 +135,15 @@ CommandSpec TokenizeCommand() {
       "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string and each "
       "output line a JSON array of ids; --decode goes the other way, special tokens kept.";
   command.options = {
-      {.name = "--prompt", .alias = "-p", .value = "TEXT", .help = "The text (or ids, with --decode)."},
-      {.name = "--file", .alias = "-f", .value = "FILE", .help = "A file with it; - is standard input."},
+      {.name = "--prompt",
+       .alias = "-p",
+       .value = "TEXT",
+       .help = "The text (or ids, with --decode)."},
+      {.name = "--file",
+       .alias = "-f",
+       .value = "FILE",
+       .help = "A file with the text; - is "
+               "standard input."},
       {.name = "--jsonl", .help = "Lines of JSON in, lines of JSON out."},
       {.name = "--no-special", .help = "Add no bos or eos."},
       {.name = "--decode", .help = "Ids to text."},

@@ -63,7 +63,7 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
       {"a ::= \"x\"", "no rule \"root\""},
       {"root ::= a\n", "grammar:1:10: the rule \"a\" is used but not defined"},
       {"root ::= \"x\"\n\nroot ::= \"y\"", "grammar:3:1: the rule \"root\" is defined twice"},
-      {"root := \"x\"", "expected ::= behind \"root\""},
+      {"root := \"x\"", "expected ::= after \"root\""},
       {"root ::= \"x", "ends inside"},
       {"root ::= [a-", "ends inside"},
       {"root ::= [z-a]", "wrong way round"},

@@ -179,7 +179,7 @@ TEST(JsonSchema, RefusesByNameAndPlace) {
       {R"({"type":"number","minimum":1,"exclusiveMaximum":1})",
        "no number of up to 15 digits before"},
       {R"({"type":["number","null"],"minimum":0.5,"maximum":0.25})", "no number"},
-      {R"({"type":"number","minimum":1e-16,"maximum":3e-16})", "15 behind the point"},
+      {R"({"type":"number","minimum":1e-16,"maximum":3e-16})", "15 after the point"},
       {R"({"type":"number","minimum":1,"maximum":1.000000000000000004})", "only one number"},
       {R"({"type":"integer","minimum":1e30})", "lies at or above \"minimum\" 1e30"},
       {R"({"type":"number","exclusiveMaximum":-1e300})", "lies below \"exclusiveMaximum\" -1e300"},
