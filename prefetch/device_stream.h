@@ -115,10 +115,11 @@ class DeviceStream {
   // `stop` as SlabStream's.
   absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
 
-  // To be called where a walk is about to begin, by the thread that calls Next(): slabs of it that are marked `host` are
-  // handed out where they lie in host memory, without a copy, and not on a device. Returns the slab from which on that
-  // holds; those before it are on their way to the device already, as in walks that this was not called for. The first
-  // walk, which reads them, copies all: it returns the number of slabs.
+  // To be called before a walk begins, by the thread that calls Next(). In this walk, slabs that
+  // are marked `host` are handed out in host memory, without a copy to the device. Returns the
+  // first slab for which that holds: earlier slabs are being copied to the device already, as in a
+  // walk without this call. The first walk, which reads the slabs, copies all of them; it returns
+  // the number of slabs.
   int ComputeOnHost();
   // A slab marked `host` in host memory, for as long as the stream is there. After the first walk; the same thread.
   absl::Span<const std::byte> HostBytes(int slab) const;

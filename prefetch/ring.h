@@ -1,4 +1,4 @@
-// The ring in host memory: where each slab on its way lies, and what state it is in.
+// The ring in host memory: the place and the state of each streamed slab.
 #ifndef SLUICE_PREFETCH_RING_H_
 #define SLUICE_PREFETCH_RING_H_
 

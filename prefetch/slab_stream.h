@@ -31,8 +31,8 @@ struct StreamSlab {
   int64_t bytes = 0;      // stored bytes, at least 1: what is read and verified
   uint64_t checksum = 0;  // XXH3-64 over them
   bool resident = false;  // read once, on the first walk, into memory of its own, and kept
-  bool first_walk_only = false;  // streamed on the first walk, and left out of the others: who took it keeps
-                                 // it elsewhere. Not with `resident`.
+  bool first_walk_only = false;  // streamed on the first walk and left out of later walks, because
+                                 // the caller keeps a copy. Not with `resident`.
   SlabCompression compression = SlabCompression::kNone;
   int64_t raw_bytes = 0;  // of a compressed slab, after decoding
 
@@ -50,8 +50,8 @@ struct StreamOptions {
   bool verify_once = false;  // only the first time that a slab is read
   // Where not null, the memory of slabs is pinned for copies to it. Outlives the stream.
   Device* device = nullptr;
-  // Where not null, set to how much of that could be pinned; less than ring and resident slabs take where Create
-  // failed because the system pins no more.
+  // If not null, it is set to the bytes that could be pinned. If Create failed because the system
+  // pins no more, these are fewer than the bytes of the ring and the resident slabs.
   int64_t* pinned_bytes = nullptr;
 };
 

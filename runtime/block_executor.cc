@@ -23,7 +23,8 @@ absl::Span<const std::byte> BytesOf(absl::Span<const float> values) {
 
 const char* WhyNotFinite(Rounding rounding) {
   return rounding == Rounding::kBF16AndF16
-             ? "activations are beyond what f16 holds (65,504): go without --fast-math; or the checkpoint's weights are "
+             ? "activations are larger than f16's largest value (65,504): run without --fast-math; "
+               "or the checkpoint's weights are "
                "damaged (NaN or infinity)"
              : "the checkpoint's weights are damaged (NaN or infinity)";
 }

@@ -53,10 +53,11 @@ class BlockExecutor {
   // as plan.host_share allows.
   absl::Status Begin(std::vector<BlockRow> rows, absl::Span<const absl::Span<const std::byte>> host_tiles = {});
 
-  // Computes with `count` slabs of the manifest from number `slab` on, each but the first one that continues the product
-  // of the one before it; `tiles` are their bytes, in memory of the place. Those of a slab that the CPU computes are not
-  // looked at, and it comes alone. Its product is started with those that read the same, and is there when something
-  // reads it.
+  // Computes with `count` slabs of the manifest, from number `slab` on. Each slab after the first
+  // must continue the product of the slab before it. `tiles` are the bytes of the slabs, in memory
+  // of the place. `tiles` is ignored for a slab that the CPU computes, and such a slab is passed in
+  // a call of its own. Its product was started together with the products that read the same
+  // activations, and is collected before an operation reads it.
   absl::Status Slabs(int slab, int count, absl::Span<const std::byte> tiles);
 
   // Work that is to be done beside products that take long (MatMulArgs::aside).
@@ -74,11 +75,12 @@ class BlockExecutor {
   const HostProducts* host_products() const { return host_products_.get(); }
 
  private:
-  // The rows a product reads, prepared at most once in each format: rows of the residual stream, normed on the way,
-  // or rows of the block buffer, whose place is what they are prepared in.
+  // The rows that a product reads, prepared at most once in each format. They are rows of the
+  // residual stream, which are normed first, or rows of the block buffer, which are prepared in
+  // place.
   struct Input {
     const float* norm = nullptr;   // weights of the norm; null: the block buffer's rows
-    bool logit_rows = false;       // of the residual stream: only those that want logits
+    bool logit_rows = false;       // of the residual stream: only the rows that want logits
     int64_t k = 0;
     int64_t num_rows = 0;
     const std::byte* prepared[kNumActivationFormats] = {};
@@ -92,7 +94,8 @@ class BlockExecutor {
   absl::Status PlaceResident();
   // Called when the walk enters another block.
   absl::Status StartBlock(int block);
-  // Sets input_ and what was before it, if this slab is the first to read another; whether it is.
+  // If this slab is the first one that reads another input, sets input_ and the input before it,
+  // and returns true.
   absl::StatusOr<bool> EnterInput(const ManifestSlab& slab);
   // Starts the CPU's products of the slabs that read input_, of which this is the first.
   absl::Status StartHostProducts(int slab);

@@ -64,20 +64,20 @@ class HostProducts {
   // Waits for the product that is being computed, and for the device.
   ~HostProducts();
 
-  // Where the place's stream has prepared the activations of one matrix after those of another, in
-  // device memory; bytes of all rows. By format; those that no product reads are empty.
+  // The activations that the place's stream has prepared, in device memory, one span for each
+  // format with the bytes of all rows. The spans of formats that no product reads are empty.
   using Activations = absl::Span<const std::byte>[kNumActivationFormats];
 
-  // Starts them; nothing may be started and not collected.
+  // Starts `products`. All products that were started before must have been collected.
   absl::Status Start(const Activations& activations, absl::Span<const Product> products);
 
-  // Waits until they are computed, and queues on the place's stream what brings them to `out`: in
-  // their order, those of slabs before `end` that are not there yet. Nothing can be started before
-  // all are. Ok where nothing was started. An error of either thread or of the device: every later
-  // call returns one.
+  // Waits until the products of slabs before `end` are computed, and queues on the place's stream,
+  // in order, the operations that bring them to `out`. Products that were brought there before are
+  // skipped. Start may be called again only after all products were collected. Ok if nothing was
+  // started. After an error of either thread or of the device, every later call returns an error.
   absl::Status Collect(int end = std::numeric_limits<int>::max());
 
-  // Gives up what was started, waiting for what is under way.
+  // Gives up the products that were started, and waits for the one that is being computed.
   void Drop();
 
   // Any thread.

@@ -14,9 +14,9 @@
 
 namespace sluice {
 
-// Slabs in host memory reach a device over the link, pass after pass. Those that the CPU computes
-// stay where they are: their activations come from the device, their products go there, a few KiB
-// for each MiB of weights.
+// Slabs in host memory reach a device over the link, pass after pass. Slabs that the CPU computes
+// with are not copied: their activations come from the device and their products go there, a few
+// KiB for each MiB of weights.
 struct HostShareRequest {
   std::optional<double>
       fraction;  // of the bytes of slabs in host memory, 0 to 1; nothing: what `rates` say is best

@@ -1,5 +1,5 @@
-// What brings pages of the KV cache to where each layer of a pass can use them, and which pages
-// those are.
+// Brings pages of the KV cache to the memory where each layer of a pass can use them, and tells
+// which pages a pass uses.
 #ifndef SLUICE_RUNTIME_KV_MOVER_H_
 #define SLUICE_RUNTIME_KV_MOVER_H_
 
@@ -32,8 +32,8 @@ struct PageUse {
   // Whether a layer with this window needs what it held before the pass.
   bool IsRead(int64_t window) const { return !begins && SeenThrough(window); }
 };
-// Those of tables' entries that are at least `first_page`, lowest page first; a page that several
-// tables have, once.
+// The pages in the tables that are at least `first_page`, lowest page first. A page that several
+// tables have is listed once.
 std::vector<PageUse> PagesOf(absl::Span<const PassSpan> spans, int32_t first_page);
 
 // Gives `rows` (the spans' rows, in order) the tables of their spans.
@@ -47,8 +47,8 @@ class KvMover {
   virtual ~KvMover() = default;
   // Starts a pass. The tables of `spans` must stay until its end.
   virtual absl::Status Begin(std::vector<PassSpan> spans) = 0;
-  // Gives `rows` (the spans' rows, in order) tables that lead to the layer's pages, from
-  // AttentionArgs::pages on, which is returned; valid until the next call of it.
+  // Gives `rows` (the spans' rows, in order) tables that lead to the layer's pages. Returns the
+  // base of these pages (AttentionArgs::pages), which is valid until the next call of Enter.
   virtual absl::StatusOr<std::byte*> Enter(int layer, absl::Span<AttentionRow> rows) = 0;
   // Once keys and values of the pass's rows are there, or queued.
   virtual absl::Status Appended(int layer) = 0;

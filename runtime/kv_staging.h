@@ -37,12 +37,12 @@ struct KvStagingCounters {
 //   copies   0 in, 1 in, 0 out, 2 in, 1 out, 3 in, 2 out, ...
 //   compute  layer 0: appends, attends;  layer 1;  layer 2;  ...
 //
-// A layer appends once its pages are in; they go out once it has appended; those of the second
-// layer behind it come in once it has attended. That their order on the stream is the one above
-// keeps a half's pages until they are out, and a page in host memory until what was appended to it
-// is there. Pages in which the layer sees nothing, and those that begin in this pass, are not
-// copied in; pages that got rows go out as a whole: a page is one copy, its new rows were one for
-// each head. Nothing waits on the host before End.
+// A layer appends once its pages are in. Its pages go out once it has appended, and the pages of
+// the second layer after it come in once it has attended. The order of copies on the stream is the
+// one above, so a half is not filled before its pages are out, and a page in host memory is not
+// read before its new rows are there. Pages in which the layer sees nothing, and pages that begin
+// in this pass, are not copied in. Pages that got rows go out as a whole: a page is one copy, while
+// its new rows would be one copy for each head. Nothing waits on the host before End.
 class KvStaging : public KvMover {
  public:
   // When a layer's pages were copied, in the host's time.

@@ -25,8 +25,9 @@ enum class KvPlace : uint8_t { kAuto, kDevice, kHost };
 // Memory of the device that computes.
 struct DeviceBudget {
   int64_t max_bytes = 0;      // for everything that sluice allocates there
-  int64_t scratch_bytes = 0;  // of it, what the operations, but for uploads, and the device's own runtime take
-  int64_t host_bytes = 0;     // of host memory, what its driver takes
+  int64_t scratch_bytes =
+      0;  // part of max_bytes for the operations (without uploads) and the device's own runtime
+  int64_t host_bytes = 0;  // host memory that its driver takes
   // Of host memory that can be pinned for copies: the ring, slabs that stay there and the KV cache, if it is there, share
   // it.
   int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
@@ -157,17 +158,19 @@ HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_
 enum class Rounding : uint8_t { kNone, kBF16, kBF16AndF16 };
 // --fast-math rounds for bf16 weights on a CPU, and for f16 ones, too, on a device.
 Rounding RoundingOf(const PlanRequest& request);
-// What weights of `encoding` meet activations as.
+// The format of the activations that weights of `encoding` are multiplied with.
 ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding);
-// Names what results depend on: "exact", the same everywhere; "fast-math", on CPUs; or "fast-math on compute
-// capability 9.0". Jobs and conversations go on only with the arithmetic that they were begun with.
+// Names what results depend on: "exact", the same everywhere; "fast-math", on CPUs; or "fast-math
+// on compute capability 9.0". Jobs and conversations continue only with the arithmetic that they
+// began with.
 std::string ArithmeticOf(const PlanRequest& request);
 
 // Rows that are normed and prepared as products read them, one tile after the other: between residual stream and
 // product only a tile of them is there as floats.
 inline constexpr int64_t kRowTile = 64;
-// Attention's output and the MLP's gate are read by one matrix each, so that they are prepared in the place that they
-// leave: the first row this many bytes in front of it. A tile then never reaches floats that are still to be read.
+// Attention's output and the MLP's gate are each read by one matrix only, so they are prepared in
+// place: the first prepared row begins this many bytes before the floats. So a prepared tile never
+// overwrites floats that are still needed.
 int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes);
 
 WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,

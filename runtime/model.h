@@ -1,4 +1,4 @@
-// A model ready to run: its store, its slabs on their way, and the buffers of a pass.
+// A model ready to run: its store, the stream of its slabs, and the buffers of a pass.
 #ifndef SLUICE_RUNTIME_MODEL_H_
 #define SLUICE_RUNTIME_MODEL_H_
 
@@ -27,8 +27,8 @@
 
 namespace sluice {
 
-// One token row of a pass. Rows of one sequence come in order of position, and every earlier position
-// of it was in this or an earlier pass.
+// One token row of a pass. Rows of one sequence come in order of position, and all earlier
+// positions of the sequence were in this or an earlier pass.
 struct PassRow {
   const KvSequence* sequence;  // has pages for `position`
   int64_t position;
@@ -76,13 +76,13 @@ class Model {
   static absl::StatusOr<std::unique_ptr<Model>> Create(const LayerStore& store, const MemoryPlan& plan,
                                                        ComputePlace* place, const ReadOptions& read);
 
-  // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the cache.
-  // Returns the logits [number of rows that want them, vocab_size], in row order, valid until the
-  // next pass. Looks at `stop` after each block: Cancelled once it is set; the walk over the slabs then
-  // stands inside a pass, and the next one first leaves the rest of it behind, at the disk's pace. What
-  // the cache has at the positions of a cancelled pass's rows is lost.
-  // InvalidArgument: a token outside the vocabulary. DataLoss, Unavailable: from the disk, or numbers that
-  // are not finite, naming the layer.
+  // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the
+  // cache. Returns the logits [number of rows that want them, vocab_size], in row order, valid
+  // until the next pass. Looks at `stop` after each block: Cancelled once it is set. The walk over
+  // the slabs then stands inside a pass, and the next call first walks over the remaining slabs, at
+  // the disk's pace. The cache's keys and values at the positions of a cancelled pass's rows are
+  // lost. InvalidArgument: a token outside the vocabulary. DataLoss, Unavailable: from the disk, or
+  // numbers that are not finite, naming the layer.
   absl::StatusOr<absl::Span<const float>> RunPass(absl::Span<const PassRow> rows,
                                                   const std::atomic<bool>* stop = nullptr);
 

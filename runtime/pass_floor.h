@@ -107,13 +107,14 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
                       int64_t logit_rows, int num_threads, bool verify_once,
                       const std::vector<bool>& by_host = {});
 
-// Adds what goes over the links for `sequences` sequences with `rows` rows each behind `context` tokens, whose keys and
-// values lie in host memory while a device computes, in pages of `page_bytes` a layer: in the pages that rows see,
-// out those that get rows. As one stream copies them, both count, though a link may carry both ways at once.
+// Adds the bytes that the links carry for `sequences` sequences with `rows` rows each after
+// `context` tokens, if a device computes and keys and values lie in host memory, in pages of
+// `page_bytes` a layer. Pages that rows see are copied in, and pages that get rows are copied out.
+// One stream does both, so both count, though a link may carry both ways at once.
 void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows, double sequences,
                PassWork* work);
 
-// What something of its own takes, beside which all else may run.
+// The seconds of one resource, beside which all others may work.
 struct FloorTerm {
   const char* name;
   double seconds;

@@ -1,4 +1,5 @@
-// Chooses tokens as the OpenAI API defines its sampling parameters, and vLLM those that it has besides.
+// Chooses tokens by the sampling parameters of the OpenAI API, and by the further ones of vLLM, as
+// these define them.
 #ifndef SLUICE_RUNTIME_TOKEN_CHOOSER_H_
 #define SLUICE_RUNTIME_TOKEN_CHOOSER_H_
 

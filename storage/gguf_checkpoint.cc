@@ -206,7 +206,7 @@ class Opener {
         if (tensor.shape.size() != 1 || FindGgufTensorType(tensor.type) == nullptr ||
             FindGgufTensorType(tensor.type)->name != "f32" || tensor.bytes > (1 << 20)) {
           return absl::InvalidArgumentError(absl::StrCat(
-              files_[i].path(), ": tensor ", kRopeFactors, " is no short vector of f32"));
+              files_[i].path(), ": tensor ", kRopeFactors, " is not a short vector of f32"));
         }
         facts_.rope_factors.resize(tensor.shape[0]);
         SLUICE_ASSIGN_OR_RETURN(const InputFile file,

@@ -64,7 +64,7 @@ absl::StatusOr<GgufVocabulary::Merges> GgufVocabulary::ReadMerges(const GgufFile
     merged.append(right.data(), right.size());
     if (right.empty() || Find(left) < 0 || Find(right) < 0 || Find(merged) < 0) {
       return Invalid(gguf, absl::StrCat("the merge \"", ShownName(line),
-                                        "\" is of or makes what is no token"));
+                                        "\" joins or makes a text that is not a token"));
     }
     merges.emplace_back(left, right);
   }

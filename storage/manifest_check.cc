@@ -79,7 +79,7 @@ absl::Status CheckTensors(const Manifest& manifest) {
         tensor.offset > manifest.resident_bytes ||
         bytes > manifest.resident_bytes - tensor.offset) {
       return Invalid("tensor ", i, ": bytes ", tensor.offset, " to ", tensor.offset, " + ", bytes,
-                     " overlap the tensor before, are not 64-aligned, or end behind the ",
+                     " overlap the tensor before, are not 64-aligned, or end after the ",
                      manifest.resident_bytes, " bytes of ", kResidentFile);
     }
     resident_end = tensor.offset + bytes;
@@ -107,13 +107,13 @@ absl::Status CheckFiles(const Manifest& manifest) {
       return Invalid("file ", i, ": no root ", file.root);
     }
     if (!IsPathBelowRoot(file.path)) {
-      return Invalid("file ", i, ": \"", file.path, "\" is no path below its root");
+      return Invalid("file ", i, ": \"", file.path, "\" is not a path below its root");
     }
     if (!seen.insert({file.root, file.path}).second) {
       return Invalid("file ", i, ": ", file.path, " is listed twice");
     }
     if (file.bytes < 0 || file.bytes % kSlabAlignment != 0) {
-      return Invalid("file ", i, ": ", file.bytes, " bytes are no multiple of ", kSlabAlignment);
+      return Invalid("file ", i, ": ", file.bytes, " bytes are not a multiple of ", kSlabAlignment);
     }
   }
   for (size_t i = 0; i < manifest.tokenizer_files.size(); ++i) {
@@ -153,7 +153,8 @@ absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
   for (const int index : slab.tensors) {
     if (index < 0 || index >= manifest.tensors.size()) return Invalid("no tensor ", index);
     const ManifestTensor& tensor = manifest.tensors[index];
-    if (PlaceOf(tensor.role) != TensorPlace::kSlabs) return Invalid(tensor.name, " is no matrix");
+    if (PlaceOf(tensor.role) != TensorPlace::kSlabs)
+      return Invalid(tensor.name, " is not a matrix");
     const int64_t tiles = NumTiles(tensor.shape[0]);
     if (slab.first_tile < 0 || slab.num_tiles < 1 || slab.first_tile > tiles ||
         slab.num_tiles > tiles - slab.first_tile) {
@@ -169,7 +170,7 @@ absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
   const ManifestFile& file = manifest.files[slab.file];
   if (slab.offset < 0 || slab.offset % kSlabAlignment != 0 || slab.offset > file.bytes ||
       RoundUp(slab.bytes, kSlabAlignment) > file.bytes - slab.offset) {
-    return Invalid("offset ", slab.offset, " + ", slab.bytes, " bytes: not aligned, or behind the ",
+    return Invalid("offset ", slab.offset, " + ", slab.bytes, " bytes: not aligned, or after the ",
                    file.bytes, " bytes of ", file.path);
   }
   return absl::OkStatus();
@@ -275,7 +276,7 @@ absl::Status CheckManifest(const Manifest& manifest) {
     SLUICE_RETURN_IF_ERROR(CheckStretch(manifest, stretch, &next));
   }
   if (next != manifest.slabs.size()) {
-    return Invalid(manifest.slabs.size() - next, " slabs behind the last matrix");
+    return Invalid(manifest.slabs.size() - next, " slabs after the last matrix");
   }
   return CheckNoOverlap(manifest);
 }

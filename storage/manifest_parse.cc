@@ -21,7 +21,7 @@ using nlohmann::json;
 class Items {
  public:
   explicit Items(const json& array) : array_(array) {
-    if (!array.is_array()) Fail("is no array");
+    if (!array.is_array()) Fail("is not an array");
   }
   size_t left() const { return array_.is_array() ? array_.size() - next_ : 0; }
   bool next_is_string() const { return left() > 0 && array_[next_].is_string(); }
@@ -70,7 +70,7 @@ class Items {
 };
 
 absl::Status CheckKeys(const json& object, std::initializer_list<absl::string_view> known) {
-  if (!object.is_object()) return absl::InvalidArgumentError("is no object");
+  if (!object.is_object()) return absl::InvalidArgumentError("is not an object");
   for (const auto& [key, value] : object.items()) {
     if (!absl::c_linear_search(known, absl::string_view(key))) {
       return absl::InvalidArgumentError(absl::StrCat("unknown member \"", key.substr(0, 80), "\""));
@@ -84,7 +84,7 @@ template <typename T, typename Parse>
 absl::StatusOr<std::vector<T>> ParseList(const json& root, absl::string_view key, Parse parse) {
   const json* list = JsonFind(root, key);
   if (list == nullptr || !list->is_array()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is no array"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is not an array"));
   }
   std::vector<T> out;
   out.reserve(list->size());
@@ -100,7 +100,7 @@ absl::StatusOr<std::vector<T>> ParseList(const json& root, absl::string_view key
 }
 
 absl::StatusOr<std::string> ParseRoot(const json& item) {
-  if (!item.is_string()) return absl::InvalidArgumentError("is no string");
+  if (!item.is_string()) return absl::InvalidArgumentError("is not a string");
   return item.get<std::string>();
 }
 

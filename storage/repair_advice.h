@@ -5,7 +5,7 @@
 namespace sluice {
 
 inline constexpr char kRepairAdvice[] =
-    "`sluice shard --repair MODEL STORE` writes what is damaged again, from the checkpoint";
+    "`sluice shard --repair MODEL STORE` writes the damaged files again from the checkpoint";
 
 }  // namespace sluice
 

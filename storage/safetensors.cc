@@ -67,7 +67,7 @@ class HeaderReader : public nlohmann::json_sax<json> {
     return Fail(absl::StrCat(Where(), "a negative number, ", value));
   }
   bool number_float(number_float_t, const string_t&) override {
-    return Unexpected("a number that is no integer");
+    return Unexpected("a number that is not an integer");
   }
   bool binary(binary_t&) override { return Unexpected("binary data"); }
 

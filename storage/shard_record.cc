@@ -59,14 +59,14 @@ absl::StatusOr<ShardRecord> ParseRecord(absl::string_view text) {
   }
   const json* finished = JsonFind(root, "finished");
   if (finished == nullptr || !finished->is_object()) {
-    return absl::InvalidArgumentError("\"finished\" is no object");
+    return absl::InvalidArgumentError("\"finished\" is not an object");
   }
   for (const auto& [path, value] : finished->items()) {
     ShardRecord::File file;
     SLUICE_ASSIGN_OR_RETURN(file.bytes, JsonInt(value, "bytes"));
     const json* checksums = JsonFind(value, "checksums");
     if (checksums == nullptr || !checksums->is_array()) {
-      return absl::InvalidArgumentError("\"checksums\" is no array");
+      return absl::InvalidArgumentError("\"checksums\" is not an array");
     }
     SLUICE_ASSIGN_OR_RETURN(file.checksums, ParseChecksums(*checksums));
     if (const json* stored_bytes = JsonFind(value, "stored_bytes"); stored_bytes != nullptr) {

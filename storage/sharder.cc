@@ -266,8 +266,7 @@ absl::Status FileWriter::Run() {
     lock.unlock();
     if (options_.stop != nullptr && *options_.stop) {
       Fail(absl::CancelledError(absl::StrCat(
-          dir_,
-          ": stopped; run the same command again to continue behind the last finished file")));
+          dir_, ": stopped; run the same command again to continue after the last finished file")));
     }
     Report();
     lock.lock();

@@ -231,7 +231,7 @@ absl::Status SlabDecoder::State::Decompress(absl::Span<const std::byte> frame, v
   // ones, and those of its first versions.
   if (frame.size() < kTableEntryBytes || LoadTableEntry(frame.data()) != ZSTD_MAGICNUMBER ||
       ZSTD_findFrameCompressedSize(frame.data(), frame.size()) != frame.size()) {
-    return absl::DataLossError(absl::StrCat("its ", frame.size(), " bytes are no zstd frame"));
+    return absl::DataLossError(absl::StrCat("its ", frame.size(), " bytes are not a zstd frame"));
   }
   const size_t n = ZSTD_decompressDCtx(context.get(), out, static_cast<size_t>(size), frame.data(),
                                        frame.size());

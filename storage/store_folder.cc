@@ -104,12 +104,12 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir) {
   if (has(kResidentFile) || has(kEmbeddingFile)) {
     return absl::FailedPreconditionError(
         absl::StrCat(dir, ": holds files of a store, but no ", kManifestFile,
-                     ", which tells what they are; remove it, or give another folder"));
+                     ", which describes them; remove the folder, or give another one"));
   }
   for (const std::string& name : names) {
     if (!IsHarmless(name)) {
       return absl::FailedPreconditionError(
-          absl::StrCat(dir, ": not empty: ", name, " is no part of a store; give a new folder"));
+          absl::StrCat(dir, ": not empty: ", name, " is not part of a store; give a new folder"));
     }
   }
   return FolderState::kEmpty;

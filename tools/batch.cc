@@ -58,7 +58,9 @@ absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
   options.output = *args.Get("--output");
   if (options.input == "-") return UsageError("-i must be a file: it is read more than once");
   if (options.output.empty() || NamesStream(options.output)) {
-    return UsageError("-o must be a file: a job is taken up from it, and keeps its errors and its journal beside it");
+    return UsageError(
+        "-o must be a file: a job reads it again to continue, and keeps its errors and its journal "
+        "beside it");
   }
   SLUICE_RETURN_IF_ERROR(CheckOutputFile(options.output));
   options.plain_text = args.Has("--text");
@@ -315,9 +317,11 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
 // The error of a job that stopped, with what the user can do about an input that is another one now.
 absl::Status WhatWasKept(const absl::Status& status, const BatchOptions& batch) {
   if (!absl::IsAborted(status)) return status;
-  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", batch.output,
-                                                  " keeps what was answered. Put the old input back and run the same "
-                                                  "command to go on, or give another -o"));
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), "; ", batch.output,
+                   " keeps the answers so far. Put the old input back and run the same "
+                   "command to go on, or give another -o"));
 }
 
 absl::Status Batch(const Arguments& args) {
@@ -405,11 +409,13 @@ absl::Status Batch(const Arguments& args) {
   }
   const Failures failures = FailuresOf(batch.output, report.failed);
   PrintBatchReport(report, session, plan, floor, engine.counters(), failures, args.Has("--json"));
-  if (report.interrupted) return absl::CancelledError("interrupted; the same command goes on");
+  if (report.interrupted)
+    return absl::CancelledError("interrupted; run the same command again to continue");
   if (const absl::Status status = CheckInputUnchanged(batch.input, input); absl::IsAborted(status)) {
-    return absl::Status(status.code(), absl::StrCat(status.message(), "; all ", input.num_lines,
-                                                    " lines that it had are done with, and ", batch.output,
-                                                    " has their answers; run what is new with another -o"));
+    return absl::Status(status.code(),
+                        absl::StrCat(status.message(), "; all ", input.num_lines,
+                                     " lines that it had are done with, and ", batch.output,
+                                     " has their answers; run the new lines with another -o"));
   }
   if (report.succeeded == 0 && report.failed > 0) return AllFailed(failures);
   return absl::OkStatus();

@@ -331,7 +331,8 @@ absl::Status Bench(const Arguments& args) {
     ModelBench bench(&session, configuration, options, trace.get());
     Progress progress("running", ProgressUnit::kCount);
     const int64_t total = static_cast<int64_t>(configurations.size() * options.tests.size());
-    progress.Update(static_cast<int64_t>(rows.size()), total, "reading what stays in memory");
+    progress.Update(static_cast<int64_t>(rows.size()), total,
+                    "reading weights that stay in memory");
     SLUICE_RETURN_IF_ERROR(bench.WarmUp());
     for (const Test& test : options.tests) {
       progress.Update(static_cast<int64_t>(rows.size()), total, test.Name());
@@ -362,11 +363,12 @@ CommandSpec BenchCommand() {
   command.summary = "Measure speed by budget, and what limits it";
   command.positionals = {"STORE"};
   command.description =
-      "Measures prompt processing (pp) and generation (tg) with random tokens, as llama-bench does, and what "
-      "limits them: GB read a token, the disk's and the memory's rate and their share of what the probe says, "
-      "how much of the time the disk is busy, pass efficiency (the physical floor of a pass over its time), and how the "
-      "time splits into computing and waiting. Weights that stay in memory are read before the measurement. Each row "
-      "names the model, the CPU and the threads, so that it says all by itself.\n\n"
+      "Measures prompt processing (pp) and generation (tg) with random tokens, as llama-bench "
+      "does, and their limits: GB read a token, the rates of disk and memory and their shares of "
+      "the probe's rates, how much of the time the disk is busy, pass efficiency (the physical "
+      "floor of a pass over its time), and how the time splits into computing and waiting. "
+      "Weights that stay in memory are read before the measurement. Each row names the model, "
+      "the CPU and the threads, so that it is complete by itself.\n\n"
       "A row's name says how many tokens are processed; if it ends in @ dN, N tokens are in the "
       "context before them.\n\n"
       "With --device, rows also have the rates of copies to the device and of its memory, as "

@@ -76,12 +76,14 @@ CommandSpec ChatCommand() {
   command.summary = "Talk to a model, turn by turn";
   command.positionals = {"STORE"};
   command.description =
-      "Reads messages, one a line (a line that ends with \\ goes on in the next one), and answers them with the chat "
-      "template of STORE around them. Keys and values of earlier turns stay in the cache, so that a turn computes "
-      "only what is new. /help lists commands: /reset /system /save /load /regen /stats /exit.\n\n"
-      "Where the context is full, the oldest turns behind the system message are dropped, and a note says so. What "
-      "the model thinks between <think> tags is shown dimmed.\n\n"
-      "Ctrl-C stops the answer, Ctrl-D leaves. Without a terminal, answers alone go to standard output, and the first "
+      "Reads messages, one a line, and answers them with the chat template of STORE around them. "
+      "A line that ends with \\ continues in the next line. Keys and values of earlier turns "
+      "stay in the cache, so that a turn computes only its new tokens. /help lists commands: "
+      "/reset /system /save /load /regen /stats /exit.\n\n"
+      "If the context is full, the oldest turns after the system message are dropped, and a note "
+      "says so. Thoughts of the model, between <think> tags, are shown dimmed.\n\n"
+      "Ctrl-C stops the answer, Ctrl-D leaves. Without a terminal, answers alone go to standard "
+      "output, and the first "
       "error or interrupt ends the program. docs/chat.md says more.";
   command.options = {
       {.name = "--system", .value = "TEXT", .help = "The system message."},

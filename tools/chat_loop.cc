@@ -44,8 +44,9 @@ struct ChatLoop::Command {
 absl::Span<const ChatLoop::Command> ChatLoop::Commands() {
   static constexpr Command kCommands[] = {
       {"reset", "", "begin anew; the system message stays", &ChatLoop::Reset},
-      {"system", "TEXT", "another system message; without TEXT none", &ChatLoop::System},
-      {"save", "FILE", "write the conversation, with what the model computed for it", &ChatLoop::Save},
+      {"system", "TEXT", "set another system message; without TEXT there is none",
+       &ChatLoop::System},
+      {"save", "FILE", "write the conversation with its keys and values", &ChatLoop::Save},
       {"load", "FILE", "go on with a conversation that was saved", &ChatLoop::Load},
       {"regen", "", "answer the last message again", &ChatLoop::Regenerate},
       {"stats", "", "tokens, context and speed", &ChatLoop::Stats},
@@ -114,7 +115,7 @@ absl::Status ChatLoop::Help(const std::string&) {
     absl::StrAppendFormat(&text, "  /%-12s %s\n", absl::StrCat(command.name, " ", command.argument), command.help);
   }
   absl::StrAppend(&text,
-                  "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer, or "
+                  "A line that ends with \\ continues in the next line. Ctrl-C stops an answer, or "
                   "clears the line; twice "
                   "leaves.");
   Say(text);
@@ -176,7 +177,7 @@ absl::Status ChatLoop::RunCommand(const std::string& line) {
     if (name != command.name) continue;
     const bool takes = command.argument[0] != '\0';
     if (!takes && !argument.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("/", name, " takes nothing behind it"));
+      return absl::InvalidArgumentError(absl::StrCat("/", name, " takes no argument"));
     }
     if (takes && argument.empty() && name != "system") {
       return absl::InvalidArgumentError(absl::StrCat("/", name, " wants a ", command.argument));

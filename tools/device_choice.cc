@@ -21,21 +21,32 @@ constexpr double kShareOfFree = 0.95;
 
 std::vector<OptionSpec> DeviceOptionSpecs() {
   return {
-      {.name = "--device", .value = "NAME",
-       .help = "Where to compute: cpu (default), cuda, cuda:N, or auto: a GPU where there is one. CUDA has run under "
+      {.name = "--device",
+       .value = "NAME",
+       .help = "Where to compute: cpu (default), cuda, cuda:N, or auto: a GPU where there is one. "
+               "CUDA has run under "
                "emulation only so far."},
-      {.name = "--max-vram", .value = "SIZE",
-       .help = "Memory of the GPU for everything, the driver's context included (default: 95% of what is free)."},
-      {.name = "--kv-offload", .alias = "-kvo",
-       .help = "Keep keys and values in the GPU's memory (default: there, or in host memory where it has no room)."},
-      {.name = "--no-kv-offload", .alias = "-nkvo",
-       .help = "Keep them in host memory: pages go to the GPU for each layer. On the CPU neither changes anything."},
-      {.name = "--cpu-share", .value = "auto|FRACTION",
-       .help = "With a GPU: how much of the weights that lie in host memory the CPU computes with instead of copying them, "
-               "0 to 1 (default auto: so much that the link and the CPU finish together, by what `sluice probe` measured, "
-               "and nothing where it did not)."},
-      {.name = "--throttle-copy", .value = "RATE",
-       .help = "Copy weights to the GPU no faster than RATE, such as 4GB/s: a slower link, simulated."},
+      {.name = "--max-vram",
+       .value = "SIZE",
+       .help = "Memory of the GPU for everything, the driver's context included (default: 95% of "
+               "what is free)."},
+      {.name = "--kv-offload",
+       .alias = "-kvo",
+       .help = "Keep keys and values in the GPU's memory (default: there, or in host memory where "
+               "it has no room)."},
+      {.name = "--no-kv-offload",
+       .alias = "-nkvo",
+       .help = "Keep keys and values in host memory: pages go to the GPU for each layer. On the "
+               "CPU neither option changes anything."},
+      {.name = "--cpu-share",
+       .value = "auto|FRACTION",
+       .help = "With a GPU: the share of the weights in host memory, 0 to 1, that the CPU "
+               "computes with instead of copying them (default auto: the link and the CPU finish "
+               "together, by the rates of `sluice probe`; without these rates 0)."},
+      {.name = "--throttle-copy",
+       .value = "RATE",
+       .help =
+           "Copy weights to the GPU no faster than RATE, such as 4GB/s: a slower link, simulated."},
   };
 }
 

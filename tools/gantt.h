@@ -12,9 +12,10 @@
 
 namespace sluice {
 
-// An SVG of the pass number `pass` (from 0) of a walk whose moves are `events`, in order of time and
-// of at least that pass. A row a stage, a bar a slab, or for slabs that a device computed with as one; what a stage did
-// for the pass before or after is there too, paler. `resident`: of each slab. Empty where the pass is not in the events.
+// An SVG of the pass number `pass` (from 0) of a walk. `events` are the moves of the walk, in order
+// of time, at least of that pass. Each stage is a row, and each slab is a bar; slabs that a device
+// computed with as one are one bar. Work for the pass before or after is drawn paler. `resident`:
+// for each slab. Returns "" if the pass is not in the events.
 std::string DrawPass(const Manifest& manifest, absl::Span<const TimelineEvent> events,
                      const std::vector<bool>& resident, int64_t pass, const std::string& title);
 

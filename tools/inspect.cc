@@ -198,9 +198,9 @@ CommandSpec InspectCommand() {
   command.summary = "Show what is in a store or a checkpoint, export tensors";
   command.positionals = {"STORE|MODEL_DIR|MODEL.gguf"};
   command.description =
-      "Lists hyper-parameters and tensors with encoding, stored size and bits a weight, and what compression made of "
-      "each encoding. --export writes one tensor of a store as row-major bytes in its encoding, decompressed (GGUF "
-      "block order for quantized ones).";
+      "Lists hyper-parameters and tensors with encoding, stored size and bits a weight, and for "
+      "each encoding its size after compression. --export writes one tensor of a store as "
+      "row-major bytes in its encoding, decompressed (quantized tensors in GGUF's block order).";
   command.options = {
       {.name = "--export", .value = "TENSOR", .help = "Write this tensor to the file of -o."},
       {.name = "--output", .alias = "-o", .value = "FILE", .help = "Where --export writes to."},

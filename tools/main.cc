@@ -26,7 +26,8 @@ std::string ProgramHelp() {
   std::string text =
       "usage: sluice COMMAND [ARGUMENT]...\n\n"
       "Runs language models that do not fit in memory: cuts a checkpoint into a store of slabs,\n"
-      "streams them from disk while the ones before compute, and keeps what fits.\n\nCommands:\n";
+      "streams slabs from disk while earlier ones compute, and keeps in memory as many as "
+      "fit.\n\nCommands:\n";
   for (const CommandSpec& command : Commands()) {
     absl::StrAppendFormat(&text, "  %-12s %s\n", command.name, command.summary);
   }

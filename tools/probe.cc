@@ -126,11 +126,11 @@ CommandSpec ProbeCommand() {
   command.summary = "Measure disk, memory and kernels of this machine";
   command.positionals = {"[DIR]"};
   command.description =
-      "Measures what this machine can do with sluice's own reader and kernels: the disk by size of a read and "
-      "reads in flight, memory, checksums, decoding, the matrix kernels by encoding and number of rows, and where "
-      "there is a GPU copies to it and within its memory. DIR is a store, "
-      "or a folder on the disk to measure (default: the current one), where a file of 1 GiB is made for a "
-      "moment.\n\n"
+      "Measures the rates of this machine with sluice's own reader and kernels: the disk by size "
+      "of a read and reads in flight, memory, checksums, decoding, the matrix kernels by "
+      "encoding and number of rows, and, if there is a GPU, copies to it and within its memory. "
+      "DIR is a store, or a folder on the disk to measure (default: the current one), where a "
+      "file of 1 GiB is made for a moment.\n\n"
       "Each rate is the median of several runs. If the runs differ widely, a line says so.\n\n"
       "The result is remembered for this CPU and disk in $XDG_CACHE_HOME/sluice/probe.json, or "
       "below ~/.cache. Then run reads in the way that was fastest, plan and batch predict with "

@@ -328,10 +328,11 @@ CommandSpec RunCommand() {
   command.summary = "Generate text from a store, within a memory budget";
   command.positionals = {"STORE"};
   command.description =
-      "Continues a prompt with the model in STORE. Weights that fit the budget stay in memory, the others are "
-      "streamed from disk each pass, ahead of the computation. The text goes to standard output as it "
-      "comes, a report to standard error.\n\n"
-      "Ctrl-C stops after the current layer and still reports (exit code 130); twice stops at once.";
+      "Continues a prompt with the model in STORE. Weights that fit the budget stay in memory; "
+      "the others are streamed from disk in each pass, ahead of the computation. The text goes "
+      "to standard output as it comes, and a report to standard error.\n\n"
+      "Ctrl-C stops after the current layer and still reports (exit code 130); twice stops at "
+      "once.";
   command.options = PromptOptionSpecs();
   for (const OptionSpec& option : ChatOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);

@@ -106,25 +106,38 @@ absl::Status ParseBudget(const Arguments& args, SessionOptions* options) {
 
 std::vector<OptionSpec> SessionOptionSpecs() {
   std::vector<OptionSpec> specs = {
-      {.name = "--ctx-size", .alias = "-c", .value = "N",
+      {.name = "--ctx-size",
+       .alias = "-c",
+       .value = "N",
        .help = "Context in tokens (default: the smaller of 4096 and the model's; 0: the model's)."},
-      {.name = "--max-ram", .value = "SIZE",
-       .help = "Memory for everything that sluice allocates, such as 3GiB (default: 80% of what is free)."},
-      {.name = "--cache-type-k", .alias = "-ctk", .help = "Type of the keys in the KV cache (default f16).",
+      {.name = "--max-ram",
+       .value = "SIZE",
+       .help = "Memory for everything that sluice allocates, such as 3GiB (default: 80% of what is "
+               "free)."},
+      {.name = "--cache-type-k",
+       .alias = "-ctk",
+       .help = "Type of the keys in the KV cache (default f16).",
        .choices = {"f32", "f16", "q8_0"}},
-      {.name = "--cache-type-v", .alias = "-ctv", .help = "Type of the values (default f16).",
+      {.name = "--cache-type-v",
+       .alias = "-ctv",
+       .help = "Type of the values (default f16).",
        .choices = {"f32", "f16", "q8_0"}},
       {.name = "--fast-math",
-       .help = "Round the activations of bf16 weights to bf16 where the CPU has AVX512_BF16, and those of bf16 and f16 "
-               "weights on a GPU: faster prompts, results that depend on the processor."},
-      {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
+       .help = "Round the activations of bf16 weights to bf16 if the CPU has AVX512_BF16, and "
+               "the activations of bf16 and f16 weights on a GPU. Prompts are faster; results "
+               "depend on the processor."},
+      {.name = "--io",
+       .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
       {.name = "--verify",
-       .help = "Check a slab each time it is read, or only the first time in a run (default always).",
+       .help =
+           "Check a slab each time it is read, or only the first time in a run (default always).",
        .choices = {"always", "once"}},
-      {.name = "--throttle-disk", .value = "RATE",
+      {.name = "--throttle-disk",
+       .value = "RATE",
        .help = "Read no faster than RATE, such as 1GB/s: a slower disk, simulated."},
-      {.name = "--ring", .value = "SIZE",
+      {.name = "--ring",
+       .value = "SIZE",
        .help = "Memory for slabs that are being read or used (default: as much as keeps the disk "
                "busy)."},
       {.name = "--isa", .value = "NAME", .help = "Kernels to use.", .hidden = true},

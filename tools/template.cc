@@ -101,9 +101,10 @@ CommandSpec TemplateCommand() {
   command.summary = "Print the prompt that a conversation becomes";
   command.positionals = {"STORE|MODEL_DIR|MODEL.gguf|FILE.jinja|NAME"};
   command.description =
-      "Renders a chat template, to the byte, with the variables of a JSON object: messages, tools, "
-      "add_generation_prompt and whatever else the template reads. bos_token and the other special "
-      "tokens come from tokenizer_config.json where the object does not have them.\n\n"
+      "Renders a chat template, to the byte, with the variables of a JSON object: messages, "
+      "tools, add_generation_prompt and other variables that the template reads. bos_token and "
+      "the other special tokens come from tokenizer_config.json if the object does not have "
+      "them.\n\n"
       "The template is chat_template.jinja, or \"chat_template\" of tokenizer_config.json. If "
       "the latter has several templates, tool_use is taken if there are tools, else default. "
       "NAME is a name from the list in docs/chat-templates.md, such as chatml.";

@@ -28,7 +28,8 @@ absl::StatusOr<std::string> DecodeIds(const Tokenizer& tokenizer, const std::vec
   for (const int32_t id : ids) {
     if (tokenizer.Contains(id)) continue;
     const bool hole = id >= 0 && id < tokenizer.vocab_size();
-    return absl::InvalidArgumentError(absl::StrCat("token ", id, hole ? " is no token of" : " is outside",
+    return absl::InvalidArgumentError(absl::StrCat("token ", id,
+                                                   hole ? " is not a token of" : " is outside",
                                                    " the vocabulary of ", tokenizer.vocab_size()));
   }
   return tokenizer.Decode(ids, /*skip_special=*/false);
@@ -134,8 +135,15 @@ CommandSpec TokenizeCommand() {
       "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string and each "
       "output line a JSON array of ids; --decode goes the other way, special tokens kept.";
   command.options = {
-      {.name = "--prompt", .alias = "-p", .value = "TEXT", .help = "The text (or ids, with --decode)."},
-      {.name = "--file", .alias = "-f", .value = "FILE", .help = "A file with it; - is standard input."},
+      {.name = "--prompt",
+       .alias = "-p",
+       .value = "TEXT",
+       .help = "The text (or ids, with --decode)."},
+      {.name = "--file",
+       .alias = "-f",
+       .value = "FILE",
+       .help = "A file with the text; - is "
+               "standard input."},
       {.name = "--jsonl", .help = "Lines of JSON in, lines of JSON out."},
       {.name = "--no-special", .help = "Add no bos or eos."},
       {.name = "--decode", .help = "Ids to text."},

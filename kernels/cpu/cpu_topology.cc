@@ -98,7 +98,7 @@ absl::StatusOr<std::vector<int>> ParseCpuRange(absl::string_view text) {
     if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
         !absl::SimpleAtoi(ends.back(), &last) || first < 0 || last < first || last >= kMostCpus) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", text, "\" is no list of CPUs such as 0-3,8-11"));
+          absl::StrCat("\"", text, "\" is not a list of CPUs such as 0-3,8-11"));
     }
     for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
   }
@@ -119,7 +119,8 @@ absl::StatusOr<std::vector<int>> ParseCpuMask(absl::string_view text) {
     }
   }
   if (!valid || cpus.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no mask of CPUs such as 0xff"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" is not a mask of CPUs such as 0xff"));
   }
   return cpus;
 }

@@ -37,13 +37,15 @@ class Thread {
   bool running_ = false;
 };
 
-// Told once by who goes on with fewer threads than were wanted. May be empty; called on any thread.
+// Called once by code that continues with fewer threads than it wanted, on any thread. May be
+// empty.
 using ThreadShortageFn = std::function<void(const absl::Status& shortage)>;
 
 // `refusal` of Thread::Start, with what it means: "started 11 of 64 threads for computing: ...". `purpose`: "for computing".
 absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t started, const absl::Status& refusal);
 
-// Whether `count` more threads can be started now, for who is about to begin what must not be left half done.
+// Whether `count` more threads can be started now. For callers that begin work which must not stop
+// half done.
 absl::Status CheckThreadsStart(absl::string_view purpose, int count);
 
 }  // namespace sluice

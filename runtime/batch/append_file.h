@@ -22,7 +22,7 @@ class AppendFile {
   // file system without locks the file is not locked, and `on_note`, where given, is called to say
   // so.
   absl::Status Lock(const OnNote& on_note = nullptr) const;
-  // Writes all of `bytes` at the end. Where that fails, what was written of them is cut off again.
+  // Writes all of `bytes` at the end. If that fails, the part that was written is cut off again.
   absl::Status Append(absl::string_view bytes);
   absl::Status Truncate(int64_t bytes);
   absl::Status Sync() const;  // fsync

@@ -54,12 +54,13 @@ class BatchOutput {
   std::vector<int32_t> TakeJournaled(int64_t line, int32_t choice);
 
   void AddToken(const JournalEntry& entry) { entries_.push_back(entry); }
-  // Lines, in pieces of any size: a line that has become long begins in the file before it is whole, so that none is
-  // held whole. Where one cannot be written, EndPass says so, and what was written of it is cut off again.
+  // Adds a line, in pieces of any size. The beginning of a long line is written before its end is
+  // known, so that no line is held whole. If a line cannot be written, EndPass says so, and the
+  // part that was written is cut off again.
   void AddResult(absl::string_view piece);
   void AddError(absl::string_view line) { errors_text_.append(line.data(), line.size()); }
-  // Writes what was added. `computed`: the pass had rows. One that had none loses nothing that takes long to have again,
-  // and does not count among the 8.
+  // Writes what was added. `computed`: the pass had rows. A pass without rows is quickly repeated
+  // after a crash, so it does not count among the 8.
   absl::Status EndPass(bool computed);
   absl::Status Sync();
 
@@ -73,7 +74,8 @@ class BatchOutput {
  private:
   BatchOutput(std::string output, JobRecord job) : paths_(output), job_(std::move(job)) {}
   absl::Status BeginOrGoOn(bool retry_errors);
-  // The job was begun with `begun`, and another one was asked for, which `differs` describes.
+  // The job was begun with `begun`; `differs` describes the difference of the job that is asked for
+  // now.
   absl::Status GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs);
   absl::Status WriteRecord() const;
   static absl::Status ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done);

@@ -35,29 +35,33 @@ struct KvDiskTraffic {
   double pages_read = 0;
   double pages_written = 0;
 };
-// Where `sequences` of the average shape share `memory_pages` in memory and have the others on disk. On average one
-// has its prompt, half of its answer, and half a page that is not full; a pass reads what of that is on disk. It writes
-// the share of a prompt that it computes, and the page that a sequence generates to; but those are in memory, and stay
-// there, as long as there is room for them.
+// `sequences` sequences of the average shape share `memory_pages` in memory and have their other
+// pages on disk. On average a sequence has its prompt, half of its answer, and half a page that is
+// not full; a pass reads the part of it that is on disk. A pass writes the pages of the prompt rows
+// that it computes, and the page to which a sequence generates; but these pages stay in memory as
+// long as there is room for them.
 KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages);
 
 // Sizes the KV cache for `batch_size` average sequences (0: as many as end the job soonest) and the
-// rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and requests_bytes are set here.
+// rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and
+// requests_bytes are set here.
 //
-// A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts (OwnPromptTokens), and takes
-// what PassFloor::predicted_s says. KV cache for one sequence more costs its bytes of resident weights, which are then
-// read each pass: while the disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B
-// of what is streamed; where computing is, it does not grow any more, and the smaller batch wins.
+// A pass of B sequences has B rows that generate and B * prompt / answer rows of prompts
+// (OwnPromptTokens), and takes what PassFloor::predicted_s says. The KV cache of one more sequence
+// takes the place of as many bytes of resident weights, which are then read in each pass. While the
+// disk is the bottleneck, B / seconds grows as long as a sequence's KV is less than 1 / B of the
+// streamed bytes. Once computing is the bottleneck, it grows no more, and the smaller batch wins.
 //
-// Where shape.left has all sequences, a size is judged by CountPasses of them instead, so that the tail counts: of 64
-// equal ones, 63 at once take as many passes as 32, which leave more memory to weights. Sizes that make equal waves are
-// tried besides, and the largest one that fits.
+// If shape.left has all sequences, a size is judged by CountPasses of them instead, so that the
+// last passes count: for 64 equal sequences, 63 at once take as many passes as 32, which leave more
+// memory to weights. Sizes that make equal waves and the largest size that fits are tried as well.
 //
-// `kv_disk_pages`: of the KV cache on disk, or all if it has fewer; nothing: as many as pay. A page in memory costs its
-// bytes of weights that are read each pass; one on disk is read itself, and takes the memory of two of its layers
-// besides. So none pays before all weights are streamed, and only sizes that memory alone has no room for are
-// tried with pages on disk: the fewest that make room, and more of them for more rows a pass. Those, too, win only by
-// the tokens a second.
+// `kv_disk_pages`: the pages of the KV cache that are on disk, or all if it has fewer; nothing: as
+// many as pay. A page in memory takes the place of as many bytes of weights, which are then read in
+// each pass. A page on disk is itself read in each pass, and also takes memory for two of its
+// layers. So no page on disk pays before all weights are streamed, and only sizes that memory alone
+// has no room for are tried with pages on disk: with the fewest pages that make room, and with more
+// pages for more rows a pass. These sizes, too, win only by their tokens a second.
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
                                     int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages = 0);

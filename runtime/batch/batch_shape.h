@@ -36,9 +36,10 @@ inline constexpr int64_t kMostMeasuredSequences = 4096;
 // `num_sequences` sequences of the average shape, for a job that is not there yet.
 void ExpectSequences(int64_t num_sequences, BatchShape* shape);
 
-// Tokens of prompts that a sequence has to itself where `sequences` run at once: those that no other one of them begins
-// with, and its share of those that are computed and held once for all. More sequences than shared_among are taken to
-// bring prefixes of their own in proportion.
+// The prompt tokens that count for one sequence if `sequences` run at once: the tokens that it
+// shares with no other sequence, and its part of the shared tokens, which are computed and held
+// once. If there are more sequences than shared_among, the number of different prefixes is taken to
+// grow in proportion.
 double OwnPromptTokens(const BatchShape& shape, double sequences);
 
 // Which requests of the input are the job's to answer.

@@ -34,13 +34,13 @@ struct HeldLimit {
   int64_t most_bytes = 0;
 };
 
-// The most that a request of a batch file holds, of those that hold up to `most_bytes`. Prompts are
-// not tokenized, but taken to be as long as their text allows.
+// The most bytes that a request of a batch file holds; requests that hold more than `most_bytes`
+// are left out. Prompts are not tokenized, but taken to be as long as their text allows.
 absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_text,
                                          int64_t context_tokens,
                                          int64_t most_bytes = std::numeric_limits<int64_t>::max());
 
-// LargestHeldBytes of what there is room for, which `fits` says.
+// LargestHeldBytes of the requests that there is room for, as `fits` says.
 absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_text,
                                         int64_t context_tokens,
                                         absl::FunctionRef<bool(int64_t bytes)> fits);

@@ -1,4 +1,5 @@
-// results.job.json: what a job is, so that it only goes on as what it was begun.
+// results.job.json: the input and the options of a job, so that it only continues with the same
+// ones.
 #ifndef SLUICE_RUNTIME_BATCH_JOB_RECORD_H_
 #define SLUICE_RUNTIME_BATCH_JOB_RECORD_H_
 

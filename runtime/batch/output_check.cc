@@ -30,7 +30,9 @@ absl::Status CheckRegular(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is a folder, and a job writes a file there"));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(path, " is a pipe or a device; a job writes a regular file there, which it reads when it goes on"));
+      absl::StrCat(path,
+                   " is a pipe or a device; a job needs a regular file there, which it reads again "
+                   "when it continues"));
 }
 
 }  // namespace

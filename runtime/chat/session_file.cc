@@ -183,7 +183,7 @@ absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
   std::string text(bytes, '\0');
   SLUICE_RETURN_IF_ERROR(reader.Take(absl::Span<std::byte>(reinterpret_cast<std::byte*>(text.data()), bytes)));
   SLUICE_ASSIGN_OR_RETURN(json header, ParseJson(text, "the header"));
-  if (!header.is_object()) return absl::InvalidArgumentError("the header is no JSON object");
+  if (!header.is_object()) return absl::InvalidArgumentError("the header is not a JSON object");
   header["header_bytes"] = bytes;
   return header;
 }

@@ -99,7 +99,7 @@ class GbnfParser {
     const absl::string_view name = TakeName();
     if (name.empty()) return Error("expected the name of a rule");
     SkipSpace(/*newlines=*/false);
-    if (!Take("::=")) return Error(absl::StrCat("expected ::= behind \"", name, "\""));
+    if (!Take("::=")) return Error(absl::StrCat("expected ::= after \"", name, "\""));
     const Grammar::RuleId rule = RuleNamed(name, begin);
     if (grammar_.rules()[rule].body >= 0) {
       at_ = begin;
@@ -283,7 +283,7 @@ class GbnfParser {
           return kind;
         default:
           --at_;
-          return Error("unknown escape behind a backslash");
+          return Error("unknown escape after a backslash");
       }
     }
     const CodePoint c = FirstCodePoint(text_.substr(at_));
@@ -301,7 +301,7 @@ class GbnfParser {
       ++at_;
     }
     if (value > kMaxCodePoint || (value >= 0xD800 && value <= 0xDFFF)) {
-      return Error(absl::StrCat("U+", absl::Hex(value), " is no character"));
+      return Error(absl::StrCat("U+", absl::Hex(value), " is not a character"));
     }
     return value;
   }

@@ -94,7 +94,7 @@ class RangeFinder {
   std::string TooFew(const Range& range) const {
     std::string text = absl::StrCat(range.Count() < 1 ? "no " : "only one ", integer_ ? "integer" : "number",
                                     " of up to ", range.digits, " digits");
-    if (!integer_) absl::StrAppend(&text, " before and ", range.places, " behind the point");
+    if (!integer_) absl::StrAppend(&text, " before and ", range.places, " after the point");
     const char* link = " lies ";
     for (const bool below : {false, true}) {
       for (const NumberBound& bound : below ? upper_ : lower_) {

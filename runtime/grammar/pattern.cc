@@ -138,7 +138,7 @@ class PatternParser {
     }
     Take("?");  // lazy: the same texts match
     if (absl::StrContains("*+?{", Peek()) && !AtEnd())
-      return Error("a quantifier behind a quantifier is not supported");
+      return Error("a quantifier after a quantifier is not supported");
     return g_.Repeat(atom, min, max);
   }
 

@@ -325,7 +325,7 @@ ExpressionOr ExpressionParser::ParseNumber() {
     const std::optional<int64_t> value = ParseInteger(token.text);
     if (!value.has_value()) {
       return tokens_.Fail(
-          absl::StrCat("\"", token.text.substr(0, 40), "\" is no integer of 64 bits"));
+          absl::StrCat("\"", token.text.substr(0, 40), "\" is not an integer of 64 bits"));
     }
     node->literal = Value::Int(*value);
   } else {

@@ -308,7 +308,7 @@ class Lexer {
       ++at_;
     }
     if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) {
-      return Fail(begin, "this escape is no Unicode character");
+      return Fail(begin, "this escape is not a Unicode character");
     }
     AppendCodePoint(code, text);
     return absl::OkStatus();

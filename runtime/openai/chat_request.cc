@@ -109,7 +109,7 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
       error = ReadToolCalls(member, value, &read);
     } else if (name != "role" && name != "name" && name != "tool_call_id" && name != "reasoning_content" &&
                (name != "reasoning" || role->text() != "assistant")) {
-      error = Wrong(member, "is no member of a message", "unknown_parameter");
+      error = Wrong(member, "is not a member of a message", "unknown_parameter");
     } else if (!value.is_string()) {
       error = WrongType(member, "a string");
     }
@@ -184,7 +184,8 @@ MaybeError ReadChatMember(const std::string& name, const json& value, const Valu
   if (name == "add_generation_prompt" || name == "continue_final_message" || name == "add_special_tokens") {
     return Wrong(name, "can be its default only", "unsupported_parameter");
   }
-  if (name == "prompt" || name == "echo") return Wrong(name, "is no parameter of a chat", "unknown_parameter");
+  if (name == "prompt" || name == "echo")
+    return Wrong(name, "is not a parameter of a chat", "unknown_parameter");
   if (name == "logprobs" && !value.is_boolean()) return WrongType(name, "true or false");
   return ReadMember(name, value, request);
 }

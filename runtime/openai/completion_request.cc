@@ -56,7 +56,8 @@ MaybeError ReadIds(absl::string_view name, absl::string_view wanted, const json&
   for (const json& item : array) {
     if (!item.is_number_integer()) return WrongType(name, wanted);
     const auto id = item.get<int64_t>();
-    if (id < 0 || id > std::numeric_limits<int32_t>::max()) return Wrong(name, "holds a number that is no token id");
+    if (id < 0 || id > std::numeric_limits<int32_t>::max())
+      return Wrong(name, "holds a number that is not a token id");
     ids->push_back(static_cast<int32_t>(id));
   }
   return std::nullopt;
@@ -135,7 +136,8 @@ MaybeError ReadBias(const json& value, std::vector<std::pair<int32_t, float>>* b
   if (!value.is_object()) return WrongType("logit_bias", "an object of token ids and numbers");
   for (const auto& [key, item] : value.items()) {
     int32_t id;
-    if (!absl::SimpleAtoi(key, &id) || id < 0) return Wrong("logit_bias", "has a member that is no token id");
+    if (!absl::SimpleAtoi(key, &id) || id < 0)
+      return Wrong("logit_bias", "has a member that is not a token id");
     if (!item.is_number()) return WrongType("logit_bias", "an object of token ids and numbers");
     bias->emplace_back(id, item.get<float>());
   }
@@ -240,7 +242,7 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
     return Wrong(name, "is not supported in a batch of completions", "unsupported_parameter");
   }
   if (name == "parallel_tool_calls") return std::nullopt;  // there are no tools
-  return Wrong(ShortName(name), "is no parameter of a completion", "unknown_parameter");
+  return Wrong(ShortName(name), "is not a parameter of a completion", "unknown_parameter");
 }
 
 MaybeError CheckRequest(const CompletionRequest& request) {
@@ -275,7 +277,7 @@ ApiError NotJson(absl::string_view message) {
 MaybeError CheckEnvelope(const json& line) {
   for (const auto& [name, value] : line.items()) {
     if (name != "custom_id" && name != "method" && name != "url" && name != "body") {
-      return Wrong(ShortName(name), "is no member of a batch line", "unknown_parameter");
+      return Wrong(ShortName(name), "is not a member of a batch line", "unknown_parameter");
     }
   }
   const json* method = JsonFind(line, "method");
@@ -346,7 +348,7 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
     return parsed;
   }
   if (!root->is_object()) {
-    parsed.request = NotJson("the line is no JSON object");
+    parsed.request = NotJson("the line is not a JSON object");
     return parsed;
   }
   if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {

@@ -24,7 +24,7 @@ std::optional<ApiError> ReadSchema(const json& value, std::optional<GrammarText>
   for (const auto& [name, member] : format->items()) {
     if (name == "name" || name == "schema" || name == "strict" || name == "description") continue;
     return Wrong(absl::StrCat("response_format.json_schema.", ShortName(name)),
-                 "is no parameter of a format", "unknown_parameter");
+                 "is not a parameter of a format", "unknown_parameter");
   }
   const json* const schema = Member(*format, "schema");
   if (schema == nullptr || !schema->is_object()) {
@@ -48,7 +48,7 @@ std::optional<ApiError> ReadResponseFormat(absl::string_view name, const json& v
   const json* const type = Member(value, "type");
   for (const auto& [member, unused] : value.items()) {
     if (member == "type" || (member == "json_schema" && type != nullptr && *type == "json_schema")) continue;
-    return Wrong(absl::StrCat(name, ".", ShortName(member)), "is no parameter of this format",
+    return Wrong(absl::StrCat(name, ".", ShortName(member)), "is not a parameter of this format",
                  "unknown_parameter");
   }
   if (type != nullptr && *type == "text") return std::nullopt;

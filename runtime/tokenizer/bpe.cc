@@ -55,7 +55,7 @@ absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options
     bpe.unk_id_ = vocabulary->Find(bpe.options_.unk_token);
     if (bpe.unk_id_ < 0) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "the unk_token \"", absl::Utf8SafeCEscape(bpe.options_.unk_token), "\" is no token"));
+          "the unk_token \"", absl::Utf8SafeCEscape(bpe.options_.unk_token), "\" is not a token"));
     }
   }
   for (int byte = 0; byte < 256; ++byte) {
@@ -78,11 +78,11 @@ absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options
       return refuse("the right part lacks the continuing_subword_prefix");
     }
     const int32_t left_id = bpe.PartId(left), right_id = bpe.PartId(right);
-    if (left_id < 0 || right_id < 0) return refuse("one part is no token");
+    if (left_id < 0 || right_id < 0) return refuse("one part is not a token");
     merged.assign(left.data(), left.size());
     merged.append(right.data() + prefix.size(), right.size() - prefix.size());
     const int32_t id = vocabulary->Find(merged);
-    if (id < 0) return refuse("the result is no token");
+    if (id < 0) return refuse("the result is not a token");
     // Where a pair comes twice, the later rank counts, as in the library that wrote the file.
     bpe.merges_[PairKey(left_id, right_id)] = {static_cast<uint32_t>(rank), id};
   }

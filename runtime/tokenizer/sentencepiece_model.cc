@@ -27,8 +27,8 @@ constexpr uint64_t kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4;
 constexpr absl::string_view kDownloadAgain = "; download the file again";
 
 absl::Status NoModel(absl::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("this is no SentencePiece model, or only a part of one: ", why, kDownloadAgain));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "this is not a SentencePiece model, or only a part of one: ", why, kDownloadAgain));
 }
 
 // Lines of base64 and a rank, as in Llama 3's file of this name.

@@ -130,7 +130,7 @@ absl::StatusOr<FileToken> ParseFileToken(const TokenFile& file, const std::strin
   if (!value.is_object()) return NoToken(file, where, "neither a string nor an object");
   const auto content = value.find("content");
   if (content == value.end() || !content->is_string())
-    return NoToken(file, where, "\"content\" is no string");
+    return NoToken(file, where, "\"content\" is not a string");
   token.content = content->get<std::string>();
   absl::Status status;
   const auto flag = [&](const char* key, bool otherwise) {
@@ -289,7 +289,7 @@ class TokenCollector {
       const json& value = *decoder.find(key);
       const std::string where = absl::StrCat("\"", key.substr(0, 80), "\" in \"", kDecoder, "\"");
       int64_t id = 0;
-      if (!absl::SimpleAtoi(key, &id)) return NoToken(files_.config, where, "the key is no id");
+      if (!absl::SimpleAtoi(key, &id)) return NoToken(files_.config, where, "the key is not an id");
       if (!value.is_object()) return NoToken(files_.config, where, "not an object");
       SLUICE_ASSIGN_OR_RETURN(const FileToken token,
                               ParseFileToken(files_.config, where, value, false));

@@ -228,7 +228,7 @@ absl::Status TokenizerBuilder::AddConfig(const json& config) {
     if (id < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(side.switch_key, " is true, but ", side.token_key, " (\"",
-                       absl::Utf8SafeCEscape(token.substr(0, 80)), "\") is no token"));
+                       absl::Utf8SafeCEscape(token.substr(0, 80)), "\") is not a token"));
     }
     side.ids->push_back(id);
   }

@@ -15,9 +15,11 @@ TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
     int count;
     cudaError_t error;
     const char* text;
-  } kFailures[] = {{1, cudaErrorLaunchFailure, "(unspecified launch failure); a kernel failed"},
-                   {7, cudaErrorECCUncorrectable, "(uncorrectable ECC error encountered); the device is lost"},
-                   {60, cudaErrorIllegalAddress, "(an illegal memory access was encountered); a kernel failed"}};
+  } kFailures[] = {
+      {1, cudaErrorLaunchFailure, "(unspecified launch failure); a kernel failed"},
+      {7, cudaErrorECCUncorrectable,
+       "(uncorrectable ECC error encountered); this process has lost the device"},
+      {60, cudaErrorIllegalAddress, "(an illegal memory access was encountered); a kernel failed"}};
 
   const TestStore store("qwen2-bias-bf16", "q8_0", 16 << 10);
   RunConfig config;

@@ -132,7 +132,7 @@ TEST(CudaStream, ALostDeviceComesBackFromEveryCall) {
   const Event event = *Event::Create();
   ASSERT_TRUE(stream.Record(event).ok());
   FailCall("cudaStreamSynchronize", 1, cudaErrorECCUncorrectable);
-  EXPECT_THAT(Message(stream.Synchronize()), HasSubstr("the device is lost"));
+  EXPECT_THAT(Message(stream.Synchronize()), HasSubstr("this process has lost the device"));
   EXPECT_EQ(stream.Record(event).code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(event.Synchronize().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(event.Fired().status().code(), absl::StatusCode::kUnavailable);

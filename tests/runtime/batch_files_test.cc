@@ -269,7 +269,8 @@ TEST(BatchOutput, RefusesFilesThatAreNotTheJobs) {
   const TempDir dir;
   const std::string path = dir / "results.jsonl";
   Write(path, "my diary\n");
-  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()), HasSubstr("no job wrote it"));
+  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()),
+              HasSubstr("no job can continue it"));
   EXPECT_EQ(ReadWholeFile(path), "my diary\n");
   std::filesystem::remove(path);
   { ASSERT_TRUE(BatchOutput::Open(path, Job(), false).ok()); }

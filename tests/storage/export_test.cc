@@ -141,8 +141,9 @@ TEST(Export, ReportsACompressedSlabThatCannotBeDecoded) {
   WriteBytes(folder / "s/manifest.json", SerializeManifest(m));
   status = ExportTensor(*OpenStore(folder / "s"), name, folder / "out");
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("000.slabs: slab 0 at byte 0: chunk 0"), HasSubstr("no zstd frame")));
+  EXPECT_THAT(
+      std::string(status.message()),
+      AllOf(HasSubstr("000.slabs: slab 0 at byte 0: chunk 0"), HasSubstr("not a zstd frame")));
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 

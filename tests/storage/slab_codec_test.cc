@@ -274,7 +274,7 @@ TEST(SlabCodec, ReportsTablesAndFramesThatLie) {
       {"frame and a byte", SlabCompression::kZstd, [&](Bytes* s) { shift(s, 1); }, "chunk 0: its "},
       {"cut frame", SlabCompression::kZstdPlanes, [&](Bytes* s) { shift(s, -1); }, "chunk 0: its "},
       {"another magic number", SlabCompression::kZstd,
-       [](Bytes* s) { (*s)[5 * 4] = std::byte{0x27}; }, "no zstd frame"},  // of version 0.7
+       [](Bytes* s) { (*s)[5 * 4] = std::byte{0x27}; }, "not a zstd frame"},  // of version 0.7
       {"frame of another size", SlabCompression::kZstd,
        [](Bytes* s) {
          const std::string small(1000, 'x');

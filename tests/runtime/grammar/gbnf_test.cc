@@ -63,7 +63,7 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
       {"a ::= \"x\"", "no rule \"root\""},
       {"root ::= a\n", "grammar:1:10: the rule \"a\" is used but not defined"},
       {"root ::= \"x\"\n\nroot ::= \"y\"", "grammar:3:1: the rule \"root\" is defined twice"},
-      {"root := \"x\"", "expected ::= behind \"root\""},
+      {"root := \"x\"", "expected ::= after \"root\""},
       {"root ::= \"x", "ends inside"},
       {"root ::= [a-", "ends inside"},
       {"root ::= [z-a]", "wrong way round"},
@@ -73,8 +73,8 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
       {"root ::= (\"a\"", "expected )"},
       {"root ::= \"\\q\"", "unknown escape"},
       {"root ::= \"\\x4\"", "2 hexadecimal digits"},
-      {"root ::= \"\\uD800\"", "no character"},
-      {"root ::= \"\\U00110000\"", "no character"},
+      {"root ::= \"\\uD800\"", "not a character"},
+      {"root ::= \"\\U00110000\"", "not a character"},
       {"root ::= \"\xFF\"", "malformed UTF-8"},
       {"root ::= \"a\" )", "expected the end of the rule \"root\""},
       {"::= \"a\"", "expected the name"},
@@ -87,7 +87,8 @@ TEST(Gbnf, RefusesWithPlaceAndReason) {
       {"root ::= <[1]", "as in <[258]>"},
       {"root ::= !\"a\"", "expected the end of the rule \"root\""},
       {"root ::= \"a\"{1000000000}", "more than 100000 repetitions"},
-      {"root ::= " + std::string(200, '(') + "\"a\"" + std::string(200, ')'), "more than 100 groups"},
+      {"root ::= " + std::string(200, '(') + "\"a\"" + std::string(200, ')'),
+       "more than 100 groups"},
   };
   for (const auto& [text, message] : cases) {
     const auto grammar = ParseGbnf(text);

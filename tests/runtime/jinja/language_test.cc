@@ -51,9 +51,9 @@ TEST(Errors, HaveLineAndColumnAndSayWhatIsExpected) {
       {"{{ 'a' | replace('a', 'b', 1, 2) }}", "takes at most 3 arguments"},
       {"{{ 'a' | indent(wide=1) }}", "has no argument named 'wide'"},
       {"{{ 9223372036854775807 + 1 }}", "more than 64 bits"},
-      {"{{ 9223372036854775808 }}", "no integer of 64 bits"},
+      {"{{ 9223372036854775808 }}", "not an integer of 64 bits"},
       {"{{ strftime_now('%Q') }}", "no directive '%Q'"},
-      {"{{ \"\\ud800\" }}", "no Unicode character"},
+      {"{{ \"\\ud800\" }}", "not a Unicode character"},
       {"\xff", "not UTF-8"},
   };
   for (const auto& c : kCases) {

@@ -87,7 +87,7 @@ TEST(Hostile, WhatIsWrongIsNamed) {
       {"\"a b\"", "\"a b c\"", "merge 0"},
       {"\"a b\"", "\" b\"", "empty"},
       {"\"a b\"", "\"a z\"", "no token"},
-      {"\"a b\"", "\"b a\"", "result is no token"},
+      {"\"a b\"", "\"b a\"", "result is not a token"},
       {"[\"ab\", \"c\"]", "[\"ab\"]", "merge 1"},
       {"[\"ab\", \"c\"]", "[\"ab\", \"c\", \"c\"]", "merge 1"},
       {"[\"ab\", \"c\"]", "7", "merge 1"},

@@ -184,11 +184,11 @@ TEST(SentencePieceModel, IsRefusedWithAReason) {
   const std::string unk = Piece("<unk>", 2);
   const std::string whole = NamedModel("llama");
   const std::pair<std::string, const char*> kCases[] = {
-      {"not really", "no SentencePiece model"},
+      {"not really", "not a SentencePiece model"},
       {"", "the file is empty"},
-      {std::string(100, '\0'), "no SentencePiece model"},
-      {"<!DOCTYPE html><html></html>", "no SentencePiece model"},
-      {"{\"error\": \"not found\"}", "no SentencePiece model"},
+      {std::string(100, '\0'), "not a SentencePiece model"},
+      {"<!DOCTYPE html><html></html>", "not a SentencePiece model"},
+      {"{\"error\": \"not found\"}", "not a SentencePiece model"},
       {"IQ== 0\nIg== 1\n", "tiktoken vocabulary"},
       {"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n", "Git LFS pointer"},
       {whole.substr(0, whole.size() / 2), "bytes are left; download the file again"},
