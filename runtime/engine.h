@@ -38,7 +38,7 @@ struct SequenceResult {
 
 struct SequenceRequest {
   std::vector<int32_t> prompt;
-  // Tokens that an earlier process chose for this same request: generation goes on behind them.
+  // Tokens that an earlier process chose for this same request: generation continues after them.
   std::vector<int32_t> generated = {};
   int64_t max_new_tokens = 0;  // with those; the end of the context ends a sequence, too
   ChoiceParams choice = {};

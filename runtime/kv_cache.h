@@ -43,7 +43,7 @@ class KvCache {
   // Gives all pages of `sequence` back.
   void Release(KvSequence& sequence);
 
-  // Who holds which page, for users of pages that share them.
+  // The pool that counts the users of each page, for users that share pages.
   PagePool& pool() { return pool_; }
   const KvShape& shape() const { return shape_; }
   std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
@@ -59,7 +59,7 @@ class KvCache {
     return static_cast<int32_t>((num_layers_ - layer) * first_disk_page() + room);
   }
   std::byte* PageAt(int64_t layer, int32_t page) const { return LayerPages(layer) + page * page_bytes_; }
-  // Who computes with the pages.
+  // The place that computes with the pages.
   ComputePlace* place() const { return place_; }
   // Whether the host may read and write them where they lie; else they are memory of the place's device.
   bool in_host_memory() const { return in_host_memory_; }

@@ -1,4 +1,4 @@
-// Who holds which page of the KV cache, in memory or on disk, and which pages hold a prefix that others can share.
+// Counts the users of each page of the KV cache, in memory or on disk, and finds pages with a prefix to share.
 #ifndef SLUICE_RUNTIME_PAGE_POOL_H_
 #define SLUICE_RUNTIME_PAGE_POOL_H_
 

@@ -51,7 +51,7 @@ class GgufFile {
   // Unimplemented: version 1 or one that is not known, big-endian. All name the path.
   static absl::StatusOr<GgufFile> Open(const std::string& path);
   // The same from the first bytes of a file of `file_bytes` (the fuzzer's way in). OutOfRange: the
-  // header goes on behind `head`.
+  // header continues after `head`.
   static absl::StatusOr<GgufFile> Parse(std::string head, int64_t file_bytes,
                                         absl::string_view path);
 

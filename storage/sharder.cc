@@ -1,4 +1,4 @@
-// The order of writing a store: who works on what, what is synced and recorded when.
+// The order of writing a store: the work of each thread, and when files are synced and recorded.
 #include "storage/sharder.h"
 
 #include <unistd.h>

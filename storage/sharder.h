@@ -63,7 +63,7 @@ struct ShardResult {
 // Writes the store at `store_dir` (created; its parent must exist). Memory use is below 512 MiB however large the
 // checkpoint. Steps: lock (flock), check disk space, write unfinished.json, the files one after the
 // other (each fsynced and recorded), tokenizer files, record.json, manifest.json by rename, remove unfinished.json.
-// Killed at any point, the same call goes on behind the last finished file; the result is the same bytes. Going on
+// Killed at any point, the same call continues after the last finished file; the result is the same bytes. Going on
 // reads what the finished files were made from, to see that the checkpoint still holds the same weights.
 //
 // A finished store of the same weights and options is left alone, but for tokenizer files that have changed in the

@@ -1,4 +1,4 @@
-// Finding and reading a store's manifest, and where its files are; shared by who opens and who
+// Finds and reads a store's manifest and the places of its files; shared by code that opens and code that
 // verifies.
 #ifndef SLUICE_STORAGE_STORE_PATHS_H_
 #define SLUICE_STORAGE_STORE_PATHS_H_

@@ -65,7 +65,7 @@ struct Session {
 // Opens the store, the device and the tokenizer: what is needed to know how many rows a prompt has.
 absl::StatusOr<Session> OpenStore(const SessionOptions& options);
 
-// The same in two steps, for who starts the model between them.
+// The same in two steps, for callers that start the model between them.
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options);
 absl::Status LoadTokenizer(Session& session);
 

@@ -49,7 +49,7 @@ class SliceBuilder {
   int Lane(Stage stage, Time begin, Time end);
   void AddDevice(const TimelineEvent& event, std::vector<Slice>* slices);
 
-  absl::flat_hash_map<int64_t, Visit> visits_;             // by position: slabs on their way
+  absl::flat_hash_map<int64_t, Visit> visits_;             // by position: slabs in flight
   absl::flat_hash_map<int64_t, Time> begun_[kNumStages];  // by position: since when, of moves that the host's are not
   std::vector<Time> lanes_[kNumStages];                   // when each lane's last slice ended
   Time disk_end_;

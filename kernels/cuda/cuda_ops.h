@@ -33,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Str
                                                  DeviceAllocator* allocator,
                                                  const CudaOpsOptions& options = {});
 
-// FailedPrecondition, in a line for who asked for --fast-math, where a device of this compute
+// FailedPrecondition, in a line for the user of --fast-math, if a device of this compute
 // capability (90 is 9.0) has no products with rounded activations.
 absl::Status CheckRoundsActivations(int compute_capability);
 

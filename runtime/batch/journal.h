@@ -1,4 +1,4 @@
-// results.journal: the tokens of sequences in flight, so that a job that was killed goes on behind them.
+// results.journal: the tokens of sequences in flight, so that a job that was killed continues after them.
 #ifndef SLUICE_RUNTIME_BATCH_JOURNAL_H_
 #define SLUICE_RUNTIME_BATCH_JOURNAL_H_
 

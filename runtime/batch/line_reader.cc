@@ -65,7 +65,7 @@ absl::Status ResizedInput(const std::string& path, int64_t was, int64_t is) {
 }
 
 absl::StatusOr<FileDescriptor> OpenToRead(const std::string& path, FileStamp* stamp = nullptr) {
-  // Opening a pipe does not wait for somebody who writes it, then.
+  // With O_NONBLOCK, opening a pipe does not wait for a writer.
   FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return FileError(errno, "open", path);
   struct stat info;

@@ -52,7 +52,7 @@ class Automaton {
   absl::Span<const CallEdge> calls(State s) const { return Slice(call_edges_, call_begin_, s); }
   absl::Span<const State> empties(State s) const { return Slice(empty_edges_, empty_begin_, s); }
   bool is_end(State s) const { return is_end_[s]; }
-  // Nothing but the end of the rule comes behind `s`: who calls with this way back need not be remembered.
+  // Only the end of the rule follows `s`: a call that returns to `s` needs no frame.
   bool only_end(State s) const { return only_end_[s]; }
   // States between the optional times of one repetition have one number, others 0. Whatever follows one of them may
   // follow those with smaller State, which have more times left, and neither is nearer the end.

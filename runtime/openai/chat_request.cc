@@ -211,7 +211,8 @@ std::variant<CompletionRequest, ApiError> ParseChatRequest(const json& body, con
   if (const json* parallel = JsonFind(body, "parallel_tool_calls"); parallel != nullptr) {
     if (!parallel->is_boolean()) return WrongType("parallel_tool_calls", "true or false");
     if (*parallel == false && request.chat->has_tools()) {
-      return Wrong("parallel_tool_calls", "can be its default only where there are tools", "unsupported_parameter");
+      return Wrong("parallel_tool_calls", "must be true, its default, if there are tools",
+                   "unsupported_parameter");
     }
   }
   const json* const logprobs = JsonFind(body, "logprobs");

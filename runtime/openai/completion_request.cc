@@ -64,7 +64,9 @@ MaybeError ReadIds(absl::string_view name, absl::string_view wanted, const json&
 }
 
 MaybeError ReadPromptIds(const json& array, std::vector<int32_t>* ids) {
-  return ReadIds("prompt", "a string, an array of strings, of token ids, or of arrays of those", array, ids);
+  return ReadIds("prompt",
+                 "a string, an array of strings, an array of token ids, or an array of such arrays",
+                 array, ids);
 }
 
 // An array of ids, sorted and each once.

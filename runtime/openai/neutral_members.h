@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// Whether a member changes no answer, whatever its value is: who asks, how urgent it is, how an answer is streamed.
+// Whether a member changes no answer, whatever its value is: the user, the priority, the way an answer is streamed.
 bool IsIgnoredMember(const std::string& name);
 
 // Whether a member is known here only with the value that stands for its absence, as programs write it that write all
