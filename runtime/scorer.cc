@@ -62,39 +62,36 @@ absl::StatusOr<PerplexityResult> Perplexity(
   if (context < 2) {
     return absl::InvalidArgumentError(absl::StrCat("a window of ", context, " tokens scores nothing"));
   }
-  std::vector<std::vector<int32_t>> windows;
-  if (rule == PerplexityRule::kEveryToken) {
-    const int64_t stride = options.stride > 0 ? options.stride : context - 1;
-    for (size_t i = 0; i < text_tokens.size(); i += stride) {
-      const absl::Span<const int32_t> part = text_tokens.subspan(i, context - 1);
-      windows.emplace_back(1, bos);
-      windows.back().insert(windows.back().end(), part.begin(), part.end());
-    }
-  } else {
-    std::vector<int32_t> all(1, bos);
-    all.insert(all.end(), text_tokens.begin(), text_tokens.end());
-    for (size_t i = 0; i + context <= all.size(); i += context) {
-      windows.emplace_back(all.begin() + i, all.begin() + i + context);
-      windows.back()[0] = bos;
-    }
-  }
-  if (windows.empty()) {
+  // A window is bos and up to context - 1 tokens of the text. llama.cpp's first one begins with a
+  // bos before the text; in the others bos takes the place of a token.
+  const int64_t num_tokens = static_cast<int64_t>(text_tokens.size());
+  const int64_t stride = rule == PerplexityRule::kLlamaCpp ? context
+                         : options.stride > 0              ? options.stride
+                                                           : context - 1;
+  const int64_t num_windows = rule == PerplexityRule::kLlamaCpp
+                                  ? (num_tokens + 1) / context
+                                  : (num_tokens + stride - 1) / stride;
+  if (num_windows == 0) {
     return absl::InvalidArgumentError(absl::StrCat("a text of ", text_tokens.size(),
                                                    " tokens does not fill a window of ", context));
   }
   const int64_t first_scored = rule == PerplexityRule::kEveryToken ? 1 : context / 2 + 1;
   PerplexityResult result;
   double sum = 0;
-  on_window(0, static_cast<int64_t>(windows.size()), result);
-  for (size_t w = 0; w < windows.size(); ++w) {
+  std::vector<int32_t> window;
+  on_window(0, num_windows, result);
+  for (int64_t w = 0; w < num_windows; ++w) {
+    const absl::Span<const int32_t> part = text_tokens.subspan(w * stride, context - 1);
+    window.assign(1, bos);
+    window.insert(window.end(), part.begin(), part.end());
     SLUICE_RETURN_IF_ERROR(
-        ScoreTokens(model, windows[w], first_scored, 0, stop, [&](const TokenScore& score) {
+        ScoreTokens(model, window, first_scored, 0, stop, [&](const TokenScore& score) {
           sum -= score.log_prob;
           ++result.num_tokens;
         }));
     result.mean_nll = sum / static_cast<double>(std::max<int64_t>(result.num_tokens, 1));
     result.perplexity = std::exp(result.mean_nll);
-    on_window(static_cast<int64_t>(w) + 1, static_cast<int64_t>(windows.size()), result);
+    on_window(w + 1, num_windows, result);
   }
   return result;
 }

@@ -32,6 +32,7 @@
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
 #include "tools/peak_memory.h"
+#include "tools/prompt_text.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
 #include "tools/terminal_output.h"
@@ -170,7 +171,8 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
                                        request.context_tokens));
   // What was looked at may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
-  shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
+  shape.bookkeeping_bytes =
+      input.num_lines * BatchJob::kBytesPerLine + PromptWorkBytes(options.max_ram_bytes);
   const auto plan = [&](int64_t batch_size) {
     return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
                      options.read.verify_once, shape, batch_size, kv_disk_pages);
@@ -353,9 +355,11 @@ absl::Status Batch(const Arguments& args) {
   if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value()) kv_disk_pages = 0;
   MachineRates rates;
   HeldLimit held;
+  const int64_t prompt_work = PromptWorkBytes(options.max_ram_bytes);
   SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan,
-                          PlanJob(batch, options, session, PromptEncoder(session.tokenizer.get(), &chats, 0), input,
-                                  request, kv_disk_pages, &rates, &held));
+                          PlanJob(batch, options, session,
+                                  PromptEncoder(session.tokenizer.get(), &chats, 0, prompt_work),
+                                  input, request, kv_disk_pages, &rates, &held));
   if (plan.memory.kv_disk_pages > 0) {
     std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
                  static_cast<int>(plan.memory.kv_disk_pages), static_cast<int>(plan.memory.kv_pages));
@@ -369,7 +373,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows, plan.resume});
   // Templates that print the time see when the job began, however often it is taken up.
-  const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created);
+  const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created, prompt_work);
   std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
   if (chats.ok()) ends.insert(ends.end(), chats->turn_ends().begin(), chats->turn_ends().end());
   BatchJob batch_job(batch.input, &input, session.tokenizer.get(), &encoder,

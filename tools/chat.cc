@@ -21,6 +21,7 @@
 #include "tools/interrupt.h"
 #include "tools/line_source.h"
 #include "tools/model_progress.h"
+#include "tools/prompt_text.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -44,6 +45,7 @@ absl::Status Chat(const Arguments& given) {
                   : loop.interactive && TerminalCanDim() ? ThinkingStyle::kDimmed
                                                            : ThinkingStyle::kTags;
 
+  options.kept_bytes = PromptWorkBytes(options.max_ram_bytes);
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
   SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, kPrefillRows));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
@@ -56,6 +58,7 @@ absl::Status Chat(const Arguments& given) {
   generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),
                    LocalTime(std::time(nullptr)), std::move(generate));
+  chat.LimitPrompts(options.kept_bytes);
   chat.SetSystem(args.Get("--system").value_or(""));
   std::unique_ptr<LineSource> lines = loop.interactive ? MakeTerminalLines() : MakePlainLines();
   if (lines == nullptr) {

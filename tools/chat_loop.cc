@@ -64,6 +64,7 @@ void ChatLoop::Say(absl::string_view text) const {
 LineState ChatLoop::ReadMessage(std::string* message) {
   message->clear();
   bool replaced_any = false;
+  bool too_long = false;  // all lines together
   while (true) {
     std::string line;
     bool replaced = false;
@@ -75,9 +76,11 @@ LineState ChatLoop::ReadMessage(std::string* message) {
     replaced_any |= replaced;
     const bool continues = !line.empty() && line.back() == '\\';
     if (continues) line.back() = '\n';
-    *message += line;
+    too_long |= message->size() + line.size() > kMaxLineBytes;
+    if (!too_long) *message += line;
     if (!continues) break;
   }
+  if (too_long) return LineState::kTooLong;
   if (replaced_any) Say("(bytes that are not UTF-8 became U+FFFD)");
   return LineState::kLine;
 }
@@ -210,11 +213,11 @@ absl::Status ChatLoop::Run() {
     }
     leaving = false;
     if (state == LineState::kLine && absl::StripAsciiWhitespace(message).empty()) continue;
-    const absl::Status status =
-        state == LineState::kTooLong
-            ? absl::InvalidArgumentError(absl::StrCat("a line of more than ", kMaxLineBytes, " bytes"))
-        : IsCommand(message) ? RunCommand(message)
-                             : Answer(&message);
+    const absl::Status status = state == LineState::kTooLong
+                                    ? absl::InvalidArgumentError(absl::StrCat(
+                                          "a message of more than ", kMaxLineBytes, " bytes"))
+                                : IsCommand(message) ? RunCommand(message)
+                                                     : Answer(&message);
     if (status.ok()) continue;
     if (!options_.interactive || broken_ || absl::IsCancelled(status)) return status;
     Say(absl::StrCat("error: ", absl::StrReplaceAll(status.message(), {{"\n", " "}})));

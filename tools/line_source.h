@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-inline constexpr size_t kMaxLineBytes = size_t{16} << 20;
+inline constexpr size_t kMaxLineBytes = size_t{4} << 20;
 
 enum class LineState {
   kLine,

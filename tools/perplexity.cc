@@ -11,6 +11,7 @@
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
+#include "tools/prompt_text.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -42,10 +43,12 @@ absl::Status RunPerplexity(const Arguments& args) {
   if (!bos.has_value()) {
     return absl::FailedPreconditionError("this model has no bos_token_id to begin the windows with");
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(*file));
-  SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                          session.tokenizer->Encode(text, {.add_special_tokens = false}));
-  if (max_tokens > 0 && static_cast<int64_t>(tokens.size()) > max_tokens) tokens.resize(max_tokens);
+  SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, ReadLongText(*file, session, options));
+  if (max_tokens > 0 && static_cast<int64_t>(tokens.size()) > max_tokens) {
+    tokens.resize(max_tokens);
+    tokens.shrink_to_fit();
+  }
+  options.kept_bytes = static_cast<int64_t>(tokens.size() * sizeof(tokens[0]));
 
   SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/true));
   perplexity.context = session.model->plan().request.context_tokens;

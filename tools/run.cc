@@ -27,6 +27,7 @@
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
 #include "tools/peak_memory.h"
+#include "tools/prompt_text.h"
 #include "tools/sequence_pass.h"
 #include "tools/session.h"
 #include "tools/system_memory.h"
@@ -200,16 +201,21 @@ absl::Status CheckChatOptions(const Arguments& args) {
 
 // The prompt of a conversation of one message. `generate` gets what ends the answer.
 absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const Session& session,
+                                                   const SessionOptions& options,
                                                    GenerateOptions* generate) {
   SLUICE_ASSIGN_OR_RETURN(const ChatFront front, LoadChatFront(args, session));
-  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadPromptText(args));
+  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadPromptText(args, session, options));
   std::vector<ChatMessage> messages;
   if (args.Has("--system")) messages.push_back({"system", *args.Get("--system")});
   messages.push_back({"user", std::move(text)});
-  SLUICE_ASSIGN_OR_RETURN(ChatPrompt prompt,
-                          front.Encode(TextConversation(messages), LocalTime(std::time(nullptr))));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t context, ContextOf(session, options));
+  absl::StatusOr<ChatPrompt> prompt =
+      front.Encode(TextConversation(messages), LocalTime(std::time(nullptr)), context,
+                   TextRoom(session, options));
+  if (absl::IsOutOfRange(prompt.status())) return NoTextRoom("the conversation", session, options);
+  SLUICE_RETURN_IF_ERROR(prompt.status());
   generate->end_tokens = front.turn_ends();
-  return std::move(prompt.ids);
+  return std::move(prompt->ids);
 }
 
 // Whoever asks an instruct model for an answer without its template gets a continuation, and wonders. A prompt with
@@ -242,11 +248,10 @@ absl::Status Run(const Arguments& given) {
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
   SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, chat ? kPrefillRows : MostPromptRows(args)));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
-                          chat ? ChatPromptIds(args, session, &generate)
-                               : ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
-  if (prompt.empty())
-    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::vector<int32_t> prompt,
+      chat ? ChatPromptIds(args, session, options, &generate) : ReadPrompt(args, session, options));
+  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   if (MissesChatTemplate(args, session, prompt)) {
     std::fprintf(stderr,
                  "sluice run: the store has a chat template; --chat puts it around the prompt, --no-chat leaves it out "

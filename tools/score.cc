@@ -1,4 +1,5 @@
 // sluice score: the log probability of each token of a text, for evaluation harnesses.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -9,20 +10,29 @@
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
+#include "tools/prompt_text.h"
 #include "tools/session.h"
 
 namespace sluice {
 namespace {
 
+// Of a score, and of one of the tokens of --top: the values of the JSON object and its text, with
+// room that they grow into.
+constexpr int64_t kBytesPerScore = 128;
+constexpr int64_t kBytesPerTop = 192;
+
 absl::Status Score(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(const SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const int64_t top_k, args.Int("--top", 0, 0, 1 << 20));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
-                          ReadPrompt(args, session.tokenizer.get(), EncodeOptions()));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadPrompt(args, session, options));
   if (ids.empty()) return absl::InvalidArgumentError("the text is empty: there are no tokens to score");
+  options.kept_bytes =
+      static_cast<int64_t>(ids.size()) *
+      (kBytesPerScore +
+       kBytesPerTop * std::min(top_k, session.store->hyper_parameters().vocab_size));
   SLUICE_RETURN_IF_ERROR(StartModel(session, options,
                                     std::min<int64_t>(kPrefillRows, static_cast<int64_t>(ids.size())),
                                     /*logits_of_all_rows=*/true));

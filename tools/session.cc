@@ -2,15 +2,12 @@
 #include "tools/session.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "absl/algorithm/container.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "kernels/status_macros.h"
 #include "runtime/constraints.h"
 #include "storage/repair_advice.h"
@@ -246,19 +243,25 @@ absl::StatusOr<Session> OpenStore(const SessionOptions& options) {
   return session;
 }
 
+absl::StatusOr<int64_t> ContextOf(const Session& session, const SessionOptions& options) {
+  const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
+  if (options.context_tokens > model_context) {
+    return absl::InvalidArgumentError(absl::StrCat("-c ", options.context_tokens,
+                                                   " is more than the ", model_context,
+                                                   " tokens that the model was made for"));
+  }
+  return options.context_tokens < 0    ? std::min(kDefaultContext, model_context)
+         : options.context_tokens == 0 ? model_context
+                                       : options.context_tokens;
+}
+
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
-  const int64_t model_context = session.store->hyper_parameters().max_position_embeddings;
   PlanRequest request;
   request.max_ram_bytes = options.max_ram_bytes;
   request.max_ram_source = options.max_ram_source;
-  request.context_tokens = options.context_tokens < 0    ? std::min(kDefaultContext, model_context)
-                           : options.context_tokens == 0 ? model_context
-                                                         : options.context_tokens;
-  if (request.context_tokens > model_context) {
-    return absl::InvalidArgumentError(absl::StrCat("-c ", request.context_tokens, " is more than the ",
-                                                   model_context, " tokens that the model was made for"));
-  }
+  SLUICE_ASSIGN_OR_RETURN(request.context_tokens, ContextOf(session, options));
+  request.requests_bytes = options.kept_bytes;
   request.pass_rows = std::clamp<int64_t>(pass_rows, 1, request.context_tokens);
   request.logits_of_all_rows = logits_of_all_rows;
   request.k_type = options.k_type;
@@ -421,82 +424,6 @@ MachineRates RememberedRates(const SessionOptions& options, const Session& sessi
     }
   }
   return AsThrottled(std::move(rates), options, session);
-}
-
-std::vector<OptionSpec> PromptOptionSpecs() {
-  return {
-      {.name = "--prompt", .alias = "-p", .value = "TEXT", .help = "The text."},
-      {.name = "--file", .alias = "-f", .value = "FILE", .help = "A file with the text; - is standard input."},
-      {.name = "--prompt-ids", .value = "IDS", .help = "Token ids instead of text, such as 5,9,12."},
-  };
-}
-
-absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
-  std::unique_ptr<FILE, int (*)(FILE*)> owned(nullptr, &std::fclose);
-  FILE* file = stdin;
-  if (path != "-") {
-    owned.reset(std::fopen(path.c_str(), "rbe"));
-    file = owned.get();
-    if (file == nullptr) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-  }
-  std::string text;
-  char chunk[1 << 16];
-  while (const size_t n = std::fread(chunk, 1, sizeof(chunk), file)) {
-    text.append(chunk, n);
-    if (text.size() > (size_t{1} << 30)) {
-      return absl::InvalidArgumentError(absl::StrCat(path, " is larger than 1 GiB"));
-    }
-  }
-  if (std::ferror(file)) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
-  return text;
-}
-
-absl::Status CheckPromptOptions(const Arguments& args) {
-  if (args.Has("--prompt") + args.Has("--file") + args.Has("--prompt-ids") == 1) return absl::OkStatus();
-  return UsageError("give one of -p TEXT, -f FILE and --prompt-ids IDS");
-}
-
-int64_t MostPromptRows(const Arguments& args) {
-  int64_t most = kPrefillRows;
-  if (const auto text = args.Get("--prompt"); text.has_value()) {
-    most = static_cast<int64_t>(text->size()) + 2;  // bos, and a space that some tokenizers put first
-  } else if (const auto ids = args.Get("--prompt-ids"); ids.has_value()) {
-    most = std::count(ids->begin(), ids->end(), ',') + 1;
-  } else if (const auto file = args.Get("--file"); file.has_value() && *file != "-") {
-    std::error_code error;
-    const uintmax_t size = std::filesystem::file_size(*file, error);
-    if (!error) most = static_cast<int64_t>(std::min<uintmax_t>(size, kPrefillRows)) + 2;
-  }
-  return std::min(most, kPrefillRows);
-}
-
-absl::StatusOr<std::string> ReadPromptText(const Arguments& args) {
-  const std::optional<std::string> file = args.Get("--file");
-  if (file.has_value()) return ReadTextFile(*file);
-  return args.Get("--prompt").value_or("");
-}
-
-absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
-                                                const EncodeOptions& encode) {
-  const std::optional<std::string> ids = args.Get("--prompt-ids");
-  std::vector<int32_t> tokens;
-  if (ids.has_value()) {
-    for (const absl::string_view word : absl::StrSplit(*ids, ',', absl::SkipWhitespace())) {
-      int32_t id;
-      if (!absl::SimpleAtoi(word, &id) || id < 0) {
-        return UsageError(absl::StrCat("--prompt-ids wants ids such as 5,9,12, not \"", word, "\""));
-      }
-      tokens.push_back(id);
-    }
-    return tokens;
-  }
-  SLUICE_ASSIGN_OR_RETURN(const std::string text, ReadPromptText(args));
-  if (tokenizer == nullptr) {
-    return absl::FailedPreconditionError(
-        "this model has no tokenizer (tokenizer.json, tokenizer.model, tekken.json or vocab.json with merges.txt); "
-        "give the prompt as --prompt-ids 5,9,12");
-  }
-  return tokenizer->Encode(text, encode);
 }
 
 }  // namespace sluice

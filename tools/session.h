@@ -35,6 +35,7 @@ struct SessionOptions {
   KvType v_type = KvType::kF16;
   ReadOptions read;
   int64_t grammar_bytes = 0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
+  int64_t kept_bytes = 0;  // of what the command keeps while the model runs: a text's ids, results
   std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
   std::string unusual_option;   // that asks for kernels, CPUs or reads that a probe is not of otherwise; empty: none
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
@@ -86,6 +87,9 @@ absl::Status StartModelEarly(Session& session, const SessionOptions& options, in
 // throttled disk or link counts as its throttle.
 MachineRates RememberedRates(const SessionOptions& options, const Session& session);
 
+// -c, or what it is without: the tokens of the context.
+absl::StatusOr<int64_t> ContextOf(const Session& session, const SessionOptions& options);
+
 // What a plan for one sequence in passes of `pass_rows` rows is asked for.
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);
@@ -116,19 +120,6 @@ bool ProbeKnowsStore(const SessionOptions& options, const Session& session);
 absl::Status ProbeForSession(SessionOptions* options, const Session& session);
 // The rates of options.probe, which must be there. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);
-
-// The prompt of `-p TEXT | -f FILE | --prompt-ids 5,9,12` as ids; exactly one must be given. A text is
-// tokenized as `encode` says. FailedPrecondition: a text for a store without a tokenizer.
-std::vector<OptionSpec> PromptOptionSpecs();
-absl::Status CheckPromptOptions(const Arguments& args);  // before anything is opened
-// At least as many rows as the prompt can have, at most kPrefillRows: a token is a byte or more.
-int64_t MostPromptRows(const Arguments& args);
-absl::StatusOr<std::string> ReadPromptText(const Arguments& args);  // of -p or -f
-absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Tokenizer* tokenizer,
-                                                const EncodeOptions& encode);
-
-// Reads a whole text file of at most 1 GiB; "-" is standard input.
-absl::StatusOr<std::string> ReadTextFile(const std::string& path);
 
 // Rows of one pass that prefill and scoring ask for.
 inline constexpr int64_t kPrefillRows = 512;

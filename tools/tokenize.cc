@@ -14,6 +14,7 @@
 #include "storage/json.h"
 #include "storage/store_paths.h"
 #include "tools/commands.h"
+#include "tools/prompt_text.h"
 #include "tools/session.h"
 
 namespace sluice {

@@ -38,19 +38,20 @@ absl::StatusOr<ChatFront> ChatFront::Load(const std::string& folder, const ChatF
 }
 
 absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, const std::tm& now,
-                                            int64_t max_ids) const {
+                                             int64_t max_ids, int64_t max_bytes) const {
   const ChatTemplate& chat_template =
       conversation.has_tools() && with_tools_.has_value() ? *with_tools_ : template_;
   const TemplateVariables variables = ConversationVariables(
       marker_.has_value() ? marker_->Mark(conversation) : conversation, /*add_generation_prompt=*/true);
-  SLUICE_ASSIGN_OR_RETURN(const std::string text, chat_template.Render(variables, now));
+  SLUICE_ASSIGN_OR_RETURN(const std::string text, chat_template.Render(variables, now, max_bytes));
   ChatPrompt prompt;
   prompt.opens_reasoning = OpensReasoning(text);
   SLUICE_ASSIGN_OR_RETURN(
       prompt.ids,
-      tokenizer_->Encode(
-          text,
-          {.add_special_tokens = add_special_tokens_, .drop_plain_marks = marker_.has_value(), .max_ids = max_ids}));
+      tokenizer_->Encode(text, {.add_special_tokens = add_special_tokens_,
+                                .drop_plain_marks = marker_.has_value(),
+                                .max_ids = max_ids,
+                                .max_bytes = max_bytes - static_cast<int64_t>(text.size())}));
   if (prompt.ids.empty()) {
     return absl::InvalidArgumentError(chat_template.name() + ": it prints nothing for this conversation");
   }

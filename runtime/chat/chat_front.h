@@ -36,12 +36,15 @@ class ChatFront {
   static absl::StatusOr<ChatFront> Load(const std::string& folder, const ChatFrontOptions& options,
                                         const Tokenizer* tokenizer);
 
-  // The prompt that has the assistant answer `conversation`. The template says where bos and eos are, and none is added;
-  // to the text of one that is known by name the tokenizer's own are.
-  // `now` is what strftime_now sees. Errors are the template's (InvalidArgument, ResourceExhausted) and the
-  // tokenizer's. Of a prompt of more than `max_ids` tokens only the beginning comes back, which has more than those, too.
+  // The prompt that has the assistant answer `conversation`. The template says where bos and eos
+  // are, and none is added; to the text of one that is known by name the tokenizer's own are. `now`
+  // is what strftime_now sees. Errors are the template's (InvalidArgument, ResourceExhausted) and
+  // the tokenizer's. Of a prompt of more than `max_ids` tokens only the beginning comes back, which
+  // has more than those, too. ResourceExhausted, OutOfRange: the template or the prompt that it
+  // writes takes more than `max_bytes` on the way to ids.
   absl::StatusOr<ChatPrompt> Encode(const Conversation& conversation, const std::tm& now,
-                                    int64_t max_ids = std::numeric_limits<int64_t>::max()) const;
+                                    int64_t max_ids = std::numeric_limits<int64_t>::max(),
+                                    int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
   // Tokens that end an answer beside the model's own eos tokens (turn_end.h).
   const std::vector<int32_t>& turn_ends() const { return turn_ends_; }

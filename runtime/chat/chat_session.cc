@@ -52,15 +52,21 @@ absl::StatusOr<ChatPrompt> ChatSession::FitPrompt(int64_t* dropped_messages) {
   const int64_t context = context_tokens();
   const int64_t room = std::min(options_.max_new_tokens < 0 ? context / 4 : options_.max_new_tokens, context / 2);
   while (true) {
-    SLUICE_ASSIGN_OR_RETURN(ChatPrompt prompt, front_->Encode(TextConversation(messages_), now_));
+    absl::StatusOr<ChatPrompt> encoded =
+        front_->Encode(TextConversation(messages_), now_, context, max_prompt_bytes_);
+    if (absl::IsOutOfRange(encoded.status()) || absl::IsResourceExhausted(encoded.status())) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          encoded.status().message(), "; a shorter message or a larger --max-ram may help"));
+    }
+    SLUICE_ASSIGN_OR_RETURN(ChatPrompt prompt, std::move(encoded));
     const auto tokens = static_cast<int64_t>(prompt.ids.size());
     if (tokens + room <= context) return prompt;
     const auto [begin, end] = OldestTurn();
     if (begin == end) {
       if (tokens <= context) return prompt;
       return absl::InvalidArgumentError(
-          absl::StrCat("the message makes a prompt of ", tokens, " tokens, the context has only ", context,
-                       "; shorten it or give a larger -c"));
+          absl::StrCat("the message makes a prompt of more than the ", context,
+                       " tokens that the context has; shorten it or give a larger -c"));
     }
     messages_.erase(messages_.begin() + begin, messages_.begin() + end);
     *dropped_messages += static_cast<int64_t>(end - begin);

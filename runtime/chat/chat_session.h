@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <ctime>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,10 @@ class ChatSession {
   // Answers the last user message once more, with other random numbers. FailedPrecondition: there is no answer yet.
   absl::StatusOr<TurnResult> Regenerate(const OnPiece& on_piece);
 
+  // From now on a conversation may take no more memory than this on its way to ids: one that does
+  // is an error.
+  void LimitPrompts(int64_t max_bytes) { max_prompt_bytes_ = max_bytes; }
+
   // Puts another system message first; an empty one takes it away. The rest of the conversation stays.
   void SetSystem(std::string text);
   // Forgets all but the system message.
@@ -72,6 +77,7 @@ class ChatSession {
   std::pair<size_t, size_t> OldestTurn() const;
   SessionIdentity Identity() const;
 
+  int64_t max_prompt_bytes_ = std::numeric_limits<int64_t>::max();
   Model* const model_;
   const Tokenizer* const tokenizer_;
   const ChatFront* const front_;

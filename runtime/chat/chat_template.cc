@@ -22,10 +22,12 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Parse(TemplateSource source, Template
   return ChatTemplate(std::move(source.name), hash, *std::move(parsed), std::move(variables));
 }
 
-absl::StatusOr<std::string> ChatTemplate::Render(const TemplateVariables& variables, const std::tm& now) const {
+absl::StatusOr<std::string> ChatTemplate::Render(const TemplateVariables& variables,
+                                                 const std::tm& now, int64_t max_bytes) const {
   TemplateVariables all = variables_;
   all.insert(all.end(), variables.begin(), variables.end());
-  absl::StatusOr<std::string> text = template_.Render(jinja::Value::Dict(std::move(all)), now);
+  absl::StatusOr<std::string> text =
+      template_.Render(jinja::Value::Dict(std::move(all)), now, max_bytes);
   if (!text.ok()) return Named(name_, text.status());
   return text;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <limits>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -20,7 +21,8 @@ class ChatTemplate {
   static absl::StatusOr<ChatTemplate> Parse(TemplateSource source, TemplateVariables variables);
 
   // What the template prints with `variables` behind its own. `now` is the local time that strftime_now sees.
-  absl::StatusOr<std::string> Render(const TemplateVariables& variables, const std::tm& now) const;
+  absl::StatusOr<std::string> Render(const TemplateVariables& variables, const std::tm& now,
+                                     int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
   const std::string& name() const { return name_; }
   // XXH3-64 of the template's text.

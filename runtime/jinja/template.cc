@@ -1,6 +1,7 @@
 // Parsing and evaluating, put together.
 #include "runtime/jinja/template.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/jinja/ast.h"
@@ -22,9 +23,13 @@ absl::StatusOr<Template> Template::Parse(absl::string_view source, const Limits&
   return Template(std::move(ast), limits);
 }
 
-absl::StatusOr<std::string> Template::Render(const Value& context, const std::tm& now) const {
+absl::StatusOr<std::string> Template::Render(const Value& context, const std::tm& now,
+                                             int64_t max_bytes) const {
   if (!context.is_dict()) return Error("the context is not a dict");
-  Runtime runtime(limits_, now);
+  Limits limits = limits_;
+  limits.value_bytes = std::min(limits.value_bytes, max_bytes);
+  limits.output_bytes = std::min(limits.output_bytes, max_bytes);
+  Runtime runtime(limits, now);
   return Evaluator(*ast_, context, &runtime).Run();
 }
 

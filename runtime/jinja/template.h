@@ -7,7 +7,9 @@
 #ifndef SLUICE_RUNTIME_JINJA_TEMPLATE_H_
 #define SLUICE_RUNTIME_JINJA_TEMPLATE_H_
 
+#include <cstdint>
 #include <ctime>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -35,7 +37,9 @@ class Template {
   // What the template prints with the variables of `context`, a dict with text for keys. `now` is
   // the local time that strftime_now sees. InvalidArgument: what Jinja would raise, the template's
   // own raise_exception among it; ResourceExhausted: a limit. Both start with line and column.
-  absl::StatusOr<std::string> Render(const Value& context, const std::tm& now) const;
+  // Values and output may take `max_bytes` each, where that is less than the limits.
+  absl::StatusOr<std::string> Render(const Value& context, const std::tm& now,
+                                     int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
  private:
   Template(std::unique_ptr<const Ast> ast, const Limits& limits);

@@ -129,6 +129,9 @@ MaybeError ReadStop(const json& value, std::vector<std::string>* stop) {
     std::string text;
     if (ReadString("stop", item, &text).has_value()) return WrongType("stop", "a string or an array of strings");
     if (text.empty()) return Wrong("stop", "holds an empty text");
+    if (text.size() > kMaxStopBytes) {
+      return Wrong("stop", absl::StrCat("holds a text of more than ", kMaxStopBytes, " bytes"));
+    }
     stop->push_back(std::move(text));
   }
   return std::nullopt;

@@ -51,6 +51,7 @@ struct CompletionRequest {
 inline constexpr int64_t kMaxChoices = 4096;  // of one request
 inline constexpr int64_t kMaxTopLogprobs = 20;
 inline constexpr size_t kMaxStops = 16;
+inline constexpr size_t kMaxStopBytes = size_t{64} << 10;  // of each
 inline constexpr size_t kMaxStopTokens = 1024;
 
 // Reads a body. null is as good as not there, members that change no answer are ignored (neutral_members.h), every

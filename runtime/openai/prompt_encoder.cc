@@ -10,6 +10,11 @@ namespace sluice {
 namespace {
 
 ApiError Refused(const absl::Status& status, const char* param, const char* code) {
+  if (absl::IsOutOfRange(status)) {
+    return {.message = absl::StrCat(status.message(), "; shorten it or give a larger --max-ram"),
+            .param = param,
+            .code = "out_of_memory"};
+  }
   return {.message = std::string(status.message()), .param = param, .code = code};
 }
 
@@ -27,7 +32,8 @@ std::variant<ChatPrompt, ApiError> PromptEncoder::Encode(CompletionRequest& requ
                                                          int64_t context_tokens) const {
   if (request.chat.has_value()) {
     if (!chats_.ok()) return Refused(chats_.status(), "messages", "chat_template_missing");
-    absl::StatusOr<ChatPrompt> prompt = chats_->Encode(*request.chat, now_, context_tokens);
+    absl::StatusOr<ChatPrompt> prompt =
+        chats_->Encode(*request.chat, now_, context_tokens, max_bytes_);
     if (!prompt.ok()) return Refused(prompt.status(), "messages", "invalid_value");
     return CheckLength(*std::move(prompt), context_tokens, "messages");
   }
@@ -40,8 +46,10 @@ std::variant<ChatPrompt, ApiError> PromptEncoder::Encode(CompletionRequest& requ
                     .param = "prompt",
                     .code = "no_tokenizer"};
   }
-  absl::StatusOr<std::vector<int32_t>> ids = tokenizer_->Encode(
-      std::get<std::string>(input), {.add_special_tokens = request.add_special, .max_ids = context_tokens});
+  absl::StatusOr<std::vector<int32_t>> ids =
+      tokenizer_->Encode(std::get<std::string>(input), {.add_special_tokens = request.add_special,
+                                                        .max_ids = context_tokens,
+                                                        .max_bytes = max_bytes_});
   if (!ids.ok()) return Refused(ids.status(), "prompt", "invalid_value");
   return CheckLength(ChatPrompt{*std::move(ids)}, context_tokens, "prompt");
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <ctime>
+#include <limits>
 #include <variant>
 #include <vector>
 
@@ -17,10 +18,12 @@ namespace sluice {
 
 class PromptEncoder {
  public:
-  // Both must outlive this. `tokenizer` may be null: then prompts have to be ids. Where `chats` is an error, it is that
-  // of each chat. Templates see the local time of `now`.
-  PromptEncoder(const Tokenizer* tokenizer, const absl::StatusOr<ChatFront>* chats, std::time_t now)
-      : tokenizer_(tokenizer), chats_(*chats), now_(LocalTime(now)) {}
+  // Both must outlive this. `tokenizer` may be null: then prompts have to be ids. Where `chats` is
+  // an error, it is that of each chat. Templates see the local time of `now`. What a prompt takes
+  // on its way to ids is at most `max_bytes`.
+  PromptEncoder(const Tokenizer* tokenizer, const absl::StatusOr<ChatFront>* chats, std::time_t now,
+                int64_t max_bytes = std::numeric_limits<int64_t>::max())
+      : tokenizer_(tokenizer), chats_(*chats), now_(LocalTime(now)), max_bytes_(max_bytes) {}
 
   // Prompt `index` of `request`; ids are moved out of it. Text of more than `context_tokens` tokens is an error, found
   // without all of them.
@@ -35,6 +38,7 @@ class PromptEncoder {
   const Tokenizer* const tokenizer_;
   const absl::StatusOr<ChatFront>& chats_;
   const std::tm now_;
+  const int64_t max_bytes_;
 };
 
 }  // namespace sluice

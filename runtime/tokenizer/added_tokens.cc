@@ -66,7 +66,8 @@ size_t AddedTokenMatcher::LongestAt(absl::string_view text, size_t at) const {
   return end - at;
 }
 
-std::vector<Segment> AddedTokenMatcher::Cut(absl::string_view text, bool parse_special) const {
+std::vector<Segment> AddedTokenMatcher::Cut(absl::string_view text, bool parse_special,
+                                            size_t most) const {
   std::vector<Segment> segments;
   size_t done = 0;  // where the last token found ends, with the white space it took
   for (size_t at = 0; at < text.size() && !entries_.empty();) {
@@ -100,6 +101,7 @@ std::vector<Segment> AddedTokenMatcher::Cut(absl::string_view text, bool parse_s
     if (begin > done) segments.push_back({done, begin, -1});
     segments.push_back({begin, end, entry.id});
     done = end;
+    if (segments.size() >= most) return segments;
   }
   if (done < text.size()) segments.push_back({done, text.size(), -1});
   return segments;

@@ -2,7 +2,9 @@
 #ifndef SLUICE_RUNTIME_TOKENIZER_ADDED_TOKENS_H_
 #define SLUICE_RUNTIME_TOKENIZER_ADDED_TOKENS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -40,8 +42,10 @@ class AddedTokenMatcher {
 
   // Cuts `text` (valid UTF-8) into segments, in order, none of them empty. Without `parse_special`,
   // special tokens are not found, nor is anything inside of them. Where a token takes white space
-  // along in which another one begins, what the reference does counts, which may give both.
-  std::vector<Segment> Cut(absl::string_view text, bool parse_special) const;
+  // along in which another one begins, what the reference does counts, which may give both. Stops,
+  // with a beginning of the text, behind `most` segments or one more.
+  std::vector<Segment> Cut(absl::string_view text, bool parse_special,
+                           size_t most = std::numeric_limits<size_t>::max()) const;
 
   // The size of the longest text that stands at `at` < text.size(); 0: none does.
   size_t LongestAt(absl::string_view text, size_t at) const;

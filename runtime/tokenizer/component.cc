@@ -73,6 +73,7 @@ absl::Status Pattern::FindAll(absl::string_view text, SearchBudget* budget,
   if (text_.empty()) return absl::OkStatus();
   for (size_t at = 0; (at = text.find(text_, at)) != absl::string_view::npos; at += text_.size()) {
     matches->push_back({at, at + text_.size()});
+    SLUICE_RETURN_IF_ERROR(budget->CheckMemory(matches->size(), kBytesPerMatch));
   }
   return absl::OkStatus();
 }

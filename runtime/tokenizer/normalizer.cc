@@ -15,6 +15,11 @@
 namespace sluice {
 namespace {
 
+// Normalizers that take more of a text for a byte of the result count as without a limit.
+constexpr size_t kMostPerByte = 4096;
+// Memory of UnicodeForm, a byte of the text: code and class, and room that the vector grows into.
+constexpr int64_t kUnicodeFormBytes = 24;
+
 absl::Status TooLarge(size_t limit) {
   return absl::ResourceExhaustedError(
       absl::StrCat("the normalizer makes more than ", limit, " bytes of this text"));
@@ -221,6 +226,9 @@ absl::Status Normalizer::Replace(const Step& step, size_t limit, SearchBudget* b
 absl::Status Normalizer::Apply(std::string* text, bool* at_start, SearchBudget* budget) const {
   const size_t limit = MostBytesOf(text->size());
   for (const Step& step : steps_) {
+    if (step.kind <= Kind::kNfkd && !IsAscii(*text)) {
+      SLUICE_RETURN_IF_ERROR(budget->CheckMemory(text->size(), kUnicodeFormBytes));
+    }
     switch (step.kind) {
       case Kind::kNfc: UnicodeForm(false, true, text); break;
       case Kind::kNfd: UnicodeForm(false, false, text); break;
@@ -249,6 +257,39 @@ absl::Status Normalizer::Apply(std::string* text, bool* at_start, SearchBudget* 
     if (text->size() > limit) return TooLarge(limit);
   }
   return absl::OkStatus();
+}
+
+size_t Normalizer::MostPerByte() const {
+  size_t most = 1;
+  for (const Step& step : steps_) {
+    switch (step.kind) {
+      // No character has more than four bytes, and no form makes a byte of more.
+      case Kind::kNfc:
+      case Kind::kNfd:
+      case Kind::kNfkc:
+      case Kind::kNfkd:
+      case Kind::kLowercase:
+        most *= 4;
+        break;
+      case Kind::kPrepend:
+      case Kind::kByteLevel:
+        break;
+      case Kind::kReplace: {
+        const std::string* const old = step.pattern.text();
+        if (old == nullptr || step.content.empty()) return 0;
+        most *= (old->size() + step.content.size() - 1) / step.content.size();
+        most = std::max<size_t>(most, 1);
+        break;
+      }
+      case Kind::kStrip:
+      case Kind::kStripAccents:
+      case Kind::kNmt:
+      case Kind::kSentencePiece:
+        return 0;
+    }
+    if (most > kMostPerByte) return 0;
+  }
+  return most;
 }
 
 int64_t Normalizer::MemoryBytes() const {

@@ -34,6 +34,9 @@ class Normalizer {
   // dropped. ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
   absl::Status Apply(std::string* text, bool* at_start, SearchBudget* budget) const;
 
+  // How many bytes of a text one byte of the result stands for, at most. 0: there is no such limit.
+  size_t MostPerByte() const;
+
   int64_t MemoryBytes() const;
 
  private:

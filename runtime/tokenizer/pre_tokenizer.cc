@@ -25,17 +25,23 @@ bool IsPunctuationOrAsciiSymbol(uint32_t code) {
 
 // Each character for which `is_match(code)` holds is a match.
 template <typename IsMatch>
-void FindCharacters(absl::string_view text, IsMatch is_match, std::vector<TextRange>* matches) {
+absl::Status FindCharacters(absl::string_view text, IsMatch is_match, const SearchBudget& budget,
+                            std::vector<TextRange>* matches) {
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = DecodeUtf8(text, at);
-    if (is_match(c.code)) matches->push_back({at, at + c.size});
+    if (is_match(c.code)) {
+      matches->push_back({at, at + c.size});
+      SLUICE_RETURN_IF_ERROR(budget.CheckMemory(matches->size(), kBytesPerMatch));
+    }
     at += c.size;
   }
+  return absl::OkStatus();
 }
 
 // Runs of characters of one class are matches, but those of class 0.
 template <typename Class>
-void FindRuns(absl::string_view text, Class classify, std::vector<TextRange>* matches) {
+absl::Status FindRuns(absl::string_view text, Class classify, const SearchBudget& budget,
+                      std::vector<TextRange>* matches) {
   int previous = 0;
   for (size_t at = 0; at < text.size();) {
     const Utf8Char c = DecodeUtf8(text, at);
@@ -44,10 +50,12 @@ void FindRuns(absl::string_view text, Class classify, std::vector<TextRange>* ma
       matches->back().end = at + c.size;
     } else if (current != 0) {
       matches->push_back({at, at + c.size});
+      SLUICE_RETURN_IF_ERROR(budget.CheckMemory(matches->size(), kBytesPerMatch));
     }
     previous = current;
     at += c.size;
   }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -171,19 +179,23 @@ absl::Status PreTokenizer::FindMatches(const Step& step, absl::string_view word,
                                        std::vector<TextRange>* matches) {
   switch (step.kind) {
     case Kind::kPattern: return step.pattern.FindAll(word, budget, matches);
-    case Kind::kNumeric: FindCharacters(word, &IsNumeric, matches); break;
-    case Kind::kPunctuation: FindCharacters(word, &IsPunctuationOrAsciiSymbol, matches); break;
-    case Kind::kWhiteSpace: FindCharacters(word, &IsWhiteSpace, matches); break;
+    case Kind::kNumeric:
+      return FindCharacters(word, &IsNumeric, *budget, matches);
+    case Kind::kPunctuation:
+      return FindCharacters(word, &IsPunctuationOrAsciiSymbol, *budget, matches);
+    case Kind::kWhiteSpace:
+      return FindCharacters(word, &IsWhiteSpace, *budget, matches);
     case Kind::kDelimiter:
-      FindCharacters(word, [&](uint32_t code) { return code == step.character; }, matches);
-      break;
+      return FindCharacters(
+          word, [&](uint32_t code) { return code == step.character; }, *budget, matches);
     case Kind::kWordsAndSymbols:
-      FindRuns(word, [](uint32_t code) { return IsWord(code) ? 1 : IsWhiteSpace(code) ? 0 : 2; },
-               matches);
-      break;
+      return FindRuns(
+          word, [](uint32_t code) { return IsWord(code)         ? 1
+                                           : IsWhiteSpace(code) ? 0
+                                                                : 2; },
+          *budget, matches);
     default: return absl::InternalError("a rewriting step cannot cut");
   }
-  return absl::OkStatus();
 }
 
 absl::Status PreTokenizer::Cut(const Step& step, SearchBudget* budget, Words* words) {
@@ -199,6 +211,7 @@ absl::Status PreTokenizer::Cut(const Step& step, SearchBudget* budget, Words* wo
       cut.push_back({word.begin + piece.begin, word.begin + piece.end,
                      word.at_start && piece.begin == 0});
     }
+    SLUICE_RETURN_IF_ERROR(budget->CheckMemory(cut.size() + matches.size(), kBytesPerMatch));
   }
   words->words = std::move(cut);
   return absl::OkStatus();

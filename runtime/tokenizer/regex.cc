@@ -212,6 +212,7 @@ absl::Status Regex::Search(absl::string_view text, SearchBudget* budget,
     }
     const bool empty = match.begin == match.end;
     if (!empty || !matched_before || match.begin != last_end) matches->push_back(match);
+    SLUICE_RETURN_IF_ERROR(budget->CheckMemory(matches->size(), kBytesPerMatch));
     matched_before = true;
     last_end = match.end;
     start = match.end;

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace sluice {
 
 SearchBudget::SearchBudget(size_t text_bytes, std::chrono::nanoseconds allowed)
@@ -13,6 +15,12 @@ std::chrono::nanoseconds SearchBudget::ThreadTime() const {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+absl::Status SearchBudget::MemorySpent() const {
+  return absl::OutOfRangeError(
+      absl::StrCat("cutting the ", text_bytes_,
+                   " bytes of the text into tokens takes more memory than there is for it"));
 }
 
 bool SearchBudget::IsSpent() {

@@ -1,6 +1,8 @@
 // Encoding through the parts, and decoding through a pipeline.
 #include "runtime/tokenizer/tokenizer.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_replace.h"
@@ -15,6 +17,14 @@ Tokenizer::~Tokenizer() = default;
 
 namespace {
 
+// Copies of a text that are there at one time, at most: valid, normalized, a piece, and the piece
+// rewritten in an alphabet that may take two bytes for one.
+constexpr int64_t kTextCopies = 6;
+// Of a word that is merged: symbols and candidates, and room that vectors grow into.
+constexpr int64_t kBytesPerSymbol = 64;
+constexpr int64_t kBytesPerId = 12;  // with room that the vector grows into
+constexpr int64_t kMostStrippedBytes = 4096;
+
 // Leaves so much of `piece` that it has more than `most_ids` ids, where none stands for more than
 // `token_bytes` of it (0: that is not known).
 void CutTo(int64_t most_ids, size_t token_bytes, std::string* piece) {
@@ -28,14 +38,21 @@ void CutTo(int64_t most_ids, size_t token_bytes, std::string* piece) {
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
                                                        EncodeOptions options) const {
+  SearchBudget budget(text.size());
+  budget.LimitMemory(options.max_bytes);
+  SLUICE_RETURN_IF_ERROR(budget.CheckMemory(text.size(), kTextCopies));
+  budget.LimitMemory(options.max_bytes - kTextCopies * static_cast<int64_t>(text.size()));
   std::string valid;
+  valid.reserve(text.size());
   AppendLossyUtf8(text, &valid);
   std::vector<int32_t> ids;
   if (options.add_special_tokens) ids = parts_->around.before;
   Bpe::Scratch scratch;
-  SearchBudget budget(valid.size());
+  // An id for every second segment, at least.
+  const size_t most_segments =
+      std::min<int64_t>(options.max_ids, std::numeric_limits<int64_t>::max() / 4) * 2 + 3;
   const auto left = [&] { return options.max_ids - static_cast<int64_t>(ids.size()); };
-  for (const Segment& raw : parts_->raw_matcher.Cut(valid, options.parse_special)) {
+  for (const Segment& raw : parts_->raw_matcher.Cut(valid, options.parse_special, most_segments)) {
     if (left() < 0) break;
     if (raw.id >= 0) {
       ids.push_back(raw.id);
@@ -46,7 +63,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
     SLUICE_RETURN_IF_ERROR(
         Annotate(parts_->normalizer.Apply(&normalized, &at_start, &budget), parts_->source));
     for (const Segment& segment :
-         parts_->normalized_matcher.Cut(normalized, options.parse_special)) {
+         parts_->normalized_matcher.Cut(normalized, options.parse_special, most_segments)) {
       if (left() < 0) break;
       if (segment.id >= 0) {
         ids.push_back(segment.id);
@@ -59,6 +76,8 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(absl::string_view text,
           parts_->pre_tokenizer.Apply(std::move(piece), at_start && segment.begin == 0, &budget);
       if (!words.ok()) return Annotate(words.status(), parts_->source);
       for (size_t i = 0; i < words->words.size() && left() >= 0; ++i) {
+        SLUICE_RETURN_IF_ERROR(budget.CheckMemory((*words)[i].size(), kBytesPerSymbol));
+        SLUICE_RETURN_IF_ERROR(budget.CheckMemory(ids.size(), kBytesPerId));
         SLUICE_RETURN_IF_ERROR(parts_->bpe->Encode((*words)[i], left(), &scratch, &ids));
       }
     }
@@ -75,6 +94,13 @@ std::string Tokenizer::Decode(absl::Span<const int32_t> ids, bool skip_special) 
   for (const int32_t id : ids) Feed(id, skip_special, &pipeline, &text);
   pipeline.Finish(&text);
   return text;
+}
+
+int64_t Tokenizer::MostTextBytes(int64_t ids) const {
+  const int64_t each = parts_->raw_token_bytes > 0 ? static_cast<int64_t>(parts_->raw_token_bytes)
+                                                   : kMostStrippedBytes;
+  return ids <= std::numeric_limits<int64_t>::max() / each ? ids * each
+                                                           : std::numeric_limits<int64_t>::max();
 }
 
 int32_t Tokenizer::vocab_size() const { return parts_->vocab_size; }

@@ -30,6 +30,9 @@ struct EncodeOptions {
   // A text of more ids than this gives more than this, but not all: the rest is left out, so that
   // one that is much too long for its purpose takes little time and memory.
   int64_t max_ids = std::numeric_limits<int64_t>::max();
+  // Memory that the ids and what is made of the text on the way to them may take. The text is not
+  // counted.
+  int64_t max_bytes = std::numeric_limits<int64_t>::max();
 };
 
 // U+FDD0, which Unicode leaves to programs: no text that is meant to be exchanged holds it.
@@ -62,12 +65,17 @@ class Tokenizer {
   // prefix of a character (what Python's errors="replace" gives). A character that has no token and
   // no fallback in a vocabulary without unk_token is left out, as the reference does.
   // ResourceExhausted: a regex or a normalizer of the file exceeds its limits on this text.
+  // OutOfRange: max_bytes are too few.
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text,
                                               EncodeOptions options = {}) const;
 
   // The text of `ids`, always valid UTF-8; bytes that form no character become U+FFFD. Ids without
   // a token are left out, and with `skip_special` special tokens are, too.
   std::string Decode(absl::Span<const int32_t> ids, bool skip_special) const;
+
+  // A text of more bytes than this is never one of so few ids, or is hardly so, where tokens may
+  // take white space or other characters along without end: then it is 4096 bytes an id.
+  int64_t MostTextBytes(int64_t ids) const;
 
   // The largest id + 1. Not every id below must have a token.
   int32_t vocab_size() const;

@@ -206,6 +206,13 @@ absl::Status TokenizerBuilder::BuildParts(TokenizerFile file) {
   if (parts_->pre_tokenizer.KeepsAll() &&
       parts_->bpe->CoversBytes(parts_->pre_tokenizer.WritesBytes())) {
     parts_->token_bytes = parts_->vocabulary.longest();
+    size_t longest = parts_->token_bytes;
+    bool strips = false;
+    for (const AddedToken& token : tokens) {
+      longest = std::max(longest, token.content.size());
+      strips |= token.lstrip || token.rstrip;
+    }
+    parts_->raw_token_bytes = strips ? 0 : parts_->normalizer.MostPerByte() * longest;
   }
   return absl::OkStatus();
 }

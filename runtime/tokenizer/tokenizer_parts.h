@@ -36,6 +36,8 @@ struct Tokenizer::Parts {
   int32_t vocab_size = 0;
   // No token stands for more bytes of normalized text. 0: there is no such limit.
   size_t token_bytes = 0;
+  // The same for bytes of the text as it is, and for added tokens, too.
+  size_t raw_token_bytes = 0;
 };
 
 }  // namespace sluice

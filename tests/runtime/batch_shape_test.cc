@@ -17,7 +17,7 @@ namespace {
 using testing::ElementsAre;
 using testing::FieldsAre;
 
-constexpr int64_t kContext = 100;
+constexpr int64_t kShapeContext = 100;
 
 // Prompts are ids: no tokenizer is needed.
 class BatchShapeTest : public testing::Test {
@@ -27,14 +27,14 @@ class BatchShapeTest : public testing::Test {
     const auto lines = static_cast<int64_t>(std::count(text.begin(), text.end(), '\n'));
     const absl::StatusOr<ChatFront> chats = absl::NotFoundError("none");
     const auto shape =
-        MeasureShape({dir_ / "in", lines, false, part, num_parts}, done, PromptEncoder(nullptr, &chats, 0), kContext);
+        MeasureShape({dir_ / "in", lines, false, part, num_parts}, done, PromptEncoder(nullptr, &chats, 0), kShapeContext);
     EXPECT_TRUE(shape.ok()) << shape.status();
     return *shape;
   }
   const TempDir dir_;
 };
 
-std::string Line(const std::string& id) {
+std::string ShapeLine(const std::string& id) {
   return "{\"custom_id\": \"" + id + "\", \"prompt\": [1, 2], \"max_tokens\": 3}\n";
 }
 
@@ -49,11 +49,11 @@ TEST_F(BatchShapeTest, HasASequenceForEachAnswer) {
 }
 
 TEST_F(BatchShapeTest, LeavesOutWhatIsWrongAndWhatOthersHave) {
-  const std::string text = Line("a") + "nonsense\n\n" + Line("a") + Line("b");
+  const std::string text = ShapeLine("a") + "nonsense\n\n" + ShapeLine("a") + ShapeLine("b");
   EXPECT_EQ(Measure(text).num_sequences, 2);
   EXPECT_EQ(Measure("nonsense\n").num_sequences, 0);
   std::string many;
-  for (int i = 0; i < 40; ++i) many += Line("r" + std::to_string(i));
+  for (int i = 0; i < 40; ++i) many += ShapeLine("r" + std::to_string(i));
   int64_t sum = 0;
   for (int64_t part = 0; part < 3; ++part) {
     const BatchShape shape = Measure(many, {}, part, 3);
@@ -68,14 +68,14 @@ TEST_F(BatchShapeTest, LeavesOutWhatIsDoneAndKnowsWhatIsInFlight) {
   done.lines.insert(ResultIds(1, "a").line);
   done.lines.insert(ResultIds(3, "c").line);
   done.tokens[{2, 0}] = 2;
-  const BatchShape shape = Measure(Line("a") + Line("b") + Line("c") + Line("d"), done);
+  const BatchShape shape = Measure(ShapeLine("a") + ShapeLine("b") + ShapeLine("c") + ShapeLine("d"), done);
   EXPECT_EQ(shape.num_sequences, 2);
   EXPECT_THAT(shape.left, ElementsAre(FieldsAre(4, 1), FieldsAre(2, 3)));
 }
 
 TEST_F(BatchShapeTest, TakesAJobOfVeryManyToHaveNoEnd) {
   std::string text;
-  for (int i = 0; i < kMostMeasuredSequences + 1000; ++i) text += Line("r" + std::to_string(i));
+  for (int i = 0; i < kMostMeasuredSequences + 1000; ++i) text += ShapeLine("r" + std::to_string(i));
   const BatchShape shape = Measure(text);
   EXPECT_EQ(shape.num_sequences, kMostMeasuredSequences + 1000);
   EXPECT_TRUE(shape.left.empty());

@@ -27,7 +27,7 @@ constexpr int kSeeds = 1;
 #else
 constexpr int kSeeds = 4;
 #endif
-constexpr int64_t kTokens = 512;
+constexpr int64_t kMostTokens = 512;
 
 std::vector<std::string> Lines(const std::string& name) {
   std::ifstream file(std::string(SLUICE_SOURCE_DIR "/tests/data/schemas/") + name);
@@ -91,7 +91,7 @@ TEST(ConstrainedText, IsValidByItsSchemaAndEndsInTime) {
     ASSERT_TRUE(constraint.ok()) << constraint.status() << schema;
     const SchemaValidator validator(json::parse(schema));
     for (int seed = 0; seed < kSeeds; ++seed) {
-      const Text text = Generate(*constraint, kTokens, seed);
+      const Text text = Generate(*constraint, kMostTokens, seed);
       ++texts;
       cut += !text.ended;
       if (!text.ended) continue;

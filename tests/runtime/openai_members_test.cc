@@ -239,7 +239,7 @@ TEST(OpenAiMembers, HalfASurrogatePairIsAReplacementCharacter) {
 }
 
 // A byte-level tokenizer: an "a", a space with the first byte of an emoji, its other bytes, and a control token.
-std::unique_ptr<Tokenizer> SmallTokenizer() {
+std::unique_ptr<Tokenizer> MembersTokenizer() {
   auto tokenizer = Tokenizer::FromJson(
       R"({"model": {"type": "BPE", "vocab": {"a": 0, "ð": 1, "Ł": 2, "ĺ": 3, "Ģ": 4, "Ġð": 5}, "merges": []},
           "decoder": {"type": "ByteLevel"}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
@@ -250,7 +250,7 @@ std::unique_ptr<Tokenizer> SmallTokenizer() {
 }
 
 TEST(OpenAiMembers, GivesTheBytesOfTokensThatArePartOfACharacter) {
-  const std::unique_ptr<Tokenizer> tokenizer = SmallTokenizer();
+  const std::unique_ptr<Tokenizer> tokenizer = MembersTokenizer();
   const std::vector<int32_t> prompt = {0};
   std::vector<CompletionChoice> choices(1);
   choices[0].prompt = &prompt;

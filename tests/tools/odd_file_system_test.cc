@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-constexpr char kModel[] = SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K";
+constexpr char kSmallModel[] = SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K";
 constexpr char kFileSystem[] = SLUICE_BINARY_DIR "/tests/libodd_file_system.so";
 
 int CountOf(const std::string& text, const std::string& words) {
@@ -51,7 +51,7 @@ class OddFileSystem : public testing::Test {
     std::fclose(file);
     return {"batch", dir_ / "store", "-i", input, "-o", dir_ / name, "--max-ram", "64MiB"};
   }
-  std::vector<std::string> Shard(const std::string& name) { return {"shard", kModel, dir_ / name}; }
+  std::vector<std::string> Shard(const std::string& name) { return {"shard", kSmallModel, dir_ / name}; }
 
   // Of every file of a store.
   std::string Bytes(const std::string& name) {

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-std::vector<int32_t> Ids(const json& array) { return array.get<std::vector<int32_t>>(); }
+std::vector<int32_t> IdsOf(const json& array) { return array.get<std::vector<int32_t>>(); }
 
 std::vector<int32_t> EncodeOrFail(const Tokenizer& tokenizer, const std::string& text,
                                   bool special = false) {
@@ -34,7 +34,7 @@ void CheckVectors(const Tokenizer& tokenizer, const json& vectors) {
   ASSERT_TRUE(vectors.is_array());
   ASSERT_GE(vectors.size(), 90u);
   for (const json& vector : vectors) {
-    const std::vector<int32_t> ids = Ids(vector["ids"]);
+    const std::vector<int32_t> ids = IdsOf(vector["ids"]);
     EXPECT_EQ(EncodeOrFail(tokenizer, vector["text"]), ids) << vector["text"];
     EXPECT_EQ(tokenizer.Decode(ids, false), vector["decoded"]) << vector["text"];
     EXPECT_EQ(Stream(tokenizer, ids), vector["decoded"]) << vector["text"];
@@ -110,7 +110,7 @@ TEST(VocabAndMerges, GiveGpt2sVectorsWhereControlTokensAreText) {
     const auto ids = tokenizer->Encode(vector["text"].get<std::string>(),
                                        {.add_special_tokens = false, .parse_special = false});
     ASSERT_TRUE(ids.ok());
-    EXPECT_EQ(*ids, Ids(vector["ids"])) << vector["text"];
+    EXPECT_EQ(*ids, IdsOf(vector["ids"])) << vector["text"];
   }
   EXPECT_EQ(EncodeOrFail(*tokenizer, "a<|endoftext|>"), (std::vector<int32_t>{64, 50256}));
 }
@@ -126,11 +126,11 @@ TEST(GoldenModels, HaveThePromptIdsOfTransformers) {
     ASSERT_TRUE(reference.is_object());
     for (const json& completion : reference["completions"]) {
       EXPECT_EQ(EncodeOrFail(**tokenizer, completion["prompt"], true),
-                Ids(completion["prompt_ids"]));
+                IdsOf(completion["prompt_ids"]));
       // The text of a continuation, as it is shown while it is made.
-      StreamDecoder decoder(tokenizer->get(), true, Ids(completion["prompt_ids"]));
+      StreamDecoder decoder(tokenizer->get(), true, IdsOf(completion["prompt_ids"]));
       std::string text;
-      for (const int32_t id : Ids(completion["greedy_ids"])) text += decoder.Push(id);
+      for (const int32_t id : IdsOf(completion["greedy_ids"])) text += decoder.Push(id);
       EXPECT_EQ(text + decoder.Flush(), completion["text"]);
     }
   }
@@ -152,9 +152,9 @@ TEST(OtherProjects, TransformersJsVectorsAreMatched) {
     const auto tokenizer = LoadData(absl::StrCat(path, "/tokenizer.json"));
     ASSERT_NE(tokenizer, nullptr);
     for (const json& c : all[name]["cases"]) {
-      EXPECT_EQ(EncodeOrFail(*tokenizer, c["text"]), Ids(c["ids"])) << c["text"];
+      EXPECT_EQ(EncodeOrFail(*tokenizer, c["text"]), IdsOf(c["ids"])) << c["text"];
       if (WasCleanedUp(c["decoded"])) continue;
-      EXPECT_EQ(tokenizer->Decode(Ids(c["ids"]), false), c["decoded"]);
+      EXPECT_EQ(tokenizer->Decode(IdsOf(c["ids"]), false), c["decoded"]);
     }
   }
 }
@@ -166,8 +166,8 @@ TEST(OtherProjects, TransformersJsVectorsOfLlamaAreMatched) {
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   const json all = ReadDataJson("tokenizer-vectors/hf_transformersjs.json")["tokenizers"];
   for (const json& c : all["Xenova/llama-tokenizer"]["cases"]) {
-    EXPECT_EQ(EncodeOrFail(**tokenizer, c["text"], true), Ids(c["ids"])) << c["text"];
-    EXPECT_EQ((*tokenizer)->Decode(Ids(c["ids"]), false), c["decoded"]);
+    EXPECT_EQ(EncodeOrFail(**tokenizer, c["text"], true), IdsOf(c["ids"])) << c["text"];
+    EXPECT_EQ((*tokenizer)->Decode(IdsOf(c["ids"]), false), c["decoded"]);
   }
 }
 
@@ -179,7 +179,7 @@ TEST(OtherProjects, SwiftTransformersVectorsAreMatched) {
     const auto tokenizer = LoadData(absl::StrCat(path, "/tokenizer.json"));
     ASSERT_NE(tokenizer, nullptr);
     for (const json& c : all[name]) {
-      const std::vector<int32_t> ids = Ids(c["encoded"]["input_ids"]);
+      const std::vector<int32_t> ids = IdsOf(c["encoded"]["input_ids"]);
       EXPECT_EQ(EncodeOrFail(*tokenizer, c["input"]), ids) << c["input"];
       if (WasCleanedUp(c["decoded_with_special"])) continue;
       EXPECT_EQ(tokenizer->Decode(ids, false), c["decoded_with_special"]);
@@ -188,8 +188,8 @@ TEST(OtherProjects, SwiftTransformersVectorsAreMatched) {
     const json longer = ReadDataJson(absl::StrCat(
         "tokenizer-vectors/swift/",
         name == std::string("distilgpt2") ? "gpt2_encoded_tokens" : "falcon_encoded", ".json"));
-    EXPECT_EQ(EncodeOrFail(*tokenizer, longer["text"]), Ids(longer["token_ids"]));
-    EXPECT_EQ(tokenizer->Decode(Ids(longer["token_ids"]), false), longer["decoded_text"]);
+    EXPECT_EQ(EncodeOrFail(*tokenizer, longer["text"]), IdsOf(longer["token_ids"]));
+    EXPECT_EQ(tokenizer->Decode(IdsOf(longer["token_ids"]), false), longer["decoded_text"]);
   }
 }
 

@@ -76,6 +76,54 @@ TEST(Tokenizer, GivesMoreThanTheMostThatIsAskedForWhereThereAreMore) {
   }
 }
 
+// Of a tokenizer that cuts by a regex, of one whose text is a single word, and of one with normal
+// forms.
+TEST(Tokenizer, TakesNoMoreMemoryThanItMay) {
+  const auto normal = Tokenizer::FromJson(
+      R"({"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "WhitespaceSplit"},
+          "model": {"type": "BPE", "vocab": {"h": 0, "i": 1, "hi": 2}, "merges": ["h i"]}})",
+      "normal");
+  ASSERT_TRUE(normal.ok()) << normal.status();
+  const auto llama2 = Llama2Style(), gpt2 = LoadData("tokenizers/gpt2/tokenizer.json");
+  for (const Tokenizer* tokenizer : {llama2.get(), gpt2.get(), normal->get()}) {
+    for (const absl::string_view text : {"hi ", "h", "7", "hi<s>", "\u0301", "!!\n"}) {
+      std::string repeated;
+      for (int i = 0; i < 1000; ++i) absl::StrAppend(&repeated, text);
+      const std::vector<int32_t> all = *tokenizer->Encode(repeated);
+      const auto bytes = static_cast<int64_t>(repeated.size());
+      for (const int64_t each : {0, 1, 5, 6, 7, 20, 60, 100, 170, 300}) {
+        const auto ids = tokenizer->Encode(repeated, {.max_bytes = each * bytes});
+        if (ids.ok()) {
+          EXPECT_EQ(*ids, all) << text << each;
+        } else {
+          EXPECT_TRUE(absl::IsOutOfRange(ids.status())) << ids.status();
+        }
+        if (each < 6) {
+          EXPECT_FALSE(ids.ok()) << text << each;
+        } else if (each == 300) {
+          EXPECT_TRUE(ids.ok()) << text << ids.status();
+        }
+      }
+      EXPECT_TRUE(tokenizer->Encode(repeated, {.max_ids = 5, .max_bytes = 300 * bytes}).ok());
+    }
+  }
+}
+
+TEST(Tokenizer, KnowsHowManyBytesSoFewIdsCanBe) {
+  const auto llama2 = Llama2Style(), gpt2 = LoadData("tokenizers/gpt2/tokenizer.json");
+  for (const Tokenizer* tokenizer : {llama2.get(), gpt2.get()}) {
+    for (const absl::string_view text :
+         {"hi", "<s>", "          ", "<|endoftext|>", " the", "-----"}) {
+      const int64_t most = tokenizer->MostTextBytes(10);
+      std::string repeated;
+      while (static_cast<int64_t>(repeated.size()) <= most) absl::StrAppend(&repeated, text);
+      EXPECT_GT(tokenizer->Encode(repeated)->size(), 10u) << text;
+    }
+    EXPECT_EQ(tokenizer->MostTextBytes(0), 0);
+    EXPECT_EQ(tokenizer->MostTextBytes(INT64_MAX), INT64_MAX);
+  }
+}
+
 TEST(Tokenizer, LooksUpTokens) {
   const auto tokenizer = Llama2Style();
   EXPECT_EQ(tokenizer->vocab_size(), 266);
