@@ -1,6 +1,10 @@
 // Compares the store with the plan and the checkpoint, and takes tokenizer files over.
 #include "storage/shard_again.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -8,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/status_macros.h"
 #include "storage/durable_file.h"
+#include "storage/file_lock.h"
+#include "storage/repair_advice.h"
 #include "storage/source_check.h"
 #include "storage/store_finish.h"
 #include "storage/store_folder.h"
@@ -36,6 +42,22 @@ absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& 
   record.source = plan->manifest.source;
   record.source_fingerprint = plan->manifest.source_fingerprint;
   return FinishStore(checkpoint, dir, options, std::move(record), kept, plan);
+}
+
+// DataLoss: a file of weights is missing. Its content is for `sluice verify`.
+absl::Status CheckFilesAreThere(const std::string& dir, const Manifest& manifest) {
+  std::vector<std::string> paths = {absl::StrCat(dir, "/", kEmbeddingFile),
+                                    absl::StrCat(dir, "/", kResidentFile)};
+  for (size_t i = 0; i < manifest.files.size(); ++i) {
+    paths.push_back(SlabFilePath(dir, manifest, static_cast<int>(i)));
+  }
+  for (const std::string& path : paths) {
+    struct stat info;
+    if (stat(path.c_str(), &info) == 0) continue;
+    if (errno != ENOENT && errno != ENOTDIR) return FileError(errno, "inspect", path);
+    return absl::DataLossError(absl::StrCat(path, ": missing; ", kRepairAdvice));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -69,6 +91,7 @@ absl::StatusOr<ShardResult> ShardAgain(const Checkpoint& checkpoint, const std::
     difference = ShapeDifference(found, plan.manifest);
   }
   if (!difference.empty()) return RefuseStore(dir, FolderState::kFinished, difference);
+  SLUICE_RETURN_IF_ERROR(CheckFilesAreThere(dir, found));
   AdoptPlaces(dir, &plan);
   SLUICE_ASSIGN_OR_RETURN(ShardRecord record, FinishedRecord(dir, found, plan));
   SLUICE_ASSIGN_OR_RETURN(

@@ -31,6 +31,9 @@ struct SynthOptions {
   ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
 };
 
+// What each thread that writes a store takes, about: a slab, and a compressed one.
+inline int64_t SynthBytesAThread(const SynthOptions& options) { return 2 * options.slab_bytes + (int64_t{1} << 20); }
+
 struct SynthResult {
   Manifest manifest;
   bool complete = false;  // the store was there already; nothing was written

@@ -88,6 +88,9 @@ absl::StatusOr<std::vector<TokenizerSource>> FilesInFolder(const std::string& fo
       if (S_ISREG(info.st_mode)) files.push_back({std::string(name), info.st_size, path, ""});
     } else if (errno != ENOENT) {
       return FileError(errno, "inspect", path);
+    } else if (lstat(path.c_str(), &info) == 0) {
+      return absl::NotFoundError(
+          absl::StrCat(path, ": a link to a file that is not there; download the model again"));
     }
   }
   return files;

@@ -16,6 +16,9 @@
 
 namespace sluice {
 
+// What each thread of a verification takes, about.
+inline constexpr int64_t kVerifyBytesAThread = int64_t{5} << 20;
+
 struct VerifyProgress {
   int64_t bytes_done = 0;
   int64_t bytes_total = 0;

@@ -291,6 +291,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
     std::fprintf(stderr, "errors       %d in %s, which --retry-errors tries again; the first is of %s\n",
                  static_cast<int>(failures.count), failures.file.c_str(), failures.first.c_str());
   }
+  if (report.passes == 0) return;  // there is nothing to measure
   std::fprintf(stderr, "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
                ratio(report.tokens, seconds), static_cast<int>(report.tokens), static_cast<int>(report.passes),
                static_cast<int>(plan.batch_size), seconds_a_pass);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "kernels/cpu/cpu_topology.h"
 #include "kernels/status_macros.h"
+#include "tools/memory_limits.h"
 
 namespace sluice {
 
@@ -54,6 +55,16 @@ absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t count, args.Int("--threads", threads.cores, 1, 1024));
   threads.count = static_cast<int>(count);
   return threads;
+}
+
+int ThreadsThatFit(int64_t wanted, int64_t bytes_each) {
+  const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits());
+  const int64_t fit = std::clamp<int64_t>(budget.bytes / 2 / bytes_each, 1, wanted);
+  if (fit < wanted) {
+    SayFewerThreads()(absl::ResourceExhaustedError(absl::StrCat(
+        "memory has room for the buffers of ", fit, " of ", wanted, " threads (", budget.source, ")")));
+  }
+  return static_cast<int>(fit);
 }
 
 ThreadShortageFn SayFewerThreads() {

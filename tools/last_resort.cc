@@ -7,12 +7,18 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <string>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "kernels/cpu/process_limits.h"
 #include "kernels/cpu/thread.h"
+#include "kernels/exception_status.h"
 
 namespace sluice {
 namespace {
@@ -44,11 +50,32 @@ void WriteToStderr(const char* text) {
   _exit(1);
 }
 
+// What composing the last message may take.
+constexpr size_t kReserveBytes = size_t{64} << 10;
+void* reserve = nullptr;
+std::atomic<bool> ending{false};
+thread_local bool this_thread_ends = false;
+
+// Ends the process where operator new finds no memory. An exception would unwind through containers that are about to
+// grow, and Abseil's hash tables of Debian 12 cannot be destroyed then: they free memory that they never had.
+void EndOutOfMemory() {
+  if (this_thread_ends) throw std::bad_alloc();  // the reserve did not suffice: the terminate handler speaks
+  while (ending.exchange(true)) pause();         // another thread is about to end the process
+  this_thread_ends = true;
+  std::free(reserve);
+  const absl::Status status = CatchExceptions([]() -> absl::Status { throw std::bad_alloc(); });
+  const std::string line = absl::StrCat("sluice ", command_name, ": ", status.message(), "\n");
+  WriteToStderr(line.c_str());
+  _exit(1);
+}
+
 }  // namespace
 
 void PrepareForShortage(const char* command) {
   command_name = command;
   std::set_terminate(&EndWithOneLine);
+  reserve = std::malloc(kReserveBytes);
+  std::set_new_handler(&EndOutOfMemory);
   if (AddressSpaceUlimit().has_value()) mallopt(M_ARENA_MAX, 1);
 }
 

@@ -7,7 +7,8 @@
 namespace sluice {
 
 // Call first in main(): an exception that nobody catches, on whatever thread, then ends the process with one line on
-// standard error, which begins with `command`, and exit code 1 instead of an abort. `command` must outlive the process's
+// standard error, which begins with `command`, and exit code 1 instead of an abort; so does an operator new that finds no
+// memory, at once and without unwinding: what is on disk survives that as it survives kill -9. `command` must outlive the process's
 // threads. Under ulimit -v the allocator shares one arena, as each more
 // reserves 64 MiB of address space.
 void PrepareForShortage(const char* command);

@@ -88,7 +88,7 @@ constexpr LlamaRow kLlamaRows[] = {
          "--xtc-probability --xtc-threshold --top-nsigma --top-n-sigma --dynatemp-range --dynatemp-exp "
          "--dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --presence-penalty "
          "--frequency-penalty -l --logit-bias", kAdvice,
-     "the samplers here are --repeat-penalty, --top-k, --top-p, --min-p and --temp, in this order"},
+     "samplers are --repeat-penalty, --top-k, --top-p, --min-p and --temp, in this order"},
     {"", "--prompt-cache --prompt-cache-all --prompt-cache-ro", kAdvice,
      "/save and /load of `sluice chat` keep a conversation with its keys and values"},
     {"", "-sp --special", kAdvice, "`sluice run --json` has the ids, and `sluice tokenize --decode` their text"},

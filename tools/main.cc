@@ -1,5 +1,6 @@
 // The sluice command: finds the subcommand, parses, runs, and turns a Status into an exit code.
 #include <fcntl.h>
+#include <signal.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -71,6 +72,7 @@ void OccupyStandardStreams() {
 
 int Main(int argc, char** argv) {
   OccupyStandardStreams();
+  signal(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` is EFBIG then, which has a message
   std::vector<std::string> args(argv + 1, argv + argc);
   if (args.empty()) return Fail("", UsageError("a command is missing"));
   if (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {

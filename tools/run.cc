@@ -153,17 +153,28 @@ void PrintReport(const RunReport& r) {
     std::fprintf(stderr, "first token  after %.2f s, %.2f s of them waiting for weights that stay in memory\n",
                  r.first_token_s, r.loading_s);
   }
-  std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s without that\n", static_cast<int>(r.prompt_tokens),
-               r.prompt_tokens_per_s);
-  std::fprintf(stderr, "generation   %6d tokens  %9.2f tokens/s  %.4f s a pass, %d passes\n",
-               static_cast<int>(r.generated_tokens), r.generation_tokens_per_s, r.seconds_per_pass,
-               static_cast<int>(r.passes));
-  if (r.predicted_tokens_per_s > 0) {
+  const bool has_speed = r.generated_tokens > 1;  // the first token is the prompt's
+  if (r.generated_tokens > 0) {
+    std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s without that\n", static_cast<int>(r.prompt_tokens),
+                 r.prompt_tokens_per_s);
+  } else {
+    std::fprintf(stderr, "prompt       %6d tokens\n", static_cast<int>(r.prompt_tokens));
+  }
+  if (has_speed) {
+    std::fprintf(stderr, "generation   %6d tokens  %9.2f tokens/s  %.4f s a pass, %d passes\n",
+                 static_cast<int>(r.generated_tokens), r.generation_tokens_per_s, r.seconds_per_pass,
+                 static_cast<int>(r.passes));
+  } else {
+    std::fprintf(stderr, "generation   %6d tokens, %d passes\n", static_cast<int>(r.generated_tokens),
+                 static_cast<int>(r.passes));
+  }
+  if (has_speed && r.predicted_tokens_per_s > 0) {
     std::fprintf(stderr, "predicted                   %9.2f tokens/s, bound by %s, from the probe of this machine\n",
                  r.predicted_tokens_per_s, r.bound_by.c_str());
   }
-  std::fprintf(stderr, "disk         %.4f GB read a token, %.2f GB/s while reading (%s)\n",
-               r.bytes_per_token / 1e9, r.disk_gb_per_s, r.io.c_str());
+  std::fprintf(stderr, "disk         %.4f GB read%s, %.2f GB/s while reading (%s)\n",
+               (has_speed ? r.bytes_per_token : static_cast<double>(r.disk_bytes)) / 1e9, has_speed ? " a token" : "",
+               r.disk_gb_per_s, r.io.c_str());
   std::fprintf(stderr, "             busy %.0f%% of the time; computing waited for it %.0f%% of the passes' time\n",
                100 * r.disk_busy_share, 100 * r.disk_wait_share);
   if (r.device.has_value()) PrintDeviceReport(*r.device);

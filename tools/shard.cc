@@ -80,16 +80,16 @@ absl::Status RunRepair(const Arguments& args, const Checkpoint& checkpoint, int 
   SLUICE_RETURN_IF_ERROR(result.status());
   for (const std::string& line : result->damage) std::printf("%s\n", line.c_str());
   if (result->judged_by_headers) std::printf("%s: %s\n", store.c_str(), kByHeaders);
-  for (const std::string& name : result->removed) {
-    std::printf("%s/%s: the checkpoint does not have this file; it is removed from the store\n", store.c_str(),
-                name.c_str());
-  }
-  if (result->written.empty() && result->removed.empty()) {
-    std::printf("%s: every checksum is right; nothing to repair\n", store.c_str());
-  } else {
+  if (!result->written.empty()) {
     std::printf("%s: repaired; written again from the checkpoint: %s\n", store.c_str(),
-                result->written.empty() ? "nothing" : absl::StrJoin(result->written, ", ").c_str());
+                absl::StrJoin(result->written, ", ").c_str());
   }
+  if (!result->removed.empty()) {
+    return absl::DataLossError(absl::StrCat(store, "/", absl::StrJoin(result->removed, ", "),
+                                            ": the checkpoint does not have this file, so the store is without it; put it "
+                                            "beside the model, and `sluice shard` takes it over"));
+  }
+  if (result->written.empty()) std::printf("%s: every checksum is right; nothing to repair\n", store.c_str());
   return absl::OkStatus();
 }
 

@@ -33,7 +33,7 @@ absl::Status Synth(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(options.slab_bytes, ParseSlabSize(args));
   SLUICE_ASSIGN_OR_RETURN(options.compression, ParseCompression(args, options.slab_bytes));
   SLUICE_ASSIGN_OR_RETURN(const int64_t threads, args.Int("--threads", AvailableCpus(), 1, 256));
-  options.num_threads = static_cast<int>(threads);
+  options.num_threads = ThreadsThatFit(threads, SynthBytesAThread(options));
   options.on_note = &PrintNote;
   options.stop = InstallInterruptHandler();
   options.on_fewer_threads = SayFewerThreads();

@@ -2,7 +2,10 @@
 #include "tools/tokenizer_check.h"
 
 #include <filesystem>
+#include <fstream>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -12,6 +15,8 @@
 #include "kernels/status_macros.h"
 #include "runtime/chat/model_files.h"
 #include "runtime/tokenizer/tokenizer.h"
+#include "storage/lfs_pointer.h"
+#include "storage/tokenizer_files.h"
 
 namespace sluice {
 namespace {
@@ -22,6 +27,21 @@ absl::Status TryTokenizer(const Checkpoint& checkpoint) {
   }
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(checkpoint.path()));
   return files.LoadTokenizer().status();
+}
+
+// That none of the files that go into the store is a Git LFS pointer.
+absl::Status CheckNoPointers(const Checkpoint& checkpoint) {
+  if (checkpoint.format() != CheckpointFormat::kSafetensors) return absl::OkStatus();
+  const absl::StatusOr<std::vector<TokenizerSource>> files = ListTokenizerFiles(checkpoint);
+  if (!files.ok()) return absl::OkStatus();  // sharding says so
+  for (const TokenizerSource& file : *files) {
+    std::ifstream in(file.path, std::ios::binary);
+    std::string start(256, '\0');
+    in.read(start.data(), static_cast<std::streamsize>(start.size()));
+    start.resize(static_cast<size_t>(in.gcount()));
+    SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(start, file.path));
+  }
+  return absl::OkStatus();
 }
 
 // Names in the folder that tokenizers of any kind have.
@@ -42,7 +62,12 @@ std::set<std::string> TokenizerLikeFiles(const std::string& folder) {
 
 std::string TokenizerFault(const Checkpoint& checkpoint) {
   const absl::Status status = TryTokenizer(checkpoint);
-  if (status.ok()) return "";
+  if (status.ok()) {
+    const absl::Status pointer = CheckNoPointers(checkpoint);
+    return pointer.ok() ? ""
+                        : absl::StrCat(pointer.message(),
+                                       "; then the same `sluice shard` takes the file over into the store");
+  }
   std::string fault(status.message());
   if (absl::IsNotFound(status) && checkpoint.format() == CheckpointFormat::kSafetensors) {
     const std::set<std::string> names = TokenizerLikeFiles(checkpoint.path());

@@ -39,7 +39,7 @@ absl::Status Verify(const Arguments& args) {
   {
     Progress progress("verifying", ProgressUnit::kBytes);
     VerifyOptions options;
-    options.num_threads = static_cast<int>(threads);
+    options.num_threads = ThreadsThatFit(threads, kVerifyBytesAThread);
     options.on_progress = [&](const VerifyProgress& p) { progress.Update(p.bytes_done, p.bytes_total); };
     options.stop = stop;
     options.on_fewer_threads = SayFewerThreads();

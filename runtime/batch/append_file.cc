@@ -54,6 +54,17 @@ absl::Status AppendFile::Append(absl::string_view bytes) {
   return absl::OkStatus();
 }
 
+absl::Status AppendFile::CheckStillThere() const {
+  struct stat info;
+  if (stat(path_.c_str(), &info) != 0) {
+    if (errno != ENOENT) return FileError(errno, "inspect", path_);
+    return absl::DataLossError(absl::StrCat(path_, " was moved or removed while the job wrote it; put it back"));
+  }
+  if (info.st_size == size_) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path_, " has ", info.st_size, " bytes, and the job has written ", size_,
+                                          ": another program changed it; run the job again to complete it"));
+}
+
 absl::Status AppendFile::Truncate(int64_t bytes) {
   if (ftruncate(fd_.get(), bytes) != 0) return FileError(errno, "set the size of", path_);
   size_ = bytes;

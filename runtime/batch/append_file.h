@@ -26,6 +26,8 @@ class AppendFile {
   absl::Status Append(absl::string_view bytes);
   absl::Status Truncate(int64_t bytes);
   absl::Status Sync() const;  // fsync
+  // DataLoss: the path is not there any more, or has another size: somebody moved, removed or changed the file.
+  absl::Status CheckStillThere() const;
 
   int64_t size() const { return size_; }
   const std::string& path() const { return path_; }

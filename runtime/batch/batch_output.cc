@@ -235,6 +235,9 @@ absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
 absl::Status BatchOutput::Finish() {
   SLUICE_RETURN_IF_ERROR(EndPass(/*computed=*/false));
   SLUICE_RETURN_IF_ERROR(Sync());
+  // The journal stays where answers may be lost: then the same command completes the job.
+  SLUICE_RETURN_IF_ERROR(results_.CheckStillThere());
+  SLUICE_RETURN_IF_ERROR(errors_.CheckStillThere());
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
   return SyncFolder(paths_.dir);
 }

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
 #include "runtime/grammar/utf8.h"
 
@@ -321,6 +322,7 @@ absl::StatusOr<Grammar> ParseGbnf(absl::string_view text, const Limits& limits) 
     return absl::ResourceExhaustedError(
         absl::StrCat("the grammar has ", text.size(), " bytes, more than ", limits.source_bytes));
   }
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");  // a byte order mark
   return GbnfParser(text, limits).Parse();
 }
 

@@ -96,7 +96,7 @@ TEST(CudaDevice, SaysWhyItDoesNotOpen) {
        .error = cudaErrorUnknown,
        .code = absl::StatusCode::kUnavailable,
        .text = "CUDA: asking for the free memory of emulated device 0: cudaErrorUnknown (unknown "
-               "error); the device "
+               "error); "
                "this process has lost the device; look in dmesg for an Xid of the driver"},
   };
   for (const auto& c : kCases) {

@@ -520,7 +520,7 @@ TEST_F(Cli, FastMathSaysWhatComesOfItAndAJobKeepsToIt) {
   ASSERT_EQ(RunSluice(job).exit_code, 0);
   std::vector<std::string> other = job;
   other.push_back("--fast-math");
-  ExpectRefused(other, "of a job with another arithmetic (--fast-math): exact, now fast-math");
+  ExpectRefused(other, "belongs to a job with another arithmetic (--fast-math): exact, now fast-math");
 }
 
 TEST_F(Cli, CompletionScriptsAreValidShell) {

@@ -187,7 +187,7 @@ TEST_F(SignOfLife, ScoresPerplexityAndBatchesShowItToo) {
   ExpectEvents(Streamed({"score", Store(), "-f", Text()}), {"scoring ", " of 19"});
   ExpectEvents(Streamed({"perplexity", Store(), "-f", Text()}), {"loading ", "pass "});
   ExpectEvents(Streamed({"batch", Store(), "-i", Text(), "--text", "-o", output, "--batch-size", "1"}),
-               {"loading ", "pass "});
+               {"requests ", "pass "});
   EXPECT_EQ(RunSluice({"score", Store(), "-f", Text()}).err, "");
 }
 

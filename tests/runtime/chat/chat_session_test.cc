@@ -231,7 +231,7 @@ TEST_F(Session, AFullContextDropsTheOldestTurnsBehindTheSystemMessage) {
   for (int i = 0; i < 300; ++i) story += "dog ";
   const auto too_long = chat->session->Say(story, nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(too_long.status()));
-  EXPECT_THAT(std::string(too_long.status().message()), HasSubstr("the context has only 128"));
+  EXPECT_THAT(std::string(too_long.status().message()), HasSubstr("more than the 128 tokens that the context has"));
   EXPECT_EQ(chat->session->messages(), before);
 }
 

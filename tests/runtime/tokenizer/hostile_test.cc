@@ -86,7 +86,7 @@ TEST(Hostile, WhatIsWrongIsNamed) {
       {"\"abc\": 5", "\"ab\": 5", "has the id 4 already"},
       {"\"a b\"", "\"a b c\"", "merge 0"},
       {"\"a b\"", "\" b\"", "empty"},
-      {"\"a b\"", "\"a z\"", "no token"},
+      {"\"a b\"", "\"a z\"", "not a token"},
       {"\"a b\"", "\"b a\"", "result is not a token"},
       {"[\"ab\", \"c\"]", "[\"ab\"]", "merge 1"},
       {"[\"ab\", \"c\"]", "[\"ab\", \"c\", \"c\"]", "merge 1"},
