@@ -39,6 +39,7 @@ class Shortage : public testing::Test {
     GTEST_SKIP() << "a sanitizer starts a thread and reserves memory of its own";
 #endif
     fs::permissions(dir_.path(), fs::perms::all);
+    CacheHome() = dir_ / "cache";  // no probe that another test left
     fs::copy(SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", dir_ / "model");
     fs::copy_file(SluiceBinary(), dir_ / "sluice");
     binary_ = std::exchange(SluiceBinary(), dir_ / "sluice");
@@ -56,6 +57,7 @@ class Shortage : public testing::Test {
   }
   void TearDown() override {
     BeforeExec() = nullptr;
+    CacheHome() = SLUICE_BINARY_DIR "/no-cache";
     if (!binary_.empty()) SluiceBinary() = binary_;
   }
 
