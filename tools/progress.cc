@@ -68,7 +68,11 @@ void Progress::Update(double done, int64_t total, absl::string_view note) {
   }
   if (rate > 0) {
     if (unit_ == ProgressUnit::kBytes) {
-      absl::StrAppendFormat(&tail, rate < 1e8 ? "  %.1f MB/s" : "  %.2f GB/s", rate < 1e8 ? rate / 1e6 : rate / 1e9);
+      if (rate < 1e8) {
+        absl::StrAppendFormat(&tail, "  %.1f MB/s", rate / 1e6);
+      } else {
+        absl::StrAppendFormat(&tail, "  %.2f GB/s", rate / 1e9);
+      }
     } else if (unit_ == ProgressUnit::kTokens) {
       absl::StrAppendFormat(&tail, "  %.3g tokens/s", rate);
     } else if (note.empty()) {

@@ -77,7 +77,7 @@ TEST(Repair, WritesAnyDamagedOrMissingFileAgain) {
       if (name > "layers/000.slabs" && name <= "layers/007.slabs") continue;  // as the ones before
       const std::string path = store + "/" + name;
       for (const auto& damage : std::vector<std::function<void()>>{
-               [&] { FlipMiddle(path); }, [&] { fs::resize_file(path, bytes.size() / 2); },
+               [&] { FlipMiddle(path); }, [&] { fs::resize_file(path, fs::file_size(path) / 2); },
                [&] { fs::remove(path); }}) {
         damage();
         const auto result = Repair(sample.model, store);
