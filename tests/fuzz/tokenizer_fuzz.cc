@@ -17,7 +17,7 @@ namespace {
 std::unique_ptr<sluice::Tokenizer> Build(absl::StatusOr<sluice::TokenizerFile> file) {
   sluice::TokenizerBuilder builder;
   if (!file.ok() || !builder.BuildParts(*std::move(file)).ok()) return nullptr;
-  return builder.Take();
+  return builder.Take("fuzz");
 }
 
 void Use(const sluice::Tokenizer& tokenizer) {
