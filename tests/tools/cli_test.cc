@@ -215,20 +215,20 @@ TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {
 // beside.
 TEST_F(Cli, SeveralSignalsAtOnceAreOneAndTheRunStillReports) {
   const std::string store = MakeStore();
-  for (const auto& [first, second] :
+  for (const std::pair<int, int>& both :
        {std::pair{SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGTERM, SIGINT}}) {
     bool sent = false;
     const Finished run = RunSluice({"run", store, "-p", "Once", "--ignore-eos", "-c", "512",
                                     "--max-ram", "24MiB", "--throttle-disk", "50MB/s"},
                                    [&](const std::string& out, pid_t pid) {
-                                     if (!sent && out.size() > 20)
-                                       sent = kill(pid, first) == 0 && kill(pid, second) == 0;
+                                     if (sent || out.size() <= 20) return;
+                                     sent = kill(pid, both.first) == 0 && kill(pid, both.second) == 0;
                                    });
     EXPECT_TRUE(sent);
     if (run.exit_code != 0) {
       EXPECT_EQ(run.exit_code, 130) << run.err;
     }
-    EXPECT_THAT(run.err, HasSubstr("generation")) << first << " and " << second;
+    EXPECT_THAT(run.err, HasSubstr("generation")) << both.first << " and " << both.second;
   }
 }
 
