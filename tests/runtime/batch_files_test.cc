@@ -234,6 +234,29 @@ TEST(BatchOutput, GoesOnBehindWhatIsWhole) {
   EXPECT_FALSE(std::filesystem::exists(dir / "results.journal"));
 }
 
+TEST(BatchOutput, SaysThatItsFilesWereMovedRemovedOrCutWhileItWroteThem) {
+  for (const char* const name : {"results.jsonl", "results.errors.jsonl"}) {
+    for (const bool cut : {false, true}) {
+      const TempDir dir;
+      const std::string path = dir / "results.jsonl";
+      auto output = BatchOutput::Open(path, Job(), false);
+      ASSERT_TRUE(output.ok()) << output.status();
+      output->AddResult(Line(1));
+      output->AddError(Line(2));
+      ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
+      if (cut) {
+        std::filesystem::resize_file(dir / name, 0);
+      } else {
+        std::filesystem::remove(dir / name);
+      }
+      const absl::Status status = output->Finish();
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(name));
+      EXPECT_TRUE(std::filesystem::exists(dir / "results.journal")) << "the same command completes the job";
+    }
+  }
+}
+
 TEST(BatchOutput, WritesALongLineInPiecesThatAreCutWhereItIsNotWhole) {
   const TempDir dir;
   const std::string path = dir / "results.jsonl", journal = dir / "results.journal";

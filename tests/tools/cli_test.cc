@@ -1,6 +1,7 @@
 // The command as users meet it: exit codes, one-line errors for bad input, JSON on stdout alone,
 // Ctrl-C.
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -296,6 +297,25 @@ TEST_F(Cli, EndsAtOnceWhereItsOutputIsFullOrClosed) {
     EXPECT_THAT(finished.out, HasSubstr("Once"));
   }
   SluiceBinary() = sluice;
+}
+
+TEST_F(Cli, AFileBeyondTheLimitOfFilesIsAnErrorOfOneLine) {
+  BeforeExec() = [] {
+    const rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = 100 << 10};
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(9);
+  };
+  ExpectRefused({"shard", Data("models/TinyStories-656K"), dir_ / "large"}, "File too large (`ulimit -f`");
+  BeforeExec() = nullptr;
+}
+
+TEST_F(Cli, ReportsNoSpeedOfWhatWasNotGenerated) {
+  const std::string store = MakeStore();
+  const Finished one = RunSluice({"run", store, "-p", "Once", "-n", "1"});
+  EXPECT_THAT(one.err, HasSubstr("generation        1 tokens, 1 passes"));
+  EXPECT_THAT(one.err, Not(HasSubstr("read a token")));
+  const Finished none = RunSluice({"run", store, "-p", "Once", "-n", "0"});
+  EXPECT_EQ(none.exit_code, 0) << none.err;
+  EXPECT_THAT(none.err, Not(HasSubstr("tokens/s")));
 }
 
 TEST_F(Cli, TokenizesLinesBothWays) {

@@ -129,6 +129,44 @@ TEST_F(ShardAgainTest, RepairDoesWhatTheMessagesSay) {
               AllOf(HasSubstr("005.slabs: missing"), HasSubstr("shard --repair")));
 }
 
+TEST_F(ShardAgainTest, AMissingFileOfWeightsIsNamedWithTheCommandThatWritesIt) {
+  ASSERT_EQ(RunSluice({"shard", model_, store_}).exit_code, 0);
+  for (const char* const name : {"layers/003.slabs", "head.slabs", "embedding.rows", "resident.bin"}) {
+    fs::remove(store_ + "/" + name);
+    const Finished again = RunSluice({"shard", model_, store_});
+    EXPECT_EQ(again.exit_code, 1) << name;
+    EXPECT_THAT(again.err, HasSubstr(std::string(name) + ": missing; `sluice shard --repair")) << name;
+    EXPECT_EQ(RunSluice({"shard", model_, store_, "--repair"}).exit_code, 0) << name;
+  }
+}
+
+TEST_F(ShardAgainTest, ATokenizerFileThatNobodyHasIsNoRepair) {
+  ASSERT_EQ(RunSluice({"shard", model_, store_}).exit_code, 0);
+  fs::remove(model_ + "/tokenizer.json");
+  fs::remove(store_ + "/tokenizer/tokenizer.json");
+  const Finished repair = RunSluice({"shard", model_, store_, "--repair"});
+  EXPECT_EQ(repair.exit_code, 1);
+  EXPECT_THAT(repair.err, HasSubstr("tokenizer/tokenizer.json: the checkpoint does not have this file"));
+}
+
+TEST_F(ShardAgainTest, LinksToNothingAndLfsPointersBesideTheTokenizerAreNamed) {
+  fs::create_symlink("../blobs/none", model_ + "/chat_template.jinja");
+  const Finished link = RunSluice({"shard", model_, store_});
+  EXPECT_EQ(link.exit_code, 1);
+  EXPECT_THAT(link.err, HasSubstr("chat_template.jinja: a link to a file that is not there"));
+  EXPECT_FALSE(fs::exists(store_ + "/manifest.json"));
+  fs::remove(model_ + "/chat_template.jinja");
+  PutBytes(model_ + "/chat_template.jinja",
+           "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 12345\n");
+  const Finished pointer = RunSluice({"shard", model_, store_});
+  EXPECT_EQ(pointer.exit_code, 0) << pointer.err;
+  EXPECT_THAT(pointer.err, HasSubstr("chat_template.jinja is a Git LFS pointer"));
+  PutBytes(model_ + "/chat_template.jinja", "{{ messages[0].content }}");
+  const Finished mended = RunSluice({"shard", model_, store_});
+  EXPECT_EQ(mended.exit_code, 0) << mended.err;
+  EXPECT_THAT(mended.out, HasSubstr("taken over from the checkpoint: chat_template.jinja"));
+}
+
 TEST_F(ShardAgainTest, AChangedTokenizerFileIsSaid) {
   ASSERT_EQ(RunSluice({"shard", model_, store_}).exit_code, 0);
   const std::string config = store_ + "/tokenizer/tokenizer_config.json";

@@ -47,6 +47,7 @@ TEST(Gbnf, MatchesWhatTheNotationSays) {
        {std::string(2999, 'x'), std::string(3001, 'x')}},
       {"root ::= (\"ab\" | [x-z] \"é\"){0,2000}", {"", "abxé"}, {"ax"}},  // written out, it would be large
       {"root::=\"a\"|\"b\"", {"a", "b"}, {}},
+      {"\xEF\xBB\xBFroot ::= \"a\"", {"a"}, {"\xEF\xBB\xBF" "a"}},  // a byte order mark
   };
   for (const Case& c : cases) {
     const auto grammar = ParseGbnf(c.grammar);
