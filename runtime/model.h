@@ -78,7 +78,8 @@ class Model {
 
   // Takes `rows` (1 .. plan.pass_rows) through all layers, writing their keys and values to the
   // cache. Returns the logits [number of rows that want them, vocab_size], in row order, valid
-  // until the next pass. Looks at `stop` after each block: Cancelled once it is set. The walk over
+  // until the next pass. Looks at `stop` after each block, and while it waits
+  // for a slab: Cancelled once it is set. The walk over
   // the slabs then stands inside a pass, and the next call first walks over the remaining slabs, at
   // the disk's pace. The cache's keys and values at the positions of a cancelled pass's rows are
   // lost. InvalidArgument: a token outside the vocabulary. DataLoss, Unavailable: from the disk, or
