@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -41,12 +42,10 @@ void WriteToStderr(const char* text) {
     what = error.what();
   } catch (...) {
   }
-  WriteToStderr("sluice");
-  if (*command_name != '\0') WriteToStderr(" ");
-  WriteToStderr(command_name);
-  WriteToStderr(": ");
-  WriteToStderr(what);
-  WriteToStderr("\n");
+  // In one piece, as other threads may be writing lines of their own; and without an allocation.
+  char line[512];
+  std::snprintf(line, sizeof(line), "sluice%s%s: %s\n", *command_name != '\0' ? " " : "", command_name, what);
+  WriteToStderr(line);
   _exit(1);
 }
 
