@@ -114,6 +114,17 @@ absl::Status Refusal(const LayerStore& store, const PlanRequest& request, const 
 
 }  // namespace
 
+int64_t PromptWorkBytes(int64_t max_ram_bytes) {
+  return std::clamp(max_ram_bytes / 32, int64_t{1} << 20, int64_t{64} << 20);
+}
+
+int64_t SmallestWithPrompts(int64_t bytes) {
+  int64_t budget = bytes + PromptWorkBytes(bytes);
+  // Each round adds 1/32 of what the last one added.
+  while (budget - PromptWorkBytes(budget) < bytes) budget = bytes + PromptWorkBytes(budget);
+  return budget;
+}
+
 PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h) {
   return {.rows = plan.pass_rows,
           .sequences = plan.request.num_sequences,
@@ -350,6 +361,9 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
     if (plan.kv_disk_pages > 0) plan.items.push_back({"KV pages on their way", kv_disk_bytes});
     if (request.constraint_bytes > 0) plan.items.push_back({"grammars", request.constraint_bytes});
     if (request.requests_bytes > 0) plan.items.push_back({"requests in flight", request.requests_bytes});
+    if (request.reads_prompts) {
+      plan.items.push_back({"prompts on their way to ids", PromptWorkBytes(request.max_ram_bytes)});
+    }
     plan.fixed_bytes = SumOf(plan.items);
   };
 
@@ -364,6 +378,9 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
   for (const KvPlace place : kv_places) {
     put_kv(place);
     Least least = {place, plan.fixed_bytes + min_ring, 0, 0};
+    if (request.reads_prompts) {
+      least.ram_bytes = SmallestWithPrompts(least.ram_bytes - PromptWorkBytes(request.max_ram_bytes));
+    }
     if (plan.device.has_value()) {
       least.vram_bytes = plan.device->fixed_bytes + min_ring;
       least.pinned_bytes = plan.device->kv_host_bytes + min_ring;

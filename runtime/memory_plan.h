@@ -43,6 +43,7 @@ struct PlanRequest {
   int64_t kv_pages = 0;           // they share; 0: pages for the whole context of each
   int64_t kv_disk_pages = 0;      // of these, in a file, where the host computes; the others are in memory
   int64_t requests_bytes = 0;     // what the caller keeps of them: prompts, answers, ids
+  bool reads_prompts = false;     // while it runs: PromptWorkBytes are set aside
   int64_t pass_rows = 1;          // token rows wanted in one pass; fewer where the budget is tight
   bool logits_of_all_rows = false;  // else of one row a sequence
   KvType k_type = KvType::kF16;
@@ -56,6 +57,12 @@ struct PlanRequest {
   std::optional<DeviceBudget> device;  // nothing: the host computes
   std::optional<HostShareRequest> host_share;  // beside a device; nothing: all slabs go there
 };
+
+// What a conversation, or a line of a batch, may take on its way to ids while the model runs: 1/32
+// of the budget, from 1 to 64 MiB.
+int64_t PromptWorkBytes(int64_t max_ram_bytes);
+// The smallest budget that has PromptWorkBytes beside `bytes`.
+int64_t SmallestWithPrompts(int64_t bytes);
 
 struct PlanItem {
   std::string name;

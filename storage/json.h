@@ -24,6 +24,10 @@ inline constexpr int kMaxJsonDepth = 64;
 // one key twice; the message has the byte offset or the key. A Git LFS pointer is refused as such.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
 
+// An upper bound of the memory that documents made of `text` take beside it, as nlohmann's and as a
+// template's values. It is found in one look at the text, which need not be JSON.
+int64_t JsonTreeBytes(absl::string_view text);
+
 // The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument
 // where it is larger; all name the path.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path, int64_t max_bytes);

@@ -171,8 +171,7 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
                                        request.context_tokens));
   // What was looked at may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
-  shape.bookkeeping_bytes =
-      input.num_lines * BatchJob::kBytesPerLine + PromptWorkBytes(options.max_ram_bytes);
+  shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   const auto plan = [&](int64_t batch_size) {
     return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
                      options.read.verify_once, shape, batch_size, kv_disk_pages);
@@ -181,7 +180,7 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
     shape.held_bytes = bytes;
     return plan(batch.batch_size > 0 ? batch.batch_size : 1).ok();
   };
-  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text, request.context_tokens, fits));
+  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text, request.context_tokens, encoder.max_bytes(), fits));
   shape.held_bytes = held->bytes;
   SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
   held->bytes = planned.held_bytes;
@@ -332,6 +331,7 @@ absl::Status Batch(const Arguments& args) {
   if (args.positionals().empty()) return UsageError("STORE is missing");
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  options.reads_prompts = true;
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));

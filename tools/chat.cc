@@ -45,7 +45,7 @@ absl::Status Chat(const Arguments& given) {
                   : loop.interactive && TerminalCanDim() ? ThinkingStyle::kDimmed
                                                            : ThinkingStyle::kTags;
 
-  options.kept_bytes = PromptWorkBytes(options.max_ram_bytes);
+  options.reads_prompts = true;
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
   SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, kPrefillRows));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
@@ -58,7 +58,7 @@ absl::Status Chat(const Arguments& given) {
   generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),
                    LocalTime(std::time(nullptr)), std::move(generate));
-  chat.LimitPrompts(options.kept_bytes);
+  chat.LimitPrompts(PromptWorkBytes(options.max_ram_bytes));
   chat.SetSystem(args.Get("--system").value_or(""));
   std::unique_ptr<LineSource> lines = loop.interactive ? MakeTerminalLines() : MakePlainLines();
   if (lines == nullptr) {

@@ -14,12 +14,13 @@
 #include "absl/strings/strip.h"
 #include "kernels/status_macros.h"
 #include "runtime/constraints.h"
+#include "runtime/grammar/limits.h"
 #include "storage/json.h"
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kMaxFileBytes = int64_t{16} << 20;  // what the grammar's own limits allow is less
+constexpr int64_t kMaxFileBytes = grammar::Limits().source_bytes;
 
 struct GrammarOption {
   const char* name;
@@ -95,6 +96,12 @@ absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& ar
   if (args.Has("--ignore-eos")) return UsageError("--ignore-eos does not go with a grammar, which says where to end");
   std::string name;
   SLUICE_ASSIGN_OR_RETURN(std::string text, ReadGrammarText(args, *given, &name));
+  if (const int64_t bytes = JsonTreeBytes(text);
+      given->kind == GrammarKind::kJsonSchema && bytes > options->max_ram_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(name, " could take ", FormatBytes(bytes),
+                                                     " while it is read, more than the budget of ",
+                                                     FormatBytes(options->max_ram_bytes), "; give a larger --max-ram"));
+  }
   GrammarText grammar{given->kind, std::move(text)};
   const absl::StatusOr<int64_t> bytes = CheckGrammar(grammar);
   if (!bytes.ok()) return absl::Status(bytes.status().code(), absl::StrCat(name, ": ", bytes.status().message()));

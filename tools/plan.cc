@@ -10,6 +10,7 @@
 #include "kernels/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "prefetch/pinned_memory.h"
+#include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_plan.h"
 #include "tools/commands.h"
 #include "tools/grammar_options.h"
@@ -175,8 +176,13 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   std::printf("resident     %s in %d slabs, spread evenly over the pass\n", FormatBytes(resident).c_str(),
               static_cast<int>(resident_slabs));
   std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
-  std::printf("smallest     --max-ram %dMiB works at this context\n",
-              static_cast<int>((plan.minimum_bytes + 1048575) / 1048576));
+  const auto mib = [](int64_t bytes) { return static_cast<int>((bytes + 1048575) / 1048576); };
+  if (plan.request.reads_prompts) {
+    std::printf("smallest     --max-ram %dMiB works at this context\n", mib(plan.minimum_bytes));
+  } else {
+    std::printf("smallest     --max-ram %dMiB works at this context, for chat %dMiB\n", mib(plan.minimum_bytes),
+                mib(SmallestWithPrompts(plan.minimum_bytes)));
+  }
 }
 
 void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanRequest& request) {
@@ -209,7 +215,8 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
 }
 
 // sluice plan --batch: what `sluice batch` would choose.
-absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, const Session& session) {
+absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const Session& session) {
+  options.reads_prompts = true;
   BatchShape shape;
   SLUICE_ASSIGN_OR_RETURN(const int64_t prompt, args.Int("--prompt-tokens", 128, 1, int64_t{1} << 30));
   SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
@@ -217,6 +224,7 @@ absl::Status PlanBatchJob(const Arguments& args, const SessionOptions& options, 
   shape.answer_tokens = static_cast<double>(answer);
   SLUICE_ASSIGN_OR_RETURN(const int64_t requests, args.Int("--requests", 0, 1, int64_t{1} << 40));
   if (requests > 0) ExpectSequences(requests, &shape);
+  shape.bookkeeping_bytes = requests * BatchJob::kBytesPerLine;
   shape.num_grammars = options.grammar_bytes > 0;
   shape.grammar_bytes = options.grammar_bytes;
   int64_t batch_size = 0;

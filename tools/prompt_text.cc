@@ -24,7 +24,6 @@ namespace {
 constexpr int64_t kMostFileBytes = int64_t{1} << 30;
 // What is there even where a plan for the smallest budget has less: some pages of text.
 constexpr int64_t kLeastTextRoom = int64_t{1} << 20;
-constexpr int64_t kMostPromptWork = int64_t{64} << 20;
 // The text while it is read, with room that it grows into, and the least that its way to ids takes,
 // a byte of it.
 constexpr int64_t kTextBytes = 9;
@@ -108,10 +107,6 @@ absl::StatusOr<std::vector<int32_t>> ParsePromptIds(absl::string_view text) {
 }
 
 }  // namespace
-
-int64_t PromptWorkBytes(int64_t max_ram_bytes) {
-  return std::clamp(max_ram_bytes / 32, kLeastTextRoom, kMostPromptWork);
-}
 
 int64_t TextRoom(const Session& session, const SessionOptions& options) {
   const int64_t tokenizer = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
@@ -210,10 +205,18 @@ absl::StatusOr<std::vector<int32_t>> ReadLongText(const std::string& path, const
   return ids;
 }
 
-absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadBeginning(path, kMostFileBytes));
-  if (static_cast<int64_t>(text.size()) <= kMostFileBytes) return text;
-  return absl::InvalidArgumentError(absl::StrCat(path, " is larger than 1 GiB"));
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, const DefaultBudget& budget) {
+  const int64_t most = std::min(budget.bytes / kTextBytes, kMostFileBytes);
+  SLUICE_ASSIGN_OR_RETURN(std::string text, ReadBeginning(path, most));
+  if (static_cast<int64_t>(text.size()) <= most) return text;
+  const std::string name = path == "-" ? "standard input" : path;
+  if (most == kMostFileBytes) return absl::InvalidArgumentError(absl::StrCat(name, " is larger than 1 GiB"));
+  return NoFreeMemory(absl::StrCat(name, ", of more than ", most, " bytes,"), budget);
+}
+
+absl::Status NoFreeMemory(absl::string_view what, const DefaultBudget& budget) {
+  return absl::ResourceExhaustedError(absl::StrCat(what, " takes more memory than the ", FormatBytes(budget.bytes),
+                                                   " that it may have (", budget.source, "); give a shorter text"));
 }
 
 }  // namespace sluice

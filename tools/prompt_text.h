@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "tools/command.h"
+#include "tools/memory_limits.h"
 #include "tools/session.h"
 
 namespace sluice {
@@ -32,10 +33,6 @@ absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Ses
 absl::StatusOr<std::string> ReadPromptText(const Arguments& args, const Session& session,
                                            const SessionOptions& options);
 
-// What a conversation, or a line of a batch, may take on its way to ids while the model runs: a
-// part of the budget that the plan sets aside.
-int64_t PromptWorkBytes(int64_t max_ram_bytes);
-
 // The budget's part for a prompt's text and its way to ids, and the error of one that takes more.
 // `what` names it.
 int64_t TextRoom(const Session& session, const SessionOptions& options);
@@ -47,8 +44,11 @@ absl::Status NoTextRoom(absl::string_view what, const Session& session,
 absl::StatusOr<std::vector<int32_t>> ReadLongText(const std::string& path, const Session& session,
                                                   const SessionOptions& options);
 
-// Reads a whole text file of at most 1 GiB; "-" is standard input.
-absl::StatusOr<std::string> ReadTextFile(const std::string& path);
+// Reads a whole text file of at most 1 GiB for a command that has no --max-ram; "-" is standard
+// input. ResourceExhausted, before it is read: what is made of it would take more memory than
+// `budget` has.
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, const DefaultBudget& budget);
+absl::Status NoFreeMemory(absl::string_view what, const DefaultBudget& budget);
 
 }  // namespace sluice
 

@@ -36,6 +36,7 @@ struct SessionOptions {
   ReadOptions read;
   int64_t grammar_bytes = 0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
   int64_t kept_bytes = 0;  // of what the command keeps while the model runs: a text's ids, results
+  bool reads_prompts = false;  // while the model runs (PlanRequest)
   std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
   std::string unusual_option;   // that asks for kernels, CPUs or reads that a probe is not of otherwise; empty: none
   Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced

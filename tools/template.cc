@@ -59,8 +59,10 @@ absl::Status RenderTemplate(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const std::tm clock, ClockOf(args));
   const std::string context_path = *args.Get("--context");
   SLUICE_ASSIGN_OR_RETURN(const std::string context_text,
-                          context_path == "-" ? ReadTextFile(context_path)
-                                              : ReadWholeFile(context_path, kMaxContextBytes));
+                          ReadWholeFile(context_path == "-" ? "/dev/stdin" : context_path, kMaxContextBytes));
+  if (const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits()); JsonTreeBytes(context_text) > budget.bytes) {
+    return NoFreeMemory(context_path, budget);
+  }
   SLUICE_ASSIGN_OR_RETURN(const jinja::Value context,
                           jinja::ValueFromJson(context_text, context_path));
   if (!context.is_dict()) {

@@ -55,10 +55,11 @@ absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value, const Tokeni
 
 // Each line of `text`: a JSON string to ids, or with `decode` ids to a JSON string.
 absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, const EncodeOptions& encode,
-                           bool decode) {
+                           bool decode, const DefaultBudget& budget) {
   std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
   if (!lines.empty() && lines.back().empty()) lines.pop_back();
   for (size_t i = 0; i < lines.size(); ++i) {
+    if (JsonTreeBytes(lines[i]) > budget.bytes) return NoFreeMemory(absl::StrCat("line ", i + 1), budget);
     SLUICE_ASSIGN_OR_RETURN(const json value, ParseJson(lines[i], absl::StrCat("line ", i + 1)));
     if (decode) {
       const absl::StatusOr<std::vector<int32_t>> ids = IdsFromJson(value, tokenizer);
@@ -72,9 +73,10 @@ absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, 
     if (!value.is_string()) {
       return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": not a JSON string"));
     }
-    SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
-                            tokenizer.Encode(value.get_ref<const std::string&>(), encode));
-    std::printf("%s\n", Dump(ids).c_str());
+    const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(value.get_ref<const std::string&>(), encode);
+    if (absl::IsOutOfRange(ids.status())) return NoFreeMemory(absl::StrCat("line ", i + 1), budget);
+    SLUICE_RETURN_IF_ERROR(ids.status());
+    std::printf("%s\n", Dump(*ids).c_str());
   }
   return absl::OkStatus();
 }
@@ -93,7 +95,8 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text, const Toke
 
 absl::Status Tokenize(const Arguments& args) {
   const bool decode = args.Has("--decode");
-  const EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
+  const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits());
+  EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
   if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(args.positionals()[0]));
   const absl::StatusOr<Manifest> manifest = ReadManifest(args.positionals()[0]);
@@ -105,21 +108,24 @@ absl::Status Tokenize(const Arguments& args) {
   const std::unique_ptr<Tokenizer> tokenizer = *std::move(loaded);
   std::string text = args.Get("--prompt").value_or("");
   if (!args.Has("--prompt")) {
-    SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(args.Get("--file").value_or("-")));
+    SLUICE_ASSIGN_OR_RETURN(text, ReadTextFile(args.Get("--file").value_or("-"), budget));
   }
-  if (args.Has("--jsonl")) return TokenizeLines(*tokenizer, text, encode, decode);
+  encode.max_bytes = budget.bytes - static_cast<int64_t>(text.capacity());
+  if (args.Has("--jsonl")) return TokenizeLines(*tokenizer, text, encode, decode, budget);
   if (decode) {
     SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(text, *tokenizer));
     SLUICE_ASSIGN_OR_RETURN(const std::string decoded, DecodeIds(*tokenizer, ids));
     std::printf("%s\n", args.Has("--json") ? Dump(decoded).c_str() : decoded.c_str());
     return absl::OkStatus();
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, tokenizer->Encode(text, encode));
+  const absl::StatusOr<std::vector<int32_t>> ids = tokenizer->Encode(text, encode);
+  if (absl::IsOutOfRange(ids.status())) return NoFreeMemory("the text", budget);
+  SLUICE_RETURN_IF_ERROR(ids.status());
   if (args.Has("--json")) {
-    std::printf("%s\n", Dump(ids).c_str());
+    std::printf("%s\n", Dump(*ids).c_str());
     return absl::OkStatus();
   }
-  for (const int32_t id : ids) {
+  for (const int32_t id : *ids) {
     std::printf("%8d  %s\n", id, Dump(tokenizer->Decode(absl::MakeConstSpan(&id, 1), false)).c_str());
   }
   return absl::OkStatus();

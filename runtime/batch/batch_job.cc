@@ -119,7 +119,7 @@ void BatchJob::TakeLine(const LineReader::Line& line) {
                    ApiError{.message = absl::StrCat("the line is longer than ", kMaxBatchLineBytes, " bytes"),
                             .param = "",
                             .code = "line_too_long"}};
-  if (!line.too_long) parsed = ParseBatchLine(line.text, line.number, job.input_format == "text");
+  if (!line.too_long) parsed = ParseBatchLine(line.text, line.number, job.input_format == "text", encoder_->max_bytes());
   if (job.num_parts > 1 && PartOf(parsed.custom_id, job.num_parts) != job.part) return;
 
   auto flight = std::make_unique<InFlight>(line.number, parsed.custom_id);

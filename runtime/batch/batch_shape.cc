@@ -41,7 +41,7 @@ class ShapeMeter {
       ++lines_;
       if (line.too_long || IsBlankLine(line.text)) continue;
       parsed_bytes_ += static_cast<int64_t>(line.text.size());
-      BatchLine parsed = ParseBatchLine(line.text, line.number, input_.plain_text);
+      BatchLine parsed = ParseBatchLine(line.text, line.number, input_.plain_text, encoder_.max_bytes());
       if (input_.num_parts > 1 && PartOf(parsed.custom_id, input_.num_parts) != input_.part) continue;
       if (done_.lines.contains(ResultIds(line.number, parsed.custom_id).line)) {
         ++done_lines_;

@@ -74,7 +74,8 @@ int64_t HeldBytes(const CompletionRequest& request, absl::Span<const PromptToken
 }
 
 absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_text,
-                                         int64_t context_tokens, int64_t most_bytes) {
+                                         int64_t context_tokens, int64_t max_line_bytes,
+                                         int64_t most_bytes) {
   int64_t largest = 0;
   if (plain_text) return largest;
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input, kMaxBatchLineBytes));
@@ -83,7 +84,7 @@ absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_te
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
     if (!more) return largest;
     if (line.too_long || !MayHold(line.text)) continue;
-    const BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text);
+    const BatchLine parsed = ParseBatchLine(line.text, line.number, plain_text, max_line_bytes);
     const auto* const request = std::get_if<CompletionRequest>(&parsed.request);
     if (request == nullptr) continue;
     std::vector<PromptTokens> prompts;
@@ -96,10 +97,10 @@ absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_te
 }
 
 absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_text,
-                                        int64_t context_tokens,
+                                        int64_t context_tokens, int64_t max_line_bytes,
                                         absl::FunctionRef<bool(int64_t bytes)> fits) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t largest,
-                          LargestHeldBytes(input, plain_text, context_tokens));
+                          LargestHeldBytes(input, plain_text, context_tokens, max_line_bytes));
   // Where not even 0 fits, that is the plan's to say.
   if (largest == 0 || fits(largest)) return HeldLimit{largest, largest};
   int64_t good = 0, bad = largest;
@@ -108,7 +109,7 @@ absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_tex
     (fits(middle) ? good : bad) = middle;
   }
   SLUICE_ASSIGN_OR_RETURN(const int64_t next,
-                          LargestHeldBytes(input, plain_text, context_tokens, good));
+                          LargestHeldBytes(input, plain_text, context_tokens, max_line_bytes, good));
   return HeldLimit{next, good};
 }
 

@@ -35,14 +35,15 @@ struct HeldLimit {
 };
 
 // The most bytes that a request of a batch file holds; requests that hold more than `most_bytes`
-// are left out. Prompts are not tokenized, but taken to be as long as their text allows.
+// are left out, and so are lines that may not be read (ParseBatchLine's max_bytes). Prompts are not tokenized, but taken
+// to be as long as their text allows.
 absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_text,
-                                         int64_t context_tokens,
+                                         int64_t context_tokens, int64_t max_line_bytes,
                                          int64_t most_bytes = std::numeric_limits<int64_t>::max());
 
 // LargestHeldBytes of the requests that there is room for, as `fits` says.
 absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_text,
-                                        int64_t context_tokens,
+                                        int64_t context_tokens, int64_t max_line_bytes,
                                         absl::FunctionRef<bool(int64_t bytes)> fits);
 
 }  // namespace sluice

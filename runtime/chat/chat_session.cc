@@ -134,7 +134,7 @@ absl::Status ChatSession::Save(const std::string& path) const {
 
 absl::Status ChatSession::Load(const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(messages_,
-                          LoadSession(path, Identity(), context_tokens(), model_->kv_cache(), &cached_));
+                          LoadSession(path, Identity(), context_tokens(), max_prompt_bytes_, model_->kv_cache(), &cached_));
   return absl::OkStatus();
 }
 

@@ -50,8 +50,8 @@ class ChatSession {
   // Answers the last user message once more, with other random numbers. FailedPrecondition: there is no answer yet.
   absl::StatusOr<TurnResult> Regenerate(const OnPiece& on_piece);
 
-  // From now on a conversation may take no more memory than this on its way to ids: one that does
-  // is an error.
+  // From now on a conversation may take no more memory than this on its way to ids, and a session
+  // file no more while its messages are read: more is an error.
   void LimitPrompts(int64_t max_bytes) { max_prompt_bytes_ = max_bytes; }
 
   // Puts another system message first; an empty one takes it away. The rest of the conversation stays.

@@ -165,7 +165,14 @@ absl::Status CheckIdentity(const json& header, const SessionIdentity& identity, 
   return absl::OkStatus();
 }
 
-absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
+absl::Status CheckHeaderRoom(int64_t wanted, int64_t max_bytes) {
+  if (wanted <= max_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("its messages could take ", wanted,
+                                                   " bytes while they are read, and the budget has ", max_bytes,
+                                                   " for that; give a larger --max-ram"));
+}
+
+absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file, int64_t max_bytes) {
   char magic[kMagicBytes];
   uint32_t version, bytes;
   if (file.bytes() < kMagicBytes + 8 + kChecksumBytes) return absl::InvalidArgumentError("no session of sluice chat");
@@ -180,8 +187,10 @@ absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
   if (bytes > kMaxHeaderBytes || bytes > file.bytes() - kMagicBytes - 8 - kChecksumBytes) {
     return absl::DataLossError(absl::StrCat("a header of ", bytes, " bytes in a file of ", file.bytes()));
   }
+  SLUICE_RETURN_IF_ERROR(CheckHeaderRoom(bytes, max_bytes));
   std::string text(bytes, '\0');
   SLUICE_RETURN_IF_ERROR(reader.Take(absl::Span<std::byte>(reinterpret_cast<std::byte*>(text.data()), bytes)));
+  SLUICE_RETURN_IF_ERROR(CheckHeaderRoom(bytes + JsonTreeBytes(text), max_bytes));
   SLUICE_ASSIGN_OR_RETURN(json header, ParseJson(text, "the header"));
   if (!header.is_object()) return absl::InvalidArgumentError("the header is not a JSON object");
   header["header_bytes"] = bytes;
@@ -189,9 +198,10 @@ absl::StatusOr<json> ReadHeader(Reader& reader, const InputFile& file) {
 }
 
 absl::StatusOr<std::vector<ChatMessage>> Load(const InputFile& file, const SessionIdentity& identity,
-                                              int64_t context_tokens, KvCache& cache, CachedTokens* cached) {
+                                              int64_t context_tokens, int64_t max_bytes, KvCache& cache,
+                                              CachedTokens* cached) {
   Reader reader(&file);
-  SLUICE_ASSIGN_OR_RETURN(const json header, ReadHeader(reader, file));
+  SLUICE_ASSIGN_OR_RETURN(const json header, ReadHeader(reader, file, max_bytes));
   SLUICE_RETURN_IF_ERROR(CheckIdentity(header, identity, cache.shape()));
   SLUICE_ASSIGN_OR_RETURN(const int64_t tokens, JsonInt(header, "tokens"));
   SLUICE_ASSIGN_OR_RETURN(const int64_t header_bytes, JsonInt(header, "header_bytes"));
@@ -269,12 +279,13 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
 }
 
 absl::StatusOr<std::vector<ChatMessage>> LoadSession(const std::string& path, const SessionIdentity& identity,
-                                                     int64_t context_tokens, KvCache& cache, CachedTokens* cached) {
+                                                     int64_t context_tokens, int64_t max_bytes, KvCache& cache,
+                                                     CachedTokens* cached) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return FileError(errno, "open", path);
   if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, ": no file"));
   SLUICE_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path, PageCache::kUse));
-  absl::StatusOr<std::vector<ChatMessage>> messages = Load(file, identity, context_tokens, cache, cached);
+  absl::StatusOr<std::vector<ChatMessage>> messages = Load(file, identity, context_tokens, max_bytes, cache, cached);
   if (messages.ok()) return messages;
   return absl::Status(messages.status().code(), absl::StrCat(path, ": ", messages.status().message()));
 }

@@ -40,10 +40,12 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
 
 // Reads the keys and values into pages of `cached`, and returns the messages. After an error `cached` may have lost
 // its tokens, which are then computed again. The file may hold anything.
+// ResourceExhausted: its messages could take more than `max_bytes` of memory while they are read, and none was taken.
 // FailedPrecondition names what differs: store, template, KV types, arithmetic, a larger context. DataLoss: damaged, cut, or
 // longer than it says. InvalidArgument: no session.
 absl::StatusOr<std::vector<ChatMessage>> LoadSession(const std::string& path, const SessionIdentity& identity,
-                                                     int64_t context_tokens, KvCache& cache, CachedTokens* cached);
+                                                     int64_t context_tokens, int64_t max_bytes, KvCache& cache,
+                                                     CachedTokens* cached);
 
 }  // namespace sluice
 

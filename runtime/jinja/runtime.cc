@@ -26,6 +26,7 @@ absl::Status Runtime::Step(int64_t steps) {
 
 absl::Status Runtime::CheckRoom(int64_t bytes) const {
   if (memory_.HasRoomFor(bytes)) return absl::OkStatus();
+  out_of_memory_ = true;
   return absl::ResourceExhaustedError(
       absl::StrCat("the template's values need more than ", limits_.value_bytes, " bytes"));
 }
@@ -39,6 +40,7 @@ absl::Status Runtime::CheckDepth(const Value& value) const {
 absl::Status Runtime::Print(int64_t bytes) {
   printed_ += bytes;
   if (printed_ <= limits_.output_bytes) return absl::OkStatus();
+  out_of_memory_ = true;
   return absl::ResourceExhaustedError(
       absl::StrCat("the template prints more than ", limits_.output_bytes, " bytes"));
 }

@@ -39,6 +39,9 @@ class Runtime {
   // Counts printed bytes.
   absl::Status Print(int64_t bytes);
 
+  // Whether CheckRoom or Print has refused anything.
+  bool out_of_memory() const { return out_of_memory_; }
+
   // Levels of calls; DepthGuard counts them.
   absl::Status Enter();
   void Leave() { --depth_; }
@@ -58,6 +61,7 @@ class Runtime {
 
  private:
   const Limits limits_;
+  mutable bool out_of_memory_ = false;
   const std::tm now_;
   Memory memory_;
   int64_t steps_ = 0;

@@ -30,7 +30,11 @@ absl::StatusOr<std::string> Template::Render(const Value& context, const std::tm
   limits.value_bytes = std::min(limits.value_bytes, max_bytes);
   limits.output_bytes = std::min(limits.output_bytes, max_bytes);
   Runtime runtime(limits, now);
-  return Evaluator(*ast_, context, &runtime).Run();
+  absl::StatusOr<std::string> text = Evaluator(*ast_, context, &runtime).Run();
+  if (!text.ok() && runtime.out_of_memory() && max_bytes < limits_.value_bytes) {
+    return absl::OutOfRangeError(text.status().message());
+  }
+  return text;
 }
 
 }  // namespace sluice::jinja

@@ -23,6 +23,8 @@ using nlohmann::json;
 constexpr size_t kMaxCustomIdBytes = 512;
 constexpr char kChatUrl[] = "/v1/chat/completions";
 
+bool IsCustomId(absl::string_view text) { return !text.empty() && text.size() <= kMaxCustomIdBytes; }
+
 MaybeError ReadInt(absl::string_view name, const json& value, int64_t min, int64_t max, int64_t* out) {
   const json object = {{std::string(name), value}};
   const absl::StatusOr<int64_t> number = JsonInt(object, name);
@@ -309,6 +311,44 @@ std::variant<CompletionRequest, ApiError> ParseChat(absl::string_view line, bool
   return ParseChatRequest(body, shorthand ? *ordered : *ordered->dict().Find("body"));
 }
 
+// Reads the member custom_id of a line, and builds nothing of the other members.
+class CustomIdReader : public nlohmann::json_sax<json> {
+ public:
+  // The id, or nothing where the line has none that a line may have.
+  const std::string& id() const { return id_; }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool binary(binary_t&) override { return false; }
+  bool string(string_t& value) override {
+    if (depth_ == 1 && is_id_ && IsCustomId(value)) id_ = value;
+    return true;
+  }
+  bool key(string_t& value) override {
+    if (depth_ == 1) is_id_ = value == "custom_id";
+    return true;
+  }
+  bool start_object(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
+  bool start_array(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
+  bool end_object() override { return --depth_ >= 0; }
+  bool end_array() override { return --depth_ >= 0; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  int depth_ = 0;
+  bool is_id_ = false;
+  std::string id_;
+};
+
+std::string ReadCustomId(absl::string_view line, int64_t number) {
+  CustomIdReader reader;
+  const bool whole = json::sax_parse(line.begin(), line.end(), &reader);
+  return whole && !reader.id().empty() ? reader.id() : DefaultCustomId(number);
+}
+
 }  // namespace
 
 bool IsBlankLine(absl::string_view line) { return absl::StripAsciiWhitespace(line).empty(); }
@@ -328,7 +368,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const json& bod
   return request;
 }
 
-BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text) {
+BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text, int64_t max_bytes) {
   BatchLine parsed{DefaultCustomId(number), ApiError()};
   if (plain_text) {
     for (size_t at = 0; at < line.size();) {
@@ -347,6 +387,16 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   std::string without_surrogates;
   if (jinja::ReplaceLoneSurrogates(line, &without_surrogates)) line = without_surrogates;
+  if (const int64_t bytes = JsonTreeBytes(line); bytes > max_bytes) {
+    parsed.custom_id = ReadCustomId(line, number);
+    parsed.request = ApiError{
+        .message = absl::StrCat("the line, of ", line.size(), " bytes, could take ", bytes,
+                                " bytes of memory while it is read, and the budget has ", max_bytes,
+                                " for that; split it or give a larger --max-ram"),
+        .param = "",
+        .code = "out_of_memory"};
+    return parsed;
+  }
   absl::StatusOr<json> root = ParseJson(line, "the line");
   if (!root.ok()) {
     parsed.request = NotJson(root.status().message());
@@ -358,7 +408,7 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {
     const std::string* text = id->get_ptr<const std::string*>();
-    if (text == nullptr || text->empty() || text->size() > kMaxCustomIdBytes) {
+    if (text == nullptr || !IsCustomId(*text)) {
       parsed.request = WrongType("custom_id", absl::StrCat("a string of 1 to ", kMaxCustomIdBytes, " bytes"));
       return parsed;
     }

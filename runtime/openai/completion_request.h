@@ -3,6 +3,7 @@
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,8 +66,10 @@ struct BatchLine {
 
 // Line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone, with or without a
 // custom_id ({"prompt": ...} or {"messages": ...}). With `plain_text` the line is a prompt itself. Any bytes may come.
-// Half of a surrogate pair (\ud800), which is no character, counts as U+FFFD.
-BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text);
+// Half of a surrogate pair (\ud800), which is no character, counts as U+FFFD. A line whose JSON could take more than
+// `max_bytes` of memory is an error that is found before it takes any; its custom_id is read all the same.
+BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text,
+                         int64_t max_bytes = std::numeric_limits<int64_t>::max());
 
 // Such lines are skipped.
 bool IsBlankLine(absl::string_view line);

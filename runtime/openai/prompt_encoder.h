@@ -29,6 +29,9 @@ class PromptEncoder {
   // without all of them.
   std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index, int64_t context_tokens) const;
 
+  // What a prompt may take on its way to ids.
+  int64_t max_bytes() const { return max_bytes_; }
+
   // What ends an answer to `request` beside the model's eos tokens.
   std::vector<int32_t> EndTokens(const CompletionRequest& request) const {
     return request.chat.has_value() && chats_.ok() ? chats_->turn_ends() : std::vector<int32_t>();

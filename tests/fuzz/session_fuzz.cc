@@ -87,7 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   sluice::CachedTokens cached;
   const auto messages =
-      sluice::LoadSession(absl::StrCat("/proc/self/fd/", fd), kIdentity, kContext, *cache, &cached);
+      sluice::LoadSession(absl::StrCat("/proc/self/fd/", fd), kIdentity, kContext, /*max_bytes=*/int64_t{64} << 20, *cache, &cached);
   if (messages.status().message().find('\n') != absl::string_view::npos) std::abort();
   if (static_cast<int64_t>(cached.tokens.size()) > kContext) std::abort();
   if (!messages.ok() && !cached.tokens.empty()) std::abort();

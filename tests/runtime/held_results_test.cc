@@ -14,6 +14,7 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kContext = 256;
+constexpr int64_t kAnyLine = int64_t{1} << 40;  // as many bytes as a line may take
 
 CompletionRequest RequestOf(const std::string& line) {
   return std::get<CompletionRequest>(ParseBatchLine(line, 1, false).request);
@@ -48,16 +49,16 @@ TEST(HeldResults, FindsTheLargestRequestThatThereIsRoomFor) {
                          "\nno JSON, \"n\"\n\n" R"({"prompt": "x", "max_tokens": 200, "n": 4096, "logprobs": 20})"
                          "\n" R"({"prompt" : [[1, 2], "y"], "max_tokens": 3})"
                          "\n" R"({"messages": [{"role": "user", "content": "x"}], "max_tokens": 9, "logprobs": true})";
-  const auto largest = [&](int64_t most) { return *LargestHeldBytes(path, false, kContext, most); };
+  const auto largest = [&](int64_t most) { return *LargestHeldBytes(path, false, kContext, kAnyLine, most); };
   const int64_t n4096 = largest(int64_t{1} << 40), n64 = largest(n4096 - 1), two = largest(n64 - 1);
   EXPECT_EQ(n4096, Held(R"({"prompt": "x", "max_tokens": 200, "n": 4096, "logprobs": 20})", {{1, 1}}));
   EXPECT_EQ(n64, Held(R"({"prompt": "x", "max_tokens": 200, "n": 64, "logprobs": 20})", {{1, 1}}));
   EXPECT_GT(two, 1024) << "two prompts, named with a space before the colon";
   EXPECT_EQ(largest(two - 1), Held(R"({"prompt": "x", "max_tokens": 9, "logprobs": 0})", {{1, 1}})) << "the chat";
-  EXPECT_EQ(*LargestHeldBytes(path, /*plain_text=*/true, kContext), 0);
+  EXPECT_EQ(*LargestHeldBytes(path, /*plain_text=*/true, kContext, kAnyLine), 0);
 
   const auto limit = [&](int64_t room) {
-    return *FindHeldLimit(path, false, kContext, [&](int64_t bytes) { return bytes <= room; });
+    return *FindHeldLimit(path, false, kContext, kAnyLine, [&](int64_t bytes) { return bytes <= room; });
   };
   EXPECT_EQ(limit(n4096).bytes, n4096);
   EXPECT_EQ(limit(n4096 - 1).bytes, n64) << "no more is set aside than what can be used";

@@ -16,7 +16,9 @@ namespace sluice {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr int64_t kMostRss = int64_t{10 + 64} << 20;  // of --max-ram 10MiB
@@ -150,6 +152,102 @@ TEST_F(PromptBudget, ABatchFailsTheLinesThatTakeTooMuch) {
 #ifndef SLUICE_SANITIZED
   EXPECT_LE(run.peak_rss_bytes, int64_t{32 + 64} << 20);
 #endif
+}
+
+TEST_F(PromptBudget, ABatchReadsNoLineWhoseJsonTakesTooMuch) {
+  std::ofstream input(dir_ / "in.jsonl");
+  const auto write = [&](const std::string& id, const std::string& member) {
+    input << R"({"method": "POST", "url": "/v1/completions", "body": {"prompt": "x", )" << member
+          << R"(}, "custom_id": ")" << id << "\"}\n";
+  };
+  const auto many = [](const std::string& unit) {
+    std::string list = "[" + unit;
+    while (list.size() < (3 << 20)) list += "," + unit;
+    return list + "]";
+  };
+  write("arrays", "\"tools\": " + many("[]"));
+  write("objects", "\"stop\": " + many(R"({"a":{}})"));
+  write("texts", "\"stop\": " + many(R"("")"));
+  write("short", "\"max_tokens\": 1");
+  input.close();
+  const Finished run = RunSluice({"batch", Store(), "-i", dir_ / "in.jsonl", "-o",
+                                  dir_ / "out.jsonl", "--max-ram", "32MiB"});
+  std::ifstream results(dir_ / "out.jsonl"), errors(dir_ / "out.errors.jsonl");
+  std::string line;
+  ASSERT_TRUE(std::getline(results, line)) << run.err;
+  EXPECT_EQ(json::parse(line)["custom_id"], "short");
+  std::vector<std::string> ids;
+  while (std::getline(errors, line)) {
+    ids.push_back(json::parse(line)["custom_id"]);
+    EXPECT_THAT(line, AllOf(HasSubstr("out_of_memory"), HasSubstr("--max-ram")));
+  }
+  EXPECT_THAT(ids, ElementsAre("arrays", "objects", "texts"));
+#ifndef SLUICE_SANITIZED
+  EXPECT_LE(run.peak_rss_bytes, int64_t{32 + 64} << 20);
+#endif
+}
+
+TEST_F(PromptBudget, ChatLoadsNoSessionWhoseMessagesTakeTooMuch) {
+  // A header that is as long as it says, of a file that is no session behind it.
+  std::string header = "[\"\"";
+  while (header.size() < (20 << 20)) header += ",\"\"";
+  header += "]";
+  const uint32_t version = 1, bytes = static_cast<uint32_t>(header.size());
+  {
+    std::ofstream file(dir_ / "session", std::ios::binary);
+    file << "SLUICECH";
+    file.write(reinterpret_cast<const char*>(&version), 4);
+    file.write(reinterpret_cast<const char*>(&bytes), 4);
+    file << header << std::string(64, ' ');
+  }
+  const Finished run = RunSluice({"chat", Store(), "--template", "chatml", "--max-ram", "16MiB"},
+                                 nullptr, "/load " + (dir_ / "session") + "\n");
+  EXPECT_EQ(run.exit_code, 1) << run.out;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("session"), HasSubstr("--max-ram"))) << run.err;
+#ifndef SLUICE_SANITIZED
+  EXPECT_LE(run.peak_rss_bytes, int64_t{16 + 64} << 20);
+#endif
+}
+
+TEST_F(PromptBudget, RefusesASchemaThatTakesTooMuch) {
+  std::string schema = R"({"enum": [[])";
+  while (schema.size() < (900 << 10)) schema += ",[]";
+  std::ofstream(dir_ / "schema.json") << schema << "]}";
+  const Finished run = RunSluice({"run", Store(), "-p", "x", "-n", "1", "--json-schema-file",
+                                  dir_ / "schema.json", "--max-ram", "10MiB"});
+  EXPECT_EQ(run.exit_code, 1) << run.out;
+  EXPECT_THAT(run.err, AllOf(HasSubstr("schema.json"), HasSubstr("--max-ram"))) << run.err;
+#ifndef SLUICE_SANITIZED
+  EXPECT_LE(run.peak_rss_bytes, kMostRss);
+#endif
+}
+
+TEST_F(PromptBudget, ATemplateThatTakesTooMuchNamesTheBudget) {
+  std::ofstream(dir_ / "doubling.jinja")
+      << "{% set n = namespace(t=messages[0].content) %}{% for i in range(40) %}"
+         "{% set n.t = n.t ~ n.t %}{% endfor %}{{ n.t }}";
+  const Finished run = RunSluice({"run", Store(), "--chat", "--template", dir_ / "doubling.jinja",
+                                  "-p", "Once", "-n", "1", "--max-ram", "10MiB"});
+  EXPECT_EQ(run.exit_code, 1) << run.out;
+  EXPECT_THAT(run.err, HasSubstr("--max-ram")) << run.err;
+}
+
+// What `plan` names works, and a MiB less does not.
+TEST_F(PromptBudget, PlanNamesTheSmallestBudgetOfAChatToo) {
+  const Finished plan = RunSluice({"plan", Store(), "--max-ram", "64MiB", "--no-probe"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  const size_t at = plan.out.find("for chat ");
+  ASSERT_NE(at, std::string::npos) << plan.out;
+  const int64_t mib = std::stoll(plan.out.substr(at + 9));
+  const auto chat = [&](int64_t budget) {
+    return RunSluice({"chat", Store(), "--template", "chatml", "-n", "1", "--max-ram",
+                      std::to_string(budget) + "MiB"},
+                     nullptr, "Hi\n");
+  };
+  EXPECT_EQ(chat(mib).exit_code, 0) << chat(mib).err;
+  const Finished refused = chat(mib - 1);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("--max-ram")) << refused.err;
 }
 
 TEST_F(PromptBudget, ChatRefusesALineThatTakesTooMuch) {
