@@ -2,10 +2,10 @@
 // context (GB/s of KV cache, over what the same threads read from memory), limits measured in the
 // same run.
 //
-// Shapes are those of one layer of Llama-3.2-3B: 24 heads, 8 KV heads, head_dim 128. A prompt's rows
-// are the last 512 positions before `context`; operations are 4 a query, visible key and element of
-// a head (2 for the score, 2 for the sum). One token reads its KV in turn from copies that exceed
-// the caches, as layers follow one another.
+// Shapes are those of one layer of Llama-3.2-3B: 24 heads, 8 KV heads, head_dim 128. A prompt's
+// rows are the last 512 positions before `context`; operations are 4 a query, visible key and
+// element of a head (2 for the score, 2 for the sum). One token reads its KV in turn from copies
+// that exceed the caches, as layers follow one another.
 //
 //   bench_attention [--threads=N] [Google Benchmark's flags, as --benchmark_filter=prompt]
 #include <algorithm>
@@ -68,7 +68,8 @@ void BenchAttention(benchmark::State& state, ThreadPool& pool, const Case& c,
     }
     for (int64_t begin = 0; begin < pages_each * kKvPageTokens; begin += kKvPageTokens) {
       std::vector<AttentionRow> rows;
-      for (int64_t t = 0; t < kKvPageTokens; ++t) rows.push_back({tables[copy].data(), begin + t, 0});
+      for (int64_t t = 0; t < kKvPageTokens; ++t)
+        rows.push_back({tables[copy].data(), begin + t, 0});
       args.rows = rows;
       if (!ops->AppendKv(args, k.data(), k.data(), kKvHeads * kHeadDim).ok()) return;
     }
@@ -112,7 +113,8 @@ int Main(int argc, char** argv) {
   const Limits limits = MeasureLimits(pool);
   for (Isa isa : SupportedIsas()) {
     for (KvType kv : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-      for (const auto& [context, rows] : {std::pair<int64_t, int64_t>{512, 512}, {8192, 512}, {8192, 1}}) {
+      for (const auto& [context, rows] :
+           {std::pair<int64_t, int64_t>{512, 512}, {8192, 512}, {8192, 1}}) {
         if (isa == Isa::kScalar && context > 512) continue;  // minutes
         const Case c = {isa, kv, context, rows};
         benchmark::RegisterBenchmark(

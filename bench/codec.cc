@@ -16,9 +16,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
-#include "kernels/encoding.h"
-#include "kernels/tile.h"
-#include "storage/slab_codec.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
+#include "storage/store/slab_codec.h"
 
 namespace sluice {
 namespace {

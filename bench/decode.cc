@@ -3,9 +3,9 @@
 //   decode STORE... [--pairs=N] [--threads=N] [--json]
 //
 // For each store: N pairs (default 5), each about a second of decoding, one token a pass, and after
-// every pass the best of three times reading 1 GiB with the same threads: in turns, because a shared
-// machine's memory may be twice as fast for a tenth of a second. Prints medians and the median of the
-// pairs' ratios with its spread. `sluice synth` makes stores without a download.
+// every pass the best of three times reading 1 GiB with the same threads: in turns, because a
+// shared machine's memory may be twice as fast for a tenth of a second. Prints medians and the
+// median of the pairs' ratios with its spread. `sluice synth` makes stores without a download.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "bench/kernel_bench.h"
-#include "runtime/model.h"
+#include "runtime/pass/model.h"
 
 namespace sluice {
 namespace {
@@ -52,7 +52,8 @@ absl::StatusOr<Pair> MeasurePair(Model& model, ThreadPool& pool, Buffer& buffer)
     if (const auto logits = model.RunPass({row}); !logits.ok()) return logits.status();
     decoding += SecondsSince(start);
     double limit = 0;
-    for (int i = 0; i < 3; ++i) limit = std::max(limit, ReadThrough(pool, {buffer.data(), kReadBytes}));
+    for (int i = 0; i < 3; ++i)
+      limit = std::max(limit, ReadThrough(pool, {buffer.data(), kReadBytes}));
     reading += kReadBytes / limit;
     ++passes;
   }
@@ -88,11 +89,14 @@ absl::Status Measure(const std::string& path, ThreadPool& pool, int pairs, bool 
   const double least = *std::min_element(ratios.begin(), ratios.end());
   const double most = *std::max_element(ratios.begin(), ratios.end());
   const double weights = static_cast<double>(plan->weight_bytes);
-  std::printf(json ? "{\"store\": \"%s\", \"weight_bytes\": %.0f, \"tokens_per_s\": %.3f, \"bytes_per_s\": %.0f, "
-                     "\"read_bytes_per_s\": %.0f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f}\n"
-                   : "%s: %.0f bytes of weights, %.2f tokens/s, %.3g bytes/s of %.3g: %.3f (%.3f .. %.3f)\n",
-              path.c_str(), weights, Median(rates) / weights, Median(rates), Median(limits),
-              Median(ratios), least, most);
+  std::printf(
+      json
+          ? "{\"store\": \"%s\", \"weight_bytes\": %.0f, \"tokens_per_s\": %.3f, \"bytes_per_s\": "
+            "%.0f, "
+            "\"read_bytes_per_s\": %.0f, \"ratio\": %.4f, \"least\": %.4f, \"most\": %.4f}\n"
+          : "%s: %.0f bytes of weights, %.2f tokens/s, %.3g bytes/s of %.3g: %.3f (%.3f .. %.3f)\n",
+      path.c_str(), weights, Median(rates) / weights, Median(rates), Median(limits), Median(ratios),
+      least, most);
   std::fflush(stdout);
   return absl::OkStatus();
 }

@@ -31,16 +31,16 @@
 #include "absl/strings/str_format.h"
 #include "bench/cublas.h"
 #include "bench/device_read.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
 #include "kernels/ops.h"
-#include "kernels/status_macros.h"
-#include "kernels/tile.h"
 #include "nlohmann/json.hpp"
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 
 namespace sluice {
 namespace {

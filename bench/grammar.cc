@@ -1,10 +1,11 @@
-// How long a mask over 128k tokens takes, while texts that follow a schema or grammar are drawn at random.
+// How long a mask over 128k tokens takes, while texts that follow a schema or grammar are drawn at
+// random.
 //
-// Each text is 512 tokens long at most, of tokens drawn from the mask, each as likely; new texts begin until there are
-// 4,096 masks. Prints the median and the 99th percentile and what share of their limits (1 ms, 20 ms) they are; the
-// first mask of all and the time to compile stand beside them. The vocabulary is made up of random words and numbers as
-// a byte-level one has them, or read from a tiktoken file (a line a token, base64 and rank, such as Llama 3's
-// tokenizer.model).
+// Each text is 512 tokens long at most, of tokens drawn from the mask, each as likely; new texts
+// begin until there are 4,096 masks. Prints the median and the 99th percentile and what share of
+// their limits (1 ms, 20 ms) they are; the first mask of all and the time to compile stand beside
+// them. The vocabulary is made up of random words and numbers as a byte-level one has them, or read
+// from a tiktoken file (a line a token, base64 and rank, such as Llama 3's tokenizer.model).
 //
 //   bench_grammar [FILE]
 #include <algorithm>
@@ -21,9 +22,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "runtime/grammar/constraint.h"
-#include "runtime/grammar/gbnf.h"
-#include "runtime/grammar/json_schema.h"
+#include "runtime/text/grammar/constraint.h"
+#include "runtime/text/grammar/gbnf.h"
+#include "runtime/text/grammar/json_schema.h"
 
 namespace sluice::grammar {
 namespace {
@@ -43,13 +44,14 @@ std::vector<std::string> ReadTiktoken(const char* path) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     std::string token;
-    if (absl::Base64Unescape(std::vector<std::string>(absl::StrSplit(line, ' '))[0], &token)) tokens.push_back(token);
+    if (absl::Base64Unescape(std::vector<std::string>(absl::StrSplit(line, ' '))[0], &token))
+      tokens.push_back(token);
   }
   return tokens;
 }
 
-// All bytes, numbers of up to three digits, punctuation before and behind words, words of Zipf's lengths in three
-// scripts, pieces of characters, runs of spaces.
+// All bytes, numbers of up to three digits, punctuation before and behind words, words of Zipf's
+// lengths in three scripts, pieces of characters, runs of spaces.
 std::vector<std::string> MakeTokens() {
   std::mt19937 random(1);
   const auto pick = [&](int n) { return std::uniform_int_distribution<int>(0, n - 1)(random); };
@@ -99,8 +101,10 @@ std::string WideSchema() {
   std::string properties;
   for (int i = 0; i < 200; ++i) {
     std::string names;
-    for (int n = 0; n < 20; ++n) absl::StrAppend(&names, n == 0 ? "" : ",", "\"value ", i, " ", n * 37 % 20, "\"");
-    absl::StrAppend(&properties, i == 0 ? "" : ",", "\"property ", i, "\":{\"enum\":[", names, "]}");
+    for (int n = 0; n < 20; ++n)
+      absl::StrAppend(&names, n == 0 ? "" : ",", "\"value ", i, " ", n * 37 % 20, "\"");
+    absl::StrAppend(&properties, i == 0 ? "" : ",", "\"property ", i, "\":{\"enum\":[", names,
+                    "]}");
   }
   return absl::StrCat("{\"type\":\"object\",\"properties\":{", properties, "}}");
 }
@@ -112,19 +116,24 @@ std::vector<Case> Cases() {
        R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0,"maximum":150},
       "email":{"type":"string","maxLength":60},"tags":{"type":"array","items":{"type":"string"},"maxItems":8},
       "kind":{"enum":["person","company","robot"]},"score":{"type":"number"}},"required":["name","age","kind"]})"},
-      {"bounded strings", false, R"({"type":"array","items":{"type":"string","minLength":20,"maxLength":200}})"},
-      {"pattern", false, R"({"type":"array","items":{"type":"string","pattern":"^[a-z]+(-[a-z0-9]+)*$"}})"},
-      {"unanchored pattern", false, R"({"type":"array","items":{"type":"string","pattern":"abc[0-9]{2,5}"}})"},
+      {"bounded strings", false,
+       R"({"type":"array","items":{"type":"string","minLength":20,"maxLength":200}})"},
+      {"pattern", false,
+       R"({"type":"array","items":{"type":"string","pattern":"^[a-z]+(-[a-z0-9]+)*$"}})"},
+      {"unanchored pattern", false,
+       R"({"type":"array","items":{"type":"string","pattern":"abc[0-9]{2,5}"}})"},
       {"tree", false,
        R"({"$defs":{"node":{"type":"object","properties":{"value":{"type":"string"},"children":{"type":"array","items":
       {"$ref":"#/$defs/node"}}},"required":["value","children"],"additionalProperties":false}},"$ref":"#/$defs/node"})"},
       {"additional keys", false,
        R"({"type":"object","properties":{"alpha":{"type":"integer"},"beta":{"type":"boolean"}},
       "additionalProperties":{"type":"string"}})"},
-      {"words (GBNF)", true, "root ::= word (\" \" word)* \".\"\nword ::= [A-Za-z]+ | [\\u0400-\\u04FF]+\n"},
+      {"words (GBNF)", true,
+       "root ::= word (\" \" word)* \".\"\nword ::= [A-Za-z]+ | [\\u0400-\\u04FF]+\n"},
       {"lines (GBNF)", true, "root ::= (\"- \" [^\\n]+ \"\\n\")+\n"},
       {"arithmetic (GBNF)", true,
-       "root ::= e\ne ::= t ((\" + \" | \" - \") t)*\nt ::= f (\" * \" f)*\nf ::= [0-9]+ | \"(\" e \")\"\n"},
+       "root ::= e\ne ::= t ((\" + \" | \" - \") t)*\nt ::= f (\" * \" f)*\nf ::= [0-9]+ | \"(\" e "
+       "\")\"\n"},
       {"wide", false, WideSchema()},
       {"very long string", false, R"({"type":"string","minLength":3000,"maxLength":20000})"},
       {"awkward pattern", false,
@@ -136,16 +145,18 @@ int Run(int argc, char** argv) {
   std::vector<std::string> tokens = argc > 1 ? ReadTiktoken(argv[1]) : MakeTokens();
   const auto num_tokens = static_cast<int32_t>(tokens.size());
   auto start = Clock::now();
-  const auto vocabulary = std::make_shared<Vocabulary>(tokens, num_tokens + 256, std::vector<int32_t>{num_tokens});
+  const auto vocabulary =
+      std::make_shared<Vocabulary>(tokens, num_tokens + 256, std::vector<int32_t>{num_tokens});
   std::printf("%d tokens, tries made in %.0f ms, %.1f MB\n", num_tokens, MillisecondsSince(start),
               static_cast<double>(vocabulary->MemoryBytes()) / 1e6);
-  std::printf("%-20s %9s %9s %9s %9s %9s | %8s %8s %9s\n", "", "compile", "first", "median", "p99", "max ms", "/ 1 ms",
-              "/ 20 ms", "cache MB");
+  std::printf("%-20s %9s %9s %9s %9s %9s | %8s %8s %9s\n", "", "compile", "first", "median", "p99",
+              "max ms", "/ 1 ms", "/ 20 ms", "cache MB");
   for (const Case& c : Cases()) {
     start = Clock::now();
     const auto grammar = c.gbnf ? ParseGbnf(c.text) : GrammarFromJsonSchema(c.text);
     if (!grammar.ok()) {
-      std::fprintf(stderr, "%s: %s\n", c.name.c_str(), std::string(grammar.status().message()).c_str());
+      std::fprintf(stderr, "%s: %s\n", c.name.c_str(),
+                   std::string(grammar.status().message()).c_str());
       return 1;
     }
     const auto constraint = Constraint::Create(*grammar, vocabulary);
@@ -156,7 +167,8 @@ int Run(int argc, char** argv) {
     std::vector<int32_t> choices;
     while (times.size() < kMasks) {
       Matcher matcher(*constraint);
-      for (int64_t left = kTextTokens; left > 0 && !matcher.finished() && times.size() < kMasks; --left) {
+      for (int64_t left = kTextTokens; left > 0 && !matcher.finished() && times.size() < kMasks;
+           --left) {
         start = Clock::now();
         const absl::Status status = matcher.Mask(left, &mask);
         times.push_back(MillisecondsSince(start));
@@ -168,15 +180,16 @@ int Run(int argc, char** argv) {
         for (int32_t id = 0; id <= num_tokens; ++id) {
           if (Allows(mask, id)) choices.push_back(id);
         }
-        (void)matcher.Accept(choices[std::uniform_int_distribution<size_t>(0, choices.size() - 1)(random)]);
+        (void)matcher.Accept(
+            choices[std::uniform_int_distribution<size_t>(0, choices.size() - 1)(random)]);
       }
     }
     const double first = times[0];
     std::sort(times.begin(), times.end());
     const double median = times[times.size() / 2], p99 = times[times.size() * 99 / 100];
-    std::printf("%-20s %9.2f %9.3f %9.4f %9.3f %9.3f | %8.3f %8.3f %9.1f\n", c.name.c_str(), compile, first, median,
-                p99, times.back(), median / kMedianLimitMs, p99 / kP99LimitMs,
-                static_cast<double>((*constraint)->MemoryBytes()) / 1e6);
+    std::printf("%-20s %9.2f %9.3f %9.4f %9.3f %9.3f | %8.3f %8.3f %9.1f\n", c.name.c_str(),
+                compile, first, median, p99, times.back(), median / kMedianLimitMs,
+                p99 / kP99LimitMs, static_cast<double>((*constraint)->MemoryBytes()) / 1e6);
   }
   return 0;
 }

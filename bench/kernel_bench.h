@@ -13,9 +13,9 @@
 #include <string>
 #include <thread>
 
+#include "bench/peak/peak.h"
 #include "kernels/cpu/bandwidth.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/peak.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace sluice {

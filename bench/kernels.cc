@@ -6,8 +6,8 @@
 //   of_bandwidth  their share of what the same threads read from memory at best;
 //   GOPS          operations a second (2 a weight and token), and
 //   of_peak       their share of a loop of nothing but vpdpbusd (quantized) or fma (floats) on all
-//                 threads, with the instructions of that instruction set; of vdpbf16ps for bf16_fast,
-//                 which is bf16 with --fast-math.
+//                 threads, with the instructions of that instruction set; of vdpbf16ps for
+//                 bf16_fast, which is bf16 with --fast-math.
 // The matrix is far larger than the caches and each iteration takes its next slice, so that one
 // token is bound by memory. Rates are those of the best iteration, as the limits are: other
 // programs on the machine can only make one slower. `Time` is the mean; its distance from the best
@@ -27,9 +27,9 @@
 #include "absl/strings/str_cat.h"
 #include "bench/kernel_bench.h"
 #include "benchmark/benchmark.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
 #include "kernels/ops.h"
-#include "kernels/tile.h"
 
 namespace sluice {
 namespace {
@@ -115,9 +115,9 @@ void BenchMatMul(benchmark::State& state, ThreadPool& pool, Isa isa, Encoding en
   state.counters["weights_GBps"] = bytes / best / 1e9;
   state.counters["of_bandwidth"] = bytes / best / limits.read_bandwidth;
   state.counters["GOPS"] = operations / best / 1e9;
-  state.counters["of_peak"] =
-      operations / best /
-      (rounded ? limits.peak_rounded_ops : limits.peak_ops[static_cast<int>(isa)][info.quantized()]);
+  state.counters["of_peak"] = operations / best /
+                              (rounded ? limits.peak_rounded_ops
+                                       : limits.peak_ops[static_cast<int>(isa)][info.quantized()]);
 }
 
 int Main(int argc, char** argv) {
@@ -128,10 +128,11 @@ int Main(int argc, char** argv) {
   const auto add = [&](absl::string_view name, Encoding encoding, Isa isa, bool rounded) {
     for (int64_t tokens : {int64_t{1}, int64_t{4}, int64_t{64}, int64_t{512}}) {
       if (isa == Isa::kScalar && tokens > 64) continue;  // minutes
-      benchmark::RegisterBenchmark(absl::StrCat(name, "/", IsaName(isa), "/tokens:", tokens).c_str(),
-                                   [&, encoding, isa, rounded, tokens](benchmark::State& state) {
-                                     BenchMatMul(state, pool, isa, encoding, rounded, tokens, limits);
-                                   })
+      benchmark::RegisterBenchmark(
+          absl::StrCat(name, "/", IsaName(isa), "/tokens:", tokens).c_str(),
+          [&, encoding, isa, rounded, tokens](benchmark::State& state) {
+            BenchMatMul(state, pool, isa, encoding, rounded, tokens, limits);
+          })
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     }

@@ -1,8 +1,9 @@
-// Operations on activation rows: RMS norm, RoPE, quantizing to int8. GB/s of the memory they touch, over what
-// the same threads read from memory in the same run.
+// Operations on activation rows: RMS norm, RoPE, quantizing to int8. GB/s of the memory they touch,
+// over what the same threads read from memory in the same run.
 //
-// 8,192 rows of Llama-3.2-3B (hidden_size 3072, 24 heads of 128): 100 MB, more than the caches hold. Bytes are
-// what is read and written once; writing makes a share of 1 impossible, since the limit only reads.
+// 8,192 rows of Llama-3.2-3B (hidden_size 3072, 24 heads of 128): 100 MB, more than the caches
+// hold. Bytes are what is read and written once; writing makes a share of 1 impossible, since the
+// limit only reads.
 //
 //   bench_rows [--threads=N] [Google Benchmark's flags]
 #include <chrono>
@@ -17,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "bench/kernel_bench.h"
 #include "benchmark/benchmark.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
 namespace sluice {
@@ -65,10 +66,9 @@ int Main(int argc, char** argv) {
     all_ops.push_back(*MakeCpuOps(isa, &pool));
     Ops* const ops = all_ops.back().get();
     const auto add = [&](absl::string_view name, int64_t touched, auto run) {
-      benchmark::RegisterBenchmark(absl::StrCat(name, "/", IsaName(isa)).c_str(),
-                                   [&limits, touched, run](benchmark::State& state) {
-                                     Time(state, touched, limits, run);
-                                   })
+      benchmark::RegisterBenchmark(
+          absl::StrCat(name, "/", IsaName(isa)).c_str(),
+          [&limits, touched, run](benchmark::State& state) { Time(state, touched, limits, run); })
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     };

@@ -24,8 +24,8 @@
 #include <utility>
 #include <vector>
 
-#include "prefetch/host_buffer.h"
-#include "prefetch/io_file.h"
+#include "prefetch/io/host_buffer.h"
+#include "prefetch/io/io_file.h"
 #include "prefetch/slab_stream.h"
 
 namespace sluice {

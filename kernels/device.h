@@ -1,8 +1,9 @@
-// A processor with memory of its own: its memory, its queues of work, and the marks that order them.
+// A processor with memory of its own: its memory, its queues of work, and the marks that order
+// them.
 //
 // A Stream does what it is given in order, and later than the call returns; streams run beside each
-// other. An Event, recorded on one stream and waited for on another, is what orders two of them. The
-// terms are CUDA's (CUDA C++ Programming Guide, "Asynchronous Concurrent Execution").
+// other. An Event, recorded on one stream and waited for on another, is what orders two of them.
+// The terms are CUDA's (CUDA C++ Programming Guide, "Asynchronous Concurrent Execution").
 #ifndef SLUICE_KERNELS_DEVICE_H_
 #define SLUICE_KERNELS_DEVICE_H_
 
@@ -22,11 +23,12 @@ namespace sluice {
 class Event {
  public:
   virtual ~Event() = default;
-  // Blocks until all work before the latest Record is done; at once where there was none. An error is
-  // that of the work.
+  // Blocks until all work before the latest Record is done; at once where there was none. An error
+  // is that of the work.
   virtual absl::Status Wait() = 0;
-  // Seconds from when `earlier`, an event of the same device, was reached to when this one was, by the device's
-  // clock; negative where this one came first. Both were recorded, and have been reached.
+  // Seconds from when `earlier`, an event of the same device, was reached to when this one was, by
+  // the device's clock; negative where this one came first. Both were recorded, and have been
+  // reached.
   virtual absl::StatusOr<double> SecondsSince(Event* earlier) = 0;
 };
 
@@ -34,18 +36,21 @@ class Event {
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Both return before the copy is done; `host` must be pinned (Device::Pin) and stay as it is until then.
+  // Both return before the copy is done; `host` must be pinned (Device::Pin) and stay as it is
+  // until then.
   virtual absl::Status CopyToDevice(std::byte* device, const std::byte* host, int64_t bytes) = 0;
   virtual absl::Status CopyToHost(std::byte* host, const std::byte* device, int64_t bytes) = 0;
   // Moves the mark of `event`, one of the same device, to here.
   virtual absl::Status Record(Event* event) = 0;
-  // What is queued from here on waits for the latest Record of `event`, which may be moved again at once.
+  // What is queued from here on waits for the latest Record of `event`, which may be moved again at
+  // once.
   virtual absl::Status WaitFor(Event* event) = 0;
   // Blocks until all work is done.
   virtual absl::Status Finish() = 0;
 };
 
-// A range that its owner gives back by destroying this: device memory, or the pinning of host memory.
+// A range that its owner gives back by destroying this: device memory, or the pinning of host
+// memory.
 class DeviceRange {
  public:
   DeviceRange() = default;
@@ -79,8 +84,8 @@ class Device {
   // Memory of the device, aligned to 256 bytes at least; the host must not follow its address.
   // ResourceExhausted: how much was wanted, how much is free.
   virtual absl::StatusOr<DeviceRange> Allocate(int64_t bytes) = 0;
-  // Locks `host` into memory, so that copies run beside the host. ResourceExhausted where the system
-  // does not allow that many bytes.
+  // Locks `host` into memory, so that copies run beside the host. ResourceExhausted where the
+  // system does not allow that many bytes.
   virtual absl::StatusOr<DeviceRange> Pin(absl::Span<std::byte> host) = 0;
   virtual absl::StatusOr<std::unique_ptr<Stream>> NewStream() = 0;
   virtual absl::StatusOr<std::unique_ptr<Event>> NewEvent() = 0;

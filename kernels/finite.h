@@ -8,8 +8,8 @@
 
 namespace sluice {
 
-// Whether no value is NaN or infinite. 0 * x is 0 for those and NaN for the others; several sums at once
-// let the compiler use vectors.
+// Whether no value is NaN or infinite. 0 * x is 0 for those and NaN for the others; several sums at
+// once let the compiler use vectors.
 inline bool AllFinite(absl::Span<const float> values) {
   float sums[16] = {};
   size_t i = 0;

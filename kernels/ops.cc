@@ -3,17 +3,10 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/activation_layout.h"
+#include "kernels/base/align.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice {
-namespace {
-
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
-}  // namespace
-
 int64_t ActivationRowBytes(ActivationFormat format, int64_t k) {
   switch (format) {
     case ActivationFormat::kF32:
@@ -24,7 +17,8 @@ int64_t ActivationRowBytes(ActivationFormat format, int64_t k) {
       return RoundUp(k, 256) / 256 * static_cast<int64_t>(sizeof(ActivationGroup256));
     case ActivationFormat::kBF16:
     case ActivationFormat::kF16:
-      // An odd number of lines: where K is a power of two, the rows would compete for the same cache sets.
+      // An odd number of lines: where K is a power of two, the rows would compete for the same
+      // cache sets.
       return RoundUp(2 * k, 64) | 64;
   }
   return 0;

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 
 namespace sluice {
 
@@ -33,33 +33,36 @@ struct MatMulArgs {
   const std::byte* tiles;  // num_tiles tiles of TileBytes(encoding, k); for kSwiGlu 2 * num_tiles:
                            // gate tile 0, up tile 0, gate tile 1, ...; 64-byte aligned
   int64_t num_tiles;
-  int64_t k;                      // input features
-  int64_t first_row;              // row of the matrix that the first tile begins with
-  int64_t matrix_rows;            // rows of the whole matrix: rows beyond are padding, not stored
-  const std::byte* activations;   // [num_tokens] rows of ActivationRowBytes(Info(encoding).activations, k)
+  int64_t k;            // input features
+  int64_t first_row;    // row of the matrix that the first tile begins with
+  int64_t matrix_rows;  // rows of the whole matrix: rows beyond are padding, not stored
+  const std::byte*
+      activations;  // [num_tokens] rows of ActivationRowBytes(Info(encoding).activations, k)
   int64_t num_tokens;
   const float* addend = nullptr;     // [matrix_rows], or null
   const float* up_addend = nullptr;  // kSwiGlu: the same for up
   Epilogue epilogue = Epilogue::kStore;
-  // --fast-math: the rows of `activations` are rounded to the weights' own type (kBF16, kF16), not what
-  // Info(encoding) says. For bf16 weights, on CPUs where RoundsActivations(isa) (kernels/cpu/cpu_ops.h); for bf16 and
-  // f16 ones on GPUs from compute capability 8.0 on.
+  // --fast-math: the rows of `activations` are rounded to the weights' own type (kBF16, kF16), not
+  // what Info(encoding) says. For bf16 weights, on CPUs where RoundsActivations(isa)
+  // (kernels/cpu/cpu_ops.h); for bf16 and f16 ones on GPUs from compute capability 8.0 on.
   bool rounded_activations = false;
   float* out;          // [num_tokens, matrix_rows]
   int64_t out_stride;  // floats from one token's row to the next
-  // Work beside the product: on the CPU its threads call it now and then, while enough of the product is left that
-  // the others make up for it. Any thread of them, several at once. Null: none. A GPU never calls it.
+  // Work beside the product: on the CPU its threads call it now and then, while enough of the
+  // product is left that the others make up for it. Any thread of them, several at once. Null:
+  // none. A GPU never calls it.
   const std::function<void()>* aside = nullptr;
 };
 
-// A product that was computed elsewhere, and what is left of its epilogue: out[token, i] for i < num_rows.
+// A product that was computed elsewhere, and what is left of its epilogue: out[token, i] for i <
+// num_rows.
 struct EndProductArgs {
   const float* y;  // [num_tokens, num_rows], with the addend in it
   int64_t num_tokens;
   int64_t num_rows;
   Epilogue epilogue = Epilogue::kStore;  // not kSwiGlu, which comes as its result, to be stored
-  float* out;          // [num_tokens, num_rows]
-  int64_t out_stride;  // floats from one token's row to the next
+  float* out;                            // [num_tokens, num_rows]
+  int64_t out_stride;                    // floats from one token's row to the next
 };
 
 enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
@@ -92,8 +95,9 @@ struct AttentionArgs {
   KvShape kv;
   std::byte* pages;     // page p of this layer is at pages + p * page_stride
   int64_t page_stride;  // bytes, at least KvPageBytes
-  int64_t num_heads;    // a multiple of kv.num_kv_heads; query head h uses kv head h / (num_heads / num_kv_heads)
-  float attention_scale;  // usually 1 / sqrt(head_dim)
+  int64_t num_heads;    // a multiple of kv.num_kv_heads; query head h uses kv head h / (num_heads /
+                        // num_kv_heads)
+  float attention_scale;                // usually 1 / sqrt(head_dim)
   absl::Span<const AttentionRow> rows;  // host memory
 };
 
@@ -105,7 +109,8 @@ struct PassLimits {
   int64_t num_heads;
   KvShape kv;
 };
-// Bringing positions and page tables to a device goes through so many buffers in turn, each for any call of a pass.
+// Bringing positions and page tables to a device goes through so many buffers in turn, each for any
+// call of a pass.
 inline constexpr int kUploadBuffers = 8;
 // Bytes of one of them: of pinned host memory, and as many of the device's. A multiple of 4096.
 int64_t UploadBufferBytes(const PassLimits& pass);
@@ -114,12 +119,13 @@ class Ops {
  public:
   virtual ~Ops() = default;
 
-  // Allocates what calls within these limits need, so that none of them has to; larger ones may. Before the first pass,
-  // once the plan is known. InvalidArgument: a shape that these Ops do not have. ResourceExhausted.
+  // Allocates what calls within these limits need, so that none of them has to; larger ones may.
+  // Before the first pass, once the plan is known. InvalidArgument: a shape that these Ops do not
+  // have. ResourceExhausted.
   virtual absl::Status Reserve(const PassLimits& /*pass*/) { return absl::OkStatus(); }
 
-  // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format. Unimplemented: kBF16 or
-  // kF16, where these Ops have no products that read it.
+  // x [num_rows, k] (rows x_stride floats apart) into MatMul's activation format. Unimplemented:
+  // kBF16 or kF16, where these Ops have no products that read it.
   virtual absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                           int64_t num_rows, int64_t k, std::byte* out) = 0;
 
@@ -132,12 +138,13 @@ class Ops {
   virtual absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
                                const float* weight, float eps, float* out, int64_t out_stride) = 0;
 
-  // Rotates heads in place: x [num_rows][num_heads][head_dim], rows x_stride floats apart. Row i uses
-  // cos_sin + positions[i] * head_dim: head_dim / 2 cosines, then head_dim / 2 sines.
+  // Rotates heads in place: x [num_rows][num_heads][head_dim], rows x_stride floats apart. Row i
+  // uses cos_sin + positions[i] * head_dim: head_dim / 2 cosines, then head_dim / 2 sines.
   // `norm_weight`, where not null, is an RMS norm over each head first (Qwen3).
   virtual absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads,
-                            int64_t head_dim, const float* cos_sin, absl::Span<const int64_t> positions,
-                            const float* norm_weight, float norm_eps) = 0;
+                            int64_t head_dim, const float* cos_sin,
+                            absl::Span<const int64_t> positions, const float* norm_weight,
+                            float norm_eps) = 0;
 
   // Writes k and v [rows][num_kv_heads][head_dim] (kv_stride floats apart) at the rows' positions.
   virtual absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
@@ -145,11 +152,11 @@ class Ops {
 
   // out [rows][num_heads][head_dim] from q of the same shape, both row-strided in floats. All keys
   // up to each row's position are in the pages already.
-  virtual absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
-                                 int64_t out_stride) = 0;
+  virtual absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride,
+                                 float* out, int64_t out_stride) = 0;
 
-  // Where one of the `n` values of x is NaN or infinite and *note is negative, sets *note to `mark` (0 or
-  // more): the first call that finds one leaves its mark. `note` is memory of the device.
+  // Where one of the `n` values of x is NaN or infinite and *note is negative, sets *note to `mark`
+  // (0 or more): the first call that finds one leaves its mark. `note` is memory of the device.
   virtual absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) = 0;
 };
 

@@ -1,5 +1,5 @@
-// The hop from host memory to a device. Order on the device is kept by events alone: a slab's copy waits
-// for whoever last read those bytes of the ring, and what reads the slab waits for its copy.
+// The hop from host memory to a device. Order on the device is kept by events alone: a slab's copy
+// waits for whoever last read those bytes of the ring, and what reads the slab waits for its copy.
 #include "prefetch/device_stream.h"
 
 #include <algorithm>
@@ -12,13 +12,13 @@
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
-#include "kernels/status_macros.h"
 #include "prefetch/device_clock.h"
 #include "prefetch/event_pool.h"
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
+#include "prefetch/io/simulated_disk.h"
 #include "prefetch/ring_space.h"
-#include "prefetch/simulated_disk.h"
 #include "prefetch/timeline.h"
 
 namespace sluice {
@@ -49,7 +49,9 @@ KeptPlaces PlaceKept(absl::Span<const DeviceSlab> cycle) {
   KeptPlaces places;
   places.offset.resize(cycle.size());
   places.run_slabs.assign(cycle.size(), 1);
-  const auto joins = [cycle](size_t i) { return i > 0 && cycle[i].follows && cycle[i].kept && cycle[i - 1].kept; };
+  const auto joins = [cycle](size_t i) {
+    return i > 0 && cycle[i].follows && cycle[i].kept && cycle[i - 1].kept;
+  };
   for (size_t i = 0; i < cycle.size(); ++i) {
     if (!joins(i)) places.bytes = RoundUp(places.bytes, kReadAlignment);
     places.offset[i] = places.bytes;
@@ -66,7 +68,8 @@ absl::Status Check(absl::Span<const DeviceSlab> cycle, const DeviceStreamOptions
   if (cycle.empty()) return absl::InvalidArgumentError("a stream of no slabs");
   for (size_t i = 0; i < cycle.size(); ++i) {
     if (cycle[i].bytes <= 0) {
-      return absl::InvalidArgumentError(absl::StrCat("slab ", i, " has ", cycle[i].bytes, " bytes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("slab ", i, " has ", cycle[i].bytes, " bytes"));
     }
     if (!cycle[i].kept && cycle[i].bytes > options.ring_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("slab ", i, " of ", cycle[i].bytes,
@@ -74,7 +77,8 @@ absl::Status Check(absl::Span<const DeviceSlab> cycle, const DeviceStreamOptions
                                                      options.ring_bytes));
     }
     if (cycle[i].kept && cycle[i].host) {
-      return absl::InvalidArgumentError(absl::StrCat("slab ", i, " cannot stay on the host and on the device"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("slab ", i, " cannot stay on the host and on the device"));
     }
   }
   return absl::OkStatus();
@@ -100,7 +104,8 @@ struct DeviceStream::State {
         link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
         host(std::move(host_in)) {
     host_bytes.resize(cycle.size());
-    all_kept = std::all_of(cycle.begin(), cycle.end(), [](const DeviceSlab& slab) { return slab.kept; });
+    all_kept =
+        std::all_of(cycle.begin(), cycle.end(), [](const DeviceSlab& slab) { return slab.kept; });
   }
 
   // What was copied, or is being copied, and not leased yet.
@@ -123,7 +128,8 @@ struct DeviceStream::State {
   struct Unsettled {
     int64_t position;
     int num_slabs = 1;
-    EventPool::Handle come = nullptr;  // the compute stream came to it; null: the last of slabs that stay, timed together
+    EventPool::Handle come = nullptr;    // the compute stream came to it; null: the last of slabs
+                                         // that stay, timed together
     EventPool::Handle copied = nullptr;  // null: a slab that stays
     EventPool::Handle done = nullptr;    // null: the lease is held
     Time asked = {};
@@ -146,7 +152,8 @@ struct DeviceStream::State {
   // Looks at the times of the oldest leases until `most` are left.
   absl::Status Settle(size_t most);
   absl::Status SettleOldest();
-  // Whether the end of a lease must be known whose last slab is this one, which stays: only if another kind comes next.
+  // Whether the end of a lease must be known whose last slab is this one, which stays: only if
+  // another kind comes next.
   bool LastKept(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
 
   // These want the mutex.
@@ -173,31 +180,34 @@ struct DeviceStream::State {
   DeviceClock kernel_clock{Now()};
   bool every_lease = false;
 
-  mutable std::mutex mutex;  // guards all down to `timeline`
-  std::condition_variable copied_more;   // to Next()
-  std::condition_variable room;          // to the copying thread: a lease was dropped, a host lease returned
+  mutable std::mutex mutex;             // guards all down to `timeline`
+  std::condition_variable copied_more;  // to Next()
+  std::condition_variable
+      room;  // to the copying thread: a lease was dropped, a host lease returned
   std::condition_variable in_flight_more;  // to the retiring thread
   RingSpace ring;
   std::deque<int64_t> ticket_bytes;  // of the ring's tickets from first_ticket() on
   std::vector<ReadRange> being_read;
   std::deque<Copied> copied;
   std::deque<InFlight> in_flight;
-  int64_t retired = 0;         // copies that are done, their host leases dropped
-  bool wants_room = false;     // the copying thread found none
-  bool copier_done = false;    // it returned: `failure` says why, or all slabs are kept
+  int64_t retired = 0;       // copies that are done, their host leases dropped
+  bool wants_room = false;   // the copying thread found none
+  bool copier_done = false;  // it returned: `failure` says why, or all slabs are kept
   bool closing = false;
-  absl::Status failure;        // what Next() returns when nothing is left in `copied`
-  absl::Status ended;          // what every Next() returns at once
-  int64_t position = 0;        // Next()'s
-  // Slabs marked `host` are left on the host from the one position to the other. What is before `decided` goes the way
-  // that it went on.
+  absl::Status failure;  // what Next() returns when nothing is left in `copied`
+  absl::Status ended;    // what every Next() returns at once
+  int64_t position = 0;  // Next()'s
+  // Slabs marked `host` are left on the host from the one position to the other. What is before
+  // `decided` goes the way that it went on.
   int64_t on_host_from = 0;
   int64_t on_host_until = 0;
   int64_t decided = 0;
-  std::vector<absl::Span<const std::byte>> host_bytes;  // [num_slabs], of those marked `host` as they were read
+  std::vector<absl::Span<const std::byte>>
+      host_bytes;  // [num_slabs], of those marked `host` as they were read
   int64_t slabs_copied = 0;
   int64_t bytes_copied = 0;
-  std::chrono::steady_clock::duration link_busy{0};  // up to link_busy_until, which may lie ahead: simulated
+  std::chrono::steady_clock::duration link_busy{
+      0};  // up to link_busy_until, which may lie ahead: simulated
   Time link_busy_until;
   KernelSums kernels;
   SimulatedDisk link;
@@ -205,7 +215,7 @@ struct DeviceStream::State {
   StageClock<kCopierStates> copier_clock;
   enum { kNotWaiting, kWaitingForDisk, kWaitingForCopy, kConsumerStates };
   StageClock<kConsumerStates> consumer;  // Next()
-  Timeline timeline;  // of the device
+  Timeline timeline;                     // of the device
 
   const std::unique_ptr<SlabStream> host;  // no lease of it is left once the threads are gone
   Thread copier;
@@ -237,7 +247,8 @@ absl::StatusOr<SlabStream::Lease> DeviceStream::State::NextOfHost() {
     absl::StatusOr<SlabStream::Lease> lease = host->Next();
     lock.lock();
     // The host's ring may be full of slabs whose copies run: one of them comes back.
-    if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && !closing && ended.ok()) {
+    if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && !closing &&
+        ended.ok()) {
       EnterCopier(kWaitingForCopies);
       room.wait(lock, [&] { return retired > before || closing || !ended.ok(); });
       continue;
@@ -279,7 +290,8 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
     }
     being_read = std::move(left);
   }
-  for (const EventPool::Handle& reader : readers) SLUICE_RETURN_IF_ERROR(copies->WaitFor(reader.get()));
+  for (const EventPool::Handle& reader : readers)
+    SLUICE_RETURN_IF_ERROR(copies->WaitFor(reader.get()));
   return begin;
 }
 
@@ -336,7 +348,8 @@ absl::Status DeviceStream::State::CopyNext() {
   std::lock_guard<std::mutex> lock(mutex);
   ++slabs_copied;
   bytes_copied += slab.bytes;
-  in_flight.push_back({std::move(lease), position, std::move(begun), item.done, asked, simulated_end});
+  in_flight.push_back(
+      {std::move(lease), position, std::move(begun), item.done, asked, simulated_end});
   copied.push_back(std::move(item));
   in_flight_more.notify_one();
   copied_more.notify_all();
@@ -410,7 +423,8 @@ absl::Status DeviceStream::State::TimeCopy(const InFlight& copy) {
 }
 
 absl::Status DeviceStream::State::Settle(size_t most) {
-  while (unsettled.size() > most && unsettled.front().done != nullptr) SLUICE_RETURN_IF_ERROR(SettleOldest());
+  while (unsettled.size() > most && unsettled.front().done != nullptr)
+    SLUICE_RETURN_IF_ERROR(SettleOldest());
   return absl::OkStatus();
 }
 
@@ -467,9 +481,9 @@ int64_t DeviceStream::MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ri
   return PlaceKept(cycle).bytes + RoundUp(ring_bytes, kReadAlignment);
 }
 
-absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(std::unique_ptr<SlabStream> host,
-                                                                   std::vector<DeviceSlab> cycle,
-                                                                   const DeviceStreamOptions& options) {
+absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(
+    std::unique_ptr<SlabStream> host, std::vector<DeviceSlab> cycle,
+    const DeviceStreamOptions& options) {
   SLUICE_RETURN_IF_ERROR(Check(cycle, options));
   auto state = std::make_unique<State>(std::move(host), std::move(cycle), options);
   if (state->ring.capacity() > 0) {
@@ -524,7 +538,8 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
     lease.num_slabs_ = state.kept.run_slabs[slab];
     const int last = slab + lease.num_slabs_ - 1;
     const int64_t end = state.kept.offset[last] + state.cycle[last].bytes;
-    lease.bytes_ = state.kept_memory.span().subspan(state.kept.offset[slab], end - state.kept.offset[slab]);
+    lease.bytes_ =
+        state.kept_memory.span().subspan(state.kept.offset[slab], end - state.kept.offset[slab]);
     state.position += lease.num_slabs_;
     lock.unlock();
     unsettled.num_slabs = lease.num_slabs_;
@@ -584,8 +599,9 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
 
 void DeviceStream::Release(int64_t position, int64_t ticket) {
   State& state = *state_;
-  const auto timed = std::find_if(state.unsettled.rbegin(), state.unsettled.rend(),
-                                  [position](const State::Unsettled& slab) { return slab.position == position; });
+  const auto timed =
+      std::find_if(state.unsettled.rbegin(), state.unsettled.rend(),
+                   [position](const State::Unsettled& slab) { return slab.position == position; });
   if (timed == state.unsettled.rend() && ticket < 0) return;
   absl::StatusOr<EventPool::Handle> done = state.events.Take();
   absl::Status status = done.status();
@@ -642,7 +658,8 @@ DeviceStreamCounters DeviceStream::counters() const {
   counters.room_wait_seconds = copier[State::kWaitingForRoom];
   counters.held_back_seconds = copier[State::kHeldBack];
   for (const double seconds : copier) counters.wall_seconds += seconds;
-  const auto ahead = std::max(state_->link_busy_until - Now(), std::chrono::steady_clock::duration::zero());
+  const auto ahead =
+      std::max(state_->link_busy_until - Now(), std::chrono::steady_clock::duration::zero());
   counters.link_busy_seconds = std::chrono::duration<double>(state_->link_busy - ahead).count();
   counters.link_idle_seconds = counters.wall_seconds - counters.link_busy_seconds;
   counters.kernel_seconds = state_->kernels.kernel_seconds;

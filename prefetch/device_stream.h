@@ -1,4 +1,5 @@
-// Hands out slabs in device memory, in cycle order: the next ones are copied while earlier ones compute.
+// Hands out slabs in device memory, in cycle order: the next ones are copied while earlier ones
+// compute.
 #ifndef SLUICE_PREFETCH_DEVICE_STREAM_H_
 #define SLUICE_PREFETCH_DEVICE_STREAM_H_
 
@@ -19,16 +20,19 @@ struct DeviceSlab {
   int64_t bytes = 0;  // that the host stream hands out
   bool kept = false;  // copied on the first walk, into memory of its own. Its StreamSlab is then
                       // first_walk_only.
-  bool host = false;  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
-  bool follows = false;  // where it and the slab before it in the cycle are kept, its bytes lie right behind those, and
-                         // one lease has both
+  bool host =
+      false;  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
+  bool follows = false;  // where it and the slab before it in the cycle are kept, its bytes lie
+                         // right behind those, and one lease has both
 };
 
 struct DeviceStreamOptions {
   Device* device = nullptr;
-  Stream* compute = nullptr;  // where leases are used; of the thread that calls Next() and drops leases
-  int64_t ring_bytes = 0;     // for slabs that are not kept; at least the largest of them. Rounded up to 4096.
-  // A slower link, simulated (prefetch/simulated_disk.h). 0: as fast as the link is.
+  Stream* compute =
+      nullptr;  // where leases are used; of the thread that calls Next() and drops leases
+  int64_t ring_bytes =
+      0;  // for slabs that are not kept; at least the largest of them. Rounded up to 4096.
+  // A slower link, simulated (prefetch/io/simulated_disk.h). 0: as fast as the link is.
   int64_t max_bytes_per_s = 0;
 };
 
@@ -36,7 +40,7 @@ struct DeviceStreamOptions {
 struct DeviceStreamCounters {
   int64_t slabs_copied = 0;
   int64_t bytes_copied = 0;
-  double wall_seconds = 0;       // since the stream was created
+  double wall_seconds = 0;  // since the stream was created
   // The copying thread:
   double host_wait_seconds = 0;  // waiting for the host stream's next slab
   double copy_wait_seconds = 0;  // the host's ring is full of slabs that are being copied
@@ -46,45 +50,54 @@ struct DeviceStreamCounters {
   // The link, of copies that are known to be done, by the device's clock:
   double link_busy_seconds = 0;  // copying, or as long as the simulated link would have
   double link_idle_seconds = 0;
-  // The compute stream, by the device's clock, of leases that were settled. A pass's time that is neither of the
-  // waits is its computing.
-  double kernel_seconds = 0;     // between the first use of a slab and the end of its lease, with waits for anything but
-                                 // its copy, such as pages of a KV cache. Of slabs that stay,
-                                 // one after the other, from the first to the last; a cycle of nothing else has none
+  // The compute stream, by the device's clock, of leases that were settled. A pass's time that is
+  // neither of the waits is its computing.
+  double kernel_seconds =
+      0;  // between the first use of a slab and the end of its lease, with waits for anything but
+          // its copy, such as pages of a KV cache. Of slabs that stay,
+          // one after the other, from the first to the last; a cycle of nothing else has none
   double wait_disk_seconds = 0;  // with nothing to do, while Next() waited for the host stream
-  double wait_copy_seconds = 0;  // for a copy that was queued, or that could not be as others were not done
-  double wait_seconds = 0;       // the host in Next(), for either
+  double wait_copy_seconds =
+      0;  // for a copy that was queued, or that could not be as others were not done
+  double wait_seconds = 0;  // the host in Next(), for either
 };
 
-// Owns two threads: one takes slabs from the host stream and queues their copies, one gives the host's
-// memory back once a copy is done. A slot of the device's ring:
+// Owns two threads: one takes slabs from the host stream and queues their copies, one gives the
+// host's memory back once a copy is done. A slot of the device's ring:
 //
 //   kFree -> kCopying -> kLeased -> kReleased -> kFree
 //
-// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself starts
-// once what computed from those bytes before is done. Leasing and releasing are the compute thread's:
-// a lease may be had while the copy still runs (the compute stream waits for it), and the room of a
-// dropped lease may be given to the next slab while kernels still read it (the copy stream waits for
-// them). So the copying thread never waits for the device, and the compute thread only for what it queued some slabs
-// ago, to look at its times.
+// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself
+// starts once what computed from those bytes before is done. Leasing and releasing are the compute
+// thread's: a lease may be had while the copy still runs (the compute stream waits for it), and the
+// room of a dropped lease may be given to the next slab while kernels still read it (the copy
+// stream waits for them). So the copying thread never waits for the device, and the compute thread
+// only for what it queued some slabs ago, to look at its times.
 class DeviceStream {
  public:
-  // The right to let work on the compute stream read a slab. Dropping it marks where that work ends.
+  // The right to let work on the compute stream read a slab. Dropping it marks where that work
+  // ends.
   class Lease {
    public:
     Lease() = default;
     Lease(Lease&& other) noexcept;
     Lease& operator=(Lease&& other) noexcept;
     ~Lease();
-    int slab() const { return slab_; }            // index into the cycle
-    int num_slabs() const { return num_slabs_; }  // from that one on: more than one where kept slabs follow it
-    // Device memory: of a ring 256-byte aligned, of slabs that are kept so as those before them leave it.
+    int slab() const { return slab_; }  // index into the cycle
+    int num_slabs() const {
+      return num_slabs_;
+    }  // from that one on: more than one where kept slabs follow it
+    // Device memory: of a ring 256-byte aligned, of slabs that are kept so as those before them
+    // leave it.
     absl::Span<const std::byte> bytes() const { return bytes_; }
-    bool on_host() const { return on_host_; }  // then bytes() are the host's, and stay until the stream is destroyed
+    bool on_host() const {
+      return on_host_;
+    }  // then bytes() are the host's, and stay until the stream is destroyed
 
    private:
     friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket, absl::Span<const std::byte> bytes)
+    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket,
+          absl::Span<const std::byte> bytes)
         : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
     DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
     int slab_ = -1;
@@ -98,8 +111,9 @@ class DeviceStream {
   // Device memory that a stream over `cycle` holds.
   static int64_t MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes);
 
-  // Takes `host`, a stream over the same slabs, of which nothing was taken yet; starts copying at once.
-  // InvalidArgument: a slab that does not fit the ring; ResourceExhausted: no such device memory.
+  // Takes `host`, a stream over the same slabs, of which nothing was taken yet; starts copying at
+  // once. InvalidArgument: a slab that does not fit the ring; ResourceExhausted: no such device
+  // memory.
   static absl::StatusOr<std::unique_ptr<DeviceStream>> Create(std::unique_ptr<SlabStream> host,
                                                               std::vector<DeviceSlab> cycle,
                                                               const DeviceStreamOptions& options);
@@ -121,14 +135,15 @@ class DeviceStream {
   // walk without this call. The first walk, which reads the slabs, copies all of them; it returns
   // the number of slabs.
   int ComputeOnHost();
-  // A slab marked `host` in host memory, for as long as the stream is there. After the first walk; the same thread.
+  // A slab marked `host` in host memory, for as long as the stream is there. After the first walk;
+  // the same thread.
   absl::Span<const std::byte> HostBytes(int slab) const;
 
-  // Takes the times of all dropped leases into account, waiting for their work. For the thread that calls Next(),
-  // after a pass.
+  // Takes the times of all dropped leases into account, waiting for their work. For the thread that
+  // calls Next(), after a pass.
   absl::Status Settle();
-  // From here on leases of slabs that stay are timed, each by itself, too: that takes two events a lease. For the same
-  // thread.
+  // From here on leases of slabs that stay are timed, each by itself, too: that takes two events a
+  // lease. For the same thread.
   void TimeEveryLease(bool every);
 
   // The host stream, for ranges of files and its counters; not for its slabs.
@@ -136,8 +151,8 @@ class DeviceStream {
 
   // Any thread.
   DeviceStreamCounters counters() const;
-  // The moves of slabs on the host and on the device since the last call; those of either in order of time. Any
-  // thread.
+  // The moves of slabs on the host and on the device since the last call; those of either in order
+  // of time. Any thread.
   std::vector<TimelineEvent> TakeTimeline();
 
  private:

@@ -1,12 +1,13 @@
-// Pieces end where a place does; where one cannot be pinned, smaller and smaller ones find out how much can.
+// Pieces end where a place does; where one cannot be pinned, smaller and smaller ones find out how
+// much can.
 #include "prefetch/pinned_memory.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "prefetch/host_buffer.h"
+#include "kernels/base/status_macros.h"
+#include "prefetch/io/host_buffer.h"
 
 namespace sluice {
 namespace {
@@ -15,7 +16,8 @@ namespace {
 absl::Status CountPinnable(Device* device, absl::Span<std::byte> memory, int64_t* pinned_bytes) {
   std::vector<DeviceRange> held;
   int64_t piece = RoundUp(static_cast<int64_t>(memory.size()) / 2, kReadAlignment);
-  for (; piece >= kReadAlignment && !memory.empty(); piece = piece / 2 / kReadAlignment * kReadAlignment) {
+  for (; piece >= kReadAlignment && !memory.empty();
+       piece = piece / 2 / kReadAlignment * kReadAlignment) {
     if (piece > static_cast<int64_t>(memory.size())) continue;
     absl::StatusOr<DeviceRange> range = device->Pin(memory.first(static_cast<size_t>(piece)));
     if (absl::IsResourceExhausted(range.status())) continue;
@@ -42,7 +44,8 @@ std::vector<int64_t> CutPieces(int64_t total, absl::Span<const int64_t> places) 
 }  // namespace
 
 absl::StatusOr<std::vector<DeviceRange>> PinMemory(Device* device, absl::Span<std::byte> memory,
-                                                   absl::Span<const int64_t> places, int64_t* pinned_bytes) {
+                                                   absl::Span<const int64_t> places,
+                                                   int64_t* pinned_bytes) {
   int64_t ignored = 0;
   int64_t& pinned = pinned_bytes != nullptr ? *pinned_bytes : ignored;
   std::vector<DeviceRange> ranges;
@@ -52,7 +55,8 @@ absl::StatusOr<std::vector<DeviceRange>> PinMemory(Device* device, absl::Span<st
     absl::StatusOr<DeviceRange> range = device->Pin(memory.first(static_cast<size_t>(piece)));
     if (absl::IsResourceExhausted(range.status())) {
       const int64_t before = pinned;
-      SLUICE_RETURN_IF_ERROR(CountPinnable(device, memory.first(static_cast<size_t>(piece)), &pinned));
+      SLUICE_RETURN_IF_ERROR(
+          CountPinnable(device, memory.first(static_cast<size_t>(piece)), &pinned));
       return absl::ResourceExhaustedError(absl::StrCat(
           "the system pins only ", total - static_cast<int64_t>(memory.size()) + pinned - before,
           " of ", total,

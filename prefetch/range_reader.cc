@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/status_macros.h"
-#include "prefetch/host_buffer.h"
+#include "kernels/base/status_macros.h"
+#include "prefetch/io/host_buffer.h"
 
 namespace sluice {
 

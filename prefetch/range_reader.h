@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "prefetch/io_batch.h"
-#include "prefetch/io_engine.h"
+#include "prefetch/io/io_batch.h"
+#include "prefetch/io/io_engine.h"
 #include "prefetch/slab_stream.h"
 
 namespace sluice {

@@ -9,28 +9,28 @@
 
 namespace sluice {
 
-// Memories where slabs can stay, the tiers, stand in a list: first the one next to the processor that computes, last the
-// host's, where slabs from disk arrive.
+// Memories where slabs can stay, the tiers, stand in a list: first the one next to the processor
+// that computes, last the host's, where slabs from disk arrive.
 inline constexpr int kOnDisk = -1;  // behind the last tier
 
 struct Residency {
-  std::vector<int> tier;               // [num_slabs]: index into the tiers, or kOnDisk: streamed
-  std::vector<int64_t> tier_bytes;     // [num_tiers]: capacity used
-  int64_t streamed_bytes = 0;          // stored bytes read from disk each walk
+  std::vector<int> tier;            // [num_slabs]: index into the tiers, or kOnDisk: streamed
+  std::vector<int64_t> tier_bytes;  // [num_tiers]: capacity used
+  int64_t streamed_bytes = 0;       // stored bytes read from disk each walk
   int host_tier() const { return static_cast<int>(tier_bytes.size()) - 1; }  // the last
 };
 
 struct SlabSize {
   int64_t stored_bytes;  // read from disk
   int64_t place_bytes;   // taken in memory
-  // Computing with it takes less time for its bytes than with the others, as the head's slabs do when
-  // one row of a prompt wants logits: nothing would hide its reading.
+  // Computing with it takes less time for its bytes than with the others, as the head's slabs do
+  // when one row of a prompt wants logits: nothing would hide its reading.
   bool brief = false;
 };
 
-// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs first. Within a tier the
-// slabs that stay are spread evenly over the walk, so that the disk reads on while resident slabs compute: a
-// least-recently-used cache would never hit on a cycle.
+// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs
+// first. Within a tier the slabs that stay are spread evenly over the walk, so that the disk reads
+// on while resident slabs compute: a least-recently-used cache would never hit on a cycle.
 Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities);
 
 }  // namespace sluice

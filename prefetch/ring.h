@@ -16,10 +16,10 @@ namespace sluice {
 //                 |                    |              |
 //                 +--------------------+--------------+----> kFailed, which ends the stream
 //
-// kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's, then
-// a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was verified
-// before and need not be again skips kVerifying, one that is not compressed kUnpacking. All are made
-// under the stream's mutex. A resident slab stays kReady, leased or not.
+// kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's,
+// then a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was
+// verified before and need not be again skips kVerifying, one that is not compressed kUnpacking.
+// All are made under the stream's mutex. A resident slab stays kReady, leased or not.
 enum class SlabState : uint8_t {
   kFree,
   kReading,

@@ -3,7 +3,7 @@
 #include "prefetch/ring_space.h"
 
 #include "absl/base/macros.h"
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 
 namespace sluice {
 

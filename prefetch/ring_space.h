@@ -1,4 +1,5 @@
-// The bytes of a ring: room for slabs in the order of the walk, each contiguous, freed in any order.
+// The bytes of a ring: room for slabs in the order of the walk, each contiguous, freed in any
+// order.
 #ifndef SLUICE_PREFETCH_RING_SPACE_H_
 #define SLUICE_PREFETCH_RING_SPACE_H_
 
@@ -17,9 +18,9 @@ class RingSpace {
   // `capacity`: a multiple of 4096.
   explicit RingSpace(int64_t capacity) : capacity_(capacity) {}
 
-  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096; the
-  // slab has the ticket that next_ticket() was. Nothing where there is no such room now. An empty ring
-  // has room for anything up to its capacity.
+  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096;
+  // the slab has the ticket that next_ticket() was. Nothing where there is no such room now. An
+  // empty ring has room for anything up to its capacity.
   std::optional<int64_t> Allocate(int64_t bytes);
 
   // Gives up a ticket.

@@ -14,13 +14,13 @@
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
-#include "kernels/status_macros.h"
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 #include "prefetch/pinned_memory.h"
 #include "prefetch/range_reader.h"
 #include "prefetch/ring.h"
-#include "storage/repair_advice.h"
+#include "storage/store/repair_advice.h"
 
 namespace sluice {
 namespace {
@@ -93,9 +93,9 @@ int64_t StreamSlab::place_bytes() const {
                                                : CompressedPlaceBytes(raw_bytes);
 }
 
-// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. Streamed slabs
-// take the ring's tickets in that order; the first walk has more of them than the others where some are
-// for it only.
+// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. Streamed
+// slabs take the ring's tickets in that order; the first walk has more of them than the others
+// where some are for it only.
 struct SlabStream::State {
   State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, bool verify_once,
         HostBuffer ring_memory, HostBuffer arena, HostBuffer bounce);
@@ -105,16 +105,20 @@ struct SlabStream::State {
   int64_t TicketAt(int64_t position) const {
     const int slab = SlabAt(position);
     const int64_t pass = position / n;
-    return pass == 0 ? first_rank[slab] : streamed_first + (pass - 1) * streamed_per_walk + place[slab];
+    return pass == 0 ? first_rank[slab]
+                     : streamed_first + (pass - 1) * streamed_per_walk + place[slab];
   }
   bool LeftOut(int64_t position) const {
     return position >= n && cycle[SlabAt(position)].first_walk_only;
   }
   // Whether every walk from `position` on is empty.
-  bool NothingFrom(int64_t position) const { return position >= n && streamed_first == n && streamed_per_walk == 0; }
+  bool NothingFrom(int64_t position) const {
+    return position >= n && streamed_first == n && streamed_per_walk == 0;
+  }
   // Where the slab lies; a streamed one must have room in the ring.
   std::byte* PlaceAt(int64_t position) const;
-  // Where it is read to: a compressed one at the end of its place, from where it is decoded forward.
+  // Where it is read to: a compressed one at the end of its place, from where it is decoded
+  // forward.
   absl::Span<std::byte> ReadBufferAt(int64_t position) const;
   SlabState StateAt(int64_t position) const;  // kFree: not yet asked for
   void MoveAt(int64_t position, SlabState to);
@@ -138,7 +142,8 @@ struct SlabStream::State {
   const std::vector<std::string> paths;
   const std::vector<StreamSlab> cycle;
   const int64_t n;
-  std::vector<int64_t> place;  // a resident slab's offset in the arena, a streamed one's rank in a walk
+  std::vector<int64_t>
+      place;  // a resident slab's offset in the arena, a streamed one's rank in a walk
   std::vector<int64_t> first_rank;  // a streamed slab's rank in the first walk
   int64_t streamed_first = 0;       // slabs that the first walk streams
   int64_t streamed_per_walk = 0;    // that each later one does
@@ -285,7 +290,8 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
   }
   MoveAt(position, SlabState::kRead);
   const int slab = SlabAt(position);
-  if (cycle[slab].resident || cycle[slab].first_walk_only) counters.kept_bytes_read += cycle[slab].bytes;
+  if (cycle[slab].resident || cycle[slab].first_walk_only)
+    counters.kept_bytes_read += cycle[slab].bytes;
   if (verified[slab] && cycle[slab].compression == SlabCompression::kNone) {
     MoveAt(position, SlabState::kReady);
     slab_ready.notify_one();
@@ -355,14 +361,15 @@ void SlabStream::State::VerifyArrived() {
 absl::Status SlabStream::State::StartWorkers(int count, const ThreadShortageFn& on_fewer_threads) {
   while (static_cast<int>(workers.size()) < count) {
     StageClock<kWorkerStates>* const clock = &worker_clocks.emplace_back();
-    absl::StatusOr<Thread> worker = Thread::Start("sluice-worker", [this, clock] { RunWorker(clock); });
+    absl::StatusOr<Thread> worker =
+        Thread::Start("sluice-worker", [this, clock] { RunWorker(clock); });
     if (worker.ok()) {
       workers.push_back(*std::move(worker));
       continue;
     }
     worker_clocks.pop_back();
-    absl::Status shortage =
-        ThreadShortage("for checking slabs", count, static_cast<int64_t>(workers.size()), worker.status());
+    absl::Status shortage = ThreadShortage("for checking slabs", count,
+                                           static_cast<int64_t>(workers.size()), worker.status());
     if (workers.empty()) return shortage;
     if (on_fewer_threads) on_fewer_threads(shortage);
     break;
@@ -456,10 +463,10 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
       if (slab.resident) places.push_back(slab.place_bytes());
     }
     // A slab may lie anywhere in the ring, which therefore is one piece.
-    SLUICE_ASSIGN_OR_RETURN(state->pinned_ring,
-                            PinMemory(options.device, state->ring_memory.span(), {}, options.pinned_bytes));
-    SLUICE_ASSIGN_OR_RETURN(state->pinned_arena,
-                            PinMemory(options.device, state->arena.span(), places, options.pinned_bytes));
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_ring, PinMemory(options.device, state->ring_memory.span(),
+                                                          {}, options.pinned_bytes));
+    SLUICE_ASSIGN_OR_RETURN(state->pinned_arena, PinMemory(options.device, state->arena.span(),
+                                                           places, options.pinned_bytes));
   }
   // The arena is not registered: that would take all of its pages before the first read, and each
   // is read into once.
@@ -467,7 +474,8 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
   SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
   state->range_reader.emplace(state->engine.get(), state->bounce.span());
-  SLUICE_RETURN_IF_ERROR(state->StartWorkers(std::max(1, options.worker_threads), options.io.on_fewer_threads));
+  SLUICE_RETURN_IF_ERROR(
+      state->StartWorkers(std::max(1, options.worker_threads), options.io.on_fewer_threads));
   {
     std::lock_guard<std::mutex> lock(state->mutex);
     state->RequestAhead();
@@ -494,9 +502,10 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop
     const SlabState now = state.StateAt(position);
     if (now == SlabState::kReady) break;
     if (now == SlabState::kFree) {  // all before it went out: their leases take up the room
-      return absl::FailedPreconditionError(absl::StrCat(
-          "slab ", state.SlabAt(position), " of ", slab.place_bytes(), " bytes does not fit a ring of ",
-          state.ring.capacity(), " bytes beside the leases held; drop one first"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("slab ", state.SlabAt(position), " of ", slab.place_bytes(),
+                       " bytes does not fit a ring of ", state.ring.capacity(),
+                       " bytes beside the leases held; drop one first"));
     }
     state.consumer.Enter(State::kWaiting);
     if (state.left_to_caller && !state.arrived.empty()) state.work.notify_one();

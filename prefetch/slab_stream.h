@@ -15,9 +15,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/device.h"
-#include "prefetch/io_engine.h"
+#include "prefetch/io/io_engine.h"
 #include "prefetch/timeline.h"
-#include "storage/slab_codec.h"
+#include "storage/store/slab_codec.h"
 
 namespace sluice {
 
@@ -26,11 +26,11 @@ inline constexpr std::chrono::milliseconds kStopInterval(50);
 
 // One slab of the cycle.
 struct StreamSlab {
-  int file = 0;           // index into the paths given to Create
-  int64_t offset = 0;     // a multiple of 4096
-  int64_t bytes = 0;      // stored bytes, at least 1: what is read and verified
-  uint64_t checksum = 0;  // XXH3-64 over them
-  bool resident = false;  // read once, on the first walk, into memory of its own, and kept
+  int file = 0;                  // index into the paths given to Create
+  int64_t offset = 0;            // a multiple of 4096
+  int64_t bytes = 0;             // stored bytes, at least 1: what is read and verified
+  uint64_t checksum = 0;         // XXH3-64 over them
+  bool resident = false;         // read once, on the first walk, into memory of its own, and kept
   bool first_walk_only = false;  // streamed on the first walk and left out of later walks, because
                                  // the caller keeps a copy. Not with `resident`.
   SlabCompression compression = SlabCompression::kNone;
@@ -68,7 +68,8 @@ struct StreamCounters {
   double aside_seconds = 0;        // of the threads that called VerifyArrived(): checking XXH3
   int64_t ring_bytes = 0;
   int64_t resident_bytes = 0;  // memory held for resident slabs
-  int64_t kept_bytes_read = 0;  // of the slabs that are read on the first walk only, resident ones and others
+  int64_t kept_bytes_read =
+      0;  // of the slabs that are read on the first walk only, resident ones and others
 };
 
 class SlabStream {
@@ -81,7 +82,7 @@ class SlabStream {
     Lease(Lease&& other) noexcept;
     Lease& operator=(Lease&& other) noexcept;
     ~Lease();
-    int slab() const { return slab_; }  // index into the cycle
+    int slab() const { return slab_; }   // index into the cycle
     int num_slabs() const { return 1; }  // as DeviceStream's
     absl::Span<const std::byte> bytes() const { return bytes_; }
 
@@ -98,7 +99,8 @@ class SlabStream {
   };
 
   // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
-  // large) plus the places of resident slabs, and what its tables and threads take. For the planner.
+  // large) plus the places of resident slabs, and what its tables and threads take. For the
+  // planner.
   static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
                              int worker_threads = 1);
 
@@ -131,13 +133,14 @@ class SlabStream {
   // repeated: a signal handler sets the flag, which can wake nobody.
   absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
 
-  // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a worker checks
-  // them, as always while off, which it is at first. For threads that compute on all CPUs: a worker that
-  // woke up beside them would take a CPU from one of them, and the others would wait for that one (with two
-  // threads on two CPUs, 8% of a pass of 384 rows for 3% of its work). Compressed slabs are for workers in any case.
-  // For the thread that calls Next().
+  // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a
+  // worker checks them, as always while off, which it is at first. For threads that compute on all
+  // CPUs: a worker that woke up beside them would take a CPU from one of them, and the others would
+  // wait for that one (with two threads on two CPUs, 8% of a pass of 384 rows for 3% of its work).
+  // Compressed slabs are for workers in any case. For the thread that calls Next().
   void LeaveVerifying(bool on);
-  // Checks a slab that has arrived and that nobody checks yet, if LeaveVerifying is on and there is one. Any thread.
+  // Checks a slab that has arrived and that nobody checks yet, if LeaveVerifying is on and there is
+  // one. Any thread.
   void VerifyArrived();
 
   // Reads [offset, offset + out.size()) of a file ahead of the queued slabs, and waits. Any
@@ -157,7 +160,8 @@ class SlabStream {
   // Any thread.
   StreamCounters counters() const;
   const std::string& io_description() const;
-  // The engine that reads the slabs, for whoever else reads or writes. What is given to it must outlive the stream.
+  // The engine that reads the slabs, for whoever else reads or writes. What is given to it must
+  // outlive the stream.
   IoEngine* io_engine() const;
   // The moves of slabs since the last call, the oldest first; of more than Timeline::kEvents the
   // latest. Any thread.

@@ -17,13 +17,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "kernels/encoding.h"
-#include "prefetch/host_buffer.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/encodings/encoding.h"
+#include "prefetch/io/host_buffer.h"
 #include "prefetch/slab_stream.h"
-#include "storage/durable_file.h"
-#include "storage/manifest.h"
-#include "storage/slab_codec.h"
+#include "storage/file/durable_file.h"
+#include "storage/store/manifest.h"
+#include "storage/store/slab_codec.h"
 
 namespace sluice {
 namespace {
@@ -43,8 +43,8 @@ std::vector<Piece> Pieces(const std::vector<ReadSource>& sources, int64_t piece_
   std::vector<Piece> pieces;
   for (size_t file = 0; file < sources.size(); ++file) {
     for (int64_t offset = 0; offset < sources[file].bytes; offset += piece_bytes) {
-      pieces.push_back({static_cast<int>(file), offset,
-                        std::min(piece_bytes, sources[file].bytes - offset)});
+      pieces.push_back(
+          {static_cast<int>(file), offset, std::min(piece_bytes, sources[file].bytes - offset)});
     }
   }
   return pieces;
@@ -58,8 +58,8 @@ class Reader {
 
   absl::StatusOr<double> Run(int num_slots, double seconds) {
     const Clock::time_point start = Clock::now();
-    deadline_ = start + std::chrono::duration_cast<Clock::duration>(
-                            std::chrono::duration<double>(seconds));
+    deadline_ =
+        start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     outstanding_ = num_slots;
     next_ = num_slots;
     for (int slot = 0; slot < num_slots; ++slot) Submit(slot, slot);
@@ -130,8 +130,8 @@ absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
     paths.push_back(source.path);
   }
   if (total < kLeastBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "measuring a disk needs files of ", kLeastBytes, " bytes, not ", total));
+    return absl::InvalidArgumentError(
+        absl::StrCat("measuring a disk needs files of ", kLeastBytes, " bytes, not ", total));
   }
   // Two requests more than what is in flight: one has arrived, one waits for its turn.
   const int64_t in_flight = options.queue_depth * std::min(options.read_bytes, kPieceBytes);
@@ -140,7 +140,8 @@ absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
   SLUICE_ASSIGN_OR_RETURN(const HostBuffer buffer, HostBuffer::Create(num_slots * piece_bytes));
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<IoEngine> engine,
                           IoEngine::Create(paths, {buffer.span()}, options));
-  return Reader(Pieces(sources, piece_bytes), piece_bytes, buffer, engine.get()).Run(num_slots, seconds);
+  return Reader(Pieces(sources, piece_bytes), piece_bytes, buffer, engine.get())
+      .Run(num_slots, seconds);
 }
 
 absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, IoKind kind,
@@ -159,16 +160,21 @@ absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, 
     if (pread(fd.get(), bytes.data(), kSlabBytes, piece.offset) != kSlabBytes) {
       return FileError(errno, "read", paths[piece.file]);
     }
-    cycle.push_back({.file = piece.file, .offset = piece.offset, .bytes = kSlabBytes, .checksum = Checksum(bytes)});
+    cycle.push_back({.file = piece.file,
+                     .offset = piece.offset,
+                     .bytes = kSlabBytes,
+                     .checksum = Checksum(bytes)});
   }
-  if (cycle.size() < 2 * kSmallRingBytes / kSlabBytes) return 0;  // a model that small needs no ring
+  if (cycle.size() < 2 * kSmallRingBytes / kSlabBytes)
+    return 0;  // a model that small needs no ring
   StreamOptions options;
   options.io.kind = kind;
   options.ring_bytes = kSmallRingBytes;
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<SlabStream> stream,
                           SlabStream::Create(std::move(paths), cycle, options));
   const auto turn = [&]() -> absl::Status {
-    for (int64_t slab = 0; slab < kSmallRingBytes / kSlabBytes; ++slab) SLUICE_RETURN_IF_ERROR(stream->Next().status());
+    for (int64_t slab = 0; slab < kSmallRingBytes / kSlabBytes; ++slab)
+      SLUICE_RETURN_IF_ERROR(stream->Next().status());
     return absl::OkStatus();
   };
   SLUICE_RETURN_IF_ERROR(turn());
@@ -192,7 +198,8 @@ double MeasureVerifyRate(double seconds, int64_t memory_bytes) {
   uint64_t sum = 0;
   double best = 0;
   const Clock::time_point start = Clock::now();
-  for (int64_t offset = 0; best == 0 || Clock::now() - start < std::chrono::duration<double>(seconds);
+  for (int64_t offset = 0;
+       best == 0 || Clock::now() - start < std::chrono::duration<double>(seconds);
        offset = (offset + piece_bytes) % all_bytes) {
     const Clock::time_point begin = Clock::now();
     sum += XXH3_64bits(bytes.get() + offset, piece_bytes);
@@ -203,7 +210,8 @@ double MeasureVerifyRate(double seconds, int64_t memory_bytes) {
 }
 
 absl::StatusOr<UnpackRate> MeasureUnpackRate(double seconds) {
-  // A mebibyte of Gaussian weights, repeated: what entropy coding sees of them does not repeat less.
+  // A mebibyte of Gaussian weights, repeated: what entropy coding sees of them does not repeat
+  // less.
   constexpr int64_t kDistinct = int64_t{1} << 20;
   std::vector<std::byte> raw(kPieceBytes);
   std::mt19937 random(1);

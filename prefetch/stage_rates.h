@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "prefetch/io_engine.h"
+#include "prefetch/io/io_engine.h"
 
 namespace sluice {
 
@@ -24,9 +24,9 @@ struct ReadSource {
 absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
                                        const IoOptions& options, double seconds);
 
-// Bytes a second that a SlabStream hands out, with a ring of kSmallRingBytes and slabs of an eighth of
-// that: what is left of the disk's rate where each turn of the ring waits for a read's latency and
-// for threads to wake up. Over about `seconds`. Errors as MeasureReadRate's.
+// Bytes a second that a SlabStream hands out, with a ring of kSmallRingBytes and slabs of an eighth
+// of that: what is left of the disk's rate where each turn of the ring waits for a read's latency
+// and for threads to wake up. Over about `seconds`. Errors as MeasureReadRate's.
 inline constexpr int64_t kSmallRingBytes = int64_t{1536} << 10;
 absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, IoKind kind,
                                         double seconds);

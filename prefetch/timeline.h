@@ -11,10 +11,11 @@
 
 namespace sluice {
 
-// Which memory's slot of a slab moved. A device's goes kReading (its copy began) -> kReady -> kLeased (kernels
-// began) -> kFree, by the device's clock; a slab that stays there is stamped kLeased and kFree only, and so is, by the
-// host's clock, one that the CPU computes with in the device's place (kCpu). A layer's pages of a KV cache in host memory
-// go kReading -> kReady on their way to the device (kKvIn), and again on their way back (kKvOut); they are stamped for the
+// Which memory's slot of a slab moved. A device's goes kReading (its copy began) -> kReady ->
+// kLeased (kernels began) -> kFree, by the device's clock; a slab that stays there is stamped
+// kLeased and kFree only, and so is, by the host's clock, one that the CPU computes with in the
+// device's place (kCpu). A layer's pages of a KV cache in host memory go kReading -> kReady on
+// their way to the device (kKvIn), and again on their way back (kKvOut); they are stamped for the
 // layer's first slab.
 enum class Hop : uint8_t { kHost, kDevice, kCpu, kKvIn, kKvOut };
 
@@ -23,7 +24,8 @@ struct TimelineEvent {
   int64_t position;  // of the walk: pass * slabs of the cycle + slab
   SlabState to;
   Hop hop = Hop::kHost;
-  int num_slabs = 1;  // from `position` on, that moved as one: kernels on a device have several where they stay
+  int num_slabs =
+      1;  // from `position` on, that moved as one: kernels on a device have several where they stay
   int64_t bytes = 0;  // of pages; of slabs nothing
 };
 

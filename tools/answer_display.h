@@ -1,4 +1,5 @@
-// Shows an answer as it comes: what the model thinks dimmed on a terminal, between its tags elsewhere, or not at all.
+// Shows an answer as it comes: what the model thinks dimmed on a terminal, between its tags
+// elsewhere, or not at all.
 #ifndef SLUICE_TOOLS_ANSWER_DISPLAY_H_
 #define SLUICE_TOOLS_ANSWER_DISPLAY_H_
 

@@ -1,4 +1,5 @@
-// sluice batch: a file of requests to a file of results, many at once, and on again after any interruption.
+// sluice batch: a file of requests to a file of results, many at once, and on again after any
+// interruption.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -12,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_output.h"
@@ -23,8 +24,8 @@
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
 #include "runtime/batch/output_check.h"
-#include "runtime/constraints.h"
-#include "runtime/engine.h"
+#include "runtime/constrain/constraints.h"
+#include "runtime/engine/engine.h"
 #include "runtime/openai/prompt_encoder.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -54,7 +55,8 @@ struct BatchOptions {
 
 absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
   BatchOptions options;
-  if (!args.Has("--input") || !args.Has("--output")) return UsageError("give -i REQUESTS and -o RESULTS");
+  if (!args.Has("--input") || !args.Has("--output"))
+    return UsageError("give -i REQUESTS and -o RESULTS");
   options.input = *args.Get("--input");
   options.output = *args.Get("--output");
   if (options.input == "-") return UsageError("-i must be a file: it is read more than once");
@@ -74,8 +76,10 @@ absl::StatusOr<BatchOptions> ParseBatchOptions(const Arguments& args) {
   if (const std::optional<std::string> part = args.Get("--part"); part.has_value()) {
     const std::vector<std::string> numbers = absl::StrSplit(*part, '/');
     if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &options.part) ||
-        !absl::SimpleAtoi(numbers[1], &options.num_parts) || options.part < 0 || options.part >= options.num_parts) {
-      return UsageError(absl::StrCat("--part wants I/N with I from 0 to N - 1, not \"", *part, "\""));
+        !absl::SimpleAtoi(numbers[1], &options.num_parts) || options.part < 0 ||
+        options.part >= options.num_parts) {
+      return UsageError(
+          absl::StrCat("--part wants I/N with I from 0 to N - 1, not \"", *part, "\""));
     }
     options.output = PartPath(options.output, options.part, options.num_parts);
   }
@@ -100,8 +104,8 @@ Failures FailuresOf(const std::string& output, int64_t count) {
 
 absl::Status AllFailed(const Failures& failures) {
   return absl::FailedPreconditionError(absl::StrCat("no request was answered: all ", failures.count,
-                                                    " failed, the first with ", failures.first, "; ", failures.file,
-                                                    " has the errors"));
+                                                    " failed, the first with ", failures.first,
+                                                    "; ", failures.file, " has the errors"));
 }
 
 absl::Status Merge(const Arguments& args) {
@@ -110,17 +114,20 @@ absl::Status Merge(const Arguments& args) {
   }
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const MergeReport report, MergeParts(batch.input, batch.output));
-  std::printf("%s: %d results and %d errors of %d parts\n", batch.output.c_str(), static_cast<int>(report.results),
-              static_cast<int>(report.errors), static_cast<int>(report.num_parts));
+  std::printf("%s: %d results and %d errors of %d parts\n", batch.output.c_str(),
+              static_cast<int>(report.results), static_cast<int>(report.errors),
+              static_cast<int>(report.num_parts));
   const Failures failures = FailuresOf(batch.output, report.errors);
   if (report.errors == 0) return absl::OkStatus();
   if (report.results == 0) return AllFailed(failures);
-  std::fprintf(stderr, "%s has the errors; the first is of %s\n", failures.file.c_str(), failures.first.c_str());
+  std::fprintf(stderr, "%s has the errors; the first is of %s\n", failures.file.c_str(),
+               failures.first.c_str());
   return absl::OkStatus();
 }
 
-JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
-                      const InputSummary& input, const PlanRequest& request) {
+JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options,
+                      const Session& session, const InputSummary& input,
+                      const PlanRequest& request) {
   JobRecord job;
   job.created = static_cast<int64_t>(std::time(nullptr));
   job.input = batch.input;
@@ -142,13 +149,15 @@ JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options, 
 
 // What of the command line changes the answers of chats.
 std::string DescribeChatOptions(const Arguments& args, const absl::StatusOr<ChatFront>& chats) {
-  return absl::StrCat(args.Has("--template") ? absl::StrCat("template ", ChecksumToHex(chats->template_hash())) : "",
+  return absl::StrCat(args.Has("--template")
+                          ? absl::StrCat("template ", ChecksumToHex(chats->template_hash()))
+                          : "",
                       args.Has("--template") && args.Has("--no-parse-special") ? ", " : "",
                       args.Has("--no-parse-special") ? "no-parse-special" : "");
 }
 
-// Stands in for a probe where the batch size is given, so that none is needed, or where measuring failed. Kernels cost
-// nothing in it.
+// Stands in for a probe where the batch size is given, so that none is needed, or where measuring
+// failed. Kernels cost nothing in it.
 MachineRates AssumedRates() {
   MachineRates rates;
   rates.disk_bytes_per_s = 2e9;
@@ -159,34 +168,41 @@ MachineRates AssumedRates() {
 }
 
 // `rates` are those of the probe, or none; `held` is what the plan lets requests hold.
-absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options, const Session& session,
-                                  const PromptEncoder& encoder, const InputSummary& input, const PlanRequest& request,
-                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates, HeldLimit* held) {
+absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options,
+                                  const Session& session, const PromptEncoder& encoder,
+                                  const InputSummary& input, const PlanRequest& request,
+                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates,
+                                  HeldLimit* held) {
   if (options.probe.has_value()) {
     SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
   }
-  const JobInput job_input = {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts};
+  const JobInput job_input = {batch.input, input.num_lines, batch.plain_text, batch.part,
+                              batch.num_parts};
   SLUICE_ASSIGN_OR_RETURN(BatchShape shape,
-                          MeasureShape(job_input, ReadDoneBefore(batch.output, batch.retry_errors), encoder,
-                                       request.context_tokens));
+                          MeasureShape(job_input, ReadDoneBefore(batch.output, batch.retry_errors),
+                                       encoder, request.context_tokens));
   // What was looked at may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
   const auto plan = [&](int64_t batch_size) {
-    return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(), options.num_threads,
-                     options.read.verify_once, shape, batch_size, kv_disk_pages);
+    return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(),
+                     options.num_threads, options.read.verify_once, shape, batch_size,
+                     kv_disk_pages);
   };
   const auto fits = [&](int64_t bytes) {
     shape.held_bytes = bytes;
     return plan(batch.batch_size > 0 ? batch.batch_size : 1).ok();
   };
-  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text, request.context_tokens, encoder.max_bytes(), fits));
+  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text,
+                                               request.context_tokens, encoder.max_bytes(), fits));
   shape.held_bytes = held->bytes;
   SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
   held->bytes = planned.held_bytes;
-  if (!options.probe.has_value()) planned.job.seconds = planned.tokens_per_s = 0;  // of rates that nobody measured
+  if (!options.probe.has_value())
+    planned.job.seconds = planned.tokens_per_s = 0;  // of rates that nobody measured
   // Where nothing is left there is nothing to say.
-  if (const std::string waves = DescribeWaves(planned, shape); !waves.empty() && shape.num_sequences > 0) {
+  if (const std::string waves = DescribeWaves(planned, shape);
+      !waves.empty() && shape.num_sequences > 0) {
     std::fprintf(stderr, "%s\n", waves.c_str());
   }
   return planned;
@@ -202,8 +218,9 @@ class FloorSum {
     if (rates_.num_cpus == 0 || step.rows == 0) return;
     const Manifest& manifest = session_.store->manifest();
     const Residency& residency = session_.model->plan().residency;
-    PassWork work = DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
-                                 options_.read.verify_once, session_.model->plan().HostSlabs(step.rows));
+    PassWork work =
+        DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
+                     options_.read.verify_once, session_.model->plan().HostSlabs(step.rows));
     work.disk().sent_bytes += step.kv_disk_bytes;
     work.host().sent_bytes += step.kv_link_bytes;
     if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too
@@ -235,8 +252,9 @@ class FloorSum {
   bool loaded_ = false;
 };
 
-void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan, const FloorSum& floor,
-                      const PassScheduler::Counters& preempted, const Failures& failures, bool json) {
+void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan,
+                      const FloorSum& floor, const PassScheduler::Counters& preempted,
+                      const Failures& failures, bool json) {
   const Model& model = *session.model;
   const double seconds = model.pass_counters().wall_seconds;
   const int64_t bytes_read = model.stream_counters().io.bytes_read;
@@ -284,16 +302,20 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
     std::printf("%s\n", object.dump().c_str());
     return;
   }
-  std::fprintf(stderr, "requests     %d answered, %d failed%s\n", static_cast<int>(report.succeeded),
-               static_cast<int>(report.failed), report.interrupted ? "; interrupted, run it again to go on" : "");
+  std::fprintf(stderr, "requests     %d answered, %d failed%s\n",
+               static_cast<int>(report.succeeded), static_cast<int>(report.failed),
+               report.interrupted ? "; interrupted, run it again to go on" : "");
   if (failures.count > 0) {
-    std::fprintf(stderr, "errors       %d in %s, which --retry-errors tries again; the first is of %s\n",
+    std::fprintf(stderr,
+                 "errors       %d in %s, which --retry-errors tries again; the first is of %s\n",
                  static_cast<int>(failures.count), failures.file.c_str(), failures.first.c_str());
   }
   if (report.passes == 0) return;  // there is nothing to measure
-  std::fprintf(stderr, "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
-               ratio(report.tokens, seconds), static_cast<int>(report.tokens), static_cast<int>(report.passes),
-               static_cast<int>(plan.batch_size), seconds_a_pass);
+  std::fprintf(
+      stderr,
+      "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
+      ratio(report.tokens, seconds), static_cast<int>(report.tokens),
+      static_cast<int>(report.passes), static_cast<int>(plan.batch_size), seconds_a_pass);
   std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
                model.io_description().c_str());
   if (session.gpu != nullptr) PrintDeviceReport(MakeDeviceReport(session));
@@ -303,20 +325,26 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                  FormatBytes(model.stream_counters().io.bytes_written - kv.bytes_written).c_str());
   }
   if (plan.memory.kv_disk_pages > 0) {
-    std::fprintf(stderr, "KV on disk   %s read, %s written, %.3g s waited\n", FormatBytes(kv.bytes_read).c_str(),
-                 FormatBytes(kv.bytes_written).c_str(), kv.wait_seconds);
+    std::fprintf(stderr, "KV on disk   %s read, %s written, %.3g s waited\n",
+                 FormatBytes(kv.bytes_read).c_str(), FormatBytes(kv.bytes_written).c_str(),
+                 kv.wait_seconds);
   }
   if (efficiency <= 0) {
-    std::fprintf(stderr, "efficiency   unknown: no probe of this machine is remembered (`sluice probe STORE`)\n");
+    std::fprintf(
+        stderr,
+        "efficiency   unknown: no probe of this machine is remembered (`sluice probe STORE`)\n");
   } else {
-    std::fprintf(stderr, "efficiency   %.2f of what the passes should have taken: the disk %.3g s, computing %.3g s\n",
+    std::fprintf(stderr,
+                 "efficiency   %.2f of what the passes should have taken: the disk %.3g s, "
+                 "computing %.3g s\n",
                  efficiency, floor.disk_seconds(), floor.compute_seconds());
   }
   std::fprintf(stderr, "memory       %s\n",
                DescribePeak(PeakRssBytes(), plan.memory.request.max_ram_bytes).c_str());
 }
 
-// The error of a job that stopped, with what the user can do about an input that is another one now.
+// The error of a job that stopped, with what the user can do about an input that is another one
+// now.
 absl::Status WhatWasKept(const absl::Status& status, const BatchOptions& batch) {
   if (!absl::IsAborted(status)) return status;
   return absl::Status(
@@ -346,14 +374,16 @@ absl::Status Batch(const Arguments& args) {
       options.probe.reset();
     }
   }
-  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request,
+                          RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
   SLUICE_ASSIGN_OR_RETURN(std::optional<int64_t> kv_disk_pages,
                           ParseKvDisk(args, session.store->hyper_parameters(), request));
   // That it pays is something only measured rates can say.
-  if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value()) kv_disk_pages = 0;
+  if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value())
+    kv_disk_pages = 0;
   MachineRates rates;
   HeldLimit held;
   const int64_t prompt_work = PromptWorkBytes(options.max_ram_bytes);
@@ -363,7 +393,8 @@ absl::Status Batch(const Arguments& args) {
                                   input, request, kv_disk_pages, &rates, &held));
   if (plan.memory.kv_disk_pages > 0) {
     std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
-                 static_cast<int>(plan.memory.kv_disk_pages), static_cast<int>(plan.memory.kv_pages));
+                 static_cast<int>(plan.memory.kv_disk_pages),
+                 static_cast<int>(plan.memory.kv_pages));
   }
   // Behind the plan: a job that has no room to run leaves no files.
   JobRecord job = DescribeJob(batch, options, session, input, request);
@@ -372,14 +403,16 @@ absl::Status Batch(const Arguments& args) {
                           BatchOutput::Open(batch.output, job, batch.retry_errors, &PrintNote));
   options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of the KV cache
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
-  Engine engine(session.model.get(), session.tokenizer.get(), {plan.batch_size, plan.balanced_rows, plan.resume});
+  Engine engine(session.model.get(), session.tokenizer.get(),
+                {plan.batch_size, plan.balanced_rows, plan.resume});
   // Templates that print the time see when the job began, however often it is taken up.
   const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created, prompt_work);
   std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
   if (chats.ok()) ends.insert(ends.end(), chats->turn_ends().begin(), chats->turn_ends().end());
-  BatchJob batch_job(batch.input, &input, session.tokenizer.get(), &encoder,
-                     Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends), &engine,
-                     &output, plan.batch_size, held);
+  BatchJob batch_job(
+      batch.input, &input, session.tokenizer.get(), &encoder,
+      Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends),
+      &engine, &output, plan.batch_size, held);
 
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
@@ -391,20 +424,24 @@ absl::Status Batch(const Arguments& args) {
   {
     ModelProgress progress(session.model.get(), "requests");
     progress.BeginCounts(input.num_lines);
-    absl::StatusOr<BatchReport> ran = batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
-      floor.Add(step);
-      if (!said && !engine.swap_status().ok()) {
-        progress.Say(absl::StrCat("preempted requests are computed again from here on, not swapped: ",
-                                  engine.swap_status().message()));
-        said = true;
-      }
-      const PassCounters passes = session.model->pass_counters();
-      progress.ShowCounts(now.lines, input.num_lines,
-                          absl::StrFormat("%.3g tokens/s  %.3g s/pass  %d in flight",
-                                          static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
-                                          passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
-                                          engine.num_running()));
-    });
+    absl::StatusOr<BatchReport> ran =
+        batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
+          floor.Add(step);
+          if (!said && !engine.swap_status().ok()) {
+            progress.Say(
+                absl::StrCat("preempted requests are computed again from here on, not swapped: ",
+                             engine.swap_status().message()));
+            said = true;
+          }
+          const PassCounters passes = session.model->pass_counters();
+          progress.ShowCounts(
+              now.lines, input.num_lines,
+              absl::StrFormat(
+                  "%.3g tokens/s  %.3g s/pass  %d in flight",
+                  static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
+                  passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
+                  engine.num_running()));
+        });
     if (!ran.ok()) return WhatWasKept(ran.status(), batch);
     report = *std::move(ran);
   }
@@ -416,7 +453,8 @@ absl::Status Batch(const Arguments& args) {
   PrintBatchReport(report, session, plan, floor, engine.counters(), failures, args.Has("--json"));
   if (report.interrupted)
     return absl::CancelledError("interrupted; run the same command again to continue");
-  if (const absl::Status status = CheckInputUnchanged(batch.input, input); absl::IsAborted(status)) {
+  if (const absl::Status status = CheckInputUnchanged(batch.input, input);
+      absl::IsAborted(status)) {
     return absl::Status(status.code(),
                         absl::StrCat(status.message(), "; all ", input.num_lines,
                                      " lines that it had are done with, and ", batch.output,
@@ -447,7 +485,10 @@ CommandSpec BatchCommand() {
       "RESULTS from all parts, in the order of the input.";
   command.options = {
       {.name = "--input", .alias = "-i", .value = "FILE", .help = "Requests, one a line."},
-      {.name = "--output", .alias = "-o", .value = "FILE", .help = "Results, one a line, in any order."},
+      {.name = "--output",
+       .alias = "-o",
+       .value = "FILE",
+       .help = "Results, one a line, in any order."},
       {.name = "--text", .help = "Each line of the input is a prompt as it stands."},
       {.name = "--batch-size",
        .value = "auto|N",
@@ -463,14 +504,17 @@ CommandSpec BatchCommand() {
                "differ from the earlier run, such as --template if no chat was answered."},
       {.name = "--part", .value = "I/N", .help = "Answer only part I (from 0) of N."},
       {.name = "--merge", .help = "Put the results of all parts together, and run nothing."},
-      {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},
+      {.name = "--trace",
+       .value = "FILE",
+       .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
-  command.examples = {"sluice batch llama-70b.store -i requests.jsonl -o results.jsonl --max-ram 24GiB",
-                      "sluice batch bard.store -i prompts.txt --text -o results.jsonl --batch-size 32",
-                      "sluice batch --merge -i requests.jsonl -o results.jsonl"};
+  command.examples = {
+      "sluice batch llama-70b.store -i requests.jsonl -o results.jsonl --max-ram 24GiB",
+      "sluice batch bard.store -i prompts.txt --text -o results.jsonl --batch-size 32",
+      "sluice batch --merge -i requests.jsonl -o results.jsonl"};
   command.run = &Batch;
   return command;
 }

@@ -11,8 +11,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/status_macros.h"
-#include "runtime/pass_floor.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/floor/pass_floor.h"
 #include "tools/bench_row.h"
 #include "tools/commands.h"
 #include "tools/gantt.h"
@@ -31,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 // A row of the table, before it is measured.
 struct Test {
-  bool prompt;        // a prompt in as few passes as the plan allows; else a token a pass
+  bool prompt;  // a prompt in as few passes as the plan allows; else a token a pass
   int64_t tokens;
   int64_t depth = 0;  // tokens that are in the context before
   std::string Name() const {
@@ -63,7 +63,8 @@ absl::StatusOr<std::vector<int64_t>> ParseCounts(const Arguments& args, absl::st
   for (const std::string& word : args.List(option)) {
     int64_t count;
     if (!absl::SimpleAtoi(word, &count) || count < 0 || count > (int64_t{1} << 30)) {
-      return UsageError(absl::StrCat(option, " wants numbers of tokens such as 128,512, not \"", word, "\""));
+      return UsageError(
+          absl::StrCat(option, " wants numbers of tokens such as 128,512, not \"", word, "\""));
     }
     counts.push_back(count);
   }
@@ -79,8 +80,8 @@ class ModelBench {
       : session_(*session), session_options_(session_options), options_(options), trace_(trace) {
     for (const int tier : model().plan().residency.tier) resident_.push_back(tier != kOnDisk);
     if (trace_ != nullptr) {
-      trace_->BeginWalk(absl::StrCat("budget ", FormatBytes(session_options_.max_ram_bytes), ", queue depth ",
-                                     session_options_.read.io.queue_depth));
+      trace_->BeginWalk(absl::StrCat("budget ", FormatBytes(session_options_.max_ram_bytes),
+                                     ", queue depth ", session_options_.read.io.queue_depth));
     }
     ObserveForTrace();
   }
@@ -136,7 +137,10 @@ class ModelBench {
   }
 
   Snapshot Take() {
-    return {Clock::now(), model().pass_counters(), model().stream_counters(), model().device_counters(),
+    return {Clock::now(),
+            model().pass_counters(),
+            model().stream_counters(),
+            model().device_counters(),
             model().kv_staging_counters(),
             model().host_product_counters()};
   }
@@ -159,7 +163,8 @@ class ModelBench {
       const int64_t count = std::min(most, test.tokens - done);
       rows.clear();
       for (int64_t i = 0; i < count; ++i) {
-        rows.push_back({&sequence, test.depth + done + i, token(random_), done + i + 1 == test.tokens || !test.prompt});
+        rows.push_back({&sequence, test.depth + done + i, token(random_),
+                        done + i + 1 == test.tokens || !test.prompt});
       }
       SLUICE_RETURN_IF_ERROR(model().RunPass(rows, options_.interrupt).status());
       done += count;
@@ -167,7 +172,8 @@ class ModelBench {
     return absl::OkStatus();
   }
 
-  // The floors and predictions of all passes of one repetition, and the bytes that they touch in memories.
+  // The floors and predictions of all passes of one repetition, and the bytes that they touch in
+  // memories.
   struct Floors {
     double floor_s = 0;
     double predicted_s = 0;
@@ -180,8 +186,9 @@ class ModelBench {
       const int64_t rows = std::min(test.prompt ? model().plan().pass_rows : 1, test.tokens - done);
       const int64_t context = test.depth + done;
       done += rows;
-      PassWork work = DescribeSequencePass(session_.store->manifest(), model().plan(), session_options_, context, rows,
-                                           done == test.tokens || !test.prompt);
+      PassWork work =
+          DescribeSequencePass(session_.store->manifest(), model().plan(), session_options_,
+                               context, rows, done == test.tokens || !test.prompt);
       const PassFloor floor = FloorOf(work, options_.rates);
       sum.floor_s += floor.floor_s();
       sum.predicted_s += floor.predicted_s();
@@ -195,14 +202,17 @@ class ModelBench {
                    const Snapshot& after) {
     const double reps = static_cast<double>(options_.repetitions);
     const std::chrono::duration<double> wall = after.time - before.time;
-    const double bytes = static_cast<double>(after.stream.io.bytes_read - before.stream.io.bytes_read);
+    const double bytes =
+        static_cast<double>(after.stream.io.bytes_read - before.stream.io.bytes_read);
     const auto share = [](double rate, double limit) { return limit > 0 ? rate / limit : 0; };
     const Floors floors = FloorsOf(test);
 
     BenchRow row;
     const Manifest& manifest = session_.store->manifest();
     row.test = test.Name();
-    row.model = manifest.recipe == "checkpoint" ? manifest.source : absl::StrCat(manifest.source, ", ", manifest.recipe);
+    row.model = manifest.recipe == "checkpoint"
+                    ? manifest.source
+                    : absl::StrCat(manifest.source, ", ", manifest.recipe);
     row.cpu = CpuName();
     row.max_ram_bytes = session_options_.max_ram_bytes;
     row.queue_depth = session_options_.read.io.queue_depth;
@@ -212,11 +222,13 @@ class ModelBench {
     row.streamed_bytes = plan.residency.streamed_bytes;
     row.ring_bytes = plan.ring_bytes;
     for (const double rate : rates) row.tokens_per_s += rate / reps;
-    for (const double rate : rates) row.stddev += (rate - row.tokens_per_s) * (rate - row.tokens_per_s);
+    for (const double rate : rates)
+      row.stddev += (rate - row.tokens_per_s) * (rate - row.tokens_per_s);
     row.stddev = reps > 1 ? std::sqrt(row.stddev / (reps - 1)) : 0;
     row.gb_per_token = bytes / 1e9 / reps / test.tokens;
     row.disk_gb_per_s = bytes / 1e9 / wall.count();
-    row.disk_busy_share = (after.stream.io.busy_seconds - before.stream.io.busy_seconds) / wall.count();
+    row.disk_busy_share =
+        (after.stream.io.busy_seconds - before.stream.io.busy_seconds) / wall.count();
     row.disk_share = share(1e9 * row.disk_gb_per_s, options_.rates.disk_bytes_per_s);
     row.memory_gb_per_s = reps * floors.host_bytes / 1e9 / wall.count();
     row.memory_share = share(1e9 * row.memory_gb_per_s, options_.rates.memory_bytes_per_s);
@@ -243,7 +255,8 @@ class ModelBench {
     row.link_busy_s = (after.device.link_busy_seconds - before.device.link_busy_seconds) / reps;
     row.kv_copy_s = (after.kv.copy_seconds - before.kv.copy_seconds) / reps;
     row.device_memory_gb_per_s = reps * floors.nearest_bytes / 1e9 / wall.count();
-    row.device_memory_share = share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);
+    row.device_memory_share =
+        share(1e9 * row.device_memory_gb_per_s, options_.rates.device_memory_bytes_per_s);
     return row;
   }
 
@@ -282,8 +295,9 @@ absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& 
   if (budgets.empty()) budgets.push_back("");
   std::vector<SessionOptions> list;
   for (const std::string& budget : budgets) {
-    SLUICE_ASSIGN_OR_RETURN(SessionOptions options,
-                            ParseSessionOptions(budget.empty() ? args : args.With("--max-ram", budget)));
+    SLUICE_ASSIGN_OR_RETURN(
+        SessionOptions options,
+        ParseSessionOptions(budget.empty() ? args : args.With("--max-ram", budget)));
     SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> depths,
                             ParseCounts(args, "--queue-depth", options.read.io.queue_depth));
     for (const int64_t depth : depths) {
@@ -298,7 +312,8 @@ absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& 
 absl::Status Bench(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(BenchOptions options, ParseBenchOptions(args));
   SLUICE_ASSIGN_OR_RETURN(std::vector<SessionOptions> configurations, ListConfigurations(args));
-  SLUICE_ASSIGN_OR_RETURN(const BenchFormat format, ParseBenchFormat(args.Get("--output").value_or("md")));
+  SLUICE_ASSIGN_OR_RETURN(const BenchFormat format,
+                          ParseBenchFormat(args.Get("--output").value_or("md")));
   options.interrupt = InstallInterruptHandler();
   std::unique_ptr<TraceWriter> trace;
   std::unique_ptr<LayerStore> trace_store;  // names the trace's slabs
@@ -314,20 +329,23 @@ absl::Status Bench(const Arguments& args) {
       if (args.Has("--queue-depth")) configuration.read.io.queue_depth = queue_depth;
       for (SessionOptions& other : configurations) {
         other.read.io.read_bytes = configuration.read.io.read_bytes;
-        if (!args.Has("--queue-depth")) other.read.io.queue_depth = configuration.read.io.queue_depth;
+        if (!args.Has("--queue-depth"))
+          other.read.io.queue_depth = configuration.read.io.queue_depth;
       }
       SLUICE_ASSIGN_OR_RETURN(options.rates, RatesForSession(configuration, session));
     }
     if (args.Has("--trace") && trace == nullptr) {
       SLUICE_ASSIGN_OR_RETURN(trace_store, LayerStore::Open(configuration.store));
-      SLUICE_ASSIGN_OR_RETURN(trace, TraceWriter::Create(*args.Get("--trace"), trace_store->manifest()));
+      SLUICE_ASSIGN_OR_RETURN(trace,
+                              TraceWriter::Create(*args.Get("--trace"), trace_store->manifest()));
     }
     int64_t pass_rows = 1;
     for (const Test& test : options.tests) {
       const int64_t prompt = test.prompt ? std::max(test.tokens, test.depth) : test.depth;
       pass_rows = std::max(pass_rows, std::min(prompt, kPrefillRows));
     }
-    SLUICE_RETURN_IF_ERROR(StartModel(session, configuration, pass_rows, /*logits_of_all_rows=*/false));
+    SLUICE_RETURN_IF_ERROR(
+        StartModel(session, configuration, pass_rows, /*logits_of_all_rows=*/false));
     ModelBench bench(&session, configuration, options, trace.get());
     Progress progress("running", ProgressUnit::kCount);
     const int64_t total = static_cast<int64_t>(configurations.size() * options.tests.size());
@@ -378,21 +396,35 @@ CommandSpec BenchCommand() {
       "Without a remembered probe, the machine is measured for three seconds first, and the "
       "result is remembered.";
   command.options = {
-      {.name = "--n-prompt", .alias = "-p", .value = "N", .help = "Tokens of the prompt (default 512; 0: none)."},
-      {.name = "--n-gen", .alias = "-n", .value = "N", .help = "Tokens to generate (default 128; 0: none)."},
-      {.name = "--n-depth", .alias = "-d", .value = "N",
+      {.name = "--n-prompt",
+       .alias = "-p",
+       .value = "N",
+       .help = "Tokens of the prompt (default 512; 0: none)."},
+      {.name = "--n-gen",
+       .alias = "-n",
+       .value = "N",
+       .help = "Tokens to generate (default 128; 0: none)."},
+      {.name = "--n-depth",
+       .alias = "-d",
+       .value = "N",
        .help = "Tokens in the context before each test, not timed (default 0)."},
       {.name = "--repetitions", .alias = "-r", .value = "N", .help = "Repetitions (default 3)."},
-      {.name = "--output", .alias = "-o", .help = "Format (default md).", .choices = {"md", "csv", "json", "jsonl"}},
-      {.name = "--queue-depth", .value = "N", .help = "Reads in flight (default: the probe's best, or 32)."},
+      {.name = "--output",
+       .alias = "-o",
+       .help = "Format (default md).",
+       .choices = {"md", "csv", "json", "jsonl"}},
+      {.name = "--queue-depth",
+       .value = "N",
+       .help = "Reads in flight (default: the probe's best, or 32)."},
       {.name = "--trace", .value = "FILE", .help = "Write a trace for ui.perfetto.dev."},
       {.name = "--svg", .value = "FILE", .help = "Draw one pass of the last budget."},
   };
   for (const OptionSpec& option : SessionOptionSpecs()) {
     if (option.name != "--ctx-size") command.options.push_back(option);
   }
-  command.examples = {"sluice bench llama-70b.store --max-ram 4GiB,8GiB,16GiB -p 512 -n 16",
-                      "sluice bench bard.store -p 0 -n 32 -o json --throttle-disk 1GB/s --svg pass.svg"};
+  command.examples = {
+      "sluice bench llama-70b.store --max-ram 4GiB,8GiB,16GiB -p 512 -n 16",
+      "sluice bench bard.store -p 0 -n 32 -o json --throttle-disk 1GB/s --svg pass.svg"};
   command.run = &Bench;
   return command;
 }

@@ -85,26 +85,30 @@ std::string Markdown(absl::Span<const BenchRow> rows) {
   for (const BenchRow& r : rows) device = device || !r.device.empty();
   std::string text = absl::StrCat(
       "| model | CPU | threads ", device ? "| device memory " : "",
-      "| budget | queue depth | resident | test | tokens/s | GB/token | disk GB/s | disk busy | memory GB/s ",
+      "| budget | queue depth | resident | test | tokens/s | GB/token | disk GB/s | disk busy | "
+      "memory GB/s ",
       device ? "| link GB/s | device GB/s " : "", "| efficiency | computing | disk wait ",
       device ? "| copy wait " : "", "| other |\n", "| --- | --- | ---: ", device ? "| ---: " : "",
-      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: ", device ? "| ---: | ---: " : "",
-      "| ---: | ---: | ---: ", device ? "| ---: " : "", "| ---: |\n");
+      "| ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: ",
+      device ? "| ---: | ---: " : "", "| ---: | ---: | ---: ", device ? "| ---: " : "",
+      "| ---: |\n");
   for (const BenchRow& r : rows) {
     const double wall = r.compute_s + r.wait_disk_s + r.wait_copy_s + r.other_s;
     const double percent = wall > 0 ? 100 / wall : 0;
     absl::StrAppendFormat(&text, "| %s | %s | %d ", Cell(r.model), Cell(r.cpu), r.threads);
     if (device) absl::StrAppendFormat(&text, "| %s ", FormatBytes(r.max_vram_bytes));
-    absl::StrAppendFormat(&text, "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.0f%% | %.1f (%.0f%%) ",
-                          FormatBytes(r.max_ram_bytes), r.queue_depth, FormatBytes(r.resident_bytes), r.test,
-                          r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share, 100 * r.disk_busy_share,
-                          r.memory_gb_per_s, 100 * r.memory_share);
+    absl::StrAppendFormat(
+        &text, "| %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.2f (%.0f%%) | %.0f%% | %.1f (%.0f%%) ",
+        FormatBytes(r.max_ram_bytes), r.queue_depth, FormatBytes(r.resident_bytes), r.test,
+        r.tokens_per_s, r.stddev, r.gb_per_token, r.disk_gb_per_s, 100 * r.disk_share,
+        100 * r.disk_busy_share, r.memory_gb_per_s, 100 * r.memory_share);
     if (device) {
-      absl::StrAppendFormat(&text, "| %.2f (%.0f%%) | %.1f (%.0f%%) ", r.link_gb_per_s, 100 * r.link_share,
-                            r.device_memory_gb_per_s, 100 * r.device_memory_share);
+      absl::StrAppendFormat(&text, "| %.2f (%.0f%%) | %.1f (%.0f%%) ", r.link_gb_per_s,
+                            100 * r.link_share, r.device_memory_gb_per_s,
+                            100 * r.device_memory_share);
     }
-    absl::StrAppendFormat(&text, "| %.2f | %.1f%% | %.1f%% ", r.pass_efficiency, percent * r.compute_s,
-                          percent * r.wait_disk_s);
+    absl::StrAppendFormat(&text, "| %.2f | %.1f%% | %.1f%% ", r.pass_efficiency,
+                          percent * r.compute_s, percent * r.wait_disk_s);
     if (device) absl::StrAppendFormat(&text, "| %.1f%% ", percent * r.wait_copy_s);
     absl::StrAppendFormat(&text, "| %.1f%% |\n", percent * r.other_s);
   }

@@ -11,7 +11,9 @@
 namespace sluice {
 
 ByteInput::ByteInput(std::function<void()> on_wake)
-    : on_wake_(std::move(on_wake)), signal_fd_(WatchSignals()), interrupted_(InstallInterruptHandler()) {}
+    : on_wake_(std::move(on_wake)),
+      signal_fd_(WatchSignals()),
+      interrupted_(InstallInterruptHandler()) {}
 
 ByteInput::State ByteInput::Next(uint8_t* byte) {
   while (at_ == end_) {

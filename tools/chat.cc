@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/chat/chat_session.h"
 #include "tools/chat_loop.h"
 #include "tools/chat_options.h"
@@ -30,20 +30,22 @@ namespace {
 bool TerminalCanDim() {
   const char* const term = std::getenv("TERM");
   const char* const no_color = std::getenv("NO_COLOR");
-  return term != nullptr && std::strcmp(term, "dumb") != 0 && (no_color == nullptr || *no_color == '\0');
+  return term != nullptr && std::strcmp(term, "dumb") != 0 &&
+         (no_color == nullptr || *no_color == '\0');
 }
 
 absl::Status Chat(const Arguments& given) {
   const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
+                          ReadGrammarOption(args, &options));
   ChatLoopOptions loop;
   generate.interrupt = InstallInterruptHandler();
   loop.interactive = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
-  loop.thinking = args.Has("--hide-thinking")              ? ThinkingStyle::kHidden
+  loop.thinking = args.Has("--hide-thinking")            ? ThinkingStyle::kHidden
                   : loop.interactive && TerminalCanDim() ? ThinkingStyle::kDimmed
-                                                           : ThinkingStyle::kTags;
+                                                         : ThinkingStyle::kTags;
 
   options.reads_prompts = true;
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
@@ -51,7 +53,8 @@ absl::Status Chat(const Arguments& given) {
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
   SLUICE_ASSIGN_OR_RETURN(const ChatFront front, LoadChatFront(args, session));
   if (session.model == nullptr) {
-    SLUICE_RETURN_IF_ERROR(StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
+    SLUICE_RETURN_IF_ERROR(
+        StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
   }
   SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, front.turn_ends()));
   ModelProgress progress(session.model.get(), "prompt");
@@ -62,11 +65,12 @@ absl::Status Chat(const Arguments& given) {
   chat.SetSystem(args.Get("--system").value_or(""));
   std::unique_ptr<LineSource> lines = loop.interactive ? MakeTerminalLines() : MakePlainLines();
   if (lines == nullptr) {
-    return absl::UnavailableError("libedit cannot work with this terminal; use a pipe, or set TERM");
+    return absl::UnavailableError(
+        "libedit cannot work with this terminal; use a pipe, or set TERM");
   }
   if (loop.interactive) {
-    std::fprintf(stderr, "%s, a context of %d tokens; /help lists commands, Ctrl-D leaves\n", options.store.c_str(),
-                 static_cast<int>(chat.context_tokens()));
+    std::fprintf(stderr, "%s, a context of %d tokens; /help lists commands, Ctrl-D leaves\n",
+                 options.store.c_str(), static_cast<int>(chat.context_tokens()));
   }
   return ChatLoop(&chat, session.model.get(), lines.get(), &progress, loop).Run();
 }

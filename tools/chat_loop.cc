@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"
 
@@ -24,12 +24,15 @@ constexpr char kNextLinePrompt[] = ". ";
 bool IsCommand(const std::string& line) {
   if (line.size() < 2 || line[0] != '/') return false;
   const absl::string_view word = absl::string_view(line).substr(1, line.find_first_of(" \t") - 1);
-  return std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isalpha(c); }) && !word.empty();
+  return std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isalpha(c); }) &&
+         !word.empty();
 }
 
-// The template's errors and a message that is too long leave the session as it was; others are the disk's.
+// The template's errors and a message that is too long leave the session as it was; others are the
+// disk's.
 bool GoesOn(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) || absl::IsFailedPrecondition(status);
+  return absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) ||
+         absl::IsFailedPrecondition(status);
 }
 
 }  // namespace
@@ -91,7 +94,8 @@ absl::Status ChatLoop::Answer(const std::string* message) {
     if (display.Shows(reasoning)) progress_.End();
     return display.Show(text, reasoning);
   };
-  absl::StatusOr<TurnResult> turn = message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
+  absl::StatusOr<TurnResult> turn =
+      message != nullptr ? session_.Say(*message, show) : session_.Regenerate(show);
   progress_.End();
   if (!turn.ok()) {
     display.Break();
@@ -115,7 +119,8 @@ absl::Status ChatLoop::Answer(const std::string* message) {
 absl::Status ChatLoop::Help(const std::string&) {
   std::string text = "Commands:\n";
   for (const Command& command : Commands()) {
-    absl::StrAppendFormat(&text, "  /%-12s %s\n", absl::StrCat(command.name, " ", command.argument), command.help);
+    absl::StrAppendFormat(&text, "  /%-12s %s\n", absl::StrCat(command.name, " ", command.argument),
+                          command.help);
   }
   absl::StrAppend(&text,
                   "A line that ends with \\ continues in the next line. Ctrl-C stops an answer, or "
@@ -137,13 +142,15 @@ absl::Status ChatLoop::System(const std::string& argument) {
 
 absl::Status ChatLoop::Save(const std::string& argument) {
   SLUICE_RETURN_IF_ERROR(session_.Save(argument));
-  Say(absl::StrCat("(saved ", session_.messages().size(), " messages and ", session_.cached_tokens(), " tokens)"));
+  Say(absl::StrCat("(saved ", session_.messages().size(), " messages and ",
+                   session_.cached_tokens(), " tokens)"));
   return absl::OkStatus();
 }
 
 absl::Status ChatLoop::Load(const std::string& argument) {
   SLUICE_RETURN_IF_ERROR(session_.Load(argument));
-  Say(absl::StrCat("(loaded ", session_.messages().size(), " messages and ", session_.cached_tokens(), " tokens)"));
+  Say(absl::StrCat("(loaded ", session_.messages().size(), " messages and ",
+                   session_.cached_tokens(), " tokens)"));
   return absl::OkStatus();
 }
 
@@ -154,16 +161,18 @@ absl::Status ChatLoop::Stats(const std::string&) {
   const auto ratio = [](double a, double b) { return b > 0 ? a / b : 0.0; };
   const int64_t computed = last_.prompt_tokens - g.reused_tokens;
   const MemoryPlan& plan = model_.plan();
-  Say(absl::StrFormat("context      %d of %d tokens computed, %d messages\n"
-                      "last prompt  %d tokens, %d of them reused, %.2f tokens/s\n"
-                      "last answer  %d tokens, %.2f tokens/s, %.4f GB read a token\n"
-                      "weights      %s resident, %s streamed each pass",
-                      session_.cached_tokens(), session_.context_tokens(), session_.messages().size(),
-                      last_.prompt_tokens, g.reused_tokens, ratio(static_cast<double>(computed), g.prompt_seconds - g.loading_seconds),
-                      g.ids.size(), ratio(static_cast<double>(g.generation_passes), g.generation_seconds),
-                      ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_passes)),
-                      FormatBytes(plan.weight_bytes - plan.residency.streamed_bytes),
-                      FormatBytes(plan.residency.streamed_bytes)));
+  Say(absl::StrFormat(
+      "context      %d of %d tokens computed, %d messages\n"
+      "last prompt  %d tokens, %d of them reused, %.2f tokens/s\n"
+      "last answer  %d tokens, %.2f tokens/s, %.4f GB read a token\n"
+      "weights      %s resident, %s streamed each pass",
+      session_.cached_tokens(), session_.context_tokens(), session_.messages().size(),
+      last_.prompt_tokens, g.reused_tokens,
+      ratio(static_cast<double>(computed), g.prompt_seconds - g.loading_seconds), g.ids.size(),
+      ratio(static_cast<double>(g.generation_passes), g.generation_seconds),
+      ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_passes)),
+      FormatBytes(plan.weight_bytes - plan.residency.streamed_bytes),
+      FormatBytes(plan.residency.streamed_bytes)));
   return absl::OkStatus();
 }
 
@@ -187,8 +196,8 @@ absl::Status ChatLoop::RunCommand(const std::string& line) {
     }
     return (this->*command.run)(argument);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("there is no /", name, "; /help lists commands, and a space in front makes it a message"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "there is no /", name, "; /help lists commands, and a space in front makes it a message"));
 }
 
 absl::Status ChatLoop::Run() {

@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/chat/chat_session.h"
-#include "runtime/model.h"
+#include "runtime/pass/model.h"
 #include "tools/answer_display.h"
 #include "tools/line_source.h"
 #include "tools/model_progress.h"
@@ -16,7 +16,8 @@
 namespace sluice {
 
 struct ChatLoopOptions {
-  // A person is there: a prompt is shown, errors and Ctrl-C do not end the program. Otherwise the first error does.
+  // A person is there: a prompt is shown, errors and Ctrl-C do not end the program. Otherwise the
+  // first error does.
   bool interactive = false;
   ThinkingStyle thinking = ThinkingStyle::kTags;
 };
@@ -26,7 +27,11 @@ class ChatLoop {
   // `progress` begins when the session computes a prompt; the loop ends it.
   ChatLoop(ChatSession* session, const Model* model, LineSource* lines, ModelProgress* progress,
            const ChatLoopOptions& options)
-      : session_(*session), model_(*model), lines_(*lines), progress_(*progress), options_(options) {}
+      : session_(*session),
+        model_(*model),
+        lines_(*lines),
+        progress_(*progress),
+        options_(options) {}
 
   // Until the input ends or /exit. Cancelled: SIGTERM, an interrupt at the prompt right behind
   // another one, or any interrupt where nobody is there.

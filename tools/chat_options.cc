@@ -9,7 +9,8 @@ std::vector<OptionSpec> TemplateOptionSpecs() {
   return {
       {.name = "--template",
        .value = "FILE|NAME",
-       .help = "A chat template instead of the store's own: a file, or a known one such as chatml, llama3 or "
+       .help = "A chat template instead of the store's own: a file, or a known one such as chatml, "
+               "llama3 or "
                "mistral-v3 (docs/chat-templates.md)."},
       {.name = "--no-parse-special",
        .help = "Control tokens in messages, such as <|im_end|>, are plain text (default: tokens)."},
@@ -18,9 +19,11 @@ std::vector<OptionSpec> TemplateOptionSpecs() {
 
 std::vector<OptionSpec> ChatOptionSpecs() {
   std::vector<OptionSpec> specs = {
-      {.name = "--chat", .help = "The prompt is a user's message; the store's chat template is put around it."},
+      {.name = "--chat",
+       .help = "The prompt is a user's message; the store's chat template is put around it."},
       {.name = "--no-chat",
-       .help = "The prompt is taken as it is, and no line says that the store has a chat template."},
+       .help =
+           "The prompt is taken as it is, and no line says that the store has a chat template."},
       {.name = "--system", .value = "TEXT", .help = "With --chat: the system message."},
   };
   for (OptionSpec& spec : TemplateOptionSpecs()) {
@@ -37,9 +40,10 @@ absl::StatusOr<ChatFront> LoadChatFront(const Arguments& args, const Session& se
   absl::StatusOr<ChatFront> front =
       ChatFront::Load(session.store->TokenizerDir(), options, session.tokenizer.get());
   if (absl::IsNotFound(front.status()) && options.template_file.empty()) {
-    return absl::NotFoundError(absl::StrCat(session.store->dir(),
-                                            " has no chat template; give one with --template FILE, or name the one "
-                                            "that the model was trained with, such as --template chatml"));
+    return absl::NotFoundError(
+        absl::StrCat(session.store->dir(),
+                     " has no chat template; give one with --template FILE, or name the one "
+                     "that the model was trained with, such as --template chatml"));
   }
   return front;
 }

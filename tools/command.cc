@@ -12,7 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "tools/llama_options.h"
 
 namespace sluice {
@@ -27,7 +27,8 @@ const OptionSpec* FindOption(const CommandSpec& command, absl::string_view name)
   return nullptr;
 }
 
-// Letters to insert, drop, change or swap with the next one, to make `b` of `a` (optimal string alignment).
+// Letters to insert, drop, change or swap with the next one, to make `b` of `a` (optimal string
+// alignment).
 size_t EditDistance(absl::string_view a, absl::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) {
@@ -36,7 +37,8 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
         d[i][j] = i + j;
         continue;
       }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
         d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
       }
@@ -55,14 +57,16 @@ absl::Status UnknownOption(const CommandSpec& command, absl::string_view given) 
   const std::vector<absl::string_view> llama_names = LlamaNamesOf(command);
   names.insert(names.end(), llama_names.begin(), llama_names.end());
   const absl::string_view nearest = NearestName(given, names);
-  return UsageError(absl::StrCat("unknown option ", given,
-                                 nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+  return UsageError(
+      absl::StrCat("unknown option ", given,
+                   nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
 }
 
 // Of a value that may be a whole text, as much as fits a line.
 std::string Shortened(absl::string_view value) {
   constexpr size_t kMost = 40;
-  return value.size() <= kMost ? absl::StrCat("\"", value, "\"") : absl::StrCat("\"", value.substr(0, kMost), "...\"");
+  return value.size() <= kMost ? absl::StrCat("\"", value, "\"")
+                               : absl::StrCat("\"", value.substr(0, kMost), "...\"");
 }
 
 // The choice that `value` spells in any case, or null.
@@ -73,18 +77,19 @@ const std::string* FindChoice(const OptionSpec& option, absl::string_view value)
   return nullptr;
 }
 
-absl::Status WrongChoice(const CommandSpec& command, const OptionSpec& option, absl::string_view name,
-                         absl::string_view value) {
+absl::Status WrongChoice(const CommandSpec& command, const OptionSpec& option,
+                         absl::string_view name, absl::string_view value) {
   for (const OptionSpec& other : command.options) {
     const std::string* const choice = other.hidden ? nullptr : FindChoice(other, value);
     if (choice == nullptr) continue;
-    return UsageError(absl::StrCat(name, " has no \"", value, "\", which is a value of ", other.name, ": type ", other.name,
-                                   " ", *choice));
+    return UsageError(absl::StrCat(name, " has no \"", value, "\", which is a value of ",
+                                   other.name, ": type ", other.name, " ", *choice));
   }
   const std::vector<absl::string_view> names(option.choices.begin(), option.choices.end());
   const absl::string_view nearest = NearestName(absl::AsciiStrToLower(value), names);
-  return UsageError(absl::StrCat(name, " is one of ", absl::StrJoin(option.choices, ", "), ", not \"", value, "\"",
-                                 nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
+  return UsageError(
+      absl::StrCat(name, " is one of ", absl::StrJoin(option.choices, ", "), ", not \"", value,
+                   "\"", nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?")));
 }
 
 std::string OptionHeading(const OptionSpec& option) {
@@ -122,9 +127,13 @@ absl::Status UsageError(absl::string_view message) {
   return status;
 }
 
-bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsagePayload).has_value(); }
+bool IsUsageError(const absl::Status& status) {
+  return status.GetPayload(kUsagePayload).has_value();
+}
 
-bool Arguments::Has(absl::string_view option) const { return values_.find(option) != values_.end(); }
+bool Arguments::Has(absl::string_view option) const {
+  return values_.find(option) != values_.end();
+}
 
 std::optional<std::string> Arguments::Get(absl::string_view option) const {
   const auto it = values_.find(option);
@@ -143,8 +152,8 @@ absl::StatusOr<int64_t> Arguments::Int(absl::string_view option, int64_t fallbac
   if (!text.has_value()) return fallback;
   int64_t value;
   if (!absl::SimpleAtoi(*text, &value) || value < min || value > max) {
-    return UsageError(absl::StrCat(option, " wants a whole number from ", min, " to ", max, ", not \"", *text,
-                                   "\""));
+    return UsageError(absl::StrCat(option, " wants a whole number from ", min, " to ", max,
+                                   ", not \"", *text, "\""));
   }
   return value;
 }
@@ -218,7 +227,8 @@ absl::string_view NearestName(absl::string_view given, absl::Span<const absl::st
   return nearest;
 }
 
-absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<const std::string> args) {
+absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command,
+                                         absl::Span<const std::string> args) {
   Arguments parsed;
   std::optional<std::string> model;  // -m
   bool options_end = false;
@@ -244,7 +254,8 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<
     if (llama.meaning == LlamaMeaning::kOption) option = FindOption(command, llama.text);
     const bool is_switch = option != nullptr ? option->value.empty() && option->choices.empty()
                                              : llama.meaning == LlamaMeaning::kAlreadySo;
-    if (option == nullptr && !is_switch && llama.meaning != LlamaMeaning::kModel) return UnknownOption(command, name);
+    if (option == nullptr && !is_switch && llama.meaning != LlamaMeaning::kModel)
+      return UnknownOption(command, name);
     if (is_switch) {
       if (equals != std::string::npos) return UsageError(absl::StrCat(name, " takes no value"));
       if (option != nullptr) parsed.values_[option->name] = {""};
@@ -266,7 +277,8 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<
     std::vector<std::string>& values = parsed.values_[option->name];
     if (!values.empty() && !option->repeated) {
       if (value != values.back()) {
-        parsed.notes_.push_back(absl::StrCat(name, " is given twice; the last value counts: ", Shortened(value)));
+        parsed.notes_.push_back(
+            absl::StrCat(name, " is given twice; the last value counts: ", Shortened(value)));
       }
       values.clear();
     }
@@ -274,7 +286,8 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command, absl::Span<
   }
   if (model.has_value()) {
     if (parsed.positionals_.size() == command.positionals.size()) {
-      return UsageError(absl::StrCat("-m and \"", parsed.positionals_[0], "\" both name ", command.positionals[0]));
+      return UsageError(absl::StrCat("-m and \"", parsed.positionals_[0], "\" both name ",
+                                     command.positionals[0]));
     }
     parsed.positionals_.insert(parsed.positionals_.begin(), *std::move(model));
   }
@@ -319,18 +332,28 @@ std::string CommandHelp(const CommandSpec& command) {
 
 absl::StatusOr<int64_t> ParseByteSize(absl::string_view text) {
   size_t digits = 0;
-  while (digits < text.size() && (absl::ascii_isdigit(text[digits]) || text[digits] == '.')) ++digits;
+  while (digits < text.size() && (absl::ascii_isdigit(text[digits]) || text[digits] == '.'))
+    ++digits;
   const std::string unit = absl::AsciiStrToLower(text.substr(digits));
   struct Unit {
     absl::string_view name;
     double bytes;
   };
   constexpr double kKi = 1024, kK = 1000;
-  const Unit units[] = {{"", 1},           {"b", 1},
-                        {"k", kKi},        {"kib", kKi},           {"kb", kK},
-                        {"m", kKi * kKi},  {"mib", kKi * kKi},     {"mb", kK * kK},
-                        {"g", kKi * kKi * kKi}, {"gib", kKi * kKi * kKi}, {"gb", kK * kK * kK},
-                        {"t", kKi * kKi * kKi * kKi}, {"tib", kKi * kKi * kKi * kKi}, {"tb", kK * kK * kK * kK}};
+  const Unit units[] = {{"", 1},
+                        {"b", 1},
+                        {"k", kKi},
+                        {"kib", kKi},
+                        {"kb", kK},
+                        {"m", kKi * kKi},
+                        {"mib", kKi * kKi},
+                        {"mb", kK * kK},
+                        {"g", kKi * kKi * kKi},
+                        {"gib", kKi * kKi * kKi},
+                        {"gb", kK * kK * kK},
+                        {"t", kKi * kKi * kKi * kKi},
+                        {"tib", kKi * kKi * kKi * kKi},
+                        {"tb", kK * kK * kK * kK}};
   double number;
   if (digits > 0 && absl::SimpleAtod(text.substr(0, digits), &number)) {
     for (const Unit& candidate : units) {

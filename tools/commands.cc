@@ -6,9 +6,10 @@ namespace sluice {
 const std::vector<CommandSpec>& Commands() {
   static const std::vector<CommandSpec>* const commands = [] {
     auto* list = new std::vector<CommandSpec>{
-        ShardCommand(),      RunCommand(),   ChatCommand(),  BatchCommand(),    PlanCommand(),     InspectCommand(),
-        VerifyCommand(),     PerplexityCommand(), ScoreCommand(), TokenizeCommand(), TemplateCommand(),
-        SynthCommand(),      ProbeCommand(), BenchCommand(),    CompletionCommand()};
+        ShardCommand(), RunCommand(),      ChatCommand(),      BatchCommand(),
+        PlanCommand(),  InspectCommand(),  VerifyCommand(),    PerplexityCommand(),
+        ScoreCommand(), TokenizeCommand(), TemplateCommand(),  SynthCommand(),
+        ProbeCommand(), BenchCommand(),    CompletionCommand()};
     for (CommandSpec& command : *list) {
       command.options.push_back({.name = "--help", .alias = "-h", .help = "Show this text."});
     }

@@ -30,7 +30,8 @@ std::string BashScript() {
       }
     }
     absl::StrAppend(&cases, "    ", command.name, ")\n      case \"$prev\" in\n", values,
-                    "        --*|-*) ;;\n      esac\n      words=\"", absl::StrJoin(options, " "), "\" ;;\n");
+                    "        --*|-*) ;;\n      esac\n      words=\"", absl::StrJoin(options, " "),
+                    "\" ;;\n");
   }
   return absl::StrCat(
       "# bash completion for sluice; load with: source <(sluice completion bash)\n"
@@ -70,12 +71,13 @@ std::string ZshScript() {
       if (!option.choices.empty()) {
         action = absl::StrCat(":value:(", absl::StrJoin(option.choices, " "), ")");
       } else if (!option.value.empty()) {
-        action = absl::StrCat(":", option.value, ":", absl::StrContains(option.value, "FILE") ? "_files" : "");
+        action = absl::StrCat(":", option.value, ":",
+                              absl::StrContains(option.value, "FILE") ? "_files" : "");
       }
       for (const std::string& name : {option.name, option.alias}) {
         if (name.empty()) continue;
-        absl::StrAppend(&cases, " \\\n      '", option.repeated ? "*" : "", name, "[", ZshText(option.help), "]",
-                        action, "'");
+        absl::StrAppend(&cases, " \\\n      '", option.repeated ? "*" : "", name, "[",
+                        ZshText(option.help), "]", action, "'");
       }
     }
     absl::StrAppend(&cases, " \\\n      '*:file:_files' ;;\n");
@@ -104,7 +106,8 @@ std::string ZshScript() {
 absl::Status Completion(const Arguments& args) {
   const std::string& shell = args.positionals()[0];
   if (shell != "bash" && shell != "zsh") {
-    return UsageError(absl::StrCat("there is completion for bash and zsh, not for \"", shell, "\""));
+    return UsageError(
+        absl::StrCat("there is completion for bash and zsh, not for \"", shell, "\""));
   }
   std::fputs((shell == "bash" ? BashScript() : ZshScript()).c_str(), stdout);
   return absl::OkStatus();
@@ -118,7 +121,8 @@ CommandSpec CompletionCommand() {
   command.summary = "Print a completion script for bash or zsh";
   command.positionals = {"bash|zsh"};
   command.description = "Prints a script that completes commands, options and their values.";
-  command.examples = {"source <(sluice completion bash)", "sluice completion zsh > ~/.zfunc/_sluice"};
+  command.examples = {"source <(sluice completion bash)",
+                      "sluice completion zsh > ~/.zfunc/_sluice"};
   command.run = &Completion;
   return command;
 }

@@ -8,19 +8,25 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cpu/cpu_topology.h"
-#include "kernels/status_macros.h"
 #include "tools/memory_limits.h"
 
 namespace sluice {
 
 std::vector<OptionSpec> ComputeThreadSpecs() {
   return {
-      {.name = "--threads", .alias = "-t", .value = "N",
+      {.name = "--threads",
+       .alias = "-t",
+       .value = "N",
        .help = "Compute threads (default: one a physical core)."},
-      {.name = "--cpu-mask", .alias = "-C", .value = "M", .help = "CPUs to compute on, such as 0xff."},
+      {.name = "--cpu-mask",
+       .alias = "-C",
+       .value = "M",
+       .help = "CPUs to compute on, such as 0xff."},
       {.name = "--cpu-range", .alias = "-Cr", .value = "LO-HI", .help = "The same, such as 0-7."},
-      {.name = "--cpu-strict", .help = "1: each compute thread keeps to a CPU of its own (default 0).",
+      {.name = "--cpu-strict",
+       .help = "1: each compute thread keeps to a CPU of its own (default 0).",
        .choices = {"0", "1"}},
   };
 }
@@ -61,8 +67,9 @@ int ThreadsThatFit(int64_t wanted, int64_t bytes_each) {
   const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits());
   const int64_t fit = std::clamp<int64_t>(budget.bytes / 2 / bytes_each, 1, wanted);
   if (fit < wanted) {
-    SayFewerThreads()(absl::ResourceExhaustedError(absl::StrCat(
-        "memory has room for the buffers of ", fit, " of ", wanted, " threads (", budget.source, ")")));
+    SayFewerThreads()(absl::ResourceExhaustedError(
+        absl::StrCat("memory has room for the buffers of ", fit, " of ", wanted, " threads (",
+                     budget.source, ")")));
   }
   return static_cast<int>(fit);
 }
@@ -71,7 +78,8 @@ ThreadShortageFn SayFewerThreads() {
   return [](const absl::Status& shortage) {
     static std::atomic<bool> said{false};
     if (said.exchange(true)) return;
-    std::fprintf(stderr, "sluice: going on with fewer threads: %s\n", std::string(shortage.message()).c_str());
+    std::fprintf(stderr, "sluice: going on with fewer threads: %s\n",
+                 std::string(shortage.message()).c_str());
   };
 }
 

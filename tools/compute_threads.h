@@ -25,11 +25,12 @@ std::vector<OptionSpec> ComputeThreadSpecs();
 // InvalidArgument: CPUs that this process may not use.
 absl::StatusOr<ComputeThreads> ParseComputeThreads(const Arguments& args);
 
-// `wanted`, or as many threads as half of the free memory has room for where each takes `bytes_each`; at least 1. Fewer
-// are said as SayFewerThreads() says it.
+// `wanted`, or as many threads as half of the free memory has room for where each takes
+// `bytes_each`; at least 1. Fewer are said as SayFewerThreads() says it.
 int ThreadsThatFit(int64_t wanted, int64_t bytes_each);
 
-// Says on standard error that there are fewer threads than wanted, and why: once in a process, whoever tells it.
+// Says on standard error that there are fewer threads than wanted, and why: once in a process,
+// whoever tells it.
 ThreadShortageFn SayFewerThreads();
 
 }  // namespace sluice

@@ -9,7 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 
 namespace sluice {
 namespace {
@@ -75,7 +75,8 @@ absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args) {
   if (const std::string share = args.Get("--cpu-share").value_or("auto"); share != "auto") {
     double fraction;
     if (!absl::SimpleAtod(share, &fraction) || !(fraction >= 0 && fraction <= 1)) {
-      return UsageError(absl::StrCat("--cpu-share wants auto, or a fraction from 0 to 1, not \"", share, "\""));
+      return UsageError(
+          absl::StrCat("--cpu-share wants auto, or a fraction from 0 to 1, not \"", share, "\""));
     }
     choice.cpu_share = fraction;
   }
@@ -92,9 +93,11 @@ absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choi
   if (choice.kind == DeviceChoice::Kind::kCuda) return OpenCudaDevice(choice.ordinal);
   absl::StatusOr<std::unique_ptr<CudaCompute>> compute = OpenCudaDevice(choice.ordinal);
   if (compute.ok()) return compute;
-  std::fprintf(stderr, "sluice: computing on the CPU: %s\n", std::string(compute.status().message()).c_str());
+  std::fprintf(stderr, "sluice: computing on the CPU: %s\n",
+               std::string(compute.status().message()).c_str());
   if (choice.copy_bytes_per_s > 0) {
-    std::fprintf(stderr, "sluice: the CPU computes, so nothing is copied: --throttle-copy slows nothing\n");
+    std::fprintf(stderr,
+                 "sluice: the CPU computes, so nothing is copied: --throttle-copy slows nothing\n");
   }
   if (choice.cpu_share.has_value()) {
     std::fprintf(stderr, "sluice: the CPU computes everything: --cpu-share changes nothing\n");
@@ -111,11 +114,12 @@ absl::StatusOr<DeviceBudget> BudgetOf(const CudaCompute& compute, const DeviceCh
   budget.compute_capability = compute.compute_capability();
   budget.max_bytes = choice.max_vram_bytes > 0
                          ? choice.max_vram_bytes
-                         : context + static_cast<int64_t>(kShareOfFree * static_cast<double>(compute.free_bytes()));
+                         : context + static_cast<int64_t>(
+                                         kShareOfFree * static_cast<double>(compute.free_bytes()));
   if (budget.max_bytes > most) {
-    return absl::InvalidArgumentError(absl::StrCat("--max-vram ", budget.max_bytes, " is more than the ", most,
-                                                   " bytes that ", compute.name(), " has free, of ",
-                                                   compute.total_bytes()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max-vram ", budget.max_bytes, " is more than the ", most, " bytes that ",
+                     compute.name(), " has free, of ", compute.total_bytes()));
   }
   return budget;
 }

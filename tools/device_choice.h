@@ -1,5 +1,6 @@
-// --device, --max-vram, --kv-offload, --cpu-share and --throttle-copy: which processor computes, with how much of its
-// memory, where its keys and values lie, what it leaves to the CPU, and how it is fed.
+// --device, --max-vram, --kv-offload, --cpu-share and --throttle-copy: which processor computes,
+// with how much of its memory, where its keys and values lie, what it leaves to the CPU, and how it
+// is fed.
 #ifndef SLUICE_TOOLS_DEVICE_CHOICE_H_
 #define SLUICE_TOOLS_DEVICE_CHOICE_H_
 
@@ -11,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "kernels/cuda/cuda_compute.h"
-#include "runtime/memory_plan.h"
+#include "runtime/pass/memory_plan.h"
 #include "tools/command.h"
 
 namespace sluice {
@@ -19,18 +20,20 @@ namespace sluice {
 struct DeviceChoice {
   enum class Kind : uint8_t { kCpu, kAuto, kCuda };
   Kind kind = Kind::kCpu;
-  int ordinal = 0;             // of CUDA devices
-  int64_t max_vram_bytes = 0;  // 0: what is free
+  int ordinal = 0;                    // of CUDA devices
+  int64_t max_vram_bytes = 0;         // 0: what is free
   KvPlace kv_place = KvPlace::kAuto;  // of no effect where the CPU computes
-  std::optional<double> cpu_share;  // of the weights in host memory, computed by the CPU; nothing: what is fastest
+  std::optional<double>
+      cpu_share;  // of the weights in host memory, computed by the CPU; nothing: what is fastest
   int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
 };
 
 std::vector<OptionSpec> DeviceOptionSpecs();
 absl::StatusOr<DeviceChoice> ParseDeviceChoice(const Arguments& args);
 
-// Null for the CPU. With kAuto the CPU computes where no device can be used; why is said on stderr, in builds without
-// CUDA and on machines without a driver, too, and so is a --throttle-copy that then slows nothing, or a
+// Null for the CPU. With kAuto the CPU computes where no device can be used; why is said on stderr,
+// in builds without CUDA and on machines without a driver, too, and so is a --throttle-copy that
+// then slows nothing, or a
 // --cpu-share that then shares nothing.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice);
 

@@ -16,7 +16,8 @@ DeviceReport MakeDeviceReport(const Session& session) {
   DeviceReport r;
   r.name = session.gpu->name();
   r.bytes_copied = counters.bytes_copied;
-  r.link_gb_per_s = ratio(static_cast<double>(counters.bytes_copied) / 1e9, counters.link_busy_seconds);
+  r.link_gb_per_s =
+      ratio(static_cast<double>(counters.bytes_copied) / 1e9, counters.link_busy_seconds);
   r.wait_share = std::min(1.0, ratio(passes.wait_copy_seconds, passes.pass_seconds));
   r.kv = model.kv_staging_counters();
   r.kv_wait_share = std::min(1.0, ratio(r.kv.wait_seconds, passes.pass_seconds));
@@ -57,23 +58,31 @@ nlohmann::json DeviceReportToJson(const DeviceReport& r) {
 
 void PrintDeviceReport(const DeviceReport& r) {
   std::fprintf(stderr,
-               "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of all copying hidden, kernels waited "
+               "link         %.4f GB copied, %.2f GB/s while copying, %.1f%% of all copying "
+               "hidden, kernels waited "
                "%.1f%% of their time\n",
-               static_cast<double>(r.bytes_copied) / 1e9, r.link_gb_per_s, 100 * r.hidden_share, 100 * r.wait_share);
+               static_cast<double>(r.bytes_copied) / 1e9, r.link_gb_per_s, 100 * r.hidden_share,
+               100 * r.wait_share);
   if (r.kv.bytes_out > 0) {
-    std::fprintf(stderr, "KV cache     in host memory: %s of pages copied to the device, %s back, in %.3g s; kernels waited "
+    std::fprintf(stderr,
+                 "KV cache     in host memory: %s of pages copied to the device, %s back, in %.3g "
+                 "s; kernels waited "
                  "%.1f%% of their time\n",
-                 FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str(), r.kv.copy_seconds,
-                 100 * r.kv_wait_share);
+                 FormatBytes(r.kv.bytes_in).c_str(), FormatBytes(r.kv.bytes_out).c_str(),
+                 r.kv.copy_seconds, 100 * r.kv_wait_share);
   }
   if (r.cpu_bytes > 0) {
-    std::fprintf(stderr, "CPU          %.4f GB of weights computed with instead of copied, %.2f GB/s, waited for in %.1f%% "
+    std::fprintf(stderr,
+                 "CPU          %.4f GB of weights computed with instead of copied, %.2f GB/s, "
+                 "waited for in %.1f%% "
                  "of the time\n",
                  static_cast<double>(r.cpu_bytes) / 1e9, r.cpu_gb_per_s, 100 * r.cpu_wait_share);
   }
-  std::fprintf(stderr, "device       %s: %s of weights stay, %s of a budget of %s %s\n", r.name.c_str(),
-               FormatBytes(r.kept_bytes).c_str(), FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),
-               FormatBytes(r.max_vram_bytes).c_str(), r.taken_bytes.has_value() ? "taken (NVML)" : "planned");
+  std::fprintf(stderr, "device       %s: %s of weights stay, %s of a budget of %s %s\n",
+               r.name.c_str(), FormatBytes(r.kept_bytes).c_str(),
+               FormatBytes(r.taken_bytes.value_or(r.planned_bytes)).c_str(),
+               FormatBytes(r.max_vram_bytes).c_str(),
+               r.taken_bytes.has_value() ? "taken (NVML)" : "planned");
   if (r.unpinned_bytes > 0) {
     std::fprintf(stderr,
                  "pinning      the system pins no more host memory, so %s of weights are read in "

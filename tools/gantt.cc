@@ -25,14 +25,9 @@ struct Colour {
   const char* fill;
   const char* other;  // every other slab, so that neighbours can be told apart
 };
-constexpr Colour kColours[kNumStages] = {{"#2f6fb3", "#4f8fd3"},
-                                         {"#2e8b57", "#4eab77"},
-                                         {"#b8860b", "#d8a62b"},
-                                         {"#1f8a8a", "#45b0b0"},
-                                         {"#b5483a", "#d5685a"},
-                                         {"#8a6fb0", "#a88fce"},
-                                         {"#7a7a2a", "#9c9c48"},
-                                         {"#7a4a2a", "#9c6a48"}};
+constexpr Colour kColours[kNumStages] = {
+    {"#2f6fb3", "#4f8fd3"}, {"#2e8b57", "#4eab77"}, {"#b8860b", "#d8a62b"}, {"#1f8a8a", "#45b0b0"},
+    {"#b5483a", "#d5685a"}, {"#8a6fb0", "#a88fce"}, {"#7a7a2a", "#9c9c48"}, {"#7a4a2a", "#9c6a48"}};
 constexpr char kResidentFill[] = "#8a6fb0";
 
 struct Bar {
@@ -62,11 +57,12 @@ std::string Axis(double length, double bottom) {
   const double step = TickStep(length);
   for (double t = 0; t <= length * 1.0001; t += step) {
     const double x = kLeft + kWidth * t / length;
-    absl::StrAppendFormat(&svg,
-                          "<line x1=\"%.1f\" y1=\"%.0f\" x2=\"%.1f\" y2=\"%.0f\" stroke=\"#ddd\"/>\n"
-                          "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%g %s</text>\n",
-                          x, kTop - 6, x, bottom, x, bottom + 16,
-                          std::round((millis ? 1e3 : 1) * t * 1e6) / 1e6, millis ? "ms" : "s");
+    absl::StrAppendFormat(
+        &svg,
+        "<line x1=\"%.1f\" y1=\"%.0f\" x2=\"%.1f\" y2=\"%.0f\" stroke=\"#ddd\"/>\n"
+        "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%g %s</text>\n",
+        x, kTop - 6, x, bottom, x, bottom + 16, std::round((millis ? 1e3 : 1) * t * 1e6) / 1e6,
+        millis ? "ms" : "s");
   }
   return svg;
 }
@@ -100,14 +96,16 @@ class Picture {
         const double y = kTop + kRow * rows++;
         row_top[1000 * stage + lane] = y;
         if (lane > 0) continue;
-        absl::StrAppendFormat(&labels, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">%s %.0f%%</text>\n",
+        absl::StrAppendFormat(&labels,
+                              "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"end\">%s %.0f%%</text>\n",
                               kLeft - 8, y + 15, StageName(static_cast<Stage>(stage)),
                               100 * busy_[stage] / lanes_[stage] / length);
       }
     }
     const double bottom = kTop + kRow * rows;
     std::string svg = absl::StrFormat(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 %.0f\" font-family=\"sans-serif\" "
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 %.0f\" "
+        "font-family=\"sans-serif\" "
         "font-size=\"12\">\n<rect width=\"1000\" height=\"%.0f\" fill=\"#fff\"/>\n"
         "<text x=\"%.0f\" y=\"24\" font-size=\"14\">%s</text>\n",
         bottom + 48, bottom + 48, kLeft,
@@ -140,8 +138,9 @@ class Picture {
     }
     for (const Bar& bar : drawn) {
       absl::StrAppendFormat(
-          svg, "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"%s\"", kLeft + scale * bar.begin,
-          row_top[bar.row], std::max(0.2, scale * (bar.end - bar.begin)), kBar, bar.fill);
+          svg, "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"%s\"",
+          kLeft + scale * bar.begin, row_top[bar.row], std::max(0.2, scale * (bar.end - bar.begin)),
+          kBar, bar.fill);
       if (bar.opacity < 1) absl::StrAppendFormat(svg, " opacity=\"%g\"", bar.opacity);
       absl::StrAppend(svg, "/>\n");
     }

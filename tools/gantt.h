@@ -8,7 +8,7 @@
 
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 

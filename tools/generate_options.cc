@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 
 namespace sluice {
 
@@ -64,7 +64,8 @@ std::string ProcessEscapes(absl::string_view text) {
     if (letter != absl::string_view::npos) {
       out.push_back(kMeanings[letter]);
       ++i;
-    } else if (rest[0] == 'x' && rest.size() >= 3 && absl::ascii_isxdigit(rest[1]) && absl::ascii_isxdigit(rest[2])) {
+    } else if (rest[0] == 'x' && rest.size() >= 3 && absl::ascii_isxdigit(rest[1]) &&
+               absl::ascii_isxdigit(rest[2])) {
       absl::StrAppend(&out, absl::HexStringToBytes(rest.substr(1, 2)));
       i += 3;
     } else {
@@ -91,7 +92,8 @@ absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(sampler.top_k, args.Int("--top-k", sampler.top_k, -1, int64_t{1} << 40));
   SLUICE_ASSIGN_OR_RETURN(sampler.top_p, args.Double("--top-p", sampler.top_p));
   SLUICE_ASSIGN_OR_RETURN(sampler.min_p, args.Double("--min-p", sampler.min_p));
-  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_penalty, args.Double("--repeat-penalty", sampler.repeat_penalty));
+  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_penalty,
+                          args.Double("--repeat-penalty", sampler.repeat_penalty));
   SLUICE_ASSIGN_OR_RETURN(sampler.repeat_last_n,
                           args.Int("--repeat-last-n", sampler.repeat_last_n, -1, int64_t{1} << 40));
   if (sampler.repeat_last_n < 0) sampler.repeat_last_n = int64_t{1} << 40;

@@ -7,13 +7,14 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 #include "tools/command.h"
 
 namespace sluice {
 
 std::vector<OptionSpec> GenerateOptionSpecs();
-// \n \r \t \' \" \\ and \x with two digits become what they stand for, as llama.cpp does it; any other backslash stays.
+// \n \r \t \' \" \\ and \x with two digits become what they stand for, as llama.cpp does it; any
+// other backslash stays.
 std::string ProcessEscapes(absl::string_view text);
 // With --escape, the arguments with escapes processed in their texts; else the arguments.
 Arguments WithEscapes(const Arguments& args);

@@ -9,12 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "storage/checkpoint.h"
-#include "storage/export.h"
-#include "storage/gguf.h"
-#include "storage/layer_store.h"
+#include "storage/source/checkpoint.h"
+#include "storage/source/gguf.h"
+#include "storage/store/export.h"
+#include "storage/store/layer_store.h"
 #include "tools/commands.h"
 
 namespace sluice {
@@ -42,7 +42,8 @@ struct SlabSizes {
 };
 
 std::vector<TensorLine> StoreTensors(const Manifest& manifest) {
-  std::vector<SlabSizes> slabs(manifest.tensors.size());  // two matrices of a slab have it to equal parts
+  std::vector<SlabSizes> slabs(
+      manifest.tensors.size());  // two matrices of a slab have it to equal parts
   for (const ManifestSlab& slab : manifest.slabs) {
     for (const int tensor : slab.tensors) {
       slabs[tensor].stored += slab.bytes;
@@ -55,7 +56,8 @@ std::vector<TensorLine> StoreTensors(const Manifest& manifest) {
     const int64_t rows = tensor.shape.size() == 2 ? tensor.shape[0] : 1;
     const int64_t raw_bytes = rows * RowBytes(tensor.encoding, tensor.shape.back());
     lines.push_back({tensor.name, tensor.shape, std::string(Info(tensor.encoding).name),
-                     std::llround(static_cast<double>(raw_bytes) * slabs[i].ratio()), raw_bytes, tensor.fallback});
+                     std::llround(static_cast<double>(raw_bytes) * slabs[i].ratio()), raw_bytes,
+                     tensor.fallback});
   }
   return lines;
 }
@@ -74,13 +76,16 @@ std::map<std::string, SlabSizes> SlabsByEncoding(const Manifest& manifest) {
 std::vector<std::string> StoreFacts(const Manifest& manifest) {
   std::vector<std::string> facts = {
       absl::StrCat("  recipe                       ", manifest.recipe, ", from ", manifest.source),
-      absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ", manifest.files.size(), " files, ",
-                   FormatBytes(manifest.slab_bytes_total()), ", largest ", FormatBytes(manifest.max_slab_bytes()))};
+      absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ",
+                   manifest.files.size(), " files, ", FormatBytes(manifest.slab_bytes_total()),
+                   ", largest ", FormatBytes(manifest.max_slab_bytes()))};
   if (manifest.compression == StoreCompression::kNone) return facts;
-  facts.push_back(absl::StrCat("  compression                  ", StoreCompressionName(manifest.compression)));
+  facts.push_back(
+      absl::StrCat("  compression                  ", StoreCompressionName(manifest.compression)));
   for (const auto& [encoding, sizes] : SlabsByEncoding(manifest)) {
-    facts.push_back(absl::StrFormat("    %-26s %s of %s (%.3f)", encoding, FormatBytes(sizes.stored),
-                                    FormatBytes(sizes.raw), sizes.ratio()));
+    facts.push_back(absl::StrFormat("    %-26s %s of %s (%.3f)", encoding,
+                                    FormatBytes(sizes.stored), FormatBytes(sizes.raw),
+                                    sizes.ratio()));
   }
   return facts;
 }
@@ -106,17 +111,18 @@ std::vector<TensorLine> CheckpointTensors(const Checkpoint& checkpoint) {
   for (const TensorSpec& spec : ListTensors(checkpoint.hyper_parameters())) {
     const CheckpointTensor* tensor = checkpoint.Find(spec.name);
     if (tensor == nullptr) continue;
-    if (!lines.empty() && spec.role == TensorRole::kHead && checkpoint.hyper_parameters().tie_word_embeddings) {
+    if (!lines.empty() && spec.role == TensorRole::kHead &&
+        checkpoint.hyper_parameters().tie_word_embeddings) {
       continue;  // the embedding's own line stands for both
     }
-    lines.push_back({tensor->name, tensor->shape, std::string(Info(tensor->encoding).name), tensor->bytes, tensor->bytes,
-                     false});
+    lines.push_back({tensor->name, tensor->shape, std::string(Info(tensor->encoding).name),
+                     tensor->bytes, tensor->bytes, false});
   }
   return lines;
 }
 
-void Print(const std::string& what, const HyperParameters& h, const std::vector<TensorLine>& tensors,
-           const std::vector<std::string>& facts) {
+void Print(const std::string& what, const HyperParameters& h,
+           const std::vector<TensorLine>& tensors, const std::vector<std::string>& facts) {
   int64_t values = 0, bytes = 0;
   for (const TensorLine& tensor : tensors) {
     values += NumValues(tensor.shape);
@@ -135,11 +141,13 @@ void Print(const std::string& what, const HyperParameters& h, const std::vector<
                 static_cast<long long>(tensor.bytes), 8.0 * tensor.bytes / NumValues(tensor.shape),
                 tensor.fallback ? "  (fallback)" : "");
   }
-  std::printf("\n%d tensors, %lld weights, %s, %.3f bits a weight\n", static_cast<int>(tensors.size()),
-              static_cast<long long>(values), FormatBytes(bytes).c_str(), values > 0 ? 8.0 * bytes / values : 0.0);
+  std::printf("\n%d tensors, %lld weights, %s, %.3f bits a weight\n",
+              static_cast<int>(tensors.size()), static_cast<long long>(values),
+              FormatBytes(bytes).c_str(), values > 0 ? 8.0 * bytes / values : 0.0);
 }
 
-void PrintJson(const HyperParameters& h, const std::vector<TensorLine>& tensors, nlohmann::json object) {
+void PrintJson(const HyperParameters& h, const std::vector<TensorLine>& tensors,
+               nlohmann::json object) {
   object["config"] = HyperParametersToJson(h);
   object["tensors"] = nlohmann::json::array();
   for (const TensorLine& tensor : tensors) {
@@ -177,15 +185,17 @@ absl::Status Inspect(const Arguments& args) {
   if (!absl::IsNotFound(store.status())) return store.status();
   SLUICE_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint, Checkpoint::Open(path));
   if (exported.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is a checkpoint; --export reads stores"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is a checkpoint; --export reads stores"));
   }
   const std::vector<TensorLine> tensors = CheckpointTensors(*checkpoint);
   if (json) {
     PrintJson(checkpoint->hyper_parameters(), tensors, {{"kind", "checkpoint"}});
     return absl::OkStatus();
   }
-  Print(absl::StrCat(path, ": a checkpoint of ", checkpoint->files().size(),
-                     checkpoint->format() == CheckpointFormat::kGguf ? " GGUF files" : " safetensors files"),
+  Print(absl::StrCat(
+            path, ": a checkpoint of ", checkpoint->files().size(),
+            checkpoint->format() == CheckpointFormat::kGguf ? " GGUF files" : " safetensors files"),
         checkpoint->hyper_parameters(), tensors, {});
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-// Ctrl-C: the first one asks the work to stop, the second one ends the process. And what a program that waits
-// for keys must notice besides.
+// Ctrl-C: the first one asks the work to stop, the second one ends the process. And what a program
+// that waits for keys must notice besides.
 #ifndef SLUICE_TOOLS_INTERRUPT_H_
 #define SLUICE_TOOLS_INTERRUPT_H_
 
@@ -20,12 +20,12 @@ void ClearInterrupt();
 // Whether a SIGTERM was among the signals.
 bool TerminationRequested();
 
-// From here on SIGWINCH and SIGCONT are noticed, too, and the descriptor that is returned can be read (8 bytes) after
-// each signal, so that who waits in poll() misses none. It lives as long as the process; -1 where there is none to
-// be had.
+// From here on SIGWINCH and SIGCONT are noticed, too, and the descriptor that is returned can be
+// read (8 bytes) after each signal, so that who waits in poll() misses none. It lives as long as
+// the process; -1 where there is none to be had.
 int WatchSignals();
-// Whether the terminal changed its size since the last call, and whether the process was stopped and went on: who
-// set the terminal's modes must do so again.
+// Whether the terminal changed its size since the last call, and whether the process was stopped
+// and went on: who set the terminal's modes must do so again.
 bool TakeResize();
 bool TakeContinue();
 

@@ -17,14 +17,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/cpu/process_limits.h"
+#include "kernels/base/exception_status.h"
+#include "kernels/base/process_limits.h"
 #include "kernels/cpu/thread.h"
-#include "kernels/exception_status.h"
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kAmpleStackBytes = int64_t{8} << 20;  // what systems give a main thread by default
+constexpr int64_t kAmpleStackBytes = int64_t{8}
+                                     << 20;  // what systems give a main thread by default
 
 const char* command_name = "";  // a terminate handler can reach nothing but statics
 
@@ -44,7 +45,8 @@ void WriteToStderr(const char* text) {
   }
   // In one piece, as other threads may be writing lines of their own; and without an allocation.
   char line[512];
-  std::snprintf(line, sizeof(line), "sluice%s%s: %s\n", *command_name != '\0' ? " " : "", command_name, what);
+  std::snprintf(line, sizeof(line), "sluice%s%s: %s\n", *command_name != '\0' ? " " : "",
+                command_name, what);
   WriteToStderr(line);
   _exit(1);
 }
@@ -55,11 +57,13 @@ void* reserve = nullptr;
 std::atomic<bool> ending{false};
 thread_local bool this_thread_ends = false;
 
-// Ends the process where operator new finds no memory. An exception would unwind through containers that are about to
-// grow, and Abseil's hash tables of Debian 12 cannot be destroyed then: they free memory that they never had.
+// Ends the process where operator new finds no memory. An exception would unwind through containers
+// that are about to grow, and Abseil's hash tables of Debian 12 cannot be destroyed then: they free
+// memory that they never had.
 void EndOutOfMemory() {
-  if (this_thread_ends) throw std::bad_alloc();  // the reserve did not suffice: the terminate handler speaks
-  while (ending.exchange(true)) pause();         // another thread is about to end the process
+  if (this_thread_ends)
+    throw std::bad_alloc();  // the reserve did not suffice: the terminate handler speaks
+  while (ending.exchange(true)) pause();  // another thread is about to end the process
   this_thread_ends = true;
   std::free(reserve);
   const absl::Status status = CatchExceptions([]() -> absl::Status { throw std::bad_alloc(); });
@@ -80,9 +84,12 @@ void PrepareForShortage(const char* command) {
 
 int RunOnAmpleStack(const std::function<int()>& body) {
   rlimit limit;
-  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= static_cast<rlim_t>(kAmpleStackBytes)) return body();
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 ||
+      limit.rlim_cur >= static_cast<rlim_t>(kAmpleStackBytes))
+    return body();
   int result = 0;
-  absl::StatusOr<Thread> thread = Thread::Start("sluice", [&] { result = body(); }, kAmpleStackBytes);
+  absl::StatusOr<Thread> thread = Thread::Start(
+      "sluice", [&] { result = body(); }, kAmpleStackBytes);
   if (!thread.ok()) return body();
   // Signals go to the thread that works, as it may wait in a call that they interrupt.
   sigset_t all;

@@ -22,14 +22,16 @@ enum class LineState {
 class LineSource {
  public:
   virtual ~LineSource() = default;
-  // Waits for a line, without its line end. Bytes that are no UTF-8 become U+FFFD, and *replaced is set.
+  // Waits for a line, without its line end. Bytes that are no UTF-8 become U+FFFD, and *replaced is
+  // set.
   virtual LineState Read(absl::string_view prompt, std::string* line, bool* replaced) = 0;
 };
 
 // Standard input as it comes; no prompt is shown.
 std::unique_ptr<LineSource> MakePlainLines();
 // The terminal, with libedit: editing, history of this process, the user's ~/.editrc, resizing.
-// InstallInterruptHandler must have been called. nullptr where libedit cannot work with this terminal.
+// InstallInterruptHandler must have been called. nullptr where libedit cannot work with this
+// terminal.
 std::unique_ptr<LineSource> MakeTerminalLines();
 
 }  // namespace sluice

@@ -34,45 +34,61 @@ constexpr LlamaRow kLlamaRows[] = {
     {"run", "-st --single-turn", kOption, "--chat"},
     {"run", "-no-cnv --no-conversation", kOption, "--no-chat"},
 
-    {"", "--no-warmup --no-mmap --jinja --no-context-shift --no-escape --simple-io --offline", kAlreadySo, ""},
+    {"", "--no-warmup --no-mmap --jinja --no-context-shift --no-escape --simple-io --offline",
+     kAlreadySo, ""},
     {"chat", "-cnv --conversation -i --interactive -if --interactive-first", kAlreadySo, ""},
 
     {"run", "-cnv --conversation -i --interactive -if --interactive-first", kAdvice,
      "`sluice chat STORE` holds a conversation, and --chat with -p TEXT answers one message"},
     {"chat", "-st --single-turn -p --prompt -f --file", kAdvice,
-     "chat reads messages from standard input; `sluice run STORE --chat -p TEXT` answers one message"},
+     "chat reads messages from standard input; `sluice run STORE --chat -p TEXT` answers one "
+     "message"},
     {"chat", "-no-cnv --no-conversation", kAdvice, "`sluice run STORE -p TEXT` continues a text"},
     {"run chat", "-sysf --system-prompt-file", kAdvice, "type --system \"$(cat FILE)\""},
     {"run chat", "--in-prefix --in-suffix --in-prefix-bos", kAdvice,
      "the chat template says what stands around a message; --template gives another one"},
     {"run chat", "--chat-template-kwargs --no-jinja --reasoning-format --reasoning-budget", kAdvice,
-     "the chat template is always rendered as Jinja, as the model brings it; --template gives another one"},
-    {"batch", "--temp --temperature --top-k --top-p --min-p --repeat-penalty -n --predict --n-predict --stop", kAdvice,
+     "the chat template is always rendered as Jinja, as the model brings it; --template gives "
+     "another one"},
+    {"batch",
+     "--temp --temperature --top-k --top-p --min-p --repeat-penalty -n --predict --n-predict "
+     "--stop",
+     kAdvice,
      "each request says so itself, as in OpenAI's API: temperature, top_p, max_tokens, stop"},
     {"batch", "--grammar --grammar-file -j --json-schema -jf --json-schema-file", kAdvice,
      "each request says so itself: response_format, or grammar (docs/batch.md)"},
-    {"batch", "-p --prompt -f --file", kAdvice, "-i FILE has the requests; with --text each line is a prompt"},
-    {"perplexity", "--chunks", kAdvice, "type --tokens N, where N is the number of chunks times -c"},
+    {"batch", "-p --prompt -f --file", kAdvice,
+     "-i FILE has the requests; with --text each line is a prompt"},
+    {"perplexity", "--chunks", kAdvice,
+     "type --tokens N, where N is the number of chunks times -c"},
     {"perplexity", "--ppl-stride", kAdvice, "type --stride N"},
-    {"perplexity", "-p --prompt", kAdvice, "type -f FILE; `echo TEXT | sluice perplexity STORE -f -` takes a text"},
+    {"perplexity", "-p --prompt", kAdvice,
+     "type -f FILE; `echo TEXT | sluice perplexity STORE -f -` takes a text"},
 
     {"", "-ngl --gpu-layers --n-gpu-layers", kAdvice,
-     "--device cuda computes on a GPU, and --max-vram SIZE says how much of its memory it takes; leave it out"},
+     "--device cuda computes on a GPU, and --max-vram SIZE says how much of its memory it takes; "
+     "leave it out"},
     {"", "-mg --main-gpu", kAdvice, "type --device cuda:N"},
-    {"", "-sm --split-mode -ts --tensor-split", kAdvice, "sluice computes on one GPU; --device cuda:N chooses it"},
+    {"", "-sm --split-mode -ts --tensor-split", kAdvice,
+     "sluice computes on one GPU; --device cuda:N chooses it"},
     {"", "--list-devices", kAdvice, "`sluice probe` names and measures the devices"},
     {"", "-ot --override-tensor -cmoe --cpu-moe -ncmoe --n-cpu-moe", kAdvice,
      "--max-ram and --max-vram decide what lies where; `sluice plan STORE` shows it"},
-    {"", "-fa --flash-attn", kAdvice, "attention always computes without a matrix of all scores; leave it out"},
+    {"", "-fa --flash-attn", kAdvice,
+     "attention always computes without a matrix of all scores; leave it out"},
     {"", "-b --batch-size -ub --ubatch-size", kAdvice,
      "sluice chooses how many tokens of a prompt a pass takes; leave it out"},
-    {"", "--mlock", kAdvice, "weights that --max-ram keeps are in memory of the process, not locked; leave it out"},
+    {"", "--mlock", kAdvice,
+     "weights that --max-ram keeps are in memory of the process, not locked; leave it out"},
     {"", "--mmap -dio --direct-io --no-direct-io", kAdvice,
      "weights are read past the page cache, and no file is mapped; leave it out"},
     {"", "-np --parallel -ns --sequences -cb --cont-batching -nocb --no-cont-batching", kAdvice,
-     "`sluice batch` runs many requests at once, by itself as many as the budget allows; leave it out"},
-    {"", "-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo", kAdvice,
-     "sluice downloads nothing; fetch the model (`hf download REPO`), then cut it with `sluice shard MODEL STORE`"},
+     "`sluice batch` runs many requests at once, by itself as many as the budget allows; leave it "
+     "out"},
+    {"", "-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo",
+     kAdvice,
+     "sluice downloads nothing; fetch the model (`hf download REPO`), then cut it with `sluice "
+     "shard MODEL STORE`"},
     {"", "--lora --lora-scaled --control-vector --control-vector-scaled", kAdvice,
      "merge the adapter into the checkpoint before `sluice shard`"},
     {"", "-md --model-draft --draft --draft-max --draft-min --draft-n -ngld -devd -cd", kAdvice,
@@ -80,32 +96,44 @@ constexpr LlamaRow kLlamaRows[] = {
     {"", "-tb --threads-batch", kAdvice, "-t N sets the threads of prompts and of generation"},
     {"", "-Cb --cpu-mask-batch -Crb --cpu-range-batch --cpu-strict-batch", kAdvice,
      "-C, -Cr and --cpu-strict hold for prompts and for generation"},
-    {"", "--prio --prio-batch --poll --poll-batch --numa", kAdvice, "-C, -Cr and --cpu-strict 1 place the threads"},
+    {"", "--prio --prio-batch --poll --poll-batch --numa", kAdvice,
+     "-C, -Cr and --cpu-strict 1 place the threads"},
     {"", "--keep --context-shift", kAdvice,
      "a full context ends the text of `run`, and `chat` drops its oldest turns; leave it out"},
     {"", "-co --color", kAdvice, "text is printed without colours; leave it out"},
-    {"", "--samplers --sampler-seq --sampling-seq --mirostat --mirostat-lr --mirostat-ent --typical --typical-p "
-         "--xtc-probability --xtc-threshold --top-nsigma --top-n-sigma --dynatemp-range --dynatemp-exp "
-         "--dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker --presence-penalty "
-         "--frequency-penalty -l --logit-bias", kAdvice,
-     "samplers are --repeat-penalty, --top-k, --top-p, --min-p and --temp, in this order"},
+    {"",
+     "--samplers --sampler-seq --sampling-seq --mirostat --mirostat-lr --mirostat-ent --typical "
+     "--typical-p "
+     "--xtc-probability --xtc-threshold --top-nsigma --top-n-sigma --dynatemp-range --dynatemp-exp "
+     "--dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker "
+     "--presence-penalty "
+     "--frequency-penalty -l --logit-bias",
+     kAdvice, "samplers are --repeat-penalty, --top-k, --top-p, --min-p and --temp, in this order"},
     {"", "--prompt-cache --prompt-cache-all --prompt-cache-ro", kAdvice,
      "/save and /load of `sluice chat` keep a conversation with its keys and values"},
-    {"", "-sp --special", kAdvice, "`sluice run --json` has the ids, and `sluice tokenize --decode` their text"},
-    {"", "-ptc --print-token-count --verbose-prompt", kAdvice, "`sluice tokenize STORE -p TEXT` shows the tokens"},
-    {"", "-v --verbose --log-verbose -lv --verbosity --log-verbosity --perf --no-perf --show-timings", kAdvice,
-     "the report at the end says how it went; `run --json` and --trace FILE say more"},
+    {"", "-sp --special", kAdvice,
+     "`sluice run --json` has the ids, and `sluice tokenize --decode` their text"},
+    {"", "-ptc --print-token-count --verbose-prompt", kAdvice,
+     "`sluice tokenize STORE -p TEXT` shows the tokens"},
+    {"",
+     "-v --verbose --log-verbose -lv --verbosity --log-verbosity --perf --no-perf --show-timings",
+     kAdvice, "the report at the end says how it went; `run --json` and --trace FILE say more"},
     {"", "--log-disable --log-file --log-colors --log-prefix --log-timestamps", kAdvice,
      "messages go to standard error: 2>FILE keeps them apart"},
     {"", "--check-tensors", kAdvice,
      "each slab's checksum is checked as it is read; `sluice verify STORE` checks all of them"},
-    {"", "--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx --yarn-ext-factor "
-         "--yarn-attn-factor --yarn-beta-slow --yarn-beta-fast --override-kv", kAdvice,
-     "the model's config.json says so; change it there and cut the model again"},
-    {"", "-kvu --kv-unified --swa-full --ctx-checkpoints --swa-checkpoints -dt --defrag-thold -nr --no-repack --repack "
-         "--no-host --no-op-offload --warmup -fit --fit", kAdvice,
-     "sluice has nothing like it to switch; leave it out"},
-    {"", "--mmproj --mmproj-url --image --audio", kAdvice, "sluice runs the language part of models only"},
+    {"",
+     "--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx "
+     "--yarn-ext-factor "
+     "--yarn-attn-factor --yarn-beta-slow --yarn-beta-fast --override-kv",
+     kAdvice, "the model's config.json says so; change it there and cut the model again"},
+    {"",
+     "-kvu --kv-unified --swa-full --ctx-checkpoints --swa-checkpoints -dt --defrag-thold -nr "
+     "--no-repack --repack "
+     "--no-host --no-op-offload --warmup -fit --fit",
+     kAdvice, "sluice has nothing like it to switch; leave it out"},
+    {"", "--mmproj --mmproj-url --image --audio", kAdvice,
+     "sluice runs the language part of models only"},
     {"", "--host --port --api-key --rpc", kAdvice,
      "there is no server; `sluice batch` answers a file of requests in OpenAI's form"},
 };
@@ -128,8 +156,9 @@ bool IsFor(const LlamaRow& row, const CommandSpec& command) {
 
 LlamaOption FindLlamaOption(const CommandSpec& command, absl::string_view name) {
   if (name == "-m" || name == "--model") {
-    const bool takes_one = !command.positionals.empty() && (absl::StrContains(command.positionals[0], "STORE") ||
-                                                            absl::StrContains(command.positionals[0], "MODEL"));
+    const bool takes_one =
+        !command.positionals.empty() && (absl::StrContains(command.positionals[0], "STORE") ||
+                                         absl::StrContains(command.positionals[0], "MODEL"));
     return {takes_one ? LlamaMeaning::kModel : LlamaMeaning::kUnknown, ""};
   }
   for (const LlamaRow& row : kLlamaRows) {

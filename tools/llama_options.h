@@ -1,4 +1,5 @@
-// What llama.cpp's options are called here, or what to do in their place, for people and scripts that come from there.
+// What llama.cpp's options are called here, or what to do in their place, for people and scripts
+// that come from there.
 #ifndef SLUICE_TOOLS_LLAMA_OPTIONS_H_
 #define SLUICE_TOOLS_LLAMA_OPTIONS_H_
 
@@ -11,11 +12,11 @@
 namespace sluice {
 
 enum class LlamaMeaning : uint8_t {
-  kUnknown,     // llama.cpp has no such option, or it has nothing to do with this command
-  kOption,      // `text` is the option's name here
-  kModel,       // its value is the command's first argument
-  kAlreadySo,   // what it asks for is so in any case; it has no value
-  kAdvice,      // `text` says what to do in its place
+  kUnknown,    // llama.cpp has no such option, or it has nothing to do with this command
+  kOption,     // `text` is the option's name here
+  kModel,      // its value is the command's first argument
+  kAlreadySo,  // what it asks for is so in any case; it has no value
+  kAdvice,     // `text` says what to do in its place
 };
 
 struct LlamaOption {

@@ -19,14 +19,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cpu/bandwidth.h"
 #include "kernels/cpu/matmul_rate.h"
 #include "kernels/cpu/thread_pool.h"
-#include "kernels/status_macros.h"
 #include "prefetch/stage_rates.h"
-#include "storage/durable_file.h"
-#include "storage/free_space.h"
-#include "storage/layer_store.h"
+#include "storage/file/durable_file.h"
+#include "storage/file/free_space.h"
+#include "storage/store/layer_store.h"
 #include "tools/compute_threads.h"
 #include "tools/memory_limits.h"
 #include "tools/system_memory.h"
@@ -103,7 +103,9 @@ std::vector<Setting> DiskSettings(bool quick, int64_t most_in_flight) {
       for (const int depth : {1, 2, 4, 8, 16, 32, 64}) settings.push_back({kib * kKiB, depth});
     }
   }
-  const auto too_much = [&](const Setting& s) { return s.read_bytes * s.queue_depth > most_in_flight; };
+  const auto too_much = [&](const Setting& s) {
+    return s.read_bytes * s.queue_depth > most_in_flight;
+  };
   settings.erase(std::remove_if(settings.begin() + 1, settings.end(), too_much), settings.end());
   return settings;
 }
@@ -127,8 +129,9 @@ class Prober {
 
   absl::StatusOr<ProbeResult> Run() {
     const std::vector<Setting> settings = DiskSettings(options_.quick, memory_bytes_ / 2);
-    const std::vector<int64_t> rows =
-        options_.quick ? std::vector<int64_t>{1, 64} : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
+    const std::vector<int64_t> rows = options_.quick
+                                          ? std::vector<int64_t>{1, 64}
+                                          : std::vector<int64_t>{1, 2, 4, 8, 16, 64, 512};
     const size_t num_kernels = (options_.encodings.size() + options_.fast_math) * rows.size();
     total_ = static_cast<int>(kRounds * (settings.size() + 1) + 5 + num_kernels);
     if (options_.quick) kernel_seconds_ = kQuickKernelSeconds / std::max<size_t>(num_kernels, 1);
@@ -143,11 +146,12 @@ class Prober {
     rates.num_cpus = AvailableCpus();
     const double seconds = options_.quick ? 0.05 : 0.5;
     Step("memory");
-    rates.memory_bytes_per_s =
-        Repeat("the memory", [&] { return MeasureReadBandwidth(pool_, memory_bytes_, options_.quick ? 1 : 2); });
+    rates.memory_bytes_per_s = Repeat("the memory", [&] {
+      return MeasureReadBandwidth(pool_, memory_bytes_, options_.quick ? 1 : 2);
+    });
     Step("verifying");
-    rates.verify_bytes_per_s =
-        Repeat("checking a slab", [&] { return MeasureVerifyRate(seconds / kRuns, memory_bytes_); });
+    rates.verify_bytes_per_s = Repeat(
+        "checking a slab", [&] { return MeasureVerifyRate(seconds / kRuns, memory_bytes_); });
     Step("decompressing");
     SLUICE_ASSIGN_OR_RETURN(const UnpackRate unpack, MeasureUnpackRate(seconds));
     rates.unpack_bytes_per_s = unpack.raw_bytes_per_s;
@@ -157,7 +161,8 @@ class Prober {
       SLUICE_RETURN_IF_ERROR(Kernels(*ops, encoding, rows, /*fast_math=*/false, &rates.kernels));
     }
     if (options_.fast_math) {
-      SLUICE_RETURN_IF_ERROR(Kernels(*ops, Encoding::kBF16, rows, /*fast_math=*/true, &rates.fast_kernels));
+      SLUICE_RETURN_IF_ERROR(
+          Kernels(*ops, Encoding::kBF16, rows, /*fast_math=*/true, &rates.fast_kernels));
     }
     Step("the GPU");
     SLUICE_ASSIGN_OR_RETURN(result_.devices, MeasureCudaDevices(seconds));
@@ -179,12 +184,14 @@ class Prober {
     return result_.spreads.back().samples.median;
   }
 
-  absl::Status Kernels(Ops& ops, Encoding encoding, const std::vector<int64_t>& rows, bool fast_math,
-                       std::vector<KernelRate>* kernels) {
+  absl::Status Kernels(Ops& ops, Encoding encoding, const std::vector<int64_t>& rows,
+                       bool fast_math, std::vector<KernelRate>* kernels) {
     SLUICE_ASSIGN_OR_RETURN(const MatMulRate product, MatMulRate::Create(encoding, memory_bytes_));
     for (const int64_t n : rows) {
-      Step(absl::StrCat(Info(encoding).name, fast_math ? ", --fast-math," : "", " with ", n, " rows"));
-      SLUICE_ASSIGN_OR_RETURN(const double rate, product.Measure(ops, n, kernel_seconds_, fast_math));
+      Step(absl::StrCat(Info(encoding).name, fast_math ? ", --fast-math," : "", " with ", n,
+                        " rows"));
+      SLUICE_ASSIGN_OR_RETURN(const double rate,
+                              product.Measure(ops, n, kernel_seconds_, fast_math));
       kernels->push_back({encoding, n, rate});
     }
     return absl::OkStatus();
@@ -226,7 +233,8 @@ class Prober {
     ProbeSpread fastest = {"the disk", {}};
     for (size_t i = 0; i < settings.size(); ++i) {
       const Samples samples = SummarizeSamples(std::move(runs[i]));
-      result_.disk_rates.push_back({settings[i].read_bytes, settings[i].queue_depth, samples.median});
+      result_.disk_rates.push_back(
+          {settings[i].read_bytes, settings[i].queue_depth, samples.median});
       if (samples.median > fastest.samples.median) fastest.samples = samples;
     }
     const DiskRate best = BestOf(result_.disk_rates);
@@ -236,14 +244,17 @@ class Prober {
     result_.spreads.push_back(std::move(fastest));
     // A turn brings all that the ring has room for.
     const double small = SummarizeSamples(std::move(small_ring)).median;
-    if (small > 0) rates.ring_turn_s = std::max(0.0, kSmallRingBytes / small - kSmallRingBytes / rates.disk_bytes_per_s);
+    if (small > 0)
+      rates.ring_turn_s =
+          std::max(0.0, kSmallRingBytes / small - kSmallRingBytes / rates.disk_bytes_per_s);
     return absl::OkStatus();
   }
 
   const ProbeOptions& options_;
   ThreadPool pool_;
   ProbeResult result_;
-  const int64_t memory_bytes_ = std::min(options_.memory_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 4);
+  const int64_t memory_bytes_ =
+      std::min(options_.memory_bytes, DefaultBudgetOf(ReadMemoryLimits()).bytes / 4);
   double kernel_seconds_ = 0.15;  // for each encoding and number of rows
   int done_ = 0;
   int total_ = 0;
@@ -287,7 +298,8 @@ std::string SpreadRemark(const ProbeResult& result, const std::string& dir) {
   }
   if (wide.empty()) return "";
   return absl::StrCat(absl::StrJoin(wide, ", "),
-                      ": something else may use this machine. The median counts, and predictions may be as far off; run "
+                      ": something else may use this machine. The median counts, and predictions "
+                      "may be as far off; run "
                       "`sluice probe ",
                       dir, "` again when the machine is idle");
 }

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "kernels/exception_status.h"
+#include "kernels/base/exception_status.h"
 #include "tools/command.h"
 #include "tools/commands.h"
 #include "tools/last_resort.h"
@@ -38,7 +38,9 @@ std::string ProgramHelp() {
   return text;
 }
 
-std::string OneLine(absl::string_view text) { return absl::StrReplaceAll(text, {{"\n", " "}, {"\r", " "}}); }
+std::string OneLine(absl::string_view text) {
+  return absl::StrReplaceAll(text, {{"\n", " "}, {"\r", " "}});
+}
 
 int Fail(absl::string_view command, const absl::Status& status) {
   const std::string message = OneLine(status.message());  // whatever it quotes
@@ -102,8 +104,9 @@ int Main(int argc, char** argv) {
   std::vector<absl::string_view> names;
   for (const CommandSpec& command : Commands()) names.push_back(command.name);
   const absl::string_view nearest = NearestName(absl::AsciiStrToLower(args[0]), names);
-  return Fail("", UsageError(absl::StrCat("unknown command \"", args[0], "\"",
-                                          nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"))));
+  return Fail("", UsageError(absl::StrCat(
+                      "unknown command \"", args[0], "\"",
+                      nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"))));
 }
 
 }  // namespace

@@ -10,15 +10,16 @@
 namespace sluice {
 
 struct MemoryLimit {
-  std::string where;        // "on this machine", "in the cgroup /sys/fs/cgroup/x", "under ulimit -v"
+  std::string where;  // "on this machine", "in the cgroup /sys/fs/cgroup/x", "under ulimit -v"
   int64_t limit_bytes = 0;  // what there is altogether
-  int64_t free_bytes = 0;   // of it, what nobody holds but for what the kernel takes back when it is needed: page cache
-                            // and the like. Swap does not count.
+  int64_t free_bytes = 0;  // of it, what nobody holds but for what the kernel takes back when it is
+                           // needed: page cache and the like. Swap does not count.
 };
 
-// Of the machine (first), of each cgroup around this process that has a limit (memory.max or memory.high; of version 1
-// memory.limit_in_bytes or memory.memsw.limit_in_bytes), of a system that does not overcommit, and of ulimit -v and -d. `root` is put before every path that
-// is read: "" for this system, a folder for tests, which then has no ulimits.
+// Of the machine (first), of each cgroup around this process that has a limit (memory.max or
+// memory.high; of version 1 memory.limit_in_bytes or memory.memsw.limit_in_bytes), of a system that
+// does not overcommit, and of ulimit -v and -d. `root` is put before every path that is read: ""
+// for this system, a folder for tests, which then has no ulimits.
 std::vector<MemoryLimit> ReadMemoryLimits(const std::string& root = "");
 
 // The budget where no --max-ram is given.
@@ -30,8 +31,10 @@ struct DefaultBudget {
 // 80% of what is free where least is. `limits` is not empty.
 DefaultBudget DefaultBudgetOf(const std::vector<MemoryLimit>& limits);
 
-// One line for a budget that is more than a limit, or than what is free of it now; nothing where it fits.
-std::optional<std::string> BudgetWarning(int64_t max_ram_bytes, const std::vector<MemoryLimit>& limits);
+// One line for a budget that is more than a limit, or than what is free of it now; nothing where it
+// fits.
+std::optional<std::string> BudgetWarning(int64_t max_ram_bytes,
+                                         const std::vector<MemoryLimit>& limits);
 
 }  // namespace sluice
 

@@ -19,7 +19,10 @@ constexpr std::chrono::milliseconds kBetweenDraws(125);
 }  // namespace
 
 ModelProgress::ModelProgress(const Model* model, std::string what)
-    : model_(*model), what_(std::move(what)), terminal_(StderrIsTerminal()), lines_(what_, ProgressUnit::kCount) {}
+    : model_(*model),
+      what_(std::move(what)),
+      terminal_(StderrIsTerminal()),
+      lines_(what_, ProgressUnit::kCount) {}
 
 ModelProgress::~ModelProgress() { End(); }
 
@@ -92,7 +95,7 @@ void ModelProgress::Run() {
 Progress& ModelProgress::BarOf(Phase phase) {
   if (bar_ == nullptr || phase != phase_) {
     bar_.reset();
-    const ProgressUnit unit = phase == Phase::kLoading            ? ProgressUnit::kBytes
+    const ProgressUnit unit = phase == Phase::kLoading             ? ProgressUnit::kBytes
                               : phase == Phase::kWork && rows_ < 0 ? ProgressUnit::kCount
                                                                    : ProgressUnit::kTokens;
     bar_ = std::make_unique<Progress>(phase == Phase::kLoading      ? "loading"
@@ -107,12 +110,16 @@ Progress& ModelProgress::BarOf(Phase phase) {
 void ModelProgress::Draw() {
   const ModelActivity now = model_.activity();
   const int64_t rows = now.rows - first_row_;
-  const double done = static_cast<double>(rows) + static_cast<double>(now.pass_rows) * now.pass_share;
+  const double done =
+      static_cast<double>(rows) + static_cast<double>(now.pass_rows) * now.pass_share;
   std::string pass;
-  if (now.pass_rows > 0) pass = absl::StrFormat("pass %d%%", static_cast<int>(100 * now.pass_share));
+  if (now.pass_rows > 0)
+    pass = absl::StrFormat("pass %d%%", static_cast<int>(100 * now.pass_share));
   if (now.loaded_bytes < now.kept_bytes) {
-    // Slabs that stay come between the others on the first walk, so that the first pass runs meanwhile.
-    if (rows_ >= 0 && now.pass_rows > 0) pass = absl::StrFormat("%s %d of %d", what_, static_cast<int>(done), rows_);
+    // Slabs that stay come between the others on the first walk, so that the first pass runs
+    // meanwhile.
+    if (rows_ >= 0 && now.pass_rows > 0)
+      pass = absl::StrFormat("%s %d of %d", what_, static_cast<int>(done), rows_);
     BarOf(Phase::kLoading).Update(static_cast<double>(now.loaded_bytes), now.kept_bytes, pass);
   } else if (rows_ < 0) {
     BarOf(Phase::kWork)
@@ -120,7 +127,8 @@ void ModelProgress::Draw() {
                 absl::StrCat(note_, note_.empty() || pass.empty() ? "" : "  ", pass));
   } else if (rows < rows_) {
     BarOf(Phase::kWork)
-        .Update(done, rows_, done > 0 ? "" : absl::StrCat(FormatBytes(now.bytes_read - first_byte_), " read"));
+        .Update(done, rows_,
+                done > 0 ? "" : absl::StrCat(FormatBytes(now.bytes_read - first_byte_), " read"));
   } else {
     // The last of the prompt's rows gave the first token.
     BarOf(Phase::kGenerating).Update(static_cast<double>(rows - rows_) + 1, -1, pass);

@@ -1,5 +1,6 @@
-// Shows on a terminal what a model is at while nothing of its answer is there yet: what it loads, then how far its
-// passes are, inside of a pass too. A thread of its own draws, so that a slow disk leaves no silence.
+// Shows on a terminal what a model is at while nothing of its answer is there yet: what it loads,
+// then how far its passes are, inside of a pass too. A thread of its own draws, so that a slow disk
+// leaves no silence.
 #ifndef SLUICE_TOOLS_MODEL_PROGRESS_H_
 #define SLUICE_TOOLS_MODEL_PROGRESS_H_
 
@@ -11,12 +12,13 @@
 
 #include "absl/strings/string_view.h"
 #include "kernels/cpu/thread.h"
-#include "runtime/model.h"
+#include "runtime/pass/model.h"
 #include "tools/progress.h"
 
 namespace sluice {
 
-// Draws between a begin and End(), on standard error where that is a terminal. For one thread beside the drawing one.
+// Draws between a begin and End(), on standard error where that is a terminal. For one thread
+// beside the drawing one.
 class ModelProgress {
  public:
   // `what` begins the line of passes: "prompt". The model must outlive this.
@@ -25,13 +27,13 @@ class ModelProgress {
   ModelProgress(const ModelProgress&) = delete;
   ModelProgress& operator=(const ModelProgress&) = delete;
 
-  // From here on passes compute `rows` rows, and behind them generated tokens, a row each. Nothing elsewhere than on
-  // a terminal.
+  // From here on passes compute `rows` rows, and behind them generated tokens, a row each. Nothing
+  // elsewhere than on a terminal.
   void BeginRows(int64_t rows);
   // From here on none of `total` things is done. Nothing elsewhere than on a terminal.
   void BeginCounts(int64_t total);
-  // `done` of `total` things are done, and `note` says more. Elsewhere than on a terminal plain lines, as Progress has
-  // them.
+  // `done` of `total` things are done, and `note` says more. Elsewhere than on a terminal plain
+  // lines, as Progress has them.
   void ShowCounts(int64_t done, int64_t total, absl::string_view note);
   // Writes a line to standard error, beside what is drawn.
   void Say(absl::string_view line);

@@ -7,8 +7,9 @@
 namespace sluice {
 
 std::string DescribePeak(int64_t peak_rss_bytes, int64_t max_ram_bytes) {
-  return absl::StrCat("peak ", FormatBytes(peak_rss_bytes), " of at most ", FormatBytes(max_ram_bytes + kOverheadBytes),
-                      ": the budget of ", FormatBytes(max_ram_bytes), ", and ", FormatBytes(kOverheadBytes),
+  return absl::StrCat("peak ", FormatBytes(peak_rss_bytes), " of at most ",
+                      FormatBytes(max_ram_bytes + kOverheadBytes), ": the budget of ",
+                      FormatBytes(max_ram_bytes), ", and ", FormatBytes(kOverheadBytes),
                       " for code, stacks and the allocator");
 }
 

@@ -5,9 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "runtime/scorer.h"
+#include "runtime/engine/scorer.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
@@ -29,7 +29,9 @@ absl::Status RunPerplexity(const Arguments& args) {
                         ? PerplexityRule::kLlamaCpp
                         : PerplexityRule::kEveryToken;
   if (args.Has("--stride") && perplexity.rule == PerplexityRule::kLlamaCpp) {
-    return UsageError("--stride does not go with --rule llama.cpp, whose windows follow each other; leave it out");
+    return UsageError(
+        "--stride does not go with --rule llama.cpp, whose windows follow each other; leave it "
+        "out");
   }
   const std::optional<std::string> file = args.Get("--file");
   if (!file.has_value()) return UsageError("-f FILE is missing: the text to predict");
@@ -37,11 +39,13 @@ absl::Status RunPerplexity(const Arguments& args) {
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   if (session.tokenizer == nullptr) {
-    return absl::FailedPreconditionError("this model has no tokenizer; `sluice score --prompt-ids` scores ids");
+    return absl::FailedPreconditionError(
+        "this model has no tokenizer; `sluice score --prompt-ids` scores ids");
   }
   const std::optional<int64_t> bos = session.store->hyper_parameters().bos_token_id;
   if (!bos.has_value()) {
-    return absl::FailedPreconditionError("this model has no bos_token_id to begin the windows with");
+    return absl::FailedPreconditionError(
+        "this model has no bos_token_id to begin the windows with");
   }
   SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, ReadLongText(*file, session, options));
   if (max_tokens > 0 && static_cast<int64_t>(tokens.size()) > max_tokens) {
@@ -60,7 +64,8 @@ absl::Status RunPerplexity(const Arguments& args) {
                    if (done == 0) {
                      progress.BeginCounts(total);
                    } else {
-                     progress.ShowCounts(done, total, absl::StrFormat("perplexity %.4f", so_far.perplexity));
+                     progress.ShowCounts(done, total,
+                                         absl::StrFormat("perplexity %.4f", so_far.perplexity));
                    }
                  }));
   progress.End();
@@ -70,8 +75,8 @@ absl::Status RunPerplexity(const Arguments& args) {
                                    {"num_tokens", result.num_tokens}};
     std::printf("%s\n", object.dump().c_str());
   } else {
-    std::printf("mean nll %.6f  perplexity %.4f  over %d tokens\n", result.mean_nll, result.perplexity,
-                static_cast<int>(result.num_tokens));
+    std::printf("mean nll %.6f  perplexity %.4f  over %d tokens\n", result.mean_nll,
+                result.perplexity, static_cast<int>(result.num_tokens));
   }
   return absl::OkStatus();
 }
@@ -91,14 +96,17 @@ CommandSpec PerplexityCommand() {
   command.options = {
       {.name = "--file", .alias = "-f", .value = "FILE", .help = "The text; - is standard input."},
       {.name = "--tokens", .value = "N", .help = "Use only the first N tokens of the text."},
-      {.name = "--stride", .value = "N",
+      {.name = "--stride",
+       .value = "N",
        .help = "Tokens from one window's begin to the next one's (default c-1; every-token only)."},
-      {.name = "--rule", .help = "How to cut and score (default every-token).",
+      {.name = "--rule",
+       .help = "How to cut and score (default every-token).",
        .choices = {"every-token", "llama.cpp"}},
       {.name = "--json", .help = "Print one JSON object instead."},
   };
   for (OptionSpec option : SessionOptionSpecs()) {
-    if (option.name == "--ctx-size") option.help = "Window in tokens (default 256; 0: the model's context).";
+    if (option.name == "--ctx-size")
+      option.help = "Window in tokens (default 256; 0: the model's context).";
     command.options.push_back(option);
   }
   command.examples = {"sluice perplexity bard.store -f bard-heldout.txt -c 256 --rule llama.cpp"};

@@ -1,5 +1,5 @@
 // Lines from a pipe or a file.
-#include "runtime/tokenizer/unicode.h"
+#include "runtime/text/tokenizer/unicode.h"
 #include "tools/byte_input.h"
 #include "tools/line_source.h"
 

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_job.h"
@@ -31,8 +31,8 @@ struct Prediction {
 // A share of the time that a pass reads.
 constexpr double kTurnsWorthSaying = 0.05;
 
-// The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are what
-// the probe's weights compress to. Nothing where there is nothing to compress.
+// The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are
+// what the probe's weights compress to. Nothing where there is nothing to compress.
 std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& rates) {
   Manifest other = manifest;
   bool changed = false;
@@ -44,7 +44,8 @@ std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& 
       changed = true;
     } else if (manifest.compression == StoreCompression::kNone && encoding == Encoding::kBF16) {
       slab.compression = CompressionFor(encoding);
-      slab.bytes = static_cast<int64_t>(rates.bf16_stored_share * static_cast<double>(slab.raw_bytes));
+      slab.bytes =
+          static_cast<int64_t>(rates.bf16_stored_share * static_cast<double>(slab.raw_bytes));
       changed = true;
     }
   }
@@ -55,8 +56,10 @@ std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& 
 Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
                    const MachineRates& rates) {
   const Manifest& manifest = session.store->manifest();
-  const auto floor = [&](const Manifest& of, int64_t rows) {  // the last pass that the context has room for
-    return FloorOf(DescribeSequencePass(of, plan, options, plan.request.context_tokens - rows, rows, /*logit_rows=*/1),
+  const auto floor = [&](const Manifest& of,
+                         int64_t rows) {  // the last pass that the context has room for
+    return FloorOf(DescribeSequencePass(of, plan, options, plan.request.context_tokens - rows, rows,
+                                        /*logit_rows=*/1),
                    rates);
   };
   Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
@@ -69,43 +72,54 @@ Prediction Predict(const Session& session, const SessionOptions& options, const 
 void PrintPrediction(const Session& session, const Prediction& prediction, const MemoryPlan& plan,
                      const MachineRates& rates) {
   const PassFloor& token = prediction.token;
-  std::printf("\npredicted    %.4g s a generated token (%.3g tokens/s), bound by %s\n", token.predicted_s(),
-              1 / token.predicted_s(), token.bound_by());
+  std::printf("\npredicted    %.4g s a generated token (%.3g tokens/s), bound by %s\n",
+              token.predicted_s(), 1 / token.predicted_s(), token.bound_by());
   std::printf("             %.4g s a pass of %d prompt tokens (%.3g tokens/s), bound by %s\n",
               prediction.prompt.predicted_s(), static_cast<int>(plan.pass_rows),
-              static_cast<double>(plan.pass_rows) / prediction.prompt.predicted_s(), prediction.prompt.bound_by());
-  std::printf("             a token: disk %.4g s at %.2f GB/s, memory %.4g s at %.1f GB/s, verifying %.4g s, "
-              "kernels %.4g s\n",
-              token.ring_s - token.turns_s, rates.disk_bytes_per_s / 1e9, token.Seconds(kMemoryTerm),
-              rates.memory_bytes_per_s / 1e9, token.verify_s, token.compute_s);
+              static_cast<double>(plan.pass_rows) / prediction.prompt.predicted_s(),
+              prediction.prompt.bound_by());
+  std::printf(
+      "             a token: disk %.4g s at %.2f GB/s, memory %.4g s at %.1f GB/s, verifying %.4g "
+      "s, "
+      "kernels %.4g s\n",
+      token.ring_s - token.turns_s, rates.disk_bytes_per_s / 1e9, token.Seconds(kMemoryTerm),
+      rates.memory_bytes_per_s / 1e9, token.verify_s, token.compute_s);
   if (token.turns_s >= kTurnsWorthSaying * token.ring_s && token.ring_s > 0) {
-    std::printf("             and %.4g s of waiting at the turns of the ring: it has room for %s, which come and go %.0f "
-                "times a pass\n",
-                token.turns_s, FormatBytes(plan.ring_bytes).c_str(),
-                static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.ring_bytes));
+    std::printf(
+        "             and %.4g s of waiting at the turns of the ring: it has room for %s, which "
+        "come and go %.0f "
+        "times a pass\n",
+        token.turns_s, FormatBytes(plan.ring_bytes).c_str(),
+        static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.ring_bytes));
   }
   if (plan.device.has_value()) {
-    std::printf("             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's kernels are not "
-                "measured: a prompt may take longer\n",
-                token.Seconds(kLinkTerm), rates.link_bytes_per_s / 1e9, token.Seconds(kDeviceMemoryTerm),
-                rates.device_memory_bytes_per_s / 1e9);
+    std::printf(
+        "             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's "
+        "kernels are not "
+        "measured: a prompt may take longer\n",
+        token.Seconds(kLinkTerm), rates.link_bytes_per_s / 1e9, token.Seconds(kDeviceMemoryTerm),
+        rates.device_memory_bytes_per_s / 1e9);
     if (plan.KvInHostMemory()) {
-      std::printf("             both with pages of the KV cache on the link as at the end of the context\n");
+      std::printf(
+          "             both with pages of the KV cache on the link as at the end of the "
+          "context\n");
     }
   }
   if (!prediction.otherwise.has_value()) return;
   const bool compressed = session.store->manifest().compression != StoreCompression::kNone;
   const double with = compressed ? token.predicted_s() : prediction.otherwise->predicted_s();
   const double without = compressed ? prediction.otherwise->predicted_s() : token.predicted_s();
-  std::printf("             --compress zstd %s on this machine: %.4g s a token with it, %.4g s without\n",
-              with < without ? "pays" : "does not pay", with, without);
+  std::printf(
+      "             --compress zstd %s on this machine: %.4g s a token with it, %.4g s without\n",
+      with < without ? "pays" : "does not pay", with, without);
 }
 
 void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   const DevicePlan& device = *plan.device;
   const int64_t budget = plan.request.device->max_bytes;
   std::printf("\n%s: budget%*s\n", session.gpu->name().c_str(),
-              std::max(1, 37 - static_cast<int>(session.gpu->name().size())), FormatBytes(budget).c_str());
+              std::max(1, 37 - static_cast<int>(session.gpu->name().size())),
+              FormatBytes(budget).c_str());
   for (const PlanItem& item : device.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
@@ -116,14 +130,19 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   std::printf("smallest     --max-vram %dMiB works at this context\n",
               static_cast<int>((device.minimum_bytes + 1048575) / 1048576));
   if (plan.KvInHostMemory()) {
-    std::printf("KV cache     in host memory; on the device %d pages of each of two layers, which take turns\n",
-                static_cast<int>(device.kv_staged_pages));
+    std::printf(
+        "KV cache     in host memory; on the device %d pages of each of two layers, which take "
+        "turns\n",
+        static_cast<int>(device.kv_staged_pages));
   } else {
     std::printf("KV cache     on the device\n");
   }
   if (const HostShare& share = plan.host_share; share.num_slabs > 0) {
-    std::printf("CPU          computes %s in %d slabs of host memory, in passes of up to %d rows; the link has the others\n",
-                FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs), static_cast<int>(share.most_rows));
+    std::printf(
+        "CPU          computes %s in %d slabs of host memory, in passes of up to %d rows; the link "
+        "has the others\n",
+        FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs),
+        static_cast<int>(share.most_rows));
   }
   if (device.unpinned_bytes > 0) {
     std::printf(
@@ -134,8 +153,8 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
   }
 }
 
-// What the system pins of host memory where that is less than `plan` holds slabs, and keys and values, in; nothing where
-// it is all.
+// What the system pins of host memory where that is less than `plan` holds slabs, and keys and
+// values, in; nothing where it is all.
 absl::StatusOr<std::optional<int64_t>> PinnedLimit(const Session& session, const MemoryPlan& plan) {
   const int64_t wanted = plan.pinned_bytes();
   SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
@@ -163,38 +182,42 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
               FormatBytes(plan.weight_bytes).c_str(), static_cast<int>(manifest.slabs.size()),
               manifest.recipe.c_str());
   std::printf("\nbudget%39s%s\n", FormatBytes(plan.request.max_ram_bytes).c_str(),
-              plan.request.max_ram_source.empty() ? "" : absl::StrCat("  (", plan.request.max_ram_source, ")").c_str());
+              plan.request.max_ram_source.empty()
+                  ? ""
+                  : absl::StrCat("  (", plan.request.max_ram_source, ")").c_str());
   for (const PlanItem& item : plan.items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
   std::printf("  - %-29s %12s\n", "ring for streamed slabs", FormatBytes(plan.ring_bytes).c_str());
   std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
-  std::printf("  = %-29s %12s\n", "left", FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
+  std::printf("  = %-29s %12s\n", "left",
+              FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
   if (plan.device.has_value()) PrintDevicePlan(session, plan);
   std::printf("\ncontext      %d tokens, passes of up to %d rows\n",
               static_cast<int>(plan.request.context_tokens), static_cast<int>(plan.pass_rows));
-  std::printf("resident     %s in %d slabs, spread evenly over the pass\n", FormatBytes(resident).c_str(),
-              static_cast<int>(resident_slabs));
+  std::printf("resident     %s in %d slabs, spread evenly over the pass\n",
+              FormatBytes(resident).c_str(), static_cast<int>(resident_slabs));
   std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
   const auto mib = [](int64_t bytes) { return static_cast<int>((bytes + 1048575) / 1048576); };
   if (plan.request.reads_prompts) {
     std::printf("smallest     --max-ram %dMiB works at this context\n", mib(plan.minimum_bytes));
   } else {
-    std::printf("smallest     --max-ram %dMiB works at this context, for chat %dMiB\n", mib(plan.minimum_bytes),
-                mib(SmallestWithPrompts(plan.minimum_bytes)));
+    std::printf("smallest     --max-ram %dMiB works at this context, for chat %dMiB\n",
+                mib(plan.minimum_bytes), mib(SmallestWithPrompts(plan.minimum_bytes)));
   }
 }
 
 void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanRequest& request) {
-  std::printf("\nbatch        %d sequences at once, of %.0f + %.0f tokens each\n", static_cast<int>(batch.batch_size),
-              shape.prompt_tokens, shape.answer_tokens);
+  std::printf("\nbatch        %d sequences at once, of %.0f + %.0f tokens each\n",
+              static_cast<int>(batch.batch_size), shape.prompt_tokens, shape.answer_tokens);
   const int64_t disk_pages = batch.memory.kv_disk_pages;
   const std::string on_disk =
-      disk_pages == 0 ? "" : absl::StrCat(" and ", disk_pages, " on disk (", FormatBytes(batch.kv_disk_bytes),
-                                          " read and written a pass)");
+      disk_pages == 0 ? ""
+                      : absl::StrCat(" and ", disk_pages, " on disk (",
+                                     FormatBytes(batch.kv_disk_bytes), " read and written a pass)");
   std::printf("KV cache     %d pages of %d tokens %s%s, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages - disk_pages), kKvPageTokens,
-              batch.memory.KvInHostMemory()       ? "in host memory"
+              batch.memory.KvInHostMemory()     ? "in host memory"
               : batch.memory.device.has_value() ? "on the device"
                                                 : "in RAM",
               on_disk.c_str(),
@@ -202,12 +225,13 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
                   static_cast<double>(request.context_tokens));
   if (batch.tokens_per_s <= 0) return;
   std::printf("reason       %s\n", DescribeWaves(batch, shape).c_str());
-  std::printf("\npredicted    %.3g tokens/s generated: %.4g s a pass of %.0f rows, bound by %s\n", batch.tokens_per_s,
-              batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
-  std::printf("             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
-              "             kernels take as long as the disk at %d rows\n",
-              batch.pass.Seconds(kDiskTerm), batch.pass.Seconds(kMemoryTerm), batch.pass.verify_s,
-              batch.pass.compute_s, static_cast<int>(batch.balanced_rows));
+  std::printf("\npredicted    %.3g tokens/s generated: %.4g s a pass of %.0f rows, bound by %s\n",
+              batch.tokens_per_s, batch.pass.predicted_s(), batch.rows, batch.pass.bound_by());
+  std::printf(
+      "             a pass: disk %.4g s, memory %.4g s, verifying %.4g s, kernels %.4g s\n"
+      "             kernels take as long as the disk at %d rows\n",
+      batch.pass.Seconds(kDiskTerm), batch.pass.Seconds(kMemoryTerm), batch.pass.verify_s,
+      batch.pass.compute_s, static_cast<int>(batch.balanced_rows));
   if (batch.memory.device.has_value()) {
     std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.Seconds(kLinkTerm),
                 batch.pass.Seconds(kDeviceMemoryTerm));
@@ -218,8 +242,10 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
 absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const Session& session) {
   options.reads_prompts = true;
   BatchShape shape;
-  SLUICE_ASSIGN_OR_RETURN(const int64_t prompt, args.Int("--prompt-tokens", 128, 1, int64_t{1} << 30));
-  SLUICE_ASSIGN_OR_RETURN(const int64_t answer, args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t prompt,
+                          args.Int("--prompt-tokens", 128, 1, int64_t{1} << 30));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t answer,
+                          args.Int("--answer-tokens", 128, 1, int64_t{1} << 30));
   shape.prompt_tokens = static_cast<double>(prompt);
   shape.answer_tokens = static_cast<double>(answer);
   SLUICE_ASSIGN_OR_RETURN(const int64_t requests, args.Int("--requests", 0, 1, int64_t{1} << 40));
@@ -235,14 +261,16 @@ absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const S
   if (ProbeKnowsStore(options, session)) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   } else if (batch_size == 0) {
-    return UsageError("without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
+    return UsageError(
+        "without rates there is no best batch size: leave out --no-probe, or give --batch-size N");
   }
-  SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
+                          RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
                           ParseKvDisk(args, session.store->hyper_parameters(), request));
   const auto plan_for = [&](int64_t sequences) {
-    return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once, shape, sequences,
-                     kv_disk_pages);
+    return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
+                     shape, sequences, kv_disk_pages);
   };
   SLUICE_ASSIGN_OR_RETURN(BatchPlan batch, plan_for(batch_size));
   if (session.gpu != nullptr && !args.Has("--no-probe")) {
@@ -289,7 +317,8 @@ absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeForSession(&options, session));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
-  for (const char* option : {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens", "--requests"}) {
+  for (const char* option :
+       {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens", "--requests"}) {
     if (args.Has(option)) return UsageError(absl::StrCat(option, " needs --batch"));
   }
   SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanSession(session, options, kPrefillRows, false));
@@ -372,22 +401,30 @@ CommandSpec PlanCommand() {
       "With --batch it prints how many requests `sluice batch` would run at once, where their KV "
       "cache lies, and how many tokens a second all of them together would get.";
   command.options = SessionOptionSpecs();
-  command.options.push_back({.name = "--batch", .help = "Plan a batch job instead of one sequence."});
-  command.options.push_back({.name = "--batch-size", .value = "auto|N",
-                             .help = "Requests at once (default auto: what gives the most tokens a second)."});
+  command.options.push_back(
+      {.name = "--batch", .help = "Plan a batch job instead of one sequence."});
+  command.options.push_back(
+      {.name = "--batch-size",
+       .value = "auto|N",
+       .help = "Requests at once (default auto: what gives the most tokens a second)."});
   command.options.push_back(KvDiskOptionSpec());
-  command.options.push_back({.name = "--requests", .value = "N",
+  command.options.push_back({.name = "--requests",
+                             .value = "N",
                              .help = "Requests of the job (default: so many that the end of the "
                                      "job makes no difference)."});
-  command.options.push_back({.name = "--prompt-tokens", .value = "N",
+  command.options.push_back({.name = "--prompt-tokens",
+                             .value = "N",
                              .help = "Tokens of an average prompt of the job (default 128)."});
-  command.options.push_back({.name = "--answer-tokens", .value = "N",
+  command.options.push_back({.name = "--answer-tokens",
+                             .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
   for (OptionSpec option : GrammarOptionSpecs()) {
     option.help = "Set memory aside for texts that follow it.";
     command.options.push_back(std::move(option));
   }
-  command.options.push_back({.name = "--no-probe", .help = "Do not measure: predict only from a remembered probe, and do not try how much host memory can be "
+  command.options.push_back({.name = "--no-probe",
+                             .help = "Do not measure: predict only from a remembered probe, and do "
+                                     "not try how much host memory can be "
                                      "pinned for a GPU."});
   command.options.push_back({.name = "--json", .help = "Print one JSON object instead."});
   command.examples = {"sluice plan llama-70b.store --max-ram 8GiB -c 8192 -ctk q8_0 -ctv q8_0",

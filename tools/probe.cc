@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "tools/commands.h"
 #include "tools/compute_threads.h"
 #include "tools/machine_probe.h"
@@ -71,10 +71,11 @@ void PrintKernels(const ProbeResult& result) {
 
 void PrintDevices(const ProbeResult& result) {
   for (const CudaDevice& device : result.devices) {
-    std::printf("\n%s (compute capability %d.%d, %s): %.2f GB/s from pinned memory, %.1f GB/s in its own\n",
-                device.name.c_str(), device.compute_major, device.compute_minor,
-                FormatBytes(device.memory_bytes).c_str(), device.copy_bytes_per_s / 1e9,
-                device.memory_bytes_per_s / 1e9);
+    std::printf(
+        "\n%s (compute capability %d.%d, %s): %.2f GB/s from pinned memory, %.1f GB/s in its own\n",
+        device.name.c_str(), device.compute_major, device.compute_minor,
+        FormatBytes(device.memory_bytes).c_str(), device.copy_bytes_per_s / 1e9,
+        device.memory_bytes_per_s / 1e9);
   }
 }
 
@@ -103,9 +104,10 @@ absl::Status Probe(const Arguments& args) {
   } else {
     std::printf("%s\n\n", result->cpu.c_str());
     PrintDisk(*result);
-    std::printf("memory       %7.2f GB/s read by %d threads\n", result->rates.memory_bytes_per_s / 1e9,
-                result->rates.num_threads);
-    std::printf("verifying    %7.2f GB/s a thread (XXH3)\n", result->rates.verify_bytes_per_s / 1e9);
+    std::printf("memory       %7.2f GB/s read by %d threads\n",
+                result->rates.memory_bytes_per_s / 1e9, result->rates.num_threads);
+    std::printf("verifying    %7.2f GB/s a thread (XXH3)\n",
+                result->rates.verify_bytes_per_s / 1e9);
     std::printf("decoding     %7.2f GB/s of bf16 a thread (zstd, stored at %.2f of their size)\n\n",
                 result->rates.unpack_bytes_per_s / 1e9, result->rates.bf16_stored_share);
     PrintKernels(*result);
@@ -138,7 +140,8 @@ CommandSpec ProbeCommand() {
       "and nothing is remembered.";
   command.options = ComputeThreadSpecs();
   const std::vector<OptionSpec> others = {
-      {.name = "--io", .help = "How to read the disk (default auto: io_uring where it is permitted).",
+      {.name = "--io",
+       .help = "How to read the disk (default auto: io_uring where it is permitted).",
        .choices = {"auto", "uring", "threads"}},
       {.name = "--quick", .help = "Fewer settings: a few seconds instead of about half a minute."},
       {.name = "--json", .help = "Print one JSON object instead."},

@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "storage/durable_file.h"
-#include "storage/input_file.h"
+#include "storage/file/durable_file.h"
+#include "storage/file/input_file.h"
 #include "tools/machine_probe.h"
 
 namespace sluice {
@@ -116,12 +116,14 @@ ProbeResult FromJson(const nlohmann::json& json) {
   r.unpack_bytes_per_s = json.at("unpack_bytes_per_s");
   r.bf16_stored_share = json.at("bf16_stored_share");
   r.kernels = KernelsFromJson(json.at("kernels"));
-  if (json.contains("fast_math_kernels")) r.fast_kernels = KernelsFromJson(json["fast_math_kernels"]);
+  if (json.contains("fast_math_kernels"))
+    r.fast_kernels = KernelsFromJson(json["fast_math_kernels"]);
   for (const nlohmann::json& d : json.at("disk_rates")) {
     result.disk_rates.push_back({d.at("read_bytes"), d.at("queue_depth"), d.at("bytes_per_s")});
   }
   for (const nlohmann::json& d : json.at("devices")) result.devices.push_back(DeviceFromJson(d));
-  // Until these were kept, only `sluice probe` remembered anything: all encodings, and that much memory.
+  // Until these were kept, only `sluice probe` remembered anything: all encodings, and that much
+  // memory.
   result.memory_bytes = json.value("memory_bytes", kMostProbedBytes);
   for (const nlohmann::json& s : json.value("spreads", nlohmann::json::array())) {
     result.spreads.push_back({s.at("what"),
@@ -194,17 +196,20 @@ absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
 std::string RememberAndSay(const std::string& path, const ProbeResult& result) {
   const absl::Status status = RememberProbe(path, result);
   if (status.ok()) return absl::StrCat("remembered in ", path);
-  return absl::StrCat("the probe is remembered nowhere, and will be taken again: ", status.message());
+  return absl::StrCat("the probe is remembered nowhere, and will be taken again: ",
+                      status.message());
 }
 
 bool ProbeCovers(const ProbeResult& result, const std::vector<Encoding>& encodings, bool rounded,
                  int64_t memory_bytes) {
   const auto has = [](const std::vector<KernelRate>& kernels, Encoding encoding) {
-    return std::any_of(kernels.begin(), kernels.end(), [&](const KernelRate& k) { return k.encoding == encoding; });
+    return std::any_of(kernels.begin(), kernels.end(),
+                       [&](const KernelRate& k) { return k.encoding == encoding; });
   };
   for (const Encoding encoding : encodings) {
     if (!has(result.rates.kernels, encoding)) return false;
-    if (rounded && encoding == Encoding::kBF16 && !has(result.rates.fast_kernels, encoding)) return false;
+    if (rounded && encoding == Encoding::kBF16 && !has(result.rates.fast_kernels, encoding))
+      return false;
   }
   return result.memory_bytes >= memory_bytes;
 }

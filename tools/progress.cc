@@ -61,7 +61,8 @@ void Progress::Update(double done, int64_t total, absl::string_view note) {
   if (total >= 0) absl::StrAppendFormat(&line, " %3d%%", static_cast<int>(share * 100));
   std::string tail = "  ";
   if (unit_ == ProgressUnit::kBytes) {
-    absl::StrAppend(&tail, FormatBytes(whole), total >= 0 ? absl::StrCat(" of ", FormatBytes(total)) : "");
+    absl::StrAppend(&tail, FormatBytes(whole),
+                    total >= 0 ? absl::StrCat(" of ", FormatBytes(total)) : "");
   } else {
     absl::StrAppend(&tail, whole, total >= 0 ? absl::StrCat(" of ", total) : "",
                     unit_ == ProgressUnit::kTokens ? " tokens" : "");
@@ -81,8 +82,10 @@ void Progress::Update(double done, int64_t total, absl::string_view note) {
   }
   if (!finished) {
     const bool left_known = rate > 0 && total >= 0;
-    absl::StrAppend(&tail, "  ", FormatDuration(left_known ? (static_cast<double>(total) - done) / rate : seconds),
-                    left_known ? " left" : "");
+    absl::StrAppend(
+        &tail, "  ",
+        FormatDuration(left_known ? (static_cast<double>(total) - done) / rate : seconds),
+        left_known ? " left" : "");
   }
   if (!note.empty()) absl::StrAppend(&tail, "  ", note);
   if (!terminal_) {

@@ -23,9 +23,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Shows done of total (below 0: nobody knows), the rate since the first call (of counts only where there is no
-  // `note`, which says more), the time left or taken, and `note`. Draws at most ten times a second on a terminal;
-  // elsewhere a line each ten percent or ten seconds.
+  // Shows done of total (below 0: nobody knows), the rate since the first call (of counts only
+  // where there is no `note`, which says more), the time left or taken, and `note`. Draws at most
+  // ten times a second on a terminal; elsewhere a line each ten percent or ten seconds.
   void Update(double done, int64_t total, absl::string_view note = "");
 
  private:

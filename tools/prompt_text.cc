@@ -15,8 +15,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "kernels/status_macros.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 namespace {
@@ -210,13 +210,15 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, const DefaultB
   SLUICE_ASSIGN_OR_RETURN(std::string text, ReadBeginning(path, most));
   if (static_cast<int64_t>(text.size()) <= most) return text;
   const std::string name = path == "-" ? "standard input" : path;
-  if (most == kMostFileBytes) return absl::InvalidArgumentError(absl::StrCat(name, " is larger than 1 GiB"));
+  if (most == kMostFileBytes)
+    return absl::InvalidArgumentError(absl::StrCat(name, " is larger than 1 GiB"));
   return NoFreeMemory(absl::StrCat(name, ", of more than ", most, " bytes,"), budget);
 }
 
 absl::Status NoFreeMemory(absl::string_view what, const DefaultBudget& budget) {
-  return absl::ResourceExhaustedError(absl::StrCat(what, " takes more memory than the ", FormatBytes(budget.bytes),
-                                                   " that it may have (", budget.source, "); give a shorter text"));
+  return absl::ResourceExhaustedError(absl::StrCat(what, " takes more memory than the ",
+                                                   FormatBytes(budget.bytes), " that it may have (",
+                                                   budget.source, "); give a shorter text"));
 }
 
 }  // namespace sluice

@@ -14,11 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/model_files.h"
 #include "runtime/chat/template_source.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
@@ -40,24 +40,24 @@ namespace {
 struct RunReport {
   int64_t prompt_tokens = 0;
   int64_t generated_tokens = 0;
-  double first_token_s = 0;         // since the command began; 0 without any
-  double loading_s = 0;             // of it, waiting for weights that stay in memory
-  double prompt_tokens_per_s = 0;   // without loading
+  double first_token_s = 0;        // since the command began; 0 without any
+  double loading_s = 0;            // of it, waiting for weights that stay in memory
+  double prompt_tokens_per_s = 0;  // without loading
   double generation_tokens_per_s = 0;
   double predicted_tokens_per_s = 0;  // as plan predicts; 0 where no probe is remembered
   std::string bound_by;               // the same
   double seconds_per_pass = 0;
-  double bytes_per_token = 0;      // read from disk a generated token, the prompt's passes excluded
-  double disk_gb_per_s = 0;        // while the disk was reading
-  double disk_wait_share = 0;      // of the time in passes that compute waited for the disk
-  double disk_busy_share = 0;      // of the time since the model was opened
+  double bytes_per_token = 0;  // read from disk a generated token, the prompt's passes excluded
+  double disk_gb_per_s = 0;    // while the disk was reading
+  double disk_wait_share = 0;  // of the time in passes that compute waited for the disk
+  double disk_busy_share = 0;  // of the time since the model was opened
   int64_t disk_bytes = 0;
-  int64_t resident_bytes = 0;      // weights that stay in memory
-  int64_t streamed_bytes = 0;      // weights read each pass
+  int64_t resident_bytes = 0;  // weights that stay in memory
+  int64_t streamed_bytes = 0;  // weights read each pass
   int64_t ring_bytes = 0;
   int64_t peak_rss_bytes = 0;
   int64_t max_ram_bytes = 0;
-  std::string max_ram_source;      // of a budget that nobody gave
+  std::string max_ram_source;  // of a budget that nobody gave
   int64_t passes = 0;
   int num_threads = 0;
   uint64_t seed = 0;
@@ -69,8 +69,9 @@ struct RunReport {
 };
 
 // `seconds_before`: from the command's beginning until the prompt was given to the model.
-RunReport MakeReport(const Session& session, const SessionOptions& options, const GenerateOptions& generate,
-                     int64_t prompt_tokens, double seconds_before, const GenerateResult& result) {
+RunReport MakeReport(const Session& session, const SessionOptions& options,
+                     const GenerateOptions& generate, int64_t prompt_tokens, double seconds_before,
+                     const GenerateResult& result) {
   const Model& model = *session.model;
   const StreamCounters stream = model.stream_counters();
   const PassCounters passes = model.pass_counters();
@@ -80,12 +81,14 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   r.generated_tokens = static_cast<int64_t>(result.ids.size());
   r.loading_s = result.loading_seconds;
   if (!result.ids.empty()) r.first_token_s = seconds_before + result.first_token_seconds;
-  r.prompt_tokens_per_s = ratio(static_cast<double>(prompt_tokens), result.prompt_seconds - result.loading_seconds);
+  r.prompt_tokens_per_s =
+      ratio(static_cast<double>(prompt_tokens), result.prompt_seconds - result.loading_seconds);
   r.generation_tokens_per_s = ratio(result.generation_passes, result.generation_seconds);
   if (ProbeKnowsStore(options, session)) {
-    const PassFloor token = FloorOf(DescribeSequencePass(session.store->manifest(), model.plan(), options, prompt_tokens,
-                                                         /*rows=*/1, /*logit_rows=*/1),
-                                    RememberedRates(options, session));
+    const PassFloor token = FloorOf(
+        DescribeSequencePass(session.store->manifest(), model.plan(), options, prompt_tokens,
+                             /*rows=*/1, /*logit_rows=*/1),
+        RememberedRates(options, session));
     r.predicted_tokens_per_s = ratio(1, token.predicted_s());
     r.bound_by = token.bound_by();
   }
@@ -93,7 +96,8 @@ RunReport MakeReport(const Session& session, const SessionOptions& options, cons
   r.bytes_per_token = ratio(result.generation_bytes_read, result.generation_passes);
   r.disk_gb_per_s = ratio(stream.io.bytes_read / 1e9, stream.io.busy_seconds);
   r.disk_wait_share = std::min(1.0, ratio(passes.wait_disk_seconds, passes.pass_seconds));
-  r.disk_busy_share = ratio(stream.io.busy_seconds, stream.io.busy_seconds + stream.io.idle_seconds);
+  r.disk_busy_share =
+      ratio(stream.io.busy_seconds, stream.io.busy_seconds + stream.io.idle_seconds);
   r.disk_bytes = stream.io.bytes_read;
   r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
   r.streamed_bytes = model.plan().residency.streamed_bytes;
@@ -150,39 +154,47 @@ nlohmann::json ReportToJson(const RunReport& r) {
 
 void PrintReport(const RunReport& r) {
   if (r.generated_tokens > 0) {
-    std::fprintf(stderr, "first token  after %.2f s, %.2f s of them waiting for weights that stay in memory\n",
-                 r.first_token_s, r.loading_s);
+    std::fprintf(
+        stderr,
+        "first token  after %.2f s, %.2f s of them waiting for weights that stay in memory\n",
+        r.first_token_s, r.loading_s);
   }
   const bool has_speed = r.generated_tokens > 1;  // the first token is the prompt's
   if (r.generated_tokens > 0) {
-    std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s without that\n", static_cast<int>(r.prompt_tokens),
-                 r.prompt_tokens_per_s);
+    std::fprintf(stderr, "prompt       %6d tokens  %9.2f tokens/s without that\n",
+                 static_cast<int>(r.prompt_tokens), r.prompt_tokens_per_s);
   } else {
     std::fprintf(stderr, "prompt       %6d tokens\n", static_cast<int>(r.prompt_tokens));
   }
   if (has_speed) {
     std::fprintf(stderr, "generation   %6d tokens  %9.2f tokens/s  %.4f s a pass, %d passes\n",
-                 static_cast<int>(r.generated_tokens), r.generation_tokens_per_s, r.seconds_per_pass,
-                 static_cast<int>(r.passes));
+                 static_cast<int>(r.generated_tokens), r.generation_tokens_per_s,
+                 r.seconds_per_pass, static_cast<int>(r.passes));
   } else {
-    std::fprintf(stderr, "generation   %6d tokens, %d passes\n", static_cast<int>(r.generated_tokens),
-                 static_cast<int>(r.passes));
+    std::fprintf(stderr, "generation   %6d tokens, %d passes\n",
+                 static_cast<int>(r.generated_tokens), static_cast<int>(r.passes));
   }
   if (has_speed && r.predicted_tokens_per_s > 0) {
-    std::fprintf(stderr, "predicted                   %9.2f tokens/s, bound by %s, from the probe of this machine\n",
-                 r.predicted_tokens_per_s, r.bound_by.c_str());
+    std::fprintf(
+        stderr,
+        "predicted                   %9.2f tokens/s, bound by %s, from the probe of this machine\n",
+        r.predicted_tokens_per_s, r.bound_by.c_str());
   }
   std::fprintf(stderr, "disk         %.4f GB read%s, %.2f GB/s while reading (%s)\n",
-               (has_speed ? r.bytes_per_token : static_cast<double>(r.disk_bytes)) / 1e9, has_speed ? " a token" : "",
-               r.disk_gb_per_s, r.io.c_str());
-  std::fprintf(stderr, "             busy %.0f%% of the time; computing waited for it %.0f%% of the passes' time\n",
-               100 * r.disk_busy_share, 100 * r.disk_wait_share);
+               (has_speed ? r.bytes_per_token : static_cast<double>(r.disk_bytes)) / 1e9,
+               has_speed ? " a token" : "", r.disk_gb_per_s, r.io.c_str());
+  std::fprintf(
+      stderr,
+      "             busy %.0f%% of the time; computing waited for it %.0f%% of the passes' time\n",
+      100 * r.disk_busy_share, 100 * r.disk_wait_share);
   if (r.device.has_value()) PrintDeviceReport(*r.device);
   std::fprintf(stderr, "weights      %s resident, %s streamed each pass through a ring of %s\n",
                FormatBytes(r.resident_bytes).c_str(), FormatBytes(r.streamed_bytes).c_str(),
                FormatBytes(r.ring_bytes).c_str());
-  std::fprintf(stderr, "memory       %s\n", DescribePeak(r.peak_rss_bytes, r.max_ram_bytes).c_str());
-  if (!r.max_ram_source.empty()) std::fprintf(stderr, "             the budget is %s\n", r.max_ram_source.c_str());
+  std::fprintf(stderr, "memory       %s\n",
+               DescribePeak(r.peak_rss_bytes, r.max_ram_bytes).c_str());
+  if (!r.max_ram_source.empty())
+    std::fprintf(stderr, "             the budget is %s\n", r.max_ram_source.c_str());
   std::fprintf(stderr, "kernels      %s%s, %d threads; seed %llu\n", r.isa.c_str(),
                r.fast_math ? " with --fast-math" : "", r.num_threads,
                static_cast<unsigned long long>(r.seed));
@@ -201,7 +213,8 @@ bool StdoutIsFile() {
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
     if (args.Has("--no-chat")) return UsageError("give one of --chat and --no-chat");
-    return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f") : absl::OkStatus();
+    return args.Has("--prompt-ids") ? UsageError("--chat wants a text: -p or -f")
+                                    : absl::OkStatus();
   }
   for (const OptionSpec& option : ChatOptionSpecs()) {
     if (option.name == "--no-chat" || !args.Has(option.name)) continue;
@@ -229,18 +242,21 @@ absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const 
   return std::move(prompt->ids);
 }
 
-// Whoever asks an instruct model for an answer without its template gets a continuation, and wonders. A prompt with
-// control tokens has been put into a template already.
-bool MissesChatTemplate(const Arguments& args, const Session& session, absl::Span<const int32_t> prompt) {
-  if (session.tokenizer == nullptr || args.Has("--chat") || args.Has("--no-chat") || args.Has("--json") ||
-      args.Has("--prompt-ids")) {
+// Whoever asks an instruct model for an answer without its template gets a continuation, and
+// wonders. A prompt with control tokens has been put into a template already.
+bool MissesChatTemplate(const Arguments& args, const Session& session,
+                        absl::Span<const int32_t> prompt) {
+  if (session.tokenizer == nullptr || args.Has("--chat") || args.Has("--no-chat") ||
+      args.Has("--json") || args.Has("--prompt-ids")) {
     return false;
   }
   const absl::StatusOr<ModelFiles> files = ModelFiles::Open(session.store->TokenizerDir());
   if (!files.ok() || !FindTemplate(*files, "", /*has_tools=*/false).ok()) return false;
-  const absl::StatusOr<std::vector<int32_t>> around = session.tokenizer->Encode("", EncodeOptions());
+  const absl::StatusOr<std::vector<int32_t>> around =
+      session.tokenizer->Encode("", EncodeOptions());
   return around.ok() && std::none_of(prompt.begin(), prompt.end(), [&](int32_t id) {
-           return session.tokenizer->IsSpecial(id) && std::find(around->begin(), around->end(), id) == around->end();
+           return session.tokenizer->IsSpecial(id) &&
+                  std::find(around->begin(), around->end(), id) == around->end();
          });
 }
 
@@ -252,28 +268,33 @@ absl::Status Run(const Arguments& given) {
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar, ReadGrammarOption(args, &options));
+  SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
+                          ReadGrammarOption(args, &options));
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
-  SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, chat ? kPrefillRows : MostPromptRows(args)));
+  SLUICE_RETURN_IF_ERROR(
+      StartModelEarly(session, options, chat ? kPrefillRows : MostPromptRows(args)));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
   SLUICE_ASSIGN_OR_RETURN(
       const std::vector<int32_t> prompt,
       chat ? ChatPromptIds(args, session, options, &generate) : ReadPrompt(args, session, options));
-  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty; give at least one token");
+  if (prompt.empty())
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   if (MissesChatTemplate(args, session, prompt)) {
     std::fprintf(stderr,
-                 "sluice run: the store has a chat template; --chat puts it around the prompt, --no-chat leaves it out "
+                 "sluice run: the store has a chat template; --chat puts it around the prompt, "
+                 "--no-chat leaves it out "
                  "without this line\n");
   }
   if (session.model == nullptr) {
-    SLUICE_RETURN_IF_ERROR(StartModel(session, options,
-                                      std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
-                                      /*logits_of_all_rows=*/false));
+    SLUICE_RETURN_IF_ERROR(StartModel(
+        session, options, std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
+        /*logits_of_all_rows=*/false));
   }
-  SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, generate.end_tokens));
+  SLUICE_ASSIGN_OR_RETURN(generate.constraint,
+                          MakeConstraint(grammar, session, generate.end_tokens));
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));
@@ -285,7 +306,8 @@ absl::Status Run(const Arguments& given) {
     shown |= !text.empty();
     return WriteOut(text);
   };
-  std::string held;  // the prompt, which comes with the first text where the line of progress would hide it
+  std::string
+      held;  // the prompt, which comes with the first text where the line of progress would hide it
   const auto show_held = [&] { return show(std::exchange(held, "")); };
   if (!json) {
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
@@ -314,18 +336,21 @@ absl::Status Run(const Arguments& given) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
-  const RunReport report =
-      MakeReport(session, options, generate, static_cast<int64_t>(prompt.size()), before.count(), result);
+  const RunReport report = MakeReport(session, options, generate,
+                                      static_cast<int64_t>(prompt.size()), before.count(), result);
   if (json) {
-    const nlohmann::json object = {{"prompt_ids", prompt},
-                                   {"ids", result.ids},
-                                   {"text", result.text},
-                                   {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
-                                   {"report", ReportToJson(report)}};
-    std::printf("%s\n", object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    const nlohmann::json object = {
+        {"prompt_ids", prompt},
+        {"ids", result.ids},
+        {"text", result.text},
+        {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
+        {"report", ReportToJson(report)}};
+    std::printf("%s\n",
+                object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   } else {
     if (session.tokenizer == nullptr) {
-      for (size_t i = 0; i < result.ids.size(); ++i) std::printf("%s%d", i == 0 ? "" : ",", result.ids[i]);
+      for (size_t i = 0; i < result.ids.size(); ++i)
+        std::printf("%s%d", i == 0 ? "" : ",", result.ids[i]);
     }
     std::printf("\n");
     std::fflush(stdout);
@@ -354,15 +379,19 @@ CommandSpec RunCommand() {
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
   const std::vector<OptionSpec> own = {
       {.name = "--no-display-prompt", .help = "Print only what is generated."},
-      {.name = "--trace", .value = "FILE", .help = "Write what each stage did as a trace for ui.perfetto.dev."},
-      {.name = "--json", .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
+      {.name = "--trace",
+       .value = "FILE",
+       .help = "Write what each stage did as a trace for ui.perfetto.dev."},
+      {.name = "--json",
+       .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
   };
   command.options.insert(command.options.end(), own.begin(), own.end());
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
-  command.examples = {"sluice run llama-70b.store -p \"The sea was\" -n 64 --max-ram 6GiB",
-                      "sluice run bard.store -f scene.txt --temp 0 --json",
-                      "sluice run qwen3.store --chat -p \"Why is the sky blue?\" --system \"Be brief.\""};
+  command.examples = {
+      "sluice run llama-70b.store -p \"The sea was\" -n 64 --max-ram 6GiB",
+      "sluice run bard.store -f scene.txt --temp 0 --json",
+      "sluice run qwen3.store --chat -p \"Why is the sky blue?\" --system \"Be brief.\""};
   command.run = &Run;
   return command;
 }

@@ -16,8 +16,8 @@ Samples SummarizeSamples(std::vector<double> rates) {
 }
 
 std::string DescribeSamples(absl::string_view what, const Samples& samples) {
-  return absl::StrFormat("%s gave %.3g to %.3g GB/s in %d runs", what, samples.least / 1e9, samples.most / 1e9,
-                         samples.runs);
+  return absl::StrFormat("%s gave %.3g to %.3g GB/s in %d runs", what, samples.least / 1e9,
+                         samples.most / 1e9, samples.runs);
 }
 
 }  // namespace sluice

@@ -16,7 +16,8 @@ struct Samples {
   double most = 0;
   int runs = 0;
 
-  // Whether the fastest run was half as fast again as the slowest one, or more: then the median says little.
+  // Whether the fastest run was half as fast again as the slowest one, or more: then the median
+  // says little.
   bool wide() const { return most >= 1.5 * least && runs > 1; }
 };
 

@@ -4,9 +4,9 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "runtime/scorer.h"
+#include "runtime/engine/scorer.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
@@ -28,26 +28,28 @@ absl::Status Score(const Arguments& args) {
   const std::atomic<bool>* const stop = InstallInterruptHandler();
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadPrompt(args, session, options));
-  if (ids.empty()) return absl::InvalidArgumentError("the text is empty: there are no tokens to score");
+  if (ids.empty())
+    return absl::InvalidArgumentError("the text is empty: there are no tokens to score");
   options.kept_bytes =
       static_cast<int64_t>(ids.size()) *
       (kBytesPerScore +
        kBytesPerTop * std::min(top_k, session.store->hyper_parameters().vocab_size));
-  SLUICE_RETURN_IF_ERROR(StartModel(session, options,
-                                    std::min<int64_t>(kPrefillRows, static_cast<int64_t>(ids.size())),
-                                    /*logits_of_all_rows=*/true));
+  SLUICE_RETURN_IF_ERROR(StartModel(
+      session, options, std::min<int64_t>(kPrefillRows, static_cast<int64_t>(ids.size())),
+      /*logits_of_all_rows=*/true));
   nlohmann::json log_probs = nlohmann::json::array({nullptr});
   nlohmann::json top = nlohmann::json::array({nullptr});
   double sum = 0;
   ModelProgress progress(session.model.get(), "scoring");
   progress.BeginRows(static_cast<int64_t>(ids.size()));
-  SLUICE_RETURN_IF_ERROR(ScoreTokens(*session.model, ids, 1, top_k, stop, [&](const TokenScore& score) {
-    sum += score.log_prob;
-    log_probs.push_back(score.log_prob);
-    nlohmann::json entry = nlohmann::json::array();
-    for (const auto& [id, log_prob] : score.top) entry.push_back({id, log_prob});
-    top.push_back(std::move(entry));
-  }));
+  SLUICE_RETURN_IF_ERROR(
+      ScoreTokens(*session.model, ids, 1, top_k, stop, [&](const TokenScore& score) {
+        sum += score.log_prob;
+        log_probs.push_back(score.log_prob);
+        nlohmann::json entry = nlohmann::json::array();
+        for (const auto& [id, log_prob] : score.top) entry.push_back({id, log_prob});
+        top.push_back(std::move(entry));
+      }));
   progress.End();
   if (args.Has("--json")) {
     nlohmann::json object = {{"ids", ids}, {"logprobs", std::move(log_probs)}};
@@ -60,7 +62,8 @@ absl::Status Score(const Arguments& args) {
     if (i > 0) std::printf("%8.4f", log_probs[i].get<double>());
     if (session.tokenizer != nullptr) {
       const nlohmann::json text = session.tokenizer->Decode(absl::MakeConstSpan(&ids[i], 1), false);
-      std::printf("  %s", text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+      std::printf("  %s",
+                  text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     }
     std::printf("\n");
   }

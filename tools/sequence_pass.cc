@@ -3,8 +3,9 @@
 
 namespace sluice {
 
-PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan, const SessionOptions& options,
-                              int64_t context, int64_t rows, int64_t logit_rows) {
+PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan,
+                              const SessionOptions& options, int64_t context, int64_t rows,
+                              int64_t logit_rows) {
   const HyperParameters& h = manifest.hyper_parameters;
   PassWork work = DescribePass(manifest, plan.residency, rows, logit_rows, options.num_threads,
                                options.read.verify_once, plan.HostSlabs(rows));

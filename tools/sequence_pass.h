@@ -1,19 +1,22 @@
-// What a pass of one sequence has to do: plan predicts it, run's report and bench hold what they measured against it.
+// What a pass of one sequence has to do: plan predicts it, run's report and bench hold what they
+// measured against it.
 #ifndef SLUICE_TOOLS_SEQUENCE_PASS_H_
 #define SLUICE_TOOLS_SEQUENCE_PASS_H_
 
 #include <cstdint>
 
-#include "runtime/memory_plan.h"
-#include "runtime/pass_floor.h"
-#include "storage/manifest.h"
+#include "runtime/floor/pass_floor.h"
+#include "runtime/pass/memory_plan.h"
+#include "storage/store/manifest.h"
 #include "tools/session.h"
 
 namespace sluice {
 
-// A pass of `rows` rows behind `context` tokens, of which `logit_rows` give logits, through the plan's ring.
-PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan, const SessionOptions& options,
-                              int64_t context, int64_t rows, int64_t logit_rows);
+// A pass of `rows` rows behind `context` tokens, of which `logit_rows` give logits, through the
+// plan's ring.
+PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan,
+                              const SessionOptions& options, int64_t context, int64_t rows,
+                              int64_t logit_rows);
 
 }  // namespace sluice
 

@@ -8,10 +8,10 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "runtime/constraints.h"
-#include "storage/repair_advice.h"
-#include "storage/tokenizer_files.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/constrain/constraints.h"
+#include "storage/shard/tokenizer_files.h"
+#include "storage/store/repair_advice.h"
 #include "tools/compute_threads.h"
 #include "tools/memory_limits.h"
 #include "tools/progress.h"
@@ -30,7 +30,8 @@ constexpr int64_t kDriverRounding = int64_t{16} << 20;
 std::string WhyNoFastMath(const Session& session, Isa isa) {
   const bool on_gpu = session.gpu != nullptr;
   if (!on_gpu && !RoundsActivations(isa)) {
-    return absl::StrCat("it takes AVX512_BF16, which the kernels for ", IsaName(isa), " on this CPU do not use");
+    return absl::StrCat("it takes AVX512_BF16, which the kernels for ", IsaName(isa),
+                        " on this CPU do not use");
   }
   const std::vector<Encoding> encodings = SlabEncodings(session.store->manifest());
   const auto has = [&](Encoding encoding) {
@@ -44,12 +45,15 @@ KvType ParseKvType(const std::string& name) {
   return name == "f32" ? KvType::kF32 : name == "q8_0" ? KvType::kQ8_0 : KvType::kF16;
 }
 
-std::vector<CudaDevice>::const_iterator Find(const std::vector<CudaDevice>& devices, const CudaCompute& gpu) {
-  return std::find_if(devices.begin(), devices.end(), [&](const CudaDevice& d) { return d.name == gpu.name(); });
+std::vector<CudaDevice>::const_iterator Find(const std::vector<CudaDevice>& devices,
+                                             const CudaCompute& gpu) {
+  return std::find_if(devices.begin(), devices.end(),
+                      [&](const CudaDevice& d) { return d.name == gpu.name(); });
 }
 
 // `known` are those that a probe measured; a device that is not among them is measured now.
-absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> known, MachineRates* rates) {
+absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> known,
+                            MachineRates* rates) {
   if (Find(known, gpu) == known.end()) {
     SLUICE_ASSIGN_OR_RETURN(known, MeasureCudaDevices(kQuickDeviceSeconds));
   }
@@ -60,24 +64,27 @@ absl::Status AddDeviceRates(const CudaCompute& gpu, std::vector<CudaDevice> know
   return absl::OkStatus();
 }
 
-// Of memory that a quick probe takes: within the budget, whose peak it is part of. The weights of a budget this small
-// mostly lie in a cache, as what is measured then does.
+// Of memory that a quick probe takes: within the budget, whose peak it is part of. The weights of a
+// budget this small mostly lie in a cache, as what is measured then does.
 int64_t ProbedBytes(const SessionOptions& options) {
   return std::clamp(options.max_ram_bytes / 2, kLeastProbedBytes, kMostProbedBytes);
 }
 
 // Those that the CPU computes with.
 std::vector<Encoding> ProbedEncodings(const Session& session) {
-  return session.gpu == nullptr ? SlabEncodings(session.store->manifest()) : std::vector<Encoding>();
+  return session.gpu == nullptr ? SlabEncodings(session.store->manifest())
+                                : std::vector<Encoding>();
 }
 
-MachineRates AsThrottled(MachineRates rates, const SessionOptions& options, const Session& session) {
+MachineRates AsThrottled(MachineRates rates, const SessionOptions& options,
+                         const Session& session) {
   const auto throttle = static_cast<double>(options.read.io.max_bytes_per_s);
   if (throttle > 0 && (throttle < rates.disk_bytes_per_s || rates.disk_bytes_per_s == 0)) {
     rates.disk_bytes_per_s = throttle;
   }
   const auto link_throttle = static_cast<double>(options.read.copy_bytes_per_s);
-  if (link_throttle > 0 && (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
+  if (link_throttle > 0 &&
+      (link_throttle < rates.link_bytes_per_s || rates.link_bytes_per_s == 0)) {
     rates.link_bytes_per_s = link_throttle;
   }
   return session.fast_math && session.gpu == nullptr ? WithFastMath(std::move(rates)) : rates;
@@ -192,9 +199,10 @@ void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& ma
 absl::Status WithTokenizerChanges(const absl::Status& status, const std::string& tokenizer_dir,
                                   const Manifest& manifest) {
   if (TokenizerChanges(tokenizer_dir, manifest).empty()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(status.message(), "; the tokenizer's files have changed since the store was made: ",
-                                   kTokenizerAdvice));
+  return absl::Status(
+      status.code(), absl::StrCat(status.message(),
+                                  "; the tokenizer's files have changed since the store was made: ",
+                                  kTokenizerAdvice));
 }
 
 absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
@@ -212,9 +220,10 @@ absl::StatusOr<Session> OpenStoreAlone(const SessionOptions& options) {
     session.fast_math = in_vain.empty();
     if (options.say_fast_math) {
       std::fprintf(stderr, "sluice: --fast-math %s\n",
-                   !in_vain.empty()         ? absl::StrCat("changes nothing: ", in_vain).c_str()
-                   : session.gpu != nullptr ? "rounds the activations of bf16 and f16 weights to their type (GPU)"
-                                            : "rounds the activations of bf16 weights to bf16 (AVX512_BF16)");
+                   !in_vain.empty() ? absl::StrCat("changes nothing: ", in_vain).c_str()
+                   : session.gpu != nullptr
+                       ? "rounds the activations of bf16 and f16 weights to their type (GPU)"
+                       : "rounds the activations of bf16 weights to bf16 (AVX512_BF16)");
     }
   }
   return session;
@@ -225,12 +234,14 @@ absl::Status LoadTokenizer(Session& session) {
     const std::string path = absl::StrCat(session.store->TokenizerDir(), "/", file.name);
     std::error_code error;
     if (std::filesystem::exists(path, error)) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": the manifest lists it, but it is not there; copy it back, or ", kRepairAdvice));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": the manifest lists it, but it is not there; copy it back, or ", kRepairAdvice));
   }
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Load(session.store->TokenizerDir());
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+      Tokenizer::Load(session.store->TokenizerDir());
   if (!tokenizer.ok() && !absl::IsNotFound(tokenizer.status())) {
-    return WithTokenizerChanges(tokenizer.status(), session.store->TokenizerDir(), session.store->manifest());
+    return WithTokenizerChanges(tokenizer.status(), session.store->TokenizerDir(),
+                                session.store->manifest());
   }
   WarnOfTokenizerChanges(session.store->TokenizerDir(), session.store->manifest());
   if (tokenizer.ok()) session.tokenizer = *std::move(tokenizer);
@@ -281,8 +292,8 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
     }
   }
   if (options.grammar_bytes > 0) {
-    request.constraint_bytes =
-        Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size, /*grammars=*/1, options.grammar_bytes);
+    request.constraint_bytes = Constraints::MemoryBytes(
+        session.store->hyper_parameters().vocab_size, /*grammars=*/1, options.grammar_bytes);
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   return request;
@@ -291,9 +302,10 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
 OptionSpec KvDiskOptionSpec() {
   return {.name = "--kv-disk",
           .value = "SIZE|auto|0",
-          .help = "How much of the running requests' keys and values lies on disk, beside the "
-                  "results (default auto: none, unless memory has no room for them and running "
-                  "more requests at once saves more time than reading them in each pass costs)."};
+          .help =
+              "How much of the running requests' keys and values lies on disk, beside the "
+              "results (default auto: none, unless memory has no room for them and running "
+              "more requests at once saves more time than reading them in each pass costs)."};
 }
 
 absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
@@ -301,10 +313,12 @@ absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const 
   if (args.Get("--kv-disk").value_or("auto") == "auto") return std::nullopt;
   SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.Bytes("--kv-disk", 0));
   if (bytes > 0 && request.device.has_value()) {
-    return UsageError("--kv-disk is for the CPU: with a GPU keys and values lie in its memory or the host's");
+    return UsageError(
+        "--kv-disk is for the CPU: with a GPU keys and values lie in its memory or the host's");
   }
   const int64_t page_bytes =
-      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) * h.num_hidden_layers;
+      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) *
+      h.num_hidden_layers;
   return (bytes + page_bytes - 1) / page_bytes;
 }
 
@@ -315,9 +329,11 @@ absl::Status StartPlanned(Session& session, const SessionOptions& options, const
   if (session.gpu == nullptr) {
     session.place = MakeHostPlace(session.ops.get());
   } else {
-    SLUICE_RETURN_IF_ERROR(session.gpu->ops()->Reserve(LimitsOf(plan, session.store->hyper_parameters())));
-    SLUICE_ASSIGN_OR_RETURN(session.place, MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
-                                                           session.gpu->ops(), session.ops.get()));
+    SLUICE_RETURN_IF_ERROR(
+        session.gpu->ops()->Reserve(LimitsOf(plan, session.store->hyper_parameters())));
+    SLUICE_ASSIGN_OR_RETURN(session.place,
+                            MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
+                                            session.gpu->ops(), session.ops.get()));
   }
   SLUICE_ASSIGN_OR_RETURN(session.model,
                           Model::Create(*session.store, plan, session.place.get(), options.read));
@@ -342,10 +358,12 @@ absl::Status StartModel(Session& session, const SessionOptions& options, int64_t
 }
 
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows) {
-  // What the host holds for a device is pinned, and so taken at once: a tokenizer that loads has no room in it.
+  // What the host holds for a device is pinned, and so taken at once: a tokenizer that loads has no
+  // room in it.
   if (session.gpu != nullptr) return absl::OkStatus();
   const std::vector<ManifestCopy>& files = session.store->manifest().tokenizer_files;
-  const bool has_json = absl::c_any_of(files, [](const ManifestCopy& file) { return file.name == "tokenizer.json"; });
+  const bool has_json =
+      absl::c_any_of(files, [](const ManifestCopy& file) { return file.name == "tokenizer.json"; });
   int64_t file_bytes = 0;
   for (const ManifestCopy& file : files) {
     // A tokenizer.model is packed, and the merges that follow from it are not in the file.
@@ -395,7 +413,8 @@ absl::Status ProbeForSession(SessionOptions* options, const Session& session) {
       if (options->probe.has_value()) KeepOtherKernels(*options->probe, &*result);
       std::fprintf(stderr, "%s\n", RememberAndSay(ProbeCachePath(), *result).c_str());
     } else {
-      std::fprintf(stderr, "the probe is not remembered: it was taken with %s\n", options->unusual_option.c_str());
+      std::fprintf(stderr, "the probe is not remembered: it was taken with %s\n",
+                   options->unusual_option.c_str());
     }
     options->probe = *std::move(result);
     options->read.io.read_bytes = options->probe->rates.read_bytes;
@@ -406,9 +425,11 @@ absl::Status ProbeForSession(SessionOptions* options, const Session& session) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session) {
+absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options,
+                                             const Session& session) {
   MachineRates rates = options.probe->rates;
-  if (session.gpu != nullptr) SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, options.probe->devices, &rates));
+  if (session.gpu != nullptr)
+    SLUICE_RETURN_IF_ERROR(AddDeviceRates(*session.gpu, options.probe->devices, &rates));
   return AsThrottled(std::move(rates), options, session);
 }
 

@@ -11,11 +11,11 @@
 #include "absl/status/statusor.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/thread_pool.h"
-#include "prefetch/io_engine.h"
-#include "runtime/memory_plan.h"
-#include "runtime/model.h"
-#include "runtime/tokenizer/tokenizer.h"
-#include "storage/layer_store.h"
+#include "prefetch/io/io_engine.h"
+#include "runtime/pass/memory_plan.h"
+#include "runtime/pass/model.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+#include "storage/store/layer_store.h"
 #include "tools/command.h"
 #include "tools/device_choice.h"
 #include "tools/machine_probe.h"
@@ -25,7 +25,7 @@ namespace sluice {
 struct SessionOptions {
   std::string store;
   int64_t max_ram_bytes = 0;
-  std::string max_ram_source;  // of the default: DefaultBudget::source
+  std::string max_ram_source;   // of the default: DefaultBudget::source
   int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
   int num_threads = 1;
   int num_cores = 1;  // that the threads may run on
@@ -34,14 +34,16 @@ struct SessionOptions {
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   ReadOptions read;
-  int64_t grammar_bytes = 0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
+  int64_t grammar_bytes =
+      0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
   int64_t kept_bytes = 0;  // of what the command keeps while the model runs: a text's ids, results
-  bool reads_prompts = false;  // while the model runs (PlanRequest)
+  bool reads_prompts = false;        // while the model runs (PlanRequest)
   std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
-  std::string unusual_option;   // that asks for kernels, CPUs or reads that a probe is not of otherwise; empty: none
-  Isa isa = Isa::kScalar;       // the fastest that this machine has, unless forced
-  bool fast_math = false;       // asked for; Session::fast_math is what came of it
-  bool say_fast_math = true;    // what came of it, on standard error
+  std::string unusual_option;        // that asks for kernels, CPUs or reads that a probe is not of
+                                     // otherwise; empty: none
+  Isa isa = Isa::kScalar;            // the fastest that this machine has, unless forced
+  bool fast_math = false;            // asked for; Session::fast_math is what came of it
+  bool say_fast_math = true;         // what came of it, on standard error
   DeviceChoice device;
 };
 
@@ -55,11 +57,11 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args);
 struct Session {
   std::unique_ptr<LayerStore> store;
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
-  std::unique_ptr<CudaCompute> gpu;  // null: the CPU computes
-  bool fast_math = false;  // products of 16-bit floats round their activations: RoundingOf
-  int64_t driver_host_bytes = 0;     // of host memory that opening it took
+  std::unique_ptr<CudaCompute> gpu;      // null: the CPU computes
+  bool fast_math = false;         // products of 16-bit floats round their activations: RoundingOf
+  int64_t driver_host_bytes = 0;  // of host memory that opening it took
   std::unique_ptr<ThreadPool> pool;
-  std::unique_ptr<Ops> ops;             // the CPU's
+  std::unique_ptr<Ops> ops;  // the CPU's
   std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
 };
@@ -77,15 +79,16 @@ void WarnOfTokenizerChanges(const std::string& tokenizer_dir, const Manifest& ma
 absl::Status WithTokenizerChanges(const absl::Status& status, const std::string& tokenizer_dir,
                                   const Manifest& manifest);
 
-// Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so that
-// the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for twice
-// the tokenizer's files in place of the tokenizer, which holds less. What loading takes for a moment is
-// memory that the KV cache and the activations do not touch before the first pass. Where the budget is
-// too small for that, session.model stays null, and StartModel is to be called when the ids are known.
+// Before LoadTokenizer: starts the model if that can be done without knowing the prompt's ids, so
+// that the disk reads while the tokenizer loads. It plans for a prompt of `most_rows` rows and for
+// twice the tokenizer's files in place of the tokenizer, which holds less. What loading takes for a
+// moment is memory that the KV cache and the activations do not touch before the first pass. Where
+// the budget is too small for that, session.model stays null, and StartModel is to be called when
+// the ids are known.
 absl::Status StartModelEarly(Session& session, const SessionOptions& options, int64_t most_rows);
 
-// What a probe remembered of this machine and its device, without measuring anything: rates of 0 where nothing. A
-// throttled disk or link counts as its throttle.
+// What a probe remembered of this machine and its device, without measuring anything: rates of 0
+// where nothing. A throttled disk or link counts as its throttle.
 MachineRates RememberedRates(const SessionOptions& options, const Session& session);
 
 // -c, or what it is without: the tokens of the context.
@@ -114,10 +117,10 @@ uint64_t StoreHash(const LayerStore& store);
 
 // Whether options.probe says what this machine can do with the store.
 bool ProbeKnowsStore(const SessionOptions& options, const Session& session);
-// Measures that for about three seconds, with progress and within the budget, unless a remembered probe knows it.
-// options->probe has it then, and slabs are read the way that was fastest. What was measured is remembered, unless it is
-// of options->unusual_option; one line on standard error says where, or why it is not.
-// Another says so where the runs of the probe are far apart.
+// Measures that for about three seconds, with progress and within the budget, unless a remembered
+// probe knows it. options->probe has it then, and slabs are read the way that was fastest. What was
+// measured is remembered, unless it is of options->unusual_option; one line on standard error says
+// where, or why it is not. Another says so where the runs of the probe are far apart.
 absl::Status ProbeForSession(SessionOptions* options, const Session& session);
 // The rates of options.probe, which must be there. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const SessionOptions& options, const Session& session);

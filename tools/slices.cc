@@ -35,7 +35,8 @@ Stage DeviceStageOf(const TimelineEvent& event) {
     case Hop::kKvOut:
       return Stage::kKvOut;
     default:
-      return event.to == SlabState::kReading || event.to == SlabState::kReady ? Stage::kCopy : Stage::kCompute;
+      return event.to == SlabState::kReading || event.to == SlabState::kReady ? Stage::kCopy
+                                                                              : Stage::kCompute;
   }
 }
 
@@ -43,7 +44,7 @@ Stage DeviceStageOf(const TimelineEvent& event) {
 
 absl::string_view StageName(Stage stage) {
   static constexpr absl::string_view kNames[] = {"disk",    "verify", "decompress", "copy",
-                                                "compute", "CPU",    "KV in",      "KV out"};
+                                                 "compute", "CPU",    "KV in",      "KV out"};
   return kNames[static_cast<int>(stage)];
 }
 
@@ -78,7 +79,8 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
   return slices;
 }
 
-// Copies, kernels and others are stamped by threads of their own: which of a slab's comes first here says nothing.
+// Copies, kernels and others are stamped by threads of their own: which of a slab's comes first
+// here says nothing.
 void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* slices) {
   const Stage stage = DeviceStageOf(event);
   absl::flat_hash_map<int64_t, Time>& begun = begun_[static_cast<int>(stage)];

@@ -11,30 +11,30 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 
 // Tracks of a picture, in the order in which a slab passes through them.
 enum class Stage : uint8_t { kDisk, kVerify, kUnpack, kCopy, kCompute, kCpu, kKvIn, kKvOut };
 inline constexpr int kNumStages = 8;
-// "disk", "verify", "decompress", "copy", "compute"; "CPU": slabs that it computes with beside a device; "KV in" and "KV
-// out": pages of a KV cache in host memory.
+// "disk", "verify", "decompress", "copy", "compute"; "CPU": slabs that it computes with beside a
+// device; "KV in" and "KV out": pages of a KV cache in host memory.
 absl::string_view StageName(Stage stage);
 
 struct Slice {
   Stage stage;
-  int lane = 0;      // of the stage: slices of one lane do not overlap
-  int64_t position;  // of the walk: pass * slabs of the cycle + slab
+  int lane = 0;       // of the stage: slices of one lane do not overlap
+  int64_t position;   // of the walk: pass * slabs of the cycle + slab
   int num_slabs = 1;  // from that one on
   int64_t bytes = 0;  // of pages
   std::chrono::steady_clock::time_point begin;
   std::chrono::steady_clock::time_point end;
 };
 
-// Takes moves in order of time, those of the host and of a device each by themselves. The disk works on several slabs at
-// once: a slab's slice begins where the slab that arrived before it ends, so that the slices of the disk are the time it was
-// busy.
+// Takes moves in order of time, those of the host and of a device each by themselves. The disk
+// works on several slabs at once: a slab's slice begins where the slab that arrived before it ends,
+// so that the slices of the disk are the time it was busy.
 class SliceBuilder {
  public:
   // The slices that end with these moves, in that order. Moves that were lost leave slices out.
@@ -49,13 +49,15 @@ class SliceBuilder {
   int Lane(Stage stage, Time begin, Time end);
   void AddDevice(const TimelineEvent& event, std::vector<Slice>* slices);
 
-  absl::flat_hash_map<int64_t, Visit> visits_;             // by position: slabs in flight
-  absl::flat_hash_map<int64_t, Time> begun_[kNumStages];  // by position: since when, of moves that the host's are not
-  std::vector<Time> lanes_[kNumStages];                   // when each lane's last slice ended
+  absl::flat_hash_map<int64_t, Visit> visits_;  // by position: slabs in flight
+  absl::flat_hash_map<int64_t, Time>
+      begun_[kNumStages];  // by position: since when, of moves that the host's are not
+  std::vector<Time> lanes_[kNumStages];  // when each lane's last slice ended
   Time disk_end_;
 };
 
-// What a slab is, for people: "layer 3 q", "layer 3 gate+up", "head". Slabs that moved as one are the same.
+// What a slab is, for people: "layer 3 q", "layer 3 gate+up", "head". Slabs that moved as one are
+// the same.
 std::string SlabName(const Manifest& manifest, int slab);
 
 }  // namespace sluice

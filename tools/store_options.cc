@@ -2,9 +2,9 @@
 #include "tools/store_options.h"
 
 #include "absl/strings/str_cat.h"
-#include "kernels/encoding.h"
-#include "kernels/status_macros.h"
-#include "storage/manifest.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/encodings/encoding.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -22,13 +22,18 @@ std::vector<std::string> EncodingNames() {
 
 std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback) {
   return {
-      {.name = "--encoding", .help = absl::StrCat("Encoding of all matrices (default: ", fallback, ")."),
+      {.name = "--encoding",
+       .help = absl::StrCat("Encoding of all matrices (default: ", fallback, ")."),
        .choices = EncodingNames()},
-      {.name = "--recipe", .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule (q2_k_m: its Q2_K).",
+      {.name = "--recipe",
+       .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule (q2_k_m: its Q2_K).",
        .choices = MixNames()},
-      {.name = "--compress", .help = "Lossless compression of bf16, f16 and q8_0, where it pays (default none).",
+      {.name = "--compress",
+       .help = "Lossless compression of bf16, f16 and q8_0, where it pays (default none).",
        .choices = {"none", "zstd"}},
-      {.name = "--slab-size", .value = "SIZE", .help = "Unit of reading and residency (default 8MiB)."},
+      {.name = "--slab-size",
+       .value = "SIZE",
+       .help = "Unit of reading and residency (default 8MiB)."},
       {.name = "--threads", .alias = "-t", .value = "N", .help = "Threads (default: all CPUs)."},
   };
 }
@@ -55,8 +60,8 @@ absl::StatusOr<StoreCompression> ParseCompression(const Arguments& args, int64_t
   SLUICE_ASSIGN_OR_RETURN(const StoreCompression compression,
                           ParseStoreCompression(args.Get("--compress").value_or("none")));
   if (compression != StoreCompression::kNone && slab_bytes > kMaxCompressedSlabBytes) {
-    return UsageError(
-        absl::StrCat("with --compress, --slab-size is at most ", kMaxCompressedSlabBytes >> 20, "MiB"));
+    return UsageError(absl::StrCat("with --compress, --slab-size is at most ",
+                                   kMaxCompressedSlabBytes >> 20, "MiB"));
   }
   return compression;
 }

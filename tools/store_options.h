@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "storage/manifest.h"
-#include "storage/recipe.h"
+#include "storage/model/recipe.h"
+#include "storage/store/manifest.h"
 #include "tools/command.h"
 
 namespace sluice {
 
-// --encoding, --recipe, --compress, --slab-size and --threads. `fallback`: what weights are without the first two.
+// --encoding, --recipe, --compress, --slab-size and --threads. `fallback`: what weights are without
+// the first two.
 std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback);
 // None where neither --encoding nor --recipe was given.
 absl::StatusOr<std::optional<Recipe>> ParseRecipeOptions(const Arguments& args);

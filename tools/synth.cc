@@ -1,13 +1,14 @@
 // sluice synth: a store of random weights in a real model's shapes.
+#include "storage/shard/synth.h"
+
 #include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "storage/model_shapes.h"
-#include "storage/synth.h"
+#include "kernels/base/status_macros.h"
+#include "storage/model/model_shapes.h"
 #include "tools/commands.h"
 #include "tools/compute_threads.h"
 #include "tools/interrupt.h"
@@ -23,7 +24,8 @@ absl::Status Synth(const Arguments& args) {
   const std::string& store = args.positionals()[0];
   SynthOptions options;
   options.name = args.Get("--shape").value_or("");
-  if (options.name.empty()) return UsageError("--shape is missing: the model whose shapes to write");
+  if (options.name.empty())
+    return UsageError("--shape is missing: the model whose shapes to write");
   SLUICE_ASSIGN_OR_RETURN(options.hyper_parameters, ModelShape(options.name));
   HyperParameters& h = options.hyper_parameters;
   SLUICE_ASSIGN_OR_RETURN(h.num_hidden_layers,
@@ -48,8 +50,8 @@ absl::Status Synth(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(result.status());
   const Manifest& manifest = result->manifest;
   if (result->complete) {
-    std::printf("%s: complete already: %s as %s; nothing to do\n", store.c_str(), manifest.source.c_str(),
-                manifest.recipe.c_str());
+    std::printf("%s: complete already: %s as %s; nothing to do\n", store.c_str(),
+                manifest.source.c_str(), manifest.recipe.c_str());
     return absl::OkStatus();
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/process_limits.h"
+#include "kernels/base/process_limits.h"
 
 namespace sluice {
 

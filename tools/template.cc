@@ -9,16 +9,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/chat_template.h"
 #include "runtime/chat/model_files.h"
 #include "runtime/chat/special_tokens.h"
 #include "runtime/chat/template_source.h"
-#include "runtime/jinja/json.h"
-#include "storage/gguf.h"
-#include "storage/json.h"
-#include "storage/store_paths.h"
+#include "runtime/text/jinja/json.h"
+#include "storage/file/json.h"
+#include "storage/source/gguf.h"
+#include "storage/store/store_paths.h"
 #include "tools/commands.h"
 #include "tools/prompt_text.h"
 #include "tools/session.h"
@@ -58,9 +58,11 @@ absl::Status RenderTemplate(const Arguments& args) {
   if (!args.Has("--context")) return UsageError("--context is missing");
   SLUICE_ASSIGN_OR_RETURN(const std::tm clock, ClockOf(args));
   const std::string context_path = *args.Get("--context");
-  SLUICE_ASSIGN_OR_RETURN(const std::string context_text,
-                          ReadWholeFile(context_path == "-" ? "/dev/stdin" : context_path, kMaxContextBytes));
-  if (const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits()); JsonTreeBytes(context_text) > budget.bytes) {
+  SLUICE_ASSIGN_OR_RETURN(
+      const std::string context_text,
+      ReadWholeFile(context_path == "-" ? "/dev/stdin" : context_path, kMaxContextBytes));
+  if (const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits());
+      JsonTreeBytes(context_text) > budget.bytes) {
     return NoFreeMemory(context_path, budget);
   }
   SLUICE_ASSIGN_OR_RETURN(const jinja::Value context,

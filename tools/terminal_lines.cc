@@ -1,5 +1,5 @@
-// libedit, fed with characters that were decoded here: it sees no byte that is not UTF-8, whatever the locale, and
-// signals reach it at one place.
+// libedit, fed with characters that were decoded here: it sees no byte that is not UTF-8, whatever
+// the locale, and signals reach it at one place.
 #include <histedit.h>
 #include <langinfo.h>
 
@@ -9,7 +9,7 @@
 #include <cwchar>
 
 #include "absl/strings/string_view.h"
-#include "runtime/tokenizer/unicode.h"
+#include "runtime/text/tokenizer/unicode.h"
 #include "tools/byte_input.h"
 #include "tools/interrupt.h"
 #include "tools/line_source.h"
@@ -29,7 +29,8 @@ struct EndHistory {
 class TerminalLines : public LineSource {
  public:
   bool Start() {
-    // libedit shows what the locale can show. Answers are UTF-8 in any case, so the terminal is taken to know it.
+    // libedit shows what the locale can show. Answers are UTF-8 in any case, so the terminal is
+    // taken to know it.
     if (setlocale(LC_CTYPE, "") == nullptr || std::strcmp(nl_langinfo(CODESET), "UTF-8") != 0) {
       setlocale(LC_CTYPE, "C.UTF-8");
     }

@@ -7,12 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/model_files.h"
-#include "runtime/tokenizer/tokenizer.h"
-#include "storage/json.h"
-#include "storage/store_paths.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+#include "storage/file/json.h"
+#include "storage/store/store_paths.h"
 #include "tools/commands.h"
 #include "tools/prompt_text.h"
 #include "tools/session.h"
@@ -22,7 +22,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 // The text of `ids`. InvalidArgument names the first id that has no token.
 absl::StatusOr<std::string> DecodeIds(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
@@ -37,8 +39,9 @@ absl::StatusOr<std::string> DecodeIds(const Tokenizer& tokenizer, const std::vec
 }
 
 absl::Status NoTokenId(absl::string_view text, const Tokenizer& tokenizer) {
-  return absl::InvalidArgumentError(absl::StrCat("not a token id: \"", text.substr(0, 40), "\"; the vocabulary of ",
-                                                 tokenizer.vocab_size(), " has ids from 0"));
+  return absl::InvalidArgumentError(absl::StrCat("not a token id: \"", text.substr(0, 40),
+                                                 "\"; the vocabulary of ", tokenizer.vocab_size(),
+                                                 " has ids from 0"));
 }
 
 absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value, const Tokenizer& tokenizer) {
@@ -54,18 +57,21 @@ absl::StatusOr<std::vector<int32_t>> IdsFromJson(const json& value, const Tokeni
 }
 
 // Each line of `text`: a JSON string to ids, or with `decode` ids to a JSON string.
-absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, const EncodeOptions& encode,
-                           bool decode, const DefaultBudget& budget) {
+absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text,
+                           const EncodeOptions& encode, bool decode, const DefaultBudget& budget) {
   std::vector<absl::string_view> lines = absl::StrSplit(text, '\n');
   if (!lines.empty() && lines.back().empty()) lines.pop_back();
   for (size_t i = 0; i < lines.size(); ++i) {
-    if (JsonTreeBytes(lines[i]) > budget.bytes) return NoFreeMemory(absl::StrCat("line ", i + 1), budget);
+    if (JsonTreeBytes(lines[i]) > budget.bytes)
+      return NoFreeMemory(absl::StrCat("line ", i + 1), budget);
     SLUICE_ASSIGN_OR_RETURN(const json value, ParseJson(lines[i], absl::StrCat("line ", i + 1)));
     if (decode) {
       const absl::StatusOr<std::vector<int32_t>> ids = IdsFromJson(value, tokenizer);
-      const absl::StatusOr<std::string> decoded = ids.ok() ? DecodeIds(tokenizer, *ids) : ids.status();
+      const absl::StatusOr<std::string> decoded =
+          ids.ok() ? DecodeIds(tokenizer, *ids) : ids.status();
       if (!decoded.ok()) {
-        return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": ", decoded.status().message()));
+        return absl::InvalidArgumentError(
+            absl::StrCat("line ", i + 1, ": ", decoded.status().message()));
       }
       std::printf("%s\n", Dump(*decoded).c_str());
       continue;
@@ -73,7 +79,8 @@ absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, 
     if (!value.is_string()) {
       return absl::InvalidArgumentError(absl::StrCat("line ", i + 1, ": not a JSON string"));
     }
-    const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(value.get_ref<const std::string&>(), encode);
+    const absl::StatusOr<std::vector<int32_t>> ids =
+        tokenizer.Encode(value.get_ref<const std::string&>(), encode);
     if (absl::IsOutOfRange(ids.status())) return NoFreeMemory(absl::StrCat("line ", i + 1), budget);
     SLUICE_RETURN_IF_ERROR(ids.status());
     std::printf("%s\n", Dump(*ids).c_str());
@@ -83,7 +90,8 @@ absl::Status TokenizeLines(const Tokenizer& tokenizer, const std::string& text, 
 
 absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids;
-  for (const absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
+  for (const absl::string_view word :
+       absl::StrSplit(text, absl::ByAnyChar(", \t\r\n[]"), absl::SkipEmpty())) {
     int32_t id;
     if (!absl::SimpleAtoi(word, &id) || id < 0) {
       return NoTokenId(word, tokenizer);
@@ -97,12 +105,14 @@ absl::Status Tokenize(const Arguments& args) {
   const bool decode = args.Has("--decode");
   const DefaultBudget budget = DefaultBudgetOf(ReadMemoryLimits());
   EncodeOptions encode = {.add_special_tokens = !args.Has("--no-special")};
-  if (args.Has("--prompt") && args.Has("--file")) return UsageError("give -p TEXT or -f FILE, not both");
+  if (args.Has("--prompt") && args.Has("--file"))
+    return UsageError("give -p TEXT or -f FILE, not both");
   SLUICE_ASSIGN_OR_RETURN(const ModelFiles files, ModelFiles::Open(args.positionals()[0]));
   const absl::StatusOr<Manifest> manifest = ReadManifest(args.positionals()[0]);
   absl::StatusOr<std::unique_ptr<Tokenizer>> loaded = files.LoadTokenizer();
   if (!loaded.ok()) {
-    return manifest.ok() ? WithTokenizerChanges(loaded.status(), files.path(), *manifest) : loaded.status();
+    return manifest.ok() ? WithTokenizerChanges(loaded.status(), files.path(), *manifest)
+                         : loaded.status();
   }
   if (manifest.ok()) WarnOfTokenizerChanges(files.path(), *manifest);
   const std::unique_ptr<Tokenizer> tokenizer = *std::move(loaded);
@@ -126,7 +136,8 @@ absl::Status Tokenize(const Arguments& args) {
     return absl::OkStatus();
   }
   for (const int32_t id : *ids) {
-    std::printf("%8d  %s\n", id, Dump(tokenizer->Decode(absl::MakeConstSpan(&id, 1), false)).c_str());
+    std::printf("%8d  %s\n", id,
+                Dump(tokenizer->Decode(absl::MakeConstSpan(&id, 1), false)).c_str());
   }
   return absl::OkStatus();
 }
@@ -139,7 +150,8 @@ CommandSpec TokenizeCommand() {
   command.summary = "Turn text into token ids, or ids into text";
   command.positionals = {"STORE|MODEL_DIR|MODEL.gguf"};
   command.description =
-      "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string and each "
+      "Tokenizes -p TEXT, -f FILE or standard input. With --jsonl each input line is a JSON string "
+      "and each "
       "output line a JSON array of ids; --decode goes the other way, special tokens kept.";
   command.options = {
       {.name = "--prompt",

@@ -12,11 +12,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/chat/model_files.h"
-#include "runtime/tokenizer/tokenizer.h"
-#include "storage/lfs_pointer.h"
-#include "storage/tokenizer_files.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+#include "storage/file/lfs_pointer.h"
+#include "storage/shard/tokenizer_files.h"
 
 namespace sluice {
 namespace {
@@ -64,9 +64,10 @@ std::string TokenizerFault(const Checkpoint& checkpoint) {
   const absl::Status status = TryTokenizer(checkpoint);
   if (status.ok()) {
     const absl::Status pointer = CheckNoPointers(checkpoint);
-    return pointer.ok() ? ""
-                        : absl::StrCat(pointer.message(),
-                                       "; then the same `sluice shard` takes the file over into the store");
+    return pointer.ok()
+               ? ""
+               : absl::StrCat(pointer.message(),
+                              "; then the same `sluice shard` takes the file over into the store");
   }
   std::string fault(status.message());
   if (absl::IsNotFound(status) && checkpoint.format() == CheckpointFormat::kSafetensors) {

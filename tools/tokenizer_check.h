@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "storage/checkpoint.h"
+#include "storage/source/checkpoint.h"
 
 namespace sluice {
 

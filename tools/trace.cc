@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
-#include "runtime/memory_plan.h"
+#include "runtime/pass/memory_plan.h"
 
 namespace sluice {
 namespace {
@@ -72,8 +72,9 @@ void TraceWriter::WriteSlice(const Slice& slice) {
   const bool pages = slice.stage == Stage::kKvIn || slice.stage == Stage::kKvOut;
   int64_t bytes = slice.bytes;
   for (int i = 0; i < slice.num_slabs && !pages; ++i) bytes += manifest_.slabs[index + i].bytes;
-  const std::string name = pages ? absl::StrCat("layer ", manifest_.slabs[index].block / 2, " keys and values")
-                                 : SlabName(manifest_, index);
+  const std::string name =
+      pages ? absl::StrCat("layer ", manifest_.slabs[index].block / 2, " keys and values")
+            : SlabName(manifest_, index);
   NameLane(slice.stage, slice.lane);
   const int tid = ThreadId(slice.stage, slice.lane);
   const double begin = Micros(slice.begin);
@@ -82,8 +83,8 @@ void TraceWriter::WriteSlice(const Slice& slice) {
   std::fprintf(file_,
                R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s","cat":"%s",)"
                R"("args":{"slab":%d,"slabs":%d,"pass":%lld,"bytes":%lld}})",
-               walk_, tid, begin, length, name.c_str(), std::string(StageName(slice.stage)).c_str(), index,
-               pages ? 0 : slice.num_slabs, static_cast<long long>(slice.position / n),
+               walk_, tid, begin, length, name.c_str(), std::string(StageName(slice.stage)).c_str(),
+               index, pages ? 0 : slice.num_slabs, static_cast<long long>(slice.position / n),
                static_cast<long long>(bytes));
   // The arrow starts and ends inside a slice: at its middle.
   const bool read = slice.stage == Stage::kDisk;
@@ -93,10 +94,11 @@ void TraceWriter::WriteSlice(const Slice& slice) {
     return;
   }
   Separate();
-  std::fprintf(file_,
-               R"({"ph":"%s","pid":%d,"tid":%d,"ts":%.3f,"id":"%d.%lld","name":"slab","cat":"slab"%s})",
-               read ? "s" : "f", walk_, tid, begin + length / 2, walk_,
-               static_cast<long long>(slice.position), read ? "" : R"(,"bp":"e")");
+  std::fprintf(
+      file_,
+      R"({"ph":"%s","pid":%d,"tid":%d,"ts":%.3f,"id":"%d.%lld","name":"slab","cat":"slab"%s})",
+      read ? "s" : "f", walk_, tid, begin + length / 2, walk_,
+      static_cast<long long>(slice.position), read ? "" : R"(,"bp":"e")");
 }
 
 void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
@@ -107,7 +109,8 @@ void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
   if (event.to == SlabState::kReading || event.to == SlabState::kRead) {
     reading_bytes_ += event.to == SlabState::kReading ? bytes : -bytes;
     Separate();
-    std::fprintf(file_, R"({"ph":"C","pid":%d,"ts":%.3f,"name":"bytes in flight","args":{"bytes":%lld}})",
+    std::fprintf(file_,
+                 R"({"ph":"C","pid":%d,"ts":%.3f,"name":"bytes in flight","args":{"bytes":%lld}})",
                  walk_, Micros(event.time), static_cast<long long>(reading_bytes_));
   }
   if (!resident && (event.to == SlabState::kReading || event.to == SlabState::kFree)) {

@@ -15,14 +15,14 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 #include "tools/slices.h"
 
 namespace sluice {
 
-// The JSON object form of the Trace Event Format: a track a stage with a slice a slab, an arrow from
-// where a slab was read to where it is computed with, and counters of the bytes that are being read
-// and that the ring holds. Microseconds since the writer was created.
+// The JSON object form of the Trace Event Format: a track a stage with a slice a slab, an arrow
+// from where a slab was read to where it is computed with, and counters of the bytes that are being
+// read and that the ring holds. Microseconds since the writer was created.
 class TraceWriter {
  public:
   // `manifest` must outlive the writer. Errors name `path`.
@@ -51,7 +51,7 @@ class TraceWriter {
   const Manifest& manifest_;
   const Time start_ = std::chrono::steady_clock::now();
   SliceBuilder builder_;
-  int walk_ = 0;           // a process each in the trace
+  int walk_ = 0;  // a process each in the trace
   int named_lanes_[kNumStages] = {};
   absl::flat_hash_set<int64_t> arrows_;  // positions whose arrow has begun
   bool first_ = true;

@@ -4,21 +4,21 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/status_macros.h"
-#include "runtime/model.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/pass/model.h"
 
 namespace sluice {
 
 absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, absl::string_view name,
                                                           const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<TraceWriter> trace, TraceWriter::Create(path, session.store->manifest()));
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<TraceWriter> trace,
+                          TraceWriter::Create(path, session.store->manifest()));
   trace->BeginWalk(name);
   std::vector<bool> resident;
   for (const int tier : session.model->plan().residency.tier) resident.push_back(tier != kOnDisk);
   session.model->SetTimelineSink(
-      [writer = trace.get(), resident = std::move(resident)](absl::Span<const TimelineEvent> events) {
-        writer->Add(events, resident);
-      });
+      [writer = trace.get(), resident = std::move(resident)](
+          absl::Span<const TimelineEvent> events) { writer->Add(events, resident); });
   return trace;
 }
 

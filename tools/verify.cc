@@ -1,4 +1,6 @@
 // sluice verify: checks every checksum of a store.
+#include "storage/store/verify.h"
+
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -6,12 +8,11 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "storage/repair_advice.h"
-#include "storage/store_paths.h"
-#include "storage/synth.h"
-#include "storage/tokenizer_files.h"
-#include "storage/verify.h"
+#include "kernels/base/status_macros.h"
+#include "storage/shard/synth.h"
+#include "storage/shard/tokenizer_files.h"
+#include "storage/store/repair_advice.h"
+#include "storage/store/store_paths.h"
 #include "tools/commands.h"
 #include "tools/compute_threads.h"
 #include "tools/interrupt.h"
@@ -24,9 +25,8 @@ namespace {
 // What to do about the damage.
 std::string Advice(const Manifest& manifest, const std::vector<StoreDamage>& damage) {
   if (IsSynthetic(manifest)) return "remove the store and run `sluice synth` again";
-  const bool tokenizer_only = absl::c_all_of(damage, [](const StoreDamage& one) {
-    return absl::StartsWith(one.file, "tokenizer/");
-  });
+  const bool tokenizer_only = absl::c_all_of(
+      damage, [](const StoreDamage& one) { return absl::StartsWith(one.file, "tokenizer/"); });
   return tokenizer_only ? kTokenizerAdvice : kRepairAdvice;
 }
 
@@ -40,7 +40,9 @@ absl::Status Verify(const Arguments& args) {
     Progress progress("verifying", ProgressUnit::kBytes);
     VerifyOptions options;
     options.num_threads = ThreadsThatFit(threads, kVerifyBytesAThread);
-    options.on_progress = [&](const VerifyProgress& p) { progress.Update(p.bytes_done, p.bytes_total); };
+    options.on_progress = [&](const VerifyProgress& p) {
+      progress.Update(p.bytes_done, p.bytes_total);
+    };
     options.stop = stop;
     options.on_fewer_threads = SayFewerThreads();
     damage = FindDamage(store, manifest, /*files=*/std::nullopt, options);
@@ -48,9 +50,9 @@ absl::Status Verify(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(damage.status());
   for (const StoreDamage& one : *damage) std::printf("%s\n", one.line.c_str());
   if (!damage->empty()) {
-    return absl::DataLossError(absl::StrCat(store, ": ", damage->size(),
-                                            damage->size() == 1 ? " damaged place; " : " damaged places; ",
-                                            Advice(manifest, *damage)));
+    return absl::DataLossError(absl::StrCat(
+        store, ": ", damage->size(), damage->size() == 1 ? " damaged place; " : " damaged places; ",
+        Advice(manifest, *damage)));
   }
   std::printf("%s: every checksum is right\n", store.c_str());
   return absl::OkStatus();

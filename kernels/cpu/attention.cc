@@ -1,5 +1,5 @@
-// Splits attention into tiles of rows, or into jobs of one chunk, for one group of heads, and merges
-// their results in order.
+// Splits attention into tiles of rows, or into jobs of one chunk, for one group of heads, and
+// merges their results in order.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
@@ -169,8 +169,9 @@ class CpuAttention::TileRun {
     const int64_t begin = block * kKvPageTokens;
     const auto visible = [&](int64_t i) {
       const AttentionRow& row = call_.args.rows[tile_.first_row + i];
-      return std::pair(static_cast<int>(std::max<int64_t>(0, row.first_visible - begin)),
-                       static_cast<int>(std::min<int64_t>(kKvPageTokens, row.position + 1 - begin)));
+      return std::pair(
+          static_cast<int>(std::max<int64_t>(0, row.first_visible - begin)),
+          static_cast<int>(std::min<int64_t>(kKvPageTokens, row.position + 1 - begin)));
     };
     int first = kKvPageTokens;
     int end = 0;
@@ -215,9 +216,9 @@ std::vector<CpuAttention::Tile> CpuAttention::Tiles(const Call& call) const {
   const absl::Span<const AttentionRow> rows = call.args.rows;
   const auto num_rows = static_cast<int64_t>(rows.size());
   // Shorter ones where there are many threads to feed.
-  const int64_t most = std::clamp<int64_t>(
-      num_rows * call.num_groups / (kItemsPerThread * pool_->num_threads()), 1,
-      kTileQueries / std::min<int64_t>(call.heads_per_kv, kMaxHeadGroup));
+  const int64_t most =
+      std::clamp<int64_t>(num_rows * call.num_groups / (kItemsPerThread * pool_->num_threads()), 1,
+                          kTileQueries / std::min<int64_t>(call.heads_per_kv, kMaxHeadGroup));
   std::vector<Tile> tiles;
   for (int64_t row = 0; row < num_rows; ++row) {
     if (!tiles.empty() && tiles.back().num_rows < most &&
@@ -236,8 +237,8 @@ void CpuAttention::RunTiles(const Call& call, const std::vector<Tile>& tiles) {
   float* const scratch = Scratch(pool_->num_threads() * thread_floats);
   const auto num_tiles = static_cast<int64_t>(tiles.size());
   std::atomic<int64_t> next = 0;
-  // One range a thread, so that its begin names the thread's scratch. The last tiles of a prompt see
-  // the most keys and go first, so that the threads end together.
+  // One range a thread, so that its begin names the thread's scratch. The last tiles of a prompt
+  // see the most keys and go first, so that the threads end together.
   pool_->Run(pool_->num_threads(), 1, [&](int64_t slot, int64_t) {
     TileRun run(*this, call, scratch + slot * thread_floats);
     for (int64_t item; (item = next.fetch_add(1)) < call.num_groups * num_tiles;) {

@@ -11,10 +11,10 @@
 
 namespace sluice {
 
-// Work is split over (KV head, tile of rows), where a tile is consecutive positions of one sequence:
-// each KV block is widened once for all of them. Where that is too little for the threads, as for one
-// row with a long context, it is split over chunks of 512 positions too, and their results are
-// merged in order: the same bits.
+// Work is split over (KV head, tile of rows), where a tile is consecutive positions of one
+// sequence: each KV block is widened once for all of them. Where that is too little for the
+// threads, as for one row with a long context, it is split over chunks of 512 positions too, and
+// their results are merged in order: the same bits.
 //
 // Scratch only grows. With D = head_dim up to a multiple of 16 it is, in floats,
 //   a thread:  128 D + 96 (3 D + 4) + 8 (D + 2)     for the split over tiles (D = 128: 271 KB)

@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/kernels_scalar.h"
 #include "kernels/cpu/scalar_math.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
 namespace sluice::scalar {

@@ -1,10 +1,11 @@
 // Attention over KV pages; the bits of attention_scalar.cc.
 //
-// Up to four heads of a group share the widening of a row. Scores sum along head_dim in 16 lanes and
-// are reduced four keys at a time; values are summed along the keys, as many elements at once as fit
-// the registers. For one token it runs into memory (f32 and f16 keys: 0.84 of the read bandwidth on
-// Zen 4) or into computing (q8_0: 0.5; a core does 57 GFLOP/s of 118, and 63 with f16 keys, which take
-// twice the bytes. Neither scales widened ahead of time nor other prefetches gained more than 1%).
+// Up to four heads of a group share the widening of a row. Scores sum along head_dim in 16 lanes
+// and are reduced four keys at a time; values are summed along the keys, as many elements at once
+// as fit the registers. For one token it runs into memory (f32 and f16 keys: 0.84 of the read
+// bandwidth on Zen 4) or into computing (q8_0: 0.5; a core does 57 GFLOP/s of 118, and 63 with f16
+// keys, which take twice the bytes. Neither scales widened ahead of time nor other prefetches
+// gained more than 1%).
 #ifndef SLUICE_KERNELS_CPU_ATTENTION_SIMD_H_
 #define SLUICE_KERNELS_CPU_ATTENTION_SIMD_H_
 
@@ -16,8 +17,8 @@ namespace sluice::SLUICE_SIMD_NAMESPACE {
 
 inline constexpr int kPageTokens = 64;
 
-// KvType values as in kernels/ops.h. Each widens elements 16 * j .. of a head's row: N vectors, where
-// N is 1 or, for an even j, 2 (32 values share a scale).
+// KvType values as in kernels/ops.h. Each widens elements 16 * j .. of a head's row: N vectors,
+// where N is 1 or, for an even j, 2 (32 values share a scale).
 struct KvF32 {
   template <int N>
   SLUICE_INLINE static void Load(const uint8_t* row, int64_t, int64_t j, F32 (&out)[N]) {
@@ -32,8 +33,7 @@ struct KvF16 {
 };
 struct KvQ8_0 {
   template <int N>
-  SLUICE_INLINE static void Load(const uint8_t* row, int64_t row_bytes, int64_t j,
-                                 F32 (&out)[N]) {
+  SLUICE_INLINE static void Load(const uint8_t* row, int64_t row_bytes, int64_t j, F32 (&out)[N]) {
     uint16_t bits;
     __builtin_memcpy(&bits, row + j / 2 * 2, 2);
     const F32 d = SetF(FromHalf(bits));
@@ -229,8 +229,9 @@ inline void Attend(const AttentionJob& job) {
     const int64_t block_end = (begin / kPageTokens + 1) * kPageTokens;
     const int64_t end = block_end < job.position_end ? block_end : job.position_end;
     const uint8_t* page = job.pages + job.page_table[begin / kPageTokens] * job.page_stride;
-    const uint8_t* next =
-        end < job.position_end ? job.pages + job.page_table[end / kPageTokens] * job.page_stride : nullptr;
+    const uint8_t* next = end < job.position_end
+                              ? job.pages + job.page_table[end / kPageTokens] * job.page_stride
+                              : nullptr;
     const bool is_first = begin == job.position_begin;
     const AttentionState& state = is_first ? job.result : job.block;
     const int first = static_cast<int>(begin % kPageTokens);

@@ -15,8 +15,8 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/scalar_math.h"
+#include "kernels/encodings/tile.h"
 #include "kernels/finite.h"
-#include "kernels/tile.h"
 
 namespace sluice {
 namespace {
@@ -110,7 +110,8 @@ class CpuOps : public Ops {
 
   absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
                                   int64_t num_rows, int64_t k, std::byte* out) override {
-    if (format == ActivationFormat::kF16 || (format == ActivationFormat::kBF16 && rounded_ == nullptr)) {
+    if (format == ActivationFormat::kF16 ||
+        (format == ActivationFormat::kBF16 && rounded_ == nullptr)) {
       return NoRoundedProducts();
     }
     const int64_t row_bytes = ActivationRowBytes(format, k);
@@ -148,7 +149,8 @@ class CpuOps : public Ops {
                                                      info.block_values, ", not ", args.k));
     }
     const bool rounded = args.rounded_activations;
-    if (rounded && (rounded_ == nullptr || args.encoding != Encoding::kBF16)) return NoRoundedProducts();
+    if (rounded && (rounded_ == nullptr || args.encoding != Encoding::kBF16))
+      return NoRoundedProducts();
     MatMulJob job = {
         .tiles = reinterpret_cast<const uint8_t*>(args.tiles),
         .tile_bytes = TileBytes(args.encoding, args.k),
@@ -158,7 +160,8 @@ class CpuOps : public Ops {
         .first_row = args.first_row,
         .matrix_rows = args.matrix_rows,
         .activations = reinterpret_cast<const uint8_t*>(args.activations),
-        .activation_stride = ActivationRowBytes(rounded ? ActivationFormat::kBF16 : info.activations, args.k),
+        .activation_stride =
+            ActivationRowBytes(rounded ? ActivationFormat::kBF16 : info.activations, args.k),
         .num_tokens = args.num_tokens,
         .addend = args.addend,
         .up_addend = args.up_addend,
@@ -167,7 +170,8 @@ class CpuOps : public Ops {
         .out_stride = args.out_stride,
     };
     if (args.num_tokens <= 0) return absl::OkStatus();
-    const auto matmul = rounded ? rounded_->matmul_bf16 : kernels_->matmul[static_cast<int>(args.encoding)];
+    const auto matmul =
+        rounded ? rounded_->matmul_bf16 : kernels_->matmul[static_cast<int>(args.encoding)];
     pool_->Run(args.num_tiles, 1, [&job, &args, matmul](int64_t begin, int64_t end) {
       // Behind the middle a thread that does something else would be waited for.
       if (args.aside != nullptr && begin < args.num_tiles / 2) (*args.aside)();
@@ -180,7 +184,8 @@ class CpuOps : public Ops {
   }
 
   absl::Status EndProduct(const EndProductArgs& args) override {
-    if (args.epilogue == Epilogue::kSwiGlu) return absl::InvalidArgumentError("a SwiGLU ends where it begins");
+    if (args.epilogue == Epilogue::kSwiGlu)
+      return absl::InvalidArgumentError("a SwiGLU ends where it begins");
     pool_->Run(args.num_tokens, RowGrain(args.num_rows), [&](int64_t begin, int64_t end) {
       for (int64_t token = begin; token < end; ++token) {
         const float* const y = args.y + token * args.num_rows;
@@ -261,7 +266,8 @@ class CpuOps : public Ops {
 
  private:
   static absl::Status NoRoundedProducts() {
-    return absl::UnimplementedError("activations rounded to bf16 need bf16 weights and a CPU with AVX512_BF16");
+    return absl::UnimplementedError(
+        "activations rounded to bf16 need bf16 weights and a CPU with AVX512_BF16");
   }
 
   const KernelTable* const kernels_;
@@ -292,8 +298,8 @@ absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
   for (Isa isa : kIsas) {
     if (IsaName(isa) == name) return isa;
   }
-  return absl::InvalidArgumentError(absl::StrCat("unknown instruction set \"", name,
-                                                 "\"; known are scalar, avx2, avxvnni, avx512 and neon"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "unknown instruction set \"", name, "\"; known are scalar, avx2, avxvnni, avx512 and neon"));
 }
 
 std::vector<Isa> SupportedIsas() {

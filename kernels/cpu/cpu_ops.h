@@ -13,8 +13,8 @@
 
 namespace sluice {
 
-// Instruction sets, slowest first on one machine. kScalar is the definition. kAvxVnni is kAvx2 with int8 dot
-// products, for CPUs without AVX-512. kNeon is arm64's, with the dot products of ARMv8.2.
+// Instruction sets, slowest first on one machine. kScalar is the definition. kAvxVnni is kAvx2 with
+// int8 dot products, for CPUs without AVX-512. kNeon is arm64's, with the dot products of ARMv8.2.
 enum class Isa : uint8_t { kScalar, kAvx2, kAvxVnni, kAvx512, kNeon };
 
 absl::string_view IsaName(Isa isa);

@@ -131,8 +131,8 @@ absl::Status RunOnCpus(const std::vector<int>& cpus) {
   std::memset(sets.data(), 0, bytes);
   for (const int cpu : cpus) CPU_SET_S(cpu, bytes, sets.data());
   if (sched_setaffinity(0, bytes, sets.data()) == 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("compute threads cannot run on the CPUs that were asked for: ",
-                                             std::strerror(errno)));
+  return absl::UnavailableError(absl::StrCat(
+      "compute threads cannot run on the CPUs that were asked for: ", std::strerror(errno)));
 }
 
 }  // namespace sluice

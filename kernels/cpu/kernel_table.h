@@ -64,7 +64,7 @@ using MatMulKernel = void (*)(const MatMulJob& job);
 inline constexpr int kNumMatMuls = 16;  // as many as there are encodings
 
 struct KernelTable {
-  // One row of k values into one activation row (kernels/cpu/activation_layout.h), all of it
+  // One row of k values into one activation row (kernels/encodings/activation_layout.h), all of it
   // written.
   void (*quantize_block32)(const float* x, int64_t k, void* row);
   void (*quantize_block256)(const float* x, int64_t k, void* row);

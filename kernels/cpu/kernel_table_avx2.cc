@@ -1,4 +1,5 @@
-// Attention and row operations with AVX2, FMA and F16C, and the tables of all kernels, with AVX-VNNI too.
+// Attention and row operations with AVX2, FMA and F16C, and the tables of all kernels, with
+// AVX-VNNI too.
 #include "kernels/cpu/kernel_table.h"
 
 #if defined(__x86_64__)

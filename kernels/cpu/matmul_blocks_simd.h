@@ -1,5 +1,5 @@
-// Decoders of weights in blocks of 32 values for matrix products: tiles as in kernels/tile.h, sums
-// as in docs/arithmetic.md.
+// Decoders of weights in blocks of 32 values for matrix products: tiles as in
+// kernels/encodings/tile.h, sums as in docs/arithmetic.md.
 //
 // Each decoder has kGroup, Bytes(n) of a group of n values, and Add(), which continues the chains
 // of R tokens by one group: `a` is the group's place in the first token's activations, `stride`
@@ -7,9 +7,9 @@
 #ifndef SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/matmul_lines_simd.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/encodings/activation_layout.h"
 #include "kernels/encodings/codebooks.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {

@@ -13,8 +13,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "kernels/tile.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/encodings/tile.h"
 
 namespace sluice {
 namespace {
@@ -75,22 +75,25 @@ absl::StatusOr<MatMulRate> MatMulRate::Create(Encoding encoding, int64_t matrix_
   const int64_t num_tiles = std::max<int64_t>(matrix_bytes / tile_bytes, 1);
   auto weights = std::make_unique<Memory>(num_tiles * tile_bytes);
   if (!weights->ok()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no memory to measure the matrix kernels with: ", num_tiles * tile_bytes, " bytes"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no memory to measure the matrix kernels with: ", num_tiles * tile_bytes, " bytes"));
   }
   FillWithTiles(encoding, num_tiles, weights->data());
   return MatMulRate(encoding, num_tiles, std::move(weights));
 }
 
-absl::StatusOr<double> MatMulRate::Measure(Ops& ops, int64_t num_rows, double seconds, bool rounded) const {
+absl::StatusOr<double> MatMulRate::Measure(Ops& ops, int64_t num_rows, double seconds,
+                                           bool rounded) const {
   const ActivationFormat format = rounded ? ActivationFormat::kBF16 : Info(encoding_).activations;
   const int64_t tile_bytes = TileBytes(encoding_, kK);
-  const int64_t slice_tiles = std::clamp<int64_t>(kSliceProducts / (kTileRows * kK * num_rows), 1,
-                                                  std::clamp<int64_t>(kSliceBytes / tile_bytes, 1, num_tiles_));
+  const int64_t slice_tiles =
+      std::clamp<int64_t>(kSliceProducts / (kTileRows * kK * num_rows), 1,
+                          std::clamp<int64_t>(kSliceBytes / tile_bytes, 1, num_tiles_));
   const Memory activations(num_rows * ActivationRowBytes(format, kK));
   const Memory out(num_rows * slice_tiles * kTileRows * static_cast<int64_t>(sizeof(float)));
   if (!activations.ok() || !out.ok()) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory to measure the matrix kernels with: ", num_rows, " rows"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory to measure the matrix kernels with: ", num_rows, " rows"));
   }
   std::mt19937 random(2);
   std::normal_distribution<float> normal;
@@ -113,7 +116,8 @@ absl::StatusOr<double> MatMulRate::Measure(Ops& ops, int64_t num_rows, double se
   const Clock::time_point start = Clock::now();
   int64_t first_tile = 0;
   // The first product is not counted: it touches the output's pages.
-  for (bool counted = false; rates.empty() || Clock::now() - start < std::chrono::duration<double>(seconds);
+  for (bool counted = false;
+       rates.empty() || Clock::now() - start < std::chrono::duration<double>(seconds);
        counted = true) {
     args.tiles = weights_->data() + first_tile * tile_bytes;
     const Clock::time_point begin = Clock::now();

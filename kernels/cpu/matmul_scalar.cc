@@ -1,18 +1,19 @@
 // Matrix products in scalar code: the definition of each encoding's product (docs/arithmetic.md).
 //
 // A decoder adds one group of a tile's row times the same values of an activation row to a chain;
-// planes are those of kernels/tile.h. Plain and slow: every value is looked up where it lies.
+// planes are those of kernels/encodings/tile.h. Plain and slow: every value is looked up where it
+// lies.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <limits>
 
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/kernels_scalar.h"
 #include "kernels/cpu/scalar_math.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/activation_layout.h"
 #include "kernels/encodings/codebooks.h"
+#include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
 namespace sluice::scalar {

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/kernels_scalar.h"
 #include "kernels/cpu/scalar_math.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice::scalar {
 namespace {

@@ -2,9 +2,9 @@
 #ifndef SLUICE_KERNELS_CPU_ROWS_SIMD_H_
 #define SLUICE_KERNELS_CPU_ROWS_SIMD_H_
 
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/math_simd.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 

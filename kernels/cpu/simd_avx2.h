@@ -1,7 +1,8 @@
 // 16 lanes in two 256-bit registers, for the bodies in *_simd.h; see simd_avx512.h.
 //
-// With AVX-VNNI the int8 dot products are those of simd_avx512.h, and all else is the same. A test builds that
-// variant from the EVEX forms of the same instructions (SLUICE_AVX_VNNI_AS_EVEX): CPUs with AVX-512 run those.
+// With AVX-VNNI the int8 dot products are those of simd_avx512.h, and all else is the same. A test
+// builds that variant from the EVEX forms of the same instructions (SLUICE_AVX_VNNI_AS_EVEX): CPUs
+// with AVX-512 run those.
 #ifndef SLUICE_KERNELS_CPU_SIMD_AVX2_H_
 #define SLUICE_KERNELS_CPU_SIMD_AVX2_H_
 
@@ -254,7 +255,9 @@ inline constexpr int kQuadsOf4Bits = 8;
 inline constexpr int kQuadsOf5Bits = 8;
 inline constexpr int kQuadsOf6Bits = 8;
 SLUICE_INLINE Partial ZeroPartial() { return {ZeroI()}; }
-SLUICE_INLINE Partial Dot(Partial acc, I32 weights, I32 x) { return {DotUnsigned(acc.v, weights, x)}; }
+SLUICE_INLINE Partial Dot(Partial acc, I32 weights, I32 x) {
+  return {DotUnsigned(acc.v, weights, x)};
+}
 SLUICE_INLINE I32 Widen(Partial x) { return x.v; }
 // A scale from the low byte of each word, as AddScaled wants it.
 SLUICE_INLINE I32 ScaleOfLowByte(I32 x) { return And(x, SetI(255)); }
@@ -269,7 +272,9 @@ struct ByteWeights {
 };
 inline constexpr int kByteOffsetBits = 7;  // offset 128
 SLUICE_INLINE ByteWeights PrepareBytes(I32 line) { return {line}; }
-SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) { return DotUnsigned(acc, weights.v, x); }
+SLUICE_INLINE I32 DotBytes(I32 acc, ByteWeights weights, I32 x) {
+  return DotUnsigned(acc, weights.v, x);
+}
 // What DotBytes starts from so that the offset comes off; `minus_sum` is -(sum of all x).
 SLUICE_INLINE I32 StartBytes(const int32_t* minus_sum) {
   return Shl<kByteOffsetBits>(SetI(*minus_sum));
@@ -277,7 +282,9 @@ SLUICE_INLINE I32 StartBytes(const int32_t* minus_sum) {
 SLUICE_INLINE I32 StartBytesOf(int32_t sum) { return SetI(-sum * (1 << kByteOffsetBits)); }
 // Weights from a table of signed ones.
 using ByteTable = Table;
-SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) { return AddToTable(LoadTable(weights), -128); }
+SLUICE_INLINE ByteTable LoadByteTable(const int8_t* weights) {
+  return AddToTable(LoadTable(weights), -128);
+}
 SLUICE_INLINE ByteWeights LookUpBytes(ByteTable table, I32 x) { return {LookUp(table, x)}; }
 #else
 // Dot products of unsigned weights below 64 with int8. `Partial` is two 16-bit sums a word: a quad

@@ -4,8 +4,8 @@
 // compiled once in each. What all of them promise: the same bits as the formula beside the
 // function.
 //
-// Compiled for AVX512_BF16 too it has products of bf16 pairs, and a namespace of its own: the linker must not
-// keep a body made for that where another CPU runs.
+// Compiled for AVX512_BF16 too it has products of bf16 pairs, and a namespace of its own: the
+// linker must not keep a body made for that where another CPU runs.
 #ifndef SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 #define SLUICE_KERNELS_CPU_SIMD_AVX512_H_
 

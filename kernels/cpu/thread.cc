@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/cpu/process_limits.h"
+#include "kernels/base/process_limits.h"
 
 namespace sluice {
 namespace {
@@ -29,7 +29,8 @@ void* RunThread(void* argument) noexcept {
 
 }  // namespace
 
-absl::StatusOr<Thread> Thread::Start(const char* name, std::function<void()> body, int64_t stack_bytes) {
+absl::StatusOr<Thread> Thread::Start(const char* name, std::function<void()> body,
+                                     int64_t stack_bytes) {
   auto owned = std::make_unique<ThreadBody>(ThreadBody{name, std::move(body)});
   Thread thread;
   pthread_attr_t attributes;
@@ -59,9 +60,11 @@ void Thread::Join() {
   if (std::exchange(running_, false)) pthread_join(thread_, nullptr);
 }
 
-absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t started, const absl::Status& refusal) {
-  const std::string what = started == 0 ? absl::StrCat("cannot start a thread ", purpose, " (", wanted, " wanted)")
-                                        : absl::StrCat("started ", started, " of ", wanted, " threads ", purpose);
+absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t started,
+                            const absl::Status& refusal) {
+  const std::string what =
+      started == 0 ? absl::StrCat("cannot start a thread ", purpose, " (", wanted, " wanted)")
+                   : absl::StrCat("started ", started, " of ", wanted, " threads ", purpose);
   return absl::ResourceExhaustedError(absl::StrCat(what, ": ", refusal.message()));
 }
 
@@ -72,14 +75,16 @@ absl::Status CheckThreadsStart(absl::string_view purpose, int count) {
   std::vector<Thread> threads;
   absl::Status status;
   while (status.ok() && static_cast<int>(threads.size()) < count) {
-    absl::StatusOr<Thread> thread = Thread::Start("sluice-check", [&] {  // all at once: each stays until the last is there
-      std::unique_lock<std::mutex> lock(mutex);
-      changed.wait(lock, [&] { return over; });
-    });
+    absl::StatusOr<Thread> thread =
+        Thread::Start("sluice-check", [&] {  // all at once: each stays until the last is there
+          std::unique_lock<std::mutex> lock(mutex);
+          changed.wait(lock, [&] { return over; });
+        });
     if (thread.ok()) {
       threads.push_back(*std::move(thread));
     } else {
-      status = ThreadShortage(purpose, count, static_cast<int64_t>(threads.size()), thread.status());
+      status =
+          ThreadShortage(purpose, count, static_cast<int64_t>(threads.size()), thread.status());
     }
   }
   const std::lock_guard<std::mutex> lock(mutex);

@@ -1,4 +1,5 @@
-// Threads that start behind a Status: a system may refuse one (ulimit -u, pids.max of a cgroup, ulimit -v).
+// Threads that start behind a Status: a system may refuse one (ulimit -u, pids.max of a cgroup,
+// ulimit -v).
 #ifndef SLUICE_KERNELS_CPU_THREAD_H_
 #define SLUICE_KERNELS_CPU_THREAD_H_
 
@@ -16,13 +17,14 @@ namespace sluice {
 // A thread, or none. The destructor joins it.
 class Thread {
  public:
-  // The stack of a thread, whatever ulimit -s says: a huge one asks each thread for that much address space, and a small one
-  // would be overrun.
+  // The stack of a thread, whatever ulimit -s says: a huge one asks each thread for that much
+  // address space, and a small one would be overrun.
   static constexpr int64_t kStackBytes = int64_t{1} << 20;
 
-  // `name` has at most 15 characters. `body` must not throw. ResourceExhausted: the system refuses; the message names the
-  // limit to raise.
-  static absl::StatusOr<Thread> Start(const char* name, std::function<void()> body, int64_t stack_bytes = kStackBytes);
+  // `name` has at most 15 characters. `body` must not throw. ResourceExhausted: the system refuses;
+  // the message names the limit to raise.
+  static absl::StatusOr<Thread> Start(const char* name, std::function<void()> body,
+                                      int64_t stack_bytes = kStackBytes);
 
   Thread() = default;
   Thread(Thread&& other) noexcept;
@@ -41,8 +43,10 @@ class Thread {
 // empty.
 using ThreadShortageFn = std::function<void(const absl::Status& shortage)>;
 
-// `refusal` of Thread::Start, with what it means: "started 11 of 64 threads for computing: ...". `purpose`: "for computing".
-absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t started, const absl::Status& refusal);
+// `refusal` of Thread::Start, with what it means: "started 11 of 64 threads for computing: ...".
+// `purpose`: "for computing".
+absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t started,
+                            const absl::Status& refusal);
 
 // Whether `count` more threads can be started now. For callers that begin work which must not stop
 // half done.

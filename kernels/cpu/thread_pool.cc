@@ -35,9 +35,9 @@ constexpr uint32_t kGenerationMask = ~(kGeneration - 1);
 constexpr int kThreadsForOthers = 8;
 
 constexpr auto kSpinTime = std::chrono::microseconds(40);
-// The ranges of a loop shrink: each round hands out a quarter of what is left, a range to each thread,
-// until ranges would be shorter than the grain; the rest goes in grains. Long ranges suit the
-// prefetchers, short ones at the end let the threads finish together. Measured on Zen 4, two
+// The ranges of a loop shrink: each round hands out a quarter of what is left, a range to each
+// thread, until ranges would be shorter than the grain; the rest goes in grains. Long ranges suit
+// the prefetchers, short ones at the end let the threads finish together. Measured on Zen 4, two
 // threads, slabs of 8 MiB: 256 tokens q4_k 552 GOPS, q8_0 594 (12 equal ranges: 478, 522; halves
 // instead of quarters: 538, 560), and one token the same as with equal ranges.
 struct Ranges {
@@ -162,7 +162,8 @@ ThreadPool::~ThreadPool() { state_->StopWorkers(); }
 void ThreadPool::Grow(int num_threads) {
   State& state = *state_;
   num_threads = std::clamp(num_threads, 1, static_cast<int>(kMembers));
-  const size_t cpus = state.placement.cpus.empty() ? AllowedCpus().size() : state.placement.cpus.size();
+  const size_t cpus =
+      state.placement.cpus.empty() ? AllowedCpus().size() : state.placement.cpus.size();
   const bool spin = num_threads <= static_cast<int>(cpus);
   if (spin != state.spin) state.StopWorkers();  // they read it
   state.spin = spin;

@@ -22,8 +22,9 @@ struct ThreadPlacement {
 
 class ThreadPool {
  public:
-  // Starts num_threads - 1 workers (num_threads >= 1): the caller of Run is the first of the team. Where the system
-  // refuses some, the team is smaller, and up to 8 of the threads that it could have are left for others.
+  // Starts num_threads - 1 workers (num_threads >= 1): the caller of Run is the first of the team.
+  // Where the system refuses some, the team is smaller, and up to 8 of the threads that it could
+  // have are left for others.
   explicit ThreadPool(int num_threads, ThreadPlacement placement = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -33,16 +34,17 @@ class ThreadPool {
   void Grow(int num_threads);
 
   int num_threads() const;
-  // OK where the team is as large as was asked for; else how many threads there are, and which limit to raise.
+  // OK where the team is as large as was asked for; else how many threads there are, and which
+  // limit to raise.
   const absl::Status& shortage() const;
 
-  // Puts the calling thread, which is to call Run, into its place. Threads that it starts from then on
-  // would run there too, so the engine's are started before.
+  // Puts the calling thread, which is to call Run, into its place. Threads that it starts from then
+  // on would run there too, so the engine's are started before.
   void PlaceCaller();
 
   // Calls body(begin, end) over disjoint ranges that cover [0, count), on all threads, and returns
-  // when all are done. Ranges are at least `grain` long but for the last. One caller at a time. What `body` throws is
-  // thrown here once all threads are out of the loop.
+  // when all are done. Ranges are at least `grain` long but for the last. One caller at a time.
+  // What `body` throws is thrown here once all threads are out of the loop.
   void Run(int64_t count, int64_t grain, absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
  private:

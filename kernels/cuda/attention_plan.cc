@@ -4,15 +4,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/base/align.h"
+
 namespace sluice::cuda {
 namespace {
 
 // Blocks that a multiprocessor should have at least before chunks stay together.
 constexpr int64_t kBlocksEach = 2;
-
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
 
 int64_t ChunksOf(const AttentionRow& first, const AttentionRow& last) {
   return last.position / kAttentionChunk - first.first_visible / kAttentionChunk + 1;
@@ -88,7 +86,8 @@ int64_t MostScratchBytes(const PassLimits& pass, const AttentionLimits& limits) 
   const int64_t tiles = (kBlocksEach * limits.multiprocessors - 1) / groups;
   if (chunks == 1 || tiles == 0) return 0;
   const int64_t row_bytes = StateBytes(pass.num_heads, chunks, pass.kv.head_dim);
-  return std::max(row_bytes, std::min(std::min(pass.rows, tiles * rows_each) * row_bytes, limits.scratch_bytes));
+  return std::max(row_bytes, std::min(std::min(pass.rows, tiles * rows_each) * row_bytes,
+                                      limits.scratch_bytes));
 }
 
 AttentionUpload LayOutUpload(absl::Span<const AttentionRow> rows, const AttentionPlan& plan) {

@@ -34,7 +34,8 @@ struct AttentionPlan {
 // of it. `args.rows` is not empty.
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionLimits& limits);
 
-// No plan within these limits takes more for the states of its chunks: limits.scratch_bytes, or one row's where these are more.
+// No plan within these limits takes more for the states of its chunks: limits.scratch_bytes, or one
+// row's where these are more.
 int64_t MostScratchBytes(const PassLimits& pass, const AttentionLimits& limits);
 
 // Bytes of rows, tiles and page tables side by side, each on 256, and where they begin.

@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/cuda/mma_choice.h"
 #include "kernels/cuda/nvml.h"
-#include "kernels/status_macros.h"
 
 namespace sluice {
 namespace {
@@ -47,7 +47,9 @@ class StreamOfCuda : public Stream {
   const cuda::Stream& native() const { return stream_; }
 
  private:
-  static const cuda::Event& Native(Event* event) { return static_cast<EventOfCuda*>(event)->native(); }
+  static const cuda::Event& Native(Event* event) {
+    return static_cast<EventOfCuda*>(event)->native();
+  }
   const cuda::Stream stream_;
 };
 
@@ -57,8 +59,9 @@ class DeviceOfCuda : public Device {
 
   absl::StatusOr<DeviceRange> Allocate(int64_t bytes) override {
     SLUICE_RETURN_IF_ERROR(Select());
-    SLUICE_ASSIGN_OR_RETURN(cuda::DeviceBuffer buffer,
-                            cuda::DeviceBuffer::Create(&allocator_, bytes, "weights, cache and activations"));
+    SLUICE_ASSIGN_OR_RETURN(
+        cuda::DeviceBuffer buffer,
+        cuda::DeviceBuffer::Create(&allocator_, bytes, "weights, cache and activations"));
     const absl::Span<std::byte> span(buffer.data(), static_cast<size_t>(buffer.bytes()));
     auto owned = std::make_shared<cuda::DeviceBuffer>(std::move(buffer));
     return DeviceRange(span, [owned] {});
@@ -103,17 +106,21 @@ class Compute : public CudaCompute {
     compute_capability_ = native.compute_capability();
     absl::StatusOr<cuda::Stream> stream = cuda::Stream::Create();  // makes the context
     if (absl::IsResourceExhausted(stream.status())) {
-      return absl::ResourceExhaustedError(absl::StrCat(stream.status().message(), "; ", name_,
-                                                       " has no room for a context: nvidia-smi shows which programs "
-                                                       "hold its memory"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(stream.status().message(), "; ", name_,
+                       " has no room for a context: nvidia-smi shows which programs "
+                       "hold its memory"));
     }
     SLUICE_RETURN_IF_ERROR(stream.status());
     stream_.emplace(*std::move(stream));
     SLUICE_ASSIGN_OR_RETURN(memory_, native.memory());
-    context_bytes_ = TakenBytes().value_or(std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
-    SLUICE_ASSIGN_OR_RETURN(options_.mma_min_tokens,
-                            cuda::ChooseMmaMinTokens(native, stream_->native(), device_.allocator()));
-    SLUICE_ASSIGN_OR_RETURN(ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));
+    context_bytes_ = TakenBytes().value_or(
+        std::min(memory_.total_bytes - memory_.free_bytes, kMostContextBytes));
+    SLUICE_ASSIGN_OR_RETURN(
+        options_.mma_min_tokens,
+        cuda::ChooseMmaMinTokens(native, stream_->native(), device_.allocator()));
+    SLUICE_ASSIGN_OR_RETURN(
+        ops_, cuda::MakeCudaOps(native, &stream_->native(), device_.allocator(), options_));
     return absl::OkStatus();
   }
 
@@ -122,7 +129,9 @@ class Compute : public CudaCompute {
   Ops* ops() override { return ops_.get(); }
   const std::string& name() const override { return name_; }
   int compute_capability() const override { return compute_capability_; }
-  absl::Status CheckRoundsActivations() const override { return cuda::CheckRoundsActivations(compute_capability_); }
+  absl::Status CheckRoundsActivations() const override {
+    return cuda::CheckRoundsActivations(compute_capability_);
+  }
   int64_t total_bytes() const override { return memory_.total_bytes; }
   int64_t free_bytes() const override { return memory_.free_bytes; }
   int64_t context_bytes() const override { return context_bytes_; }

@@ -6,14 +6,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/upload_ring.h"
-#include "kernels/status_macros.h"
-#include "kernels/tile.h"
+#include "kernels/encodings/tile.h"
 
 namespace sluice::cuda {
 namespace {
@@ -55,9 +55,11 @@ struct RoundedKernels {
 RoundedKernels RoundedKernelsOf(Encoding encoding) {
   switch (encoding) {
     case Encoding::kF16:
-      return {{LaunchRoundedFew<RoundedF16>, LaunchRoundedMany<RoundedF16>}, ActivationFormat::kF16};
+      return {{LaunchRoundedFew<RoundedF16>, LaunchRoundedMany<RoundedF16>},
+              ActivationFormat::kF16};
     case Encoding::kBF16:
-      return {{LaunchRoundedFew<RoundedBF16>, LaunchRoundedMany<RoundedBF16>}, ActivationFormat::kBF16};
+      return {{LaunchRoundedFew<RoundedBF16>, LaunchRoundedMany<RoundedBF16>},
+              ActivationFormat::kBF16};
     default:
       return {{nullptr, nullptr}, Info(encoding).activations};
   }
@@ -117,7 +119,8 @@ class CudaOps : public Ops {
     if (args.rounded_activations) {
       const RoundedKernels rounded = RoundedKernelsOf(args.encoding);
       if (rounded.kernels.few == nullptr) {
-        return absl::UnimplementedError(absl::StrCat("CUDA: products of ", info.name, " weights round no activations"));
+        return absl::UnimplementedError(
+            absl::StrCat("CUDA: products of ", info.name, " weights round no activations"));
       }
       SLUICE_RETURN_IF_ERROR(CheckRoundsActivations(compute_capability_));
       kernels = rounded.kernels;
@@ -147,10 +150,12 @@ class CudaOps : public Ops {
   }
 
   absl::Status EndProduct(const EndProductArgs& args) override {
-    if (args.epilogue == Epilogue::kSwiGlu) return absl::InvalidArgumentError("a SwiGLU ends where it begins");
+    if (args.epilogue == Epilogue::kSwiGlu)
+      return absl::InvalidArgumentError("a SwiGLU ends where it begins");
     if (args.num_tokens <= 0 || args.num_rows <= 0) return absl::OkStatus();
-    const EndProductJob job = {args.y, args.num_tokens, args.num_rows, static_cast<int>(args.epilogue),
-                               args.out, args.out_stride};
+    const EndProductJob job = {args.y,        args.num_tokens,
+                               args.num_rows, static_cast<int>(args.epilogue),
+                               args.out,      args.out_stride};
     return CudaStatus(LaunchEndProduct(job, stream_->get()), "ending a product of the CPU");
   }
 
@@ -224,7 +229,8 @@ class CudaOps : public Ops {
   }
 
   absl::Status NoteNonFinite(const float* x, int64_t n, int32_t mark, int32_t* note) override {
-    return CudaStatus(LaunchNoteNonFinite({x, n, mark, note}, stream_->get()), "looking for infinities");
+    return CudaStatus(LaunchNoteNonFinite({x, n, mark, note}, stream_->get()),
+                      "looking for infinities");
   }
 
  private:
@@ -305,9 +311,10 @@ class CudaOps : public Ops {
 
 absl::Status CheckRoundsActivations(int compute_capability) {
   if (compute_capability >= 80) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; this device has ",
-      compute_capability / 10, ".", compute_capability % 10));
+  return absl::FailedPreconditionError(
+      absl::StrCat("CUDA: products with rounded activations (--fast-math) need compute capability "
+                   "8.0; this device has ",
+                   compute_capability / 10, ".", compute_capability % 10));
 }
 
 absl::StatusOr<std::unique_ptr<Ops>> MakeCudaOps(const Device& device, const Stream* stream,

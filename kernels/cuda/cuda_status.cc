@@ -7,13 +7,16 @@
 
 namespace sluice::cuda {
 
-std::string CudaVersion(int version) { return absl::StrCat(version / 1000, ".", version % 1000 / 10); }
+std::string CudaVersion(int version) {
+  return absl::StrCat(version / 1000, ".", version % 1000 / 10);
+}
 
 absl::Status DriverTooOld(int supported) {
   // A runtime works with every driver made for its major version. On Linux those begin with
   constexpr int kMajor = CUDART_VERSION / 1000;
   constexpr int kFirstDriver = kMajor == 12 ? 525 : kMajor == 13 ? 580 : 0;
-  const std::string driver = kFirstDriver > 0 ? absl::StrCat(kFirstDriver, " or newer, for CUDA ") : "CUDA ";
+  const std::string driver =
+      kFirstDriver > 0 ? absl::StrCat(kFirstDriver, " or newer, for CUDA ") : "CUDA ";
   return absl::UnavailableError(absl::StrCat("CUDA: driver too old, needs ", driver, kMajor,
                                              ".0; this one is for CUDA ", CudaVersion(supported)));
 }
@@ -48,13 +51,16 @@ absl::Status CudaStatus(cudaError_t error, absl::string_view doing) {
       return absl::UnavailableError(
           absl::StrCat(message, "; nvidia-smi shows which programs use it, and its compute mode"));
     case cudaErrorUnsupportedPtxVersion:
-      return absl::UnavailableError(absl::StrCat(message, "; driver too old for this build's PTX, needs CUDA ",
-                                                 CudaVersion(CUDART_VERSION)));
+      return absl::UnavailableError(
+          absl::StrCat(message, "; driver too old for this build's PTX, needs CUDA ",
+                       CudaVersion(CUDART_VERSION)));
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorJitCompilerNotFound:
     case cudaErrorJitCompilationDisabled:
-      return absl::FailedPreconditionError(absl::StrCat(
-          message, "; this build has no machine code for the device, build it with CMAKE_CUDA_ARCHITECTURES=native"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(message,
+                       "; this build has no machine code for the device, build it with "
+                       "CMAKE_CUDA_ARCHITECTURES=native"));
     case cudaErrorInsufficientDriver:
     case cudaErrorNoDevice:
     case cudaErrorInvalidDevice:

@@ -2,7 +2,7 @@
 // only.
 //
 // A decoder looks at one *chunk*, 256 values of K (a row's last one may be shorter), of one tile
-// (kernels/tile.h). What it supplies:
+// (kernels/encodings/tile.h). What it supplies:
 //
 //   kSums                   how exact sums become terms of the chain (docs/arithmetic.md)
 //     kBlocks               fma(isum, Scale(block), .) for each block of 32, and with kMinima then
@@ -35,7 +35,7 @@ inline constexpr int kLineBytes = 64;
 enum class Sums { kBlocks, kSuperBlock, kScaledBlocks };
 
 // Where sum s of an ActivationGroup256 stands among its sums16 or sums32: kSumPlace of
-// kernels/cpu/activation_layout.h, whose array device code cannot read.
+// kernels/encodings/activation_layout.h, whose array device code cannot read.
 __device__ __forceinline__ constexpr int SumPlace(int s) {
   return s / 4 * 4 + (s % 2 * 2 + s % 4 / 2);
 }
@@ -208,8 +208,8 @@ struct MXFP4 : Blocks<1, 0, 4> {
   }
 };
 
-// What super-blocks of kLines lines have in common, each a group of its own, whose first line begins
-// with d, and with dmin where there are minima.
+// What super-blocks of kLines lines have in common, each a group of its own, whose first line
+// begins with d, and with dmin where there are minima.
 template <int kLines>
 struct SuperBlock {
   static constexpr Sums kSums = Sums::kSuperBlock;

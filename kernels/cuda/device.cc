@@ -2,8 +2,8 @@
 #include "kernels/cuda/device.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_status.h"
-#include "kernels/status_macros.h"
 
 namespace sluice::cuda {
 namespace {
@@ -34,10 +34,12 @@ absl::Status CheckOrdinal(int ordinal) {
     return absl::NotFoundError("CUDA: no driver: the system finds no libcuda.so.1 that works");
   }
   if (machine.devices == 0) {
-    return absl::NotFoundError(absl::StrCat("CUDA: no device: the driver, for CUDA ", CudaVersion(machine.driver),
+    return absl::NotFoundError(absl::StrCat("CUDA: no device: the driver, for CUDA ",
+                                            CudaVersion(machine.driver),
                                             ", finds none; CUDA_VISIBLE_DEVICES may hide them"));
   }
-  return absl::NotFoundError(absl::StrCat("CUDA: no device ", ordinal, "; there are ", machine.devices));
+  return absl::NotFoundError(
+      absl::StrCat("CUDA: no device ", ordinal, "; there are ", machine.devices));
 }
 
 }  // namespace

@@ -8,11 +8,11 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/memory.h"
-#include "kernels/status_macros.h"
 
 namespace sluice {
 namespace {
@@ -98,7 +98,8 @@ absl::StatusOr<std::vector<CudaDevice>> MeasureAll(double seconds) {
 absl::StatusOr<std::vector<CudaDevice>> MeasureCudaDevices(double seconds) {
   // On a thread of its own: the caller's goes on with the device that it has.
   absl::StatusOr<std::vector<CudaDevice>> devices = absl::UnknownError("");
-  absl::StatusOr<Thread> thread = Thread::Start("sluice-rates", [&] { devices = MeasureAll(seconds); });
+  absl::StatusOr<Thread> thread =
+      Thread::Start("sluice-rates", [&] { devices = MeasureAll(seconds); });
   if (!thread.ok()) return ThreadShortage("for measuring the device", 1, 0, thread.status());
   thread->Join();
   return devices;

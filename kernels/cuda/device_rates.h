@@ -1,4 +1,5 @@
-// Which CUDA devices this machine has, how fast pinned host memory is copied to them, and how fast their own is.
+// Which CUDA devices this machine has, how fast pinned host memory is copied to them, and how fast
+// their own is.
 #ifndef SLUICE_KERNELS_CUDA_DEVICE_RATES_H_
 #define SLUICE_KERNELS_CUDA_DEVICE_RATES_H_
 
@@ -19,9 +20,9 @@ struct CudaDevice {
   double memory_bytes_per_s = 0;  // its own memory, read and written by a copy within it
 };
 
-// Copies for about `seconds` to each device, and as long within it. Empty where there is no device, and in builds
-// that found no CUDA Toolkit. Unavailable: the driver is older than the toolkit that this was built with (both
-// versions), or a call failed (which one, on which device).
+// Copies for about `seconds` to each device, and as long within it. Empty where there is no device,
+// and in builds that found no CUDA Toolkit. Unavailable: the driver is older than the toolkit that
+// this was built with (both versions), or a call failed (which one, on which device).
 absl::StatusOr<std::vector<CudaDevice>> MeasureCudaDevices(double seconds);
 
 }  // namespace sluice

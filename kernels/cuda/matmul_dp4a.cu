@@ -6,13 +6,13 @@
 // odd chunks of 256 values or, where each block of 32 has its own terms of the chain and those of a
 // chunk would need too many registers, the halves of each chunk. A half-warp's load is a line of a
 // plane, 64 bytes on 64; its activations are the same 16 bytes for all its lanes. Sums are exact
-// integers, so each lane has its own; only the few terms of the chain (docs/arithmetic.md) are added
-// one half after the other, and segments in order through shared memory. Bound by the bandwidth of
-// the weights for one token, by dp4a from about 8 on.
-#include "kernels/cpu/activation_layout.h"
+// integers, so each lane has its own; only the few terms of the chain (docs/arithmetic.md) are
+// added one half after the other, and segments in order through shared memory. Bound by the
+// bandwidth of the weights for one token, by dp4a from about 8 on.
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/segments.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice::cuda {
 namespace {
@@ -244,7 +244,8 @@ __global__ void __launch_bounds__(kSegmentThreads) Dp4aKernel(const MatMulJob jo
       }
       if (half == 0) {
 #pragma unroll
-        for (int token = 0; token < kTokens; ++token) sums.At(part, segment, token, row) = acc[token];
+        for (int token = 0; token < kTokens; ++token)
+          sums.At(part, segment, token, row) = acc[token];
       }
     }
   }

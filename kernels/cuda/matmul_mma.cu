@@ -8,11 +8,11 @@
 // g in line t of a block of 32, eight rows a sector. Sums of a block are int32 in the C fragment;
 // factors and chains are then CUDA cores' work, about a dozen instructions for each mma, and that
 // is the limit: a quarter to a third of the tensor peak.
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice::cuda {
 namespace {
@@ -158,8 +158,7 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const ActivationGroup256& group = Group256(staged, TokenOf(t, n, i));
-            offset[n][i] +=
-                factor[i / 2] * (kEach == 1 ? group.sums32 : group.sums16)[SumPlace(s)];
+            offset[n][i] += factor[i / 2] * (kEach == 1 ? group.sums32 : group.sums16)[SumPlace(s)];
           }
         }
       }

@@ -4,8 +4,8 @@
 #include <cuda_runtime_api.h>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_status.h"
-#include "kernels/status_macros.h"
 
 namespace sluice::cuda {
 

@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_status.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/encodings/tile.h"
 #include "kernels/ops.h"
-#include "kernels/status_macros.h"
-#include "kernels/tile.h"
 
 namespace sluice::cuda {
 namespace {
@@ -24,7 +24,8 @@ constexpr int64_t kDp4aTokens = 4;
 using LaunchMatMul = cudaError_t (*)(const MatMulJob&, cudaStream_t);
 
 // The best of some rounds, after one that loads the kernel.
-absl::StatusOr<double> BestSeconds(LaunchMatMul launch, const MatMulJob& job, const Stream& stream) {
+absl::StatusOr<double> BestSeconds(LaunchMatMul launch, const MatMulJob& job,
+                                   const Stream& stream) {
   SLUICE_ASSIGN_OR_RETURN(const Event begin, Event::Create(Event::Kind::kTime));
   SLUICE_ASSIGN_OR_RETURN(const Event end, Event::Create(Event::Kind::kTime));
   double best = std::numeric_limits<double>::infinity();
@@ -48,7 +49,8 @@ int64_t MmaMinTokens(double dp4a_s, double mma_s) {
   return std::max(kMmaMinTokens, static_cast<int64_t>(steps) * kDp4aTokens + 1);
 }
 
-absl::StatusOr<int64_t> ChooseMmaMinTokens(const Device& device, const Stream& stream, DeviceAllocator* allocator) {
+absl::StatusOr<int64_t> ChooseMmaMinTokens(const Device& device, const Stream& stream,
+                                           DeviceAllocator* allocator) {
   if (device.compute_capability() != kUndecided) return kMmaMinTokens;
   const int64_t num_tiles = kTilesEach * device.multiprocessors();
   const int64_t tile_bytes = TileBytes(Encoding::kQ4_K, kTimedK);
@@ -57,7 +59,8 @@ absl::StatusOr<int64_t> ChooseMmaMinTokens(const Device& device, const Stream& s
   const int64_t out_at = num_tiles * tile_bytes + kTimedTokens * row_bytes;
   const int64_t bytes = out_at + kTimedTokens * rows * static_cast<int64_t>(sizeof(float));
   // Whatever lies in it: products take as long for any bits.
-  SLUICE_ASSIGN_OR_RETURN(const DeviceBuffer memory, DeviceBuffer::Create(allocator, bytes, "timing a product"));
+  SLUICE_ASSIGN_OR_RETURN(const DeviceBuffer memory,
+                          DeviceBuffer::Create(allocator, bytes, "timing a product"));
   auto* const data = reinterpret_cast<uint8_t*>(memory.data());
   const MatMulJob job = {.tiles = data,
                          .tile_bytes = tile_bytes,

@@ -10,8 +10,8 @@ absl::StatusOr<std::vector<CudaDevice>> MeasureCudaDevices(double /*seconds*/) {
 }
 
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenCudaDevice(int ordinal) {
-  return absl::NotFoundError(
-      absl::StrCat("CUDA: no device ", ordinal, ": this sluice was built without the CUDA Toolkit"));
+  return absl::NotFoundError(absl::StrCat("CUDA: no device ", ordinal,
+                                          ": this sluice was built without the CUDA Toolkit"));
 }
 
 }  // namespace sluice

@@ -1,4 +1,5 @@
-// Opened when it is needed, so that nothing links against it; the few types of nvml.h that are used are written out.
+// Opened when it is needed, so that nothing links against it; the few types of nvml.h that are used
+// are written out.
 #include "kernels/cuda/nvml.h"
 
 #include <dlfcn.h>
@@ -48,7 +49,8 @@ struct MemoryMeter::Library {
   bool FindAll() {
     Find("nvmlDeviceGetComputeRunningProcesses_v3", &processes);  // not in drivers before 510
     return Find("nvmlInit_v2", &init) && Find("nvmlShutdown", &shutdown) &&
-           Find("nvmlDeviceGetHandleByPciBusId_v2", &find_device) && Find("nvmlDeviceGetMemoryInfo", &memory);
+           Find("nvmlDeviceGetHandleByPciBusId_v2", &find_device) &&
+           Find("nvmlDeviceGetMemoryInfo", &memory);
   }
 
   void* const handle;
@@ -61,7 +63,8 @@ struct MemoryMeter::Library {
   DeviceHandle device = nullptr;
 };
 
-std::unique_ptr<MemoryMeter> MemoryMeter::Create(const std::string& pci_bus_id, const std::string& library) {
+std::unique_ptr<MemoryMeter> MemoryMeter::Create(const std::string& pci_bus_id,
+                                                 const std::string& library) {
   void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
   auto loaded = std::make_unique<Library>(handle);
@@ -92,7 +95,8 @@ std::optional<int64_t> MemoryMeter::OwnBytes() const {
   if (library_->processes(library_->device, &count, list.data()) != kSuccess) return std::nullopt;
   list.resize(std::min(count, kMostProcesses));
   for (const Process& process : list) {
-    if (process.pid != static_cast<unsigned>(getpid()) || process.used_memory == kNotAvailable) continue;
+    if (process.pid != static_cast<unsigned>(getpid()) || process.used_memory == kNotAvailable)
+      continue;
     return static_cast<int64_t>(process.used_memory);
   }
   return std::nullopt;  // another namespace of process ids, say

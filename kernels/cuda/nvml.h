@@ -1,5 +1,5 @@
-// What NVML, the driver's management library, says of a device's memory: all that is in use there, the driver's
-// context included, which CUDA itself does not tell.
+// What NVML, the driver's management library, says of a device's memory: all that is in use there,
+// the driver's context included, which CUDA itself does not tell.
 #ifndef SLUICE_KERNELS_CUDA_NVML_H_
 #define SLUICE_KERNELS_CUDA_NVML_H_
 
@@ -10,17 +10,19 @@
 
 namespace sluice::cuda {
 
-// Measures what this process takes of one device's memory, from when it was made, before the context. Any thread.
+// Measures what this process takes of one device's memory, from when it was made, before the
+// context. Any thread.
 class MemoryMeter {
  public:
-  // Null where the library is not there (WSL, some containers), or does not know the device. `pci_bus_id`:
-  // "0000:01:00.0".
+  // Null where the library is not there (WSL, some containers), or does not know the device.
+  // `pci_bus_id`: "0000:01:00.0".
   static std::unique_ptr<MemoryMeter> Create(const std::string& pci_bus_id,
                                              const std::string& library = "libnvidia-ml.so.1");
   ~MemoryMeter();
 
-  // Bytes that this process holds there, by the driver's list of processes; where that does not tell, what is in use
-  // beyond what was when the meter was made: right as long as no other process comes or goes. None: NVML failed.
+  // Bytes that this process holds there, by the driver's list of processes; where that does not
+  // tell, what is in use beyond what was when the meter was made: right as long as no other process
+  // comes or goes. None: NVML failed.
   std::optional<int64_t> TakenBytes() const;
 
  private:

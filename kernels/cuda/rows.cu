@@ -1,10 +1,10 @@
 // Operations on rows of activations; all bound by bandwidth, or by a launch where there is one row.
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cuda/decoders.h"
 #include "kernels/cuda/device_math.h"
 #include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/encodings/activation_layout.h"
 
 namespace sluice::cuda {
 namespace {

@@ -6,7 +6,7 @@
 #include <bit>
 #include <utility>
 
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 
 namespace sluice::cuda {
 namespace {
@@ -26,7 +26,8 @@ absl::StatusOr<UploadRing> UploadRing::Create(const Stream* stream, DeviceAlloca
 
 absl::Status UploadRing::Resize(Slot& slot, int64_t bytes) {
   SLUICE_ASSIGN_OR_RETURN(slot.pinned, PinnedBuffer::Create(bytes, "positions and page tables"));
-  SLUICE_ASSIGN_OR_RETURN(slot.device, DeviceBuffer::Create(allocator_, bytes, "positions and page tables"));
+  SLUICE_ASSIGN_OR_RETURN(slot.device,
+                          DeviceBuffer::Create(allocator_, bytes, "positions and page tables"));
   return absl::OkStatus();
 }
 

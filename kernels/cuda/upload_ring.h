@@ -20,7 +20,8 @@ namespace sluice::cuda {
 //   free -> Begin (the host fills it) -> Send (its copy is queued) -> End (its readers are queued)
 //        -> free again once the event that End recorded has fired; Begin waits for that.
 //
-// Slots have what Reserve gave them, and grow to what was asked for. One upload at a time; for one thread.
+// Slots have what Reserve gave them, and grow to what was asked for. One upload at a time; for one
+// thread.
 class UploadRing {
  public:
   struct Place {

@@ -1,4 +1,5 @@
-// What one encoding supplies, one struct of functions each; kernels/encoding.cc holds the table.
+// What one encoding supplies, one struct of functions each; kernels/encodings/encoding.cc holds the
+// table.
 #ifndef SLUICE_KERNELS_ENCODINGS_CODEC_H_
 #define SLUICE_KERNELS_ENCODINGS_CODEC_H_
 
@@ -7,8 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/encoding.h"
-#include "kernels/tile.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
 
 namespace sluice {
 
@@ -18,7 +19,7 @@ static_assert(std::endian::native == std::endian::little,
 struct Codec {
   EncodingInfo info;
 
-  // DecodeRow and EncodeRow of kernels/encoding.h.
+  // DecodeRow and EncodeRow of kernels/encodings/encoding.h.
   void (*decode)(const std::byte* blocks, int64_t num_values, float* values);
   void (*encode)(const float* values, int64_t num_values, std::byte* blocks);
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 
 namespace sluice {
 
@@ -58,11 +58,13 @@ absl::Status AppendFile::CheckStillThere() const {
   struct stat info;
   if (stat(path_.c_str(), &info) != 0) {
     if (errno != ENOENT) return FileError(errno, "inspect", path_);
-    return absl::DataLossError(absl::StrCat(path_, " was moved or removed while the job wrote it; put it back"));
+    return absl::DataLossError(
+        absl::StrCat(path_, " was moved or removed while the job wrote it; put it back"));
   }
   if (info.st_size == size_) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(path_, " has ", info.st_size, " bytes, and the job has written ", size_,
-                                          ": another program changed it; run the job again to complete it"));
+  return absl::DataLossError(
+      absl::StrCat(path_, " has ", info.st_size, " bytes, and the job has written ", size_,
+                   ": another program changed it; run the job again to complete it"));
 }
 
 absl::Status AppendFile::Truncate(int64_t bytes) {

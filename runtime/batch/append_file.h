@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "storage/durable_file.h"
-#include "storage/file_lock.h"
+#include "storage/file/durable_file.h"
+#include "storage/file/file_lock.h"
 
 namespace sluice {
 
@@ -26,7 +26,8 @@ class AppendFile {
   absl::Status Append(absl::string_view bytes);
   absl::Status Truncate(int64_t bytes);
   absl::Status Sync() const;  // fsync
-  // DataLoss: the path is not there any more, or has another size: somebody moved, removed or changed the file.
+  // DataLoss: the path is not there any more, or has another size: somebody moved, removed or
+  // changed the file.
   absl::Status CheckStillThere() const;
 
   int64_t size() const { return size_; }

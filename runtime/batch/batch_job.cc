@@ -9,14 +9,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/openai/chat_response.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
 
-// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or a member that names tokens is.
+// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or a member
+// that names tokens is.
 ApiError EngineError(const absl::Status& status) {
   const bool too_long = absl::StrContains(status.message(), "the context only");
   const absl::string_view first_word = status.message().substr(0, status.message().find(' '));
@@ -34,10 +35,10 @@ ApiError GrammarError(const absl::Status& status, GrammarKind kind) {
 
 ApiError TooLarge(const CompletionRequest& request, int64_t bytes, const HeldLimit& limit) {
   const bool logprobs = request.top_logprobs >= 0;
-  return {.message = absl::StrFormat("the request needs about %.1f MiB to hold its %s; the budget leaves %.1f MiB",
-                                     static_cast<double>(bytes) / (1 << 20),
-                                     logprobs ? "log probabilities" : "answers",
-                                     static_cast<double>(std::max(limit.bytes, limit.most_bytes)) / (1 << 20)),
+  return {.message = absl::StrFormat(
+              "the request needs about %.1f MiB to hold its %s; the budget leaves %.1f MiB",
+              static_cast<double>(bytes) / (1 << 20), logprobs ? "log probabilities" : "answers",
+              static_cast<double>(std::max(limit.bytes, limit.most_bytes)) / (1 << 20)),
           .param = logprobs ? "logprobs" : "n",
           .code = "request_too_large"};
 }
@@ -58,8 +59,10 @@ void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
 std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   flight.end_tokens = encoder_->EndTokens(flight.request);
   for (size_t i = 0; i < flight.request.prompts.size(); ++i) {
-    std::variant<ChatPrompt, ApiError> prompt = encoder_->Encode(flight.request, i, output_->job().context_tokens);
-    if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr) return std::move(*error);
+    std::variant<ChatPrompt, ApiError> prompt =
+        encoder_->Encode(flight.request, i, output_->job().context_tokens);
+    if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr)
+      return std::move(*error);
     flight.opens_reasoning = std::get<ChatPrompt>(prompt).opens_reasoning;  // a chat has one prompt
     flight.prompts.push_back(std::move(std::get<ChatPrompt>(prompt).ids));
     std::string* const text = std::get_if<std::string>(&flight.request.prompts[i]);
@@ -67,12 +70,14 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
   }
   if (flight.request.chat.has_value()) *flight.request.chat = Conversation();
   if (flight.request.grammar.has_value()) {
-    absl::StatusOr<std::shared_ptr<grammar::Constraint>> constraint = constraints_.For(*flight.request.grammar);
+    absl::StatusOr<std::shared_ptr<grammar::Constraint>> constraint =
+        constraints_.For(*flight.request.grammar);
     if (!constraint.ok()) return GrammarError(constraint.status(), flight.request.grammar->kind);
     flight.constraint = *std::move(constraint);
   }
   for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
-    const absl::Status status = engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
+    const absl::Status status =
+        engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
     if (status.ok()) continue;
     ApiError error = EngineError(status);
     if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
@@ -84,7 +89,8 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
     sizes.push_back({n, n});
   }
   flight.held_bytes = HeldBytes(flight.request, sizes, output_->job().context_tokens);
-  if (flight.held_bytes > held_limit_.bytes) return TooLarge(flight.request, flight.held_bytes, held_limit_);
+  if (flight.held_bytes > held_limit_.bytes)
+    return TooLarge(flight.request, flight.held_bytes, held_limit_);
   flight.choices.resize(flight.request.num_choices());
   flight.tokens.resize(flight.choices.size());
   return std::nullopt;
@@ -97,8 +103,9 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
   request.max_new_tokens = asked.max_tokens;
   request.choice = asked.choice;
   request.choice.seed =
-      Checksum(asked.seed.has_value() ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
-                                      : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
+      Checksum(asked.seed.has_value()
+                   ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
+                   : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
   request.stop = asked.stop;
   request.end_tokens = flight.end_tokens;
   request.ignore_eos = asked.ignore_eos;
@@ -115,11 +122,14 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
 
 void BatchJob::TakeLine(const LineReader::Line& line) {
   const JobRecord& job = output_->job();
-  BatchLine parsed{DefaultCustomId(line.number),
-                   ApiError{.message = absl::StrCat("the line is longer than ", kMaxBatchLineBytes, " bytes"),
-                            .param = "",
-                            .code = "line_too_long"}};
-  if (!line.too_long) parsed = ParseBatchLine(line.text, line.number, job.input_format == "text", encoder_->max_bytes());
+  BatchLine parsed{
+      DefaultCustomId(line.number),
+      ApiError{.message = absl::StrCat("the line is longer than ", kMaxBatchLineBytes, " bytes"),
+               .param = "",
+               .code = "line_too_long"}};
+  if (!line.too_long)
+    parsed =
+        ParseBatchLine(line.text, line.number, job.input_format == "text", encoder_->max_bytes());
   if (job.num_parts > 1 && PartOf(parsed.custom_id, job.num_parts) != job.part) return;
 
   auto flight = std::make_unique<InFlight>(line.number, parsed.custom_id);
@@ -133,9 +143,11 @@ void BatchJob::TakeLine(const LineReader::Line& line) {
                           .param = "custom_id",
                           .code = "duplicate_custom_id"});
   }
-  if (const ApiError* error = std::get_if<ApiError>(&parsed.request); error != nullptr) return Fail(*flight, *error);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed.request); error != nullptr)
+    return Fail(*flight, *error);
   flight->request = std::get<CompletionRequest>(std::move(parsed.request));
-  if (const std::optional<ApiError> error = Prepare(*flight); error.has_value()) return Fail(*flight, *error);
+  if (const std::optional<ApiError> error = Prepare(*flight); error.has_value())
+    return Fail(*flight, *error);
   submitting_ = flight.get();
   in_flight_.emplace(line.number, std::move(flight));
 }
@@ -153,7 +165,8 @@ absl::Status BatchJob::SubmitNext() {
   request.on_finish = [this, &flight, choice](SequenceResult result) {
     flight.choices[choice].result = std::move(result);
     std::vector<int32_t>().swap(flight.tokens[choice]);
-    if (++flight.finished == static_cast<int64_t>(flight.choices.size())) finished_.push_back(flight.number);
+    if (++flight.finished == static_cast<int64_t>(flight.choices.size()))
+      finished_.push_back(flight.number);
   };
   SLUICE_RETURN_IF_ERROR(engine_->Submit(std::move(request)).status());
   if (++flight.submitted == static_cast<int64_t>(flight.choices.size())) submitting_ = nullptr;
@@ -176,7 +189,8 @@ absl::Status BatchJob::Fill(LineReader* reader) {
     lines_read_ = line.number;
     const int64_t in_flight = static_cast<int64_t>(in_flight_.size());
     if (!IsBlankLine(line.text)) TakeLine(line);
-    // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile up.
+    // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile
+    // up.
     if (static_cast<int64_t>(in_flight_.size()) == in_flight && line.number % 1024 == 0) {
       SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
     }
@@ -189,8 +203,9 @@ void BatchJob::WriteFinished() {
     const auto node = in_flight_.extract(number);
     InFlight& flight = *node.mapped();
     held_bytes_ -= flight.held_bytes;
-    const auto failed = std::find_if(flight.choices.begin(), flight.choices.end(),
-                                     [](const CompletionChoice& choice) { return !choice.result.status.ok(); });
+    const auto failed =
+        std::find_if(flight.choices.begin(), flight.choices.end(),
+                     [](const CompletionChoice& choice) { return !choice.result.status.ok(); });
     if (failed != flight.choices.end()) {
       Fail(flight, GrammarError(failed->result.status, flight.request.grammar->kind));
       continue;
@@ -201,12 +216,14 @@ void BatchJob::WriteFinished() {
       choice.prompt = &flight.prompts[prompt];
       choice.opens_reasoning = flight.opens_reasoning;
       report_.completion_tokens += static_cast<int64_t>(choice.result.ids.size());
-      if (i % flight.request.n == 0) report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
+      if (i % flight.request.n == 0)
+        report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
       if (!flight.request.echo) continue;
       const std::string* text = std::get_if<std::string>(&flight.request.prompts[prompt]);
-      choice.prompt_text = text != nullptr         ? *text
-                           : tokenizer_ != nullptr ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
-                                                   : std::string();
+      choice.prompt_text = text != nullptr ? *text
+                           : tokenizer_ != nullptr
+                               ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
+                               : std::string();
     }
     WriteResult(flight);
     ++report_.succeeded;
@@ -219,10 +236,11 @@ void BatchJob::WriteResult(const InFlight& flight) {
   const auto sink = [this](absl::string_view piece) { output_->AddResult(piece); };
   const auto write_body = [&] {
     if (flight.request.chat.has_value()) {
-      WriteChatCompletionBody(flight.request, flight.choices, absl::StrCat("chat", flight.ids.body), created,
-                              *tokenizer_, sink);
+      WriteChatCompletionBody(flight.request, flight.choices, absl::StrCat("chat", flight.ids.body),
+                              created, *tokenizer_, sink);
     } else {
-      WriteCompletionBody(flight.request, flight.choices, flight.ids.body, created, tokenizer_, sink);
+      WriteCompletionBody(flight.request, flight.choices, flight.ids.body, created, tokenizer_,
+                          sink);
     }
   };
   WriteResultLine(flight.ids, flight.custom_id, 200, write_body, sink);
@@ -241,9 +259,11 @@ absl::Status BatchJob::CompactJournal() {
   return output_->CompactJournal(std::move(entries));
 }
 
-absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
-                                          absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass) {
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::OpenInput(input_, kMaxBatchLineBytes, summary_));
+absl::StatusOr<BatchReport> BatchJob::Run(
+    const std::atomic<bool>* stop,
+    absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass) {
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader,
+                          LineReader::OpenInput(input_, kMaxBatchLineBytes, summary_));
   while (true) {
     if (stop != nullptr && stop->load()) {
       report_.interrupted = true;
@@ -252,7 +272,8 @@ absl::StatusOr<BatchReport> BatchJob::Run(const std::atomic<bool>* stop,
       return report_;
     }
     if (const absl::Status status = Fill(&reader); !status.ok()) {
-      // Lines that failed since the last pass, and all before them. The first error is the one that matters.
+      // Lines that failed since the last pass, and all before them. The first error is the one that
+      // matters.
       output_->EndPass(/*computed=*/false).IgnoreError();
       output_->Sync().IgnoreError();
       return status;

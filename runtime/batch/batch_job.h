@@ -17,12 +17,12 @@
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/held_results.h"
 #include "runtime/batch/line_reader.h"
-#include "runtime/constraints.h"
-#include "runtime/engine.h"
+#include "runtime/constrain/constraints.h"
+#include "runtime/engine/engine.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
 #include "runtime/openai/prompt_encoder.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
@@ -41,18 +41,20 @@ struct BatchReport {
   bool interrupted = false;
 };
 
-// Requests are read in the order of the file as the engine has room for them, so that memory does not grow with
-// the file, but for kBytesPerLine: which custom_ids were seen, and which results an earlier run has written. What
-// requests hold until all of their choices are there stays within a limit: the next one waits for room.
+// Requests are read in the order of the file as the engine has room for them, so that memory does
+// not grow with the file, but for kBytesPerLine: which custom_ids were seen, and which results an
+// earlier run has written. What requests hold until all of their choices are there stays within a
+// limit: the next one waits for room.
 class BatchJob {
  public:
   // Of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same one. `summary` is
-  // SummarizeInput's of `input`.
-  BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer, const PromptEncoder* encoder,
-           Constraints constraints, Engine* engine, BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
+  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same
+  // one. `summary` is SummarizeInput's of `input`.
+  BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer,
+           const PromptEncoder* encoder, Constraints constraints, Engine* engine,
+           BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
       : input_(std::move(input)),
         summary_(summary),
         tokenizer_(tokenizer),
@@ -63,28 +65,31 @@ class BatchJob {
         read_ahead_(max_sequences),
         held_limit_(held_limit) {}
 
-  // Runs until every line has its result or its error, or, between two passes, until `stop` is set. `on_pass` comes
-  // after each pass, with what it did. Aborted: the input has changed; what was answered is written, and the
-  // tokens of what is in flight are in the journal.
-  absl::StatusOr<BatchReport> Run(const std::atomic<bool>* stop,
-                                  absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass);
+  // Runs until every line has its result or its error, or, between two passes, until `stop` is set.
+  // `on_pass` comes after each pass, with what it did. Aborted: the input has changed; what was
+  // answered is written, and the tokens of what is in flight are in the journal.
+  absl::StatusOr<BatchReport> Run(
+      const std::atomic<bool>* stop,
+      absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass);
 
  private:
   // A request that is being answered.
   struct InFlight {
-    InFlight(int64_t line, std::string id) : number(line), custom_id(std::move(id)), ids(line, custom_id) {}
+    InFlight(int64_t line, std::string id)
+        : number(line), custom_id(std::move(id)), ids(line, custom_id) {}
     int64_t number;
     std::string custom_id;
     ResultIds ids;
-    CompletionRequest request;           // its conversation is emptied once it is encoded
+    CompletionRequest request;  // its conversation is emptied once it is encoded
     std::vector<int32_t> end_tokens;
     bool opens_reasoning = false;
     std::vector<std::vector<int32_t>> prompts;
     std::shared_ptr<grammar::Constraint> constraint;  // null: none
     std::vector<CompletionChoice> choices;
-    std::vector<std::vector<int32_t>> tokens;  // generated so far, for the journal; empty for finished choices
-    int64_t held_bytes = 0;                    // HeldBytes
-    int64_t submitted = 0;                     // choices
+    std::vector<std::vector<int32_t>>
+        tokens;              // generated so far, for the journal; empty for finished choices
+    int64_t held_bytes = 0;  // HeldBytes
+    int64_t submitted = 0;   // choices
     int64_t finished = 0;
   };
 
@@ -108,7 +113,8 @@ class BatchJob {
   Constraints constraints_;
   Engine* const engine_;
   BatchOutput* const output_;
-  const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end in this one
+  const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end
+                              // in this one
   const HeldLimit held_limit_;
   int64_t held_bytes_ = 0;  // of requests with choices that were submitted
   bool input_ended_ = false;

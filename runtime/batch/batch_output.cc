@@ -6,11 +6,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/batch/line_reader.h"
-#include "storage/durable_file.h"
-#include "storage/json.h"
-#include "storage/manifest.h"
+#include "storage/file/durable_file.h"
+#include "storage/file/json.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -27,8 +27,9 @@ absl::Status WithAdvice(const absl::Status& status, absl::string_view advice) {
   return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
 }
 
-// Whether an answer could have been another with another context. Its tokens and those of its prompts are known as a
-// sum, and an answer that the context ended has one more than the context. Quotes in texts have a backslash before them.
+// Whether an answer could have been another with another context. Its tokens and those of its
+// prompts are known as a sum, and an answer that the context ended has one more than the context.
+// Quotes in texts have a backslash before them.
 bool ContextMatters(const LineReader::Line& line, int64_t was, int64_t is) {
   constexpr absl::string_view kTotal = "\"total_tokens\":";
   const size_t usage = line.text.find("\"usage\":{");
@@ -43,10 +44,12 @@ bool ContextMatters(const LineReader::Line& line, int64_t was, int64_t is) {
 
 bool AnswersChat(absl::string_view line) {
   const size_t body = line.find("\"body\": {");
-  return body != absl::string_view::npos && absl::StrContains(line.substr(body, 64), "\"id\":\"chatcmpl-");
+  return body != absl::string_view::npos &&
+         absl::StrContains(line.substr(body, 64), "\"id\":\"chatcmpl-");
 }
 
-absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results, int64_t context_was, int64_t context_is) {
+absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results, int64_t context_was,
+                                            int64_t context_is) {
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(results, kMaxLookedAtBytes));
   AnsweredRequests answered;
   LineReader::Line line;
@@ -55,14 +58,16 @@ absl::StatusOr<AnsweredRequests> AnsweredIn(const std::string& results, int64_t 
     if (!more || !line.whole) return answered;
     answered.any = true;
     answered.chats = answered.chats || AnswersChat(line.text);
-    answered.context_matters = answered.context_matters || ContextMatters(line, context_was, context_is);
+    answered.context_matters =
+        answered.context_matters || ContextMatters(line, context_was, context_is);
   }
 }
 
 }  // namespace
 
-absl::StatusOr<int64_t> ScanResults(const std::string& path,
-                                    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line) {
+absl::StatusOr<int64_t> ScanResults(
+    const std::string& path,
+    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line) {
   // Only the beginning of a line is looked at, so that lines may be of any length.
   SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(path, /*max_bytes=*/256));
   LineReader::Line line;
@@ -93,7 +98,9 @@ DoneBefore ReadDoneBefore(const std::string& output, bool retry_errors) {
   };
   add(paths.results);
   if (!retry_errors) add(paths.errors);
-  Journal::Read(paths.journal, [&](const JournalEntry& entry) { ++done.tokens[{entry.line, entry.choice}]; });
+  Journal::Read(paths.journal, [&](const JournalEntry& entry) {
+    ++done.tokens[{entry.line, entry.choice}];
+  });
   return done;
 }
 
@@ -117,7 +124,8 @@ absl::Status BatchOutput::BeginOrGoOn(bool retry_errors) {
   return WriteRecord();
 }
 
-absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs) {
+absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors,
+                                               const absl::Status& differs) {
   SLUICE_ASSIGN_OR_RETURN(const AnsweredRequests answered,
                           AnsweredIn(paths_.results, begun.context_tokens, job_.context_tokens));
   const JobRecord changed = TakeFreeOptions(begun, job_, answered);
@@ -137,7 +145,8 @@ absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retr
 
 absl::Status BatchOutput::WriteRecord() const {
   const size_t slash = paths_.job.rfind('/');
-  return WriteFileAtomically(paths_.dir, paths_.job.substr(slash == std::string::npos ? 0 : slash + 1),
+  return WriteFileAtomically(paths_.dir,
+                             paths_.job.substr(slash == std::string::npos ? 0 : slash + 1),
                              SerializeJobRecord(job_));
 }
 
@@ -164,9 +173,10 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_RETURN_IF_ERROR(ReadDone(&output.errors_, &output.failed_));
   SLUICE_ASSIGN_OR_RETURN(
       output.journal_,
-      Journal::Open(output.paths_.journal, Checksum(SerializeJobRecord(output.job_)), [&](const JournalEntry& entry) {
-        output.journaled_[{entry.line, entry.choice}].push_back(entry.token);
-      }));
+      Journal::Open(output.paths_.journal, Checksum(SerializeJobRecord(output.job_)),
+                    [&](const JournalEntry& entry) {
+                      output.journaled_[{entry.line, entry.choice}].push_back(entry.token);
+                    }));
   output.journal_limit_ = std::max(kLeastJournalLimit, 2 * output.journal_.size());
   SLUICE_RETURN_IF_ERROR(SyncFolder(output.paths_.dir));
   return output;
@@ -189,7 +199,8 @@ absl::Status BatchOutput::WriteResults() {
     return status;
   }
   const size_t line_end = results_text_.rfind('\n');
-  if (line_end != std::string::npos) whole_results_bytes_ = before + static_cast<int64_t>(line_end) + 1;
+  if (line_end != std::string::npos)
+    whole_results_bytes_ = before + static_cast<int64_t>(line_end) + 1;
   results_text_.clear();
   return absl::OkStatus();
 }
@@ -206,7 +217,8 @@ absl::Status BatchOutput::EndPass(bool computed) {
   if (!errors_text_.empty()) SLUICE_RETURN_IF_ERROR(errors_.Append(errors_text_));
   errors_text_.clear();
   if (computed) ++passes_since_sync_;
-  if (passes_since_sync_ < kPassesPerSync && std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
+  if (passes_since_sync_ < kPassesPerSync &&
+      std::chrono::steady_clock::now() - last_sync_ < kSecondsPerSync) {
     return absl::OkStatus();
   }
   return Sync();
@@ -225,7 +237,8 @@ absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
   SLUICE_RETURN_IF_ERROR(results_.Sync());
   SLUICE_RETURN_IF_ERROR(errors_.Sync());
   for (const auto& [sequence, tokens] : journaled_) {
-    for (const int32_t token : tokens) in_flight.push_back({sequence.first, sequence.second, token});
+    for (const int32_t token : tokens)
+      in_flight.push_back({sequence.first, sequence.second, token});
   }
   SLUICE_RETURN_IF_ERROR(journal_.Rewrite(in_flight));
   journal_limit_ = std::max(kLeastJournalLimit, 2 * journal_.size());

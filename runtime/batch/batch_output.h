@@ -1,4 +1,5 @@
-// What a batch job leaves on disk while it runs: results, errors, the journal; and taking it up again.
+// What a batch job leaves on disk while it runs: results, errors, the journal; and taking it up
+// again.
 #ifndef SLUICE_RUNTIME_BATCH_BATCH_OUTPUT_H_
 #define SLUICE_RUNTIME_BATCH_BATCH_OUTPUT_H_
 
@@ -20,34 +21,39 @@
 
 namespace sluice {
 
-// Gives the hash in "batch_req_<hash>" of each whole line of a results or errors file to `on_line`, with the
-// line's place, and returns where the whole lines end. FailedPrecondition: a line that no job wrote.
-absl::StatusOr<int64_t> ScanResults(const std::string& path,
-                                    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
+// Gives the hash in "batch_req_<hash>" of each whole line of a results or errors file to `on_line`,
+// with the line's place, and returns where the whole lines end. FailedPrecondition: a line that no
+// job wrote.
+absl::StatusOr<int64_t> ScanResults(
+    const std::string& path,
+    absl::FunctionRef<void(uint64_t id, int64_t offset, int64_t bytes)> on_line);
 
 // What earlier runs of a job have left done, for planning.
 struct DoneBefore {
-  // By ResultIds::line: answered, or failed. Not Abseil's set: tests fill this one, and they are built without the
-  // sanitizer that its slots are marked for.
+  // By ResultIds::line: answered, or failed. Not Abseil's set: tests fill this one, and they are
+  // built without the sanitizer that its slots are marked for.
   std::unordered_set<uint64_t> lines;
-  std::map<std::pair<int64_t, int32_t>, int64_t> tokens = {};  // of sequences in flight, by line and choice
+  std::map<std::pair<int64_t, int32_t>, int64_t> tokens =
+      {};  // of sequences in flight, by line and choice
 };
-// Changes nothing. Files that are not there or are no job's give nothing: BatchOutput::Open says what is wrong.
+// Changes nothing. Files that are not there or are no job's give nothing: BatchOutput::Open says
+// what is wrong.
 DoneBefore ReadDoneBefore(const std::string& output, bool retry_errors);
 
-// In this order after each pass: the journal gets the pass's tokens in one write, then results and errors get their
-// lines, long ones in several writes. All are synced every 8 passes that computed something, or 10 s. So a process that
-// dies loses at most a pass, a machine that does the last few; a line that was torn is cut when the job goes on, and its
-// request runs again, to the same end.
+// In this order after each pass: the journal gets the pass's tokens in one write, then results and
+// errors get their lines, long ones in several writes. All are synced every 8 passes that computed
+// something, or 10 s. So a process that dies loses at most a pass, a machine that does the last
+// few; a line that was torn is cut when the job goes on, and its request runs again, to the same
+// end.
 class BatchOutput {
  public:
-  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads what was done.
-  // With `retry_errors`, what failed counts as not done, and options that no answer depends on may be others than those
-  // that the job was begun with (TakeFreeOptions). Unavailable: another process has the lock.
-  // FailedPrecondition: the files are another job's, or nobody's. `on_note` is called once where the file system has no
-  // locks.
-  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job, bool retry_errors,
-                                          const OnNote& on_note = nullptr);
+  // Locks the results, checks that they are this job's (or begins it), cuts torn tails, and reads
+  // what was done. With `retry_errors`, what failed counts as not done, and options that no answer
+  // depends on may be others than those that the job was begun with (TakeFreeOptions). Unavailable:
+  // another process has the lock. FailedPrecondition: the files are another job's, or nobody's.
+  // `on_note` is called once where the file system has no locks.
+  static absl::StatusOr<BatchOutput> Open(const std::string& output, const JobRecord& job,
+                                          bool retry_errors, const OnNote& on_note = nullptr);
 
   const JobRecord& job() const { return job_; }
   // By ResultIds::line.
@@ -79,7 +85,8 @@ class BatchOutput {
   absl::Status BeginOrGoOn(bool retry_errors);
   // The job was begun with `begun`; `differs` describes the difference of the job that is asked for
   // now.
-  absl::Status GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors, const absl::Status& differs);
+  absl::Status GoOnWithOtherOptions(const JobRecord& begun, bool retry_errors,
+                                    const absl::Status& differs);
   absl::Status WriteRecord() const;
   static absl::Status ReadDone(AppendFile* file, absl::flat_hash_set<uint64_t>* done);
   // Writes the journal's entries, then what there is of results.

@@ -11,10 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/ops.h"
-#include "kernels/status_macros.h"
-#include "runtime/constraints.h"
-#include "runtime/kv_swap.h"
+#include "runtime/constrain/constraints.h"
+#include "runtime/kv/kv_swap.h"
 
 namespace sluice {
 namespace {
@@ -30,29 +30,34 @@ constexpr double kWorthwhile = 1.02;
 constexpr int64_t kSequenceBytes = 4096;
 constexpr int64_t kSequenceTokenBytes = 12;
 
-// What PassFloor knows nothing of: keys and values that attention reads, on average half of the answer's.
-double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const BatchShape& shape, double sequences) {
+// What PassFloor knows nothing of: keys and values that attention reads, on average half of the
+// answer's.
+double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const BatchShape& shape,
+                   double sequences) {
   const HyperParameters& h = manifest.hyper_parameters;
-  const int64_t token_bytes = h.num_hidden_layers * h.num_key_value_heads *
-                              (KvRowBytes(request.k_type, h.head_dim) + KvRowBytes(request.v_type, h.head_dim));
-  return sequences * (shape.prompt_tokens + shape.answer_tokens / 2) * static_cast<double>(token_bytes);
+  const int64_t token_bytes =
+      h.num_hidden_layers * h.num_key_value_heads *
+      (KvRowBytes(request.k_type, h.head_dim) + KvRowBytes(request.v_type, h.head_dim));
+  return sequences * (shape.prompt_tokens + shape.answer_tokens / 2) *
+         static_cast<double>(token_bytes);
 }
 
-// Rows cost what lies between the average pass and one with kPromptRows rows more, and as long as the disk keeps that
-// pass waiting, nothing; where no kernel was measured, each its share of the pass. Pages are taken to be written as
-// fast as slabs are read.
-ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, const MachineRates& rates, int num_threads,
-                            bool verify_once) {
+// Rows cost what lies between the average pass and one with kPromptRows rows more, and as long as
+// the disk keeps that pass waiting, nothing; where no kernel was measured, each its share of the
+// pass. Pages are taken to be written as fast as slabs are read.
+ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan,
+                            const MachineRates& rates, int num_threads, bool verify_once) {
   if (rates.disk_bytes_per_s <= 0) return {};
   const HyperParameters& h = manifest.hyper_parameters;
   const PlanRequest& request = plan.memory.request;
   const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
   const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
-  const PassFloor more = FloorOf(
-      DescribePass(manifest, plan.memory.residency, rows + kPromptRows, plan.batch_size, num_threads, verify_once),
-      rates);
+  const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows,
+                                              plan.batch_size, num_threads, verify_once),
+                                 rates);
   ResumeCosts costs;
-  costs.page_s = static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
+  costs.page_s =
+      static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
   costs.row_s = (more.processor_s - plan.pass.processor_s) / kPromptRows;
   if (costs.row_s > 0) {
     costs.free_rows = (plan.pass.predicted_s() - plan.pass.processor_s) / costs.row_s;
@@ -63,12 +68,13 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan, con
 }
 
 // The most rows that are computed while a pass's slabs come from disk and over the links.
-int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates, int num_threads,
-                     bool verify_once) {
+int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates,
+                     int num_threads, bool verify_once) {
   const auto computes_in_time = [&](int64_t rows) {
-    const PassFloor floor = FloorOf(DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows),
-                                                 num_threads, verify_once, plan.HostSlabs(rows)),
-                                    rates);
+    const PassFloor floor =
+        FloorOf(DescribePass(manifest, plan.residency, rows, std::min(rows, plan.logit_rows),
+                             num_threads, verify_once, plan.HostSlabs(rows)),
+                rates);
     return floor.processor_s <= floor.links_s();
   };
   if (plan.residency.streamed_bytes == 0 || computes_in_time(plan.pass_rows)) return plan.pass_rows;
@@ -87,15 +93,17 @@ double PagesEach(const BatchShape& shape, int64_t context_tokens) {
   };
   if (shape.left.empty()) return pages(shape.prompt_tokens + shape.answer_tokens);
   double sum = 0;
-  for (const SequenceLength& s : shape.left) sum += pages(static_cast<double>(s.prompt_tokens + s.answer_tokens));
+  for (const SequenceLength& s : shape.left)
+    sum += pages(static_cast<double>(s.prompt_tokens + s.answer_tokens));
   return sum / static_cast<double>(shape.left.size());
 }
 
 // Plans for one size after the other.
 class BatchPlanner {
  public:
-  BatchPlanner(const LayerStore& store, PlanRequest request, const MachineRates& rates, int num_threads,
-               bool verify_once, const BatchShape& shape, std::optional<int64_t> kv_disk_pages)
+  BatchPlanner(const LayerStore& store, PlanRequest request, const MachineRates& rates,
+               int num_threads, bool verify_once, const BatchShape& shape,
+               std::optional<int64_t> kv_disk_pages)
       : store_(store),
         manifest_(store.manifest()),
         request_(std::move(request)),
@@ -104,14 +112,17 @@ class BatchPlanner {
         verify_once_(verify_once),
         shape_(shape),
         kv_disk_pages_(kv_disk_pages),
-        tokens_(std::min(shape.prompt_tokens + shape.answer_tokens, static_cast<double>(request_.context_tokens))),
+        tokens_(std::min(shape.prompt_tokens + shape.answer_tokens,
+                         static_cast<double>(request_.context_tokens))),
         pages_each_(PagesEach(shape, request_.context_tokens)),
         context_pages_(request_.context_tokens / kKvPageTokens + 1) {}
 
-  // The plan for that many at once, or where memory has no room for it, with as many pages on disk as is best.
+  // The plan for that many at once, or where memory has no room for it, with as many pages on disk
+  // as is best.
   absl::StatusOr<BatchPlan> For(int64_t sequences) {
     absl::StatusOr<BatchPlan> best = PlanFor(sequences, kv_disk_pages_.value_or(0));
-    if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages_.has_value() || request_.device.has_value()) {
+    if (!absl::IsResourceExhausted(best.status()) || kv_disk_pages_.has_value() ||
+        request_.device.has_value()) {
       return best;
     }
     const int64_t pages = std::max(PagesFor(sequences), context_pages_);
@@ -128,7 +139,8 @@ class BatchPlanner {
     for (int64_t quarters = 0; quarters <= 4; ++quarters) {
       absl::StatusOr<BatchPlan> plan = PlanFor(sequences, fewest + (pages - fewest) * quarters / 4);
       SLUICE_RETURN_IF_ERROR(plan.status());
-      if (!best.ok() || plan->tokens_per_s > kWorthwhile * best->tokens_per_s) best = std::move(plan);
+      if (!best.ok() || plan->tokens_per_s > kWorthwhile * best->tokens_per_s)
+        best = std::move(plan);
     }
     return best;
   }
@@ -175,11 +187,13 @@ class BatchPlanner {
     request_.pass_rows = sequences + kPromptRows;
     request_.requests_bytes =
         shape_.bookkeeping_bytes + HeldFor(sequences) +
-        2 * sequences * (kSequenceBytes + kSequenceTokenBytes * static_cast<int64_t>(tokens_)) +  // running and waiting
+        2 * sequences *
+            (kSequenceBytes +
+             kSequenceTokenBytes * static_cast<int64_t>(tokens_)) +  // running and waiting
         KvSwap::MemoryBytes(h.num_hidden_layers, std::max(request_.kv_pages, context_pages_));
     if (shape_.num_grammars > 0) {
-      request_.constraint_bytes =
-          Constraints::MemoryBytes(h.vocab_size, std::min(shape_.num_grammars, 2 * sequences), shape_.grammar_bytes);
+      request_.constraint_bytes = Constraints::MemoryBytes(
+          h.vocab_size, std::min(shape_.num_grammars, 2 * sequences), shape_.grammar_bytes);
     }
   }
 
@@ -189,9 +203,10 @@ class BatchPlanner {
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store_, request_));
     plan.held_bytes = HeldFor(sequences);
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
-    const double rows_each =
-        1 + OwnPromptTokens(shape_, static_cast<double>(sequences)) / std::max(shape_.answer_tokens, 1.0);
-    plan.rows = std::min(static_cast<double>(plan.batch_size) * rows_each, static_cast<double>(plan.memory.pass_rows));
+    const double rows_each = 1 + OwnPromptTokens(shape_, static_cast<double>(sequences)) /
+                                     std::max(shape_.answer_tokens, 1.0);
+    plan.rows = std::min(static_cast<double>(plan.batch_size) * rows_each,
+                         static_cast<double>(plan.memory.pass_rows));
     const double generating = plan.rows / rows_each;
     plan.pass = FloorOf(DescribeJobPass(plan, plan.rows, generating, &plan.kv_disk_bytes), rates_);
     if (plan.pass.predicted_s() > 0) plan.tokens_per_s = generating / plan.pass.predicted_s();
@@ -202,24 +217,30 @@ class BatchPlanner {
   }
 
   // `generating` of the rows are the next tokens of as many sequences.
-  PassWork DescribeJobPass(const BatchPlan& plan, double rows, double generating, int64_t* kv_disk_bytes) const {
+  PassWork DescribeJobPass(const BatchPlan& plan, double rows, double generating,
+                           int64_t* kv_disk_bytes) const {
     const HyperParameters& h = manifest_.hyper_parameters;
-    const int64_t layer_page_bytes = KvPageBytes({request_.k_type, request_.v_type, h.num_key_value_heads, h.head_dim});
+    const int64_t layer_page_bytes =
+        KvPageBytes({request_.k_type, request_.v_type, h.num_key_value_heads, h.head_dim});
     const auto whole_rows = static_cast<int64_t>(std::ceil(rows));
-    PassWork work = DescribePass(manifest_, plan.memory.residency, whole_rows, std::min(plan.batch_size, whole_rows),
-                                 num_threads_, verify_once_, plan.memory.HostSlabs(whole_rows));
+    PassWork work = DescribePass(manifest_, plan.memory.residency, whole_rows,
+                                 std::min(plan.batch_size, whole_rows), num_threads_, verify_once_,
+                                 plan.memory.HostSlabs(whole_rows));
     AddRing(manifest_, plan.memory, &work);
-    work.nearest().touched_bytes += static_cast<int64_t>(KvBytesRead(manifest_, request_, shape_, generating));
+    work.nearest().touched_bytes +=
+        static_cast<int64_t>(KvBytesRead(manifest_, request_, shape_, generating));
     if (plan.memory.KvInHostMemory()) {
       // A page that sequences share is copied once.
-      const auto context = static_cast<int64_t>(OwnPromptTokens(shape_, generating) + shape_.answer_tokens / 2);
+      const auto context =
+          static_cast<int64_t>(OwnPromptTokens(shape_, generating) + shape_.answer_tokens / 2);
       AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
       if (const auto prompts = static_cast<int64_t>(rows - generating); prompts > 0) {
         AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);
       }
     }
     if (plan.memory.kv_disk_pages > 0) {
-      const KvDiskTraffic kv = DiskTrafficOf(shape_, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
+      const KvDiskTraffic kv =
+          DiskTrafficOf(shape_, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
       const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
       *kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
       work.disk().sent_bytes += *kv_disk_bytes;
@@ -229,16 +250,18 @@ class BatchPlanner {
     return work;
   }
 
-  // All passes of the sequences that are left, each for its rows: on the line between numbers of rows that are a
-  // quarter apart.
+  // All passes of the sequences that are left, each for its rows: on the line between numbers of
+  // rows that are a quarter apart.
   void CountJob(BatchPlan* plan) const {
     std::map<int64_t, double> known;
     const auto at = [&](int64_t rows) {
       const auto [it, added] = known.try_emplace(rows, 0);
       if (added) {
-        const double generating = std::min(static_cast<double>(rows), static_cast<double>(plan->batch_size));
+        const double generating =
+            std::min(static_cast<double>(rows), static_cast<double>(plan->batch_size));
         int64_t kv_disk_bytes = 0;
-        const PassWork work = DescribeJobPass(*plan, static_cast<double>(rows), generating, &kv_disk_bytes);
+        const PassWork work =
+            DescribeJobPass(*plan, static_cast<double>(rows), generating, &kv_disk_bytes);
         it->second = FloorOf(work, rates_).predicted_s();
       }
       return it->second;
@@ -250,20 +273,24 @@ class BatchPlanner {
       const double share = static_cast<double>(rows - below) / static_cast<double>(above - below);
       return (1 - share) * at(below) + share * at(above);
     };
-    const double own = OwnPromptTokens(shape_, static_cast<double>(plan->batch_size)) / shape_.prompt_tokens;
+    const double own =
+        OwnPromptTokens(shape_, static_cast<double>(plan->batch_size)) / shape_.prompt_tokens;
     std::vector<SequenceLength> left = shape_.left;
     double answers = 0;
     for (SequenceLength& sequence : left) {
-      sequence.prompt_tokens = std::max<int64_t>(1, std::llround(own * static_cast<double>(sequence.prompt_tokens)));
+      sequence.prompt_tokens =
+          std::max<int64_t>(1, std::llround(own * static_cast<double>(sequence.prompt_tokens)));
       answers += static_cast<double>(std::max<int64_t>(sequence.answer_tokens, 1));
     }
-    plan->job = CountPasses(left, {plan->batch_size, plan->memory.pass_rows, plan->balanced_rows}, seconds);
+    plan->job =
+        CountPasses(left, {plan->batch_size, plan->memory.pass_rows, plan->balanced_rows}, seconds);
     plan->tokens_per_s = answers / plan->job.seconds;
   }
 
   // In ascending order, without 1: a quarter apart, and what makes equal waves of all.
   std::set<int64_t> SizesToTry() const {
-    const int64_t most = shape_.num_sequences > 0 ? std::min(shape_.num_sequences, kMostSequences) : kMostSequences;
+    const int64_t most =
+        shape_.num_sequences > 0 ? std::min(shape_.num_sequences, kMostSequences) : kMostSequences;
     std::set<int64_t> sizes;
     for (int64_t size = 2; size < most; size += std::max<int64_t>(1, size / 4)) sizes.insert(size);
     const auto left = static_cast<int64_t>(shape_.left.size());
@@ -317,13 +344,16 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
   const double prompts_on_disk = std::min(on_disk / prompts, 1.0);
   const double tails_on_disk = std::max(1 - in_memory / generated, 0.0);
   return {.pages_read = on_disk,
-          .pages_written = prompts_on_disk * prompts / std::max(shape.answer_tokens, 1.0) + tails_on_disk * sequences};
+          .pages_written = prompts_on_disk * prompts / std::max(shape.answer_tokens, 1.0) +
+                           tails_on_disk * sequences};
 }
 
-absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
-                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
+absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request,
+                                    const MachineRates& rates, int num_threads, bool verify_once,
+                                    const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages) {
-  BatchPlanner planner(store, std::move(request), rates, num_threads, verify_once, shape, kv_disk_pages);
+  BatchPlanner planner(store, std::move(request), rates, num_threads, verify_once, shape,
+                       kv_disk_pages);
   return batch_size > 0 ? planner.For(batch_size) : planner.Best();
 }
 
@@ -336,15 +366,18 @@ std::string DescribeWaves(const BatchPlan& plan, const BatchShape& shape) {
                                               "less memory to weights, and are no faster");
   if (plan.job.passes == 0) {
     if (plan.tokens_per_s <= 0) return "";
-    return absl::StrCat(plan.batch_size, " sequences at once of ",
-                        shape.num_sequences > 0 ? absl::StrCat("about ", shape.num_sequences) : "many",
-                        absl::StrFormat(", %.3g tokens/s expected", plan.tokens_per_s), room);
+    return absl::StrCat(
+        plan.batch_size, " sequences at once of ",
+        shape.num_sequences > 0 ? absl::StrCat("about ", shape.num_sequences) : "many",
+        absl::StrFormat(", %.3g tokens/s expected", plan.tokens_per_s), room);
   }
   const auto left = static_cast<int64_t>(shape.left.size());
   const int64_t waves = (left + plan.batch_size - 1) / plan.batch_size;
-  return absl::StrCat(waves, waves == 1 ? " wave of " : " waves of ", std::min(plan.batch_size, left), ": ", left,
-                      left == 1 ? " sequence is" : " sequences are", " left, in ", plan.job.passes, " passes",
-                      plan.job.seconds > 0 ? absl::StrCat(" and about ", AboutSeconds(plan.job.seconds)) : "", room);
+  return absl::StrCat(
+      waves, waves == 1 ? " wave of " : " waves of ", std::min(plan.batch_size, left), ": ", left,
+      left == 1 ? " sequence is" : " sequences are", " left, in ", plan.job.passes, " passes",
+      plan.job.seconds > 0 ? absl::StrCat(" and about ", AboutSeconds(plan.job.seconds)) : "",
+      room);
 }
 
 }  // namespace sluice

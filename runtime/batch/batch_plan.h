@@ -1,4 +1,5 @@
-// How many sequences a batch job runs at once, and what to expect of it: a pure function of measured rates.
+// How many sequences a batch job runs at once, and what to expect of it: a pure function of
+// measured rates.
 #ifndef SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_
 #define SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_
 
@@ -9,10 +10,10 @@
 #include "absl/status/statusor.h"
 #include "runtime/batch/batch_shape.h"
 #include "runtime/batch/job_passes.h"
-#include "runtime/memory_plan.h"
-#include "runtime/pass_floor.h"
-#include "runtime/resume_cost.h"
-#include "storage/layer_store.h"
+#include "runtime/floor/pass_floor.h"
+#include "runtime/kv/resume_cost.h"
+#include "runtime/pass/memory_plan.h"
+#include "storage/store/layer_store.h"
 
 namespace sluice {
 
@@ -23,11 +24,13 @@ struct BatchPlan {
   int64_t balanced_rows = 0;  // as in ScheduleLimits
   double rows = 0;            // of an average pass
   PassFloor pass;             // of such a pass
-  int64_t kv_disk_bytes = 0;  // of keys and values that such a pass reads from disk and writes there
-  double tokens_per_s = 0;    // generated; 0 where no rate is known
-  JobPasses job;              // of the sequences that are left, to the last one; zeros where they are not known
-  int64_t most_sequences = 0;  // that the budget has room for at once; 0: more than there are, or not tried
-  ResumeCosts resume;         // of a sequence that is preempted from such a pass
+  int64_t kv_disk_bytes =
+      0;                    // of keys and values that such a pass reads from disk and writes there
+  double tokens_per_s = 0;  // generated; 0 where no rate is known
+  JobPasses job;  // of the sequences that are left, to the last one; zeros where they are not known
+  int64_t most_sequences =
+      0;               // that the budget has room for at once; 0: more than there are, or not tried
+  ResumeCosts resume;  // of a sequence that is preempted from such a pass
 };
 
 // Pages of the KV cache that an average pass reads from disk and writes there, all layers of each.
@@ -62,12 +65,13 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
 // layers. So no page on disk pays before all weights are streamed, and only sizes that memory alone
 // has no room for are tried with pages on disk: with the fewest pages that make room, and with more
 // pages for more rows a pass. These sizes, too, win only by their tokens a second.
-absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request, const MachineRates& rates,
-                                    int num_threads, bool verify_once, const BatchShape& shape, int64_t batch_size,
+absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request,
+                                    const MachineRates& rates, int num_threads, bool verify_once,
+                                    const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages = 0);
 
-// Why that many run at once, in a line: the waves, what they take, and what the budget has room for. Empty where no rate
-// is known.
+// Why that many run at once, in a line: the waves, what they take, and what the budget has room
+// for. Empty where no rate is known.
 std::string DescribeWaves(const BatchPlan& plan, const BatchShape& shape);
 
 }  // namespace sluice

@@ -8,16 +8,16 @@
 #include <variant>
 
 #include "absl/container/flat_hash_set.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/ops.h"
-#include "kernels/status_macros.h"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/held_results.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/prefix_sample.h"
-#include "runtime/constraints.h"
+#include "runtime/constrain/constraints.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -28,21 +28,25 @@ constexpr int64_t kMostParsedBytes = int64_t{256} << 20;
 
 class ShapeMeter {
  public:
-  ShapeMeter(const JobInput& input, const DoneBefore& done, const PromptEncoder& encoder, int64_t context_tokens)
+  ShapeMeter(const JobInput& input, const DoneBefore& done, const PromptEncoder& encoder,
+             int64_t context_tokens)
       : input_(input), done_(done), encoder_(encoder), context_tokens_(context_tokens) {}
 
   absl::StatusOr<BatchShape> Run() {
     SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::Open(input_.path, kMaxBatchLineBytes));
     LineReader::Line line;
     bool more = true;
-    while (parsed_bytes_ < kMostParsedBytes && static_cast<int64_t>(lengths_.size()) < kMostMeasuredSequences) {
+    while (parsed_bytes_ < kMostParsedBytes &&
+           static_cast<int64_t>(lengths_.size()) < kMostMeasuredSequences) {
       SLUICE_ASSIGN_OR_RETURN(more, reader.Next(&line));
       if (!more) break;
       ++lines_;
       if (line.too_long || IsBlankLine(line.text)) continue;
       parsed_bytes_ += static_cast<int64_t>(line.text.size());
-      BatchLine parsed = ParseBatchLine(line.text, line.number, input_.plain_text, encoder_.max_bytes());
-      if (input_.num_parts > 1 && PartOf(parsed.custom_id, input_.num_parts) != input_.part) continue;
+      BatchLine parsed =
+          ParseBatchLine(line.text, line.number, input_.plain_text, encoder_.max_bytes());
+      if (input_.num_parts > 1 && PartOf(parsed.custom_id, input_.num_parts) != input_.part)
+        continue;
       if (done_.lines.contains(ResultIds(line.number, parsed.custom_id).line)) {
         ++done_lines_;
         continue;
@@ -61,7 +65,8 @@ class ShapeMeter {
       ++constrained_;
       if (grammars_.insert(request.grammar->text).second) {
         // One that cannot be compiled takes nothing: its request fails.
-        shape_.grammar_bytes = std::max(shape_.grammar_bytes, CheckGrammar(*request.grammar).value_or(0));
+        shape_.grammar_bytes =
+            std::max(shape_.grammar_bytes, CheckGrammar(*request.grammar).value_or(0));
       }
     }
     const bool tokenizes = tokenized_bytes_ < kMostTokenizedBytes;
@@ -69,7 +74,8 @@ class ShapeMeter {
     for (size_t i = 0; i < request.prompts.size(); ++i) {
       int64_t n = 0;
       if (tokenizes) {
-        const std::variant<ChatPrompt, ApiError> encoded = encoder_.Encode(request, i, context_tokens_);
+        const std::variant<ChatPrompt, ApiError> encoded =
+            encoder_.Encode(request, i, context_tokens_);
         const auto* const prompt = std::get_if<ChatPrompt>(&encoded);
         n = prompt == nullptr ? 0 : static_cast<int64_t>(prompt->ids.size());
         if (n > 0 && n <= context_tokens_) {
@@ -78,7 +84,8 @@ class ShapeMeter {
         }
       } else {
         const double tokens = tokenized_tokens_ / static_cast<double>(tokenized_bytes_) *
-                              static_cast<double>(line_bytes) / static_cast<double>(request.prompts.size());
+                              static_cast<double>(line_bytes) /
+                              static_cast<double>(request.prompts.size());
         n = std::clamp<int64_t>(std::llround(tokens), 1, context_tokens_);
       }
       if (n == 0 || n > context_tokens_) continue;  // ids may be more
@@ -88,8 +95,10 @@ class ShapeMeter {
       const int64_t answer = std::min(request.max_tokens, context_tokens_ - n);
       answer_tokens_ += static_cast<double>(answer);
       for (int64_t k = 0; k < request.n; ++k) {
-        const auto journaled = done_.tokens.find({line, static_cast<int32_t>(static_cast<int64_t>(i) * request.n + k)});
-        const int64_t had = journaled == done_.tokens.end() ? 0 : std::min(journaled->second, answer);
+        const auto journaled = done_.tokens.find(
+            {line, static_cast<int32_t>(static_cast<int64_t>(i) * request.n + k)});
+        const int64_t had =
+            journaled == done_.tokens.end() ? 0 : std::min(journaled->second, answer);
         lengths_.push_back({n + had, answer - had});
       }
     }
@@ -101,7 +110,8 @@ class ShapeMeter {
   BatchShape Shape(bool all) {
     shape_.num_grammars = static_cast<int64_t>(grammars_.size());
     // None like another: then those that follow are not either.
-    if (constrained_ > 1 && shape_.num_grammars == constrained_) shape_.num_grammars = BatchShape::kEachItsOwn;
+    if (constrained_ > 1 && shape_.num_grammars == constrained_)
+      shape_.num_grammars = BatchShape::kEachItsOwn;
     if (prompts_ == 0) return std::move(shape_);
     const auto sequences = static_cast<double>(lengths_.size());
     shape_.held_bytes_each = static_cast<int64_t>(static_cast<double>(held_bytes_) / sequences);
@@ -112,8 +122,8 @@ class ShapeMeter {
     shape_.shared_among = static_cast<double>(prefixes_.sequences());
     // Lines that nobody looked at are taken to be like those that were left among the others.
     const double a_line = sequences / static_cast<double>(lines_ - done_lines_);
-    shape_.num_sequences =
-        static_cast<int64_t>(std::ceil(sequences + a_line * static_cast<double>(input_.num_lines - lines_)));
+    shape_.num_sequences = static_cast<int64_t>(
+        std::ceil(sequences + a_line * static_cast<double>(input_.num_lines - lines_)));
     if (all) {
       shape_.num_sequences = static_cast<int64_t>(lengths_.size());
       shape_.left = std::move(lengths_);
@@ -145,17 +155,19 @@ void ExpectSequences(int64_t num_sequences, BatchShape* shape) {
   shape->num_sequences = num_sequences;
   shape->left.clear();
   if (num_sequences > kMostMeasuredSequences) return;
-  shape->left.assign(num_sequences, {std::llround(shape->prompt_tokens), std::llround(shape->answer_tokens)});
+  shape->left.assign(num_sequences,
+                     {std::llround(shape->prompt_tokens), std::llround(shape->answer_tokens)});
 }
 
 double OwnPromptTokens(const BatchShape& shape, double sequences) {
   const double distinct = shape.shared_pages * std::max(sequences / shape.shared_among, 1.0);
-  const double saved = std::max(shape.shared_pages_each - distinct / sequences, 0.0) * kKvPageTokens;
+  const double saved =
+      std::max(shape.shared_pages_each - distinct / sequences, 0.0) * kKvPageTokens;
   return std::max(shape.prompt_tokens - saved, 0.0);
 }
 
-absl::StatusOr<BatchShape> MeasureShape(const JobInput& input, const DoneBefore& done, const PromptEncoder& encoder,
-                                        int64_t context_tokens) {
+absl::StatusOr<BatchShape> MeasureShape(const JobInput& input, const DoneBefore& done,
+                                        const PromptEncoder& encoder, int64_t context_tokens) {
   return ShapeMeter(input, done, encoder, context_tokens).Run();
 }
 

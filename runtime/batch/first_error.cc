@@ -5,9 +5,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/batch/line_reader.h"
-#include "storage/json.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {
@@ -33,8 +33,8 @@ absl::StatusOr<std::string> FirstError(const std::string& errors_path) {
   SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
   if (!more) return absl::NotFoundError(absl::StrCat(errors_path, " has no line"));
   SLUICE_ASSIGN_OR_RETURN(const nlohmann::json root, ParseJson(line.text, errors_path));
-  std::string text =
-      absl::StrCat(TextAt(root, {"custom_id"}), ": ", TextAt(root, {"response", "body", "error", "message"}));
+  std::string text = absl::StrCat(TextAt(root, {"custom_id"}), ": ",
+                                  TextAt(root, {"response", "body", "error", "message"}));
   for (char& c : text) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
   }

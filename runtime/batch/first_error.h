@@ -8,8 +8,8 @@
 
 namespace sluice {
 
-// "custom_id: message", in one line, of the first line of an errors file. NotFound: the file has no line. Errors of
-// FileError.
+// "custom_id: message", in one line, of the first line of an errors file. NotFound: the file has no
+// line. Errors of FileError.
 absl::StatusOr<std::string> FirstError(const std::string& errors_path);
 
 }  // namespace sluice

@@ -8,11 +8,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/journal.h"
 #include "runtime/batch/line_reader.h"
-#include "runtime/log_probs.h"
+#include "runtime/sample/log_probs.h"
 
 namespace sluice {
 namespace {
@@ -108,8 +108,8 @@ absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_tex
     const int64_t middle = good + (bad - good) / 2;
     (fits(middle) ? good : bad) = middle;
   }
-  SLUICE_ASSIGN_OR_RETURN(const int64_t next,
-                          LargestHeldBytes(input, plain_text, context_tokens, max_line_bytes, good));
+  SLUICE_ASSIGN_OR_RETURN(const int64_t next, LargestHeldBytes(input, plain_text, context_tokens,
+                                                               max_line_bytes, good));
   return HeldLimit{next, good};
 }
 

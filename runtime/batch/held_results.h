@@ -35,8 +35,8 @@ struct HeldLimit {
 };
 
 // The most bytes that a request of a batch file holds; requests that hold more than `most_bytes`
-// are left out, and so are lines that may not be read (ParseBatchLine's max_bytes). Prompts are not tokenized, but taken
-// to be as long as their text allows.
+// are left out, and so are lines that may not be read (ParseBatchLine's max_bytes). Prompts are not
+// tokenized, but taken to be as long as their text allows.
 absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_text,
                                          int64_t context_tokens, int64_t max_line_bytes,
                                          int64_t most_bytes = std::numeric_limits<int64_t>::max());

@@ -7,7 +7,7 @@
 #include <queue>
 #include <vector>
 
-#include "runtime/pass_scheduler.h"
+#include "runtime/engine/pass_scheduler.h"
 
 namespace sluice {
 namespace {
@@ -40,7 +40,8 @@ class JobPassCounter {
   int64_t decoding() const { return static_cast<int64_t>(ends_.size()); }
 
   void Admit() {
-    while (next_ < left_.size() && decoding() + static_cast<int64_t>(prompts_.size()) < room_.sequences) {
+    while (next_ < left_.size() &&
+           decoding() + static_cast<int64_t>(prompts_.size()) < room_.sequences) {
       const SequenceLength& sequence = left_[next_++];
       prompts_.push_back({std::max<int64_t>(sequence.prompt_tokens, 1), sequence.answer_tokens});
     }
@@ -56,7 +57,8 @@ class JobPassCounter {
   // Gives prompts the rows beside those that generate; a prompt's last row gives the first token.
   void PromptPass() {
     const int64_t free = std::max<int64_t>(room_.pass_rows - decoding(), 1);
-    const int64_t room = std::min(std::max(room_.balanced_rows - decoding(), kLeastPromptRows), free);
+    const int64_t room =
+        std::min(std::max(room_.balanced_rows - decoding(), kLeastPromptRows), free);
     // A long prompt fills passes that are all alike, until it is done or a sequence ends.
     int64_t alike = (prompts_.front().rows - 1) / room;
     if (!ends_.empty()) alike = std::min(alike, ends_.top() - now_);

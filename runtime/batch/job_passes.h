@@ -1,5 +1,5 @@
-// How many passes a batch job takes with so many sequences at once, and how long: the scheduler's order, without
-// tokens.
+// How many passes a batch job takes with so many sequences at once, and how long: the scheduler's
+// order, without tokens.
 #ifndef SLUICE_RUNTIME_BATCH_JOB_PASSES_H_
 #define SLUICE_RUNTIME_BATCH_JOB_PASSES_H_
 
@@ -28,10 +28,10 @@ struct JobPasses {
   double seconds = 0;
 };
 
-// Passes as PassScheduler makes them of sequences that wait in this order, with pages for all that run: a row for each
-// that generates, the oldest prompts in the rows that are left, and a waiting sequence as soon as one has ended. So the
-// last sequences, with few beside them, count as the passes that they take. `seconds` says how long a pass of that many
-// rows takes.
+// Passes as PassScheduler makes them of sequences that wait in this order, with pages for all that
+// run: a row for each that generates, the oldest prompts in the rows that are left, and a waiting
+// sequence as soon as one has ended. So the last sequences, with few beside them, count as the
+// passes that they take. `seconds` says how long a pass of that many rows takes.
 JobPasses CountPasses(absl::Span<const SequenceLength> left, const PassRoom& room,
                       absl::FunctionRef<double(int64_t rows)> seconds);
 

@@ -5,10 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
-#include "storage/json.h"
-#include "storage/manifest.h"
-#include "storage/manifest_text.h"
+#include "kernels/base/status_macros.h"
+#include "storage/file/json.h"
+#include "storage/store/manifest.h"
+#include "storage/store/manifest_text.h"
 
 namespace sluice {
 namespace {
@@ -17,7 +17,9 @@ using nlohmann::json;
 
 constexpr int64_t kJobFormatVersion = 1;
 
-std::string Stem(const std::string& output) { return std::string(absl::StripSuffix(output, ".jsonl")); }
+std::string Stem(const std::string& output) {
+  return std::string(absl::StripSuffix(output, ".jsonl"));
+}
 
 absl::Status ReadRecord(const json& root, JobRecord* record) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t version, JsonInt(root, "format_version"));
@@ -50,7 +52,8 @@ absl::Status ReadRecord(const json& root, JobRecord* record) {
   }
   record->seed = static_cast<uint64_t>(seed);
   // Jobs begun before there were chats, or --fast-math, do not have them.
-  for (const auto& [name, text] : {std::pair{"chat", &record->chat}, {"arithmetic", &record->arithmetic}}) {
+  for (const auto& [name, text] :
+       {std::pair{"chat", &record->chat}, {"arithmetic", &record->arithmetic}}) {
     if (JsonFind(root, name) == nullptr) continue;
     SLUICE_ASSIGN_OR_RETURN(*text, JsonString(root, name));
   }
@@ -101,25 +104,33 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
                      asked.input_lines, " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
   }
   if (begun.input_hash != asked.input_hash) {
-    return differs("input", absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),
+    return differs("input",
+                   absl::StrCat(begun.input, " (XXH3 ", ChecksumToHex(begun.input_hash), ")"),
                    absl::StrCat(asked.input, " (XXH3 ", ChecksumToHex(asked.input_hash), ")"));
   }
   if (begun.store_hash != asked.store_hash) {
-    return differs("store", absl::StrCat(begun.store, " (XXH3 ", ChecksumToHex(begun.store_hash), ")"),
+    return differs("store",
+                   absl::StrCat(begun.store, " (XXH3 ", ChecksumToHex(begun.store_hash), ")"),
                    absl::StrCat(asked.store, " (XXH3 ", ChecksumToHex(asked.store_hash), ")"));
   }
   if (begun.input_format != asked.input_format)
     return differs("input format", begun.input_format, asked.input_format);
   if (begun.device != asked.device) return differs("device", begun.device, asked.device);
-  if (begun.k_type != asked.k_type) return differs("type of keys (-ctk)", begun.k_type, asked.k_type);
-  if (begun.v_type != asked.v_type) return differs("type of values (-ctv)", begun.v_type, asked.v_type);
-  if (begun.arithmetic != asked.arithmetic) return differs("arithmetic (--fast-math)", begun.arithmetic, asked.arithmetic);
+  if (begun.k_type != asked.k_type)
+    return differs("type of keys (-ctk)", begun.k_type, asked.k_type);
+  if (begun.v_type != asked.v_type)
+    return differs("type of values (-ctv)", begun.v_type, asked.v_type);
+  if (begun.arithmetic != asked.arithmetic)
+    return differs("arithmetic (--fast-math)", begun.arithmetic, asked.arithmetic);
   if (begun.context_tokens != asked.context_tokens) {
-    return differs("context (-c)", absl::StrCat(begun.context_tokens), absl::StrCat(asked.context_tokens));
+    return differs("context (-c)", absl::StrCat(begun.context_tokens),
+                   absl::StrCat(asked.context_tokens));
   }
-  if (begun.seed != asked.seed) return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
-  if (begun.chat != asked.chat) return differs("--template or --no-parse-special", begun.chat.empty() ? "none" : begun.chat,
-                                                asked.chat.empty() ? "none" : asked.chat);
+  if (begun.seed != asked.seed)
+    return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
+  if (begun.chat != asked.chat)
+    return differs("--template or --no-parse-special", begun.chat.empty() ? "none" : begun.chat,
+                   asked.chat.empty() ? "none" : asked.chat);
   if (begun.part != asked.part || begun.num_parts != asked.num_parts) {
     return differs("--part", absl::StrCat(begun.part, "/", begun.num_parts),
                    absl::StrCat(asked.part, "/", asked.num_parts));
@@ -127,7 +138,8 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
   return absl::OkStatus();
 }
 
-JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked, AnsweredRequests answered) {
+JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked,
+                          AnsweredRequests answered) {
   if (!answered.any) return asked;
   JobRecord record = begun;
   if (!answered.chats) record.chat = asked.chat;
@@ -149,7 +161,8 @@ std::string PartPath(const std::string& output, int64_t part, int64_t num_parts)
 }
 
 int64_t PartOf(absl::string_view custom_id, int64_t num_parts) {
-  const uint64_t hash = Checksum({reinterpret_cast<const std::byte*>(custom_id.data()), custom_id.size()});
+  const uint64_t hash =
+      Checksum({reinterpret_cast<const std::byte*>(custom_id.data()), custom_id.size()});
   return static_cast<int64_t>(hash % static_cast<uint64_t>(num_parts));
 }
 

@@ -23,10 +23,11 @@ struct JobRecord {
   std::string device = "cpu";  // or "cuda"
   std::string k_type;
   std::string v_type;
-  std::string arithmetic = "exact";  // ArithmeticOf (runtime/memory_plan.h)
+  std::string arithmetic = "exact";  // ArithmeticOf (runtime/pass/memory_plan.h)
   int64_t context_tokens = 0;
   uint64_t seed = 0;
-  std::string chat;  // what was asked for chats: another template than the store's (its hash), plain text
+  std::string
+      chat;  // what was asked for chats: another template than the store's (its hash), plain text
   int64_t part = 0;
   int64_t num_parts = 1;
 };
@@ -35,12 +36,13 @@ struct JobRecord {
 inline constexpr int64_t kMaxJobRecordBytes = 1 << 20;
 
 std::string SerializeJobRecord(const JobRecord& record);
-// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote it.
+// InvalidArgument where the text is no such record; FailedPrecondition where a newer sluice wrote
+// it.
 absl::StatusOr<JobRecord> ParseJobRecord(absl::string_view text, absl::string_view path);
 
-// FailedPrecondition names what differs between the job with the results in `path` and the one that was asked for, but
-// for `created` and the paths. Memory, threads and the batch size may differ: they change no result. What to do about
-// it is the caller's to say.
+// FailedPrecondition names what differs between the job with the results in `path` and the one that
+// was asked for, but for `created` and the paths. Memory, threads and the batch size may differ:
+// they change no result. What to do about it is the caller's to say.
 absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::string_view path);
 
 // What a job has answered so far.
@@ -49,9 +51,10 @@ struct AnsweredRequests {
   bool chats = false;
   bool context_matters = false;  // another context (-c) could have made an answer longer or shorter
 };
-// `begun` with all that `asked` says and no answer depends on: everything where there is no answer, what only chats use
-// where no chat was answered, and the context where no answer was as long.
-JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked, AnsweredRequests answered);
+// `begun` with all that `asked` says and no answer depends on: everything where there is no answer,
+// what only chats use where no chat was answered, and the context where no answer was as long.
+JobRecord TakeFreeOptions(const JobRecord& begun, const JobRecord& asked,
+                          AnsweredRequests answered);
 
 // The files of a job, by the one that was asked for: results.jsonl -> results.errors.jsonl, ...
 struct BatchPaths {

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "storage/durable_file.h"
-#include "storage/manifest.h"
+#include "kernels/base/status_macros.h"
+#include "storage/file/durable_file.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -33,7 +33,8 @@ struct RecordHead {
 static_assert(sizeof(RecordHead) == 16);
 
 uint64_t ChecksumOf(absl::Span<const JournalEntry> entries) {
-  return Checksum({reinterpret_cast<const std::byte*>(entries.data()), entries.size() * sizeof(JournalEntry)});
+  return Checksum(
+      {reinterpret_cast<const std::byte*>(entries.data()), entries.size() * sizeof(JournalEntry)});
 }
 
 void AppendRecord(absl::Span<const JournalEntry> entries, std::string* out) {
@@ -56,7 +57,8 @@ int64_t ReadRecords(FILE* file, absl::FunctionRef<void(const JournalEntry&)> on_
   while (std::fread(&head, sizeof(head), 1, file) == 1) {
     if (head.num_entries == 0 || head.num_entries > kMaxEntries || head.zero != 0) break;
     entries.resize(head.num_entries);
-    if (std::fread(entries.data(), sizeof(JournalEntry), entries.size(), file) != entries.size()) break;
+    if (std::fread(entries.data(), sizeof(JournalEntry), entries.size(), file) != entries.size())
+      break;
     if (ChecksumOf(entries) != head.checksum) break;
     for (const JournalEntry& entry : entries) on_entry(entry);
     end += static_cast<int64_t>(sizeof(head) + entries.size() * sizeof(JournalEntry));
@@ -112,7 +114,9 @@ absl::Status Journal::Rewrite(absl::Span<const JournalEntry> entries) {
   }
   const std::string path = file_.path();
   const size_t slash = path.rfind('/');
-  const std::string dir = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string dir = slash == std::string::npos ? "."
+                          : slash == 0               ? "/"
+                                                     : path.substr(0, slash);
   SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, path.substr(slash + 1), text));
   SLUICE_ASSIGN_OR_RETURN(file_, AppendFile::Open(path));
   return absl::OkStatus();

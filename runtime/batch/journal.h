@@ -1,4 +1,5 @@
-// results.journal: the tokens of sequences in flight, so that a job that was killed continues after them.
+// results.journal: the tokens of sequences in flight, so that a job that was killed continues after
+// them.
 #ifndef SLUICE_RUNTIME_BATCH_JOURNAL_H_
 #define SLUICE_RUNTIME_BATCH_JOURNAL_H_
 
@@ -20,19 +21,22 @@ struct JournalEntry {
   int32_t token;
 };
 
-// The file: a header of kHeaderBytes ("sluiceJ1", the job's hash), then records. A record: the number of
-// its entries (u32), 0 (u32), XXH3-64 of the entries (u64), the entries (line i64, choice i32, token i32).
-// Integers are little-endian. Entries of a sequence are in the order of its tokens.
+// The file: a header of kHeaderBytes ("sluiceJ1", the job's hash), then records. A record: the
+// number of its entries (u32), 0 (u32), XXH3-64 of the entries (u64), the entries (line i64, choice
+// i32, token i32). Integers are little-endian. Entries of a sequence are in the order of its
+// tokens.
 class Journal {
  public:
   static constexpr int64_t kHeaderBytes = 16;
 
-  // Opens or creates the journal of job `job_hash` and gives its entries to `on_entry`. A torn or damaged
-  // record is cut off with all behind it. FailedPrecondition: the file is another job's, or no journal.
+  // Opens or creates the journal of job `job_hash` and gives its entries to `on_entry`. A torn or
+  // damaged record is cut off with all behind it. FailedPrecondition: the file is another job's, or
+  // no journal.
   static absl::StatusOr<Journal> Open(const std::string& path, uint64_t job_hash,
                                       absl::FunctionRef<void(const JournalEntry&)> on_entry);
 
-  // The entries of a journal, whichever job's it is, without changing it; none where there is no file.
+  // The entries of a journal, whichever job's it is, without changing it; none where there is no
+  // file.
   static void Read(const std::string& path, absl::FunctionRef<void(const JournalEntry&)> on_entry);
 
   // One record, in one write. Nothing for no entries.

@@ -14,9 +14,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
-#include "kernels/status_macros.h"
-#include "storage/manifest.h"
-#include "storage/running_checksum.h"
+#include "kernels/base/status_macros.h"
+#include "storage/file/checksum.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -37,11 +37,15 @@ absl::StatusOr<size_t> ReadChunk(int fd, char* out, size_t bytes, const std::str
 }
 
 FileStamp StampOf(const struct stat& info) {
-  const auto nanoseconds = [](const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; };
-  return {info.st_dev, info.st_ino, info.st_size, nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+  const auto nanoseconds = [](const timespec& t) {
+    return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+  };
+  return {info.st_dev, info.st_ino, info.st_size, nanoseconds(info.st_mtim),
+          nanoseconds(info.st_ctim)};
 }
 
-// UTF-8 is the one encoding of JSON lines and prompts; a mark of another one says what is wrong with every line.
+// UTF-8 is the one encoding of JSON lines and prompts; a mark of another one says what is wrong
+// with every line.
 absl::Status CheckByteOrderMark(absl::string_view begin, const std::string& path) {
   constexpr std::pair<absl::string_view, absl::string_view> kMarks[] = {
       {absl::string_view("\xFF\xFE\0\0", 4), "UTF-32"},
@@ -120,10 +124,12 @@ absl::StatusOr<bool> LineReader::Fill() {
   SLUICE_RETURN_IF_ERROR(n.status());
   if (summary_ != nullptr && wanted > 0) {
     const int64_t chunk_begin = static_cast<int64_t>(chunks_ * kInputChunkBytes);
-    if (*n < wanted) return ResizedInput(path_, summary_->num_bytes, chunk_begin + static_cast<int64_t>(*n));
+    if (*n < wanted)
+      return ResizedInput(path_, summary_->num_bytes, chunk_begin + static_cast<int64_t>(*n));
     if (Checksum(absl::string_view(buffer_).substr(held)) != summary_->chunk_checksums[chunks_]) {
-      return ChangedInput(path_, absl::StrCat("other bytes lie between byte ", chunk_begin, " and byte ",
-                                              chunk_begin + static_cast<int64_t>(*n)));
+      return ChangedInput(path_,
+                          absl::StrCat("other bytes lie between byte ", chunk_begin, " and byte ",
+                                       chunk_begin + static_cast<int64_t>(*n)));
     }
     ++chunks_;
   }
@@ -187,7 +193,8 @@ absl::StatusOr<InputSummary> SummarizeInput(const std::string& path) {
     if (!summary.names_grammars) {
       seam.append(text.substr(0, kGrammarNameBytes).data(), std::min<size_t>(n, kGrammarNameBytes));
       summary.names_grammars = NamesGrammar(seam) || NamesGrammar(text);
-      seam.assign(chunk.data() + n - std::min<size_t>(n, kGrammarNameBytes), std::min<size_t>(n, kGrammarNameBytes));
+      seam.assign(chunk.data() + n - std::min<size_t>(n, kGrammarNameBytes),
+                  std::min<size_t>(n, kGrammarNameBytes));
     }
   }
   summary.num_lines += last != '\n';
@@ -202,8 +209,10 @@ absl::Status CheckInputUnchanged(const std::string& path, const InputSummary& su
   }
   if (StampOf(info) == summary.stamp) return absl::OkStatus();
   SLUICE_ASSIGN_OR_RETURN(const InputSummary now, SummarizeInput(path));
-  if (now.num_bytes != summary.num_bytes) return ResizedInput(path, summary.num_bytes, now.num_bytes);
-  return now.checksum == summary.checksum ? absl::OkStatus() : ChangedInput(path, "it has other bytes now");
+  if (now.num_bytes != summary.num_bytes)
+    return ResizedInput(path, summary.num_bytes, now.num_bytes);
+  return now.checksum == summary.checksum ? absl::OkStatus()
+                                          : ChangedInput(path, "it has other bytes now");
 }
 
 }  // namespace sluice

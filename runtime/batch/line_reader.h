@@ -1,5 +1,5 @@
-// Reads a file line by line in bounded memory, however long its lines and however many; and notices that a job's input
-// is no longer the file that the job was planned for.
+// Reads a file line by line in bounded memory, however long its lines and however many; and notices
+// that a job's input is no longer the file that the job was planned for.
 #ifndef SLUICE_RUNTIME_BATCH_LINE_READER_H_
 #define SLUICE_RUNTIME_BATCH_LINE_READER_H_
 
@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "storage/durable_file.h"
+#include "storage/file/durable_file.h"
 
 namespace sluice {
 
@@ -29,18 +29,20 @@ struct InputSummary {
   uint64_t checksum = 0;  // XXH3-64
   int64_t num_lines = 0;  // blank ones too
   int64_t num_bytes = 0;
-  bool names_grammars = false;            // a line has "response_format" or "grammar" in it, as a member or otherwise
-  FileStamp stamp;                        // before the walk
-  std::vector<uint64_t> chunk_checksums;  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
+  bool names_grammars =
+      false;        // a line has "response_format" or "grammar" in it, as a member or otherwise
+  FileStamp stamp;  // before the walk
+  std::vector<uint64_t>
+      chunk_checksums;  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
 };
 inline constexpr size_t kInputChunkBytes = size_t{256} << 10;
 
-// Unavailable: the file cannot be read. InvalidArgument: it is no regular file, or its byte order mark says UTF-16 or
-// UTF-32.
+// Unavailable: the file cannot be read. InvalidArgument: it is no regular file, or its byte order
+// mark says UTF-16 or UTF-32.
 absl::StatusOr<InputSummary> SummarizeInput(const std::string& path);
 
-// Aborted says how the bytes of `path` differ from those that were summarized. A file that was only touched,
-// or that is gone by now, has not changed.
+// Aborted says how the bytes of `path` differ from those that were summarized. A file that was only
+// touched, or that is gone by now, has not changed.
 absl::Status CheckInputUnchanged(const std::string& path, const InputSummary& summary);
 
 class LineReader {
@@ -53,15 +55,17 @@ class LineReader {
     bool whole;              // a newline ends it
   };
 
-  // Lines of up to `max_bytes` are given whole. A byte order mark (UTF-8) at the beginning of the file is skipped.
-  // Errors of FileError; InvalidArgument: no regular file.
+  // Lines of up to `max_bytes` are given whole. A byte order mark (UTF-8) at the beginning of the
+  // file is skipped. Errors of FileError; InvalidArgument: no regular file.
   static absl::StatusOr<LineReader> Open(const std::string& path, int64_t max_bytes);
-  // The same for a file that was summarized: Next gives only lines of the bytes that it had then. `summary` must
-  // outlive the reader.
-  static absl::StatusOr<LineReader> OpenInput(const std::string& path, int64_t max_bytes, const InputSummary* summary);
+  // The same for a file that was summarized: Next gives only lines of the bytes that it had then.
+  // `summary` must outlive the reader.
+  static absl::StatusOr<LineReader> OpenInput(const std::string& path, int64_t max_bytes,
+                                              const InputSummary* summary);
 
-  // The next line into `line`; false at the end of the file. Unavailable: it cannot be read. Aborted: the file
-  // has changed since it was summarized, by what CheckInputUnchanged says. What was appended since then is not read.
+  // The next line into `line`; false at the end of the file. Unavailable: it cannot be read.
+  // Aborted: the file has changed since it was summarized, by what CheckInputUnchanged says. What
+  // was appended since then is not read.
   absl::StatusOr<bool> Next(Line* line);
 
  private:

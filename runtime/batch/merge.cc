@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/batch/append_file.h"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_output.h"
@@ -24,7 +24,7 @@
 #include "runtime/batch/line_reader.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
-#include "storage/json.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {
@@ -42,16 +42,19 @@ struct Place {
 absl::StatusOr<int64_t> FindParts(const std::string& output) {
   const BatchPaths paths(output);
   const std::string prefix = absl::StrCat(
-      std::filesystem::path(std::string(absl::StripSuffix(output, ".jsonl"))).filename().string(), ".part");
+      std::filesystem::path(std::string(absl::StripSuffix(output, ".jsonl"))).filename().string(),
+      ".part");
   int64_t found = 0;
   std::error_code error;
-  for (std::filesystem::directory_iterator it(paths.dir, error), end; !error && it != end; it.increment(error)) {
+  for (std::filesystem::directory_iterator it(paths.dir, error), end; !error && it != end;
+       it.increment(error)) {
     const std::string name = it->path().filename().string();
     absl::string_view rest = name;
     if (!absl::ConsumePrefix(&rest, prefix) || !absl::ConsumeSuffix(&rest, ".job.json")) continue;
     const std::vector<absl::string_view> numbers = absl::StrSplit(rest, "of");
     int64_t part, parts;
-    if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &part) || !absl::SimpleAtoi(numbers[1], &parts))
+    if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &part) ||
+        !absl::SimpleAtoi(numbers[1], &parts))
       continue;
     if (found != 0 && parts != found) {
       return absl::FailedPreconditionError(
@@ -62,14 +65,15 @@ absl::StatusOr<int64_t> FindParts(const std::string& output) {
   }
   if (error) return FileError(error.value(), "list folder", paths.dir);
   if (found == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(output, " has no parts beside it (", prefix, "IofN.jsonl)"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(output, " has no parts beside it (", prefix, "IofN.jsonl)"));
   }
   return found;
 }
 
 // The first part's record, after all were compared with it and with the input.
-absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummary& summary, const std::string& output,
-                                     int64_t num_parts) {
+absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummary& summary,
+                                     const std::string& output, int64_t num_parts) {
   JobRecord first;
   for (int64_t part = 0; part < num_parts; ++part) {
     const BatchPaths paths(PartPath(output, part, num_parts));
@@ -88,9 +92,10 @@ absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummar
     asked.input_hash = summary.checksum;
     asked.input_lines = summary.num_lines;
     if (const absl::Status same = CheckSameJob(record, asked, paths.results); !same.ok()) {
-      return absl::Status(same.code(),
-                          absl::StrCat(same.message(), part == 0 ? "; merge with the input of the parts"
-                                                                 : "; run all parts with the same options"));
+      return absl::Status(
+          same.code(),
+          absl::StrCat(same.message(), part == 0 ? "; merge with the input of the parts"
+                                                 : "; run all parts with the same options"));
     }
   }
   return first;
@@ -98,35 +103,38 @@ absl::StatusOr<JobRecord> CheckParts(const std::string& input, const InputSummar
 
 // All lines of the input in order.
 absl::StatusOr<std::vector<Place>> FindLines(const std::string& input, const InputSummary& summary,
-                                             const std::vector<std::string>& files, const JobRecord& job,
-                                             int64_t num_parts) {
+                                             const std::vector<std::string>& files,
+                                             const JobRecord& job, int64_t num_parts) {
   absl::flat_hash_map<uint64_t, Place> index;
   for (size_t file = 0; file < files.size(); ++file) {
-    const absl::StatusOr<int64_t> end = ScanResults(files[file], [&](uint64_t id, int64_t offset, int64_t bytes) {
-      index[id] = {static_cast<int32_t>(file), offset, bytes};
-    });
+    const absl::StatusOr<int64_t> end =
+        ScanResults(files[file], [&](uint64_t id, int64_t offset, int64_t bytes) {
+          index[id] = {static_cast<int32_t>(file), offset, bytes};
+        });
     if (absl::IsFailedPrecondition(end.status())) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(end.status().message(), "; move the file away and run part ", file / 2, " again"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          end.status().message(), "; move the file away and run part ", file / 2, " again"));
     }
     SLUICE_RETURN_IF_ERROR(end.status());
   }
   std::vector<Place> places;
-  SLUICE_ASSIGN_OR_RETURN(LineReader reader, LineReader::OpenInput(input, kMaxBatchLineBytes, &summary));
+  SLUICE_ASSIGN_OR_RETURN(LineReader reader,
+                          LineReader::OpenInput(input, kMaxBatchLineBytes, &summary));
   LineReader::Line line;
   while (true) {
     SLUICE_ASSIGN_OR_RETURN(const bool more, reader.Next(&line));
     if (!more) return places;
     if (IsBlankLine(line.text)) continue;
-    const std::string custom_id = line.too_long
-                                      ? DefaultCustomId(line.number)
-                                      : ParseBatchLine(line.text, line.number, job.input_format == "text").custom_id;
+    const std::string custom_id =
+        line.too_long
+            ? DefaultCustomId(line.number)
+            : ParseBatchLine(line.text, line.number, job.input_format == "text").custom_id;
     const auto it = index.find(ResultIds(line.number, custom_id).line);
     if (it == index.end()) {
       const int64_t part = PartOf(custom_id, num_parts);
-      return absl::FailedPreconditionError(absl::StrCat(input, ": line ", line.number, " (", custom_id,
-                                                        ") has no result yet; run part ", part, " of ", num_parts,
-                                                        " to its end"));
+      return absl::FailedPreconditionError(absl::StrCat(input, ": line ", line.number, " (",
+                                                        custom_id, ") has no result yet; run part ",
+                                                        part, " of ", num_parts, " to its end"));
     }
     places.push_back(it->second);
   }
@@ -135,7 +143,8 @@ absl::StatusOr<std::vector<Place>> FindLines(const std::string& input, const Inp
 // Copies pieces of files to the end of one.
 class Copier {
  public:
-  static absl::StatusOr<Copier> Create(const std::string& path, const std::vector<std::string>& sources) {
+  static absl::StatusOr<Copier> Create(const std::string& path,
+                                       const std::vector<std::string>& sources) {
     Copier copier;
     SLUICE_ASSIGN_OR_RETURN(copier.out_, AppendFile::Open(path));
     SLUICE_RETURN_IF_ERROR(copier.out_.Truncate(0));
@@ -150,11 +159,13 @@ class Copier {
     for (int64_t done = 0; done < place.bytes;) {
       const size_t held = buffer_.size();
       buffer_.resize(held + std::min<int64_t>(place.bytes - done, kWriteBytes));
-      const ssize_t n =
-          pread(sources_[place.file].get(), buffer_.data() + held, buffer_.size() - held, place.offset + done);
+      const ssize_t n = pread(sources_[place.file].get(), buffer_.data() + held,
+                              buffer_.size() - held, place.offset + done);
       buffer_.resize(held + (n > 0 ? n : 0));
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return FileError(n < 0 ? errno : EIO, "read", absl::StrCat("the results for ", out_.path()));
+      if (n <= 0)
+        return FileError(n < 0 ? errno : EIO, "read",
+                         absl::StrCat("the results for ", out_.path()));
       done += n;
       if (buffer_.size() >= kWriteBytes) SLUICE_RETURN_IF_ERROR(Flush());
     }
@@ -164,7 +175,8 @@ class Copier {
   absl::Status Finish(const std::string& name) {
     SLUICE_RETURN_IF_ERROR(Flush());
     SLUICE_RETURN_IF_ERROR(out_.Sync());
-    if (std::rename(out_.path().c_str(), name.c_str()) != 0) return FileError(errno, "rename to", name);
+    if (std::rename(out_.path().c_str(), name.c_str()) != 0)
+      return FileError(errno, "rename to", name);
     return absl::OkStatus();
   }
 
@@ -190,14 +202,16 @@ absl::StatusOr<MergeReport> MergeParts(const std::string& input, const std::stri
   MergeReport report;
   SLUICE_ASSIGN_OR_RETURN(report.num_parts, FindParts(output));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary summary, SummarizeInput(input));
-  SLUICE_ASSIGN_OR_RETURN(const JobRecord job, CheckParts(input, summary, output, report.num_parts));
+  SLUICE_ASSIGN_OR_RETURN(const JobRecord job,
+                          CheckParts(input, summary, output, report.num_parts));
   std::vector<std::string> files;
   for (int64_t part = 0; part < report.num_parts; ++part) {
     const BatchPaths of_part(PartPath(output, part, report.num_parts));
     files.push_back(of_part.results);
     files.push_back(of_part.errors);
   }
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<Place> places, FindLines(input, summary, files, job, report.num_parts));
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Place> places,
+                          FindLines(input, summary, files, job, report.num_parts));
 
   SLUICE_ASSIGN_OR_RETURN(Copier results, Copier::Create(paths.results + ".tmp", files));
   SLUICE_ASSIGN_OR_RETURN(Copier errors, Copier::Create(paths.errors + ".tmp", files));

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/batch/job_record.h"
 
 namespace sluice {
@@ -27,7 +27,8 @@ absl::Status CheckRegular(const std::string& path) {
   const std::optional<struct stat> info = StatOf(path);
   if (!info.has_value() || S_ISREG(info->st_mode)) return absl::OkStatus();
   if (S_ISDIR(info->st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is a folder, and a job writes a file there"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is a folder, and a job writes a file there"));
   }
   return absl::InvalidArgumentError(
       absl::StrCat(path,
@@ -38,15 +39,17 @@ absl::Status CheckRegular(const std::string& path) {
 }  // namespace
 
 bool NamesStream(const std::string& output) {
-  return output == "-" || output == "/dev/stdin" || output == "/dev/stdout" || output == "/dev/stderr" ||
-         absl::StartsWith(output, "/dev/fd/") || absl::StartsWith(output, "/proc/");
+  return output == "-" || output == "/dev/stdin" || output == "/dev/stdout" ||
+         output == "/dev/stderr" || absl::StartsWith(output, "/dev/fd/") ||
+         absl::StartsWith(output, "/proc/");
 }
 
 absl::Status CheckOutputFile(const std::string& output) {
   const std::optional<struct stat> info = StatOf(output);
   if (absl::EndsWith(output, "/") || (info.has_value() && S_ISDIR(info->st_mode))) {
-    return absl::InvalidArgumentError(absl::StrCat(output, " is a folder; give a file in it as -o, such as ",
-                                                   absl::StripSuffix(output, "/"), "/results.jsonl"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(output, " is a folder; give a file in it as -o, such as ",
+                     absl::StripSuffix(output, "/"), "/results.jsonl"));
   }
   SLUICE_RETURN_IF_ERROR(CheckRegular(output));
   absl::string_view stem = output;
@@ -72,12 +75,13 @@ absl::Status CheckJobFiles(const std::string& results, const std::string& input)
       return info->st_dev == other.st_dev && info->st_ino == other.st_ino;
     };
     if (read.has_value() && same(*read)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(input, " is the input, and the job would write to it as ", path, "; give another -o"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          input, " is the input, and the job would write to it as ", path, "; give another -o"));
     }
     for (const auto& [other_path, other] : seen) {
       if (!same(other)) continue;
-      return absl::InvalidArgumentError(absl::StrCat(other_path, " and ", path, " are the same file; give another -o"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(other_path, " and ", path, " are the same file; give another -o"));
     }
     seen.emplace_back(path, *info);
   }

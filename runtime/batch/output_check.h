@@ -8,14 +8,16 @@
 
 namespace sluice {
 
-// Whether `output` names a stream of this process, which no job can go on with: "-", /dev/stdout, /dev/fd/63, ...
+// Whether `output` names a stream of this process, which no job can go on with: "-", /dev/stdout,
+// /dev/fd/63, ...
 bool NamesStream(const std::string& output);
 
-// InvalidArgument: `output` is a folder, a pipe or a device, or the errors file of another job. Nothing is opened.
+// InvalidArgument: `output` is a folder, a pipe or a device, or the errors file of another job.
+// Nothing is opened.
 absl::Status CheckOutputFile(const std::string& output);
 
-// InvalidArgument: one of the files of the job with these results (BatchPaths) is no regular file, is `input`, or is
-// another one of them by another name.
+// InvalidArgument: one of the files of the job with these results (BatchPaths) is no regular file,
+// is `input`, or is another one of them by another name.
 absl::Status CheckJobFiles(const std::string& results, const std::string& input);
 
 }  // namespace sluice

@@ -1,4 +1,5 @@
-// How much of the prompts of a sample begins like others of it: pages of the KV cache that they will share.
+// How much of the prompts of a sample begins like others of it: pages of the KV cache that they
+// will share.
 #ifndef SLUICE_RUNTIME_BATCH_PREFIX_SAMPLE_H_
 #define SLUICE_RUNTIME_BATCH_PREFIX_SAMPLE_H_
 
@@ -11,8 +12,8 @@ namespace sluice {
 
 class PrefixSample {
  public:
-  // A prompt of `copies` sequences (a request's n), whose logits are wanted from row `first_logit` on: pages in front of
-  // that can be another sequence's.
+  // A prompt of `copies` sequences (a request's n), whose logits are wanted from row `first_logit`
+  // on: pages in front of that can be another sequence's.
   void Add(absl::Span<const int32_t> prompt, int64_t first_logit, int64_t copies);
 
   int64_t sequences() const { return sequences_; }
@@ -22,8 +23,8 @@ class PrefixSample {
   int64_t shared_pages() const;
 
  private:
-  // By the hash of all tokens from the first one to the page's end: how many sequences have it. A hash may be wrong
-  // here, as nothing but sizes follows from it.
+  // By the hash of all tokens from the first one to the page's end: how many sequences have it. A
+  // hash may be wrong here, as nothing but sizes follows from it.
   std::map<uint64_t, int64_t> sequences_of_;
   int64_t sequences_ = 0;
 };

@@ -1,4 +1,5 @@
-// Chat templates that are known by name, for stores that bring none: llama.cpp's names (src/llama-chat.cpp).
+// Chat templates that are known by name, for stores that bring none: llama.cpp's names
+// (src/llama-chat.cpp).
 #ifndef SLUICE_RUNTIME_CHAT_BUILTIN_TEMPLATES_H_
 #define SLUICE_RUNTIME_CHAT_BUILTIN_TEMPLATES_H_
 

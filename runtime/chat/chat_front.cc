@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/chat/model_files.h"
 #include "runtime/chat/reasoning.h"
 #include "runtime/chat/template_source.h"
@@ -11,7 +11,8 @@
 
 namespace sluice {
 
-absl::StatusOr<ChatFront> ChatFront::Load(const std::string& folder, const ChatFrontOptions& options,
+absl::StatusOr<ChatFront> ChatFront::Load(const std::string& folder,
+                                          const ChatFrontOptions& options,
                                           const Tokenizer* tokenizer) {
   if (tokenizer == nullptr) {
     return absl::FailedPreconditionError("this model has no tokenizer, and chats need one");
@@ -41,8 +42,9 @@ absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, c
                                              int64_t max_ids, int64_t max_bytes) const {
   const ChatTemplate& chat_template =
       conversation.has_tools() && with_tools_.has_value() ? *with_tools_ : template_;
-  const TemplateVariables variables = ConversationVariables(
-      marker_.has_value() ? marker_->Mark(conversation) : conversation, /*add_generation_prompt=*/true);
+  const TemplateVariables variables =
+      ConversationVariables(marker_.has_value() ? marker_->Mark(conversation) : conversation,
+                            /*add_generation_prompt=*/true);
   SLUICE_ASSIGN_OR_RETURN(const std::string text, chat_template.Render(variables, now, max_bytes));
   ChatPrompt prompt;
   prompt.opens_reasoning = OpensReasoning(text);
@@ -53,7 +55,8 @@ absl::StatusOr<ChatPrompt> ChatFront::Encode(const Conversation& conversation, c
                                 .max_ids = max_ids,
                                 .max_bytes = max_bytes - static_cast<int64_t>(text.size())}));
   if (prompt.ids.empty()) {
-    return absl::InvalidArgumentError(chat_template.name() + ": it prints nothing for this conversation");
+    return absl::InvalidArgumentError(chat_template.name() +
+                                      ": it prints nothing for this conversation");
   }
   return prompt;
 }

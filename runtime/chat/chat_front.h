@@ -13,7 +13,7 @@
 #include "runtime/chat/chat_template.h"
 #include "runtime/chat/conversation.h"
 #include "runtime/chat/plain_text.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
@@ -31,8 +31,9 @@ struct ChatPrompt {
 // Never changes; any thread may use it.
 class ChatFront {
  public:
-  // The template and the special tokens of `folder` (a store's tokenizer/). `tokenizer` must outlive this.
-  // NotFound: there is no template. Else errors of FindTemplate and ChatTemplate::Parse.
+  // The template and the special tokens of `folder` (a store's tokenizer/). `tokenizer` must
+  // outlive this. NotFound: there is no template. Else errors of FindTemplate and
+  // ChatTemplate::Parse.
   static absl::StatusOr<ChatFront> Load(const std::string& folder, const ChatFrontOptions& options,
                                         const Tokenizer* tokenizer);
 
@@ -57,7 +58,8 @@ class ChatFront {
       : template_(std::move(chat_template)), tokenizer_(tokenizer) {}
 
   ChatTemplate template_;
-  std::optional<ChatTemplate> with_tools_;  // where the folder has another one for conversations with tools
+  std::optional<ChatTemplate>
+      with_tools_;  // where the folder has another one for conversations with tools
   const Tokenizer* tokenizer_;
   bool add_special_tokens_ = false;
   std::optional<PlainTextMarker> marker_;  // where messages are plain text

@@ -5,14 +5,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
+#include "kernels/base/status_macros.h"
 #include "runtime/chat/reasoning.h"
-#include "runtime/memory_plan.h"
+#include "runtime/pass/memory_plan.h"
 
 namespace sluice {
 
-ChatSession::ChatSession(Model* model, const Tokenizer* tokenizer, const ChatFront* front, uint64_t store_hash,
-                         const std::tm& now, GenerateOptions options)
+ChatSession::ChatSession(Model* model, const Tokenizer* tokenizer, const ChatFront* front,
+                         uint64_t store_hash, const std::tm& now, GenerateOptions options)
     : model_(model),
       tokenizer_(tokenizer),
       front_(front),
@@ -50,7 +50,8 @@ std::pair<size_t, size_t> ChatSession::OldestTurn() const {
 
 absl::StatusOr<ChatPrompt> ChatSession::FitPrompt(int64_t* dropped_messages) {
   const int64_t context = context_tokens();
-  const int64_t room = std::min(options_.max_new_tokens < 0 ? context / 4 : options_.max_new_tokens, context / 2);
+  const int64_t room =
+      std::min(options_.max_new_tokens < 0 ? context / 4 : options_.max_new_tokens, context / 2);
   while (true) {
     absl::StatusOr<ChatPrompt> encoded =
         front_->Encode(TextConversation(messages_), now_, context, max_prompt_bytes_);
@@ -108,7 +109,8 @@ absl::StatusOr<TurnResult> ChatSession::Say(std::string text, const OnPiece& on_
   std::vector<ChatMessage> before = messages_;
   messages_.push_back({"user", std::move(text)});
   absl::StatusOr<TurnResult> turn = Answer(on_piece);
-  if (!turn.ok() || (turn->generated.ids.empty() && turn->generated.finish_reason == FinishReason::kInterrupt)) {
+  if (!turn.ok() ||
+      (turn->generated.ids.empty() && turn->generated.finish_reason == FinishReason::kInterrupt)) {
     messages_ = std::move(before);
   }
   return turn;
@@ -122,7 +124,8 @@ absl::StatusOr<TurnResult> ChatSession::Regenerate(const OnPiece& on_piece) {
   messages_.pop_back();
   ++options_.sampler.seed;
   absl::StatusOr<TurnResult> turn = Answer(on_piece);
-  if (!turn.ok() || (turn->generated.ids.empty() && turn->generated.finish_reason == FinishReason::kInterrupt)) {
+  if (!turn.ok() ||
+      (turn->generated.ids.empty() && turn->generated.finish_reason == FinishReason::kInterrupt)) {
     messages_ = std::move(before);
   }
   return turn;
@@ -133,8 +136,8 @@ absl::Status ChatSession::Save(const std::string& path) const {
 }
 
 absl::Status ChatSession::Load(const std::string& path) {
-  SLUICE_ASSIGN_OR_RETURN(messages_,
-                          LoadSession(path, Identity(), context_tokens(), max_prompt_bytes_, model_->kv_cache(), &cached_));
+  SLUICE_ASSIGN_OR_RETURN(messages_, LoadSession(path, Identity(), context_tokens(),
+                                                 max_prompt_bytes_, model_->kv_cache(), &cached_));
   return absl::OkStatus();
 }
 

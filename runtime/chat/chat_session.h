@@ -14,7 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "runtime/chat/chat_front.h"
 #include "runtime/chat/session_file.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 
 namespace sluice {
 
@@ -29,32 +29,36 @@ struct TurnResult {
   bool context_full = false;     // the answer ended because the context did
 };
 
-// Each turn renders the whole conversation, and keeps the KV cache up to the longest common prefix with what was
-// computed before: templates may drop earlier reasoning. Where a prompt leaves no room to answer, the oldest turns
-// behind the system message go, until there is room for `max_new_tokens`, a quarter of the context where that is
-// not set, but half of it at the most. The current user message stays in any case.
+// Each turn renders the whole conversation, and keeps the KV cache up to the longest common prefix
+// with what was computed before: templates may drop earlier reasoning. Where a prompt leaves no
+// room to answer, the oldest turns behind the system message go, until there is room for
+// `max_new_tokens`, a quarter of the context where that is not set, but half of it at the most. The
+// current user message stays in any case.
 class ChatSession {
  public:
-  // All must outlive this. `options` are those of every turn, without on_text and end_tokens. strftime_now sees `now`
-  // in every turn, else a template that prints the time would have each prompt computed anew.
+  // All must outlive this. `options` are those of every turn, without on_text and end_tokens.
+  // strftime_now sees `now` in every turn, else a template that prints the time would have each
+  // prompt computed anew.
   ChatSession(Model* model, const Tokenizer* tokenizer, const ChatFront* front, uint64_t store_hash,
               const std::tm& now, GenerateOptions options);
   ~ChatSession();
   ChatSession(const ChatSession&) = delete;
   ChatSession& operator=(const ChatSession&) = delete;
 
-  // Answers `text`. After an error, or an interrupt before the first token, the conversation is what it was.
-  // InvalidArgument, ResourceExhausted: the template's errors, a message that is longer than the context; the
-  // session goes on. Other errors are the disk's: it cannot.
+  // Answers `text`. After an error, or an interrupt before the first token, the conversation is
+  // what it was. InvalidArgument, ResourceExhausted: the template's errors, a message that is
+  // longer than the context; the session goes on. Other errors are the disk's: it cannot.
   absl::StatusOr<TurnResult> Say(std::string text, const OnPiece& on_piece);
-  // Answers the last user message once more, with other random numbers. FailedPrecondition: there is no answer yet.
+  // Answers the last user message once more, with other random numbers. FailedPrecondition: there
+  // is no answer yet.
   absl::StatusOr<TurnResult> Regenerate(const OnPiece& on_piece);
 
   // From now on a conversation may take no more memory than this on its way to ids, and a session
   // file no more while its messages are read: more is an error.
   void LimitPrompts(int64_t max_bytes) { max_prompt_bytes_ = max_bytes; }
 
-  // Puts another system message first; an empty one takes it away. The rest of the conversation stays.
+  // Puts another system message first; an empty one takes it away. The rest of the conversation
+  // stays.
   void SetSystem(std::string text);
   // Forgets all but the system message.
   void Reset();

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
@@ -15,10 +15,12 @@ absl::Status Named(const std::string& name, const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<ChatTemplate> ChatTemplate::Parse(TemplateSource source, TemplateVariables variables) {
+absl::StatusOr<ChatTemplate> ChatTemplate::Parse(TemplateSource source,
+                                                 TemplateVariables variables) {
   absl::StatusOr<jinja::Template> parsed = jinja::Template::Parse(source.text);
   if (!parsed.ok()) return Named(source.name, parsed.status());
-  const uint64_t hash = Checksum({reinterpret_cast<const std::byte*>(source.text.data()), source.text.size()});
+  const uint64_t hash =
+      Checksum({reinterpret_cast<const std::byte*>(source.text.data()), source.text.size()});
   return ChatTemplate(std::move(source.name), hash, *std::move(parsed), std::move(variables));
 }
 

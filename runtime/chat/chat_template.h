@@ -10,17 +10,19 @@
 #include "absl/status/statusor.h"
 #include "runtime/chat/special_tokens.h"
 #include "runtime/chat/template_source.h"
-#include "runtime/jinja/template.h"
+#include "runtime/text/jinja/template.h"
 
 namespace sluice {
 
 // Never changes; any thread may render.
 class ChatTemplate {
  public:
-  // `variables` are those that a context does not have to name. Errors are the template's, behind its name.
+  // `variables` are those that a context does not have to name. Errors are the template's, behind
+  // its name.
   static absl::StatusOr<ChatTemplate> Parse(TemplateSource source, TemplateVariables variables);
 
-  // What the template prints with `variables` behind its own. `now` is the local time that strftime_now sees.
+  // What the template prints with `variables` behind its own. `now` is the local time that
+  // strftime_now sees.
   absl::StatusOr<std::string> Render(const TemplateVariables& variables, const std::tm& now,
                                      int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
@@ -30,7 +32,10 @@ class ChatTemplate {
 
  private:
   ChatTemplate(std::string name, uint64_t hash, jinja::Template parsed, TemplateVariables variables)
-      : name_(std::move(name)), hash_(hash), template_(std::move(parsed)), variables_(std::move(variables)) {}
+      : name_(std::move(name)),
+        hash_(hash),
+        template_(std::move(parsed)),
+        variables_(std::move(variables)) {}
 
   std::string name_;
   uint64_t hash_;

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "kernels/status_macros.h"
-#include "storage/json.h"
+#include "kernels/base/status_macros.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "runtime/tokenizer/unicode.h"
+#include "runtime/text/tokenizer/unicode.h"
 
 namespace sluice {
 namespace {
@@ -27,11 +27,13 @@ jinja::Value MessageValue(const ChatMessage& message) {
 
 Conversation TextConversation(const std::vector<ChatMessage>& messages) {
   Conversation conversation;
-  for (const ChatMessage& message : messages) conversation.messages.push_back(MessageValue(message));
+  for (const ChatMessage& message : messages)
+    conversation.messages.push_back(MessageValue(message));
   return conversation;
 }
 
-TemplateVariables ConversationVariables(const Conversation& conversation, bool add_generation_prompt) {
+TemplateVariables ConversationVariables(const Conversation& conversation,
+                                        bool add_generation_prompt) {
   TemplateVariables variables = {
       {jinja::Value::String("messages"), jinja::Value::List(conversation.messages)},
       {jinja::Value::String("tools"), conversation.tools},

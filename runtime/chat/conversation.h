@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "runtime/chat/special_tokens.h"
-#include "runtime/jinja/value.h"
+#include "runtime/text/jinja/value.h"
 
 namespace sluice {
 
@@ -14,7 +14,8 @@ namespace sluice {
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
   std::string content;
-  std::string reasoning = {};  // of an assistant: what it thought before; templates know it as reasoning_content
+  std::string reasoning =
+      {};  // of an assistant: what it thought before; templates know it as reasoning_content
   bool operator==(const ChatMessage&) const = default;
 };
 
@@ -31,7 +32,8 @@ Conversation TextConversation(const std::vector<ChatMessage>& messages);
 
 // The variables that transformers' apply_chat_template passes: messages, tools, documents (None),
 // add_generation_prompt, and the conversation's own.
-TemplateVariables ConversationVariables(const Conversation& conversation, bool add_generation_prompt);
+TemplateVariables ConversationVariables(const Conversation& conversation,
+                                        bool add_generation_prompt);
 
 }  // namespace sluice
 

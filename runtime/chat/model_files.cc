@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/status_macros.h"
-#include "storage/gguf.h"
-#include "storage/gguf_tokenizer.h"
-#include "storage/json.h"
+#include "kernels/base/status_macros.h"
+#include "storage/file/json.h"
+#include "storage/source/gguf.h"
+#include "storage/source/gguf_tokenizer.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,5 @@
-// The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path names.
+// The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path
+// names.
 #ifndef SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
 #define SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
 
@@ -10,8 +11,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "runtime/tokenizer/token_files.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/token_files.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 

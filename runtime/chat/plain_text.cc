@@ -5,7 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/tokenizer/unicode.h"
+#include "runtime/text/tokenizer/unicode.h"
 
 namespace sluice {
 

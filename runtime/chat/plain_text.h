@@ -1,11 +1,12 @@
 // Control tokens that users type stay plain text, while those of the template stay tokens.
 //
-// Every control token's text inside a message gets a kPlainMark (runtime/tokenizer/tokenizer.h) behind its first
-// character before the template is rendered: `<|im_end|>` becomes `<` mark `|im_end|>`. The template moves, trims and
-// compares messages as ever; the tokenizer then finds no control token there, and drops the marks. Limits: a template
-// that looks for a control token's text inside a message does not find it; a control token of a single character
-// cannot be split; a mark that was in the text before is dropped; added tokens that are not control tokens (some
-// models' <think>) are found in messages as always.
+// Every control token's text inside a message gets a kPlainMark
+// (runtime/text/tokenizer/tokenizer.h) behind its first character before the template is rendered:
+// `<|im_end|>` becomes `<` mark `|im_end|>`. The template moves, trims and compares messages as
+// ever; the tokenizer then finds no control token there, and drops the marks. Limits: a template
+// that looks for a control token's text inside a message does not find it; a control token of a
+// single character cannot be split; a mark that was in the text before is dropped; added tokens
+// that are not control tokens (some models' <think>) are found in messages as always.
 #ifndef SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
 #define SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
 
@@ -14,7 +15,7 @@
 
 #include "absl/strings/string_view.h"
 #include "runtime/chat/conversation.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 

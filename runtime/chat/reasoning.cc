@@ -18,7 +18,9 @@ void Add(bool reasoning, absl::string_view text, std::vector<ReasoningSplitter::
   if (!text.empty()) pieces->push_back({reasoning, std::string(text)});
 }
 
-size_t LeadingLineEnds(absl::string_view text) { return std::min(text.find_first_not_of("\r\n"), text.size()); }
+size_t LeadingLineEnds(absl::string_view text) {
+  return std::min(text.find_first_not_of("\r\n"), text.size());
+}
 
 }  // namespace
 

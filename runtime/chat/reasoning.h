@@ -9,8 +9,9 @@
 
 namespace sluice {
 
-// Thinking counts only at the beginning of an answer, behind white space at the most; later tags are text. The
-// tags, the line ends right inside of them and those behind </think> belong to neither part.
+// Thinking counts only at the beginning of an answer, behind white space at the most; later tags
+// are text. The tags, the line ends right inside of them and those behind </think> belong to
+// neither part.
 class ReasoningSplitter {
  public:
   struct Piece {

@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "kernels/status_macros.h"
-#include "runtime/tokenizer/token_files.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/text/tokenizer/token_files.h"
 
 namespace sluice {
 

@@ -6,14 +6,14 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/chat/model_files.h"
-#include "runtime/jinja/value.h"
+#include "runtime/text/jinja/value.h"
 
 namespace sluice {
 
 // Variables of a template: text for keys. Of one name the last counts.
 using TemplateVariables = std::vector<jinja::DictData::Entry>;
 
-// The tokens that the files name (runtime/tokenizer/token_files.h) by name, and the lists as
+// The tokens that the files name (runtime/text/tokenizer/token_files.h) by name, and the lists as
 // additional_special_tokens. Errors of ModelFiles::Read, ReadTokenFiles and FindNamedTokens.
 absl::StatusOr<TemplateVariables> ReadSpecialTokens(const ModelFiles& files);
 

@@ -16,15 +16,17 @@ struct TemplateSource {
   bool builtin = false;  // what the tokenizer puts around a text (bos) goes around the prompt, too
 };
 
-// What a user names as a template: a file, else a known name (builtin_templates.h), else a text with {{ or {% in it.
-// NotFound: none of these. Errors of ReadWholeFile.
+// What a user names as a template: a file, else a known name (builtin_templates.h), else a text
+// with {{ or {% in it. NotFound: none of these. Errors of ReadWholeFile.
 absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name);
 
 // The template of a model: chat_template.jinja, else "chat_template" of tokenizer_config.json or
-// chat_template.json, which is text or a list of {name, template}. Of several the one called `name`, or, with an
-// empty `name`, tool_use where there are tools, else default, as transformers chooses.
-// NotFound: no template, or none of that name. InvalidArgument: a file that is not what it should be.
-absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name, bool has_tools);
+// chat_template.json, which is text or a list of {name, template}. Of several the one called
+// `name`, or, with an empty `name`, tool_use where there are tools, else default, as transformers
+// chooses. NotFound: no template, or none of that name. InvalidArgument: a file that is not what it
+// should be.
+absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name,
+                                            bool has_tools);
 
 }  // namespace sluice
 

@@ -5,14 +5,16 @@
 #include <optional>
 
 #include "runtime/chat/chat_template.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
-// The first control token behind an assistant's message at the end of a conversation, with nothing but white space
-// between (<|eot_id|>, <|im_end|>, <end_of_turn>, ...), unless it is part of what begins the next turn. None where
-// the template puts no such token there, or refuses the conversation.
-std::optional<int32_t> FindTurnEnd(const ChatTemplate& chat_template, const Tokenizer& tokenizer, const std::tm& now);
+// The first control token behind an assistant's message at the end of a conversation, with nothing
+// but white space between (<|eot_id|>, <|im_end|>, <end_of_turn>, ...), unless it is part of what
+// begins the next turn. None where the template puts no such token there, or refuses the
+// conversation.
+std::optional<int32_t> FindTurnEnd(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
+                                   const std::tm& now);
 
 }  // namespace sluice
 

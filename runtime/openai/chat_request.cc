@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/chat/conversation.h"
-#include "runtime/jinja/json.h"
 #include "runtime/openai/request_members.h"
-#include "storage/json.h"
+#include "runtime/text/jinja/json.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {
@@ -30,9 +30,12 @@ MaybeError ReadContent(const std::string& param, const Value& content, std::stri
   if (!content.is_list()) return WrongType(param, "a string or an array of parts");
   for (const Value& part : content.items()) {
     const Value* const type = part.is_dict() ? part.dict().Find("type") : nullptr;
-    if (type == nullptr || !type->is_string()) return WrongType(param, "a string or an array of parts with a type");
+    if (type == nullptr || !type->is_string())
+      return WrongType(param, "a string or an array of parts with a type");
     if (type->text() != "text") {
-      return Wrong(param, absl::StrCat("has a part of type \"", ShortName(type->text()), "\", only text is supported"),
+      return Wrong(param,
+                   absl::StrCat("has a part of type \"", ShortName(type->text()),
+                                "\", only text is supported"),
                    "unsupported_parameter");
     }
     const Value* const piece = part.dict().Find("text");
@@ -42,18 +45,20 @@ MaybeError ReadContent(const std::string& param, const Value& content, std::stri
   return std::nullopt;
 }
 
-// OpenAI's arguments are JSON as text, empty where there are none; templates want the object. `index`, which says where
-// a call stood in a stream, is left out.
+// OpenAI's arguments are JSON as text, empty where there are none; templates want the object.
+// `index`, which says where a call stood in a stream, is left out.
 MaybeError ReadToolCalls(const std::string& param, const Value& calls, Value* out) {
   if (!calls.is_list()) return WrongType(param, "an array");
   std::vector<Value> list;
   for (const Value& call : calls.items()) {
     const Value* const function = call.is_dict() ? call.dict().Find("function") : nullptr;
-    if (function == nullptr || !function->is_dict()) return WrongType(param, "an array of calls with a function");
+    if (function == nullptr || !function->is_dict())
+      return WrongType(param, "an array of calls with a function");
     TemplateVariables members = function->dict().entries();
     for (auto& [key, value] : members) {
       if (key.text() != "arguments" || !value.is_string()) continue;
-      absl::StatusOr<Value> parsed = jinja::ValueFromJson(value.text().empty() ? "{}" : value.text(), "arguments");
+      absl::StatusOr<Value> parsed =
+          jinja::ValueFromJson(value.text().empty() ? "{}" : value.text(), "arguments");
       if (!parsed.ok()) return Wrong(param, "has arguments that are not JSON");
       value = *std::move(parsed);
     }
@@ -70,10 +75,12 @@ MaybeError ReadToolCalls(const std::string& param, const Value& calls, Value* ou
 
 // What an assistant's message has when it comes back as an API gave it, and no template looks at.
 bool IsEchoedMember(absl::string_view role, absl::string_view name) {
-  return role == "assistant" && (name == "annotations" || name == "id" || name == "parsed" || name == "refusal");
+  return role == "assistant" &&
+         (name == "annotations" || name == "id" || name == "parsed" || name == "refusal");
 }
 
-// A message of an assistant without content: what it refused with, or nothing, where the content is null.
+// A message of an assistant without content: what it refused with, or nothing, where the content is
+// null.
 std::optional<Value> ContentInstead(const Value& message, absl::string_view role) {
   if (role != "assistant") return std::nullopt;
   const Value* const refusal = message.dict().Find("refusal");
@@ -84,11 +91,13 @@ std::optional<Value> ContentInstead(const Value& message, absl::string_view role
 
 MaybeError ReadMessage(const std::string& param, const Value& message, Value* out) {
   if (!message.is_dict()) return WrongType(param, "an object");
-  static constexpr absl::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
+  static constexpr absl::string_view kRoles[] = {"system", "developer", "user", "assistant",
+                                                 "tool"};
   const Value* const role = message.dict().Find("role");
   if (role == nullptr || !role->is_string() ||
       std::find(std::begin(kRoles), std::end(kRoles), role->text()) == std::end(kRoles)) {
-    return Wrong(absl::StrCat(param, ".role"), "must be system, developer, user, assistant or tool");
+    return Wrong(absl::StrCat(param, ".role"),
+                 "must be system, developer, user, assistant or tool");
   }
   std::string content;
   bool has_content = false, has_calls = false;
@@ -104,10 +113,12 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
       error = ReadContent(member, value, &content);
       read = Value::String(content);
     } else if (name == "tool_calls") {
-      if (value.is_list() && value.items().empty()) continue;  // some templates ask only whether there are any
+      if (value.is_list() && value.items().empty())
+        continue;  // some templates ask only whether there are any
       has_calls = true;
       error = ReadToolCalls(member, value, &read);
-    } else if (name != "role" && name != "name" && name != "tool_call_id" && name != "reasoning_content" &&
+    } else if (name != "role" && name != "name" && name != "tool_call_id" &&
+               name != "reasoning_content" &&
                (name != "reasoning" || role->text() != "assistant")) {
       error = Wrong(member, "is not a member of a message", "unknown_parameter");
     } else if (!value.is_string()) {
@@ -122,10 +133,12 @@ MaybeError ReadMessage(const std::string& param, const Value& message, Value* ou
   if (reasoning != nullptr && reasoning->is_string() && (known == nullptr || known->is_none())) {
     entries.emplace_back(Value::String("reasoning_content"), *reasoning);
   }
-  if (const std::optional<Value> instead = ContentInstead(message, role->text()); !has_content && instead.has_value()) {
+  if (const std::optional<Value> instead = ContentInstead(message, role->text());
+      !has_content && instead.has_value()) {
     entries.emplace_back(Value::String("content"), *instead);
   } else if (!has_content) {
-    if (!has_calls) return Wrong(absl::StrCat(param, ".content"), "is missing", "missing_required_parameter");
+    if (!has_calls)
+      return Wrong(absl::StrCat(param, ".content"), "is missing", "missing_required_parameter");
     entries.emplace_back(Value::String("content"), Value::String(""));
   }
   *out = Value::Dict(std::move(entries));
@@ -175,13 +188,16 @@ MaybeError ReadChatMember(const std::string& name, const json& value, const Valu
   }
   if (name == "parallel_tool_calls") return std::nullopt;  // looked at once the tools are known
   if (name == "tool_choice" && (value == "auto" || value == "none")) return std::nullopt;
-  if (name == "tool_choice") return Wrong(name, "can be \"auto\" or \"none\" only", "unsupported_parameter");
+  if (name == "tool_choice")
+    return Wrong(name, "can be \"auto\" or \"none\" only", "unsupported_parameter");
   // vLLM's; the prompt is what the template makes of the messages for an assistant's turn.
-  if ((name == "add_generation_prompt" && value == true) || (name == "continue_final_message" && value == false) ||
+  if ((name == "add_generation_prompt" && value == true) ||
+      (name == "continue_final_message" && value == false) ||
       (name == "add_special_tokens" && value == false) || (name == "echo" && value == false)) {
     return std::nullopt;
   }
-  if (name == "add_generation_prompt" || name == "continue_final_message" || name == "add_special_tokens") {
+  if (name == "add_generation_prompt" || name == "continue_final_message" ||
+      name == "add_special_tokens") {
     return Wrong(name, "can be its default only", "unsupported_parameter");
   }
   if (name == "prompt" || name == "echo")
@@ -202,9 +218,11 @@ std::variant<CompletionRequest, ApiError> ParseChatRequest(const json& body, con
     if (value.is_null()) continue;
     const Value* const same = ordered.dict().Find(Value::String(name));
     if (same == nullptr) return WrongType("body", "an object");
-    if (MaybeError error = ReadChatMember(name, value, *same, &request); error.has_value()) return *std::move(error);
+    if (MaybeError error = ReadChatMember(name, value, *same, &request); error.has_value())
+      return *std::move(error);
   }
-  if (request.chat->messages.empty()) return Wrong("messages", "is missing", "missing_required_parameter");
+  if (request.chat->messages.empty())
+    return Wrong("messages", "is missing", "missing_required_parameter");
   if (const json* choice = JsonFind(body, "tool_choice"); choice != nullptr && *choice == "none") {
     request.chat->tools = Value::None();
   }

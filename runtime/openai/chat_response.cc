@@ -6,7 +6,7 @@
 
 #include "nlohmann/json.hpp"
 #include "runtime/chat/reasoning.h"
-#include "storage/manifest_text.h"
+#include "storage/store/manifest_text.h"
 
 namespace sluice {
 namespace {
@@ -25,7 +25,8 @@ void WriteLogprobs(const CompletionChoice& choice, const Tokenizer& tokenizer, T
     const TokenLogProb log_prob = choice.result.log_probs[i];
     json entry = TokenEntry(tokenizer, choice.result.ids[i], log_prob.log_prob);
     entry["top_logprobs"] = json::array();
-    for (const auto& [id, value] : log_prob.top) entry["top_logprobs"].push_back(TokenEntry(tokenizer, id, value));
+    for (const auto& [id, value] : log_prob.top)
+      entry["top_logprobs"].push_back(TokenEntry(tokenizer, id, value));
     if (i > 0) sink(",");
     sink(JsonLine(entry));
   }
@@ -34,20 +35,25 @@ void WriteLogprobs(const CompletionChoice& choice, const Tokenizer& tokenizer, T
 
 }  // namespace
 
-void WriteChatCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                             absl::string_view id, int64_t created, const Tokenizer& tokenizer, TextSink sink) {
+void WriteChatCompletionBody(const CompletionRequest& request,
+                             const std::vector<CompletionChoice>& choices, absl::string_view id,
+                             int64_t created, const Tokenizer& tokenizer, TextSink sink) {
   const auto write_choice = [&](size_t i) {
     const CompletionChoice& choice = choices[i];
-    // Text that follows a grammar does so from its first token on: there is no reasoning in it, whatever it says.
-    SplitAnswer answer = request.grammar.has_value() ? SplitAnswer{.content = choice.result.text, .reasoning = ""}
-                                                     : SplitReasoning(choice.result.text, choice.opens_reasoning);
+    // Text that follows a grammar does so from its first token on: there is no reasoning in it,
+    // whatever it says.
+    SplitAnswer answer = request.grammar.has_value()
+                             ? SplitAnswer{.content = choice.result.text, .reasoning = ""}
+                             : SplitReasoning(choice.result.text, choice.opens_reasoning);
     json message = {{"role", "assistant"}, {"content", std::move(answer.content)}};
     if (!answer.reasoning.empty()) message["reasoning_content"] = std::move(answer.reasoning);
     WriteWithMember(
         {{"index", i},
          {"message", std::move(message)},
          {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))}},
-        "logprobs", [&] { request.top_logprobs >= 0 ? WriteLogprobs(choice, tokenizer, sink) : sink("null"); }, sink);
+        "logprobs",
+        [&] { request.top_logprobs >= 0 ? WriteLogprobs(choice, tokenizer, sink) : sink("null"); },
+        sink);
   };
   WriteBody(request, choices, "chat.completion", id, created, write_choice, sink);
 }

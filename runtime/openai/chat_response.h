@@ -8,15 +8,17 @@
 #include "absl/strings/string_view.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
-// A chat completion's body (WriteBody): choices are {index, message, finish_reason, logprobs}. What the model thought
-// between <think> tags at the beginning is the message's reasoning_content; where it is only part of an answer, content
-// is empty. logprobs has all tokens but what ended the answer.
-void WriteChatCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                             absl::string_view id, int64_t created, const Tokenizer& tokenizer, TextSink sink);
+// A chat completion's body (WriteBody): choices are {index, message, finish_reason, logprobs}. What
+// the model thought between <think> tags at the beginning is the message's reasoning_content; where
+// it is only part of an answer, content is empty. logprobs has all tokens but what ended the
+// answer.
+void WriteChatCompletionBody(const CompletionRequest& request,
+                             const std::vector<CompletionChoice>& choices, absl::string_view id,
+                             int64_t created, const Tokenizer& tokenizer, TextSink sink);
 
 }  // namespace sluice
 

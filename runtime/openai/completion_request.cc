@@ -8,13 +8,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "runtime/jinja/json.h"
 #include "runtime/openai/chat_request.h"
 #include "runtime/openai/neutral_members.h"
 #include "runtime/openai/request_members.h"
 #include "runtime/openai/response_format.h"
-#include "runtime/tokenizer/unicode.h"
-#include "storage/json.h"
+#include "runtime/text/jinja/json.h"
+#include "runtime/text/tokenizer/unicode.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {
@@ -23,13 +23,17 @@ using nlohmann::json;
 constexpr size_t kMaxCustomIdBytes = 512;
 constexpr char kChatUrl[] = "/v1/chat/completions";
 
-bool IsCustomId(absl::string_view text) { return !text.empty() && text.size() <= kMaxCustomIdBytes; }
+bool IsCustomId(absl::string_view text) {
+  return !text.empty() && text.size() <= kMaxCustomIdBytes;
+}
 
-MaybeError ReadInt(absl::string_view name, const json& value, int64_t min, int64_t max, int64_t* out) {
+MaybeError ReadInt(absl::string_view name, const json& value, int64_t min, int64_t max,
+                   int64_t* out) {
   const json object = {{std::string(name), value}};
   const absl::StatusOr<int64_t> number = JsonInt(object, name);
   if (!number.ok()) return WrongType(name, "an integer");
-  if (*number < min || *number > max) return Wrong(name, absl::StrCat("must be from ", min, " to ", max));
+  if (*number < min || *number > max)
+    return Wrong(name, absl::StrCat("must be from ", min, " to ", max));
   *out = *number;
   return std::nullopt;
 }
@@ -53,7 +57,8 @@ MaybeError ReadString(absl::string_view name, const json& value, std::string* ou
   return std::nullopt;
 }
 
-MaybeError ReadIds(absl::string_view name, absl::string_view wanted, const json& array, std::vector<int32_t>* ids) {
+MaybeError ReadIds(absl::string_view name, absl::string_view wanted, const json& array,
+                   std::vector<int32_t>* ids) {
   ids->reserve(array.size());
   for (const json& item : array) {
     if (!item.is_number_integer()) return WrongType(name, wanted);
@@ -117,7 +122,8 @@ MaybeError ReadPrompt(const json& value, std::vector<PromptInput>* prompts) {
       continue;
     }
     std::vector<int32_t> ids;
-    if (!item.is_array()) return WrongType("prompt", "a string or an array of strings or token ids");
+    if (!item.is_array())
+      return WrongType("prompt", "a string or an array of strings or token ids");
     if (MaybeError error = ReadPromptIds(item, &ids); error.has_value()) return error;
     prompts->emplace_back(std::move(ids));
   }
@@ -126,10 +132,12 @@ MaybeError ReadPrompt(const json& value, std::vector<PromptInput>* prompts) {
 
 MaybeError ReadStop(const json& value, std::vector<std::string>* stop) {
   const json list = value.is_array() ? value : json::array({value});
-  if (list.size() > kMaxStops) return Wrong("stop", absl::StrCat("has more than ", kMaxStops, " texts"));
+  if (list.size() > kMaxStops)
+    return Wrong("stop", absl::StrCat("has more than ", kMaxStops, " texts"));
   for (const json& item : list) {
     std::string text;
-    if (ReadString("stop", item, &text).has_value()) return WrongType("stop", "a string or an array of strings");
+    if (ReadString("stop", item, &text).has_value())
+      return WrongType("stop", "a string or an array of strings");
     if (text.empty()) return Wrong("stop", "holds an empty text");
     if (text.size() > kMaxStopBytes) {
       return Wrong("stop", absl::StrCat("holds a text of more than ", kMaxStopBytes, " bytes"));
@@ -148,13 +156,15 @@ MaybeError ReadBias(const json& value, std::vector<std::pair<int32_t, float>>* b
     if (!item.is_number()) return WrongType("logit_bias", "an object of token ids and numbers");
     bias->emplace_back(id, item.get<float>());
   }
-  // The text's order of members is not kept, and "7" and "07" are one token: the sum has one order this way.
+  // The text's order of members is not kept, and "7" and "07" are one token: the sum has one order
+  // this way.
   std::sort(bias->begin(), bias->end());
   return std::nullopt;
 }
 
 // Members of vLLM's SamplingParams. False: `name` is none of them.
-bool ReadVllmMember(const std::string& name, const json& value, CompletionRequest* request, MaybeError* error) {
+bool ReadVllmMember(const std::string& name, const json& value, CompletionRequest* request,
+                    MaybeError* error) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (name == "top_k") {
     *error = ReadInt(name, value, -1, kMost, &request->choice.top_k);
@@ -186,7 +196,9 @@ bool ReadVllmMember(const std::string& name, const json& value, CompletionReques
 }  // namespace
 
 ApiError Wrong(absl::string_view param, absl::string_view message, absl::string_view code) {
-  return {.message = absl::StrCat("'", param, "' ", message), .param = std::string(param), .code = std::string(code)};
+  return {.message = absl::StrCat("'", param, "' ", message),
+          .param = std::string(param),
+          .code = std::string(code)};
 }
 
 ApiError WrongType(absl::string_view param, absl::string_view wanted) {
@@ -204,13 +216,15 @@ MaybeError ReadLogprobs(const json* logprobs, const json* top, CompletionRequest
   if (logprobs != nullptr && logprobs->is_boolean()) {
     request->top_logprobs = logprobs->get<bool>() ? 0 : -1;
   } else if (logprobs != nullptr) {
-    if (MaybeError error = ReadInt("logprobs", *logprobs, 0, kMaxTopLogprobs, &request->top_logprobs);
+    if (MaybeError error =
+            ReadInt("logprobs", *logprobs, 0, kMaxTopLogprobs, &request->top_logprobs);
         error.has_value()) {
       return error;
     }
   }
   if (top == nullptr) return std::nullopt;
-  if (request->top_logprobs < 0 && *top == 0) return std::nullopt;  // as programs write it that write all defaults
+  if (request->top_logprobs < 0 && *top == 0)
+    return std::nullopt;  // as programs write it that write all defaults
   if (request->top_logprobs < 0) return Wrong("top_logprobs", "needs logprobs");
   return ReadInt("top_logprobs", *top, 0, kMaxTopLogprobs, &request->top_logprobs);
 }
@@ -223,20 +237,22 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   }
   if (name == "temperature") return ReadDouble(name, value, &request->choice.temperature);
   if (name == "top_p") return ReadDouble(name, value, &request->choice.top_p);
-  if (name == "frequency_penalty") return ReadDouble(name, value, &request->choice.frequency_penalty);
+  if (name == "frequency_penalty")
+    return ReadDouble(name, value, &request->choice.frequency_penalty);
   if (name == "presence_penalty") return ReadDouble(name, value, &request->choice.presence_penalty);
   if (name == "logit_bias") return ReadBias(value, &request->choice.logit_bias);
   if (name == "seed") {
     int64_t seed;
-    MaybeError error =
-        ReadInt(name, value, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), &seed);
+    MaybeError error = ReadInt(name, value, std::numeric_limits<int64_t>::min(),
+                               std::numeric_limits<int64_t>::max(), &seed);
     if (!error.has_value()) request->seed = seed;
     return error;
   }
   if (name == "stop") return ReadStop(value, &request->stop);
   if (name == "n") return ReadInt(name, value, 1, kMaxChoices, &request->n);
   if (name == "response_format" || name == "grammar") {
-    if (request->grammar.has_value()) return Wrong(name, "beside another format: only one can be followed");
+    if (request->grammar.has_value())
+      return Wrong(name, "beside another format: only one can be followed");
     return ReadResponseFormat(name, value, &request->grammar);
   }
   if (name == "echo") return ReadBool(name, value, &request->echo);
@@ -255,12 +271,14 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
 MaybeError CheckRequest(const CompletionRequest& request) {
   if (request.prompts.empty()) return Wrong("prompt", "is missing", "missing_required_parameter");
   if (request.num_choices() > kMaxChoices) {
-    return Wrong("n", absl::StrCat("times the prompts is ", request.num_choices(), ", more than ", kMaxChoices));
+    return Wrong("n", absl::StrCat("times the prompts is ", request.num_choices(), ", more than ",
+                                   kMaxChoices));
   }
   if (request.best_of > 1 && request.best_of != request.n) {
     return Wrong("best_of", "can be 1 or n only: all answers come back", "unsupported_parameter");
   }
-  if (request.min_tokens > request.max_tokens) return Wrong("min_tokens", "is more than max_tokens");
+  if (request.min_tokens > request.max_tokens)
+    return Wrong("min_tokens", "is more than max_tokens");
   if (request.allowed_token_ids != nullptr && request.grammar.has_value()) {
     return Wrong("allowed_token_ids", "beside a format: only one can be followed");
   }
@@ -292,20 +310,25 @@ MaybeError CheckEnvelope(const json& line) {
   const json* url = JsonFind(line, "url");
   if (url == nullptr) return Wrong("url", "is missing", "missing_required_parameter");
   if (*url != "/v1/completions" && *url != kChatUrl) {
-    return Wrong("url", absl::StrCat("must be \"/v1/completions\" or \"", kChatUrl, "\""), "invalid_url");
+    return Wrong("url", absl::StrCat("must be \"/v1/completions\" or \"", kChatUrl, "\""),
+                 "invalid_url");
   }
-  if (JsonFind(line, "body") == nullptr) return Wrong("body", "is missing", "missing_required_parameter");
+  if (JsonFind(line, "body") == nullptr)
+    return Wrong("body", "is missing", "missing_required_parameter");
   return std::nullopt;
 }
 
 void KeepSchemaOrder(absl::string_view line, std::variant<CompletionRequest, ApiError>* parsed) {
   auto* const request = std::get_if<CompletionRequest>(parsed);
-  if (request == nullptr || !request->grammar.has_value() || request->grammar->kind != GrammarKind::kJsonSchema) return;
+  if (request == nullptr || !request->grammar.has_value() ||
+      request->grammar->kind != GrammarKind::kJsonSchema)
+    return;
   request->grammar->text = SchemaAsWritten(line);
 }
 
 // Templates see the members of messages and tools in their order, which `body` has lost.
-std::variant<CompletionRequest, ApiError> ParseChat(absl::string_view line, bool shorthand, const json& body) {
+std::variant<CompletionRequest, ApiError> ParseChat(absl::string_view line, bool shorthand,
+                                                    const json& body) {
   const absl::StatusOr<jinja::Value> ordered = jinja::ValueFromJson(line, "the line");
   if (!ordered.ok()) return NotJson(ordered.status().message());
   return ParseChatRequest(body, shorthand ? *ordered : *ordered->dict().Find("body"));
@@ -335,7 +358,9 @@ class CustomIdReader : public nlohmann::json_sax<json> {
   bool start_array(std::size_t) override { return ++depth_ <= kMaxJsonDepth; }
   bool end_object() override { return --depth_ >= 0; }
   bool end_array() override { return --depth_ >= 0; }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
 
  private:
   int depth_ = 0;
@@ -360,22 +385,26 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const json& bod
   CompletionRequest request;
   for (const auto& [name, value] : body.items()) {
     if (value.is_null()) continue;
-    if (MaybeError error = ReadMember(name, value, &request); error.has_value()) return *std::move(error);
+    if (MaybeError error = ReadMember(name, value, &request); error.has_value())
+      return *std::move(error);
   }
-  MaybeError error = ReadLogprobs(JsonFind(body, "logprobs"), JsonFind(body, "top_logprobs"), &request);
+  MaybeError error =
+      ReadLogprobs(JsonFind(body, "logprobs"), JsonFind(body, "top_logprobs"), &request);
   if (!error.has_value()) error = CheckRequest(request);
   if (error.has_value()) return *std::move(error);
   return request;
 }
 
-BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text, int64_t max_bytes) {
+BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text,
+                         int64_t max_bytes) {
   BatchLine parsed{DefaultCustomId(number), ApiError()};
   if (plain_text) {
     for (size_t at = 0; at < line.size();) {
       const Utf8Char c = DecodeUtf8(line, at);
       if (c.state != Utf8State::kValid) {
-        parsed.request = ApiError{
-            .message = absl::StrCat("the line is not UTF-8 at byte ", at + 1), .param = "", .code = "invalid_utf8"};
+        parsed.request = ApiError{.message = absl::StrCat("the line is not UTF-8 at byte ", at + 1),
+                                  .param = "",
+                                  .code = "invalid_utf8"};
         return parsed;
       }
       at += c.size;
@@ -409,12 +438,14 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {
     const std::string* text = id->get_ptr<const std::string*>();
     if (text == nullptr || !IsCustomId(*text)) {
-      parsed.request = WrongType("custom_id", absl::StrCat("a string of 1 to ", kMaxCustomIdBytes, " bytes"));
+      parsed.request =
+          WrongType("custom_id", absl::StrCat("a string of 1 to ", kMaxCustomIdBytes, " bytes"));
       return parsed;
     }
     parsed.custom_id = *text;
   }
-  const bool shorthand = (root->contains("prompt") || root->contains("messages")) && !root->contains("body");
+  const bool shorthand =
+      (root->contains("prompt") || root->contains("messages")) && !root->contains("body");
   if (shorthand) {
     root->erase("custom_id");
   } else if (MaybeError error = CheckEnvelope(*root); error.has_value()) {

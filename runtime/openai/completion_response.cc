@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "nlohmann/json.hpp"
-#include "runtime/tokenizer/unicode.h"
-#include "storage/manifest.h"
-#include "storage/manifest_text.h"
+#include "runtime/text/tokenizer/unicode.h"
+#include "storage/store/manifest.h"
+#include "storage/store/manifest_text.h"
 
 namespace sluice {
 namespace {
@@ -24,8 +24,8 @@ struct ScoredToken {
   size_t index;                  // in log_probs
 };
 
-std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request, const CompletionChoice& choice,
-                                      const Tokenizer* tokenizer) {
+std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request,
+                                      const CompletionChoice& choice, const Tokenizer* tokenizer) {
   const SequenceResult& result = choice.result;
   std::vector<ScoredToken> tokens;
   int64_t prompt_characters = 0;
@@ -33,20 +33,24 @@ std::vector<ScoredToken> ScoredTokens(const CompletionRequest& request, const Co
     const int64_t all = CountCharacters(choice.prompt_text);
     for (size_t i = 0; i < choice.prompt->size(); ++i) {
       const int32_t token = (*choice.prompt)[i];
-      tokens.push_back({token, prompt_characters, i == 0 ? nullptr : &result.prompt_log_probs, i - 1});
+      tokens.push_back(
+          {token, prompt_characters, i == 0 ? nullptr : &result.prompt_log_probs, i - 1});
       if (tokenizer == nullptr || tokenizer->IsSpecial(token)) continue;
-      prompt_characters = std::min(prompt_characters + CountCharacters(tokenizer->Decode({token}, false)), all);
+      prompt_characters =
+          std::min(prompt_characters + CountCharacters(tokenizer->Decode({token}, false)), all);
     }
     prompt_characters = all;
   }
   const size_t answer_tokens = AnswerTokens(result, tokenizer);
   for (size_t i = 0; i < answer_tokens; ++i) {
-    tokens.push_back({result.ids[i], prompt_characters + result.text_offsets[i], &result.log_probs, i});
+    tokens.push_back(
+        {result.ids[i], prompt_characters + result.text_offsets[i], &result.log_probs, i});
   }
   return tokens;
 }
 
-// A token as the completions API shows it, which says where it is no text; without a tokenizer its id.
+// A token as the completions API shows it, which says where it is no text; without a tokenizer its
+// id.
 std::string TokenText(const Tokenizer* tokenizer, int32_t id) {
   if (tokenizer == nullptr) return absl::StrCat("token_id:", id);
   const std::string bytes = tokenizer->TokenBytes(id);
@@ -61,11 +65,13 @@ json TopLogprobs(const TokenLogProb& log_prob, const Tokenizer* tokenizer) {
   return top;
 }
 
-// Parallel lists. `bytes`, which the API does not have, puts characters together that several tokens make up.
-void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& choice, const Tokenizer* tokenizer,
-                   TextSink sink) {
+// Parallel lists. `bytes`, which the API does not have, puts characters together that several
+// tokens make up.
+void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& choice,
+                   const Tokenizer* tokenizer, TextSink sink) {
   const std::vector<ScoredToken> tokens = ScoredTokens(request, choice, tokenizer);
-  const auto write_list = [&](absl::string_view name, absl::FunctionRef<json(const ScoredToken&)> entry) {
+  const auto write_list = [&](absl::string_view name,
+                              absl::FunctionRef<json(const ScoredToken&)> entry) {
     sink(name);
     for (size_t i = 0; i < tokens.size(); ++i) {
       if (i > 0) sink(",");
@@ -73,21 +79,25 @@ void WriteLogprobs(const CompletionRequest& request, const CompletionChoice& cho
     }
     sink("]");
   };
-  write_list("{\"tokens\":[", [&](const ScoredToken& token) { return json(TokenText(tokenizer, token.id)); });
+  write_list("{\"tokens\":[",
+             [&](const ScoredToken& token) { return json(TokenText(tokenizer, token.id)); });
   write_list(",\"token_logprobs\":[", [](const ScoredToken& token) {
     return token.log_probs == nullptr ? json() : json((*token.log_probs)[token.index].log_prob);
   });
   if (request.top_logprobs > 0) {
     write_list(",\"top_logprobs\":[", [&](const ScoredToken& token) {
-      return token.log_probs == nullptr ? json() : TopLogprobs((*token.log_probs)[token.index], tokenizer);
+      return token.log_probs == nullptr ? json()
+                                        : TopLogprobs((*token.log_probs)[token.index], tokenizer);
     });
   } else {
     sink(",\"top_logprobs\":null");
   }
   if (tokenizer != nullptr) {
-    write_list(",\"bytes\":[", [&](const ScoredToken& token) { return ByteList(tokenizer->TokenBytes(token.id)); });
+    write_list(",\"bytes\":[",
+               [&](const ScoredToken& token) { return ByteList(tokenizer->TokenBytes(token.id)); });
   }
-  write_list(",\"text_offset\":[", [](const ScoredToken& token) { return json(token.text_offset); });
+  write_list(",\"text_offset\":[",
+             [](const ScoredToken& token) { return json(token.text_offset); });
   sink("}");
 }
 
@@ -104,8 +114,8 @@ json UsageOf(const CompletionRequest& request, const std::vector<CompletionChoic
 
 }  // namespace
 
-void WriteWithMember(const json& object, absl::string_view name, absl::FunctionRef<void()> write_value,
-                     TextSink sink) {
+void WriteWithMember(const json& object, absl::string_view name,
+                     absl::FunctionRef<void()> write_value, TextSink sink) {
   std::string text = JsonLine(object);
   text.pop_back();
   sink(absl::StrCat(text, ",\"", name, "\":"));
@@ -143,36 +153,44 @@ size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer) {
   return tokens;
 }
 
-void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, absl::string_view object,
-               absl::string_view id, int64_t created, absl::FunctionRef<void(size_t)> write_choice, TextSink sink) {
-  WriteWithMember({{"id", std::string(id)},
-                   {"object", std::string(object)},
-                   {"created", created},
-                   {"model", request.model},
-                   {"usage", UsageOf(request, choices)}},
-                  "choices",
-                  [&] {
-                    sink("[");
-                    for (size_t i = 0; i < choices.size(); ++i) {
-                      if (i > 0) sink(",");
-                      write_choice(i);
-                    }
-                    sink("]");
-                  },
-                  sink);
+void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+               absl::string_view object, absl::string_view id, int64_t created,
+               absl::FunctionRef<void(size_t)> write_choice, TextSink sink) {
+  WriteWithMember(
+      {{"id", std::string(id)},
+       {"object", std::string(object)},
+       {"created", created},
+       {"model", request.model},
+       {"usage", UsageOf(request, choices)}},
+      "choices",
+      [&] {
+        sink("[");
+        for (size_t i = 0; i < choices.size(); ++i) {
+          if (i > 0) sink(",");
+          write_choice(i);
+        }
+        sink("]");
+      },
+      sink);
 }
 
-void WriteCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                         absl::string_view id, int64_t created, const Tokenizer* tokenizer, TextSink sink) {
+void WriteCompletionBody(const CompletionRequest& request,
+                         const std::vector<CompletionChoice>& choices, absl::string_view id,
+                         int64_t created, const Tokenizer* tokenizer, TextSink sink) {
   const auto write_choice = [&](size_t i) {
     const CompletionChoice& choice = choices[i];
     json entry = {{"index", i},
-                  {"text", absl::StrCat(request.echo ? choice.prompt_text : std::string(), choice.result.text)},
+                  {"text", absl::StrCat(request.echo ? choice.prompt_text : std::string(),
+                                        choice.result.text)},
                   {"finish_reason", std::string(FinishReasonName(choice.result.finish_reason))}};
     if (tokenizer == nullptr) entry["token_ids"] = choice.result.ids;
     WriteWithMember(
         entry, "logprobs",
-        [&] { request.top_logprobs >= 0 ? WriteLogprobs(request, choice, tokenizer, sink) : sink("null"); }, sink);
+        [&] {
+          request.top_logprobs >= 0 ? WriteLogprobs(request, choice, tokenizer, sink)
+                                    : sink("null");
+        },
+        sink);
   };
   WriteBody(request, choices, "text_completion", id, created, write_choice, sink);
 }
@@ -189,8 +207,8 @@ ResultIds::ResultIds(int64_t line_number, absl::string_view custom_id) {
 void WriteResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
                      absl::FunctionRef<void()> write_body, TextSink sink) {
   sink(absl::StrCat("{\"id\": \"", ids.id, "\", \"custom_id\": ", JsonLine(std::string(custom_id)),
-                    ", \"response\": {\"status_code\": ", status_code, ", \"request_id\": \"", ids.request,
-                    "\", \"body\": "));
+                    ", \"response\": {\"status_code\": ", status_code, ", \"request_id\": \"",
+                    ids.request, "\", \"body\": "));
   write_body();
   sink("}, \"error\": null}\n");
 }
@@ -203,7 +221,8 @@ std::string ErrorLine(const ResultIds& ids, absl::string_view custom_id, const A
                        {"type", error.type},
                        {"param", error.param.empty() ? json() : json(error.param)},
                        {"code", error.code}}}};
-  WriteResultLine(ids, custom_id, error.status_code, [&] { sink(JsonLine(body)); }, sink);
+  WriteResultLine(
+      ids, custom_id, error.status_code, [&] { sink(JsonLine(body)); }, sink);
   return line;
 }
 

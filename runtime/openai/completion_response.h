@@ -1,4 +1,5 @@
-// What a request gets back: the body of a completion or an error, and the line of a results file around it.
+// What a request gets back: the body of a completion or an error, and the line of a results file
+// around it.
 #ifndef SLUICE_RUNTIME_OPENAI_COMPLETION_RESPONSE_H_
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_RESPONSE_H_
 
@@ -10,10 +11,10 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
-#include "runtime/engine.h"
+#include "runtime/engine/engine.h"
 #include "runtime/openai/api_error.h"
 #include "runtime/openai/completion_request.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
@@ -25,32 +26,35 @@ struct CompletionChoice {
   bool opens_reasoning = false;        // the prompt ended with <think>
 };
 
-// The bytes of a token as OpenAI's API shows them: text, in which bytes that are no UTF-8, such as the first of an
-// emoji, are \xf0.
+// The bytes of a token as OpenAI's API shows them: text, in which bytes that are no UTF-8, such as
+// the first of an emoji, are \xf0.
 std::string ShownBytes(absl::string_view bytes);
 nlohmann::json ByteList(absl::string_view bytes);  // [240]
-// How many tokens, from the first, are part of the answer: a stop text and an end token are not. The result has
-// text offsets.
+// How many tokens, from the first, are part of the answer: a stop text and an end token are not.
+// The result has text offsets.
 size_t AnswerTokens(const SequenceResult& result, const Tokenizer* tokenizer);
-// Where a text goes piece by piece, so that one with the log probabilities of thousands of tokens is never whole in
-// memory.
+// Where a text goes piece by piece, so that one with the log probabilities of thousands of tokens
+// is never whole in memory.
 using TextSink = absl::FunctionRef<void(absl::string_view)>;
 
 // `object`, which has members, and one member more behind them, whose value `write_value` writes.
-void WriteWithMember(const nlohmann::json& object, absl::string_view name, absl::FunctionRef<void()> write_value,
-                     TextSink sink);
+void WriteWithMember(const nlohmann::json& object, absl::string_view name,
+                     absl::FunctionRef<void()> write_value, TextSink sink);
 
-// The JSON text of an answer's body with the id `id`: {id, object, created, model, usage, choices}. `write_choice`
-// writes the choice of an index. `choices` are in the order of their index, choice i answers prompt i / request.n.
-void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices, absl::string_view object,
-               absl::string_view id, int64_t created, absl::FunctionRef<void(size_t)> write_choice, TextSink sink);
+// The JSON text of an answer's body with the id `id`: {id, object, created, model, usage, choices}.
+// `write_choice` writes the choice of an index. `choices` are in the order of their index, choice i
+// answers prompt i / request.n.
+void WriteBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
+               absl::string_view object, absl::string_view id, int64_t created,
+               absl::FunctionRef<void(size_t)> write_choice, TextSink sink);
 
 // A completion's body: choices are {index, text, finish_reason, logprobs}. `tokenizer` may be null.
-void WriteCompletionBody(const CompletionRequest& request, const std::vector<CompletionChoice>& choices,
-                         absl::string_view id, int64_t created, const Tokenizer* tokenizer, TextSink sink);
+void WriteCompletionBody(const CompletionRequest& request,
+                         const std::vector<CompletionChoice>& choices, absl::string_view id,
+                         int64_t created, const Tokenizer* tokenizer, TextSink sink);
 
-// Names of a line of a job: hashes of the line's number and its custom_id, so that a job that is run again
-// gives the same.
+// Names of a line of a job: hashes of the line's number and its custom_id, so that a job that is
+// run again gives the same.
 struct ResultIds {
   ResultIds(int64_t line_number, absl::string_view custom_id);
   uint64_t line;        // "batch_req_..." is this in hexadecimal

@@ -83,12 +83,14 @@ bool IsIgnoredMember(const std::string& name) {
   return std::find(std::begin(kIgnored), std::end(kIgnored), name) != std::end(kIgnored);
 }
 
-bool IsDefaultMember(const std::string& name, const nlohmann::json& value, std::optional<ApiError>* error) {
-  const auto* const member =
-      std::find_if(std::begin(kDefaults), std::end(kDefaults), [&](const DefaultMember& m) { return m.name == name; });
+bool IsDefaultMember(const std::string& name, const nlohmann::json& value,
+                     std::optional<ApiError>* error) {
+  const auto* const member = std::find_if(std::begin(kDefaults), std::end(kDefaults),
+                                          [&](const DefaultMember& m) { return m.name == name; });
   if (member == std::end(kDefaults)) return false;
   const absl::string_view only = member->value;
-  if (value.is_null() || (!only.empty() && value == nlohmann::json::parse(member->value))) return true;
+  if (value.is_null() || (!only.empty() && value == nlohmann::json::parse(member->value)))
+    return true;
   *error = Wrong(name,
                  only.empty() ? absl::StrCat("is not supported", member->instead)
                               : absl::StrCat("is supported only as ", only, member->instead),

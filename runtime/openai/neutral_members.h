@@ -10,12 +10,15 @@
 
 namespace sluice {
 
-// Whether a member changes no answer, whatever its value is: the user, the priority, the way an answer is streamed.
+// Whether a member changes no answer, whatever its value is: the user, the priority, the way an
+// answer is streamed.
 bool IsIgnoredMember(const std::string& name);
 
-// Whether a member is known here only with the value that stands for its absence, as programs write it that write all
-// that they know; null always does. `error` then says what is wrong with `value`, if anything is.
-bool IsDefaultMember(const std::string& name, const nlohmann::json& value, std::optional<ApiError>* error);
+// Whether a member is known here only with the value that stands for its absence, as programs write
+// it that write all that they know; null always does. `error` then says what is wrong with `value`,
+// if anything is.
+bool IsDefaultMember(const std::string& name, const nlohmann::json& value,
+                     std::optional<ApiError>* error);
 
 }  // namespace sluice
 

@@ -18,10 +18,11 @@ ApiError Refused(const absl::Status& status, const char* param, const char* code
   return {.message = std::string(status.message()), .param = param, .code = code};
 }
 
-std::variant<ChatPrompt, ApiError> CheckLength(ChatPrompt prompt, int64_t context_tokens, const char* param) {
+std::variant<ChatPrompt, ApiError> CheckLength(ChatPrompt prompt, int64_t context_tokens,
+                                               const char* param) {
   if (static_cast<int64_t>(prompt.ids.size()) <= context_tokens) return prompt;
-  return ApiError{.message = absl::StrCat("the prompt has more than ", context_tokens, " tokens, the context only ",
-                                          context_tokens),
+  return ApiError{.message = absl::StrCat("the prompt has more than ", context_tokens,
+                                          " tokens, the context only ", context_tokens),
                   .param = param,
                   .code = "context_length_exceeded"};
 }

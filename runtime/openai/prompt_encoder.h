@@ -12,7 +12,7 @@
 #include "runtime/chat/chat_front.h"
 #include "runtime/openai/api_error.h"
 #include "runtime/openai/completion_request.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 
 namespace sluice {
 
@@ -25,9 +25,10 @@ class PromptEncoder {
                 int64_t max_bytes = std::numeric_limits<int64_t>::max())
       : tokenizer_(tokenizer), chats_(*chats), now_(LocalTime(now)), max_bytes_(max_bytes) {}
 
-  // Prompt `index` of `request`; ids are moved out of it. Text of more than `context_tokens` tokens is an error, found
-  // without all of them.
-  std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index, int64_t context_tokens) const;
+  // Prompt `index` of `request`; ids are moved out of it. Text of more than `context_tokens` tokens
+  // is an error, found without all of them.
+  std::variant<ChatPrompt, ApiError> Encode(CompletionRequest& request, size_t index,
+                                            int64_t context_tokens) const;
 
   // What a prompt may take on its way to ids.
   int64_t max_bytes() const { return max_bytes_; }

@@ -28,7 +28,8 @@ std::optional<ApiError> ReadSchema(const json& value, std::optional<GrammarText>
   }
   const json* const schema = Member(*format, "schema");
   if (schema == nullptr || !schema->is_object()) {
-    return Wrong("response_format.json_schema.schema", "must be an object", "missing_required_parameter");
+    return Wrong("response_format.json_schema.schema", "must be an object",
+                 "missing_required_parameter");
   }
   *grammar = GrammarText{GrammarKind::kJsonSchema, schema->dump()};
   return std::nullopt;
@@ -47,7 +48,8 @@ std::optional<ApiError> ReadResponseFormat(absl::string_view name, const json& v
   if (!value.is_object()) return Wrong(name, "must be an object", "invalid_type");
   const json* const type = Member(value, "type");
   for (const auto& [member, unused] : value.items()) {
-    if (member == "type" || (member == "json_schema" && type != nullptr && *type == "json_schema")) continue;
+    if (member == "type" || (member == "json_schema" && type != nullptr && *type == "json_schema"))
+      continue;
     return Wrong(absl::StrCat(name, ".", ShortName(member)), "is not a parameter of this format",
                  "unknown_parameter");
   }
@@ -62,7 +64,8 @@ std::optional<ApiError> ReadResponseFormat(absl::string_view name, const json& v
 
 std::string SchemaAsWritten(absl::string_view text) {
   if (absl::StartsWith(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
-  const ordered_json root = ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const ordered_json root =
+      ordered_json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   const ordered_json& body = root.contains("body") ? root["body"] : root;
   return body["response_format"]["json_schema"]["schema"].dump();
 }

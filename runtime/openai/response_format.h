@@ -7,19 +7,20 @@
 
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
-#include "runtime/grammar_text.h"
+#include "runtime/constrain/grammar_text.h"
 #include "runtime/openai/api_error.h"
 
 namespace sluice {
 
-// Reads "response_format" ({"type": "text"}, {"type": "json_object"}, or {"type": "json_schema", "json_schema": {name,
-// schema, strict, description}}) or "grammar" (GBNF, as llama.cpp's server has it). Returns what is wrong, if anything
-// is. The grammar itself is not looked at. A schema's members are in the order of `value`, which sorts them.
+// Reads "response_format" ({"type": "text"}, {"type": "json_object"}, or {"type": "json_schema",
+// "json_schema": {name, schema, strict, description}}) or "grammar" (GBNF, as llama.cpp's server
+// has it). Returns what is wrong, if anything is. The grammar itself is not looked at. A schema's
+// members are in the order of `value`, which sorts them.
 std::optional<ApiError> ReadResponseFormat(absl::string_view name, const nlohmann::json& value,
                                            std::optional<GrammarText>* grammar);
 
-// The schema of a request, which is the whole `text` or its member "body", with its members in the order of the text.
-// The request was read without an error before.
+// The schema of a request, which is the whole `text` or its member "body", with its members in the
+// order of the text. The request was read without an error before.
 std::string SchemaAsWritten(absl::string_view text);
 
 }  // namespace sluice

@@ -33,8 +33,9 @@ class DeviceCli : public testing::Test {
   DeviceCli() {
     SluiceBinary() = SLUICE_EMULATED;
     CacheHome() = dir_.path();
-    const Finished shard = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", store_,
-                                      "--encoding", "q8_0", "--slab-size", "16KiB"});
+    const Finished shard =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", store_,
+                   "--encoding", "q8_0", "--slab-size", "16KiB"});
     EXPECT_EQ(shard.exit_code, 0) << shard.err;
     ProbeResult& probe = probe_;
     probe.cpu = CpuName();
@@ -45,7 +46,8 @@ class DeviceCli : public testing::Test {
     probe.rates.read_bytes = 1 << 20;
     probe.rates.queue_depth = 4;
     probe.rates.num_cpus = probe.rates.num_threads = 2;
-    probe.devices = {{"another device", 8, 0, 1 << 30, 1, 1}, {kDevice, 9, 0, 1 << 30, kLinkRate, kMemoryRate}};
+    probe.devices = {{"another device", 8, 0, 1 << 30, 1, 1},
+                     {kDevice, 9, 0, 1 << 30, kLinkRate, kMemoryRate}};
     EXPECT_TRUE(RememberProbe(dir_ / "sluice/probe.json", probe).ok());
     const json plan = Plan({"--max-vram", "512MiB", "--kv-offload"});
     least_vram_ = plan["device"]["minimum_bytes"];
@@ -74,14 +76,15 @@ class DeviceCli : public testing::Test {
 
 TEST_F(DeviceCli, RunGivesTheCpusIdsAndSaysWhatWasCopied) {
   const auto run = [&](std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", store_, "--prompt-ids", "1,2,3,4,5", "-n", "3", "--temp", "0",
-                                     "--ignore-eos", "-c", "64"};
+    std::vector<std::string> args = {"run",    store_, "--prompt-ids", "1,2,3,4,5", "-n", "3",
+                                     "--temp", "0",    "--ignore-eos", "-c",        "64"};
     args.insert(args.end(), more.begin(), more.end());
     return RunSluice(args);
   };
   const Finished cpu = run({"--json"});
   ASSERT_EQ(cpu.exit_code, 0) << cpu.err;
-  const Finished device = run({"--json", "--device", "cuda", "--max-vram", Vram(0), "--trace", dir_ / "t.json"});
+  const Finished device =
+      run({"--json", "--device", "cuda", "--max-vram", Vram(0), "--trace", dir_ / "t.json"});
   ASSERT_EQ(device.exit_code, 0) << device.err;
   const json result = json::parse(device.out);
   EXPECT_EQ(result["ids"], json::parse(cpu.out)["ids"]);
@@ -113,8 +116,8 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   EXPECT_EQ(host["kv_staged_pages"], 1);
   EXPECT_TRUE(host["fixed"].contains("KV pages on their way"));
   EXPECT_EQ(Plan({"--max-vram", "512MiB", "-nkvo"})["device"]["kv_place"], "host");
-  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", std::to_string(least), "-c", "64",
-                                      "-kvo"});
+  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram",
+                                      std::to_string(least), "-c", "64", "-kvo"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--no-kv-offload"));
   const Finished both = RunSluice({"plan", store_, "--device", "cuda", "-kvo", "-nkvo"});
@@ -124,8 +127,8 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   std::string ids = "1";
   for (int i = 0; i < 69; ++i) ids += "," + std::to_string(i % 90);
   const auto run = [&](const std::string& prompt, std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", store_, "--prompt-ids", prompt, "-n", "3", "--temp", "0", "--ignore-eos",
-                                     "-c", "128"};
+    std::vector<std::string> args = {"run",    store_, "--prompt-ids", prompt, "-n", "3",
+                                     "--temp", "0",    "--ignore-eos", "-c",   "128"};
     args.insert(args.end(), more.begin(), more.end());
     const Finished finished = RunSluice(args);
     EXPECT_EQ(finished.exit_code, 0) << finished.err;
@@ -133,20 +136,24 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   };
   const json cpu = json::parse(run(ids, {"--json"}).out);
   EXPECT_EQ(json::parse(run(ids, {"--json", "-nkvo"}).out)["ids"], cpu["ids"]) << "of no effect";
-  const json on_host = json::parse(run(ids, {"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
+  const json on_host =
+      json::parse(run(ids, {"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
   EXPECT_EQ(on_host["ids"], cpu["ids"]);
   const json& report = on_host["report"]["device"];
   // Pages in for the two tokens behind the prompt, out for all three passes.
   EXPECT_EQ(report["kv_bytes_in"], report["kv_bytes_out"]);
   EXPECT_GT(report["kv_bytes_in"], 0);
-  EXPECT_THAT(run("1,2", {"--device", "cuda", "-nkvo"}).err, HasSubstr("KV cache     in host memory: "));
+  EXPECT_THAT(run("1,2", {"--device", "cuda", "-nkvo"}).err,
+              HasSubstr("KV cache     in host memory: "));
   EXPECT_THAT(run("1,2", {"--device", "cuda"}).err, testing::Not(HasSubstr("in host memory")));
 }
 
 TEST_F(DeviceCli, TheCpuComputesItsShareOfWhatLiesInHostMemory) {
   const auto run = [&](std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", store_, "--prompt-ids", "1,2,3,4,5", "-n", "4", "--temp", "0",
-                                     "--ignore-eos", "-c", "64", "--device", "cuda", "--max-vram", Vram(256 << 10)};
+    std::vector<std::string> args = {"run",          store_,       "--prompt-ids", "1,2,3,4,5",
+                                     "-n",           "4",          "--temp",       "0",
+                                     "--ignore-eos", "-c",         "64",           "--device",
+                                     "cuda",         "--max-vram", Vram(256 << 10)};
     args.insert(args.end(), more.begin(), more.end());
     return RunSluice(args);
   };
@@ -171,7 +178,8 @@ TEST_F(DeviceCli, TheCpuComputesItsShareOfWhatLiesInHostMemory) {
   EXPECT_THAT(text.err, HasSubstr("CPU          "));
 }
 
-// The link has 4 MB/s, and so have the CPU's kernels with a row: half of what is not kept, and a pass takes half as long.
+// The link has 4 MB/s, and so have the CPU's kernels with a row: half of what is not kept, and a
+// pass takes half as long.
 TEST_F(DeviceCli, PlanSharesWithTheCpuByWhatTheProbeMeasured) {
   const std::vector<std::string> more = {"--max-vram", Vram(256 << 10), "--no-probe"};
   const json alone = Plan(more);
@@ -183,10 +191,12 @@ TEST_F(DeviceCli, PlanSharesWithTheCpuByWhatTheProbeMeasured) {
   EXPECT_GE(shared["device"]["cpu_most_rows"], 1);
   EXPECT_LT(shared["device"]["cpu_most_rows"], 16);
   constexpr double kSlab = (16 << 10) / kLinkRate;
-  EXPECT_NEAR(shared["floor"]["link_s"].get<double>(), shared["floor"]["compute_s"].get<double>(), 2 * kSlab);
+  EXPECT_NEAR(shared["floor"]["link_s"].get<double>(), shared["floor"]["compute_s"].get<double>(),
+              2 * kSlab);
   EXPECT_LT(shared["predicted_s"].get<double>(), 0.6 * alone["predicted_s"].get<double>());
   EXPECT_NEAR(shared["predicted_prompt_s"].get<double>(),
-              shared["floor"]["link_s"].get<double>() + shared["floor"]["compute_s"].get<double>(), 1e-9)
+              shared["floor"]["link_s"].get<double>() + shared["floor"]["compute_s"].get<double>(),
+              1e-9)
       << "a prompt has all of it copied";
   std::vector<std::string> none = more;
   none.insert(none.end(), {"--cpu-share", "0"});
@@ -194,8 +204,9 @@ TEST_F(DeviceCli, PlanSharesWithTheCpuByWhatTheProbeMeasured) {
 }
 
 TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {
-  const Finished bench = RunSluice({"bench", store_, "--device", "cuda", "--max-vram", Vram(0), "-p", "4", "-n", "1",
-                                    "-r", "1", "-o", "json", "--throttle-copy", "2MB/s", "--svg", dir_ / "p.svg"});
+  const Finished bench =
+      RunSluice({"bench", store_, "--device", "cuda", "--max-vram", Vram(0), "-p", "4", "-n", "1",
+                 "-r", "1", "-o", "json", "--throttle-copy", "2MB/s", "--svg", dir_ / "p.svg"});
   ASSERT_EQ(bench.exit_code, 0) << bench.err;
   const json rows = json::parse(bench.out);
   ASSERT_EQ(rows.size(), 2);
@@ -220,13 +231,17 @@ TEST_F(DeviceCli, BenchHoldsCopiesAgainstTheLink) {
 }
 
 TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
-  std::ofstream(dir_ / "requests.jsonl") << R"({"prompt": [1, 2, 3], "max_tokens": 3, "temperature": 0})" << "\n"
-                                         << R"({"prompt": [7, 8], "max_tokens": 2, "temperature": 0})" << "\n";
+  std::ofstream(dir_ / "requests.jsonl")
+      << R"({"prompt": [1, 2, 3], "max_tokens": 3, "temperature": 0})"
+      << "\n"
+      << R"({"prompt": [7, 8], "max_tokens": 2, "temperature": 0})"
+      << "\n";
   std::set<std::string> answers[2];
   for (const bool on_device : {false, true}) {
     const std::string output = dir_ / (on_device ? "device.jsonl" : "cpu.jsonl");
-    std::vector<std::string> args = {"batch", store_, "-i", dir_ / "requests.jsonl", "-o", output, "-c", "64",
-                                     "--batch-size", "2", "--json"};
+    std::vector<std::string> args = {"batch",        store_, "-i",    dir_ / "requests.jsonl",
+                                     "-o",           output, "-c",    "64",
+                                     "--batch-size", "2",    "--json"};
     if (on_device) args.insert(args.end(), {"--device", "cuda", "--max-vram", Vram(1 << 20)});
     const Finished batch = RunSluice(args);
     ASSERT_EQ(batch.exit_code, 0) << batch.err;
@@ -242,33 +257,42 @@ TEST_F(DeviceCli, BatchAnswersAsTheCpuDoes) {
   EXPECT_EQ(answers[0].size(), 2);
   EXPECT_EQ(answers[1], answers[0]);
   // A job goes on where it began.
-  const Finished moved = RunSluice({"batch", store_, "-i", dir_ / "requests.jsonl", "-o", dir_ / "cpu.jsonl", "-c", "64",
-                                    "--batch-size", "2", "--device", "cuda", "--max-vram", Vram(1 << 20)});
+  const Finished moved =
+      RunSluice({"batch", store_, "-i", dir_ / "requests.jsonl", "-o", dir_ / "cpu.jsonl", "-c",
+                 "64", "--batch-size", "2", "--device", "cuda", "--max-vram", Vram(1 << 20)});
   EXPECT_EQ(moved.exit_code, 1);
   EXPECT_THAT(moved.err, HasSubstr("device"));
 }
 
 TEST_F(DeviceCli, FastMathRoundsWhereTheWeightsAre16BitFloatsAndAJobKeepsToIt) {
   const std::string bf16 = dir_ / "bf16";
-  ASSERT_EQ(RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", bf16}).exit_code, 0);
+  ASSERT_EQ(
+      RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/qwen2-bias-bf16", bf16}).exit_code,
+      0);
   const auto run = [](const std::string& store, const std::vector<std::string>& more) {
-    std::vector<std::string> args = {"run", store, "--prompt-ids", "1,2,3", "-n", "2", "--temp", "0", "-c", "64",
-                                     "--json", "--device", "cuda", "--fast-math"};
+    std::vector<std::string> args = {
+        "run", store, "--prompt-ids", "1,2,3",  "-n",       "2",    "--temp",
+        "0",   "-c",  "64",           "--json", "--device", "cuda", "--fast-math"};
     args.insert(args.end(), more.begin(), more.end());
     return RunSluice(args);
   };
   const Finished vain = run(store_, {});
   ASSERT_EQ(vain.exit_code, 0) << vain.err;
-  EXPECT_THAT(vain.err, HasSubstr("--fast-math changes nothing: the store has no bf16 or f16 matrices"));
+  EXPECT_THAT(vain.err,
+              HasSubstr("--fast-math changes nothing: the store has no bf16 or f16 matrices"));
   EXPECT_EQ(json::parse(vain.out)["report"]["fast_math"], false);
   const Finished fast = run(bf16, {});
   ASSERT_EQ(fast.exit_code, 0) << fast.err;
-  EXPECT_THAT(fast.err, HasSubstr("--fast-math rounds the activations of bf16 and f16 weights to their type (GPU)"));
+  EXPECT_THAT(
+      fast.err,
+      HasSubstr("--fast-math rounds the activations of bf16 and f16 weights to their type (GPU)"));
   EXPECT_EQ(json::parse(fast.out)["report"]["fast_math"], true);
 
-  std::ofstream(dir_ / "in") << R"({"prompt": [1, 2, 3], "max_tokens": 2, "temperature": 0})" << "\n";
-  std::vector<std::string> job = {"batch", bf16, "-i", dir_ / "in", "-o", dir_ / "out.jsonl", "-c", "64",
-                                  "--batch-size", "1", "--device", "cuda", "--fast-math"};
+  std::ofstream(dir_ / "in") << R"({"prompt": [1, 2, 3], "max_tokens": 2, "temperature": 0})"
+                             << "\n";
+  std::vector<std::string> job = {
+      "batch", bf16,           "-i", dir_ / "in", "-o",   dir_ / "out.jsonl", "-c",
+      "64",    "--batch-size", "1",  "--device",  "cuda", "--fast-math"};
   ASSERT_EQ(RunSluice(job).exit_code, 0);
   EXPECT_EQ(RunSluice(job).exit_code, 0) << "it goes on with the same";
   job.pop_back();
@@ -283,28 +307,34 @@ TEST_F(DeviceCli, FastMathRoundsWhereTheWeightsAre16BitFloatsAndAJobKeepsToIt) {
 TEST_F(DeviceCli, PlanPredictsFromTheRememberedDevice) {
   const json streamed = Plan({"--max-vram", Vram(0), "--no-probe", "-kvo"});
   EXPECT_EQ(streamed["bound_by"], "link");
-  EXPECT_DOUBLE_EQ(streamed["floor"]["link_s"].get<double>(), static_cast<double>(weight_bytes_) / kLinkRate);
+  EXPECT_DOUBLE_EQ(streamed["floor"]["link_s"].get<double>(),
+                   static_cast<double>(weight_bytes_) / kLinkRate);
   EXPECT_DOUBLE_EQ(streamed["floor"]["device_memory_s"].get<double>(),
                    2 * static_cast<double>(weight_bytes_) / kMemoryRate);
   EXPECT_EQ(streamed["predicted_s"], streamed["floor"]["link_s"]);
   const json kept = Plan({"--max-vram", "512MiB", "--no-probe"});
   EXPECT_EQ(kept["bound_by"], "device memory");
   EXPECT_EQ(kept["floor"]["link_s"], 0);
-  // With keys and values in host memory the last token of the context sees one page of each layer, which goes in and out.
+  // With keys and values in host memory the last token of the context sees one page of each layer,
+  // which goes in and out.
   const int64_t least = Plan({"--max-vram", "512MiB", "-nkvo"})["device"]["minimum_bytes"];
   const json kv = Plan({"--max-vram", std::to_string(least), "--no-probe", "-nkvo"});
   const double two_pages = kv["device"]["fixed"]["KV pages on their way"];
-  EXPECT_DOUBLE_EQ(kv["floor"]["link_s"].get<double>(), (static_cast<double>(weight_bytes_) + 3 * two_pages) / kLinkRate);
-  const json slower = Plan({"--max-vram", Vram(0), "--no-probe", "-kvo", "--throttle-copy", "2MB/s"});
+  EXPECT_DOUBLE_EQ(kv["floor"]["link_s"].get<double>(),
+                   (static_cast<double>(weight_bytes_) + 3 * two_pages) / kLinkRate);
+  const json slower =
+      Plan({"--max-vram", Vram(0), "--no-probe", "-kvo", "--throttle-copy", "2MB/s"});
   EXPECT_DOUBLE_EQ(slower["predicted_s"].get<double>(), 2 * streamed["predicted_s"].get<double>());
-  const Finished batch = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64"});
+  const Finished batch = RunSluice(
+      {"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64"});
   ASSERT_EQ(batch.exit_code, 0) << batch.err;
   EXPECT_THAT(batch.out, HasSubstr("on the device"));
-  const Finished on_disk = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram", "512MiB", "-c", "64",
-                                      "--kv-disk", "1GiB"});
+  const Finished on_disk = RunSluice({"plan", store_, "--batch", "--device", "cuda", "--max-vram",
+                                      "512MiB", "-c", "64", "--kv-disk", "1GiB"});
   EXPECT_EQ(on_disk.exit_code, 2);
   EXPECT_THAT(on_disk.err, HasSubstr("--kv-disk"));
-  const Finished refused = RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64", "-kvo"});
+  const Finished refused =
+      RunSluice({"plan", store_, "--device", "cuda", "--max-vram", Vram(-1), "-c", "64", "-kvo"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.err, HasSubstr("--max-vram"));
 }
@@ -322,10 +352,11 @@ TEST(AutoDevice, SaysWhyTheCpuComputesAndTheCpuAloneSaysNothing) {
   const struct {
     cuda_emulation::MachineOptions machine;
     const char* reason;
-  } kMachines[] = {{{.driver_version = 0}, "CUDA: no driver: the system finds no libcuda.so.1 that works"},
-                   {{.devices = 0}, "CUDA: no device: the driver, for CUDA "},
-                   {{.driver_version = 11080}, "CUDA: driver too old, needs "},
-                   {{.compute_major = 6}, "has compute capability 6.0, kernels need 7.5"}};
+  } kMachines[] = {
+      {{.driver_version = 0}, "CUDA: no driver: the system finds no libcuda.so.1 that works"},
+      {{.devices = 0}, "CUDA: no device: the driver, for CUDA "},
+      {{.driver_version = 11080}, "CUDA: driver too old, needs "},
+      {{.compute_major = 6}, "has compute capability 6.0, kernels need 7.5"}};
   for (const auto& [machine, reason] : kMachines) {
     const std::string said = open(machine, DeviceChoice::Kind::kAuto);
     EXPECT_THAT(said, testing::StartsWith("sluice: computing on the CPU: "));
@@ -349,7 +380,8 @@ class RefusedPinning : public DeviceCli {
     EXPECT_EQ(cuda_emulation::LiveObjects(), 0);
   }
   Arguments Args(const CommandSpec& command, std::vector<std::string> more) {
-    std::vector<std::string> args = {store_, "--device", "cuda", "--max-vram", Vram(0), "-c", "64", "-kvo"};
+    std::vector<std::string> args = {store_,  "--device", "cuda", "--max-vram",
+                                     Vram(0), "-c",       "64",   "-kvo"};
     args.insert(args.end(), more.begin(), more.end());
     const auto parsed = ParseArguments(command, args);
     EXPECT_TRUE(parsed.ok()) << parsed.status();
@@ -359,10 +391,12 @@ class RefusedPinning : public DeviceCli {
 
 TEST_F(RefusedPinning, FastMathIsRefusedOnADeviceWithoutItsInstruction) {
   cuda_emulation::Reset({.compute_major = 7, .compute_minor = 5});
-  const absl::Status status = RunCommand().run(Args(RunCommand(), {"--prompt-ids", "1", "--fast-math"}));
+  const absl::Status status =
+      RunCommand().run(Args(RunCommand(), {"--prompt-ids", "1", "--fast-math"}));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(status.message(),
-            "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; this device has 7.5");
+            "CUDA: products with rounded activations (--fast-math) need compute capability 8.0; "
+            "this device has 7.5");
   const absl::StatusOr<std::unique_ptr<CudaCompute>> compute = OpenCudaDevice(0);
   ASSERT_TRUE(compute.ok());
   MatMulArgs args = {};
@@ -412,13 +446,15 @@ TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
       EXPECT_TRUE(ran.ok()) << ran;
     }
     session.model->kv_cache().Release(sequence);
-    for (const char* call : {"cudaMalloc", "cudaMallocHost"}) cuda_emulation::FailCall(call, 0, cudaSuccess);  // never
+    for (const char* call : {"cudaMalloc", "cudaMallocHost"})
+      cuda_emulation::FailCall(call, 0, cudaSuccess);  // never
     const DeviceReport report = MakeDeviceReport(session);
     EXPECT_EQ(report.unpinned_bytes > 0, refused);
     EXPECT_EQ(session.model->plan().residency.streamed_bytes > 0, refused);
     testing::internal::CaptureStderr();
     PrintDeviceReport(report);
-    EXPECT_EQ(testing::internal::GetCapturedStderr().find("pinning ") != std::string::npos, refused);
+    EXPECT_EQ(testing::internal::GetCapturedStderr().find("pinning ") != std::string::npos,
+              refused);
   }
 }
 

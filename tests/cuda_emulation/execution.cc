@@ -2,7 +2,7 @@
 #include <cstring>
 
 #include "kernels/cuda/ptx.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "tests/cuda_emulation/grid.h"
 
 namespace sluice::cuda {
@@ -60,10 +60,11 @@ void Multiply(void* const* shares) {
   }
 }
 
-// A [16, 16] times B [16, 8] of 16-bit floats: a[r / 8 + 2 * (c / 8)] of lane 4 * (r % 8) + c % 8 / 2
-// holds A's (r, c) in its half c % 2, b[c / 8] of lane 4 * n + c % 8 / 2 holds B's (c, n). The exact
-// products and c are added in double and rounded once: a device rounds in ways of its own, so that its
-// bits may be others, but it too gives an element bits that depend on its own row and column alone.
+// A [16, 16] times B [16, 8] of 16-bit floats: a[r / 8 + 2 * (c / 8)] of lane 4 * (r % 8) + c % 8 /
+// 2 holds A's (r, c) in its half c % 2, b[c / 8] of lane 4 * n + c % 8 / 2 holds B's (c, n). The
+// exact products and c are added in double and rounded once: a device rounds in ways of its own, so
+// that its bits may be others, but it too gives an element bits that depend on its own row and
+// column alone.
 struct FloatFragments {
   float* c[4];
   uint32_t a[4];

@@ -1,4 +1,5 @@
-// A library in NVML's place, as far as kernels/cuda/nvml.cc uses it: it says what FakeNvml() was told.
+// A library in NVML's place, as far as kernels/cuda/nvml.cc uses it: it says what FakeNvml() was
+// told.
 #include <cstring>
 
 namespace {

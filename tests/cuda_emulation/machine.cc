@@ -113,7 +113,8 @@ class Machine {
   }
   cudaError_t Unregister(void* memory) {
     Drain();
-    return registered_.erase(static_cast<std::byte*>(memory)) == 1 ? cudaSuccess : cudaErrorInvalidValue;
+    return registered_.erase(static_cast<std::byte*>(memory)) == 1 ? cudaSuccess
+                                                                   : cudaErrorInvalidValue;
   }
 
   CUstream_st* NewStream() {
@@ -265,7 +266,8 @@ int LiveObjects() { return TheMachine().LiveObjects(); }
 
 using sluice::cuda_emulation::TheMachine;
 
-#define ONE_AT_A_TIME() const std::lock_guard<std::recursive_mutex> lock(sluice::cuda_emulation::Mutex())
+#define ONE_AT_A_TIME() \
+  const std::lock_guard<std::recursive_mutex> lock(sluice::cuda_emulation::Mutex())
 #define RETURN_IF_FAILED(name) \
   ONE_AT_A_TIME();             \
   if (const cudaError_t error = TheMachine().Begin(name); error != cudaSuccess) return error
@@ -278,22 +280,28 @@ struct ErrorText {
   const char* name;
   const char* text;
 };
-#define ERROR_TEXT(error, text) {error, #error, text}
+#define ERROR_TEXT(error, text) \
+  { error, #error, text }
 constexpr ErrorText kErrorTexts[] = {
     ERROR_TEXT(cudaSuccess, "no error"),
     ERROR_TEXT(cudaErrorInvalidValue, "invalid argument"),
     ERROR_TEXT(cudaErrorMemoryAllocation, "out of memory"),
     ERROR_TEXT(cudaErrorInvalidConfiguration, "invalid configuration argument"),
-    ERROR_TEXT(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"),
+    ERROR_TEXT(cudaErrorInsufficientDriver,
+               "CUDA driver version is insufficient for CUDA runtime version"),
     ERROR_TEXT(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable"),
     ERROR_TEXT(cudaErrorNoDevice, "no CUDA-capable device is detected"),
     ERROR_TEXT(cudaErrorInvalidDevice, "invalid device ordinal"),
-    ERROR_TEXT(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device"),
+    ERROR_TEXT(cudaErrorNoKernelImageForDevice,
+               "no kernel image is available for execution on the device"),
     ERROR_TEXT(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
-    ERROR_TEXT(cudaErrorDeviceAlreadyInUse, "exclusive-thread device already in use by a different thread"),
-    ERROR_TEXT(cudaErrorNvlinkUncorrectable, "uncorrectable NVLink error detected during the execution"),
+    ERROR_TEXT(cudaErrorDeviceAlreadyInUse,
+               "exclusive-thread device already in use by a different thread"),
+    ERROR_TEXT(cudaErrorNvlinkUncorrectable,
+               "uncorrectable NVLink error detected during the execution"),
     ERROR_TEXT(cudaErrorJitCompilerNotFound, "PTX JIT compiler library not found"),
-    ERROR_TEXT(cudaErrorUnsupportedPtxVersion, "the provided PTX was compiled with an unsupported toolchain."),
+    ERROR_TEXT(cudaErrorUnsupportedPtxVersion,
+               "the provided PTX was compiled with an unsupported toolchain."),
     ERROR_TEXT(cudaErrorJitCompilationDisabled, "PTX JIT compilation was disabled"),
     ERROR_TEXT(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     ERROR_TEXT(cudaErrorNotReady, "device not ready"),
@@ -302,7 +310,8 @@ constexpr ErrorText kErrorTexts[] = {
     ERROR_TEXT(cudaErrorHardwareStackError, "hardware stack error"),
     ERROR_TEXT(cudaErrorIllegalInstruction, "an illegal instruction was encountered"),
     ERROR_TEXT(cudaErrorMisalignedAddress, "misaligned address"),
-    ERROR_TEXT(cudaErrorInvalidAddressSpace, "operation not supported on global/shared address space"),
+    ERROR_TEXT(cudaErrorInvalidAddressSpace,
+               "operation not supported on global/shared address space"),
     ERROR_TEXT(cudaErrorInvalidPc, "invalid program counter"),
     ERROR_TEXT(cudaErrorLaunchFailure, "unspecified launch failure"),
     ERROR_TEXT(cudaErrorUnknown, "unknown error"),
@@ -426,9 +435,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   RETURN_IF_FAILED("cudaEventRecord");
   const uint64_t time = ++event->recorded;
   TheMachine().Enqueue(stream, {.run = [event, time] {
-                               event->fired = time;
-                               event->time = std::chrono::steady_clock::now();
-                             }});
+                         event->fired = time;
+                         event->time = std::chrono::steady_clock::now();
+                       }});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -10,7 +10,8 @@ namespace {
 
 TEST(MmaChoice, IsTimedOnceOnTuringAloneAndLeavesNothingBehind) {
   for (const bool turing : {true, false}) {
-    const cuda_emulation::MachineOptions machine = {.compute_major = turing ? 7 : 8, .compute_minor = turing ? 5 : 6};
+    const cuda_emulation::MachineOptions machine = {.compute_major = turing ? 7 : 8,
+                                                    .compute_minor = turing ? 5 : 6};
     {
       cuda_emulation::Reset(machine);
       const auto compute = OpenCudaDevice(0);

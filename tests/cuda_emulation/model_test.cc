@@ -1,4 +1,5 @@
-// Whole models on the emulated machine, whose calls fail. What they compute: tests/runtime/cuda/model_test.cc.
+// Whole models on the emulated machine, whose calls fail. What they compute:
+// tests/runtime/cuda/model_test.cc.
 #include <cstdint>
 #include <string>
 
@@ -9,7 +10,8 @@
 namespace sluice {
 namespace {
 
-// Whatever call fails, whenever: an error that says what was being done and what it means, and everything ends.
+// Whatever call fails, whenever: an error that says what was being done and what it means, and
+// everything ends.
 TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
   const struct {
     int count;
@@ -25,8 +27,8 @@ TEST(EmulatedModelErrors, AFailedKernelOrALostDeviceEndsARun) {
   RunConfig config;
   config.chunk = 4;
   config.context = 64;
-  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
-                           "cudaEventSynchronize", "cudaEventCreateWithFlags"}) {
+  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent",
+                           "cudaEventRecord", "cudaEventSynchronize", "cudaEventCreateWithFlags"}) {
     for (const auto& [count, error, text] : kFailures) {
       SCOPED_TRACE(testing::Message() << call << " " << count);
       DeviceModelOf device(*store, static_cast<uint64_t>(count), 0, config);
@@ -47,8 +49,8 @@ TEST(EmulatedModelErrors, SoDoesOneWhereTheCpuComputes) {
   RunConfig config;
   config.chunk = 4;
   config.context = 64;
-  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent", "cudaEventRecord",
-                           "cudaEventSynchronize"}) {
+  for (const char* call : {"cudaMemcpyAsync", "cudaLaunchKernel", "cudaStreamWaitEvent",
+                           "cudaEventRecord", "cudaEventSynchronize"}) {
     for (const int count : {1, 8, 33}) {
       SCOPED_TRACE(testing::Message() << call << " " << count);
       DeviceModelOf device(*store, static_cast<uint64_t>(count), 0, config, KvPlace::kDevice, 1);
@@ -56,8 +58,9 @@ TEST(EmulatedModelErrors, SoDoesOneWhereTheCpuComputes) {
       cuda_emulation::FailCall(call, count, cudaErrorIllegalAddress);
       const absl::Status status = LogitsOf(*device.model, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}).status();
       EXPECT_FALSE(status.ok());
-      EXPECT_NE(status.message().find("(an illegal memory access was encountered); a kernel failed"),
-                absl::string_view::npos)
+      EXPECT_NE(
+          status.message().find("(an illegal memory access was encountered); a kernel failed"),
+          absl::string_view::npos)
           << status;
     }
   }

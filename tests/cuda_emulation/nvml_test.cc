@@ -15,13 +15,16 @@ class FakeNvml {
  public:
   FakeNvml() : handle_(dlopen(SLUICE_FAKE_NVML, RTLD_NOW | RTLD_LOCAL)) {
     EXPECT_NE(handle_, nullptr) << dlerror();
-    set_ = reinterpret_cast<int (*)(unsigned long long, unsigned, unsigned long long)>(dlsym(handle_, "FakeNvml"));
+    set_ = reinterpret_cast<int (*)(unsigned long long, unsigned, unsigned long long)>(
+        dlsym(handle_, "FakeNvml"));
   }
   ~FakeNvml() {
     EXPECT_EQ(Say(0, 0, 0), 0) << "left open";
     dlclose(handle_);
   }
-  int Say(unsigned long long used, unsigned pid, unsigned long long bytes) { return set_(used, pid, bytes); }
+  int Say(unsigned long long used, unsigned pid, unsigned long long bytes) {
+    return set_(used, pid, bytes);
+  }
 
  private:
   void* const handle_;

@@ -13,7 +13,8 @@ namespace {
 using cuda_emulation::DeviceBytes;
 using cuda_emulation::FailCall;
 
-// A pass of two sequences: one row of one, 99 of the other, at the end of their contexts. Nothing looks at what comes out.
+// A pass of two sequences: one row of one, 99 of the other, at the end of their contexts. Nothing
+// looks at what comes out.
 absl::Status RunPass(Ops& ops, const PassLimits& pass, DeviceBuffer& memory) {
   std::vector<std::vector<int32_t>> tables(2);
   for (std::vector<int32_t>& table : tables) table.resize(pass.context_tokens / kKvPageTokens, 0);
@@ -33,17 +34,22 @@ absl::Status RunPass(Ops& ops, const PassLimits& pass, DeviceBuffer& memory) {
                              .rows = absl::MakeConstSpan(rows).first(1)};
   AttentionArgs all = few;
   all.rows = rows;
-  absl::Status status = ops.Rope(x, width, pass.rows, pass.num_heads, pass.kv.head_dim, x, positions, nullptr, 0);
+  absl::Status status =
+      ops.Rope(x, width, pass.rows, pass.num_heads, pass.kv.head_dim, x, positions, nullptr, 0);
   if (status.ok()) status = ops.AppendKv(all, x, x, width);
   for (int call = 0; status.ok() && call < kUploadBuffers; ++call) {
-    status = ops.Attention(call % 2 == 0 ? few : all, x, width, x, width);  // split in chunks, and not
+    status =
+        ops.Attention(call % 2 == 0 ? few : all, x, width, x, width);  // split in chunks, and not
   }
   return status;
 }
 
 TEST(CudaOpsReserve, LeavesNothingToAllocateInAPass) {
-  const PassLimits pass = {
-      .rows = 100, .sequences = 2, .context_tokens = 1088, .num_heads = 2, .kv = {KvType::kF32, KvType::kF32, 2, 16}};
+  const PassLimits pass = {.rows = 100,
+                           .sequences = 2,
+                           .context_tokens = 1088,
+                           .num_heads = 2,
+                           .kv = {KvType::kF32, KvType::kF32, 2, 16}};
   for (const bool reserved : {false, true}) {
     cuda_emulation::Reset({.seed = 5});
     {
@@ -83,8 +89,9 @@ TEST(CudaOpsReserve, RefusesShapesThatAttentionDoesNotHave) {
   ASSERT_TRUE(ops.ok()) << ops.status();
   using Heads = std::tuple<int64_t, int64_t, int64_t>;
   for (const auto& [heads, kv_heads, head_dim] : {Heads(2, 4, 64), Heads(4, 4, 320)}) {
-    EXPECT_EQ((*ops)->Reserve({1, 1, 64, heads, {KvType::kF16, KvType::kF16, kv_heads, head_dim}}).code(),
-              absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(
+        (*ops)->Reserve({1, 1, 64, heads, {KvType::kF16, KvType::kF16, kv_heads, head_dim}}).code(),
+        absl::StatusCode::kInvalidArgument);
   }
 }
 

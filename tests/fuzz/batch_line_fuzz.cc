@@ -1,4 +1,5 @@
-// Fuzzes lines of batch files: what parses is a request within its limits, what does not is an error with a message.
+// Fuzzes lines of batch files: what parses is a request within its limits, what does not is an
+// error with a message.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const bool plain_text : {false, true}) {
     const sluice::BatchLine parsed = sluice::ParseBatchLine(line, 7, plain_text);
     Require(!parsed.custom_id.empty() && parsed.custom_id.size() <= 512);
-    if (const auto* const error = std::get_if<sluice::ApiError>(&parsed.request); error != nullptr) {
+    if (const auto* const error = std::get_if<sluice::ApiError>(&parsed.request);
+        error != nullptr) {
       Require(!error->message.empty() && !error->code.empty() && error->status_code == 400);
     } else {
       CheckLimits(std::get<CompletionRequest>(parsed.request));

@@ -1,4 +1,5 @@
-// Fuzzes grammars: GBNF, or a JSON schema where the text begins with a brace, and a few masks of what comes of it.
+// Fuzzes grammars: GBNF, or a JSON schema where the text begins with a brace, and a few masks of
+// what comes of it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,16 +8,17 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "runtime/grammar/constraint.h"
-#include "runtime/grammar/gbnf.h"
-#include "runtime/grammar/json_schema.h"
+#include "runtime/text/grammar/constraint.h"
+#include "runtime/text/grammar/gbnf.h"
+#include "runtime/text/grammar/json_schema.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace grammar = sluice::grammar;
   static const auto* const vocabulary = new std::shared_ptr<const grammar::Vocabulary>([] {
     std::vector<std::string> tokens;
     for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
-    tokens.insert(tokens.end(), {"\": \"", "{\"", "\"}", "ab", "abc", "  ", "10", "\xC3", "é", "é\"", "],"});
+    tokens.insert(tokens.end(),
+                  {"\": \"", "{\"", "\"}", "ab", "abc", "  ", "10", "\xC3", "é", "é\"", "],"});
     return std::make_shared<grammar::Vocabulary>(tokens, 268, std::vector<int32_t>{267});
   }());
   if (size > (1 << 14)) return 0;
@@ -49,7 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     // Every token that the mask has must be one that the matcher takes.
     int32_t token = static_cast<int32_t>(random >> 8) % 268;
     while (!grammar::Allows(mask, token)) token = (token + 1) % 268;
-    if (const absl::Status status = matcher.Accept(token); absl::IsInvalidArgument(status)) std::abort();
+    if (const absl::Status status = matcher.Accept(token); absl::IsInvalidArgument(status))
+      std::abort();
   }
   return 0;
 }

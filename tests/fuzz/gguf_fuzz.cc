@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "storage/gguf.h"
-#include "storage/gguf_config.h"
-#include "storage/gguf_tokenizer.h"
+#include "storage/source/gguf.h"
+#include "storage/source/gguf_config.h"
+#include "storage/source/gguf_tokenizer.h"
 
 namespace {
 

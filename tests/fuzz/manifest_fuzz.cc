@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "storage/manifest.h"
-#include "storage/manifest_text.h"
+#include "storage/store/manifest.h"
+#include "storage/store/manifest_text.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The input is the text before its last lines: a fuzzer does not find XXH3 checksums.

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "storage/checkpoint.h"
+#include "storage/source/checkpoint.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr size_t kMost = 1 << 16;

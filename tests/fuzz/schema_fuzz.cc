@@ -1,4 +1,5 @@
-// Fuzzes JSON schemas: any bytes as a schema, and a few texts of what comes of it, which must be JSON.
+// Fuzzes JSON schemas: any bytes as a schema, and a few texts of what comes of it, which must be
+// JSON.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -8,8 +9,8 @@
 
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
-#include "runtime/grammar/constraint.h"
-#include "runtime/grammar/json_schema.h"
+#include "runtime/text/grammar/constraint.h"
+#include "runtime/text/grammar/json_schema.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace grammar = sluice::grammar;

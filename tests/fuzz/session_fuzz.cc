@@ -1,5 +1,5 @@
-// Fuzzes session files: the input itself, or a whole file that the input changes, with a checksum that is right, as no
-// fuzzer finds one.
+// Fuzzes session files: the input itself, or a whole file that the input changes, with a checksum
+// that is right, as no fuzzer finds one.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,12 +15,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/chat/session_file.h"
-#include "storage/running_checksum.h"
+#include "storage/file/checksum.h"
 
 namespace {
 
 constexpr int64_t kContext = 128;
-const sluice::SessionIdentity kIdentity = {.store_hash = 1, .template_hash = 2, .num_layers = 2, .vocab_size = 50};
+const sluice::SessionIdentity kIdentity = {
+    .store_hash = 1, .template_hash = 2, .num_layers = 2, .vocab_size = 50};
 
 // A session of 70 tokens, one page and a bit.
 std::string WholeFile(sluice::KvCache& cache) {
@@ -30,8 +31,9 @@ std::string WholeFile(sluice::KvCache& cache) {
   std::string folder = std::filesystem::temp_directory_path() / "session_fuzz.XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) std::abort();
   const std::string path = folder + "/whole";
-  if (!sluice::SaveSession(path, kIdentity, {{"user", "a \"question\""}, {"assistant", "an answer", "a thought"}}, cache,
-                           cached)
+  if (!sluice::SaveSession(path, kIdentity,
+                           {{"user", "a \"question\""}, {"assistant", "an answer", "a thought"}},
+                           cache, cached)
            .ok()) {
     std::abort();
   }
@@ -52,17 +54,17 @@ void Seal(std::string* file) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto* const place = new std::unique_ptr<sluice::ComputePlace>(sluice::MakeHostPlace(nullptr));
-  static auto* const cache = new sluice::KvCache(
-      *sluice::KvCache::Create({sluice::KvType::kF16, sluice::KvType::kQ8_0, 1, 8}, kIdentity.num_layers, 4,
-                               place->get()));
+  static const auto* const place =
+      new std::unique_ptr<sluice::ComputePlace>(sluice::MakeHostPlace(nullptr));
+  static auto* const cache = new sluice::KvCache(*sluice::KvCache::Create(
+      {sluice::KvType::kF16, sluice::KvType::kQ8_0, 1, 8}, kIdentity.num_layers, 4, place->get()));
   static const auto* const whole = new std::string(WholeFile(*cache));
   static const int fd = memfd_create("session", MFD_CLOEXEC);
   if (fd < 0) std::abort();
   if (size == 0 || size > (1 << 16)) return 0;
 
-  // Byte 0: the input itself; a new header in the whole file; or bytes of it that are changed, two of place and one of
-  // value each.
+  // Byte 0: the input itself; a new header in the whole file; or bytes of it that are changed, two
+  // of place and one of value each.
   std::string file(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] % 3 != 0) {
     std::string input = std::move(file);
@@ -81,13 +83,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     Seal(&file);
   }
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, file.data(), file.size(), 0) != static_cast<ssize_t>(file.size())) {
+  if (ftruncate(fd, 0) != 0 ||
+      pwrite(fd, file.data(), file.size(), 0) != static_cast<ssize_t>(file.size())) {
     std::abort();
   }
 
   sluice::CachedTokens cached;
-  const auto messages =
-      sluice::LoadSession(absl::StrCat("/proc/self/fd/", fd), kIdentity, kContext, /*max_bytes=*/int64_t{64} << 20, *cache, &cached);
+  const auto messages = sluice::LoadSession(absl::StrCat("/proc/self/fd/", fd), kIdentity, kContext,
+                                            /*max_bytes=*/int64_t{64} << 20, *cache, &cached);
   if (messages.status().message().find('\n') != absl::string_view::npos) std::abort();
   if (static_cast<int64_t>(cached.tokens.size()) > kContext) std::abort();
   if (!messages.ok() && !cached.tokens.empty()) std::abort();

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "storage/slab_codec.h"
-#include "storage/store_geometry.h"
+#include "storage/store/slab_codec.h"
+#include "storage/store/store_geometry.h"
 
-// Byte 0: which compression; bytes 1 and 2: the raw size in units of 16 bytes; the rest is stored bytes.
+// Byte 0: which compression; bytes 1 and 2: the raw size in units of 16 bytes; the rest is stored
+// bytes.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sluice;
   if (size < 4) return 0;

@@ -1,4 +1,5 @@
-// Fuzzes reading a tokenizer.json, a tokenizer.model and a tekken.json, and encoding and decoding with what loads.
+// Fuzzes reading a tokenizer.json, a tokenizer.model and a tekken.json, and encoding and decoding
+// with what loads.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -7,10 +8,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "runtime/tokenizer/sentencepiece_file.h"
-#include "runtime/tokenizer/tekken_file.h"
-#include "runtime/tokenizer/tokenizer.h"
-#include "runtime/tokenizer/tokenizer_builder.h"
+#include "runtime/text/tokenizer/sentencepiece_file.h"
+#include "runtime/text/tokenizer/tekken_file.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+#include "runtime/text/tokenizer/tokenizer_builder.h"
 
 namespace {
 
@@ -39,7 +40,8 @@ void Use(const sluice::Tokenizer& tokenizer) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > (1 << 16)) return 0;
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
-  if (const auto tokenizer = sluice::Tokenizer::FromJson(text, "fuzz"); tokenizer.ok()) Use(**tokenizer);
+  if (const auto tokenizer = sluice::Tokenizer::FromJson(text, "fuzz"); tokenizer.ok())
+    Use(**tokenizer);
   for (const bool legacy : {false, true}) {
     const auto model = Build(sluice::ParseSentencePieceFile(text, {{"legacy", legacy}}));
     if (model != nullptr) Use(*model);

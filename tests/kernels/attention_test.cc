@@ -14,7 +14,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
 namespace sluice {
@@ -219,8 +219,8 @@ TEST(Attention, EveryInstructionSetAndSplitGivesTheBitsOfScalarCode) {
   }
 }
 
-// Rows that follow one another share their keys' widened blocks: up to 75 of them here, over block and
-// chunk boundaries, with and without a window, some of another sequence between.
+// Rows that follow one another share their keys' widened blocks: up to 75 of them here, over block
+// and chunk boundaries, with and without a window, some of another sequence between.
 TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
   for (const Shape& shape : kShapes) {
     const int64_t stride = shape.num_heads * shape.head_dim;
@@ -249,9 +249,9 @@ TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
           const std::vector<float> q = RandomFloats(rows.size() * stride, 13);
           const std::vector<float> out = Attend(*machine.ops, sequence.Args(rows), q);
           if (isa == Isa::kScalar) want = out;
-          EXPECT_TRUE(SameBits(out, want)) << IsaName(isa) << ", " << threads
-                                           << " threads, head_dim " << shape.head_dim
-                                           << ", window " << window;
+          EXPECT_TRUE(SameBits(out, want))
+              << IsaName(isa) << ", " << threads << " threads, head_dim " << shape.head_dim
+              << ", window " << window;
         }
       }
     }

@@ -14,7 +14,8 @@ namespace {
 
 using testing::ElementsAre;
 
-// A sysfs with what is told of each CPU: its siblings ("" for nothing) and its node (-1 for nothing).
+// A sysfs with what is told of each CPU: its siblings ("" for nothing) and its node (-1 for
+// nothing).
 class FakeSysfs {
  public:
   struct Cpu {
@@ -59,8 +60,14 @@ TEST(CpuTopology, TakesEachCoreOnceBeforeItsSiblings) {
 }
 
 TEST(CpuTopology, TakesNodesInTurn) {
-  const FakeSysfs two_nodes({{"0,4", 0}, {"1,5", 0}, {"2,6", 1}, {"3,7", 1},
-                             {"0,4", 0}, {"1,5", 0}, {"2,6", 1}, {"3,7", 1}});
+  const FakeSysfs two_nodes({{"0,4", 0},
+                             {"1,5", 0},
+                             {"2,6", 1},
+                             {"3,7", 1},
+                             {"0,4", 0},
+                             {"1,5", 0},
+                             {"2,6", 1},
+                             {"3,7", 1}});
   EXPECT_EQ(CountCores(two_nodes.Places()), 4);
   EXPECT_THAT(ComputeOrder(two_nodes.Places()), ElementsAre(0, 2, 1, 3, 4, 6, 5, 7));
 }
@@ -87,7 +94,8 @@ TEST(CpuTopology, ParsesRangesAndMasks) {
   }
   EXPECT_THAT(*ParseCpuMask("0x5"), ElementsAre(0, 2));
   EXPECT_THAT(*ParseCpuMask("F0"), ElementsAre(4, 5, 6, 7));
-  for (const char* text : {"", "0x", "0", "xyz", "-1"}) EXPECT_FALSE(ParseCpuMask(text).ok()) << text;
+  for (const char* text : {"", "0x", "0", "xyz", "-1"})
+    EXPECT_FALSE(ParseCpuMask(text).ok()) << text;
 }
 
 }  // namespace

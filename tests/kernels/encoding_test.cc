@@ -1,6 +1,6 @@
 // Encodings: decoders against ggml's own blocks, encoders against ggml's error, and their odd
 // cases.
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 
 #include <zstd.h>
 

@@ -3,8 +3,8 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,12 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/kernel_table.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/activation_layout.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
 #include "kernels/ops.h"
-#include "kernels/tile.h"
 
 namespace sluice {
 namespace {
@@ -134,7 +134,8 @@ struct Machine {
   std::unique_ptr<Ops> ops;
 };
 
-// The kernels of Isa::kAvxVnni with the EVEX form of their dot products; none where the CPU has no AVX-512 VNNI.
+// The kernels of Isa::kAvxVnni with the EVEX form of their dot products; none where the CPU has no
+// AVX-512 VNNI.
 struct AvxVnniAsEvex {
   AvxVnniAsEvex() {
 #if defined(__x86_64__)
@@ -298,7 +299,8 @@ void ExpectBitsOfScalarCode(Ops& ops, Encoding encoding, const std::string& name
       ASSERT_TRUE(scalar.ops->MatMul(args).ok());
       args.out = got.data();
       ASSERT_TRUE(ops.MatMul(args).ok());
-      ASSERT_TRUE(SameBits(got, want)) << name << ", k " << k << ", " << c.rows << " rows, " << c.tokens << " tokens";
+      ASSERT_TRUE(SameBits(got, want))
+          << name << ", k " << k << ", " << c.rows << " rows, " << c.tokens << " tokens";
     }
   }
 }
@@ -307,14 +309,16 @@ TEST_P(MatMulOf, EveryInstructionSetGivesTheBitsOfScalarCode) {
   for (Isa isa : SupportedIsas()) {
     for (int threads : {1, 2}) {
       Machine machine(isa, threads);
-      ExpectBitsOfScalarCode(*machine.ops, GetParam(), absl::StrCat(IsaName(isa), ", ", threads, " threads"));
+      ExpectBitsOfScalarCode(*machine.ops, GetParam(),
+                             absl::StrCat(IsaName(isa), ", ", threads, " threads"));
     }
   }
 }
 
 TEST_P(MatMulOf, TheDotProductsOfAvxVnniGiveTheBitsOfScalarCode) {
   AvxVnniAsEvex vnni;
-  if (vnni.ops == nullptr) GTEST_SKIP() << "this CPU has no AVX-512 VNNI, whose instructions stand in for AVX-VNNI's";
+  if (vnni.ops == nullptr)
+    GTEST_SKIP() << "this CPU has no AVX-512 VNNI, whose instructions stand in for AVX-VNNI's";
   ExpectBitsOfScalarCode(*vnni.ops, GetParam(), "avxvnni as evex");
 }
 
@@ -437,7 +441,8 @@ class RoundedMatMul : public testing::Test {
 
   static Bytes Rounded(Ops& ops, const std::vector<float>& x, int64_t tokens, int64_t k) {
     Bytes out(tokens * ActivationRowBytes(ActivationFormat::kBF16, k));
-    EXPECT_TRUE(ops.PrepareActivations(ActivationFormat::kBF16, x.data(), k, tokens, k, out.data()).ok());
+    EXPECT_TRUE(
+        ops.PrepareActivations(ActivationFormat::kBF16, x.data(), k, tokens, k, out.data()).ok());
     return out;
   }
 
@@ -459,28 +464,32 @@ TEST_F(RoundedMatMul, RoundsActivationsToTheNearestBF16AndNothingElseMuch) {
     std::vector<float> out(kTokens * matrix.rows), weights(k);
     ASSERT_TRUE(machine.ops->MatMul(RoundedArgs(matrix, activations, kTokens, out.data())).ok());
     for (int64_t token = 0; token < kTokens; ++token) {
-      const std::byte* row = activations.data() + token * ActivationRowBytes(ActivationFormat::kBF16, k);
+      const std::byte* row =
+          activations.data() + token * ActivationRowBytes(ActivationFormat::kBF16, k);
       const std::vector<double> rounded = Dequantized(ActivationFormat::kBF16, row, k);
       for (int64_t i = 0; i < k; ++i) EXPECT_EQ(rounded[i], BF16ToF32(F32ToBF16(x[token * k + i])));
       for (int64_t r = 0; r < matrix.rows; ++r) {
-        DecodeRow(Encoding::kBF16, matrix.encoded.data() + r * RowBytes(Encoding::kBF16, k), k, weights.data());
+        DecodeRow(Encoding::kBF16, matrix.encoded.data() + r * RowBytes(Encoding::kBF16, k), k,
+                  weights.data());
         double want = 0, exact = 0, magnitude = 0;
         for (int64_t i = 0; i < k; ++i) {
           want += weights[i] * rounded[i];
           exact += double{weights[i]} * x[token * k + i];
           magnitude += std::fabs(double{weights[i]} * x[token * k + i]);
         }
-        // bf16 has 8 significant bits: an activation moves by at most 2^-8 of itself. Adding up rounds at most once
-        // a value, by 2^-24 of a sum that the terms' magnitudes bound.
+        // bf16 has 8 significant bits: an activation moves by at most 2^-8 of itself. Adding up
+        // rounds at most once a value, by 2^-24 of a sum that the terms' magnitudes bound.
         const double adding = (static_cast<double>(k) + 16) * std::ldexp(1.01 * magnitude, -24);
         EXPECT_NEAR(out[token * matrix.rows + r], want, adding) << "k " << k << " row " << r;
-        EXPECT_NEAR(out[token * matrix.rows + r], exact, adding + std::ldexp(magnitude, -8)) << "k " << k << " row " << r;
+        EXPECT_NEAR(out[token * matrix.rows + r], exact, adding + std::ldexp(magnitude, -8))
+            << "k " << k << " row " << r;
       }
     }
   }
 }
 
-// Small integers lose nothing in bf16 and their sums nothing in f32, so any way of adding up gives the exact bits.
+// Small integers lose nothing in bf16 and their sums nothing in f32, so any way of adding up gives
+// the exact bits.
 TEST_F(RoundedMatMul, GivesTheBitsOfTheExactProductWhereNothingIsRounded) {
   std::mt19937 random(22);
   Machine scalar(Isa::kScalar, 1);
@@ -494,15 +503,18 @@ TEST_F(RoundedMatMul, GivesTheBitsOfTheExactProductWhereNothingIsRounded) {
         std::vector<float> row(k), x(c.tokens * k);
         for (int64_t r = 0; r < matrix.rows; ++r) {
           for (float& value : row) value = static_cast<float>(static_cast<int>(random() % 17) - 8);
-          EncodeRow(Encoding::kBF16, row.data(), k, matrix.encoded.data() + r * RowBytes(Encoding::kBF16, k));
+          EncodeRow(Encoding::kBF16, row.data(), k,
+                    matrix.encoded.data() + r * RowBytes(Encoding::kBF16, k));
         }
         for (int64_t r = 0; r < matrix.rows; r += 16) {
           PackTile(Encoding::kBF16, matrix.encoded.data() + r * RowBytes(Encoding::kBF16, k),
-                   RowBytes(Encoding::kBF16, k), static_cast<int>(std::min<int64_t>(16, matrix.rows - r)), k,
+                   RowBytes(Encoding::kBF16, k),
+                   static_cast<int>(std::min<int64_t>(16, matrix.rows - r)), k,
                    matrix.tiles.data() + r / 16 * TileBytes(Encoding::kBF16, k));
         }
         for (float& value : x) value = static_cast<float>(static_cast<int>(random() % 17) - 8);
-        const std::vector<float> addend = RandomFloats(c.rows, random), up_addend = RandomFloats(c.rows, random);
+        const std::vector<float> addend = RandomFloats(c.rows, random),
+                                 up_addend = RandomFloats(c.rows, random);
         Bytes exact = Prepared(*scalar.ops, Encoding::kBF16, x, c.tokens, k);
         Bytes rounded = Rounded(*machine.ops, x, c.tokens, k);
         std::vector<float> want = RandomFloats(c.tokens * c.rows, random), got = want;
@@ -517,8 +529,8 @@ TEST_F(RoundedMatMul, GivesTheBitsOfTheExactProductWhereNothingIsRounded) {
         args.rounded_activations = true;
         args.out = got.data();
         ASSERT_TRUE(machine.ops->MatMul(args).ok());
-        ASSERT_TRUE(SameBits(got, want)) << threads << " threads, k " << k << ", " << c.rows << " rows, " << c.tokens
-                                         << " tokens";
+        ASSERT_TRUE(SameBits(got, want)) << threads << " threads, k " << k << ", " << c.rows
+                                         << " rows, " << c.tokens << " tokens";
       }
     }
   }
@@ -526,7 +538,8 @@ TEST_F(RoundedMatMul, GivesTheBitsOfTheExactProductWhereNothingIsRounded) {
 
 TEST_F(RoundedMatMul, ATokenGivesTheSameBitsInAnyCompanyAndOnAnyNumberOfThreads) {
   std::mt19937 random(23);
-  constexpr int64_t kK = 2052, kTokens = 79, kRows = 40;  // a segment's tail, more than a panel, a padded tile
+  constexpr int64_t kK = 2052, kTokens = 79,
+                    kRows = 40;  // a segment's tail, more than a panel, a padded tile
   const Isa isa = SupportedIsas().back();
   Machine machine(isa, 1), two(isa, 2);
   Matrix matrix(Encoding::kBF16, kRows, kK, random);
@@ -549,7 +562,8 @@ TEST_F(RoundedMatMul, ANonFiniteActivationComesOutAsSuch) {
   std::mt19937 random(24);
   Machine machine(SupportedIsas().back(), 1);
   Matrix matrix(Encoding::kBF16, 16, 512, random);
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = RandomFloats(2 * 512, random);
     x[512 + 300] = bad;
     Bytes activations = Rounded(*machine.ops, x, 2, 512);
@@ -567,7 +581,8 @@ TEST(MatMul, RefusesRoundedActivationsWhereNothingTakesThem) {
   EXPECT_FALSE(RoundsActivations(Isa::kScalar));
   const std::vector<float> x(64, 1.0f);
   Bytes out(ActivationRowBytes(ActivationFormat::kBF16, 64));
-  EXPECT_EQ(scalar.ops->PrepareActivations(ActivationFormat::kBF16, x.data(), 64, 1, 64, out.data()).code(),
+  EXPECT_EQ(scalar.ops->PrepareActivations(ActivationFormat::kBF16, x.data(), 64, 1, 64, out.data())
+                .code(),
             absl::StatusCode::kUnimplemented);
   Machine best(SupportedIsas().back(), 1);
   MatMulArgs args = {};

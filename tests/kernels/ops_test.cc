@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "kernels/cpu/activation_layout.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/exp_constants.h"
 #include "kernels/cpu/kernel_table.h"
-#include "kernels/tile.h"
+#include "kernels/encodings/activation_layout.h"
+#include "kernels/encodings/tile.h"
 
 namespace sluice {
 namespace {
@@ -286,10 +286,14 @@ TEST(Ops, EndProductIsWhatMatMulDoesAfterTheSum) {
       args.out = want.data();
       args.out_stride = kStride;
       ASSERT_TRUE(machine.ops->MatMul(args).ok());
-      ASSERT_TRUE(machine.ops->EndProduct({y.data(), kTokens, kRows, epilogue, got.data(), kStride}).ok());
-      EXPECT_TRUE(SameBits(got, want)) << IsaName(isa) << ", epilogue " << static_cast<int>(epilogue);
+      ASSERT_TRUE(
+          machine.ops->EndProduct({y.data(), kTokens, kRows, epilogue, got.data(), kStride}).ok());
+      EXPECT_TRUE(SameBits(got, want))
+          << IsaName(isa) << ", epilogue " << static_cast<int>(epilogue);
     }
-    EXPECT_FALSE(machine.ops->EndProduct({y.data(), kTokens, kRows, Epilogue::kSwiGlu, y.data(), kRows}).ok());
+    EXPECT_FALSE(
+        machine.ops->EndProduct({y.data(), kTokens, kRows, Epilogue::kSwiGlu, y.data(), kRows})
+            .ok());
   }
 }
 

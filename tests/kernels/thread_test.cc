@@ -18,8 +18,8 @@
 #include <stdexcept>
 
 #include "gtest/gtest.h"
+#include "kernels/base/exception_status.h"
 #include "kernels/cpu/thread_pool.h"
-#include "kernels/exception_status.h"
 
 namespace sluice {
 namespace {
@@ -34,14 +34,16 @@ bool ForbidThreads() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program = {.len = std::size(code), .filter = code};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-// From here on this process has at most `most` threads: it is of a user who has no other process. False: not permitted.
+// From here on this process has at most `most` threads: it is of a user who has no other process.
+// False: not permitted.
 bool AllowThreads(rlim_t most) {
   const rlimit limit = {.rlim_cur = most, .rlim_max = most};
-  return geteuid() == 0 && setrlimit(RLIMIT_NPROC, &limit) == 0 && setgroups(0, nullptr) == 0 && setgid(65534) == 0 &&
-         setuid(100000 + static_cast<uid_t>(getpid()) % 1000000) == 0;
+  return geteuid() == 0 && setrlimit(RLIMIT_NPROC, &limit) == 0 && setgroups(0, nullptr) == 0 &&
+         setgid(65534) == 0 && setuid(100000 + static_cast<uid_t>(getpid()) % 1000000) == 0;
 }
 
 // Runs a loop and ends the process: 0 where each range was visited once.
@@ -62,7 +64,8 @@ TEST(ThreadDeathTest, RefusalIsAStatusThatNamesTheLimit) {
         std::cerr << ThreadShortage("for testing", 3, 0, thread.status()) << std::endl;
         _exit(absl::IsResourceExhausted(thread.status()) ? 0 : 1);
       },
-      testing::ExitedWithCode(0), "cannot start a thread for testing \\(3 wanted\\): .*raise .*ulimit -u");
+      testing::ExitedWithCode(0),
+      "cannot start a thread for testing \\(3 wanted\\): .*raise .*ulimit -u");
 }
 
 TEST(ThreadDeathTest, CheckThreadsStartSaysWhatIsMissing) {
@@ -83,7 +86,8 @@ TEST(ThreadDeathTest, TeamComputesAloneWhereNoThreadStarts) {
         ThreadPool pool(4);
         RunLoopAndExit(pool);
       },
-      testing::ExitedWithCode(0), "1 threads, RESOURCE_EXHAUSTED: started 1 of 4 threads for computing: ");
+      testing::ExitedWithCode(0),
+      "1 threads, RESOURCE_EXHAUSTED: started 1 of 4 threads for computing: ");
 }
 
 TEST(ThreadDeathTest, TeamLeavesThreadsForOthersWhereSomeAreRefused) {
@@ -95,7 +99,8 @@ TEST(ThreadDeathTest, TeamLeavesThreadsForOthersWhereSomeAreRefused) {
         if (!CheckThreadsStart("for others", 4).ok()) _exit(2);
         RunLoopAndExit(pool);
       },
-      testing::ExitedWithCode(0), "7 threads, RESOURCE_EXHAUSTED: started 7 of 64 threads .*ulimit -u is 12: raise it");
+      testing::ExitedWithCode(0),
+      "7 threads, RESOURCE_EXHAUSTED: started 7 of 64 threads .*ulimit -u is 12: raise it");
 }
 
 TEST(Thread, PoolGrowsBetweenLoops) {
@@ -130,9 +135,12 @@ TEST(Thread, LoopThrowsWhatItsBodyThrewOnAnyThread) {
 
 TEST(ExceptionStatus, SaysWhatWasThrown) {
   EXPECT_TRUE(CatchExceptions([] { return absl::OkStatus(); }).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(CatchExceptions([]() -> absl::Status { throw std::bad_alloc(); })));
-  EXPECT_TRUE(absl::IsResourceExhausted(CatchExceptions([]() -> absl::Status { throw std::length_error("x"); })));
-  const absl::Status other = CatchExceptions([]() -> absl::Status { throw std::runtime_error("a reason"); });
+  EXPECT_TRUE(
+      absl::IsResourceExhausted(CatchExceptions([]() -> absl::Status { throw std::bad_alloc(); })));
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      CatchExceptions([]() -> absl::Status { throw std::length_error("x"); })));
+  const absl::Status other =
+      CatchExceptions([]() -> absl::Status { throw std::runtime_error("a reason"); });
   EXPECT_EQ(other.message(), "unexpected error: a reason");
 }
 

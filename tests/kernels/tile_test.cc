@@ -1,5 +1,5 @@
-// Tiles: every bit lies where the comment in kernels/tile.h puts it, and comes back.
-#include "kernels/tile.h"
+// Tiles: every bit lies where the comment in kernels/encodings/tile.h puts it, and comes back.
+#include "kernels/encodings/tile.h"
 
 #include <algorithm>
 #include <cstring>
@@ -98,8 +98,9 @@ TEST(Tile, GivesBackEveryByteOfTheRows) {
   }
 }
 
-// A slow twin of PackTile that looks at one value at a time: where the comment of kernels/tile.h
-// puts its bits, and where GGUF has them in the row. Shares nothing with the code under test.
+// A slow twin of PackTile that looks at one value at a time: where the comment of
+// kernels/encodings/tile.h puts its bits, and where GGUF has them in the row. Shares nothing with
+// the code under test.
 class SlowTile {
  public:
   SlowTile(Encoding encoding, int64_t k)

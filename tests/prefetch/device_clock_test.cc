@@ -10,7 +10,9 @@ using Time = DeviceClock::Time;
 
 Time At(int ms) { return Time(milliseconds(1000 + ms)); }
 
-int Millis(Time time) { return static_cast<int>(std::chrono::round<milliseconds>(time - At(0)).count()); }
+int Millis(Time time) {
+  return static_cast<int>(std::chrono::round<milliseconds>(time - At(0)).count());
+}
 
 TEST(DeviceClock, PlacesSpansOneAfterTheOther) {
   DeviceClock clock(At(0));
@@ -51,12 +53,28 @@ TEST(KernelSums, SplitTheTimeOfTheComputeStream) {
            Case{"the copy was there", {.copy_late = -3, .until_end = 2}, 2, 0, 0},
            Case{"the copy came late", {.copy_late = 3, .until_end = 5}, 2, 0, 3},
            Case{"the copy is never later than the end", {.copy_late = 6, .until_end = 5}, 0, 0, 5},
-           Case{"the host waited for the disk", {.paused = 4, .until_end = 2, .host_disk = 4}, 2, 4, 0},
-           Case{"the kernels before hid half of that", {.paused = 2, .until_end = 2, .host_disk = 4}, 2, 2, 0},
-           Case{"the host waited for both", {.paused = 2, .until_end = 2, .host_disk = 3, .host_copy = 1}, 2, 1.5, 0.5},
+           Case{"the host waited for the disk",
+                {.paused = 4, .until_end = 2, .host_disk = 4},
+                2,
+                4,
+                0},
+           Case{"the kernels before hid half of that",
+                {.paused = 2, .until_end = 2, .host_disk = 4},
+                2,
+                2,
+                0},
+           Case{"the host waited for both",
+                {.paused = 2, .until_end = 2, .host_disk = 3, .host_copy = 1},
+                2,
+                1.5,
+                0.5},
            Case{"a pause between passes", {.paused = 9, .until_end = 2, .host_disk = 1}, 2, 1, 0},
            Case{"the host did not wait", {.paused = 9, .until_end = 2}, 2, 0, 0},
-           Case{"a device's clock that ran backwards", {.paused = -1, .until_end = -1, .host_disk = 1}, 0, 0, 0},
+           Case{"a device's clock that ran backwards",
+                {.paused = -1, .until_end = -1, .host_disk = 1},
+                0,
+                0,
+                0},
        }) {
     SCOPED_TRACE(c.what);
     KernelSums sums;

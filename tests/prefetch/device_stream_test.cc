@@ -1,4 +1,5 @@
-// Slabs through host and device rings, on a device whose copies and kernels come late and out of step.
+// Slabs through host and device rings, on a device whose copies and kernels come late and out of
+// step.
 #include "prefetch/device_stream.h"
 
 #include <gmock/gmock.h>
@@ -11,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 #include "tests/prefetch/late_device.h"
 #include "tests/prefetch/test_store.h"
 
@@ -20,16 +21,21 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::vector<int64_t> kOddSizes = {1, 64, 4095, 4096, 4097, 16128, 8191, 30000, 12, 65536, 4096};
+const std::vector<int64_t> kOddSizes = {1,    64,    4095, 4096,  4097, 16128,
+                                        8191, 30000, 12,   65536, 4096};
 
 bool Nothing(int) { return false; }
 
-// A store whose slabs `kept` stay on the device and `resident` in host memory, streamed to `device`.
+// A store whose slabs `kept` stay on the device and `resident` in host memory, streamed to
+// `device`.
 struct Pipeline {
-  Pipeline(LateDevice* device_in, int64_t host_ring, int64_t device_ring,
-           const std::function<bool(int)>& kept = Nothing, const std::function<bool(int)>& resident = Nothing,
-           const std::function<void(TestStore&)>& damage = [](TestStore&) {}, int64_t max_bytes_per_s = 0,
-           const std::function<bool(int)>& host = Nothing, const std::function<bool(int)>& follows = Nothing)
+  Pipeline(
+      LateDevice* device_in, int64_t host_ring, int64_t device_ring,
+      const std::function<bool(int)>& kept = Nothing,
+      const std::function<bool(int)>& resident = Nothing,
+      const std::function<void(TestStore&)>& damage = [](TestStore&) {},
+      int64_t max_bytes_per_s = 0, const std::function<bool(int)>& host = Nothing,
+      const std::function<bool(int)>& follows = Nothing)
       : device(device_in), store(kOddSizes, 3, resident) {
     damage(store);
     std::vector<StreamSlab> host_cycle = store.cycle();
@@ -37,10 +43,12 @@ struct Pipeline {
     for (size_t i = 0; i < host_cycle.size(); ++i) {
       const bool stays = kept(static_cast<int>(i));
       host_cycle[i].first_walk_only = stays;
-      cycle.push_back({host_cycle[i].bytes, stays, host(static_cast<int>(i)), follows(static_cast<int>(i))});
+      cycle.push_back(
+          {host_cycle[i].bytes, stays, host(static_cast<int>(i)), follows(static_cast<int>(i))});
     }
-    auto slabs = SlabStream::Create(store.paths(), host_cycle,
-                                   {.io = {.kind = IoKind::kThreads}, .ring_bytes = host_ring, .device = device});
+    auto slabs = SlabStream::Create(
+        store.paths(), host_cycle,
+        {.io = {.kind = IoKind::kThreads}, .ring_bytes = host_ring, .device = device});
     EXPECT_TRUE(slabs.ok()) << slabs.status();
     compute = *device->NewStream();
     auto created = DeviceStream::Create(*std::move(slabs), cycle,
@@ -93,7 +101,8 @@ TEST(DeviceStream, KernelsFindEverySlabWhateverTheRingsAndTheOrder) {
   for (uint32_t seed = 0; seed < 6; ++seed) {
     for (const int64_t host_ring : {65536, 65536 + 4096, 2 * 65536}) {
       for (const int64_t device_ring : {65536, 65536 + 4096, 3 * 65536}) {
-        SCOPED_TRACE(testing::Message() << "seed " << seed << ", rings " << host_ring << " " << device_ring);
+        SCOPED_TRACE(testing::Message()
+                     << "seed " << seed << ", rings " << host_ring << " " << device_ring);
         LateDevice device(seed);
         Pipeline pipeline(&device, host_ring, device_ring);
         ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
@@ -138,8 +147,8 @@ TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
   }
 }
 
-// Those that follow each other lie without gaps, and are one lease once all of them are there; a slab that is not kept
-// ends a run.
+// Those that follow each other lie without gaps, and are one lease once all of them are there; a
+// slab that is not kept ends a run.
 TEST(DeviceStream, KeptSlabsThatFollowEachOtherComeTogether) {
   const int n = static_cast<int>(kOddSizes.size());
   const auto all = [](int) { return true; };
@@ -160,7 +169,8 @@ TEST(DeviceStream, KeptSlabsThatFollowEachOtherComeTogether) {
     for (uint32_t seed = 0; seed < 4; ++seed) {
       SCOPED_TRACE(testing::Message() << c.name << ", seed " << seed);
       LateDevice device(seed);
-      Pipeline pipeline(&device, 2 * 65536, 65536, c.kept, Nothing, [](TestStore&) {}, 0, Nothing, c.follows);
+      Pipeline pipeline(
+          &device, 2 * 65536, 65536, c.kept, Nothing, [](TestStore&) {}, 0, Nothing, c.follows);
       ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
       pipeline.stream->TimeEveryLease(seed % 2 == 0);
       pipeline.Walk(n);
@@ -176,7 +186,8 @@ TEST(DeviceStream, KeptSlabsThatFollowEachOtherComeTogether) {
 
 // What is kept takes no more than its bytes, rounded up once a run.
 TEST(DeviceStream, KeptSlabsThatFollowEachOtherHaveNoGaps) {
-  std::vector<DeviceSlab> cycle = {{.bytes = 64, .kept = true}, {.bytes = 64, .kept = true, .follows = true}};
+  std::vector<DeviceSlab> cycle = {{.bytes = 64, .kept = true},
+                                   {.bytes = 64, .kept = true, .follows = true}};
   EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 0), 4096);
   cycle[1].follows = false;
   EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 4097), 4 * 4096);
@@ -184,8 +195,8 @@ TEST(DeviceStream, KeptSlabsThatFollowEachOtherHaveNoGaps) {
   EXPECT_EQ(DeviceStream::MemoryBytes(cycle, 4096), 2 * 4096);
 }
 
-// Slabs of the host's are handed out there in walks that ask for it, but for those that are on their way when it is
-// asked; they are copied in all others. Nothing else changes.
+// Slabs of the host's are handed out there in walks that ask for it, but for those that are on
+// their way when it is asked; they are copied in all others. Nothing else changes.
 TEST(DeviceStream, LeavesSlabsOnTheHostInWalksThatAskForIt) {
   const int n = static_cast<int>(kOddSizes.size());
   const auto kept = [](int slab) { return slab % 5 == 1; };
@@ -194,7 +205,8 @@ TEST(DeviceStream, LeavesSlabsOnTheHostInWalksThatAskForIt) {
     for (uint32_t seed = 0; seed < 8; ++seed) {
       SCOPED_TRACE(testing::Message() << "seed " << seed << ", every " << every);
       LateDevice device(seed);
-      Pipeline pipeline(&device, 2 * 65536, 65536 + 4096, kept, host, [](TestStore&) {}, 0, host);
+      Pipeline pipeline(
+          &device, 2 * 65536, 65536 + 4096, kept, host, [](TestStore&) {}, 0, host);
       ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
       EXPECT_EQ(pipeline.stream->ComputeOnHost(), n) << "the first walk reads them";
       pipeline.Walk(n);
@@ -221,7 +233,8 @@ TEST(DeviceStream, LeavesSlabsOnTheHostInWalksThatAskForIt) {
 TEST(DeviceStream, CopiesNothingOfACycleThatStaysOnTheHost) {
   LateDevice device(3);
   const auto all = [](int) { return true; };
-  Pipeline pipeline(&device, 2 * 65536, 65536, Nothing, all, [](TestStore&) {}, 0, all);
+  Pipeline pipeline(
+      &device, 2 * 65536, 65536, Nothing, all, [](TestStore&) {}, 0, all);
   const int n = static_cast<int>(kOddSizes.size());
   pipeline.Walk(n);
   const int from = pipeline.stream->ComputeOnHost();
@@ -232,7 +245,9 @@ TEST(DeviceStream, CopiesNothingOfACycleThatStaysOnTheHost) {
   EXPECT_GE(pipeline.stream->counters().slabs_copied, copied);
   EXPECT_EQ(pipeline.wrong, 0);
   LateDevice other(3);
-  EXPECT_EQ(Pipeline(&other, 65536, 65536, all, Nothing, [](TestStore&) {}, 0, all).status.code(),
+  EXPECT_EQ(Pipeline(
+                &other, 65536, 65536, all, Nothing, [](TestStore&) {}, 0, all)
+                .status.code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -248,7 +263,8 @@ TEST(DeviceStream, KeepsTheWholeCycleWithoutARing) {
 
 TEST(DeviceStream, SaysWhichSlabIsDamagedAfterTheOnesBeforeIt) {
   LateDevice device(3);
-  Pipeline pipeline(&device, 2 * 65536, 65536, Nothing, Nothing, [](TestStore& store) { store.FlipByte(5, 100); });
+  Pipeline pipeline(&device, 2 * 65536, 65536, Nothing, Nothing,
+                    [](TestStore& store) { store.FlipByte(5, 100); });
   pipeline.Walk(5);
   for (int i = 0; i < 2; ++i) {
     const absl::Status status = pipeline.stream->Next().status();
@@ -299,7 +315,8 @@ TEST(DeviceStream, MayBeClosedAnywhere) {
   for (uint32_t seed = 0; seed < 12; ++seed) {
     LateDevice device(seed);
     {
-      Pipeline pipeline(&device, seed % 2 == 0 ? 65536 : 3 * 65536, seed % 3 == 0 ? 65536 : 3 * 65536);
+      Pipeline pipeline(&device, seed % 2 == 0 ? 65536 : 3 * 65536,
+                        seed % 3 == 0 ? 65536 : 3 * 65536);
       pipeline.Walk(seed);
     }
     EXPECT_EQ(device.allocated(), 0);
@@ -309,13 +326,15 @@ TEST(DeviceStream, MayBeClosedAnywhere) {
 
 void ExpectTimesAddUp(const DeviceStreamCounters& c) {
   constexpr double kRounding = 1e-6;
-  EXPECT_NEAR(c.issue_seconds + c.host_wait_seconds + c.copy_wait_seconds + c.room_wait_seconds + c.held_back_seconds,
+  EXPECT_NEAR(c.issue_seconds + c.host_wait_seconds + c.copy_wait_seconds + c.room_wait_seconds +
+                  c.held_back_seconds,
               c.wall_seconds, kRounding);
   EXPECT_NEAR(c.link_busy_seconds + c.link_idle_seconds, c.wall_seconds, kRounding);
   EXPECT_GE(c.link_idle_seconds, -kRounding);
   EXPECT_GE(c.wait_disk_seconds, 0);
   EXPECT_GE(c.wait_copy_seconds, 0);
-  EXPECT_LE(c.kernel_seconds + c.wait_disk_seconds + c.wait_copy_seconds, c.wall_seconds + kRounding);
+  EXPECT_LE(c.kernel_seconds + c.wait_disk_seconds + c.wait_copy_seconds,
+            c.wall_seconds + kRounding);
 }
 
 TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
@@ -339,8 +358,9 @@ TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
   const auto all = [](int) { return true; };
   const int n = static_cast<int>(kOddSizes.size());
   LateDevice device(11);
-  Pipeline pipeline(&device, 2 * 65536, 0, all, Nothing, [](TestStore&) {}, 0, Nothing,
-                    [](int slab) { return slab % 4 != 0; });
+  Pipeline pipeline(
+      &device, 2 * 65536, 0, all, Nothing, [](TestStore&) {}, 0, Nothing,
+      [](int slab) { return slab % 4 != 0; });
   pipeline.stream->TimeEveryLease(true);
   pipeline.Walk(2 * n);
   ASSERT_TRUE(pipeline.stream->Settle().ok());
@@ -349,10 +369,12 @@ TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
     if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.position < n) continue;
     used.emplace_back(event.position - n, event.num_slabs);
   }
-  EXPECT_THAT(used, testing::ElementsAre(testing::Pair(0, 4), testing::Pair(4, 4), testing::Pair(8, 3)));
+  EXPECT_THAT(used,
+              testing::ElementsAre(testing::Pair(0, 4), testing::Pair(4, 4), testing::Pair(8, 3)));
 }
 
-// Each copy and each lease has a beginning and an end, in order; those of slabs that stay if they are asked for.
+// Each copy and each lease has a beginning and an end, in order; those of slabs that stay if they
+// are asked for.
 TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
   const auto kept = [](int slab) { return slab % 2 == 1; };
   for (const bool every : {false, true}) {
@@ -372,7 +394,8 @@ TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
       (copy ? copies : kernels).push_back(event);
     }
     for (const auto* events : {&copies, &kernels}) {
-      for (size_t i = 1; i < events->size(); ++i) EXPECT_LE((*events)[i - 1].time, (*events)[i].time) << i;
+      for (size_t i = 1; i < events->size(); ++i)
+        EXPECT_LE((*events)[i - 1].time, (*events)[i].time) << i;
       for (size_t i = 0; i + 1 < events->size(); i += 2) {
         EXPECT_EQ((*events)[i].position, (*events)[i + 1].position);
       }
@@ -391,11 +414,13 @@ TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
   }
 }
 
-// 1.5 MB at 10 MB/s, less what the simulated link may be ahead by: a timer's lateness of 2 ms or two slabs.
+// 1.5 MB at 10 MB/s, less what the simulated link may be ahead by: a timer's lateness of 2 ms or
+// two slabs.
 TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
   constexpr int64_t kRate = 10'000'000;
   LateDevice device(12);
-  Pipeline pipeline(&device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
+  Pipeline pipeline(
+      &device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
   int64_t walk = 0;
   for (const int64_t bytes : kOddSizes) walk += bytes;
   const int walks = static_cast<int>(1'500'000 / walk) + 1;
@@ -409,7 +434,8 @@ TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
   const DeviceStreamCounters counters = pipeline.stream->counters();
   ExpectTimesAddUp(counters);
   EXPECT_GT(counters.held_back_seconds, 0);
-  EXPECT_GE(counters.link_busy_seconds, least / 2) << "as long as the simulated link would have, of copies looked at";
+  EXPECT_GE(counters.link_busy_seconds, least / 2)
+      << "as long as the simulated link would have, of copies looked at";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Every engine reads the same bytes, ends cleanly, and says what it uses.
-#include "prefetch/io_engine.h"
+#include "prefetch/io/io_engine.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "prefetch/host_buffer.h"
-#include "prefetch/io_file.h"
+#include "prefetch/io/host_buffer.h"
+#include "prefetch/io/io_file.h"
 #include "tests/prefetch/test_store.h"
 
 namespace sluice {
@@ -200,7 +200,8 @@ TEST_P(EngineTest, ReadsBackWhatItWroteToAFileThatHasNoName) {
     const auto in_folder = std::filesystem::directory_iterator(dir_.Path(""));
     EXPECT_EQ(std::distance(begin(in_folder), end(in_folder)), 1) << "only what it is to read";
     // From either memory to the other, somewhere inside the file.
-    for (const auto& [from, to] : {std::pair(region, other.span()), std::pair(other.span(), region)}) {
+    for (const auto& [from, to] :
+         {std::pair(region, other.span()), std::pair(other.span(), region)}) {
       std::copy(bytes.begin(), bytes.end(), from.begin());
       std::fill(to.begin(), to.end(), std::byte{0});
       Answers answers;
@@ -254,9 +255,9 @@ TEST(IoEngine, HasNoMoreThreadsThanReadsInFlight) {
   const HostBuffer buffer = *HostBuffer::Create(1 << 20);
   std::thread([] {}).join();  // a sanitizer has one of its own from the first thread on
   const int64_t before = CountTasks();
-  auto engine = IoEngine::Create(
-      {dir.Path("file")}, {},
-      {.kind = IoKind::kThreads, .queue_depth = 32, .read_bytes = 64 << 10});
+  auto engine =
+      IoEngine::Create({dir.Path("file")}, {},
+                       {.kind = IoKind::kThreads, .queue_depth = 32, .read_bytes = 64 << 10});
   ASSERT_TRUE(engine.ok()) << engine.status();
   EXPECT_LE(CountTasks(), before + 1);
   Answers answers;

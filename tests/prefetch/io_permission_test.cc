@@ -46,10 +46,11 @@ bool BecomeUserWhoMayLock(rlim_t bytes) {
   const rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
   if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return false;
   if (geteuid() != 0) return true;
-  // What io_uring locks counts for the user, not for the process: a user of its own for each test, as
-  // others may run at the same time. A container may not know such a user.
+  // What io_uring locks counts for the user, not for the process: a user of its own for each test,
+  // as others may run at the same time. A container may not know such a user.
   const uid_t own = 100000 + static_cast<uid_t>(getpid()) % 1000000;
-  return setgroups(0, nullptr) == 0 && setgid(65534) == 0 && (setuid(own) == 0 || setuid(65534) == 0);
+  return setgroups(0, nullptr) == 0 && setgid(65534) == 0 &&
+         (setuid(own) == 0 || setuid(65534) == 0);
 }
 
 // From here on io_uring_setup fails with EPERM, as in a container's default profile.

@@ -31,8 +31,8 @@ class LateDevice::LateEvent : public Event {
     return std::chrono::duration<double>(reached - other->reached).count();
   }
 
-  int64_t recorded = 0;  // marks queued
-  int64_t done = 0;      // marks reached
+  int64_t recorded = 0;                           // marks queued
+  int64_t done = 0;                               // marks reached
   std::chrono::steady_clock::time_point reached;  // the latest of them
 
  private:
@@ -86,7 +86,8 @@ class LateDevice::LateStream : public Stream {
   absl::Status Copy(std::byte* to, const std::byte* from, int64_t bytes) {
     const int64_t copy = device_->copies_++;
     if (copy == device_->failing_copy_) {
-      return absl::UnavailableError(absl::StrCat("copy ", copy, " of ", bytes, " bytes: the device is lost"));
+      return absl::UnavailableError(
+          absl::StrCat("copy ", copy, " of ", bytes, " bytes: the device is lost"));
     }
     std::lock_guard<std::mutex> lock(device_->mutex_);
     Push({.run = [=] { std::memcpy(to, from, bytes); }});
@@ -96,7 +97,8 @@ class LateDevice::LateStream : public Stream {
   LateDevice* const device_;
 };
 
-LateDevice::LateDevice(uint32_t seed, Faults faults) : faults_(faults), random_(seed), failing_copy_(faults.failing_copy) {
+LateDevice::LateDevice(uint32_t seed, Faults faults)
+    : faults_(faults), random_(seed), failing_copy_(faults.failing_copy) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -129,7 +131,8 @@ void LateDevice::Run() {
     if (closing_) return;
     if (faults_.first_stream != Faults::FirstStream::kInTurn && runnable.size() > 1) {
       const bool early = faults_.first_stream == Faults::FirstStream::kEarly;
-      const bool able = std::find(runnable.begin(), runnable.end(), streams_.front()) != runnable.end();
+      const bool able =
+          std::find(runnable.begin(), runnable.end(), streams_.front()) != runnable.end();
       if (able && early) runnable = {streams_.front()};
       if (able && !early) std::erase(runnable, streams_.front());
     }

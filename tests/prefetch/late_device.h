@@ -17,16 +17,17 @@
 
 namespace sluice {
 
-// One thread does a random stream's oldest work, a step at a time, so that any order that streams and
-// events allow happens under some seed. Work of a stream that waits for an event stands.
+// One thread does a random stream's oldest work, a step at a time, so that any order that streams
+// and events allow happens under some seed. Work of a stream that waits for an event stands.
 class LateDevice : public Device {
  public:
   struct Faults {
-    bool ignore_waits = false;    // Stream::WaitFor does nothing: what a forgotten wait would do
-    // The stream that was made first works whenever it can (kEarly), or only when no other can (kLate).
+    bool ignore_waits = false;  // Stream::WaitFor does nothing: what a forgotten wait would do
+    // The stream that was made first works whenever it can (kEarly), or only when no other can
+    // (kLate).
     enum class FirstStream : uint8_t { kInTurn, kEarly, kLate };
     FirstStream first_stream = FirstStream::kInTurn;
-    int64_t failing_copy = -1;    // this copy, counted from 0, fails when it is queued
+    int64_t failing_copy = -1;  // this copy, counted from 0, fails when it is queued
     int64_t memory_bytes = int64_t{1} << 40;
     int64_t pinnable_bytes = int64_t{1} << 40;  // of host memory
   };
@@ -53,8 +54,8 @@ class LateDevice : public Device {
   class LateEvent;
   class LateStream;
   struct Work {
-    std::function<void()> run;       // null: only waits or marks
-    LateEvent* wait_for = nullptr;   // until its done count reaches `count`
+    std::function<void()> run;      // null: only waits or marks
+    LateEvent* wait_for = nullptr;  // until its done count reaches `count`
     LateEvent* mark = nullptr;
     int64_t count = 0;
   };

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 #include "tests/prefetch/late_device.h"
 
 namespace sluice {

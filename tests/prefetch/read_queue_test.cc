@@ -1,5 +1,5 @@
 // Cutting requests into reads, their order, and what becomes of short and failed ones.
-#include "prefetch/read_queue.h"
+#include "prefetch/io/read_queue.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 #include "tests/prefetch/test_store.h"
 
 namespace sluice {
@@ -86,7 +86,8 @@ TEST_F(ReadQueueTest, HandsOutUrgentRequestsFirst) {
   EXPECT_THAT(pages, testing::ElementsAre(20, 21, 1, 2, 3));
 }
 
-// What was asked for first goes first, whether it reads or writes: neither holds the other up for longer.
+// What was asked for first goes first, whether it reads or writes: neither holds the other up for
+// longer.
 TEST_F(ReadQueueTest, HandsOutWritesInTheirTurn) {
   ReadQueue queue(&files_, {.read_bytes = 4096});
   (void)queue.Push(Request(0, 4096));
@@ -100,8 +101,8 @@ TEST_F(ReadQueueTest, HandsOutWritesInTheirTurn) {
     ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
     calls.emplace_back(read.write, read.offset / 4096);
   }
-  EXPECT_THAT(calls, testing::ElementsAre(testing::Pair(false, 0), testing::Pair(true, 1), testing::Pair(true, 2),
-                                          testing::Pair(false, 4)));
+  EXPECT_THAT(calls, testing::ElementsAre(testing::Pair(false, 0), testing::Pair(true, 1),
+                                          testing::Pair(true, 2), testing::Pair(false, 4)));
   for (Read& read : reads) EXPECT_FALSE(queue.Complete(4096, &read));
   EXPECT_EQ(answers_.size(), 3);
   EXPECT_EQ(queue.counters().bytes_read, 2 * 4096);
@@ -199,8 +200,7 @@ TEST_F(ReadQueueTest, SplitsItsTimeIntoBusyAndIdle) {
   Read read;
   for (int i = 0; i < 2; ++i) {
     const IoCounters counters = queue.counters();
-    const double wall =
-        std::chrono::duration<double>(ReadQueue::Clock::now() - before).count();
+    const double wall = std::chrono::duration<double>(ReadQueue::Clock::now() - before).count();
     EXPECT_NEAR(counters.busy_seconds + counters.idle_seconds, wall, 0.05);
     if (i == 0) {
       ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
@@ -238,7 +238,8 @@ TEST_F(ReadQueueTest, ContinuesShortReadsAndWritesAndReportsTheEndOfTheFile) {
       {"a short write inside a page, buffered", false, 5000, 0, 5000, "", true},
       {"a write of nothing", true, 0, -1, 0, "nothing goes to disk from byte 4096", true},
       {"a full disk", true, -ENOSPC, -1, 0, "writing 9000 bytes at byte 4096: No space left", true},
-      {"a write's error", false, -EIO, -1, 0, "writing 9000 bytes at byte 4096: Input/output error", true},
+      {"a write's error", false, -EIO, -1, 0, "writing 9000 bytes at byte 4096: Input/output error",
+       true},
   };
   if (!files_[0].direct()) GTEST_SKIP() << "no O_DIRECT in " << files_[0].path();
   for (const AdvanceCase& c : cases) {

@@ -44,7 +44,8 @@ TEST(Residency, SpreadsEvenlyOverTheWalk) {
     for (size_t i = 0; i < slabs.size(); ++i) {
       resident += r.tier[i] == 0;
       // After i + 1 slabs, the resident share is within one slab of the whole's.
-      EXPECT_NEAR(static_cast<double>(resident), (i + 1) * fits / 100.0, 1.01) << fits << " at " << i;
+      EXPECT_NEAR(static_cast<double>(resident), (i + 1) * fits / 100.0, 1.01)
+          << fits << " at " << i;
     }
     EXPECT_EQ(resident, fits);
     EXPECT_EQ(r.tier_bytes[0], fits * 8192);

@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kPage = 4096;
 
 void MakeLeased(Ring* ring, int64_t ticket) {
-  for (SlabState to : {SlabState::kRead, SlabState::kVerifying, SlabState::kReady, SlabState::kLeased}) {
+  for (SlabState to :
+       {SlabState::kRead, SlabState::kVerifying, SlabState::kReady, SlabState::kLeased}) {
     ring->Move(ticket, to);
   }
 }

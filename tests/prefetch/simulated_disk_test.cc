@@ -1,4 +1,4 @@
-#include "prefetch/simulated_disk.h"
+#include "prefetch/io/simulated_disk.h"
 
 #include "gtest/gtest.h"
 

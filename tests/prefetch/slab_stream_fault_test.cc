@@ -232,7 +232,8 @@ TEST_F(FaultTest, ReportsAWrongChecksumOfAResidentSlab) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("/store/000.slabs: slab 1 at byte 8192: XXH3 "));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("manifest says 00000000000000ab; `sluice shard --repair"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("manifest says 00000000000000ab; `sluice shard --repair"));
 }
 
 TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
@@ -381,9 +382,9 @@ TEST_F(FaultTest, StampsEveryMove) {
   EXPECT_THAT(moves,
               testing::ElementsAre(
                   testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kRead),
-                  testing::Pair(0, SlabState::kVerifying),
-                  testing::Pair(0, SlabState::kReady), testing::Pair(0, SlabState::kLeased),
-                  testing::Pair(0, SlabState::kFree), testing::Pair(1, SlabState::kReading)));
+                  testing::Pair(0, SlabState::kVerifying), testing::Pair(0, SlabState::kReady),
+                  testing::Pair(0, SlabState::kLeased), testing::Pair(0, SlabState::kFree),
+                  testing::Pair(1, SlabState::kReading)));
   EXPECT_TRUE(std::ranges::is_sorted(events, {}, &TimelineEvent::time));
 }
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "prefetch/host_buffer.h"
+#include "prefetch/io/host_buffer.h"
 #include "tests/prefetch/test_store.h"
 
 namespace sluice {

@@ -15,7 +15,8 @@ TEST_P(StageRatesTest, MeasuresTheDiskRoundAndRound) {
   const TempDir dir;
   WriteFile(dir.Path("a"), RandomBytes(3 << 20, 1));
   WriteFile(dir.Path("b"), RandomBytes((1 << 20) + 5, 2));
-  const std::vector<ReadSource> sources = {{dir.Path("a"), 3 << 20}, {dir.Path("b"), (1 << 20) + 5}};
+  const std::vector<ReadSource> sources = {{dir.Path("a"), 3 << 20},
+                                           {dir.Path("b"), (1 << 20) + 5}};
   IoOptions options;
   options.kind = GetParam();
   const absl::StatusOr<double> rate = MeasureReadRate(sources, options, 0.02);

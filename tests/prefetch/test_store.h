@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "prefetch/io_engine.h"
+#include "prefetch/io/io_engine.h"
 #include "prefetch/slab_stream.h"
 
 namespace sluice {

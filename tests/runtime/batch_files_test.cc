@@ -1,4 +1,5 @@
-// The files of a batch job: lines of any length, journals with torn ends, jobs that are not this one.
+// The files of a batch job: lines of any length, journals with torn ends, jobs that are not this
+// one.
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -24,7 +25,8 @@ void Write(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
 }
 
-std::vector<LineReader::Line> ReadLines(const std::string& path, int64_t max_bytes, std::vector<std::string>* texts) {
+std::vector<LineReader::Line> ReadLines(const std::string& path, int64_t max_bytes,
+                                        std::vector<std::string>* texts) {
   auto reader = LineReader::Open(path, max_bytes);
   EXPECT_TRUE(reader.ok()) << reader.status();
   std::vector<LineReader::Line> lines;
@@ -45,8 +47,9 @@ TEST(LineReader, GivesLinesOfAnyLength) {
   Write(dir / "f", file);
   std::vector<std::string> texts;
   const auto lines = ReadLines(dir / "f", 10, &texts);
-  EXPECT_THAT(texts, ElementsAre("one", "", "two", std::string(9, 'x'), std::string(10, 'x'), std::string(10, 'x'),
-                                 std::string(10, 'x'), std::string(10, 'x'), "last"));
+  EXPECT_THAT(
+      texts, ElementsAre("one", "", "two", std::string(9, 'x'), std::string(10, 'x'),
+                         std::string(10, 'x'), std::string(10, 'x'), std::string(10, 'x'), "last"));
   for (size_t i = 0; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i].number, static_cast<int64_t>(i) + 1);
     EXPECT_EQ(lines[i].too_long, i >= 5 && i <= 7) << i;
@@ -62,7 +65,8 @@ TEST(LineReader, GivesLinesOfAnyLength) {
   EXPECT_EQ(summary->num_lines, 9);
   EXPECT_EQ(summary->num_bytes, static_cast<int64_t>(file.size()));
   constexpr int kChunk = 256 << 10;  // what is read at once
-  for (const int before : {0, kChunk - 17, kChunk - 16, kChunk - 8, kChunk - 1, kChunk, 2 * kChunk - 3}) {
+  for (const int before :
+       {0, kChunk - 17, kChunk - 16, kChunk - 8, kChunk - 1, kChunk, 2 * kChunk - 3}) {
     Write(dir / "f", std::string(before, 'x') + "\"response_format\"" + std::string(100, 'x'));
     EXPECT_TRUE(SummarizeInput(dir / "f")->names_grammars) << before;
   }
@@ -75,7 +79,8 @@ TEST(LineReader, GivesLinesOfAnyLength) {
 
 std::vector<int32_t> TokensIn(const std::string& path, uint64_t job = 1) {
   std::vector<int32_t> tokens;
-  const auto journal = Journal::Open(path, job, [&](const JournalEntry& entry) { tokens.push_back(entry.token); });
+  const auto journal =
+      Journal::Open(path, job, [&](const JournalEntry& entry) { tokens.push_back(entry.token); });
   EXPECT_TRUE(journal.ok()) << journal.status();
   return tokens;
 }
@@ -171,7 +176,8 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
     c.change(other);
     EXPECT_THAT(std::string(CheckSameJob(Job(), other, "x").message()), HasSubstr(c.name));
   }
-  std::string older = SerializeJobRecord(Job());  // begun before there was another arithmetic than the exact one
+  std::string older =
+      SerializeJobRecord(Job());  // begun before there was another arithmetic than the exact one
   const std::string line = "  \"arithmetic\": \"exact\",\n";
   ASSERT_NE(older.find(line), std::string::npos);
   older.erase(older.find(line), line.size());
@@ -228,7 +234,8 @@ TEST(BatchOutput, GoesOnBehindWhatIsWhole) {
     ASSERT_TRUE(output.ok()) << output.status();
     EXPECT_FALSE(output->HasError(2));
     EXPECT_THAT(output->TakeJournaled(3, 1), ElementsAre(30, 31));
-    EXPECT_THAT(output->TakeJournaled(4, 0), ElementsAre(40)) << "compacting keeps what nobody took";
+    EXPECT_THAT(output->TakeJournaled(4, 0), ElementsAre(40))
+        << "compacting keeps what nobody took";
     ASSERT_TRUE(output->Finish().ok());
   }
   EXPECT_FALSE(std::filesystem::exists(dir / "results.journal"));
@@ -252,7 +259,8 @@ TEST(BatchOutput, SaysThatItsFilesWereMovedRemovedOrCutWhileItWroteThem) {
       const absl::Status status = output->Finish();
       EXPECT_TRUE(absl::IsDataLoss(status)) << status;
       EXPECT_THAT(std::string(status.message()), HasSubstr(name));
-      EXPECT_TRUE(std::filesystem::exists(dir / "results.journal")) << "the same command completes the job";
+      EXPECT_TRUE(std::filesystem::exists(dir / "results.journal"))
+          << "the same command completes the job";
     }
   }
 }
@@ -281,7 +289,8 @@ TEST(BatchOutput, WritesALongLineInPiecesThatAreCutWhereItIsNotWhole) {
     output->AddResult("\n");
     output->AddResult(Line(3));
     ASSERT_TRUE(output->EndPass(/*computed=*/true).ok());
-    EXPECT_EQ(ReadWholeFile(path), Line(1) + Line(2).substr(0, 500) + std::string(1000 << 10, 'x') + "\n" + Line(3));
+    EXPECT_EQ(ReadWholeFile(path),
+              Line(1) + Line(2).substr(0, 500) + std::string(1000 << 10, 'x') + "\n" + Line(3));
   }
   auto output = BatchOutput::Open(path, Job(), false);
   EXPECT_TRUE(output->HasResult(2));
@@ -299,9 +308,11 @@ TEST(BatchOutput, RefusesFilesThatAreNotTheJobs) {
   { ASSERT_TRUE(BatchOutput::Open(path, Job(), false).ok()); }
   JobRecord other = Job();
   other.store_hash = 9;
-  EXPECT_THAT(std::string(BatchOutput::Open(path, other, false).status().message()), HasSubstr("another store"));
+  EXPECT_THAT(std::string(BatchOutput::Open(path, other, false).status().message()),
+              HasSubstr("another store"));
   Write(path, "my diary\n");
-  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()), HasSubstr("line 1"));
+  EXPECT_THAT(std::string(BatchOutput::Open(path, Job(), false).status().message()),
+              HasSubstr("line 1"));
   EXPECT_EQ(ReadWholeFile(path), "my diary\n");
   EXPECT_FALSE(BatchOutput::Open(dir / "nowhere/results.jsonl", Job(), false).ok());
   EXPECT_FALSE(BatchOutput::Open("/dev/null", Job(), false).ok());

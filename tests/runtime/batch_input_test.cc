@@ -28,9 +28,11 @@ TEST(BatchInput, SkipsTheByteOrderMarkOfUtf8) {
     int64_t offset;  // of the first line
   };
   const std::string mark = "\xEF\xBB\xBF";
-  for (const Case& c : {Case{mark + "ab\ncd\n", {"ab", "cd"}, 3}, Case{mark + "ab\r\ncd\r\n", {"ab", "cd"}, 3},
-                        Case{mark + "\nab", {"", "ab"}, 3}, Case{mark, {}, 3}, Case{mark + mark + "a", {mark + "a"}, 3},
-                        Case{"a\n" + mark + "b", {"a", mark + "b"}, 0}, Case{"\xEF\xBB", {"\xEF\xBB"}, 0}}) {
+  for (const Case& c :
+       {Case{mark + "ab\ncd\n", {"ab", "cd"}, 3}, Case{mark + "ab\r\ncd\r\n", {"ab", "cd"}, 3},
+        Case{mark + "\nab", {"", "ab"}, 3}, Case{mark, {}, 3},
+        Case{mark + mark + "a", {mark + "a"}, 3}, Case{"a\n" + mark + "b", {"a", mark + "b"}, 0},
+        Case{"\xEF\xBB", {"\xEF\xBB"}, 0}}) {
     WriteInput(dir / "in", c.file);
     auto reader = LineReader::Open(dir / "in", 100);
     ASSERT_TRUE(reader.ok()) << reader.status();
@@ -48,16 +50,18 @@ TEST(BatchInput, SkipsTheByteOrderMarkOfUtf8) {
 
 TEST(BatchInput, NamesTheMarksOfOtherEncodings) {
   const TempDir dir;
-  const std::pair<std::string, const char*> marks[] = {{std::string("\xFF\xFE{\0", 4), "UTF-16"},
-                                                       {std::string("\xFE\xFF\0{", 4), "UTF-16"},
-                                                       {std::string("\xFF\xFE\0\0{\0\0\0", 8), "UTF-32"},
-                                                       {std::string("\0\0\xFE\xFF\0\0\0{", 8), "UTF-32"}};
+  const std::pair<std::string, const char*> marks[] = {
+      {std::string("\xFF\xFE{\0", 4), "UTF-16"},
+      {std::string("\xFE\xFF\0{", 4), "UTF-16"},
+      {std::string("\xFF\xFE\0\0{\0\0\0", 8), "UTF-32"},
+      {std::string("\0\0\xFE\xFF\0\0\0{", 8), "UTF-32"}};
   for (const auto& [text, name] : marks) {
     WriteInput(dir / "in", text);
     const auto summary = SummarizeInput(dir / "in");
     EXPECT_TRUE(absl::IsInvalidArgument(summary.status())) << summary.status();
     EXPECT_THAT(std::string(summary.status().message()),
-                HasSubstr((dir / "in") + " begins with the byte order mark of " + name + "; save it as UTF-8"));
+                HasSubstr((dir / "in") + " begins with the byte order mark of " + name +
+                          "; save it as UTF-8"));
   }
 }
 
@@ -79,7 +83,8 @@ TEST(BatchInput, GivesNoLineOfAFileThatChangedWhileItWasRead) {
   const Case cases[] = {
       {"cut", [](const std::string& p, std::string) { std::filesystem::resize_file(p, 1000000); },
        "it had 2000110 bytes and has 1000000 now"},
-      {"cut between two chunks", [](const std::string& p, std::string) { std::filesystem::resize_file(p, 1 << 20); },
+      {"cut between two chunks",
+       [](const std::string& p, std::string) { std::filesystem::resize_file(p, 1 << 20); },
        "it had 2000110 bytes and has 1048576 now"},
       {"edited",
        [](const std::string& p, std::string text) {
@@ -87,7 +92,8 @@ TEST(BatchInput, GivesNoLineOfAFileThatChangedWhileItWasRead) {
          WriteInput(p, text);
        },
        "other bytes lie between byte 1310720 and byte 1572864"},
-      {"grown", [](const std::string& p, std::string text) { WriteInput(p, text + "new\n"); }, nullptr},
+      {"grown", [](const std::string& p, std::string text) { WriteInput(p, text + "new\n"); },
+       nullptr},
       {"replaced",
        [](const std::string& p, std::string) {
          WriteInput(p + ".new", "another file\n");
@@ -130,10 +136,11 @@ TEST(BatchInput, SaysInTheEndWhetherTheFileIsStillTheSame) {
   EXPECT_TRUE(CheckInputUnchanged(path, *summary).ok());
   WriteInput(path, "one\ntwo\n");
   EXPECT_TRUE(CheckInputUnchanged(path, *summary).ok()) << "touched";
-  const std::pair<const char*, const char*> changes[] = {{"one\ntwo\nthree\n", "it had 8 bytes and has 14 now"},
-                                                         {"one\n", "it had 8 bytes and has 4 now"},
-                                                         {"", "it had 8 bytes and has 0 now"},
-                                                         {"one\nTwo\n", "it has other bytes now"}};
+  const std::pair<const char*, const char*> changes[] = {
+      {"one\ntwo\nthree\n", "it had 8 bytes and has 14 now"},
+      {"one\n", "it had 8 bytes and has 4 now"},
+      {"", "it had 8 bytes and has 0 now"},
+      {"one\nTwo\n", "it has other bytes now"}};
   for (const auto& [text, message] : changes) {
     WriteInput(path, text);
     EXPECT_THAT(std::string(CheckInputUnchanged(path, *summary).message()), HasSubstr(message));

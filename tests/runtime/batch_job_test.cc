@@ -1,4 +1,5 @@
-// A job whose input changes under it: what was answered stays, and it goes on once the input is what it was.
+// A job whose input changes under it: what was answered stays, and it goes on once the input is
+// what it was.
 #include "runtime/batch/batch_job.h"
 
 #include <algorithm>
@@ -24,15 +25,20 @@ constexpr int kJobLines = 30;
 
 class BatchJobTest : public testing::Test {
  protected:
-  BatchJobTest() : store_("TinyStories-656K", "", 50000), tokenizer_(*Tokenizer::Load(store_->TokenizerDir())) {
+  BatchJobTest()
+      : store_("TinyStories-656K", "", 50000),
+        tokenizer_(*Tokenizer::Load(store_->TokenizerDir())) {
     // 8 lines in what is read at once.
     for (int i = 0; i < kJobLines; ++i) {
-      text_ += R"({"prompt": "Once", "max_tokens": 2, "user": ")" + std::string(30000, 'x') + "\"}\n";
+      text_ +=
+          R"({"prompt": "Once", "max_tokens": 2, "user": ")" + std::string(30000, 'x') + "\"}\n";
     }
     WriteInput(text_);
   }
 
-  void WriteInput(const std::string& text) { std::ofstream(Input(), std::ios::binary | std::ios::trunc) << text; }
+  void WriteInput(const std::string& text) {
+    std::ofstream(Input(), std::ios::binary | std::ios::trunc) << text;
+  }
   std::string Input() const { return dir_ / "in.jsonl"; }
   std::string Results() const { return dir_ / "out.jsonl"; }
 
@@ -49,7 +55,8 @@ class BatchJobTest : public testing::Test {
     const PromptEncoder encoder(tokenizer_.get(), &chats, 0);
     const HyperParameters& h = store_->hyper_parameters();
     BatchJob batch_job(Input(), &*summary, tokenizer_.get(), &encoder,
-                       Constraints(tokenizer_.get(), h.vocab_size, h.eos_token_ids), &engine, &*output, 1, HeldLimit());
+                       Constraints(tokenizer_.get(), h.vocab_size, h.eos_token_ids), &engine,
+                       &*output, 1, HeldLimit());
     bool first = true;
     return batch_job.Run(nullptr, [&](const BatchReport&, const StepReport&) {
       if (std::exchange(first, false)) change();
@@ -70,7 +77,8 @@ class BatchJobTest : public testing::Test {
 TEST_F(BatchJobTest, StopsWhereItsInputIsCutAndGoesOnOnceItIsBack) {
   const auto cut = Run([&] { std::filesystem::resize_file(Input(), text_.size() / 2); });
   ASSERT_TRUE(absl::IsAborted(cut.status())) << cut.status();
-  EXPECT_THAT(std::string(cut.status().message()), HasSubstr("in.jsonl has changed since the job began"));
+  EXPECT_THAT(std::string(cut.status().message()),
+              HasSubstr("in.jsonl has changed since the job began"));
   EXPECT_GT(NumResults(), 0);
   EXPECT_LT(NumResults(), kJobLines);
   WriteInput(text_);

@@ -39,7 +39,8 @@ TEST(BatchPlan, TakesASizeThatNoOtherBeats) {
   for (const int64_t budget : {int64_t{9} << 20, int64_t{12} << 20, int64_t{40} << 20}) {
     for (const double disk : {1e6, 1e8, 1e10}) {
       for (const double kernel : {1e8, 1e10, 1e12}) {
-        SCOPED_TRACE(testing::Message() << budget << " bytes, disk " << disk << ", kernels " << kernel);
+        SCOPED_TRACE(testing::Message()
+                     << budget << " bytes, disk " << disk << ", kernels " << kernel);
         const MachineRates rates = Rates(disk, kernel);
         const auto chosen = PlanBatch(*store, Request(budget), rates, kThreads, false, shape, 0);
         ASSERT_TRUE(chosen.ok()) << chosen.status();
@@ -48,7 +49,8 @@ TEST(BatchPlan, TakesASizeThatNoOtherBeats) {
             << "150 tokens are three pages, and one sequence may fill the context";
         double best = 0;
         for (int64_t size = 1; size <= 256; size += 1 + size / 8) {
-          const auto other = PlanBatch(*store, Request(budget), rates, kThreads, false, shape, size);
+          const auto other =
+              PlanBatch(*store, Request(budget), rates, kThreads, false, shape, size);
           if (absl::IsResourceExhausted(other.status())) break;
           ASSERT_TRUE(other.ok()) << other.status();
           best = std::max(best, other->tokens_per_s);
@@ -65,8 +67,10 @@ TEST(BatchPlan, TakesASizeThatNoOtherBeats) {
 }
 
 // A budget without room for more than that many at once, if there are so many.
-int64_t BudgetFor(const TestStore& store, const MachineRates& rates, const BatchShape& shape, int64_t at_once) {
-  const auto plan = PlanBatch(*store, Request(int64_t{1} << 30), rates, kThreads, false, shape, at_once);
+int64_t BudgetFor(const TestStore& store, const MachineRates& rates, const BatchShape& shape,
+                  int64_t at_once) {
+  const auto plan =
+      PlanBatch(*store, Request(int64_t{1} << 30), rates, kThreads, false, shape, at_once);
   EXPECT_TRUE(plan.ok()) << plan.status();
   return plan->memory.minimum_bytes;
 }
@@ -75,10 +79,9 @@ int64_t BudgetFor(const TestStore& store, const MachineRates& rates, const Batch
 TEST(BatchPlan, PlansEqualWavesOfWhatIsLeft) {
   // Keys and values of a sequence take little beside the weights, as those of a large model do.
   const TempDir dir;
-  WriteSyntheticCheckpoint(dir / "model", {.hidden_size = 64,
-                                           .intermediate_size = 4096,
-                                           .num_key_value_heads = 1,
-                                           .vocab_size = 512});
+  WriteSyntheticCheckpoint(
+      dir / "model",
+      {.hidden_size = 64, .intermediate_size = 4096, .num_key_value_heads = 1, .vocab_size = 512});
   const TestStore store(dir / "model", "", 64 << 10);
   MachineRates rates = Rates(1e6, 1e13);  // a pass of many rows takes as long as one
   for (KernelRate& rate : rates.kernels) rate.encoding = Encoding::kBF16;
@@ -118,8 +121,11 @@ TEST(BatchPlan, CountsTheTailOfUnequalAnswersAndPagesForEachOfThem) {
   shape.num_sequences = 10;
   shape.prompt_tokens = 10;
   shape.answer_tokens = (9 * 20 + 400) / 10.0;
-  const auto plan = [&](int64_t size) { return PlanBatch(*store, Request(64 << 20), rates, kThreads, false, shape, size); };
-  EXPECT_EQ(plan(10)->memory.kv_pages, 9 * 1 + 7) << "a page for each short one, seven for the long one";
+  const auto plan = [&](int64_t size) {
+    return PlanBatch(*store, Request(64 << 20), rates, kThreads, false, shape, size);
+  };
+  EXPECT_EQ(plan(10)->memory.kv_pages, 9 * 1 + 7)
+      << "a page for each short one, seven for the long one";
   EXPECT_EQ(plan(10)->job.passes, 400);
   EXPECT_EQ(plan(1)->job.passes, 9 * 20 + 400);
   EXPECT_EQ(plan(2)->job.passes, 4 * 20 + 400) << "the long one is admitted after four others each";
@@ -134,13 +140,14 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   ASSERT_GT(plan->memory.residency.streamed_bytes, 0);
   const auto floor = [&](int64_t rows) {
-    return FloorOf(
-        DescribePass(store->manifest(), plan->memory.residency, rows, std::min<int64_t>(rows, 16), kThreads, false),
-        rates);
+    return FloorOf(DescribePass(store->manifest(), plan->memory.residency, rows,
+                                std::min<int64_t>(rows, 16), kThreads, false),
+                   rates);
   };
   ASSERT_LT(plan->balanced_rows, plan->memory.pass_rows);
   EXPECT_LE(floor(plan->balanced_rows).processor_s, floor(plan->balanced_rows).Seconds(kDiskTerm));
-  EXPECT_GT(floor(plan->balanced_rows + 1).processor_s, floor(plan->balanced_rows + 1).Seconds(kDiskTerm));
+  EXPECT_GT(floor(plan->balanced_rows + 1).processor_s,
+            floor(plan->balanced_rows + 1).Seconds(kDiskTerm));
 }
 
 TEST(ResumeCost, IsTheDisksTimeOrThatOfRowsThatDoNotFitBesideIt) {
@@ -161,7 +168,8 @@ TEST(BatchPlan, KnowsWhatAPreemptedSequenceCosts) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
   const HyperParameters& h = store->hyper_parameters();
   const auto costs = [&](double disk, double kernel) {
-    const auto plan = PlanBatch(*store, Request(9 << 20), Rates(disk, kernel), kThreads, false, {}, 16);
+    const auto plan =
+        PlanBatch(*store, Request(9 << 20), Rates(disk, kernel), kThreads, false, {}, 16);
     EXPECT_TRUE(plan.ok()) << plan.status();
     const KvShape kv = {KvType::kF16, KvType::kF16, h.num_key_value_heads, h.head_dim};
     EXPECT_NEAR(plan->resume.page_s, KvPageBytes(kv) * h.num_hidden_layers / disk, 1e-12);
@@ -177,7 +185,8 @@ TEST(BatchPlan, KnowsWhatAPreemptedSequenceCosts) {
   const auto plan = PlanBatch(*store, Request(9 << 20), unmeasured, kThreads, false, {}, 16);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->resume.free_rows, 0);
-  EXPECT_NEAR(plan->resume.row_s, plan->pass.predicted_s() / plan->rows, 1e-12) << "its share of the pass";
+  EXPECT_NEAR(plan->resume.row_s, plan->pass.predicted_s() / plan->rows, 1e-12)
+      << "its share of the pass";
 }
 
 TEST(DiskTraffic, IsWhatMemoryHasNoRoomFor) {
@@ -186,7 +195,8 @@ TEST(DiskTraffic, IsWhatMemoryHasNoRoomFor) {
   EXPECT_EQ(DiskTrafficOf(shape, 10, 55).pages_read, 0);
   EXPECT_EQ(DiskTrafficOf(shape, 10, 55).pages_written, 0);
   EXPECT_EQ(DiskTrafficOf(shape, 10, 35).pages_read, 20);
-  EXPECT_EQ(DiskTrafficOf(shape, 10, 35).pages_written, 20.0 / 128) << "of prompts alone, a page in 128 passes";
+  EXPECT_EQ(DiskTrafficOf(shape, 10, 35).pages_written, 20.0 / 128)
+      << "of prompts alone, a page in 128 passes";
   EXPECT_EQ(DiskTrafficOf(shape, 10, 15).pages_written, 40.0 / 128) << "room for all that grows";
   EXPECT_EQ(DiskTrafficOf(shape, 10, 0).pages_read, 55);
   EXPECT_EQ(DiskTrafficOf(shape, 10, 0).pages_written, 40.0 / 128 + 10);
@@ -224,12 +234,12 @@ class BatchPlanWithDisk : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    WriteSyntheticCheckpoint(*dir_ / "model", {.hidden_size = 64,
-                                                .intermediate_size = 512,
-                                                .num_key_value_heads = 1,
-                                                .vocab_size = 512});
+    WriteSyntheticCheckpoint(
+        *dir_ / "model",
+        {.hidden_size = 64, .intermediate_size = 512, .num_key_value_heads = 1, .vocab_size = 512});
     store_ = new TestStore(*dir_ / "model", "", 16 << 10);
-    const auto plan = PlanBatch(**store_, Request(int64_t{1} << 30), {}, kThreads, false, kShape, 8);
+    const auto plan =
+        PlanBatch(**store_, Request(int64_t{1} << 30), {}, kThreads, false, kShape, 8);
     ASSERT_TRUE(plan.ok()) << plan.status();
     budget_ = plan->memory.minimum_bytes;
   }
@@ -272,7 +282,8 @@ TEST_F(BatchPlanWithDisk, PutsPagesThereOnceAllWeightsAreReadEachPassAndItPays) 
   // What it says of a pass is the floor's arithmetic.
   const auto& plan = *chosen;
   const double weights = static_cast<double>(plan.memory.residency.streamed_bytes);
-  EXPECT_NEAR(plan.pass.Seconds(kDiskTerm), (weights + static_cast<double>(plan.kv_disk_bytes)) / 1e7, 1e-9);
+  EXPECT_NEAR(plan.pass.Seconds(kDiskTerm),
+              (weights + static_cast<double>(plan.kv_disk_bytes)) / 1e7, 1e-9);
   // Where computing decides, more sequences gain nothing.
   const auto computes = Plan(budget_, slow_kernels, 0, std::nullopt);
   ASSERT_TRUE(computes.ok()) << computes.status();
@@ -299,12 +310,16 @@ TEST_F(BatchPlanWithDisk, RunsMoreSequencesOnADeviceWithPagesInHostMemory) {
   EXPECT_TRUE(either->memory.KvInHostMemory());
   EXPECT_GT(either->batch_size, on_device->batch_size);
   EXPECT_GT(either->tokens_per_s, 1.1 * on_device->tokens_per_s);
-  // What goes over the link: the weights, two pages in for each that generates and one out, the prompts' pages out.
+  // What goes over the link: the weights, two pages in for each that generates and one out, the
+  // prompts' pages out.
   const BatchPlan& plan_of_either = *either;
   const double pages = plan_of_either.rows / 2 * (2 + 1);
-  const int64_t page_bytes = KvPageBytes({KvType::kF16, KvType::kF16, 1, (*store_)->hyper_parameters().head_dim});
-  const double kv_bytes = pages * static_cast<double>(page_bytes * (*store_)->hyper_parameters().num_hidden_layers);
-  const double weights = static_cast<double>(plan_of_either.memory.raw_bytes - plan_of_either.memory.device->kept_bytes);
+  const int64_t page_bytes =
+      KvPageBytes({KvType::kF16, KvType::kF16, 1, (*store_)->hyper_parameters().head_dim});
+  const double kv_bytes =
+      pages * static_cast<double>(page_bytes * (*store_)->hyper_parameters().num_hidden_layers);
+  const double weights = static_cast<double>(plan_of_either.memory.raw_bytes -
+                                             plan_of_either.memory.device->kept_bytes);
   EXPECT_GT(plan_of_either.pass.Seconds(kLinkTerm), (weights + kv_bytes) / 1e8);
   EXPECT_LT(plan_of_either.pass.Seconds(kLinkTerm), (weights + 1.2 * kv_bytes) / 1e8);
 }
@@ -336,7 +351,8 @@ TEST(BatchPlan, CountsWhatRequestsHold) {
   ASSERT_TRUE(none.ok() && some.ok()) << none.status() << some.status();
   EXPECT_EQ(none->held_bytes, 0);
   EXPECT_EQ(some->held_bytes, (5 << 20) + 8 * 10000);
-  EXPECT_EQ(some->memory.request.requests_bytes, none->memory.request.requests_bytes + some->held_bytes);
+  EXPECT_EQ(some->memory.request.requests_bytes,
+            none->memory.request.requests_bytes + some->held_bytes);
   EXPECT_TRUE(absl::IsResourceExhausted(plan(40 << 20, 0).status()));
 }
 
@@ -344,7 +360,8 @@ TEST(BatchPlan, NeverExceedsTheNumberOfRequestsAndSaysWhatIsTooSmall) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
   BatchShape shape;
   shape.num_sequences = 5;
-  const auto plan = PlanBatch(*store, Request(64 << 20), Rates(1e5, 1e12), kThreads, false, shape, 0);
+  const auto plan =
+      PlanBatch(*store, Request(64 << 20), Rates(1e5, 1e12), kThreads, false, shape, 0);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_LE(plan->batch_size, 5);
   EXPECT_TRUE(absl::IsResourceExhausted(

@@ -1,4 +1,5 @@
-// Jobs that are run again with other options, where their files may lie, and the first cause of their failures.
+// Jobs that are run again with other options, where their files may lie, and the first cause of
+// their failures.
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -57,15 +58,18 @@ const Change kOtherChanges[] = {{"seed", [](JobRecord& job) { job.seed = 9; }},
                                 {"format", [](JobRecord& job) { job.input_format = "text"; }},
                                 {"input", [](JobRecord& job) { job.input_hash = 9; }}};
 
-// Begins a job with `answers`, an error and a token in its journal, and opens it again after `change`.
-absl::Status Reopen(const std::string& answers, const Change& change, bool retry_errors, JobRecord* record) {
+// Begins a job with `answers`, an error and a token in its journal, and opens it again after
+// `change`.
+absl::Status Reopen(const std::string& answers, const Change& change, bool retry_errors,
+                    JobRecord* record) {
   const TempDir dir;
   const std::string path = dir / "out.jsonl";
   {
     auto output = BatchOutput::Open(path, Begun(), false);
     EXPECT_TRUE(output.ok()) << output.status();
     output->AddResult(answers);
-    output->AddError(ErrorLine(ResultIds(9, "e"), "e", {.message = "no", .param = "", .code = "x"}));
+    output->AddError(
+        ErrorLine(ResultIds(9, "e"), "e", {.message = "no", .param = "", .code = "x"}));
     output->AddToken({3, 0, 30});
     EXPECT_TRUE(output->EndPass(true).ok());
   }
@@ -83,18 +87,21 @@ absl::Status Reopen(const std::string& answers, const Change& change, bool retry
 TEST(BatchRetry, TakesOptionsThatNoAnswerDependsOn) {
   JobRecord record;
   for (const Change& change : kOtherChanges) {
-    EXPECT_TRUE(Reopen("", change, true, &record).ok()) << change.name << ": no request was answered";
+    EXPECT_TRUE(Reopen("", change, true, &record).ok())
+        << change.name << ": no request was answered";
     const absl::Status refused = Reopen(Answer(1, false), change, true, &record);
     EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << change.name;
     EXPECT_THAT(std::string(refused.message()),
                 HasSubstr("give the option that the job began with, or another -o"));
   }
   EXPECT_TRUE(Reopen("", kChatChange, true, &record).ok());
-  const absl::Status no_chat = Reopen(Answer(1, false) + Answer(2, false), kChatChange, true, &record);
+  const absl::Status no_chat =
+      Reopen(Answer(1, false) + Answer(2, false), kChatChange, true, &record);
   EXPECT_TRUE(no_chat.ok()) << no_chat;
   EXPECT_EQ(record.chat, "template 1");
   EXPECT_EQ(record.seed, Begun().seed);
-  EXPECT_TRUE(absl::IsFailedPrecondition(Reopen(Answer(1, false) + Answer(2, true), kChatChange, true, &record)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      Reopen(Answer(1, false) + Answer(2, true), kChatChange, true, &record)));
 }
 
 TEST(BatchRetry, TakesAnotherContextThatNoAnswerReached) {
@@ -136,8 +143,10 @@ TEST(BatchRetry, AdvisesWhatItThenTakes) {
 TEST(BatchRetry, GivesTheFirstErrorInOneLine) {
   const TempDir dir;
   const std::string path = dir / "e.jsonl";
-  WriteTo(path, ErrorLine(ResultIds(1, "a\nb"), "a\nb", {.message = "two\nlines", .param = "", .code = "x"}) +
-                    ErrorLine(ResultIds(2, "c"), "c", {.message = "other", .param = "", .code = "x"}));
+  WriteTo(
+      path,
+      ErrorLine(ResultIds(1, "a\nb"), "a\nb", {.message = "two\nlines", .param = "", .code = "x"}) +
+          ErrorLine(ResultIds(2, "c"), "c", {.message = "other", .param = "", .code = "x"}));
   EXPECT_EQ(*FirstError(path), "a b: two lines");
   WriteTo(path, "");
   EXPECT_TRUE(absl::IsNotFound(FirstError(path).status()));
@@ -155,9 +164,12 @@ TEST(OutputCheck, RefusesWhatNoJobCanGoOnFrom) {
   std::filesystem::create_symlink("/dev/null", dir / "null");
   WriteTo(dir / "a.job.json", "{}");
   const std::pair<std::string, const char*> refused[] = {
-      {dir / "folder", "/results.jsonl"},      {dir / "new/", "is a folder"},
-      {dir / "pipe", "is a pipe or a device"}, {"/dev/null", "is a pipe or a device"},
-      {dir / "null", "is a pipe or a device"}, {dir / "a.errors.jsonl", "is the errors file of the job"}};
+      {dir / "folder", "/results.jsonl"},
+      {dir / "new/", "is a folder"},
+      {dir / "pipe", "is a pipe or a device"},
+      {"/dev/null", "is a pipe or a device"},
+      {dir / "null", "is a pipe or a device"},
+      {dir / "a.errors.jsonl", "is the errors file of the job"}};
   for (const auto& [path, message] : refused) {
     EXPECT_THAT(std::string(CheckOutputFile(path).message()), HasSubstr(message)) << path;
   }
@@ -171,7 +183,8 @@ TEST(OutputCheck, RefusesFilesThatAreTheInputOrEachOther) {
   EXPECT_THAT(std::string(CheckJobFiles(input, input).message()), HasSubstr("is the input"));
   for (const char* name : {"out.jsonl", "out.errors.jsonl", "out.journal", "out.job.json"}) {
     std::filesystem::create_hard_link(input, dir / name);
-    EXPECT_THAT(std::string(CheckJobFiles(output, input).message()), HasSubstr("is the input")) << name;
+    EXPECT_THAT(std::string(CheckJobFiles(output, input).message()), HasSubstr("is the input"))
+        << name;
     std::filesystem::remove(dir / name);
   }
   WriteTo(output, "");
@@ -179,7 +192,8 @@ TEST(OutputCheck, RefusesFilesThatAreTheInputOrEachOther) {
   EXPECT_THAT(std::string(CheckJobFiles(output, input).message()), HasSubstr("are the same file"));
   std::filesystem::remove(dir / "out.errors.jsonl");
   ASSERT_EQ(mkfifo((dir / "out.errors.jsonl").c_str(), 0600), 0);
-  EXPECT_THAT(std::string(CheckJobFiles(output, input).message()), HasSubstr("is a pipe or a device"));
+  EXPECT_THAT(std::string(CheckJobFiles(output, input).message()),
+              HasSubstr("is a pipe or a device"));
 }
 
 }  // namespace

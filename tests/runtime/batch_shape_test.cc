@@ -22,12 +22,13 @@ constexpr int64_t kShapeContext = 100;
 // Prompts are ids: no tokenizer is needed.
 class BatchShapeTest : public testing::Test {
  protected:
-  BatchShape Measure(const std::string& text, const DoneBefore& done = {}, int64_t part = 0, int64_t num_parts = 1) {
+  BatchShape Measure(const std::string& text, const DoneBefore& done = {}, int64_t part = 0,
+                     int64_t num_parts = 1) {
     std::ofstream(dir_ / "in", std::ios::trunc) << text;
     const auto lines = static_cast<int64_t>(std::count(text.begin(), text.end(), '\n'));
     const absl::StatusOr<ChatFront> chats = absl::NotFoundError("none");
-    const auto shape =
-        MeasureShape({dir_ / "in", lines, false, part, num_parts}, done, PromptEncoder(nullptr, &chats, 0), kShapeContext);
+    const auto shape = MeasureShape({dir_ / "in", lines, false, part, num_parts}, done,
+                                    PromptEncoder(nullptr, &chats, 0), kShapeContext);
     EXPECT_TRUE(shape.ok()) << shape.status();
     return *shape;
   }
@@ -44,8 +45,8 @@ TEST_F(BatchShapeTest, HasASequenceForEachAnswer) {
       "{\"prompt\": [[1], [1, 2]], \"max_tokens\": 5, \"n\": 2}\n"
       "{\"prompt\": [1, 2, 3, 4], \"max_tokens\": 1000}\n");
   EXPECT_EQ(shape.num_sequences, 6);
-  EXPECT_THAT(shape.left, ElementsAre(FieldsAre(3, 7), FieldsAre(1, 5), FieldsAre(1, 5), FieldsAre(2, 5),
-                                      FieldsAre(2, 5), FieldsAre(4, 96)));
+  EXPECT_THAT(shape.left, ElementsAre(FieldsAre(3, 7), FieldsAre(1, 5), FieldsAre(1, 5),
+                                      FieldsAre(2, 5), FieldsAre(2, 5), FieldsAre(4, 96)));
 }
 
 TEST_F(BatchShapeTest, LeavesOutWhatIsWrongAndWhatOthersHave) {
@@ -68,14 +69,16 @@ TEST_F(BatchShapeTest, LeavesOutWhatIsDoneAndKnowsWhatIsInFlight) {
   done.lines.insert(ResultIds(1, "a").line);
   done.lines.insert(ResultIds(3, "c").line);
   done.tokens[{2, 0}] = 2;
-  const BatchShape shape = Measure(ShapeLine("a") + ShapeLine("b") + ShapeLine("c") + ShapeLine("d"), done);
+  const BatchShape shape =
+      Measure(ShapeLine("a") + ShapeLine("b") + ShapeLine("c") + ShapeLine("d"), done);
   EXPECT_EQ(shape.num_sequences, 2);
   EXPECT_THAT(shape.left, ElementsAre(FieldsAre(4, 1), FieldsAre(2, 3)));
 }
 
 TEST_F(BatchShapeTest, TakesAJobOfVeryManyToHaveNoEnd) {
   std::string text;
-  for (int i = 0; i < kMostMeasuredSequences + 1000; ++i) text += ShapeLine("r" + std::to_string(i));
+  for (int i = 0; i < kMostMeasuredSequences + 1000; ++i)
+    text += ShapeLine("r" + std::to_string(i));
   const BatchShape shape = Measure(text);
   EXPECT_EQ(shape.num_sequences, kMostMeasuredSequences + 1000);
   EXPECT_TRUE(shape.left.empty());

@@ -10,10 +10,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "runtime/constraints.h"
-#include "runtime/sampler.h"
-#include "runtime/token_chooser.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/constrain/constraints.h"
+#include "runtime/sample/sampler.h"
+#include "runtime/sample/token_chooser.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 #include "tests/support/schema_validator.h"
 
 namespace sluice {
@@ -37,7 +37,8 @@ std::vector<std::string> Lines(const std::string& name) {
 }
 
 const Tokenizer& BardTokenizer() {
-  static const auto* const tokenizer = Tokenizer::Load(SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M")->release();
+  static const auto* const tokenizer =
+      Tokenizer::Load(SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M")->release();
   return *tokenizer;
 }
 
@@ -55,7 +56,8 @@ struct Text {
   bool ended = false;
 };
 
-Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_tokens, int seed, double temperature = 2) {
+Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_tokens, int seed,
+              double temperature = 2) {
   const Tokenizer& tokenizer = BardTokenizer();
   const int64_t vocab_size = constraint->vocabulary().num_ids();
   TokenChooser chooser(vocab_size);
@@ -69,7 +71,8 @@ Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_token
     EXPECT_TRUE(status.ok()) << status;
     if (!status.ok()) break;
     const ChoiceParams params = {.temperature = temperature, .seed = static_cast<uint64_t>(seed)};
-    const int32_t id = chooser.Choose(RandomLogits(vocab_size, &random), params, ids, result.tokens, mask);
+    const int32_t id =
+        chooser.Choose(RandomLogits(vocab_size, &random), params, ids, result.tokens, mask);
     EXPECT_TRUE(grammar::Allows(mask, id));
     EXPECT_TRUE(matcher.Accept(id).ok());
     ids.push_back(id);
@@ -124,8 +127,9 @@ TEST(SchemaValidator, AgreesWithPythonsJsonschema) {
   for (const std::string& line : Lines("verdicts.jsonl")) {
     const json verdict = json::parse(line);  // [schema's line from 0, value, valid]
     const SchemaValidator validator(json::parse(schemas[verdict[0].get<size_t>()]));
-    EXPECT_EQ(validator.IsValid(verdict[1]), verdict[2].get<bool>()) << schemas[verdict[0].get<size_t>()] << "\n"
-                                                                     << line;
+    EXPECT_EQ(validator.IsValid(verdict[1]), verdict[2].get<bool>())
+        << schemas[verdict[0].get<size_t>()] << "\n"
+        << line;
     ++(verdict[2] ? valid : invalid);
   }
   EXPECT_GT(valid, 300);
@@ -168,9 +172,13 @@ TEST(Samplers, ChooseOnlyWhatIsAllowed) {
     for (const double temperature : {0.0, 0.7, 2.0}) {
       for (const double top_p : {0.3, 0.999999, 1.0}) {
         const int32_t chosen = chooser.Choose(
-            logits, {.temperature = temperature, .top_p = top_p, .presence_penalty = 1}, {{3, 7}}, round, allowed);
+            logits, {.temperature = temperature, .top_p = top_p, .presence_penalty = 1}, {{3, 7}},
+            round, allowed);
         EXPECT_TRUE(grammar::Allows(allowed, chosen));
-        Sampler sampler({.temperature = temperature, .top_k = round % 3 * 7, .top_p = top_p, .repeat_penalty = 1.5},
+        Sampler sampler({.temperature = temperature,
+                         .top_k = round % 3 * 7,
+                         .top_p = top_p,
+                         .repeat_penalty = 1.5},
                         kVocab);
         EXPECT_TRUE(grammar::Allows(allowed, sampler.Sample(logits, {{3, 7}}, round, allowed)));
       }

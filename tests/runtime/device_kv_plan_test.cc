@@ -6,12 +6,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/kv_cache.h"
-#include "runtime/kv_staging.h"
-#include "runtime/memory_plan.h"
-#include "storage/model_shapes.h"
-#include "storage/store_paths.h"
-#include "storage/store_plan.h"
+#include "runtime/kv/kv_cache.h"
+#include "runtime/kv/kv_staging.h"
+#include "runtime/pass/memory_plan.h"
+#include "storage/model/model_shapes.h"
+#include "storage/shard/store_plan.h"
+#include "storage/store/store_paths.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/temp_dir.h"
 

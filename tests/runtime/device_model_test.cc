@@ -33,7 +33,8 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
     for (const int64_t more_vram : {0, 40 << 10, 1 << 30}) {
       for (const int64_t more_ram : {0, 4 << 20}) {
         for (const int64_t rows : {4, 64}) {
-          SCOPED_TRACE(testing::Message() << "vram +" << more_vram << ", ram +" << more_ram << ", rows " << rows);
+          SCOPED_TRACE(testing::Message()
+                       << "vram +" << more_vram << ", ram +" << more_ram << ", rows " << rows);
           LateModel late(*store, ++seed, more_vram, more_ram, rows);
           for (size_t i = 0; i < store->manifest().slabs.size(); ++i) {
             (late.plan.OnDevice(i) ? kept : late.plan.InHostMemory(i) ? in_ram : streamed) += 1;
@@ -43,10 +44,12 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
           EXPECT_EQ(*logits, expected);
           EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
           const PassCounters counters = late.model->pass_counters();
-          EXPECT_NEAR(counters.compute_seconds + counters.wait_disk_seconds + counters.wait_copy_seconds +
-                          counters.other_seconds,
+          EXPECT_NEAR(counters.compute_seconds + counters.wait_disk_seconds +
+                          counters.wait_copy_seconds + counters.other_seconds,
                       counters.wall_seconds, 1e-6);
-          EXPECT_GE(std::min({counters.compute_seconds, counters.wait_disk_seconds, counters.wait_copy_seconds}), 0);
+          EXPECT_GE(std::min({counters.compute_seconds, counters.wait_disk_seconds,
+                              counters.wait_copy_seconds}),
+                    0);
         }
       }
     }
@@ -57,20 +60,23 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
 }
 
 // A sliding window, biases, norms of heads, float and quantized weights.
-INSTANTIATE_TEST_SUITE_P(All, DeviceModel, testing::Values("mistral-window-f16", "qwen2-bias-bf16", "qwen3-qknorm-bf16"),
+INSTANTIATE_TEST_SUITE_P(All, DeviceModel,
+                         testing::Values("mistral-window-f16", "qwen2-bias-bf16",
+                                         "qwen3-qknorm-bf16"),
                          [](const testing::TestParamInfo<const char*>& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
 
-// Slabs of a matrix that stay on the device are one product from the second pass on; gate and up are one matrix, where
-// they stand tile by tile.
+// Slabs of a matrix that stay on the device are one product from the second pass on; gate and up
+// are one matrix, where they stand tile by tile.
 TEST(DeviceModel, ComputesAMatrixThatStaysInOneProduct) {
   const TestStore store("qwen3-qknorm-bf16", "", 4 << 10);
   const std::vector<ManifestSlab>& slabs = store->manifest().slabs;
   int64_t matrices = 0;
-  for (size_t i = 0; i < slabs.size(); ++i) matrices += i == 0 || slabs[i].tensors != slabs[i - 1].tensors;
+  for (size_t i = 0; i < slabs.size(); ++i)
+    matrices += i == 0 || slabs[i].tensors != slabs[i - 1].tensors;
   ASSERT_LT(2 * matrices, static_cast<int64_t>(slabs.size()));
   const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
   RunConfig config;
@@ -105,14 +111,15 @@ TEST(DeviceModel, GivesTheSinkAllMovesOfShortWalks) {
     });
     KvSequence sequence;
     ASSERT_TRUE(model->kv_cache().Reserve(sequence, 1).ok());
-    for (int64_t i = 0; i < passes; ++i) ASSERT_TRUE(model->RunPass({{&sequence, 0, 7, true}}).ok());
+    for (int64_t i = 0; i < passes; ++i)
+      ASSERT_TRUE(model->RunPass({{&sequence, 0, 7, true}}).ok());
     model->FlushTimeline();
     EXPECT_EQ(std::count(used.begin(), used.end(), false), 0);
   }
 }
 
-// Passes end at any layer, of the first walk too, and others follow, timed or not: they find each slab of the walk that
-// was left, whether slabs come alone or together.
+// Passes end at any layer, of the first walk too, and others follow, timed or not: they find each
+// slab of the walk that was left, whether slabs come alone or together.
 TEST(DeviceModel, GoesOnAfterPassesThatWereCancelledAtAnyLayer) {
   for (const StoreCompression compression : {StoreCompression::kNone, StoreCompression::kZstd}) {
     const TestStore store("qwen3-qknorm-bf16", "", 4 << 10, compression);
@@ -145,7 +152,8 @@ TEST(DeviceModel, GoesOnAfterPassesThatWereCancelledAtAnyLayer) {
       }
       EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
       const PassCounters passes = late.model->pass_counters();
-      EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds + passes.other_seconds,
+      EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds +
+                      passes.other_seconds,
                   passes.wall_seconds, 1e-6);
       EXPECT_GE(passes.compute_seconds, 0);
     }
@@ -161,12 +169,14 @@ TEST(DeviceModel, ComputingWaitsForASlowLink) {
   ASSERT_TRUE(logits.ok()) << logits.status();
   const PassCounters counters = late.model->pass_counters();
   // But for what a simulated link may be ahead by.
-  const double least = static_cast<double>(counters.passes * late.plan.weight_bytes - (64 << 10)) / kRate;
+  const double least =
+      static_cast<double>(counters.passes * late.plan.weight_bytes - (64 << 10)) / kRate;
   EXPECT_GE(counters.pass_seconds, least);
   EXPECT_GT(counters.wait_copy_seconds, 0);
 }
 
-// The same model where the system pins less and less host memory: fewer slabs stay there, down to the ring alone.
+// The same model where the system pins less and less host memory: fewer slabs stay there, down to
+// the ring alone.
 TEST(DeviceModel, KeepsFewerSlabsInHostMemoryThatCannotBePinned) {
   const TestStore store("qwen2-bias-bf16", "", 16 << 10);
   const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
@@ -174,7 +184,8 @@ TEST(DeviceModel, KeepsFewerSlabsInHostMemoryThatCannotBePinned) {
   config.context = 128;
   const std::vector<float> expected = TestModel(*store, config).Logits(tokens);
   int64_t in_ram = std::numeric_limits<int64_t>::max();
-  for (const int64_t pinnable : {int64_t{1} << 40, int64_t{400} << 10, int64_t{200} << 10, int64_t{120} << 10}) {
+  for (const int64_t pinnable :
+       {int64_t{1} << 40, int64_t{400} << 10, int64_t{200} << 10, int64_t{120} << 10}) {
     SCOPED_TRACE(testing::Message() << pinnable << " bytes can be pinned");
     LateModel late(*store, 3, 0, 4 << 20, 64, 0,
                    {.pinnable_bytes = ComputePlace::kStagingBytes + pinnable});
@@ -201,8 +212,9 @@ TEST(DeviceModel, SaysSoWhereNotEvenTheRingCanBePinned) {
   request.max_ram_bytes = int64_t{1} << 30;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 30};
   request.device->max_bytes = PlanMemory(*store, request)->device->minimum_bytes;
-  const absl::Status status =
-      Model::Create(*store, *PlanMemory(*store, request), place.get(), {.io = {.kind = IoKind::kThreads}}).status();
+  const absl::Status status = Model::Create(*store, *PlanMemory(*store, request), place.get(),
+                                            {.io = {.kind = IoKind::kThreads}})
+                                  .status();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(status.message(), testing::HasSubstr("the system pins no more than 4096 bytes"));
 }
@@ -237,9 +249,11 @@ TEST(DevicePlan, CountsTheBuffersOfUploadsOnBothSides) {
     return int64_t{0};
   };
   EXPECT_EQ(item(plan.device->items, "kernels and the device's runtime"), 12345 + bytes);
-  EXPECT_EQ(item(plan.items, "copies to the device"),
-            ComputePlace::kStagingBytes + bytes +
-                SizeWorkspace(store->manifest(), plan.pass_rows, plan.logit_rows, 64, Rounding::kNone).staging_bytes);
+  EXPECT_EQ(
+      item(plan.items, "copies to the device"),
+      ComputePlace::kStagingBytes + bytes +
+          SizeWorkspace(store->manifest(), plan.pass_rows, plan.logit_rows, 64, Rounding::kNone)
+              .staging_bytes);
 }
 
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {

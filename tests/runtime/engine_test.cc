@@ -1,5 +1,6 @@
-// Many sequences at once give each what it would get alone, whatever company, order and interruptions.
-#include "runtime/engine.h"
+// Many sequences at once give each what it would get alone, whatever company, order and
+// interruptions.
+#include "runtime/engine/engine.h"
 
 #include <algorithm>
 #include <numeric>
@@ -11,8 +12,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/constraints.h"
-#include "runtime/scorer.h"
+#include "runtime/constrain/constraints.h"
+#include "runtime/engine/scorer.h"
 #include "tests/runtime/faulty_file.h"
 #include "tests/runtime/model_harness.h"
 
@@ -52,7 +53,8 @@ struct TestEngine {
   }
 
   // Runs `requests` to their ends, in `order`.
-  std::vector<SequenceResult> Run(const std::vector<SequenceRequest>& requests, const std::vector<size_t>& order) {
+  std::vector<SequenceResult> Run(const std::vector<SequenceRequest>& requests,
+                                  const std::vector<size_t>& order) {
     std::vector<SequenceResult> results(requests.size());
     for (const size_t i : order) {
       SequenceRequest request = requests[i];
@@ -83,7 +85,8 @@ void ExpectSame(const SequenceResult& got, const SequenceResult& want) {
   EXPECT_EQ(got.text_offsets, want.text_offsets);
   const auto same = [](const LogProbList& a, const LogProbList& b) {
     bool equal = a.size() == b.size();
-    for (size_t i = 0; equal && i < a.size(); ++i) equal = a[i].log_prob == b[i].log_prob && a[i].top == b[i].top;
+    for (size_t i = 0; equal && i < a.size(); ++i)
+      equal = a[i].log_prob == b[i].log_prob && a[i].top == b[i].top;
     return equal;
   };
   EXPECT_TRUE(same(got.log_probs, want.log_probs));
@@ -96,8 +99,9 @@ class EngineTest : public testing::Test {
     store_ = new TestStore("TinyStories-656K", "", 50000);
     tokenizer_ = Tokenizer::Load((*store_)->TokenizerDir())->release();
     const HyperParameters& h = (*store_)->hyper_parameters();
-    constraint_ = *Constraints(tokenizer_, h.vocab_size, h.eos_token_ids)
-                       .For({GrammarKind::kGbnf, "root ::= (\" \" [A-Za-z]+ [,.]?){1,12} \"\\n\"?"});
+    constraint_ =
+        *Constraints(tokenizer_, h.vocab_size, h.eos_token_ids)
+             .For({GrammarKind::kGbnf, "root ::= (\" \" [A-Za-z]+ [,.]?){1,12} \"\\n\"?"});
   }
   static void TearDownTestSuite() {
     constraint_.reset();
@@ -107,10 +111,12 @@ class EngineTest : public testing::Test {
 
   // Requests of all kinds and lengths; some share a prefix of more than a page.
   static std::vector<SequenceRequest> Requests(size_t n) {
-    const std::string story = "Once upon a time there was a little girl named Lily. She loved to play outside. ";
+    const std::string story =
+        "Once upon a time there was a little girl named Lily. She loved to play outside. ";
     std::string prefix;
     for (int i = 0; i < 6; ++i) prefix += story;
-    const char* const prompts[] = {"Once upon a time", "The dog", "Tom and his mom went to the park. Tom saw"};
+    const char* const prompts[] = {"Once upon a time", "The dog",
+                                   "Tom and his mom went to the park. Tom saw"};
     std::mt19937 random(1);
     std::vector<SequenceRequest> requests;
     for (size_t i = 0; i < n; ++i) {
@@ -146,7 +152,8 @@ class EngineTest : public testing::Test {
     for (size_t i = 0; i < requests.size(); ++i) {
       SequenceRequest& request = requests[i];
       const size_t length = i % 3 == 0 ? 70 : 5 + i * 23 % 50;
-      while (request.prompt.size() < length) request.prompt.push_back(request.prompt[request.prompt.size() / 2]);
+      while (request.prompt.size() < length)
+        request.prompt.push_back(request.prompt[request.prompt.size() / 2]);
       request.prompt.resize(length);
       request.max_new_tokens = static_cast<int64_t>(120 + 37 * i % 71);
       request.ignore_eos = true;
@@ -173,12 +180,14 @@ TEST_F(EngineTest, GivesARequestTheSameAloneAndInAnyCompany) {
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
   const std::vector<SequenceResult> alone =
-      TestEngine(**store_, tokenizer_, {.sequences = 1, .pass_rows = 200, .kv_pages = 4}).Run(requests, order);
+      TestEngine(**store_, tokenizer_, {.sequences = 1, .pass_rows = 200, .kv_pages = 4})
+          .Run(requests, order);
   std::mt19937 random(2);
   int64_t preemptions = 0, shared = 0;
-  for (const TestEngine::Config& config : {TestEngine::Config{.sequences = 40, .pass_rows = 300, .kv_pages = 200},
-                                           TestEngine::Config{.sequences = 12, .pass_rows = 40, .kv_pages = 9},
-                                           TestEngine::Config{.sequences = 3, .pass_rows = 7, .kv_pages = 4}}) {
+  for (const TestEngine::Config& config :
+       {TestEngine::Config{.sequences = 40, .pass_rows = 300, .kv_pages = 200},
+        TestEngine::Config{.sequences = 12, .pass_rows = 40, .kv_pages = 9},
+        TestEngine::Config{.sequences = 3, .pass_rows = 7, .kv_pages = 4}}) {
     std::shuffle(order.begin(), order.end(), random);
     TestEngine together(**store_, tokenizer_, config);
     const std::vector<SequenceResult> results = together.Run(requests, order);
@@ -212,7 +221,8 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
   SequenceResult result = run(request);
   EXPECT_EQ(result.finish_reason, FinishReason::kStop);
   ASSERT_EQ(result.ids.size(), first + 1);
-  EXPECT_EQ(result.text, tokenizer_->Decode(absl::MakeConstSpan(whole.ids).first(first), true)) << whole.text;
+  EXPECT_EQ(result.text, tokenizer_->Decode(absl::MakeConstSpan(whole.ids).first(first), true))
+      << whole.text;
   request.show_stop = true;
   EXPECT_EQ(run(request).text, whole.text.substr(0, run(request).text.size()));
   EXPECT_GT(run(request).text.size(), result.text.size());
@@ -221,9 +231,11 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
   request.min_new_tokens = 10;
   result = run(request);
   EXPECT_GE(result.ids.size(), 10u);
-  EXPECT_EQ(std::count(result.ids.begin(), result.ids.begin() + 10, token), 0) << "it is not chosen before";
+  EXPECT_EQ(std::count(result.ids.begin(), result.ids.begin() + 10, token), 0)
+      << "it is not chosen before";
 
-  // A stop text: not before the least number of tokens, and part of the text where that was asked for.
+  // A stop text: not before the least number of tokens, and part of the text where that was asked
+  // for.
   request = plain;
   const std::string word = whole.text.substr(0, whole.text.find(' ', 1));
   request.stop = {word};
@@ -236,7 +248,8 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
 
   // Only what is allowed; and where that is only what ends it, it ends.
   request = plain;
-  request.allowed_tokens = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5, token});
+  request.allowed_tokens =
+      std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5, token});
   result = run(request);
   for (const int32_t id : result.ids) EXPECT_TRUE(id == 5 || id == token) << id;
   EXPECT_EQ(result.ids.size(), 24u);
@@ -245,10 +258,12 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
   EXPECT_EQ(run(request).ids.size(), 1u);
 
   request.allowed_tokens = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5000});
-  EXPECT_THAT(std::string(engine.engine->Check(request).message()), HasSubstr("allowed_token_ids names token 5000"));
+  EXPECT_THAT(std::string(engine.engine->Check(request).message()),
+              HasSubstr("allowed_token_ids names token 5000"));
   request.allowed_tokens = nullptr;
   request.stop_tokens = {-1};
-  EXPECT_THAT(std::string(engine.engine->Check(request).message()), HasSubstr("stop_token_ids names token -1"));
+  EXPECT_THAT(std::string(engine.engine->Check(request).message()),
+              HasSubstr("stop_token_ids names token -1"));
 }
 
 TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {
@@ -260,7 +275,8 @@ TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {
   for (const size_t kept : {size_t{1}, size_t{7}, size_t{40}}) {
     std::vector<SequenceRequest> rest = requests;
     for (size_t i = 0; i < rest.size(); ++i) {
-      rest[i].generated.assign(whole[i].ids.begin(), whole[i].ids.begin() + std::min(kept, whole[i].ids.size()));
+      rest[i].generated.assign(whole[i].ids.begin(),
+                               whole[i].ids.begin() + std::min(kept, whole[i].ids.size()));
     }
     const std::vector<SequenceResult> resumed = first.Run(rest, order);
     for (size_t i = 0; i < requests.size(); ++i) {
@@ -281,7 +297,8 @@ TEST_F(EngineTest, GivesTheSameHoweverPreemptedSequencesComeBack) {
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
   std::vector<SequenceResult> computed_again;
-  // Never, always, and from some 100 rows on: what so little data teaches of the disk changes little.
+  // Never, always, and from some 100 rows on: what so little data teaches of the disk changes
+  // little.
   constexpr ResumeCosts kLongOnes = {.page_s = 10, .free_rows = 80, .row_s = 1};
   for (const ResumeCosts& resume : {ResumeCosts{}, kAlwaysSwap, kLongOnes}) {
     TestEngine test(**store_, tokenizer_, Tight(resume));
@@ -299,7 +316,8 @@ TEST_F(EngineTest, GivesTheSameHoweverPreemptedSequencesComeBack) {
       SCOPED_TRACE(testing::Message() << "request " << i);
       ExpectSame(results[i], computed_again[i]);
     }
-    SCOPED_TRACE(testing::Message() << counters.swaps << " of " << counters.preemptions << " swapped");
+    SCOPED_TRACE(testing::Message()
+                 << counters.swaps << " of " << counters.preemptions << " swapped");
     EXPECT_GT(counters.swapped_rows, 0);
     if (resume.page_s == 0) {
       EXPECT_EQ(counters.swaps, counters.preemptions);
@@ -310,7 +328,8 @@ TEST_F(EngineTest, GivesTheSameHoweverPreemptedSequencesComeBack) {
   }
 }
 
-// In memory and on disk in every mixture, in company and preempted: to swap slots, or to be computed again.
+// In memory and on disk in every mixture, in company and preempted: to swap slots, or to be
+// computed again.
 TEST_F(EngineTest, GivesTheSameWithPagesOnDisk) {
   std::vector<SequenceRequest> requests = LongRequests();
 #ifndef SLUICE_SANITIZED
@@ -319,21 +338,24 @@ TEST_F(EngineTest, GivesTheSameWithPagesOnDisk) {
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
   const std::vector<SequenceResult> expected =
-      TestEngine(**store_, tokenizer_, {.sequences = 22, .pass_rows = 100, .kv_pages = 200}).Run(requests, order);
+      TestEngine(**store_, tokenizer_, {.sequences = 22, .pass_rows = 100, .kv_pages = 200})
+          .Run(requests, order);
   int64_t swaps = 0, shared = 0, again = 0;
   for (const auto& [sequences, pages, disk_pages, resume] :
-       {std::tuple(6, 5, 3, kAlwaysSwap), std::tuple(6, 5, 5, kAlwaysSwap), std::tuple(6, 5, 2, ResumeCosts{}),
-        std::tuple(12, 60, 45, ResumeCosts{})}) {
-    TestEngine test(**store_, tokenizer_, {.sequences = sequences,
-                                           .pass_rows = 100,
-                                           .kv_pages = pages,
-                                           .kv_disk_pages = disk_pages,
-                                           .swaps = true,
-                                           .resume = resume});
+       {std::tuple(6, 5, 3, kAlwaysSwap), std::tuple(6, 5, 5, kAlwaysSwap),
+        std::tuple(6, 5, 2, ResumeCosts{}), std::tuple(12, 60, 45, ResumeCosts{})}) {
+    TestEngine test(**store_, tokenizer_,
+                    {.sequences = sequences,
+                     .pass_rows = 100,
+                     .kv_pages = pages,
+                     .kv_disk_pages = disk_pages,
+                     .swaps = true,
+                     .resume = resume});
     const std::vector<SequenceResult> results = test.Run(requests, order);
     EXPECT_TRUE(test.engine->swap_status().ok()) << test.engine->swap_status();
     for (size_t i = 0; i < requests.size(); ++i) {
-      SCOPED_TRACE(testing::Message() << "request " << i << ", " << disk_pages << " of " << pages << " pages on disk");
+      SCOPED_TRACE(testing::Message()
+                   << "request " << i << ", " << disk_pages << " of " << pages << " pages on disk");
       ExpectSame(results[i], expected[i]);
     }
     const PassScheduler::Counters& counters = test.engine->counters();
@@ -356,8 +378,10 @@ TEST_F(EngineTest, CountsTheKeysAndValuesOfEachPass) {
   request.max_new_tokens = 3;
   request.ignore_eos = true;
   ASSERT_TRUE(test.engine->Submit(std::move(request)).ok());
-  const int64_t page_bytes = (*store_)->hyper_parameters().num_hidden_layers * test.model->kv_cache().page_stride();
-  // The prompt's page is written; then it is read for each row, and the next one is written, and read from then on.
+  const int64_t page_bytes =
+      (*store_)->hyper_parameters().num_hidden_layers * test.model->kv_cache().page_stride();
+  // The prompt's page is written; then it is read for each row, and the next one is written, and
+  // read from then on.
   for (const int64_t pages : {1, 2, 3}) {
     const auto report = test.engine->Step();
     ASSERT_TRUE(report.ok()) << report.status();
@@ -387,7 +411,8 @@ TEST_F(EngineTest, ComputesAgainWhatTheSwapFileLost) {
         ExpectSame(results[i], expected[i]);
       }
       EXPECT_THAT(std::string(test.engine->swap_status().message()), HasSubstr(message));
-      EXPECT_LT(test.engine->counters().swaps, test.engine->counters().preemptions) << "none after the failure";
+      EXPECT_LT(test.engine->counters().swaps, test.engine->counters().preemptions)
+          << "none after the failure";
       EXPECT_EQ(test.model->kv_cache().pool().available(), config.kv_pages);
     }
   }
@@ -404,7 +429,9 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   TestEngine engine(**store_, tokenizer_, {});
   std::string streamed;
   SequenceRequest request{.prompt = prompt, .max_new_tokens = 20, .choice = {.temperature = 0}};
-  request.on_token = [&](int32_t, absl::string_view text) { streamed.append(text.data(), text.size()); };
+  request.on_token = [&](int32_t, absl::string_view text) {
+    streamed.append(text.data(), text.size());
+  };
   const SequenceResult result = engine.Run({request}, {0})[0];
   EXPECT_EQ(result.ids, expected->ids);
   EXPECT_EQ(result.text, expected->text);
@@ -417,7 +444,8 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   EXPECT_EQ(engine.Run({request}, {0})[0].ids, ended->ids);
   EXPECT_EQ(engine.Run({request}, {0})[0].text, ended->text);
 
-  SequenceRequest scored{.prompt = prompt, .max_new_tokens = 0, .top_logprobs = 3, .prompt_logprobs = true};
+  SequenceRequest scored{
+      .prompt = prompt, .max_new_tokens = 0, .top_logprobs = 3, .prompt_logprobs = true};
   const SequenceResult scores = engine.Run({scored}, {0})[0];
   ASSERT_EQ(scores.prompt_log_probs.size(), prompt.size() - 1);
   size_t i = 0;
@@ -435,7 +463,8 @@ TEST_F(EngineTest, CancelsAtAnyTime) {
   int64_t ids[4];
   int finished = 0, tokens = 0;
   for (int i = 0; i < 4; ++i) {
-    SequenceRequest request{.prompt = {1, 80, 147}, .max_new_tokens = i == 3 ? 0 : 50, .ignore_eos = true};
+    SequenceRequest request{
+        .prompt = {1, 80, 147}, .max_new_tokens = i == 3 ? 0 : 50, .ignore_eos = true};
     request.on_token = [&, i](int32_t, absl::string_view) {
       if (i == 0 && ++tokens == 5) engine.Cancel(ids[0]);  // itself
     };
@@ -455,10 +484,12 @@ TEST_F(EngineTest, FillsTheContextAndRefusesWhatCannotRun) {
   const std::vector<int32_t> prompt(30, 5);
   SequenceRequest request{.prompt = prompt, .max_new_tokens = 1000, .ignore_eos = true};
   const SequenceResult result = test.Run({request}, {0})[0];
-  EXPECT_EQ(result.ids.size(), 11u) << "the last token is chosen, but has no place in the cache any more";
+  EXPECT_EQ(result.ids.size(), 11u)
+      << "the last token is chosen, but has no place in the cache any more";
   EXPECT_EQ(result.finish_reason, FinishReason::kLength);
   const auto refusal = [&](std::vector<int32_t> ids, ChoiceParams choice = {}) {
-    return std::string(test.engine->Submit({.prompt = std::move(ids), .choice = choice}).status().message());
+    return std::string(
+        test.engine->Submit({.prompt = std::move(ids), .choice = choice}).status().message());
   };
   EXPECT_THAT(refusal({}), HasSubstr("empty"));
   EXPECT_THAT(refusal(std::vector<int32_t>(41, 5)), HasSubstr("41 tokens, the context only 40"));

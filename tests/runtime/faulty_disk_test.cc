@@ -1,5 +1,5 @@
-// A whole model over a disk that is slow, answers out of order, fails and lies: the logits are right or
-// there is an error, and everything ends.
+// A whole model over a disk that is slow, answers out of order, fails and lies: the logits are
+// right or there is an error, and everything ends.
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -105,10 +105,10 @@ RunConfig FaultyConfig(uint32_t seed, FaultyEngine::Odds odds) {
   config.placement = seed % 2 == 0 ? Placement::kStreamed : Placement::kHalf;
   config.ring_slabs = 2 + seed % 5;
   config.num_threads = 2;
-  config.make_engine = [seed, odds](const std::vector<std::string>& paths,
-                                    absl::Span<const absl::Span<std::byte>> buffers,
-                                    const IoOptions& options)
-      -> absl::StatusOr<std::unique_ptr<IoEngine>> {
+  config.make_engine = [seed, odds](
+                           const std::vector<std::string>& paths,
+                           absl::Span<const absl::Span<std::byte>> buffers,
+                           const IoOptions& options) -> absl::StatusOr<std::unique_ptr<IoEngine>> {
     absl::StatusOr<std::unique_ptr<IoEngine>> engine = IoEngine::Create(paths, buffers, options);
     if (!engine.ok()) return engine.status();
     return std::make_unique<FaultyEngine>(*std::move(engine), seed, odds);
@@ -122,19 +122,22 @@ TEST(FaultyDisk, OutOfOrderAndLateAnswersChangeNothing) {
     const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(tokens);
     for (uint32_t seed = 0; seed < (tokens == kTokens ? 10u : 4u); ++seed) {
       TestModel model(*store, FaultyConfig(seed, {}));
-      EXPECT_EQ(model.Logits(tokens), expected) << "seed " << seed << ", " << tokens.size() << " rows";
+      EXPECT_EQ(model.Logits(tokens), expected)
+          << "seed " << seed << ", " << tokens.size() << " rows";
     }
   }
 }
 
-// The same with keys and values on the disk, too: chunks of rows read what the ones before them wrote.
+// The same with keys and values on the disk, too: chunks of rows read what the ones before them
+// wrote.
 TEST(FaultyDisk, KeepsKeysAndValuesOrSaysThatItDidNot) {
   const TestStore store(kModel, "", 8 << 10);
   const std::vector<int32_t> tokens = LongPrompt();
   const std::vector<float> expected = TestModel(*store, RunConfig()).Logits(tokens);
   int right = 0, failed = 0;
   for (uint32_t seed = 0; seed < 24; ++seed) {
-    const FaultyEngine::Odds odds = {.fails = static_cast<int>(seed % 3), .lies = static_cast<int>(seed / 3 % 3)};
+    const FaultyEngine::Odds odds = {.fails = static_cast<int>(seed % 3),
+                                     .lies = static_cast<int>(seed / 3 % 3)};
     RunConfig config = FaultyConfig(seed, odds);
     config.chunk = 23;
     config.context = 128;
@@ -145,7 +148,8 @@ TEST(FaultyDisk, KeepsKeysAndValuesOrSaysThatItDidNot) {
       ASSERT_EQ(*logits, expected) << "seed " << seed;
       ++right;
     } else {
-      EXPECT_TRUE(absl::IsUnavailable(logits.status()) || absl::IsDataLoss(logits.status())) << logits.status();
+      EXPECT_TRUE(absl::IsUnavailable(logits.status()) || absl::IsDataLoss(logits.status()))
+          << logits.status();
       EXPECT_GT(seed % 9, 0u) << "nothing was injected: " << logits.status();
       ++failed;
     }
@@ -190,7 +194,8 @@ TEST(FaultyDisk, NeverGivesAWrongLogitFromACompressedStore) {
   ASSERT_LT(packed->manifest().slab_bytes_total(), plain->manifest().slab_bytes_total());
   const std::vector<float> expected = TestModel(*plain, RunConfig()).Logits(kTokens);
   for (uint32_t seed = 0; seed < 16; ++seed) {
-    TestModel model(*packed, FaultyConfig(seed, {.fails = 0, .lies = static_cast<int>(seed % 4 * 8)}));
+    TestModel model(*packed,
+                    FaultyConfig(seed, {.fails = 0, .lies = static_cast<int>(seed % 4 * 8)}));
     const absl::StatusOr<std::vector<float>> logits = model.TryLogits(kTokens);
     if (logits.ok()) {
       EXPECT_EQ(*logits, expected) << "seed " << seed;

@@ -1,5 +1,5 @@
 // Generation ends where it should: length, end tokens, stop texts, a full context, an interrupt.
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 
 #include <atomic>
 #include <string>
@@ -27,7 +27,9 @@ class Generator : public testing::Test {
 
   absl::StatusOr<GenerateResult> Run(GenerateOptions options, std::vector<int32_t> prompt,
                                      int64_t context = 64, int64_t chunk = 64) {
-    TestModel model(**store_, {.placement = Placement::kStreamed, .chunk = chunk, .context = context,
+    TestModel model(**store_, {.placement = Placement::kStreamed,
+                               .chunk = chunk,
+                               .context = context,
                                .all_logits = false});
     options.sampler.temperature = 0;
     return Generate(*model.model, tokenizer_, prompt, options);
@@ -134,7 +136,8 @@ TEST_F(Generator, RefusesPromptsThatCannotBeContinued) {
   EXPECT_THAT(std::string(Run({}, {}).status().message()), HasSubstr("empty"));
   EXPECT_THAT(std::string(Run({}, std::vector<int32_t>(65, 5)).status().message()),
               HasSubstr("65 tokens, the context only 64"));
-  EXPECT_THAT(std::string(Run({}, {5, 1 << 20}).status().message()), HasSubstr("outside the vocabulary of 2048"));
+  EXPECT_THAT(std::string(Run({}, {5, 1 << 20}).status().message()),
+              HasSubstr("outside the vocabulary of 2048"));
   EXPECT_THAT(std::string(Run({}, {-1}).status().message()), HasSubstr("outside the vocabulary"));
 }
 

@@ -6,9 +6,9 @@
 
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "runtime/generator.h"
-#include "runtime/scorer.h"
-#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/engine/generator.h"
+#include "runtime/engine/scorer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/reference_file.h"
 

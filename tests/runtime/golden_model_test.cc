@@ -1,5 +1,5 @@
-// Logits and greedy tokens of seven small checkpoints against Hugging Face transformers, and bit for bit
-// the same however the model is placed and executed.
+// Logits and greedy tokens of seven small checkpoints against Hugging Face transformers, and bit
+// for bit the same however the model is placed and executed.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -8,7 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/reference_file.h"
 
@@ -47,7 +47,8 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
   return largest;
 }
 
-std::vector<int32_t> GreedyIds(const LayerStore& store, RunConfig config, const GoldenCase& golden) {
+std::vector<int32_t> GreedyIds(const LayerStore& store, RunConfig config,
+                               const GoldenCase& golden) {
   config.all_logits = false;
   TestModel model(store, config);
   GenerateOptions options;
@@ -61,8 +62,8 @@ std::vector<int32_t> GreedyIds(const LayerStore& store, RunConfig config, const 
 
 class GoldenModel : public testing::TestWithParam<const char*> {};
 
-// The bounds are the issue's: f32 sums in another order move logits by far less than 2e-3, keys and values
-// rounded to f16 by up to 3e-2.
+// The bounds are the issue's: f32 sums in another order move logits by far less than 2e-3, keys and
+// values rounded to f16 by up to 3e-2.
 TEST_P(GoldenModel, GivesTheLogitsAndGreedyTokensOfTransformers) {
   const TestStore store(GetParam(), "", 16 << 10);
   for (const auto& [kv, bound] : {std::pair(KvType::kF32, 2e-3), std::pair(KvType::kF16, 3e-2)}) {
@@ -88,20 +89,26 @@ TEST_P(GoldenModel, GivesTheSameBitsHoweverItIsPlacedAndExecuted) {
     const TestStore store(GetParam(), "", slab_bytes, compression);
     if (expected.empty()) expected = TestModel(*store, reference).Logits(golden.input_ids);
     std::vector<RunConfig> configs = {reference};
-    for (const Placement placement : {Placement::kResident, Placement::kHalf, Placement::kStreamed}) {
+    for (const Placement placement :
+         {Placement::kResident, Placement::kHalf, Placement::kStreamed}) {
       for (const IoKind io : {IoKind::kAuto, IoKind::kThreads}) {
         for (const auto& [chunk, threads] : {std::pair(512, 2), std::pair(9, 1), std::pair(1, 2)}) {
-          if (chunk == 1 && placement != Placement::kHalf) continue;  // 61 passes: one placement shows it
-          configs.push_back({.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
-                                                  static_cast<int>(io), " chunk ", chunk, " threads ", threads),
-                             .placement = placement,
-                             .io = io,
-                             .chunk = chunk,
-                             .num_threads = threads});
+          if (chunk == 1 && placement != Placement::kHalf)
+            continue;  // 61 passes: one placement shows it
+          configs.push_back(
+              {.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
+                                    static_cast<int>(io), " chunk ", chunk, " threads ", threads),
+               .placement = placement,
+               .io = io,
+               .chunk = chunk,
+               .num_threads = threads});
         }
       }
     }
-    configs.push_back({.name = "keys and values on disk", .placement = Placement::kHalf, .chunk = 9, .kv_disk_pages = 8});
+    configs.push_back({.name = "keys and values on disk",
+                       .placement = Placement::kHalf,
+                       .chunk = 9,
+                       .kv_disk_pages = 8});
     for (const Isa isa : SupportedIsas()) {
       configs.push_back({.name = absl::StrCat("isa ", IsaName(isa)), .chunk = 23, .isa = isa});
     }

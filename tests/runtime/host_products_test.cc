@@ -1,5 +1,6 @@
-// Slabs that the CPU computes beside a late device: the logits are those of the host, whoever computes what.
-#include "runtime/host_products.h"
+// Slabs that the CPU computes beside a late device: the logits are those of the host, whoever
+// computes what.
+#include "runtime/pass/host_products.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/tile.h"
+#include "kernels/encodings/tile.h"
 #include "tests/runtime/late_model.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/synthetic_checkpoint.h"
@@ -60,13 +61,15 @@ TEST_P(DeviceHostShare, GivesTheHostsBitsWhoeverComputes) {
   const TestStore store(GetParam().model, GetParam().recipe, 16 << 10);
   const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size);
   const std::vector<float> expected = OnTheHost(*store, tokens);
-  // One row, several, as many as are shared, more than that; the first pass reads and copies everything.
+  // One row, several, as many as are shared, more than that; the first pass reads and copies
+  // everything.
   const std::vector<std::vector<size_t>> kPasses = {{1}, {1, 3, 1, 18}, {2, 16}};
   uint32_t seed = 0;
   for (const double fraction : {0.3, 0.5, 1.0}) {
     for (const int64_t more_vram : {0, 40 << 10}) {
       for (const std::vector<size_t>& passes : kPasses) {
-        SCOPED_TRACE(testing::Message() << fraction << ", vram +" << more_vram << ", passes of " << passes.back());
+        SCOPED_TRACE(testing::Message()
+                     << fraction << ", vram +" << more_vram << ", passes of " << passes.back());
         LateModel late(*store, ++seed, more_vram, kAllInRam, 18, 0, {}, {.host_share = fraction});
         ASSERT_GT(late.plan.host_share.num_slabs, 0);
         const auto logits = LogitsInPasses(*late.model, tokens, passes);
@@ -79,7 +82,8 @@ TEST_P(DeviceHostShare, GivesTheHostsBitsWhoeverComputes) {
   }
 }
 
-// Some slabs of the host's, streamed from disk and kept on the device at once, and none for the CPU.
+// Some slabs of the host's, streamed from disk and kept on the device at once, and none for the
+// CPU.
 TEST_P(DeviceHostShare, GivesTheHostsBitsWithLittleHostMemory) {
   const TestStore store(GetParam().model, GetParam().recipe, 16 << 10);
   const std::vector<int32_t> tokens = SomeTokens(store->hyper_parameters().vocab_size, 9);
@@ -93,16 +97,18 @@ TEST_P(DeviceHostShare, GivesTheHostsBitsWithLittleHostMemory) {
   }
 }
 
-// A sliding window, biases, norms of heads; float and quantized weights, with activations in two formats.
-INSTANTIATE_TEST_SUITE_P(All, DeviceHostShare,
-                         testing::Values(Case{"mistral-window-f16", ""}, Case{"qwen2-bias-bf16", ""},
-                                         Case{"qwen2-bias-bf16", "q8_0"}, Case{"qwen3-qknorm-bf16", "q4_0"},
-                                         Case{"bard-6.7M", "q4_k_m"}),
-                         [](const testing::TestParamInfo<Case>& info) {
-                           std::string name = std::string(info.param.model) + "_" + info.param.recipe;
-                           for (char& c : name) c = c == '-' || c == '.' ? '_' : c;
-                           return name;
-                         });
+// A sliding window, biases, norms of heads; float and quantized weights, with activations in two
+// formats.
+INSTANTIATE_TEST_SUITE_P(
+    All, DeviceHostShare,
+    testing::Values(Case{"mistral-window-f16", ""}, Case{"qwen2-bias-bf16", ""},
+                    Case{"qwen2-bias-bf16", "q8_0"}, Case{"qwen3-qknorm-bf16", "q4_0"},
+                    Case{"bard-6.7M", "q4_k_m"}),
+    [](const testing::TestParamInfo<Case>& info) {
+      std::string name = std::string(info.param.model) + "_" + info.param.recipe;
+      for (char& c : name) c = c == '-' || c == '.' ? '_' : c;
+      return name;
+    });
 
 // Up's product on the device reads what gate's gave, which may be the CPU's.
 TEST(DeviceHostShareOfGateAndUp, GiveTheHostsBitsInSlabsOfTheirOwn) {
@@ -158,7 +164,8 @@ TEST(DeviceHostShareEnds, ALostDeviceIsAnErrorAndNothingHangs) {
   const std::vector<float> expected = OnTheHost(*store, tokens);
   int failed = 0;
   for (int64_t copy = 0; copy < 400; copy += 1 + copy / 6) {
-    LateModel late(*store, static_cast<uint32_t>(copy), 0, kAllInRam, 4, 0, {}, {.host_share = 1.0});
+    LateModel late(*store, static_cast<uint32_t>(copy), 0, kAllInRam, 4, 0, {},
+                   {.host_share = 1.0});
     ASSERT_TRUE(LogitsInPasses(*late.model, tokens, {1}).ok());
     late.device.FailCopy(copy);
     for (int i = 0; i < 3; ++i) {
@@ -183,11 +190,13 @@ TEST(DeviceHostShareEnds, SaysWhichMemoryIsMissing) {
   sizes.activation_bytes[0] = 4096;
   sizes.product_bytes = 8192;
   for (const LateDevice::Faults& faults :
-       {LateDevice::Faults{.memory_bytes = 8191}, LateDevice::Faults{.pinnable_bytes = ComputePlace::kStagingBytes + 8192}}) {
+       {LateDevice::Faults{.memory_bytes = 8191},
+        LateDevice::Faults{.pinnable_bytes = ComputePlace::kStagingBytes + 8192}}) {
     LateDevice device(1, faults);
     const std::unique_ptr<Stream> stream = *device.NewStream();
     LateOps ops(&device, stream.get());
-    const std::unique_ptr<ComputePlace> place = *MakeDevicePlace(&device, stream.get(), &ops, host_ops.get());
+    const std::unique_ptr<ComputePlace> place =
+        *MakeDevicePlace(&device, stream.get(), &ops, host_ops.get());
     EXPECT_TRUE(absl::IsResourceExhausted(HostProducts::Create(sizes, place.get()).status()));
   }
   LateDevice device(1);
@@ -221,16 +230,17 @@ class DeviceHostProducts : public testing::Test {
     const int64_t tile_bytes = TileBytes(Encoding::kF32, kK);
     std::vector<HostProducts::Product> started;
     for (int64_t tile = 0; tile < 3; tile += 2) {
-      MatMulArgs args = {.encoding = Encoding::kF32,
-                         .tiles = reinterpret_cast<const std::byte*>(weights_.data()) + tile * tile_bytes,
-                         .num_tiles = std::min<int64_t>(2, 3 - tile),
-                         .k = kK,
-                         .first_row = tile * kTileRows,
-                         .matrix_rows = kRows,
-                         .num_tokens = kTokens,
-                         .epilogue = Epilogue::kAdd,
-                         .out = out,
-                         .out_stride = kRows};
+      MatMulArgs args = {
+          .encoding = Encoding::kF32,
+          .tiles = reinterpret_cast<const std::byte*>(weights_.data()) + tile * tile_bytes,
+          .num_tiles = std::min<int64_t>(2, 3 - tile),
+          .k = kK,
+          .first_row = tile * kTileRows,
+          .matrix_rows = kRows,
+          .num_tokens = kTokens,
+          .epilogue = Epilogue::kAdd,
+          .out = out,
+          .out_stride = kRows};
       started.push_back({static_cast<int>(tile), args});
     }
     return started;
@@ -246,11 +256,13 @@ class DeviceHostProducts : public testing::Test {
   std::unique_ptr<HostProducts> products_;
 };
 
-// Each round's activations are prepared on the device in the place of those before, and the products add up there.
+// Each round's activations are prepared on the device in the place of those before, and the
+// products add up there.
 TEST_F(DeviceHostProducts, RoundAfterRoundTakesWhatThePlaceHasPrepared) {
   for (uint32_t seed = 0; seed < 10; ++seed) {
     Open(seed);
-    const DeviceRange x = *place_->Allocate(kTokens * kK * 4), out = *place_->Allocate(kTokens * kRows * 4);
+    const DeviceRange x = *place_->Allocate(kTokens * kK * 4),
+                      out = *place_->Allocate(kTokens * kRows * 4);
     std::vector<float> values(kTokens * kRows, 0.0f);
     const auto bytes = [](std::vector<float>& v) {
       return absl::MakeSpan(reinterpret_cast<std::byte*>(v.data()), v.size() * 4);
@@ -261,8 +273,10 @@ TEST_F(DeviceHostProducts, RoundAfterRoundTakesWhatThePlaceHasPrepared) {
       std::vector<float> input(kTokens * kK, static_cast<float>(round));
       ASSERT_TRUE(place_->Upload(x.data(), bytes(input)).ok());
       HostProducts::Activations activations;
-      activations[static_cast<int>(ActivationFormat::kF32)] = {x.data(), static_cast<size_t>(x.size())};
-      ASSERT_TRUE(products_->Start(activations, Started(reinterpret_cast<float*>(out.data()))).ok());
+      activations[static_cast<int>(ActivationFormat::kF32)] = {x.data(),
+                                                               static_cast<size_t>(x.size())};
+      ASSERT_TRUE(
+          products_->Start(activations, Started(reinterpret_cast<float*>(out.data()))).ok());
       if (round % 3 == 0) {
         products_->Drop();
         continue;
@@ -292,9 +306,11 @@ TEST_F(DeviceHostProducts, RefusesMoreThanThereIsRoomFor) {
 TEST_F(DeviceHostProducts, MayBeClosedAnywhere) {
   for (uint32_t seed = 0; seed < 20; ++seed) {
     Open(seed);
-    const DeviceRange x = *place_->Allocate(kTokens * kK * 4), out = *place_->Allocate(kTokens * kRows * 4);
+    const DeviceRange x = *place_->Allocate(kTokens * kK * 4),
+                      out = *place_->Allocate(kTokens * kRows * 4);
     HostProducts::Activations activations;
-    activations[static_cast<int>(ActivationFormat::kF32)] = {x.data(), static_cast<size_t>(x.size())};
+    activations[static_cast<int>(ActivationFormat::kF32)] = {x.data(),
+                                                             static_cast<size_t>(x.size())};
     ASSERT_TRUE(products_->Start(activations, Started(reinterpret_cast<float*>(out.data()))).ok());
     if (seed % 2 == 0) {
       ASSERT_TRUE(products_->Collect().ok());

@@ -1,10 +1,10 @@
 // How slabs are shared out between a link and the CPU.
-#include "runtime/host_share.h"
+#include "runtime/floor/host_share.h"
 
 #include <cstdlib>
 
 #include "gtest/gtest.h"
-#include "runtime/memory_plan.h"
+#include "runtime/pass/memory_plan.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
@@ -136,10 +136,10 @@ TEST_F(ChosenShare, IsFasterThanCopyingAllAndBothTakeAsLong) {
   EXPECT_NEAR(floor.Seconds(kLinkTerm), floor.processor_s, 2.0 * (8 << 10) / 200)
       << "but for a slab or two";
   EXPECT_GE(share.most_rows, 1);
-  EXPECT_LT(
-      FloorOf(DescribePass(manifest(), residency_, share.most_rows, 1, 2, false, share.slabs), Rates())
-          .predicted_s(),
-      copied.predicted_s());
+  EXPECT_LT(FloorOf(DescribePass(manifest(), residency_, share.most_rows, 1, 2, false, share.slabs),
+                    Rates())
+                .predicted_s(),
+            copied.predicted_s());
 }
 
 TEST_F(ChosenShare, LeavesManyRowsToTheDevice) {

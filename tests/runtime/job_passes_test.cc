@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/pass_scheduler.h"
+#include "runtime/engine/pass_scheduler.h"
 
 namespace sluice {
 namespace {
@@ -27,8 +27,8 @@ JobPasses Schedule(const std::vector<SequenceLength>& left, const PassRoom& room
   for (const SequenceLength& sequence : left) {
     std::vector<int32_t> prompt(sequence.prompt_tokens);
     for (int32_t& t : prompt) t = ++token;
-    const int64_t id =
-        scheduler.Add(prompt, sequence.prompt_tokens + sequence.answer_tokens, sequence.prompt_tokens - 1);
+    const int64_t id = scheduler.Add(prompt, sequence.prompt_tokens + sequence.answer_tokens,
+                                     sequence.prompt_tokens - 1);
     answers[id] = sequence.answer_tokens;
   }
   JobPasses passes;
@@ -36,7 +36,8 @@ JobPasses Schedule(const std::vector<SequenceLength>& left, const PassRoom& room
     int64_t rows = 0;
     for (const PassScheduler::Chunk& chunk : scheduler.NextPass()) {
       rows += chunk.count;
-      if (chunk.first + chunk.count < static_cast<int64_t>(scheduler.Tokens(chunk.id).size())) continue;
+      if (chunk.first + chunk.count < static_cast<int64_t>(scheduler.Tokens(chunk.id).size()))
+        continue;
       if (--answers[chunk.id] == 0) {
         answers.erase(chunk.id);
         scheduler.Remove(chunk.id);
@@ -55,23 +56,28 @@ TEST(JobPasses, CountTheWavesAndTheTail) {
     int64_t requests, at_once, prompt, answer;
     int64_t passes;
   };
-  for (const Case& c : std::vector<Case>{{64, 64, 1, 6, 6},
-                                         {64, 63, 1, 6, 12},  // one is left for a wave of its own
-                                         {64, 32, 1, 6, 12},
-                                         {65, 32, 1, 6, 18},
-                                         {1, 100, 1, 6, 6},
-                                         {3, 1, 1, 1, 3},
-                                         {0, 8, 1, 6, 0},
-                                         {2, 2, 64, 4, 5},  // 64 rows of prompts a pass: one after the other
-                                         {1, 1, 6400, 1, 100}}) {
+  for (const Case& c :
+       std::vector<Case>{{64, 64, 1, 6, 6},
+                         {64, 63, 1, 6, 12},  // one is left for a wave of its own
+                         {64, 32, 1, 6, 12},
+                         {65, 32, 1, 6, 18},
+                         {1, 100, 1, 6, 6},
+                         {3, 1, 1, 1, 3},
+                         {0, 8, 1, 6, 0},
+                         {2, 2, 64, 4, 5},  // 64 rows of prompts a pass: one after the other
+                         {1, 1, 6400, 1, 100}}) {
     const std::vector<SequenceLength> left(c.requests, {c.prompt, c.answer});
-    const PassRoom room = {.sequences = c.at_once, .pass_rows = c.at_once + 512, .balanced_rows = 1};
-    EXPECT_EQ(CountPasses(left, room, ASecond).passes, c.passes) << c.requests << " with " << c.at_once;
-    if (c.requests > 0) EXPECT_EQ(Schedule(left, room).passes, c.passes) << c.requests << " with " << c.at_once;
+    const PassRoom room = {
+        .sequences = c.at_once, .pass_rows = c.at_once + 512, .balanced_rows = 1};
+    EXPECT_EQ(CountPasses(left, room, ASecond).passes, c.passes)
+        << c.requests << " with " << c.at_once;
+    if (c.requests > 0)
+      EXPECT_EQ(Schedule(left, room).passes, c.passes) << c.requests << " with " << c.at_once;
   }
 }
 
-// A row of a prompt that has one left counts as one that generates in the scheduler: now and then a pass more or less.
+// A row of a prompt that has one left counts as one that generates in the scheduler: now and then a
+// pass more or less.
 TEST(JobPasses, AreThoseOfTheScheduler) {
   std::mt19937 random(5);
   const auto between = [&](int64_t least, int64_t most) {
@@ -87,7 +93,8 @@ TEST(JobPasses, AreThoseOfTheScheduler) {
     const JobPasses scheduled = Schedule(left, room);
     PassRoom counted_room = room;
     if (room.balanced_rows == 0) counted_room.balanced_rows = room.pass_rows;
-    const JobPasses counted = CountPasses(left, counted_room, [](int64_t rows) { return static_cast<double>(rows); });
+    const JobPasses counted =
+        CountPasses(left, counted_room, [](int64_t rows) { return static_cast<double>(rows); });
     EXPECT_NEAR(static_cast<double>(counted.passes), static_cast<double>(scheduled.passes),
                 1 + 0.02 * static_cast<double>(scheduled.passes))
         << "round " << round << ": " << left.size() << " with " << room.sequences;

@@ -1,12 +1,12 @@
 // Pages of the KV cache: handed out once, given back, never more than there are.
-#include "runtime/kv_cache.h"
+#include "runtime/kv/kv_cache.h"
 
 #include <cstring>
 #include <set>
 #include <string>
 
 #include "gtest/gtest.h"
-#include "runtime/kv_rows.h"
+#include "runtime/kv/kv_rows.h"
 
 namespace sluice {
 namespace {
@@ -45,13 +45,15 @@ TEST(KvCache, RowsComeInOrderOfPositionWhereverThePagesAre) {
   std::string wanted;
   for (int first = 0; first < kTokens; first += kKvPageTokens) {
     for (int layer = 0; layer < kLayers; ++layer) {
-      std::byte* at = cache->LayerPages(layer) + sequence.pages[first / kKvPageTokens] * cache->page_stride();
+      std::byte* at =
+          cache->LayerPages(layer) + sequence.pages[first / kKvPageTokens] * cache->page_stride();
       for (int head = 0; head < 2; ++head) {
         for (const KvType type : {shape.k_type, shape.v_type}) {
           const int64_t row_bytes = KvRowBytes(type, shape.head_dim);
           for (int slot = 0; slot < kKvPageTokens; ++slot, at += row_bytes) {
             if (first + slot >= kTokens) continue;
-            const char value = static_cast<char>((first + slot) * 31 + layer * 7 + head * 3 + (type == shape.k_type));
+            const char value = static_cast<char>((first + slot) * 31 + layer * 7 + head * 3 +
+                                                 (type == shape.k_type));
             std::memset(at, value, row_bytes);
             wanted.append(row_bytes, value);
           }
@@ -60,16 +62,20 @@ TEST(KvCache, RowsComeInOrderOfPositionWhereverThePagesAre) {
     }
   }
   std::string rows;
-  ASSERT_TRUE(ForEachKvRows(*cache, sequence, kLayers, kTokens, KvAccess::kRead, [&](absl::Span<std::byte> bytes) {
-                rows.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-                return absl::OkStatus();
-              }).ok());
+  ASSERT_TRUE(ForEachKvRows(*cache, sequence, kLayers, kTokens, KvAccess::kRead,
+                            [&](absl::Span<std::byte> bytes) {
+                              rows.append(reinterpret_cast<const char*>(bytes.data()),
+                                          bytes.size());
+                              return absl::OkStatus();
+                            })
+                  .ok());
   EXPECT_TRUE(rows == wanted);
   EXPECT_EQ(static_cast<int64_t>(rows.size()), KvRowsBytes(shape, kLayers, kTokens));
   int calls = 0;
-  EXPECT_TRUE(absl::IsDataLoss(ForEachKvRows(*cache, sequence, kLayers, kTokens, KvAccess::kRead, [&](absl::Span<std::byte>) {
-    return ++calls == 3 ? absl::DataLossError("x") : absl::OkStatus();
-  })));
+  EXPECT_TRUE(absl::IsDataLoss(ForEachKvRows(
+      *cache, sequence, kLayers, kTokens, KvAccess::kRead, [&](absl::Span<std::byte>) {
+        return ++calls == 3 ? absl::DataLossError("x") : absl::OkStatus();
+      })));
   EXPECT_EQ(calls, 3);
 }
 

@@ -1,5 +1,6 @@
-// Pages of running sequences on disk: which of them a pass needs, and that no logit can tell where they were.
-#include "runtime/kv_pager.h"
+// Pages of running sequences on disk: which of them a pass needs, and that no logit can tell where
+// they were.
+#include "runtime/kv/kv_pager.h"
 
 #include <atomic>
 #include <memory>
@@ -23,7 +24,8 @@ TEST(DiskPages, AreThoseThatAPassSeesOrWrites) {
   const std::vector<PageUse> uses = PagesOf(
       {PassSpan{a.data(), 130, 130}, PassSpan{b.data(), 64, 70}, PassSpan{c.data(), 0, 63}}, 10);
   ASSERT_EQ(uses.size(), 4u) << "page 15 of the first and page 14 of the third are still empty";
-  const auto expect = [](const PageUse& use, int32_t page, int64_t distance, bool begins, bool changes) {
+  const auto expect = [](const PageUse& use, int32_t page, int64_t distance, bool begins,
+                         bool changes) {
     EXPECT_EQ(use.page, page);
     EXPECT_EQ(use.distance, distance) << page;
     EXPECT_EQ(use.begins, begins) << page;
@@ -37,7 +39,8 @@ TEST(DiskPages, AreThoseThatAPassSeesOrWrites) {
   EXPECT_FALSE(uses[0].SeenThrough(1)) << "a row that sees only itself";
   EXPECT_TRUE(uses[0].SeenThrough(2));
   // Of the same page, whoever is nearest counts, and whoever writes to it.
-  const std::vector<PageUse> both = PagesOf({PassSpan{a.data(), 130, 130}, PassSpan{a.data(), 60, 70}}, 10);
+  const std::vector<PageUse> both =
+      PagesOf({PassSpan{a.data(), 130, 130}, PassSpan{a.data(), 60, 70}}, 10);
   ASSERT_EQ(both.size(), 2u);
   expect(both[0], 10, -3, false, true);
   EXPECT_TRUE(PagesOf({PassSpan{a.data(), 130, 130}}, 16).empty());
@@ -55,7 +58,8 @@ TEST(PagePool, PrefersMemoryButForWhatIsSpared) {
   pool.Drop(first);
   EXPECT_EQ(*pool.Take(), 1) << "the empty one";
   EXPECT_EQ(*pool.Take(1), 3) << "what is kept in memory is spared, too";
-  EXPECT_EQ(*pool.Take(5), 0) << "nothing is spared once the disk is full, and a prefix goes before that";
+  EXPECT_EQ(*pool.Take(5), 0)
+      << "nothing is spared once the disk is full, and a prefix goes before that";
   EXPECT_FALSE(pool.Share(kNoPrefix, tokens).has_value());
   EXPECT_FALSE(pool.Take().has_value());
   pool.Publish(3, kNoPrefix, tokens);
@@ -84,15 +88,22 @@ TEST(KvPager, GivesTheSameLogitsWhereverPagesAre) {
   for (const char* name : {"qwen2-bias-bf16", "mistral-window-f16", "TinyStories-656K"}) {
     const TestStore store(name, "", 32 << 10);
     for (const KvType kv : kTypes) {
-      const std::vector<float> expected = TestModel(*store, {.kv = kv, .context = 320}).Logits(tokens);
-      for (const auto& [disk_pages, chunk] : {std::pair(5, 512), std::pair(5, 100), std::pair(3, 64),
-                                              std::pair(3, 33), std::pair(1, 20)}) {
-        RunConfig config = {.placement = Placement::kStreamed, .chunk = chunk, .num_threads = 2, .kv = kv,
-                            .context = 320, .kv_disk_pages = disk_pages};
+      const std::vector<float> expected =
+          TestModel(*store, {.kv = kv, .context = 320}).Logits(tokens);
+      for (const auto& [disk_pages, chunk] :
+           {std::pair(5, 512), std::pair(5, 100), std::pair(3, 64), std::pair(3, 33),
+            std::pair(1, 20)}) {
+        RunConfig config = {.placement = Placement::kStreamed,
+                            .chunk = chunk,
+                            .num_threads = 2,
+                            .kv = kv,
+                            .context = 320,
+                            .kv_disk_pages = disk_pages};
         TestModel model(*store, config);
         for (int again = 0; again < 2; ++again) {  // over pages that hold something else
-          ASSERT_EQ(model.Logits(tokens), expected) << name << ", " << KvTypeName(kv) << ", " << disk_pages
-                                                    << " pages on disk, " << chunk << " rows";
+          ASSERT_EQ(model.Logits(tokens), expected)
+              << name << ", " << KvTypeName(kv) << ", " << disk_pages << " pages on disk, " << chunk
+              << " rows";
         }
         EXPECT_GT(model.model->kv_counters().bytes_written, 0);
         EXPECT_EQ(model.model->kv_counters().bytes_read > 0, chunk < 320);
@@ -109,7 +120,8 @@ TEST(KvPager, ReadsNoPageThatIsOutsideTheWindow) {
     const TestStore store(name, "", 32 << 10);
     TestModel model(*store, {.chunk = 64, .context = 320, .kv_disk_pages = 5});
     model.Logits(tokens);
-    bytes[name[0] == 'q'] = model.model->kv_counters().bytes_read / model.model->kv_cache().page_stride();
+    bytes[name[0] == 'q'] =
+        model.model->kv_counters().bytes_read / model.model->kv_cache().page_stride();
   }
   EXPECT_EQ(bytes[0], 3 * 4) << "the one in front of each chunk";
   EXPECT_EQ(bytes[1], 3 * (1 + 2 + 3 + 4));
@@ -119,7 +131,8 @@ TEST(KvPager, StartsAnewBehindAPassThatWasCancelled) {
   const TestStore store("qwen2-bias-bf16", "", 8 << 10);
   const std::vector<int32_t> tokens = SquareTokens(150);
   const std::vector<float> expected = TestModel(*store, {}).Logits(tokens);
-  TestModel model(*store, {.placement = Placement::kStreamed, .chunk = 50, .context = 192, .kv_disk_pages = 3});
+  TestModel model(
+      *store, {.placement = Placement::kStreamed, .chunk = 50, .context = 192, .kv_disk_pages = 3});
   const std::atomic<bool> stop = true;
   KvSequence sequence;
   ASSERT_TRUE(model.model->kv_cache().Reserve(sequence, 64).ok());
@@ -152,11 +165,12 @@ TEST(KvPager, SaysWhichPagesOfWhichLayerWereLost) {
         continue;
       }
       ASSERT_FALSE(logits.ok());
-      EXPECT_EQ(logits.status().code(),
-                fault == Fault::kFlips ? absl::StatusCode::kDataLoss : absl::StatusCode::kUnavailable);
+      EXPECT_EQ(logits.status().code(), fault == Fault::kFlips ? absl::StatusCode::kDataLoss
+                                                               : absl::StatusCode::kUnavailable);
       // Three layers: the requests of a pass go through them in turn.
-      EXPECT_THAT(std::string(logits.status().message()),
-                  testing::AllOf(HasSubstr(what), HasSubstr(absl::StrCat("layer ", (first - 1) % 3))));
+      EXPECT_THAT(
+          std::string(logits.status().message()),
+          testing::AllOf(HasSubstr(what), HasSubstr(absl::StrCat("layer ", (first - 1) % 3))));
     }
   }
 }

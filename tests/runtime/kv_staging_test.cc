@@ -1,6 +1,6 @@
 // Keys and values in host memory while a device computes: what is copied, that it is ordered, and
 // that no logit tells.
-#include "runtime/kv_staging.h"
+#include "runtime/kv/kv_staging.h"
 
 #include <algorithm>
 #include <atomic>
@@ -15,9 +15,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/engine.h"
-#include "runtime/kv_rows.h"
-#include "runtime/pass_floor.h"
+#include "runtime/engine/engine.h"
+#include "runtime/floor/pass_floor.h"
+#include "runtime/kv/kv_rows.h"
 #include "tests/runtime/late_model.h"
 #include "tests/runtime/model_harness.h"
 
@@ -73,7 +73,8 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
   EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 2), 2);
 }
 
-// The timeline has all copies that the counters have, one after the other, at the layers' first slabs.
+// The timeline has all copies that the counters have, one after the other, at the layers' first
+// slabs.
 void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& events,
                    const KvStagingCounters& counters) {
   const std::vector<ManifestSlab>& slabs = store.manifest().slabs;
@@ -101,7 +102,8 @@ void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& ev
   }
   EXPECT_EQ(bytes_in, counters.bytes_in);
   EXPECT_EQ(bytes_out, counters.bytes_out);
-  EXPECT_NEAR(seconds, counters.copy_seconds, 1e-6 * static_cast<double>(moves.size()) + 1e-3 * seconds);
+  EXPECT_NEAR(seconds, counters.copy_seconds,
+              1e-6 * static_cast<double>(moves.size()) + 1e-3 * seconds);
   EXPECT_GE(counters.wait_seconds, 0);
 }
 

@@ -11,26 +11,30 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cpu/cpu_ops.h"
-#include "runtime/compute_place.h"
-#include "runtime/memory_plan.h"
-#include "runtime/model.h"
 #include "gtest/gtest.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "runtime/pass/memory_plan.h"
+#include "runtime/pass/model.h"
+#include "runtime/place/compute_place.h"
 #include "tests/prefetch/late_device.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
 
-// Arguments in host memory (rows, positions, page tables) are copied when the call is made, as a device
-// must. Errors of the operations themselves end the test.
+// Arguments in host memory (rows, positions, page tables) are copied when the call is made, as a
+// device must. Errors of the operations themselves end the test.
 class LateOps : public Ops {
  public:
   LateOps(LateDevice* device, Stream* stream)
-      : device_(device), stream_(stream), pool_(1), ops_(*MakeCpuOps(SupportedIsas().back(), &pool_)) {}
+      : device_(device),
+        stream_(stream),
+        pool_(1),
+        ops_(*MakeCpuOps(SupportedIsas().back(), &pool_)) {}
 
-  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride, int64_t num_rows,
-                                  int64_t k, std::byte* out) override {
-    return Queue([=, this] { return ops_->PrepareActivations(format, x, x_stride, num_rows, k, out); });
+  absl::Status PrepareActivations(ActivationFormat format, const float* x, int64_t x_stride,
+                                  int64_t num_rows, int64_t k, std::byte* out) override {
+    return Queue(
+        [=, this] { return ops_->PrepareActivations(format, x, x_stride, num_rows, k, out); });
   }
   absl::Status MatMul(const MatMulArgs& args) override {
     ++products;
@@ -39,18 +43,22 @@ class LateOps : public Ops {
   absl::Status EndProduct(const EndProductArgs& args) override {
     return Queue([=, this] { return ops_->EndProduct(args); });
   }
-  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n, const float* weight,
-                       float eps, float* out, int64_t out_stride) override {
-    return Queue([=, this] { return ops_->RmsNorm(x, x_stride, num_rows, n, weight, eps, out, out_stride); });
-  }
-  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads, int64_t head_dim,
-                    const float* cos_sin, absl::Span<const int64_t> positions, const float* norm_weight,
-                    float norm_eps) override {
-    return Queue([=, this, kept = std::vector<int64_t>(positions.begin(), positions.end())] {
-      return ops_->Rope(x, x_stride, num_rows, num_heads, head_dim, cos_sin, kept, norm_weight, norm_eps);
+  absl::Status RmsNorm(const float* x, int64_t x_stride, int64_t num_rows, int64_t n,
+                       const float* weight, float eps, float* out, int64_t out_stride) override {
+    return Queue([=, this] {
+      return ops_->RmsNorm(x, x_stride, num_rows, n, weight, eps, out, out_stride);
     });
   }
-  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v, int64_t kv_stride) override {
+  absl::Status Rope(float* x, int64_t x_stride, int64_t num_rows, int64_t num_heads,
+                    int64_t head_dim, const float* cos_sin, absl::Span<const int64_t> positions,
+                    const float* norm_weight, float norm_eps) override {
+    return Queue([=, this, kept = std::vector<int64_t>(positions.begin(), positions.end())] {
+      return ops_->Rope(x, x_stride, num_rows, num_heads, head_dim, cos_sin, kept, norm_weight,
+                        norm_eps);
+    });
+  }
+  absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
+                        int64_t kv_stride) override {
     if (on_append) on_append();
     return Queue([=, this, rows = std::make_shared<Rows>(args)] {
       return ops_->AppendKv(rows->args, k, v, kv_stride);
@@ -72,10 +80,13 @@ class LateOps : public Ops {
  private:
   // AttentionArgs with rows and page tables of its own.
   struct Rows {
-    explicit Rows(const AttentionArgs& from) : args(from), rows(from.rows.begin(), from.rows.end()) {
+    explicit Rows(const AttentionArgs& from)
+        : args(from), rows(from.rows.begin(), from.rows.end()) {
       tables.reserve(rows.size());
       for (AttentionRow& row : rows) {
-        row.page_table = tables.emplace_back(row.page_table, row.page_table + row.position / kKvPageTokens + 1).data();
+        row.page_table =
+            tables.emplace_back(row.page_table, row.page_table + row.position / kKvPageTokens + 1)
+                .data();
       }
       args.rows = rows;
     }
@@ -100,7 +111,8 @@ class LateOps : public Ops {
 // Tokens of a vocabulary, far from each other.
 inline std::vector<int32_t> SomeTokens(int64_t vocab_size, int64_t count = 26) {
   std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
+  for (int64_t i = 0; i < count; ++i)
+    tokens.push_back(static_cast<int32_t>((i * 37 + 5) % vocab_size));
   return tokens;
 }
 
@@ -110,18 +122,24 @@ struct LateOptions {
   KvType kv_type = KvType::kF32;
   int64_t context = 128;
   int64_t sequences = 1;
-  int64_t kv_pages = 0;     // 0: for the whole context
-  bool streamed = false;    // no slab stays, however much room there is
+  int64_t kv_pages = 0;          // 0: for the whole context
+  bool streamed = false;         // no slab stays, however much room there is
   std::string scratch_dir = {};  // empty: no file for what is swapped
-  // Of the slabs in host memory, the CPU computes such a fraction of the bytes, in passes that are not too long.
+  // Of the slabs in host memory, the CPU computes such a fraction of the bytes, in passes that are
+  // not too long.
   std::optional<double> host_share = {};
 };
 
-// A model computing on a LateDevice, with so much device and host memory beyond the least that it needs.
+// A model computing on a LateDevice, with so much device and host memory beyond the least that it
+// needs.
 struct LateModel {
-  LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram, int64_t rows,
-            int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {}, const LateOptions& options = {})
-      : device(seed, faults), stream(*device.NewStream()), ops(&device, stream.get()), host_pool(2),
+  LateModel(const LayerStore& store, uint32_t seed, int64_t more_vram, int64_t more_ram,
+            int64_t rows, int64_t copy_bytes_per_s = 0, LateDevice::Faults faults = {},
+            const LateOptions& options = {})
+      : device(seed, faults),
+        stream(*device.NewStream()),
+        ops(&device, stream.get()),
+        host_pool(2),
         host_ops(*MakeCpuOps(SupportedIsas().back(), &host_pool)),
         place(*MakeDevicePlace(&device, stream.get(), &ops, host_ops.get())) {
     PlanRequest request;
@@ -131,8 +149,9 @@ struct LateModel {
     request.pass_rows = rows;
     request.logits_of_all_rows = true;
     request.k_type = request.v_type = options.kv_type;
-    if (options.host_share.has_value()) request.num_sequences = rows;  // so many rows whatever the memory
-    request.bytes_in_flight = 1;  // a ring of a few slabs
+    if (options.host_share.has_value())
+      request.num_sequences = rows;  // so many rows whatever the memory
+    request.bytes_in_flight = 1;     // a ring of a few slabs
     request.max_ram_bytes = int64_t{1} << 33;
     request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .kv_place = options.kv};
     const MemoryPlan roomy = *PlanMemory(store, request);

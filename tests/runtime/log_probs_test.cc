@@ -1,5 +1,5 @@
 // Lists of log probabilities give back what was put in.
-#include "runtime/log_probs.h"
+#include "runtime/sample/log_probs.h"
 
 #include <cstdint>
 #include <random>

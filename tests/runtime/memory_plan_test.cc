@@ -1,12 +1,12 @@
 // The workspace: what is prepared in place, and what that saves.
-#include "runtime/memory_plan.h"
+#include "runtime/pass/memory_plan.h"
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/kv_cache.h"
+#include "runtime/kv/kv_cache.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
@@ -14,23 +14,28 @@ namespace {
 
 TEST(Workspace, PreparesInPlaceWithoutReachingWhatIsStillToBeRead) {
   // Prepared rows that are shorter than floats, as long, and longer by padding.
-  constexpr std::pair<int64_t, int64_t> kRowBytes[] = {{320, 1024}, {4096, 4096}, {64, 4}, {1088, 1060}};
+  constexpr std::pair<int64_t, int64_t> kRowBytes[] = {
+      {320, 1024}, {4096, 4096}, {64, 4}, {1088, 1060}};
   for (const auto& [prepared, floats] : kRowBytes) {
     for (int64_t rows = 1; rows < 5 * kRowTile; rows += 1 + rows / 7) {
       const int64_t ahead = PreparedAhead(rows, prepared, floats);
       EXPECT_EQ(ahead % 256, 0);
       for (int64_t first = 0; first < rows; first += kRowTile) {
         const int64_t end = std::min(first + kRowTile, rows);
-        ASSERT_LE(end * prepared - ahead, first * floats) << rows << " rows of " << prepared << " for " << floats;
+        ASSERT_LE(end * prepared - ahead, first * floats)
+            << rows << " rows of " << prepared << " for " << floats;
       }
-      ASSERT_LE(ahead, PreparedAhead(rows + 1, prepared, floats)) << "a place for many rows must do for few";
+      ASSERT_LE(ahead, PreparedAhead(rows + 1, prepared, floats))
+          << "a place for many rows must do for few";
     }
   }
 }
 
-// Rows of a pass of Llama 70B's shape beside what they took when all of them were normed and prepared at once.
+// Rows of a pass of Llama 70B's shape beside what they took when all of them were normed and
+// prepared at once.
 TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
-  for (const auto& [encoding, share] : {std::pair(Encoding::kQ4_K, 0.78), std::pair(Encoding::kBF16, 0.66)}) {
+  for (const auto& [encoding, share] :
+       {std::pair(Encoding::kQ4_K, 0.78), std::pair(Encoding::kBF16, 0.66)}) {
     Manifest manifest;
     HyperParameters& h = manifest.hyper_parameters;
     h.hidden_size = 8192;
@@ -40,8 +45,9 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     h.intermediate_size = 28672;
     h.vocab_size = 128256;
     int64_t widest = 0;
-    for (const auto& [role, k] : {std::pair(TensorRole::kQ, 8192), std::pair(TensorRole::kO, 8192),
-                                  std::pair(TensorRole::kGate, 8192), std::pair(TensorRole::kDown, 28672)}) {
+    for (const auto& [role, k] :
+         {std::pair(TensorRole::kQ, 8192), std::pair(TensorRole::kO, 8192),
+          std::pair(TensorRole::kGate, 8192), std::pair(TensorRole::kDown, 28672)}) {
       ManifestTensor tensor;
       tensor.role = role;
       tensor.encoding = encoding;
@@ -51,7 +57,8 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     }
     constexpr int64_t kRows = 1024;
     const int64_t at_once = kRows * (2 * 4 * h.hidden_size + 4 * h.intermediate_size + widest);
-    const double taken = static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, Rounding::kNone).activations());
+    const double taken =
+        static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, Rounding::kNone).activations());
     EXPECT_LE(taken, share * static_cast<double>(at_once)) << Info(encoding).name;
   }
 }
@@ -63,7 +70,8 @@ TEST(Workspace, GivesTheSameLogitsInTilesAsRowByRow) {
     const TestStore store("qwen2-bias-bf16", recipe, 8 << 10);
     const std::vector<float> expected = TestModel(*store, {.chunk = 1}).Logits(tokens);
     for (const int64_t chunk : {kRowTile - 1, kRowTile, kRowTile + 1, 2 * kRowTile + 3}) {
-      EXPECT_EQ(TestModel(*store, {.chunk = chunk}).Logits(tokens), expected) << recipe << ", " << chunk << " rows";
+      EXPECT_EQ(TestModel(*store, {.chunk = chunk}).Logits(tokens), expected)
+          << recipe << ", " << chunk << " rows";
     }
   }
 }
@@ -84,10 +92,12 @@ TEST(Arithmetic, IsNamedByWhatRoundsAndWhere) {
       {Encoding::kF32, ActivationFormat::kF32, ActivationFormat::kF32, ActivationFormat::kF32},
       {Encoding::kF16, ActivationFormat::kF32, ActivationFormat::kF32, ActivationFormat::kF16},
       {Encoding::kBF16, ActivationFormat::kF32, ActivationFormat::kBF16, ActivationFormat::kBF16},
-      {Encoding::kQ8_0, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block32},
+      {Encoding::kQ8_0, ActivationFormat::kInt8Block32, ActivationFormat::kInt8Block32,
+       ActivationFormat::kInt8Block32},
   };
   for (const auto& c : kCases) {
-    EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(PlanRequest())), c.exact) << Info(c.encoding).name;
+    EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(PlanRequest())), c.exact)
+        << Info(c.encoding).name;
     EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(cpu)), c.on_cpu) << Info(c.encoding).name;
     EXPECT_EQ(ActivationsOf(c.encoding, RoundingOf(device)), c.on_device) << Info(c.encoding).name;
   }
@@ -101,7 +111,8 @@ TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
   request.context_tokens = 256;
   request.num_sequences = 100;
   request.kv_pages = 400;
-  const int64_t page_bytes = KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
+  const int64_t page_bytes =
+      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
   const MemoryPlan in_memory = *PlanMemory(*store, request);
   EXPECT_EQ(in_memory.kv_disk_pages, 0);
   for (const int64_t disk_pages : {1, 150, 399, 400}) {
@@ -115,8 +126,9 @@ TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
     EXPECT_GE(saved, wanted - disk_pages * 2048 - kHugePageBytes) << disk_pages;
     int64_t items = 0;
     for (const PlanItem& item : plan.items) items += item.name.starts_with("KV") ? item.bytes : 0;
-    EXPECT_GE(items, KvCache::BytesForPages({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim},
-                                            h.num_hidden_layers, 400, disk_pages));
+    EXPECT_GE(items, KvCache::BytesForPages(
+                         {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim},
+                         h.num_hidden_layers, 400, disk_pages));
   }
   request.kv_disk_pages = 1000;
   EXPECT_EQ(PlanMemory(*store, request)->kv_disk_pages, 400) << "no more than there are";

@@ -12,16 +12,17 @@
 #include "gtest/gtest.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/thread_pool.h"
-#include "runtime/memory_plan.h"
-#include "runtime/model.h"
-#include "storage/checkpoint.h"
-#include "storage/layer_store.h"
-#include "storage/sharder.h"
+#include "runtime/pass/memory_plan.h"
+#include "runtime/pass/model.h"
+#include "storage/shard/sharder.h"
+#include "storage/source/checkpoint.h"
+#include "storage/store/layer_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {
 
-// Below tests/data of the checkout, or SLUICE_TEST_DATA: programs that are carried to another machine have it beside them.
+// Below tests/data of the checkout, or SLUICE_TEST_DATA: programs that are carried to another
+// machine have it beside them.
 inline std::string TestDataPath(const std::string& name) {
   const char* const carried = std::getenv("SLUICE_TEST_DATA");
   return std::string(carried != nullptr ? carried : SLUICE_SOURCE_DIR "/tests/data") + "/" + name;
@@ -65,9 +66,9 @@ struct RunConfig {
   KvType kv = KvType::kF32;
   int64_t context = 512;
   bool all_logits = true;
-  bool fast_math = false;       // products need RoundsActivations(isa)
-  int64_t kv_disk_pages = 0;    // of the KV cache's, on disk
-  int64_t ring_slabs = 2;       // of the largest size, where something is streamed; 2 is the least
+  bool fast_math = false;     // products need RoundsActivations(isa)
+  int64_t kv_disk_pages = 0;  // of the KV cache's, on disk
+  int64_t ring_slabs = 2;     // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
 
@@ -80,7 +81,8 @@ inline int64_t LargestPlace(const Manifest& manifest) {
 }
 
 // The logits of all of `tokens` as one new sequence, in passes of as many rows as the plan has.
-inline absl::StatusOr<std::vector<float>> LogitsOf(Model& model, const std::vector<int32_t>& tokens) {
+inline absl::StatusOr<std::vector<float>> LogitsOf(Model& model,
+                                                   const std::vector<int32_t>& tokens) {
   KvSequence sequence;
   EXPECT_TRUE(model.kv_cache().Reserve(sequence, static_cast<int64_t>(tokens.size())).ok());
   std::vector<float> all;
@@ -114,7 +116,8 @@ struct TestModel {
     if (config.placement != Placement::kResident) {
       plan->ring_bytes = config.ring_slabs * LargestPlace(store.manifest());
       for (size_t i = 0; i < plan->residency.tier.size(); ++i) {
-        if (config.placement == Placement::kStreamed || i % 2 == 0) plan->residency.tier[i] = kOnDisk;
+        if (config.placement == Placement::kStreamed || i % 2 == 0)
+          plan->residency.tier[i] = kOnDisk;
       }
     }
     ops = *MakeCpuOps(config.isa, &pool);

@@ -25,7 +25,8 @@ TEST(NotFinite, IsToldByTheLayerWhereItArose) {
       {"lm_head.weight", "the head gave logits"},
   };
   for (const auto& c : cases) {
-    for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const float value :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       SCOPED_TRACE(testing::Message() << c.tensor << " " << value);
       const TempDir dir;
       CopyWith("llama-gqa-untied-f32", dir / "model", c.tensor, value);

@@ -1,4 +1,5 @@
-// Members that files for vLLM and OpenAI's API have, messages that come back as an API gave them, and bytes of tokens.
+// Members that files for vLLM and OpenAI's API have, messages that come back as an API gave them,
+// and bytes of tokens.
 #include <memory>
 #include <string>
 #include <variant>
@@ -6,10 +7,10 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/jinja/json.h"
 #include "runtime/openai/chat_response.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
+#include "runtime/text/jinja/json.h"
 
 namespace sluice {
 namespace {
@@ -53,8 +54,10 @@ void ExpectDefaults(const CompletionRequest& r) {
   EXPECT_FALSE(r.grammar.has_value() || r.seed.has_value());
 }
 
-// What the members of vLLM's requests have in common, with the values that its protocol.py gives them.
-constexpr char kVllmDefaults[] = R"("frequency_penalty": 0.0, "logit_bias": {}, "presence_penalty": 0.0,
+// What the members of vLLM's requests have in common, with the values that its protocol.py gives
+// them.
+constexpr char kVllmDefaults[] =
+    R"("frequency_penalty": 0.0, "logit_bias": {}, "presence_penalty": 0.0,
     "seed": null, "stop": [], "stream": false, "stream_options": null, "temperature": 1.0, "top_p": 1.0, "user": "u",
     "best_of": 1, "use_beam_search": false, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "length_penalty": 1.0,
     "early_stopping": false, "stop_token_ids": [], "include_stop_str_in_output": false, "ignore_eos": false,
@@ -71,9 +74,11 @@ constexpr char kVllmDefaults[] = R"("frequency_penalty": 0.0, "logit_bias": {}, 
 
 TEST(OpenAiMembers, TakesWhatAProgramWritesThatWritesAllDefaults) {
   const std::string common = std::string("{") + kVllmDefaults;
-  ExpectDefaults(MustParse(common + R"("prompt": "x", "echo": false, "logprobs": null, "max_tokens": 16, "suffix": "",
+  ExpectDefaults(MustParse(
+      common + R"("prompt": "x", "echo": false, "logprobs": null, "max_tokens": 16, "suffix": "",
       "prompt_embeds": null, "add_special_tokens": true})"));
-  ExpectDefaults(MustParse(common + R"("messages": [{"role": "user", "content": "x"}], "logprobs": false,
+  ExpectDefaults(
+      MustParse(common + R"("messages": [{"role": "user", "content": "x"}], "logprobs": false,
       "top_logprobs": 0, "max_tokens": null, "max_completion_tokens": null, "tools": null, "tool_choice": "none",
       "reasoning_effort": null, "include_reasoning": true, "echo": false, "add_generation_prompt": true,
       "continue_final_message": false, "add_special_tokens": false, "documents": null, "chat_template": null,
@@ -83,7 +88,8 @@ TEST(OpenAiMembers, TakesWhatAProgramWritesThatWritesAllDefaults) {
 }
 
 TEST(OpenAiMembers, ReadsVllmsSamplingMembers) {
-  const CompletionRequest r = MustParse(R"({"prompt": "x", "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1,
+  const CompletionRequest r =
+      MustParse(R"({"prompt": "x", "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1,
       "min_tokens": 4, "stop_token_ids": [7, 3, 7], "allowed_token_ids": [9, 1], "ignore_eos": true,
       "include_stop_str_in_output": true, "skip_special_tokens": false, "add_special_tokens": false, "n": 2,
       "best_of": 2, "parallel_tool_calls": false})");
@@ -94,7 +100,8 @@ TEST(OpenAiMembers, ReadsVllmsSamplingMembers) {
   EXPECT_THAT(r.stop_token_ids, ElementsAre(3, 7));
   EXPECT_THAT(*r.allowed_token_ids, ElementsAre(1, 9));
   EXPECT_TRUE(r.ignore_eos && r.include_stop && !r.skip_special && !r.add_special);
-  const CompletionRequest chat = MustParse(R"({"messages": [{"role": "user", "content": "x"}], "top_k": 1,
+  const CompletionRequest chat =
+      MustParse(R"({"messages": [{"role": "user", "content": "x"}], "top_k": 1,
       "documents": [{"title": "t", "text": "d"}], "parallel_tool_calls": false, "min_tokens": 100})");
   EXPECT_EQ(chat.choice.top_k, 1);
   ASSERT_EQ(chat.chat->variables.size(), 1u);
@@ -148,46 +155,58 @@ TEST(OpenAiMembers, NamesWhatChangesAnswersAndIsNotThere) {
     EXPECT_THAT(error.message, HasSubstr(c.words));
   }
   for (const char* const member :
-       {R"("chat_template": "x")", R"("add_generation_prompt": false)", R"("continue_final_message": true)",
-        R"("add_special_tokens": true)", R"("modalities": ["text", "audio"])", R"("audio": {"voice": "x"})",
+       {R"("chat_template": "x")", R"("add_generation_prompt": false)",
+        R"("continue_final_message": true)", R"("add_special_tokens": true)",
+        R"("modalities": ["text", "audio"])", R"("audio": {"voice": "x"})",
         R"("web_search_options": {})", R"("parallel_tool_calls": false, "tools": [{}])"}) {
-    const ApiError error = MustFail(std::string(R"({"messages": [{"role": "user", "content": "x"}], )") + member + "}");
+    const ApiError error = MustFail(
+        std::string(R"({"messages": [{"role": "user", "content": "x"}], )") + member + "}");
     EXPECT_EQ(error.code, "unsupported_parameter") << member << ": " << error.message;
   }
 }
 
 // The members of an assistant's message as the template sees them.
 std::string Seen(const std::string& message) {
-  const CompletionRequest r = MustParse(R"({"messages": [{"role": "user", "content": "x"}, )" + message + "]}");
+  const CompletionRequest r =
+      MustParse(R"({"messages": [{"role": "user", "content": "x"}, )" + message + "]}");
   if (!r.chat.has_value() || r.chat->messages.size() != 2) return "";
   std::string text;
   for (const auto& [key, value] : r.chat->messages[1].dict().entries()) {
-    text +=
-        key.text() + "=" + (value.is_string() ? value.text() : "(" + std::to_string(value.items().size()) + ")") + ";";
+    text += key.text() + "=" +
+            (value.is_string() ? value.text() : "(" + std::to_string(value.items().size()) + ")") +
+            ";";
   }
   return text;
 }
 
 TEST(OpenAiMembers, TakesMessagesAsTheyCameBack) {
   const std::string plain = "role=assistant;content=Hello;";
-  for (const char* const more :
-       {R"()", R"(, "annotations": [])", R"(, "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}])",
-        R"(, "refusal": null, "annotations": null, "audio": null, "function_call": null, "tool_calls": null)",
-        R"(, "tool_calls": [], "id": "msg_1", "parsed": {"a": 1}, "refusal": "no")"}) {
-    EXPECT_EQ(Seen(std::string(R"({"role": "assistant", "content": "Hello")") + more + "}"), plain) << more;
+  for (
+      const char* const more :
+      {R"()", R"(, "annotations": [])",
+       R"(, "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}])",
+       R"(, "refusal": null, "annotations": null, "audio": null, "function_call": null, "tool_calls": null)",
+       R"(, "tool_calls": [], "id": "msg_1", "parsed": {"a": 1}, "refusal": "no")"}) {
+    EXPECT_EQ(Seen(std::string(R"({"role": "assistant", "content": "Hello")") + more + "}"), plain)
+        << more;
   }
   EXPECT_EQ(Seen(R"({"role": "assistant", "content": "Hello", "reasoning": "r"})"),
             plain + "reasoning=r;reasoning_content=r;");
-  EXPECT_EQ(Seen(R"({"role": "assistant", "content": "Hello", "reasoning": "r", "reasoning_content": "c"})"),
-            plain + "reasoning=r;reasoning_content=c;");
+  EXPECT_EQ(
+      Seen(
+          R"({"role": "assistant", "content": "Hello", "reasoning": "r", "reasoning_content": "c"})"),
+      plain + "reasoning=r;reasoning_content=c;");
   EXPECT_EQ(Seen(R"({"role": "assistant", "content": null, "refusal": "I cannot"})"),
             "role=assistant;content=I cannot;");
   EXPECT_EQ(Seen(R"({"role": "assistant", "content": null, "reasoning_content": "r"})"),
             "role=assistant;reasoning_content=r;content=;");
-  EXPECT_EQ(Seen(R"({"role": "assistant", "content": null, "tool_calls": [{"id": "1", "index": 0, "type": "function",
+  EXPECT_EQ(
+      Seen(
+          R"({"role": "assistant", "content": null, "tool_calls": [{"id": "1", "index": 0, "type": "function",
                      "function": {"name": "f", "arguments": ""}}]})"),
-            "role=assistant;tool_calls=(1);content=;");
-  const CompletionRequest call = MustParse(R"({"messages": [{"role": "assistant", "tool_calls": [{"index": 0, "id": "1",
+      "role=assistant;tool_calls=(1);content=;");
+  const CompletionRequest call =
+      MustParse(R"({"messages": [{"role": "assistant", "tool_calls": [{"index": 0, "id": "1",
       "function": {"name": "f", "arguments": ""}}]}]})");
   const jinja::Value& entry = call.chat->messages[0].dict().Find("tool_calls")->items()[0];
   EXPECT_EQ(entry.dict().Find("index"), nullptr);
@@ -198,7 +217,8 @@ TEST(OpenAiMembers, NamesMembersOfMessagesThatCouldMatter) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"role": "assistant", "content": "x", "images": ["x"]})", "messages[0].images"},
       {R"({"role": "assistant", "content": "x", "audio": {"id": "a"}})", "messages[0].audio"},
-      {R"({"role": "assistant", "content": "x", "function_call": {"name": "f"}})", "messages[0].function_call"},
+      {R"({"role": "assistant", "content": "x", "function_call": {"name": "f"}})",
+       "messages[0].function_call"},
       {R"({"role": "user", "content": "x", "annotations": []})", "messages[0].annotations"},
       {R"({"role": "user", "content": "x", "reasoning": "r"})", "messages[0].reasoning"},
       {R"({"role": "assistant", "content": "x", "reasoning": 5})", "messages[0].reasoning"},
@@ -211,19 +231,20 @@ TEST(OpenAiMembers, NamesMembersOfMessagesThatCouldMatter) {
 
 TEST(OpenAiMembers, HalfASurrogatePairIsAReplacementCharacter) {
   const std::string mark = "\xEF\xBF\xBD";
-  const std::pair<const char*, std::string> cases[] = {{R"(a\ud800b)", "a" + mark + "b"},
-                                                       {R"(\uDC00)", mark},
-                                                       {R"(\ud83d\ude00)", "\xF0\x9F\x98\x80"},
-                                                       {R"(\ud83d\ud83d\ude00)", mark + "\xF0\x9F\x98\x80"},
-                                                       {R"(\ud83dx\ude00)", mark + "x" + mark},
-                                                       {R"(\\ud800)", "\\ud800"},
-                                                       {R"(\\\ud800)", "\\" + mark},
-                                                       {R"(\ud800\\udc00)", mark + "\\udc00"}};
+  const std::pair<const char*, std::string> cases[] = {
+      {R"(a\ud800b)", "a" + mark + "b"},
+      {R"(\uDC00)", mark},
+      {R"(\ud83d\ude00)", "\xF0\x9F\x98\x80"},
+      {R"(\ud83d\ud83d\ude00)", mark + "\xF0\x9F\x98\x80"},
+      {R"(\ud83dx\ude00)", mark + "x" + mark},
+      {R"(\\ud800)", "\\ud800"},
+      {R"(\\\ud800)", "\\" + mark},
+      {R"(\ud800\\udc00)", mark + "\\udc00"}};
   for (const auto& [escaped, text] : cases) {
     const CompletionRequest r = MustParse(std::string("{\"prompt\": \"") + escaped + "\"}");
     EXPECT_EQ(std::get<std::string>(r.prompts[0]), text) << escaped;
-    const CompletionRequest chat =
-        MustParse(std::string(R"({"messages": [{"role": "user", "content": ")") + escaped + "\"}]}");
+    const CompletionRequest chat = MustParse(
+        std::string(R"({"messages": [{"role": "user", "content": ")") + escaped + "\"}]}");
     EXPECT_EQ(chat.chat->messages[0].dict().Find("content")->text(), text) << escaped;
     const auto value = jinja::ValueFromJson(std::string("\"") + escaped + "\"", "x");
     ASSERT_TRUE(value.ok()) << value.status();
@@ -238,7 +259,8 @@ TEST(OpenAiMembers, HalfASurrogatePairIsAReplacementCharacter) {
   EXPECT_THAT(schema.grammar->text, HasSubstr(mark));
 }
 
-// A byte-level tokenizer: an "a", a space with the first byte of an emoji, its other bytes, and a control token.
+// A byte-level tokenizer: an "a", a space with the first byte of an emoji, its other bytes, and a
+// control token.
 std::unique_ptr<Tokenizer> MembersTokenizer() {
   auto tokenizer = Tokenizer::FromJson(
       R"({"model": {"type": "BPE", "vocab": {"a": 0, "ð": 1, "Ł": 2, "ĺ": 3, "Ģ": 4, "Ġð": 5}, "merges": []},
@@ -266,7 +288,8 @@ TEST(OpenAiMembers, GivesTheBytesOfTokensThatArePartOfACharacter) {
   const auto sink = [&](absl::string_view piece) { text.append(piece.data(), piece.size()); };
   WriteCompletionBody(request, choices, "cmpl-1", 5, tokenizer.get(), sink);
   json logprobs = json::parse(text)["choices"][0]["logprobs"];
-  EXPECT_EQ(logprobs["tokens"], json::parse(R"(["a", "bytes: \\xf0", "bytes:\\x9f", "bytes:\\x98", "bytes:\\x80"])"));
+  EXPECT_EQ(logprobs["tokens"],
+            json::parse(R"(["a", "bytes: \\xf0", "bytes:\\x9f", "bytes:\\x98", "bytes:\\x80"])"));
   EXPECT_EQ(logprobs["bytes"], json::parse("[[97], [32, 240], [159], [152], [128]]"));
   EXPECT_EQ(logprobs["top_logprobs"][1], json::parse(R"({"bytes:\\xf0": -1.0, "<e>": -2.0})"));
 
@@ -277,7 +300,8 @@ TEST(OpenAiMembers, GivesTheBytesOfTokensThatArePartOfACharacter) {
   std::string joined;
   for (const json& token : logprobs) {
     for (const json& byte : token["bytes"]) joined.push_back(static_cast<char>(byte.get<int>()));
-    EXPECT_EQ(token["top_logprobs"], json::parse(R"([{"token": "\\xf0", "logprob": -1.0, "bytes": [240]},
+    EXPECT_EQ(token["top_logprobs"],
+              json::parse(R"([{"token": "\\xf0", "logprob": -1.0, "bytes": [240]},
                                                      {"token": "<e>", "logprob": -2.0, "bytes": [60, 101, 62]}])"));
   }
   EXPECT_EQ(joined, choices[0].result.text);

@@ -39,7 +39,8 @@ json Parsed(absl::FunctionRef<void(TextSink)> write) {
 }
 
 TEST(OpenAi, ReadsAWholeLine) {
-  const std::string line = R"({"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {
+  const std::string line =
+      R"({"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {
       "model": "m", "prompt": ["x", [1, 2]], "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "seed": -3,
       "stop": "end", "n": 2, "logprobs": 3, "frequency_penalty": 0.1, "presence_penalty": -0.2,
       "logit_bias": {"9": -100, "4": 1}, "echo": true, "user": "u", "metadata": {"k": 1}, "store": false,
@@ -78,21 +79,26 @@ TEST(OpenAi, ReadsTheShortFormsAndFillsInDefaults) {
   EXPECT_EQ(RequestOf(R"({"prompt": "x", "logprobs": 0})").top_logprobs, 0);
   const BatchLine text = ParseBatchLine("{\"prompt\"", 3, true);
   EXPECT_EQ(text.custom_id, "line-3");
-  EXPECT_EQ(std::get<std::string>(std::get<CompletionRequest>(text.request).prompts[0]), "{\"prompt\"");
+  EXPECT_EQ(std::get<std::string>(std::get<CompletionRequest>(text.request).prompts[0]),
+            "{\"prompt\"");
 }
 
 TEST(OpenAi, ReadsTheFormatOfAnswersWithASchemaAsItIsWritten) {
-  EXPECT_FALSE(RequestOf(R"({"prompt": "x", "response_format": {"type": "text"}})").grammar.has_value());
-  EXPECT_EQ(RequestOf(R"({"prompt": "x", "response_format": {"type": "json_object"}})").grammar->kind,
-            GrammarKind::kJsonObject);
+  EXPECT_FALSE(
+      RequestOf(R"({"prompt": "x", "response_format": {"type": "text"}})").grammar.has_value());
+  EXPECT_EQ(
+      RequestOf(R"({"prompt": "x", "response_format": {"type": "json_object"}})").grammar->kind,
+      GrammarKind::kJsonObject);
   const CompletionRequest gbnf = RequestOf(R"({"prompt": "x", "grammar": "root ::= [a]"})");
   EXPECT_EQ(gbnf.grammar->kind, GrammarKind::kGbnf);
   EXPECT_EQ(gbnf.grammar->text, "root ::= [a]");
-  const std::string format = R"({"type": "json_schema", "json_schema": {"strict": true, "name": "n", "schema":
+  const std::string format =
+      R"({"type": "json_schema", "json_schema": {"strict": true, "name": "n", "schema":
       {"type": "object", "properties": {"z": {"maximum": 2.50}, "a": {}}}}})";
   for (const std::string& line :
        {"{\"prompt\": \"x\", \"response_format\": " + format + "}",
-        "{\"url\": \"/v1/completions\", \"body\": {\"prompt\": \"x\", \"response_format\": " + format + "}}"}) {
+        "{\"url\": \"/v1/completions\", \"body\": {\"prompt\": \"x\", \"response_format\": " +
+            format + "}}"}) {
     const CompletionRequest r = RequestOf(line);
     ASSERT_TRUE(r.grammar.has_value());
     EXPECT_EQ(r.grammar->kind, GrammarKind::kJsonSchema);
@@ -178,11 +184,13 @@ TEST(OpenAi, NamesWhatIsWrong) {
   }
   EXPECT_EQ(ErrorOf("caf\xe9", /*plain_text=*/true).code, "invalid_utf8");
   const std::string name(99, 'n');
-  EXPECT_EQ(ErrorOf(R"({"prompt": "x", ")" + name + R"(ä": 1})").param, name) << "no half of a character";
+  EXPECT_EQ(ErrorOf(R"({"prompt": "x", ")" + name + R"(ä": 1})").param, name)
+      << "no half of a character";
 }
 
 TEST(OpenAi, ReadsAChat) {
-  const CompletionRequest r = RequestOf(R"({"url": "/v1/chat/completions", "body": {"model": "m", "messages": [
+  const CompletionRequest r =
+      RequestOf(R"({"url": "/v1/chat/completions", "body": {"model": "m", "messages": [
       {"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"},
       {"type": "text", "text": "b"}], "name": null}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1",
       "type": "function", "function": {"name": "f", "arguments": "{\"z\": 1, \"a\": 2}"}}]},
@@ -198,16 +206,19 @@ TEST(OpenAi, ReadsAChat) {
   const jinja::Value& call = r.chat->messages[2].dict().Find("tool_calls")->items()[0];
   const jinja::Value& arguments = *call.dict().Find("function")->dict().Find("arguments");
   ASSERT_TRUE(arguments.is_dict());
-  EXPECT_EQ(arguments.dict().entries()[0].first.text(), "z");  // in the order in which they were written
+  EXPECT_EQ(arguments.dict().entries()[0].first.text(),
+            "z");  // in the order in which they were written
   ASSERT_TRUE(r.chat->has_tools());
-  EXPECT_EQ(r.chat->tools.items()[0].dict().Find("function")->dict().entries()[0].first.text(), "z");
+  EXPECT_EQ(r.chat->tools.items()[0].dict().Find("function")->dict().entries()[0].first.text(),
+            "z");
   EXPECT_EQ(r.chat->variables.size(), 2u);
   EXPECT_EQ(r.num_choices(), 2);
   EXPECT_EQ(r.top_logprobs, 2);
   EXPECT_EQ(r.max_tokens, 7);
   EXPECT_EQ(r.seed, 4);
 
-  const CompletionRequest alone = RequestOf(R"({"custom_id": "c", "messages": [{"role": "user", "content": "x"}],
+  const CompletionRequest alone =
+      RequestOf(R"({"custom_id": "c", "messages": [{"role": "user", "content": "x"}],
                                                 "tools": [{}], "tool_choice": "none"})");
   EXPECT_FALSE(alone.chat->has_tools());
   EXPECT_GT(alone.max_tokens, 1 << 20);
@@ -228,20 +239,26 @@ TEST(OpenAi, NamesWhatIsWrongWithAChat) {
       {R"("messages": [{"role": "robot", "content": "x"}])", "invalid_value", "messages[0].role"},
       {R"("messages": [{"role": "user"}])", "missing_required_parameter", "messages[0].content"},
       {R"("messages": [{"role": "user", "content": 5}])", "invalid_type", "messages[0].content"},
-      {R"("messages": [{"role": "user", "content": ["x"]}])", "invalid_type", "messages[0].content"},
-      {R"("messages": [{"role": "user", "content": [{"type": "text"}]}])", "invalid_value", "messages[0].content"},
-      {R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])", "unsupported_parameter",
+      {R"("messages": [{"role": "user", "content": ["x"]}])", "invalid_type",
        "messages[0].content"},
-      {R"("messages": [{"role": "user", "content": "x", "audio": {}}])", "unknown_parameter", "messages[0].audio"},
-      {R"("messages": [{"role": "user", "content": "x", "name": 5}])", "invalid_type", "messages[0].name"},
-      {R"("messages": [{"role": "assistant", "tool_calls": [{}]}])", "invalid_type", "messages[0].tool_calls"},
-      {R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}])", "invalid_value",
+      {R"("messages": [{"role": "user", "content": [{"type": "text"}]}])", "invalid_value",
+       "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": [{"type": "image_url"}]}])",
+       "unsupported_parameter", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": "x", "audio": {}}])", "unknown_parameter",
+       "messages[0].audio"},
+      {R"("messages": [{"role": "user", "content": "x", "name": 5}])", "invalid_type",
+       "messages[0].name"},
+      {R"("messages": [{"role": "assistant", "tool_calls": [{}]}])", "invalid_type",
        "messages[0].tool_calls"},
+      {R"("messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{"}}]}])",
+       "invalid_value", "messages[0].tool_calls"},
       {R"("tools": {})", "invalid_type", "tools"},
       {R"("tools": ["x"])", "invalid_type", "tools"},
       {R"("tool_choice": "required")", "unsupported_parameter", "tool_choice"},
       {R"("tool_choice": {"type": "function"})", "unsupported_parameter", "tool_choice"},
-      {R"("parallel_tool_calls": false, "tools": [{}])", "unsupported_parameter", "parallel_tool_calls"},
+      {R"("parallel_tool_calls": false, "tools": [{}])", "unsupported_parameter",
+       "parallel_tool_calls"},
       {R"("chat_template_kwargs": 5)", "invalid_type", "chat_template_kwargs"},
       {R"("reasoning_effort": 5)", "invalid_type", "reasoning_effort"},
       {R"("prompt": "x")", "unknown_parameter", "prompt"},
@@ -254,8 +271,9 @@ TEST(OpenAi, NamesWhatIsWrongWithAChat) {
   };
   for (const Case& c : cases) {
     const bool has_messages = std::string(c.members).find("messages") != std::string::npos;
-    const ApiError error = ErrorOf(std::string(R"({"url": "/v1/chat/completions", "body": {)") + c.members +
-                                   (has_messages ? "" : R"(, "messages": [{"role": "user", "content": "x"}])") + "}}");
+    const ApiError error =
+        ErrorOf(std::string(R"({"url": "/v1/chat/completions", "body": {)") + c.members +
+                (has_messages ? "" : R"(, "messages": [{"role": "user", "content": "x"}])") + "}}");
     EXPECT_EQ(error.code, c.code) << c.members << ": " << error.message;
     EXPECT_EQ(error.param, c.param) << c.members;
   }
@@ -286,12 +304,14 @@ TEST(OpenAi, WritesAChatWithItsReasoning) {
   log_probs.Add(1, 0, {{0, 0.75F}});
   log_probs.Add(0, -2, {{2, -2.0F}});
   const auto body_of = [&] {
-    return Parsed(
-        [&](TextSink sink) { WriteChatCompletionBody(request, choices, "chatcmpl-1", 5, **tokenizer, sink); });
+    return Parsed([&](TextSink sink) {
+      WriteChatCompletionBody(request, choices, "chatcmpl-1", 5, **tokenizer, sink);
+    });
   };
   json body = body_of();
   EXPECT_EQ(body["object"], "chat.completion");
-  EXPECT_EQ(body["usage"], json::parse(R"({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5})"));
+  EXPECT_EQ(body["usage"],
+            json::parse(R"({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5})"));
   EXPECT_EQ(body["choices"][0], json::parse(R"({"index": 0, "finish_reason": "stop",
       "message": {"role": "assistant", "content": "ab"}, "logprobs": {"refusal": null, "content": [
       {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "a", "logprob": -0.5, "bytes": [97]}]},
@@ -336,7 +356,8 @@ TEST(OpenAi, WritesACompletionWithItsLogProbabilities) {
   EXPECT_EQ(body["id"], "cmpl-1");
   EXPECT_EQ(body["object"], "text_completion");
   EXPECT_EQ(body["created"], 99);
-  EXPECT_EQ(body["usage"], (json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}}));
+  EXPECT_EQ(body["usage"],
+            (json{{"prompt_tokens", 3}, {"completion_tokens", 2}, {"total_tokens", 5}}));
   EXPECT_EQ(body["choices"][0]["text"], "ab");
   EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
   EXPECT_EQ(body["choices"][1]["index"], 1);
@@ -353,7 +374,8 @@ TEST(OpenAi, NamesLinesByNumberAndCustomId) {
   EXPECT_NE(a.id, b.id);
   EXPECT_NE(a.id, c.id);
   EXPECT_EQ(a.request, again.request);
-  const std::string line = ErrorLine(a, "quo\"te\n", {.message = "no", .param = "n", .code = "invalid_value"});
+  const std::string line =
+      ErrorLine(a, "quo\"te\n", {.message = "no", .param = "n", .code = "invalid_value"});
   EXPECT_EQ(line.back(), '\n');
   EXPECT_EQ(line.find('\n'), line.size() - 1) << "one line";
   const json parsed = json::parse(line);

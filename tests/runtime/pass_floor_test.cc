@@ -1,5 +1,5 @@
 // The arithmetic of a pass's floor.
-#include "runtime/pass_floor.h"
+#include "runtime/floor/pass_floor.h"
 
 #include "gtest/gtest.h"
 #include "tests/runtime/model_harness.h"
@@ -32,9 +32,11 @@ TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
     int threads;
     double seconds_per_byte;
   };
-  for (const Case& c : {Case{1, 2, 1.0 / 800}, Case{9, 2, 1.0 / 80}, Case{5, 2, (1.0 / 800 + 1.0 / 80) / 2},
-                        Case{18, 2, 2.0 / 80}, Case{1, 1, 2.0 / 800}}) {
-    EXPECT_DOUBLE_EQ(KernelSecondsPerByte(rates, Encoding::kQ8_0, c.rows, c.threads), c.seconds_per_byte)
+  for (const Case& c :
+       {Case{1, 2, 1.0 / 800}, Case{9, 2, 1.0 / 80}, Case{5, 2, (1.0 / 800 + 1.0 / 80) / 2},
+        Case{18, 2, 2.0 / 80}, Case{1, 1, 2.0 / 800}}) {
+    EXPECT_DOUBLE_EQ(KernelSecondsPerByte(rates, Encoding::kQ8_0, c.rows, c.threads),
+                     c.seconds_per_byte)
         << c.rows << " rows, " << c.threads << " threads";
   }
   EXPECT_EQ(KernelSecondsPerByte(rates, Encoding::kF32, 1, 2), 0) << "not measured";
@@ -74,10 +76,12 @@ TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
   MachineRates rates = Rates();
   rates.kernels.push_back({Encoding::kBF16, 1, 900});
   rates.kernels.push_back({Encoding::kBF16, 9, 100});
-  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 100) << "nothing measured";
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 100)
+      << "nothing measured";
   rates.fast_kernels = {{Encoding::kBF16, 9, 200}};
   EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 200);
-  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 1, 2), 1.0 / 200) << "no exact one is left";
+  EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 1, 2), 1.0 / 200)
+      << "no exact one is left";
   EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kQ8_0, 9, 2), 1.0 / 80);
 }
 
@@ -146,7 +150,7 @@ TEST(PassFloor, SharesTheProcessorsInThePrediction) {
   PassWork work;
   work.num_threads = 2;
   work.products = {{Encoding::kQ8_0, 1, 8000}};  // 10 s of two threads
-  work.verified_bytes = 2000;                     // 4 s of one
+  work.verified_bytes = 2000;                    // 4 s of one
   const PassFloor floor = FloorOf(work, Rates());
   EXPECT_EQ(floor.floor_s(), 10);
   EXPECT_EQ(floor.predicted_s(), 12);
@@ -219,12 +223,14 @@ TEST(PassFloor, DescribesWhatAPassDoesInAnyListOfMemories) {
   residency.tier[0] = kInSecond;
   residency.tier[1] = kInRam;
   residency.tier[2] = kOnDisk;
-  const int64_t second = manifest.slabs[0].bytes, ram = manifest.slabs[1].bytes, disk = manifest.slabs[2].bytes;
+  const int64_t second = manifest.slabs[0].bytes, ram = manifest.slabs[1].bytes,
+                disk = manifest.slabs[2].bytes;
   PassWork work = DescribePass(manifest, residency, 7, 1, 2, false);
   ASSERT_EQ(work.memories.size(), 4);
   EXPECT_EQ(work.memories[0].touched_bytes, all + second + ram + disk);
   EXPECT_EQ(work.memories[0].sent_bytes, 0);
-  EXPECT_EQ(work.memories[1].touched_bytes, second + 2 * (ram + disk)) << "what passes is written and read";
+  EXPECT_EQ(work.memories[1].touched_bytes, second + 2 * (ram + disk))
+      << "what passes is written and read";
   EXPECT_EQ(work.memories[1].sent_bytes, second + ram + disk);
   EXPECT_EQ(work.memories[2].touched_bytes, ram + 3 * disk) << "read from disk, verified, copied";
   EXPECT_EQ(work.memories[2].sent_bytes, ram + disk);
@@ -271,8 +277,9 @@ TEST(PassFloor, HasATermForEachMemoryAndLinkOfAnyList) {
     double seconds;
     bool link;
   };
-  const std::vector<Term> expected = {{"disk", 6, true},   {"RAM", 4, false},          {"RAM's link", 5, true},
-                                      {"second", 2, false}, {"second's link", 3, true}, {"first", 1, false},
+  const std::vector<Term> expected = {{"disk", 6, true},          {"RAM", 4, false},
+                                      {"RAM's link", 5, true},    {"second", 2, false},
+                                      {"second's link", 3, true}, {"first", 1, false},
                                       {"compute", 7, false}};
   const std::vector<FloorTerm> terms = floor.terms();
   ASSERT_EQ(terms.size(), expected.size());

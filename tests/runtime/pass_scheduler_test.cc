@@ -1,5 +1,5 @@
 // The scheduler as a simulated machine: thousands of random workloads, checked after each pass.
-#include "runtime/pass_scheduler.h"
+#include "runtime/engine/pass_scheduler.h"
 
 #include <algorithm>
 #include <map>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/kv_pager.h"
+#include "runtime/kv/kv_pager.h"
 
 namespace sluice {
 namespace {
@@ -44,8 +44,13 @@ class SimulatedSwap : public SwapSpace {
  public:
   enum class Choice { kNever, kAlways, kAnyhow };
   // `memory` has kKvPageTokens values a page.
-  SimulatedSwap(std::vector<uint64_t>* memory, int64_t num_slots, Choice choice, bool fails, std::mt19937* random)
-      : memory_(*memory), choice_(choice), fails_(fails), random_(*random), slots_(num_slots * kKvPageTokens) {
+  SimulatedSwap(std::vector<uint64_t>* memory, int64_t num_slots, Choice choice, bool fails,
+                std::mt19937* random)
+      : memory_(*memory),
+        choice_(choice),
+        fails_(fails),
+        random_(*random),
+        slots_(num_slots * kKvPageTokens) {
     for (int64_t slot = 0; slot < num_slots; ++slot) free_.insert(static_cast<int32_t>(slot));
   }
 
@@ -60,7 +65,8 @@ class SimulatedSwap : public SwapSpace {
     for (const int32_t page : pages) {
       slots.push_back(*free_.begin());
       free_.erase(free_.begin());
-      std::copy_n(&memory_[page * kKvPageTokens], kKvPageTokens, &slots_[slots.back() * kKvPageTokens]);
+      std::copy_n(&memory_[page * kKvPageTokens], kKvPageTokens,
+                  &slots_[slots.back() * kKvPageTokens]);
     }
     return slots;
   }
@@ -68,10 +74,12 @@ class SimulatedSwap : public SwapSpace {
     EXPECT_EQ(slots.size(), pages.size());
     for (size_t i = 0; i < slots.size(); ++i) {
       if (Fails()) {
-        for (size_t j = i; j < slots.size(); ++j) std::fill_n(&memory_[pages[j] * kKvPageTokens], kKvPageTokens, 0);
+        for (size_t j = i; j < slots.size(); ++j)
+          std::fill_n(&memory_[pages[j] * kKvPageTokens], kKvPageTokens, 0);
         return static_cast<int64_t>(i);
       }
-      std::copy_n(&slots_[slots[i] * kKvPageTokens], kKvPageTokens, &memory_[pages[i] * kKvPageTokens]);
+      std::copy_n(&slots_[slots[i] * kKvPageTokens], kKvPageTokens,
+                  &memory_[pages[i] * kKvPageTokens]);
     }
     return static_cast<int64_t>(slots.size());
   }
@@ -91,7 +99,8 @@ class SimulatedSwap : public SwapSpace {
   std::set<int32_t> free_;
 };
 
-// A workload and the machine that runs it. What a page holds is modelled: which tokens were computed into it.
+// A workload and the machine that runs it. What a page holds is modelled: which tokens were
+// computed into it.
 class Simulation {
  public:
   explicit Simulation(uint32_t seed) : random_(seed) {
@@ -105,17 +114,19 @@ class Simulation {
     disk_pages_ = Uniform(0, 1) * Uniform(0, pages_);
     requests_ = Uniform(1, 60);
     prefix_ = Uniform(0, 2) == 0 ? Uniform(0, context_) : 0;
-    period_ = Uniform(0, 1) == 0 ? kKvPageTokens : 1000;  // pages of equal tokens in different places, or not
+    period_ = Uniform(0, 1) == 0 ? kKvPageTokens
+                                 : 1000;  // pages of equal tokens in different places, or not
   }
 
   void Run() {
     PagePool pool(pages_, disk_pages_);
     const int64_t slots = Uniform(0, 2) * pages_;
-    SimulatedSwap swap(&slots_, slots, static_cast<SimulatedSwap::Choice>(Uniform(0, 2)), Uniform(0, 2) == 0,
-                       &random_);
+    SimulatedSwap swap(&slots_, slots, static_cast<SimulatedSwap::Choice>(Uniform(0, 2)),
+                       Uniform(0, 2) == 0, &random_);
     PassScheduler scheduler(limits_, &pool, Uniform(0, 3) == 0 ? nullptr : &swap);
     int64_t submitted = 0, left = requests_, passes = 0;
-    const int64_t most_running = std::min({limits_.max_sequences, limits_.pass_rows, limits_.logit_rows});
+    const int64_t most_running =
+        std::min({limits_.max_sequences, limits_.pass_rows, limits_.logit_rows});
     while (left > 0) {
       const int64_t now = passes == 0 ? Uniform(1, requests_) : Uniform(0, 3);
       for (int64_t i = 0; i < now && submitted < requests_; ++i, ++submitted) Submit(scheduler);
@@ -126,7 +137,8 @@ class Simulation {
       CheckPass(scheduler, chunks);
       ASSERT_LE(scheduler.num_running(), most_running);
       if (scheduler.oldest_waiting() > 0) {
-        ASSERT_GT(scheduler.oldest_waiting(), scheduler.youngest_running()) << "somebody jumped the queue";
+        ASSERT_GT(scheduler.oldest_waiting(), scheduler.youngest_running())
+            << "somebody jumped the queue";
       }
       ASSERT_EQ(chunks.front().id, live_.begin()->first) << "the oldest is in every pass";
       for (const auto& chunk : chunks) left -= Advance(scheduler, chunk);
@@ -143,7 +155,8 @@ class Simulation {
   }
 
   // Over all simulations: rows that sequences have, and rows that were computed or shared for them.
-  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0, swaps = 0, swapped = 0, disk_uses = 0;
+  static inline int64_t needed = 0, computed = 0, preemptions = 0, shared = 0, swaps = 0,
+                        swapped = 0, disk_uses = 0;
 
  private:
   struct Live {
@@ -191,9 +204,11 @@ class Simulation {
       const Live& live = live_.at(chunk.id);
       ASSERT_EQ(scheduler.Tokens(chunk.id), live.tokens);
       ASSERT_LE(chunk.first + chunk.count, static_cast<int64_t>(live.tokens.size()));
-      spans.push_back({scheduler.Pages(chunk.id).pages.data(), chunk.first, chunk.first + chunk.count - 1});
+      spans.push_back(
+          {scheduler.Pages(chunk.id).pages.data(), chunk.first, chunk.first + chunk.count - 1});
     }
-    // What rows need of the disk is read; the room of a page that begins in this pass holds anything.
+    // What rows need of the disk is read; the room of a page that begins in this pass holds
+    // anything.
     const auto first_disk_page = static_cast<int32_t>(pages_ - disk_pages_);
     const std::vector<PageUse> uses = PagesOf(spans, first_disk_page);
     disk_uses += static_cast<int64_t>(uses.size());
@@ -215,7 +230,8 @@ class Simulation {
     // What is written to the disk is all that changed there.
     for (const int32_t page : used) {
       const auto at = page * kKvPageTokens;
-      ASSERT_TRUE(written.contains(page) || std::equal(&slots_[at], &slots_[at] + kKvPageTokens, &before[at]))
+      ASSERT_TRUE(written.contains(page) ||
+                  std::equal(&slots_[at], &slots_[at] + kKvPageTokens, &before[at]))
           << "a page that is not written changed: " << page;
     }
     ASSERT_LE(rows, limits_.pass_rows);
@@ -257,7 +273,8 @@ class Simulation {
   ScheduleLimits limits_;
   int64_t context_, pages_, disk_pages_, requests_, prefix_, period_, needed_ = 0;
   std::map<int64_t, Live> live_;
-  std::vector<uint64_t> slots_;  // of all pages: the hash of the tokens up to the one whose key is there
+  std::vector<uint64_t>
+      slots_;  // of all pages: the hash of the tokens up to the one whose key is there
 };
 
 TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
@@ -276,7 +293,8 @@ TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
   EXPECT_GT(Simulation::swaps, 0);
   EXPECT_GT(Simulation::swapped, 0);
   EXPECT_GT(Simulation::disk_uses, 0);
-  const double waste = static_cast<double>(Simulation::computed) / static_cast<double>(Simulation::needed);
+  const double waste =
+      static_cast<double>(Simulation::computed) / static_cast<double>(Simulation::needed);
   RecordProperty("rows_over_needed", std::to_string(waste));
   EXPECT_LT(waste, 1.1) << "preempted sequences are computed again too often";
 }
@@ -285,8 +303,9 @@ TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {
 TEST(PassScheduler, KeepsThePassesFull) {
   constexpr int64_t kRequests = 512, kPrompt = 128, kAnswer = 128, kAtOnce = 64;
   PagePool pool(kAtOnce * (kPrompt + kAnswer) / kKvPageTokens);
-  PassScheduler scheduler({.pass_rows = 512, .logit_rows = kAtOnce, .max_sequences = kAtOnce, .balanced_rows = 256},
-                          &pool);
+  PassScheduler scheduler(
+      {.pass_rows = 512, .logit_rows = kAtOnce, .max_sequences = kAtOnce, .balanced_rows = 256},
+      &pool);
   std::map<int64_t, int64_t> generated;
   for (int32_t i = 0; i < kRequests; ++i) {
     generated[scheduler.Add(std::vector<int32_t>(kPrompt, i), kPrompt + kAnswer, kPrompt - 1)] = 0;
@@ -314,7 +333,8 @@ TEST(PassScheduler, KeepsThePassesFull) {
   EXPECT_LE(passes, kRequests * kAnswer / kAtOnce * 5 / 4);
 }
 
-// Prompts of three pages and a bit, for which memory has five: what they generate to is there, what they read is not.
+// Prompts of three pages and a bit, for which memory has five: what they generate to is there, what
+// they read is not.
 TEST(PassScheduler, KeepsPagesThatGrowInMemory) {
   PagePool pool(20, 15);
   PassScheduler scheduler({.pass_rows = 1000, .logit_rows = 4, .max_sequences = 4}, &pool);
@@ -337,7 +357,8 @@ TEST(PassScheduler, ComputesNothingAgainOfWhatWasSwapped) {
     std::vector<uint64_t> memory(4 * kKvPageTokens);
     SimulatedSwap swap(&memory, 4, SimulatedSwap::Choice::kAlways, /*fails=*/false, &random);
     PagePool pool(4);
-    PassScheduler scheduler({.pass_rows = 200, .logit_rows = 2, .max_sequences = 2}, &pool, swaps ? &swap : nullptr);
+    PassScheduler scheduler({.pass_rows = 200, .logit_rows = 2, .max_sequences = 2}, &pool,
+                            swaps ? &swap : nullptr);
     constexpr int64_t kPrompt = 60, kLength = 180;
     std::map<int64_t, int64_t> length;
     for (int32_t i = 0; i < 2; ++i) {
@@ -366,14 +387,16 @@ TEST(PassScheduler, ComputesNothingAgainOfWhatWasSwapped) {
   }
 }
 
-// The third sequence takes over a page that the second computes in the pass being filled, then has to go itself: only
-// what earlier passes computed may be saved of it.
+// The third sequence takes over a page that the second computes in the pass being filled, then has
+// to go itself: only what earlier passes computed may be saved of it.
 TEST(PassScheduler, SavesNothingThatIsStillToBeComputed) {
   std::mt19937 random(1);
   std::vector<uint64_t> memory(7 * kKvPageTokens);
   SimulatedSwap swap(&memory, 7, SimulatedSwap::Choice::kAlways, /*fails=*/false, &random);
   PagePool pool(7);
-  PassScheduler scheduler({.pass_rows = 200, .logit_rows = 200, .max_sequences = 3, .balanced_rows = 104}, &pool, &swap);
+  PassScheduler scheduler(
+      {.pass_rows = 200, .logit_rows = 200, .max_sequences = 3, .balanced_rows = 104}, &pool,
+      &swap);
   const int64_t first = scheduler.Add({1}, 400, 0);
   const int64_t second = scheduler.Add(std::vector<int32_t>(40, 7), 128, 39);
   const int64_t third = scheduler.Add(std::vector<int32_t>(160, 7), 160, 159);

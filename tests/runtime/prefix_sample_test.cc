@@ -1,11 +1,12 @@
-// What a sample of prompts says of the pages that sequences will share, against the scheduler that shares them.
+// What a sample of prompts says of the pages that sequences will share, against the scheduler that
+// shares them.
 #include "runtime/batch/prefix_sample.h"
 
 #include <numeric>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/pass_scheduler.h"
+#include "runtime/engine/pass_scheduler.h"
 
 namespace sluice {
 namespace {
@@ -49,7 +50,8 @@ TEST(PrefixSample, AgreesWithTheScheduler) {
   }
   scheduler.NextPass();
   EXPECT_EQ(static_cast<double>(scheduler.counters().shared_rows),
-            kKvPageTokens * (24 * sample.shared_pages_each() - static_cast<double>(sample.shared_pages())));
+            kKvPageTokens *
+                (24 * sample.shared_pages_each() - static_cast<double>(sample.shared_pages())));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Sampling: each truncation keeps what it says, and draws are reproducible.
-#include "runtime/sampler.h"
+#include "runtime/sample/sampler.h"
 
 #include <cmath>
 #include <limits>
@@ -25,7 +25,8 @@ SamplerOptions Plain() {
 std::set<int32_t> Reachable(const SamplerOptions& options, const std::vector<float>& logits) {
   Sampler sampler(options, static_cast<int64_t>(logits.size()));
   std::set<int32_t> seen;
-  for (int64_t position = 0; position < 2000; ++position) seen.insert(sampler.Sample(logits, {}, position));
+  for (int64_t position = 0; position < 2000; ++position)
+    seen.insert(sampler.Sample(logits, {}, position));
   return seen;
 }
 
@@ -66,7 +67,8 @@ TEST(Sampler, DrawsWithTheProbabilitiesOfTheLogits) {
   Sampler sampler(Plain(), 3);
   std::map<int32_t, int> counts;
   constexpr int kDraws = 20000;
-  for (int64_t position = 0; position < kDraws; ++position) ++counts[sampler.Sample(logits, {}, position)];
+  for (int64_t position = 0; position < kDraws; ++position)
+    ++counts[sampler.Sample(logits, {}, position)];
   // Five standard deviations of a binomial of 20,000 draws are below 0.018.
   EXPECT_NEAR(counts[0] / double{kDraws}, 0.6, 0.018);
   EXPECT_NEAR(counts[1] / double{kDraws}, 0.3, 0.018);

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 
 namespace sluice {
 namespace {
@@ -29,7 +29,8 @@ TEST(StopMatcher, ShowsTextAsSoonAsItCannotBeAStopText) {
   };
   for (const Case& c : cases) {
     StopMatcher matcher(c.stops);
-    for (size_t i = 0; i < c.pieces.size(); ++i) EXPECT_EQ(matcher.Push(c.pieces[i]), c.shown[i]) << c.pieces[i];
+    for (size_t i = 0; i < c.pieces.size(); ++i)
+      EXPECT_EQ(matcher.Push(c.pieces[i]), c.shown[i]) << c.pieces[i];
     EXPECT_EQ(matcher.Flush(), c.flushed);
     EXPECT_EQ(matcher.stopped(), c.stopped);
   }

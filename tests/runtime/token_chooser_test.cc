@@ -1,5 +1,5 @@
 // Choosing tokens: the parameters do what the API says, draws are reproducible and fair.
-#include "runtime/token_chooser.h"
+#include "runtime/sample/token_chooser.h"
 
 #include <cmath>
 #include <map>
@@ -16,7 +16,8 @@ const std::vector<float> kLogits = {1.0f, 3.0f, 3.0f, 0.0f, -2.0f};
 std::map<int32_t, int> Draw(const ChoiceParams& params, const std::vector<float>& logits, int n) {
   TokenChooser chooser(static_cast<int64_t>(logits.size()));
   std::map<int32_t, int> drawn;
-  for (int position = 0; position < n; ++position) ++drawn[chooser.Choose(logits, params, {}, position)];
+  for (int position = 0; position < n; ++position)
+    ++drawn[chooser.Choose(logits, params, {}, position)];
   return drawn;
 }
 
@@ -32,9 +33,10 @@ TEST(TokenChooser, PenalizesWhatWasGenerated) {
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .frequency_penalty = 0.5}, generated, 3), 1);
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .frequency_penalty = 1.5}, generated, 3), 0);
   EXPECT_EQ(chooser.Choose(kLogits, {.temperature = 0, .presence_penalty = 1.9}, generated, 3), 1);
-  EXPECT_EQ(
-      chooser.Choose(kLogits, {.temperature = 0, .presence_penalty = 2.0, .logit_bias = {{0, 0.1f}}}, generated, 3),
-      0);
+  EXPECT_EQ(chooser.Choose(kLogits,
+                           {.temperature = 0, .presence_penalty = 2.0, .logit_bias = {{0, 0.1f}}},
+                           generated, 3),
+            0);
 }
 
 TEST(TokenChooser, DrawsInProportionToTheProbabilities) {
@@ -45,7 +47,8 @@ TEST(TokenChooser, DrawsInProportionToTheProbabilities) {
     for (const auto& [id, count] : Draw({.temperature = temperature}, kLogits, kDraws)) {
       const double p = std::exp(kLogits[id] / temperature) / sum;
       // Five standard deviations of a binomial count.
-      EXPECT_NEAR(count, kDraws * p, 5 * std::sqrt(kDraws * p * (1 - p))) << id << " at " << temperature;
+      EXPECT_NEAR(count, kDraws * p, 5 * std::sqrt(kDraws * p * (1 - p)))
+          << id << " at " << temperature;
     }
   }
 }
@@ -56,7 +59,8 @@ TEST(TokenChooser, KeepsTheSmallestSetThatHasTheProbability) {
     double top_p;
     std::set<int32_t> kept;
   };
-  for (const Case& c : {Case{0.1, {1}}, Case{0.6, {1, 2}}, Case{0.95, {0, 1, 2}}, Case{1.0, {0, 1, 2, 3, 4}}}) {
+  for (const Case& c :
+       {Case{0.1, {1}}, Case{0.6, {1, 2}}, Case{0.95, {0, 1, 2}}, Case{1.0, {0, 1, 2, 3, 4}}}) {
     std::set<int32_t> seen;
     for (const auto& [id, count] : Draw({.top_p = c.top_p}, kLogits, 5000)) seen.insert(id);
     EXPECT_EQ(seen, c.kept) << c.top_p;
@@ -92,7 +96,8 @@ TEST(TokenChooser, KeepsTheMostLikelyAndDropsTheUnlikely) {
     for (const auto& [id, count] : Draw(c.params, kLogits, 5000)) seen.insert(id);
     EXPECT_EQ(seen, c.kept) << c.params.top_k << " " << c.params.min_p << " " << c.params.top_p;
   }
-  for (const auto& [id, count] : Draw({.top_k = 2}, kLogits, 20000)) EXPECT_NEAR(count, 10000, 400) << id;
+  for (const auto& [id, count] : Draw({.top_k = 2}, kLogits, 20000))
+    EXPECT_NEAR(count, 10000, 400) << id;
 }
 
 TEST(TokenChooser, PenalizesRepetitionOfThePromptToo) {
@@ -103,12 +108,15 @@ TEST(TokenChooser, PenalizesRepetitionOfThePromptToo) {
   };
   EXPECT_EQ(choose({.temperature = 0, .repetition_penalty = 2}), 1) << "3 / 2 for both, once each";
   EXPECT_EQ(choose({.temperature = 0, .repetition_penalty = 4}), 0);
-  EXPECT_EQ(choose({.temperature = 0, .logit_bias = {{1, -10}, {2, -10}, {0, -10}, {3, -10}}, .repetition_penalty = 4}),
+  EXPECT_EQ(choose({.temperature = 0,
+                    .logit_bias = {{1, -10}, {2, -10}, {0, -10}, {3, -10}},
+                    .repetition_penalty = 4}),
             4)
       << "-8 beside -9 and less, which are multiplied";
   EXPECT_TRUE(CheckChoiceParams({.top_k = 5, .min_p = 0.5, .repetition_penalty = 1.1}, 5).ok());
-  for (const ChoiceParams& wrong : {ChoiceParams{.top_k = -1}, ChoiceParams{.min_p = 1.5}, ChoiceParams{.min_p = NAN},
-                                    ChoiceParams{.repetition_penalty = 0}, ChoiceParams{.repetition_penalty = 1e9}}) {
+  for (const ChoiceParams& wrong :
+       {ChoiceParams{.top_k = -1}, ChoiceParams{.min_p = 1.5}, ChoiceParams{.min_p = NAN},
+        ChoiceParams{.repetition_penalty = 0}, ChoiceParams{.repetition_penalty = 1e9}}) {
     EXPECT_TRUE(absl::IsInvalidArgument(CheckChoiceParams(wrong, 5)));
   }
 }
@@ -117,7 +125,8 @@ TEST(TokenChooser, DrawsDependOnSeedAndPositionAlone) {
   TokenChooser a(5), b(5);
   std::vector<int32_t> forwards, backwards;
   for (int i = 0; i < 50; ++i) forwards.push_back(a.Choose(kLogits, {.seed = 9}, {}, i));
-  for (int i = 49; i >= 0; --i) backwards.insert(backwards.begin(), b.Choose(kLogits, {.seed = 9}, {}, i));
+  for (int i = 49; i >= 0; --i)
+    backwards.insert(backwards.begin(), b.Choose(kLogits, {.seed = 9}, {}, i));
   EXPECT_EQ(forwards, backwards);
   std::vector<int32_t> other;
   for (int i = 0; i < 50; ++i) other.push_back(a.Choose(kLogits, {.seed = 10}, {}, i));
@@ -127,10 +136,10 @@ TEST(TokenChooser, DrawsDependOnSeedAndPositionAlone) {
 TEST(TokenChooser, RefusesParametersOutsideTheirRange) {
   EXPECT_TRUE(CheckChoiceParams({}, 5).ok());
   for (const ChoiceParams& params :
-       {ChoiceParams{.temperature = -0.1}, ChoiceParams{.temperature = 2.5}, ChoiceParams{.temperature = NAN},
-        ChoiceParams{.top_p = 0}, ChoiceParams{.top_p = 1.5}, ChoiceParams{.frequency_penalty = 3},
-        ChoiceParams{.presence_penalty = NAN}, ChoiceParams{.logit_bias = {{5, 1.0f}}},
-        ChoiceParams{.logit_bias = {{0, 101.0f}}}}) {
+       {ChoiceParams{.temperature = -0.1}, ChoiceParams{.temperature = 2.5},
+        ChoiceParams{.temperature = NAN}, ChoiceParams{.top_p = 0}, ChoiceParams{.top_p = 1.5},
+        ChoiceParams{.frequency_penalty = 3}, ChoiceParams{.presence_penalty = NAN},
+        ChoiceParams{.logit_bias = {{5, 1.0f}}}, ChoiceParams{.logit_bias = {{0, 101.0f}}}}) {
     EXPECT_TRUE(absl::IsInvalidArgument(CheckChoiceParams(params, 5)));
   }
 }

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "nlohmann/json.hpp"
-#include "runtime/generator.h"
-#include "runtime/scorer.h"
-#include "runtime/tokenizer/tokenizer.h"
-#include "storage/export.h"
+#include "runtime/engine/generator.h"
+#include "runtime/engine/scorer.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+#include "storage/store/export.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/reference_file.h"
 
@@ -38,16 +38,19 @@ class TrainedModel : public testing::TestWithParam<Trained> {
   json golden_ = json::parse(ReadWholeFile(TestDataPath(GetParam().golden)));
 };
 
-PerplexityResult MeasurePerplexity(const LayerStore& store, const std::string& text_file, int64_t max_tokens,
-                                   const PerplexityOptions& options, bool fast_math = false) {
+PerplexityResult MeasurePerplexity(const LayerStore& store, const std::string& text_file,
+                                   int64_t max_tokens, const PerplexityOptions& options,
+                                   bool fast_math = false) {
   const auto tokenizer = Tokenizer::Load(store.TokenizerDir());
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-  auto tokens = (*tokenizer)->Encode(ReadWholeFile(TestDataPath(text_file)), {.add_special_tokens = false});
+  auto tokens =
+      (*tokenizer)->Encode(ReadWholeFile(TestDataPath(text_file)), {.add_special_tokens = false});
   EXPECT_TRUE(tokens.ok()) << tokens.status();
   if (max_tokens > 0) tokens->resize(max_tokens);
   TestModel model(store, {.chunk = 256, .num_threads = 2, .context = 256, .fast_math = fast_math});
-  const auto result = Perplexity(*model.model, *tokens, static_cast<int32_t>(*store.hyper_parameters().bos_token_id),
-                                 options, nullptr, [](int64_t, int64_t, const PerplexityResult&) {});
+  const auto result = Perplexity(
+      *model.model, *tokens, static_cast<int32_t>(*store.hyper_parameters().bos_token_id), options,
+      nullptr, [](int64_t, int64_t, const PerplexityResult&) {});
   EXPECT_TRUE(result.ok()) << result.status();
   return result.ok() ? *result : PerplexityResult();
 }
@@ -86,7 +89,8 @@ TEST_P(TrainedModel, GivesATextTheLikelihoodOfTransformers) {
       MeasurePerplexity(*store, GetParam().text, GetParam().tokens,
                         {.rule = PerplexityRule::kEveryToken, .stride = GetParam().stride});
   EXPECT_EQ(result.num_tokens, golden_["nll"]["num_tokens"].get<int64_t>());
-  EXPECT_NEAR(result.mean_nll, golden_["nll"]["mean_nll"].get<double>(), 1e-4);  // the bound
+  EXPECT_NEAR(result.mean_nll, golden_["nll"]["mean_nll"].get<double>(),
+              1e-4);  // the bound
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TrainedModel, testing::ValuesIn(kTrained),
@@ -95,12 +99,15 @@ INSTANTIATE_TEST_SUITE_P(All, TrainedModel, testing::ValuesIn(kTrained),
                          });
 
 TEST(Perplexity, OfEachEncodingIsAtMostHalfAPercentAboveLlamaCpp) {
-  const json golden = json::parse(ReadWholeFile(TestDataPath("golden/bard-6.7m.json")))["perplexity_llama_cpp"];
+  const json golden =
+      json::parse(ReadWholeFile(TestDataPath("golden/bard-6.7m.json")))["perplexity_llama_cpp"];
 #ifdef SLUICE_SANITIZED
-  // The numbers are the optimized build's business; here one encoding shows that memory is used well.
+  // The numbers are the optimized build's business; here one encoding shows that memory is used
+  // well.
   const std::vector<std::string> recipes = {"q4_k_m"};
 #else
-  const std::vector<std::string> recipes = {"f32", "q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m", "q4_0", "q3_k", "q2_k"};
+  const std::vector<std::string> recipes = {"f32",    "q8_0", "q6_k", "q5_k", "q4_k",
+                                            "q4_k_m", "q4_0", "q3_k", "q2_k"};
 #endif
   for (const std::string& recipe : recipes) {
     const TestStore store("bard-6.7M", recipe, kDefaultSlabBytes);
@@ -108,7 +115,8 @@ TEST(Perplexity, OfEachEncodingIsAtMostHalfAPercentAboveLlamaCpp) {
         MeasurePerplexity(*store, "text/bard-heldout.txt", -1, {.rule = PerplexityRule::kLlamaCpp});
     EXPECT_EQ(result.num_tokens, 13843);
     EXPECT_LE(result.perplexity, 1.005 * golden[recipe].get<double>()) << recipe;
-    EXPECT_GE(result.perplexity, 0.99 * golden["f32"].get<double>()) << recipe << ": too good to be true";
+    EXPECT_GE(result.perplexity, 0.99 * golden["f32"].get<double>())
+        << recipe << ": too good to be true";
     RecordProperty("perplexity_" + recipe, std::to_string(result.perplexity));
   }
 }
@@ -137,10 +145,13 @@ void WriteDequantized(const LayerStore& store, const std::string& dir) {
     const size_t begin = values.size();
     values.resize(begin + rows * columns);
     for (int64_t row = 0; row < rows; ++row) {
-      DecodeRow(tensor.encoding, stored.data() + row * row_bytes, columns, values.data() + begin + row * columns);
+      DecodeRow(tensor.encoding, stored.data() + row * row_bytes, columns,
+                values.data() + begin + row * columns);
     }
     header[tensor.role == TensorRole::kHead ? "lm_head.weight" : tensor.name] = {
-        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {4 * begin, 4 * values.size()}}};
+        {"dtype", "F32"},
+        {"shape", tensor.shape},
+        {"data_offsets", {4 * begin, 4 * values.size()}}};
   }
   const std::string text = header.dump();
   const uint64_t header_bytes = text.size();
@@ -154,7 +165,7 @@ TEST(Perplexity, OfQuantizedProductsIsThatOfExactOnesWithinAFifthOfAPercent) {
 #ifdef SLUICE_SANITIZED
   const std::vector<std::string> recipes = {"q4_k_m"};
 #else
-  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k", "q4_k_m",
+  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k",  "q4_k_m",
                                             "q4_0", "q2_k", "q5_1", "iq4_xs"};
 #endif
   constexpr int64_t kTokens = 4096;  // docs/performance.md has the whole text's
@@ -168,8 +179,10 @@ TEST(Perplexity, OfQuantizedProductsIsThatOfExactOnesWithinAFifthOfAPercent) {
     ASSERT_TRUE(Shard(**checkpoint, dir / "store", {.num_threads = 2}).ok());
     const auto exact = LayerStore::Open(dir / "store");
     ASSERT_TRUE(exact.ok()) << exact.status();
-    const double nll = MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options).mean_nll;
-    const double exact_nll = MeasurePerplexity(**exact, "text/bard-heldout.txt", kTokens, options).mean_nll;
+    const double nll =
+        MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options).mean_nll;
+    const double exact_nll =
+        MeasurePerplexity(**exact, "text/bard-heldout.txt", kTokens, options).mean_nll;
     EXPECT_NE(nll, exact_nll) << recipe << ": the same number means that both took the same way";
     EXPECT_NEAR(nll / exact_nll, 1, 0.002) << recipe;  // the bound that docs/performance.md states
     RecordProperty("mean_nll_" + recipe, std::to_string(nll));
@@ -183,8 +196,10 @@ TEST(FastMath, MovesTheLikelihoodByLessThanAFifthOfAPercentAndRowsStayOnTheirOwn
   const TestStore store("bard-6.7M", "", kDefaultSlabBytes);  // bf16
   constexpr int64_t kTokens = 4096;  // docs/performance.md has the whole text's
   const PerplexityOptions options = {.rule = PerplexityRule::kLlamaCpp};
-  const double exact = MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options).mean_nll;
-  const double fast = MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options, true).mean_nll;
+  const double exact =
+      MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options).mean_nll;
+  const double fast =
+      MeasurePerplexity(*store, "text/bard-heldout.txt", kTokens, options, true).mean_nll;
   EXPECT_NE(fast, exact) << "the same number means that both took the same way";
   EXPECT_NEAR(fast / exact, 1, 0.002);  // the bound that docs/performance.md states
   RecordProperty("mean_nll_fast_math", std::to_string(fast));
@@ -214,7 +229,8 @@ TEST(Perplexity, RefusesTextsAndWindowsThatScoreNothing) {
   EXPECT_TRUE(refused({}, {.context = 64}));
   EXPECT_TRUE(refused({5, 6}, {.context = 64, .rule = PerplexityRule::kLlamaCpp}));
   EXPECT_TRUE(refused(tokens, {.context = 64, .stride = -1}));
-  EXPECT_TRUE(refused(tokens, {.context = 64, .rule = PerplexityRule::kLlamaCpp, .stride = 8})) << "nobody would look at it";
+  EXPECT_TRUE(refused(tokens, {.context = 64, .rule = PerplexityRule::kLlamaCpp, .stride = 8}))
+      << "nobody would look at it";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Tests of the architecture table.
-#include "storage/architecture.h"
+#include "storage/model/architecture.h"
 
 #include <set>
 

@@ -1,5 +1,5 @@
 // Tests of opening checkpoint folders: whole ones, damaged ones, and folders that are none.
-#include "storage/checkpoint.h"
+#include "storage/source/checkpoint.h"
 
 #include <unistd.h>
 
@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/json.h"
+#include "storage/file/json.h"
 
 namespace sluice {
 namespace {
@@ -498,8 +498,9 @@ TEST_F(CheckpointTest, AGitLfsPointerIsNamedWhateverFileItStandsFor) {
       const std::string text = ReadAll(dir_ / name);
       WriteAll(dir_ / name, kPointer);
       EXPECT_THAT(std::string(Checkpoint::Open(dir_).status().message()),
-                  HasSubstr(absl::StrCat((dir_ / name).string(),
-                                         " is a Git LFS pointer, not the file; fetch the file with `git lfs pull`")));
+                  HasSubstr(absl::StrCat(
+                      (dir_ / name).string(),
+                      " is a Git LFS pointer, not the file; fetch the file with `git lfs pull`")));
       WriteAll(dir_ / name, text);
     }
   }

@@ -1,6 +1,6 @@
 // Tests of taking tensors out of a store: the checkpoint's own bytes, or what the encoder makes of
 // them.
-#include "storage/export.h"
+#include "storage/store/export.h"
 
 #include <filesystem>
 #include <string>

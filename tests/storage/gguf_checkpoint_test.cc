@@ -13,9 +13,9 @@
 #include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/export.h"
-#include "storage/gguf_config.h"
-#include "storage/sharder.h"
+#include "storage/shard/sharder.h"
+#include "storage/source/gguf_config.h"
+#include "storage/store/export.h"
 #include "store_testing.h"
 
 namespace sluice {

@@ -1,5 +1,5 @@
 // Tests of reading GGUF headers: sane ones give their values, hostile ones an error, and no more.
-#include "storage/gguf.h"
+#include "storage/source/gguf.h"
 
 #include <string>
 #include <vector>

@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "storage/checkpoint.h"
-#include "storage/gguf.h"
+#include "storage/source/checkpoint.h"
+#include "storage/source/gguf.h"
 #include "store_testing.h"
 #include "tests/support/data_file.h"
 
@@ -116,7 +116,8 @@ GgufParts ConvertToGguf(const std::string& name) {
     const std::vector<float> factors = Llama3Factors(
         h.rope.factor, h.rope.low_freq_factor, h.rope.high_freq_factor,
         h.rope.original_max_position_embeddings, h.rope.theta, static_cast<int>(h.head_dim));
-    model.pieces.push_back({"rope_freqs.weight", {h.head_dim / 2}, kFloatType, FloatBytes(factors)});
+    model.pieces.push_back(
+        {"rope_freqs.weight", {h.head_dim / 2}, kFloatType, FloatBytes(factors)});
   }
   w.Strings("tokenizer.ggml.tokens",
             std::vector<std::string>(h.vocab_size, "x"));  // no model: ids only

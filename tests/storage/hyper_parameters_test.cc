@@ -1,5 +1,5 @@
 // Tests of reading config.json, and of rotary frequencies against transformers.
-#include "storage/hyper_parameters.h"
+#include "storage/model/hyper_parameters.h"
 
 #include <cmath>
 #include <random>
@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/architecture.h"
-#include "storage/json.h"
+#include "storage/file/json.h"
+#include "storage/model/architecture.h"
 
 namespace sluice {
 namespace {

@@ -1,5 +1,5 @@
 // Tests of the checked JSON reader.
-#include "storage/json.h"
+#include "storage/file/json.h"
 
 #include <unistd.h>
 

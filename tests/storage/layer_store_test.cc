@@ -1,5 +1,5 @@
 // Tests of opening stores: whole, unfinished, newer, and with files missing, cut or damaged.
-#include "storage/layer_store.h"
+#include "storage/store/layer_store.h"
 
 #include <sys/stat.h>
 
@@ -11,7 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/manifest_text.h"
+#include "storage/store/manifest_text.h"
 #include "store_testing.h"
 
 namespace sluice {

@@ -1,5 +1,5 @@
 // Tests of the manifest's text: the same bytes each time, and nothing hostile gets through.
-#include "storage/manifest.h"
+#include "storage/store/manifest.h"
 
 #include <chrono>
 #include <filesystem>
@@ -12,10 +12,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "storage/manifest_text.h"
-#include "storage/shard_job.h"
-#include "storage/store_geometry.h"
-#include "storage/store_plan.h"
+#include "storage/shard/shard_job.h"
+#include "storage/shard/store_plan.h"
+#include "storage/store/manifest_text.h"
+#include "storage/store/store_geometry.h"
 #include "store_testing.h"
 
 namespace sluice {

@@ -1,5 +1,5 @@
 // Tests of recipes against what llama.cpp's quantizer chose for a real model.
-#include "storage/recipe.h"
+#include "storage/model/recipe.h"
 
 #include <algorithm>
 #include <iterator>

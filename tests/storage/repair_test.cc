@@ -1,6 +1,6 @@
 // Tests of repairing: any damaged file comes back as it was, and a wrong checkpoint changes
 // nothing.
-#include "storage/repair.h"
+#include "storage/shard/repair.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,10 +16,10 @@
 #include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/model_shapes.h"
-#include "storage/store_geometry.h"
-#include "storage/synth.h"
-#include "storage/verify.h"
+#include "storage/model/model_shapes.h"
+#include "storage/shard/synth.h"
+#include "storage/store/store_geometry.h"
+#include "storage/store/verify.h"
 #include "store_testing.h"
 
 namespace sluice {

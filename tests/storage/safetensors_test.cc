@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/checkpoint.h"
+#include "storage/source/checkpoint.h"
 
 namespace sluice {
 namespace {

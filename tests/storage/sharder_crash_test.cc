@@ -18,9 +18,9 @@
 #include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/layer_store.h"
-#include "storage/sharder.h"
-#include "storage/verify.h"
+#include "storage/shard/sharder.h"
+#include "storage/store/layer_store.h"
+#include "storage/store/verify.h"
 #include "store_testing.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -331,7 +331,9 @@ TEST(ShardCrash, SaysHowMuchDiskSpaceIsMissingBeforeItWrites) {
   const absl::Status status = TryShard(ModelDir("bard-6.7M"), folder / "s");
   SetFreeDiskBytes(-1);
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  EXPECT_THAT(Message(status), AllOf(HasSubstr("GB (14"), HasSubstr("bytes) are still to be written, 0.001 GB (999424 bytes)")));
+  EXPECT_THAT(Message(status),
+              AllOf(HasSubstr("GB (14"),
+                    HasSubstr("bytes) are still to be written, 0.001 GB (999424 bytes)")));
   EXPECT_FALSE(fs::exists(folder / "s"));
 }
 

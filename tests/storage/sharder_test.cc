@@ -1,5 +1,5 @@
 // Tests of sharding: what is in a store, and which folders and options are refused.
-#include "storage/sharder.h"
+#include "storage/shard/sharder.h"
 
 #include <pthread.h>
 
@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/verify.h"
+#include "storage/store/verify.h"
 #include "store_testing.h"
 
 namespace sluice {

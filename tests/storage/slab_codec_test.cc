@@ -1,5 +1,5 @@
 // Tests of compressed slabs: every byte comes back, in place, and no stored bytes do harm.
-#include "storage/slab_codec.h"
+#include "storage/store/slab_codec.h"
 
 #define ZSTD_STATIC_LINKING_ONLY  // for ZSTD_frameHeaderSize
 #include <zstd.h>
@@ -12,8 +12,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/manifest.h"
-#include "storage/store_geometry.h"
+#include "storage/store/manifest.h"
+#include "storage/store/store_geometry.h"
 
 namespace sluice {
 namespace {

@@ -1,6 +1,6 @@
 // Tests of telling a store's checkpoint from others: by bytes where they were remembered, else by
 // headers.
-#include "storage/source_check.h"
+#include "storage/shard/source_check.h"
 
 #include <filesystem>
 #include <string>
@@ -11,8 +11,8 @@
 #include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/sharder.h"
-#include "storage/verify.h"
+#include "storage/shard/sharder.h"
+#include "storage/store/verify.h"
 #include "store_testing.h"
 
 namespace sluice {

@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "storage/export.h"
+#include "storage/store/export.h"
 
 namespace sluice {
 

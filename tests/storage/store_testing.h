@@ -12,9 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
-#include "storage/checkpoint.h"
-#include "storage/layer_store.h"
-#include "storage/sharder.h"
+#include "storage/shard/sharder.h"
+#include "storage/source/checkpoint.h"
+#include "storage/store/layer_store.h"
 
 namespace sluice {
 

@@ -1,5 +1,5 @@
 // Stores of random weights: whole, reproducible, and never on top of something else.
-#include "storage/synth.h"
+#include "storage/shard/synth.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <fstream>
 
-#include "storage/export.h"
-#include "storage/layer_store.h"
-#include "storage/model_shapes.h"
-#include "storage/verify.h"
+#include "storage/model/model_shapes.h"
+#include "storage/store/export.h"
+#include "storage/store/layer_store.h"
+#include "storage/store/verify.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {

@@ -1,5 +1,5 @@
 // Tests of verifying: every damaged byte of a store is found and named, and all damages are listed.
-#include "storage/verify.h"
+#include "storage/store/verify.h"
 
 #include <pthread.h>
 
@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "storage/layer_store.h"
+#include "storage/store/layer_store.h"
 #include "store_testing.h"
 
 namespace sluice {

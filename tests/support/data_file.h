@@ -1,4 +1,5 @@
-// Reading files of tests/data, zstd-compressed where large, and of a shared folder beside the checkout.
+// Reading files of tests/data, zstd-compressed where large, and of a shared folder beside the
+// checkout.
 #ifndef SLUICE_TESTS_SUPPORT_DATA_FILE_H_
 #define SLUICE_TESTS_SUPPORT_DATA_FILE_H_
 

@@ -1,4 +1,5 @@
-// Whether a JSON value is valid by a schema: the keywords that grammars know, as draft 2020-12 defines them.
+// Whether a JSON value is valid by a schema: the keywords that grammars know, as draft 2020-12
+// defines them.
 #ifndef SLUICE_TESTS_SUPPORT_SCHEMA_VALIDATOR_H_
 #define SLUICE_TESTS_SUPPORT_SCHEMA_VALIDATOR_H_
 
@@ -9,14 +10,14 @@
 
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "runtime/tokenizer/regex.h"
-#include "runtime/tokenizer/search_budget.h"
-#include "runtime/tokenizer/unicode.h"
+#include "runtime/text/tokenizer/regex.h"
+#include "runtime/text/tokenizer/search_budget.h"
+#include "runtime/text/tokenizer/unicode.h"
 
 namespace sluice {
 
-// Shares nothing with the library's reading of schemas; compared once with Python's jsonschema, whose verdicts are in
-// tests/data/schemas/verdicts.jsonl.
+// Shares nothing with the library's reading of schemas; compared once with Python's jsonschema,
+// whose verdicts are in tests/data/schemas/verdicts.jsonl.
 class SchemaValidator {
  public:
   explicit SchemaValidator(nlohmann::json root) : root_(std::move(root)) {}
@@ -34,21 +35,24 @@ class SchemaValidator {
   }
 
   static bool IsType(const std::string& type, const json& v) {
-    if (type == "integer") return v.is_number_integer() || (v.is_number_float() && v == std::floor(v.get<double>()));
+    if (type == "integer")
+      return v.is_number_integer() || (v.is_number_float() && v == std::floor(v.get<double>()));
     return (type == "null" && v.is_null()) || (type == "boolean" && v.is_boolean()) ||
            (type == "number" && v.is_number()) || (type == "string" && v.is_string()) ||
            (type == "array" && v.is_array()) || (type == "object" && v.is_object());
   }
 
   bool Holds(const std::string& key, const json& a, const json& schema, const json& v) const {
-    if (key == "$ref") return Valid(root_.at(json::json_pointer(a.get<std::string>().substr(1))), v);
+    if (key == "$ref")
+      return Valid(root_.at(json::json_pointer(a.get<std::string>().substr(1))), v);
     if (key == "const") return v == a;
     if (key == "enum") return Count(a, [&](const json& item) { return item == v; }) > 0;
     if (key == "anyOf") return Count(a, [&](const json& s) { return Valid(s, v); }) > 0;
     if (key == "oneOf") return Count(a, [&](const json& s) { return Valid(s, v); }) == 1;
     if (key == "allOf") return Count(a, [&](const json& s) { return Valid(s, v); }) == a.size();
     if (key == "type") {
-      return a.is_string() ? IsType(a, v) : Count(a, [&](const json& type) { return IsType(type, v); }) > 0;
+      return a.is_string() ? IsType(a, v)
+                           : Count(a, [&](const json& type) { return IsType(type, v); }) > 0;
     }
     if (v.is_number()) {
       if (key == "minimum") return v >= a;
@@ -74,7 +78,8 @@ class SchemaValidator {
     }
     if (v.is_object()) {
       if (key == "required")
-        return Count(a, [&](const json& name) { return v.contains(name.get<std::string>()); }) == a.size();
+        return Count(a, [&](const json& name) { return v.contains(name.get<std::string>()); }) ==
+               a.size();
       for (const auto& [name, member] : v.items()) {
         const bool described = schema.contains("properties") && schema["properties"].contains(name);
         if (key == "properties" && described && !Valid(a[name], member)) return false;
@@ -125,14 +130,16 @@ class SchemaValidator {
              end == static_cast<int>(text.size()) && a < 256 && b < 256 && c < 256 && d < 256;
     }
     if (format == "date") {
-      if (text.size() != 10 || std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &a, &b, &c, &end) != 3 || end != 10)
+      if (text.size() != 10 || std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &a, &b, &c, &end) != 3 ||
+          end != 10)
         return false;
       static constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
       const bool leap = b == 2 && a % 4 == 0 && (a % 100 != 0 || a % 400 == 0);
       return a > 0 && b >= 1 && b <= 12 && c >= 1 && c <= kDays[b - 1] + leap;
     }
     if (format == "email") return text.find('@') != std::string::npos;
-    if (format == "uuid") return Matches("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", text);
+    if (format == "uuid")
+      return Matches("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", text);
     ADD_FAILURE() << "unknown format " << format;
     return false;
   }

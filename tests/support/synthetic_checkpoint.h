@@ -1,4 +1,5 @@
-// Writes checkpoints of random weights of any shape, for tests and benches that need size, not sense.
+// Writes checkpoints of random weights of any shape, for tests and benches that need size, not
+// sense.
 #ifndef SLUICE_TESTS_SUPPORT_SYNTHETIC_CHECKPOINT_H_
 #define SLUICE_TESTS_SUPPORT_SYNTHETIC_CHECKPOINT_H_
 
@@ -44,7 +45,8 @@ inline void WriteSyntheticCheckpoint(const std::string& dir, const SyntheticShap
                                               {"tie_word_embeddings", true}};
   json header;
   int64_t offset = 0;
-  const auto add = [&](const std::string& name, std::vector<int64_t> sizes, const char* dtype = "BF16") {
+  const auto add = [&](const std::string& name, std::vector<int64_t> sizes,
+                       const char* dtype = "BF16") {
     int64_t bytes = 2;
     for (const int64_t n : sizes) bytes *= n;
     header[name] = {{"dtype", dtype}, {"shape", sizes}, {"data_offsets", {offset, offset + bytes}}};

@@ -1,4 +1,5 @@
-// Batch jobs that go wrong: every line that is not answered is spoken of, and the advice of each message works.
+// Batch jobs that go wrong: every line that is not answered is spoken of, and the advice of each
+// message works.
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,8 +36,9 @@ class BatchMishaps : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice(
-        {"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", *dir_ / "store", "--slab-size", "256KiB"});
+    const Finished run =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K",
+                   *dir_ / "store", "--slab-size", "256KiB"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   static void TearDownTestSuite() { delete dir_; }
@@ -47,12 +49,14 @@ class BatchMishaps : public testing::Test {
   }
   static std::vector<std::string> Args(const std::string& input, const std::string& output,
                                        const std::vector<std::string>& more = {}) {
-    std::vector<std::string> args = {"batch", *dir_ / "store", "-i", input,       "-o",    output, "-c",
-                                     "256",   "--batch-size",  "2",  "--max-ram", "64MiB", "-t",   "1"};
+    std::vector<std::string> args = {
+        "batch", *dir_ / "store", "-i", input,       "-o",    output, "-c",
+        "256",   "--batch-size",  "2",  "--max-ram", "64MiB", "-t",   "1"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
-  static Finished Run(const std::string& input, const std::string& output, const std::vector<std::string>& more = {}) {
+  static Finished Run(const std::string& input, const std::string& output,
+                      const std::vector<std::string>& more = {}) {
     return RunSluice(Args(input, output, more));
   }
   static int64_t NumLines(const std::string& path) {
@@ -76,9 +80,10 @@ TempDir* BatchMishaps::dir_ = nullptr;
 
 TEST_F(BatchMishaps, FailsWhereEveryLineFailsAndNamesTheFirstCause) {
   const std::string output = mine_ / "out.jsonl", errors = mine_ / "out.errors.jsonl";
-  const std::string causes[] = {std::string(kChat) + kChat, "no JSON\n\n{}\n", R"({"prompt": "x", "stream": true})"};
-  const char* const messages[] = {"has no chat template; give one with --template FILE", "not valid JSON",
-                                  "'stream' is supported only as false"};
+  const std::string causes[] = {std::string(kChat) + kChat, "no JSON\n\n{}\n",
+                                R"({"prompt": "x", "stream": true})"};
+  const char* const messages[] = {"has no chat template; give one with --template FILE",
+                                  "not valid JSON", "'stream' is supported only as false"};
   for (size_t i = 0; i < std::size(causes); ++i) {
     const std::string input = Write("in.jsonl", causes[i]);
     for (int run = 0; run < 2; ++run) {  // and again: the errors are of an earlier run
@@ -89,14 +94,16 @@ TEST_F(BatchMishaps, FailsWhereEveryLineFailsAndNamesTheFirstCause) {
       EXPECT_THAT(failed.err, HasSubstr(messages[i]));
       EXPECT_THAT(failed.err, HasSubstr(errors));
     }
-    for (const char* name : {"out.jsonl", "out.errors.jsonl", "out.job.json"}) fs::remove(mine_ / name);
+    for (const char* name : {"out.jsonl", "out.errors.jsonl", "out.job.json"})
+      fs::remove(mine_ / name);
   }
 
   const std::string input = Write("in.jsonl", std::string(kCompletion) + kChat);
   const Finished some = Run(input, output);
   EXPECT_EQ(some.exit_code, 0) << some.err;
   EXPECT_THAT(some.err, HasSubstr("1 answered, 1 failed"));
-  EXPECT_THAT(some.err, HasSubstr("1 in " + errors + ", which --retry-errors tries again; the first is of line-2: "));
+  EXPECT_THAT(some.err, HasSubstr("1 in " + errors +
+                                  ", which --retry-errors tries again; the first is of line-2: "));
   const Finished as_json = Run(input, output, {"--json"});
   EXPECT_EQ(json::parse(as_json.out)["errors_file"], errors);
   EXPECT_THAT(json::parse(as_json.out)["first_error"].get<std::string>(), HasSubstr("line-2: "));
@@ -116,7 +123,8 @@ TEST_F(BatchMishaps, MergesPartsOfFailuresWithTheirFirstCause) {
   const Finished again = RunSluice({"batch", "--merge", "-i", input, "-o", output});
   EXPECT_THAT(again.err, HasSubstr("exists already; remove it first"));
   fs::remove(output);
-  EXPECT_THAT(RunSluice({"batch", "--merge", "-i", input, "-o", output}).err, HasSubstr("all 4 failed"));
+  EXPECT_THAT(RunSluice({"batch", "--merge", "-i", input, "-o", output}).err,
+              HasSubstr("all 4 failed"));
 }
 
 TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
@@ -135,13 +143,16 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
   EXPECT_THAT(seed.err, HasSubstr("--seed"));
   const Finished retried = Run(input, output, {"--template", first, "--retry-errors"});
   ASSERT_EQ(retried.exit_code, 0) << retried.err;
-  EXPECT_EQ(ReadWholeFile(output).substr(0, answered.size()), answered) << "what was answered stays";
+  EXPECT_EQ(ReadWholeFile(output).substr(0, answered.size()), answered)
+      << "what was answered stays";
   EXPECT_EQ(NumLines(output), 2);
   EXPECT_EQ(NumLines(mine_ / "out.errors.jsonl"), 0);
 
-  EXPECT_EQ(Run(input, output, {"--template", first}).exit_code, 0) << "it is the job's template now";
+  EXPECT_EQ(Run(input, output, {"--template", first}).exit_code, 0)
+      << "it is the job's template now";
   const std::string marked = Write("marked.jinja", "\xEF\xBB\xBF{{ messages[0].content }}");
-  EXPECT_EQ(Run(input, output, {"--template", marked}).exit_code, 0) << "a byte order mark is no part of a template";
+  EXPECT_EQ(Run(input, output, {"--template", marked}).exit_code, 0)
+      << "a byte order mark is no part of a template";
   const Finished too_late = Run(input, output, {"--template", other, "--retry-errors"});
   EXPECT_EQ(too_late.exit_code, 1) << "a chat was answered with the first";
   EXPECT_THAT(too_late.err, HasSubstr("give the option that the job began with, or another -o"));
@@ -150,7 +161,8 @@ TEST_F(BatchMishaps, TriesChatsAgainWithTheTemplateThatTheErrorAskedFor) {
 TEST_F(BatchMishaps, TriesPromptsAgainThatTheContextHadNoRoomFor) {
   std::string prompt = "Once";
   for (int i = 0; i < 300; ++i) prompt += " a";
-  const std::string input = Write("in.jsonl", kCompletion + json{{"prompt", prompt}, {"max_tokens", 2}}.dump() + "\n");
+  const std::string input =
+      Write("in.jsonl", kCompletion + json{{"prompt", prompt}, {"max_tokens", 2}}.dump() + "\n");
   const std::string output = mine_ / "out.jsonl";
   const Finished first = Run(input, output);
   ASSERT_EQ(first.exit_code, 0) << first.err;
@@ -176,7 +188,8 @@ TEST_F(BatchMishaps, TakesAnythingElseWhereNothingWasAnswered) {
   const std::string lines = Write("in.jsonl", "{\"promt\": \"x\"}\n");
   ASSERT_EQ(Run(lines, mine_ / "typo.jsonl").exit_code, 1);
   Write("in.jsonl", kCompletion);
-  EXPECT_EQ(Run(lines, mine_ / "typo.jsonl", {"--retry-errors"}).exit_code, 0) << "the line was corrected";
+  EXPECT_EQ(Run(lines, mine_ / "typo.jsonl", {"--retry-errors"}).exit_code, 0)
+      << "the line was corrected";
 }
 
 TEST_F(BatchMishaps, RefusesOutputsThatNoJobCanBeTakenUpFrom) {
@@ -202,7 +215,8 @@ TEST_F(BatchMishaps, RefusesOutputsThatNoJobCanBeTakenUpFrom) {
     EXPECT_EQ(Files(), before) << output;
     if (output == input || output == mine_ / "link.jsonl") continue;
     EXPECT_EQ(Run(input, output, {"--part", "0/2"}).exit_code, exit_code) << output;
-    EXPECT_EQ(RunSluice({"batch", "--merge", "-i", input, "-o", output}).exit_code, exit_code) << output;
+    EXPECT_EQ(RunSluice({"batch", "--merge", "-i", input, "-o", output}).exit_code, exit_code)
+        << output;
     EXPECT_EQ(Files(), before) << output;
   }
   EXPECT_FALSE(fs::exists("-.job.json") || fs::exists("-"));
@@ -216,7 +230,8 @@ TEST_F(BatchMishaps, RefusesOutputsThatNoJobCanBeTakenUpFrom) {
 
 TEST_F(BatchMishaps, SkipsAByteOrderMarkAndNamesThoseOfUtf16) {
   const auto prompt_tokens = [&](const std::string& text, const std::vector<std::string>& more) {
-    for (const char* name : {"out.jsonl", "out.errors.jsonl", "out.job.json"}) fs::remove(mine_ / name);
+    for (const char* name : {"out.jsonl", "out.errors.jsonl", "out.job.json"})
+      fs::remove(mine_ / name);
     const Finished run = Run(Write("in", text), mine_ / "out.jsonl", more);
     EXPECT_EQ(run.exit_code, 0) << run.err;
     std::map<std::string, json> tokens;
@@ -237,17 +252,20 @@ TEST_F(BatchMishaps, SkipsAByteOrderMarkAndNamesThoseOfUtf16) {
   EXPECT_EQ(prompt_tokens(mark + line + "\n" + line, {}), text);
   EXPECT_EQ(prompt_tokens(mark + "\n", {}).size(), 0u) << "an empty line";
   for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--text"}}) {
-    const Finished wide = Run(Write("wide", std::string("\xFF\xFE{\0\n\0", 6)), mine_ / "wide.jsonl", more);
+    const Finished wide =
+        Run(Write("wide", std::string("\xFF\xFE{\0\n\0", 6)), mine_ / "wide.jsonl", more);
     EXPECT_EQ(wide.exit_code, 1);
-    EXPECT_THAT(wide.err, HasSubstr("wide begins with the byte order mark of UTF-16; save it as UTF-8"));
+    EXPECT_THAT(wide.err,
+                HasSubstr("wide begins with the byte order mark of UTF-16; save it as UTF-8"));
   }
   EXPECT_FALSE(fs::exists(mine_ / "wide.job.json"));
 }
 
-// Starts a job, appends to its input while the job runs, and gives its exit code and error output. `running` says
-// whether the job was still running behind that.
-Finished AppendWhileItRuns(std::vector<std::string> args, const std::string& input, const std::string& journal,
-                           const std::string& error_file, bool* running) {
+// Starts a job, appends to its input while the job runs, and gives its exit code and error output.
+// `running` says whether the job was still running behind that.
+Finished AppendWhileItRuns(std::vector<std::string> args, const std::string& input,
+                           const std::string& journal, const std::string& error_file,
+                           bool* running) {
   args.insert(args.begin(), SluiceBinary());
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
@@ -285,12 +303,15 @@ TEST_F(BatchMishaps, SaysThatItsInputHasGrownWhileItRan) {
     const std::string input = Write(name + ".in", line + line + line + line);
     const std::string output = mine_ / (name + ".jsonl");
     bool running = false;
-    const Finished run =
-        AppendWhileItRuns(Args(input, output), input, mine_ / (name + ".journal"), mine_ / "stderr", &running);
+    const Finished run = AppendWhileItRuns(Args(input, output), input, mine_ / (name + ".journal"),
+                                           mine_ / "stderr", &running);
     if (!running) continue;
     EXPECT_EQ(run.exit_code, 1) << run.err;
-    EXPECT_THAT(run.err, HasSubstr(input + " has changed since the job began: it had 200 bytes and has 236 now; all 4 "
-                                           "lines that it had are done with"));
+    EXPECT_THAT(
+        run.err,
+        HasSubstr(input +
+                  " has changed since the job began: it had 200 bytes and has 236 now; all 4 "
+                  "lines that it had are done with"));
     EXPECT_EQ(NumLines(output), 4);
     const Finished again = Run(input, output);
     EXPECT_EQ(again.exit_code, 1);

@@ -42,8 +42,9 @@ class Batch : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice(
-        {"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(), "--slab-size", "256KiB"});
+    const Finished run =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(),
+                   "--slab-size", "256KiB"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   static void TearDownTestSuite() { delete dir_; }
@@ -55,14 +56,17 @@ class Batch : public testing::Test {
   }
 
   std::vector<std::string> Args(const std::string& input, const std::string& output,
-                                const std::vector<std::string>& more = {}, const std::string& batch_size = "8") {
-    std::vector<std::string> args = {"batch", Store(),        "-i",       input,       "-o",    output, "-c",
-                                     "256",   "--batch-size", batch_size, "--max-ram", "64MiB", "-t",   "1"};
+                                const std::vector<std::string>& more = {},
+                                const std::string& batch_size = "8") {
+    std::vector<std::string> args = {
+        "batch", Store(),        "-i",       input,       "-o",    output, "-c",
+        "256",   "--batch-size", batch_size, "--max-ram", "64MiB", "-t",   "1"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
 
-  // The lines of a results or errors file by custom_id, each once and whole, without when the job began.
+  // The lines of a results or errors file by custom_id, each once and whole, without when the job
+  // began.
   static std::map<std::string, json> Lines(const std::string& path) {
     std::map<std::string, json> lines;
     const std::string text = ReadWholeFile(path);
@@ -71,7 +75,8 @@ class Batch : public testing::Test {
       const size_t end = text.find('\n', at);
       json line = json::parse(text.substr(at, end - at));
       line["response"]["body"].erase("created");
-      EXPECT_TRUE(lines.emplace(line["custom_id"], line).second) << "doubled: " << line["custom_id"];
+      EXPECT_TRUE(lines.emplace(line["custom_id"], line).second)
+          << "doubled: " << line["custom_id"];
       at = end + 1;
     }
     return lines;
@@ -95,14 +100,16 @@ std::string SoakRequests() {
   std::string text;
   for (int i = 0; i < kRequests; ++i) {
     json body = {{"model", "m"}, {"prompt", "Once upon a time"}, {"max_tokens", 4 + random() % 40}};
-    if (i % 3 == 0) body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
+    if (i % 3 == 0)
+      body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
     if (i % 4 == 0) body["temperature"] = 0;
     if (i % 7 == 0) body["n"] = 3;
     if (i % 5 == 0) body["logprobs"] = 1;
     if (i % 11 == 0) body["stop"] = {".", " and"};
     if (i % 17 == 0) body["stream"] = true;  // an error
     if (i % 6 == 5) body["grammar"] = "root ::= \" \" [a-z]+ (\" \" [a-z]+){2,9} (\".\" | \"!\")";
-    if (i % 19 == 8) body["response_format"] = {{"type", "json_object"}};  // an error: the vocabulary has no brace
+    if (i % 19 == 8)
+      body["response_format"] = {{"type", "json_object"}};  // an error: the vocabulary has no brace
     text += json{{"custom_id", "request-" + std::to_string(i)},
                  {"method", "POST"},
                  {"url", "/v1/completions"},
@@ -127,8 +134,10 @@ pid_t Start(std::vector<std::string> args) {
   _exit(127);
 }
 
-// Starts a run and kills it once its files have grown by `bytes`. True if it was killed before it was done.
-bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::string>& files, int64_t bytes) {
+// Starts a run and kills it once its files have grown by `bytes`. True if it was killed before it
+// was done.
+bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::string>& files,
+                int64_t bytes) {
   const auto total = [&] {
     int64_t sum = 0;
     for (const std::string& file : files) {
@@ -158,7 +167,8 @@ TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
   const std::string input = Write("in.jsonl", SoakRequests());
   const Finished whole = RunSluice(Args(input, mine_ / "whole.jsonl"));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(), size_t{kRequests});
+  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(),
+            size_t{kRequests});
   EXPECT_FALSE(fs::exists(mine_ / "whole.journal"));
 
   std::mt19937 random(5);
@@ -167,14 +177,16 @@ TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
   // Where the job is done before all kills are, it begins again under another name.
   for (std::string name = "killed0"; kills < kKills; name = "killed" + std::to_string(++rounds)) {
     const std::string output = mine_ / (name + ".jsonl");
-    const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"), mine_ / (name + ".journal")};
-    while (kills < kKills &&
-           RunAndKill(Args(input, output), files, static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
+    const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"),
+                                            mine_ / (name + ".journal")};
+    while (kills < kKills && RunAndKill(Args(input, output), files,
+                                        static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
       ++kills;
     }
     const Finished last = RunSluice(Args(input, output, {"--json"}, "3"));
     ASSERT_EQ(last.exit_code, 0) << last.err;
-    EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() + json::parse(last.out)["failed"].get<size_t>(),
+    EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() +
+                  json::parse(last.out)["failed"].get<size_t>(),
               size_t{kRequests});
     EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
     EXPECT_EQ(Lines(files[1]), Lines(mine_ / "whole.errors.jsonl"));
@@ -187,30 +199,33 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
     for (int i = 1; i < 300; ++i) list += ",5";
     return list;
   }() + "]";
-  const std::string input = Write(
-      "in.jsonl", std::string("{\"custom_id\": \"good\", \"prompt\": \"Once\", \"max_tokens\": 3}\n") +
-                      "{\"custom_id\": \"cut off\n"
-                      "\n"
-                      "{\"custom_id\": \"good\", \"prompt\": \"twice\"}\n"
-                      "{\"custom_id\": \"url\", \"url\": \"/v1/images\", \"body\": {\"prompt\": \"x\"}}\n"
-                      "{\"custom_id\": \"field\", \"prompt\": \"x\", \"colour\": 1}\n"
-                      "{\"custom_id\": \"type\", \"prompt\": 1.5}\n"
-                      "{\"custom_id\": \"long\", \"prompt\": " +
-                      ids +
-                      "}\n"
-                      "{\"custom_id\": \"vocabulary\", \"prompt\": [1, 5000]}\n"
-                      "{\"custom_id\": \"bias\", \"prompt\": \"x\", \"logit_bias\": {\"5000\": 1}}\n"
-                      "{\"prompt\": \"" +
-                      std::string(10 << 20, 'x') +
-                      "\"}\n"
-                      "{\"prompt\": \"\xff\"}\n" +
-                      std::string("\0\0\n", 3) +
-                      "{\"custom_id\": \"schema\", \"prompt\": \"x\", \"response_format\": {\"type\": \"json_schema\", "
-                      "\"json_schema\": {\"schema\": {\"not\": {}}}}}\n"
-                      "{\"custom_id\": \"grammar\", \"prompt\": \"x\", \"grammar\": \"root ::= root\"}\n"
-                      "{\"custom_id\": \"braces\", \"prompt\": \"x\", \"grammar\": \"root ::= [{]\"}\n"
-                      "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": {\"messages\": []}}\n"
-                      "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
+  const std::string input =
+      Write("in.jsonl",
+            std::string("{\"custom_id\": \"good\", \"prompt\": \"Once\", \"max_tokens\": 3}\n") +
+                "{\"custom_id\": \"cut off\n"
+                "\n"
+                "{\"custom_id\": \"good\", \"prompt\": \"twice\"}\n"
+                "{\"custom_id\": \"url\", \"url\": \"/v1/images\", \"body\": {\"prompt\": \"x\"}}\n"
+                "{\"custom_id\": \"field\", \"prompt\": \"x\", \"colour\": 1}\n"
+                "{\"custom_id\": \"type\", \"prompt\": 1.5}\n"
+                "{\"custom_id\": \"long\", \"prompt\": " +
+                ids +
+                "}\n"
+                "{\"custom_id\": \"vocabulary\", \"prompt\": [1, 5000]}\n"
+                "{\"custom_id\": \"bias\", \"prompt\": \"x\", \"logit_bias\": {\"5000\": 1}}\n"
+                "{\"prompt\": \"" +
+                std::string(10 << 20, 'x') +
+                "\"}\n"
+                "{\"prompt\": \"\xff\"}\n" +
+                std::string("\0\0\n", 3) +
+                "{\"custom_id\": \"schema\", \"prompt\": \"x\", \"response_format\": {\"type\": "
+                "\"json_schema\", "
+                "\"json_schema\": {\"schema\": {\"not\": {}}}}}\n"
+                "{\"custom_id\": \"grammar\", \"prompt\": \"x\", \"grammar\": \"root ::= root\"}\n"
+                "{\"custom_id\": \"braces\", \"prompt\": \"x\", \"grammar\": \"root ::= [{]\"}\n"
+                "{\"custom_id\": \"chat\", \"url\": \"/v1/chat/completions\", \"body\": "
+                "{\"messages\": []}}\n"
+                "{\"prompt\": \"the last one, without a newline\", \"max_tokens\": 2}");
   const std::string output = mine_ / "out.jsonl";
   const Finished run = RunSluice(Args(input, output, {"--json"}));
   ASSERT_EQ(run.exit_code, 0) << run.err;
@@ -250,7 +265,8 @@ TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
   EXPECT_EQ(report["succeeded"], 2);
   EXPECT_EQ(report["failed"], 15);
 
-  // Again: nothing is left to do; and with --retry-errors the same errors come once more, not twice.
+  // Again: nothing is left to do; and with --retry-errors the same errors come once more, not
+  // twice.
   for (const char* option : {"--json", "--retry-errors"}) {
     ASSERT_EQ(RunSluice(Args(input, output, {option})).exit_code, 0);
     EXPECT_EQ(Lines(output), results);
@@ -285,18 +301,22 @@ TEST_F(Batch, AnswersFollowTheirGrammars) {
 }
 
 TEST_F(Batch, AnswersChatsAndCompletionsOfOneFile) {
-  const std::string chat_template = Write(
-      "t.jinja",
-      "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ mood }}{% if tools %}{{ tools | tojson }}"
-      "{% endif %}assistant:");
-  const std::string input =
-      Write("in.jsonl",
-            R"({"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages":
+  const std::string chat_template =
+      Write("t.jinja",
+            "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ mood }}{% if "
+            "tools %}{{ tools | tojson }}"
+            "{% endif %}assistant:");
+  const std::string input = Write(
+      "in.jsonl",
+      R"({"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages":
                 [{"role": "user", "content": "Once upon a time"}], "max_tokens": 6, "temperature": 0,
                 "chat_template_kwargs": {"mood": "calm "}, "tools": [{"z": 1, "a": 2}]}})"
-            "\n" R"({"custom_id": "text", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 6}})"
-            "\n" R"({"custom_id": "short", "messages": [{"role": "user", "content": "Once"}], "max_tokens": 2})"
-            "\n" R"({"custom_id": "image", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]})");
+      "\n"
+      R"({"custom_id": "text", "url": "/v1/completions", "body": {"prompt": "Once", "max_tokens": 6}})"
+      "\n"
+      R"({"custom_id": "short", "messages": [{"role": "user", "content": "Once"}], "max_tokens": 2})"
+      "\n"
+      R"({"custom_id": "image", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]})");
   // One request a line.
   std::string text = ReadWholeFile(input);
   for (size_t at = 0; (at = text.find("\n       ", at)) != std::string::npos;) text.erase(at, 1);
@@ -317,12 +337,13 @@ TEST_F(Batch, AnswersChatsAndCompletionsOfOneFile) {
   EXPECT_THAT(errors, HasSubstr("messages[0].content"));
   EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1);
 
-  // The chat is the completion of what the template prints, without the tokens that go around a text.
+  // The chat is the completion of what the template prints, without the tokens that go around a
+  // text.
   const std::string prompt = "user: Once upon a time\ncalm [{\"z\": 1, \"a\": 2}]assistant:";
   const Finished ids = RunSluice({"tokenize", Store(), "-p", prompt, "--no-special", "--json"});
-  const std::string same =
-      Write("same.jsonl", "{\"custom_id\": \"chat\", \"prompt\": " + ids.out.substr(0, ids.out.size() - 1) +
-                              ", \"max_tokens\": 6, \"temperature\": 0}");
+  const std::string same = Write("same.jsonl", "{\"custom_id\": \"chat\", \"prompt\": " +
+                                                   ids.out.substr(0, ids.out.size() - 1) +
+                                                   ", \"max_tokens\": 6, \"temperature\": 0}");
   ASSERT_EQ(RunSluice(Args(same, mine_ / "same-out.jsonl")).exit_code, 0);
   EXPECT_EQ(Lines(mine_ / "same-out.jsonl").at("chat")["response"]["body"]["choices"][0]["text"],
             body["choices"][0]["message"]["content"]);
@@ -334,7 +355,8 @@ TEST_F(Batch, AnswersChatsAndCompletionsOfOneFile) {
   ASSERT_EQ(RunSluice(Args(input, mine_ / "none.jsonl")).exit_code, 0);
   EXPECT_THAT(ReadWholeFile(mine_ / "none.errors.jsonl"), HasSubstr("chat_template_missing"));
   EXPECT_EQ(Lines(mine_ / "none.jsonl").size(), 1u);
-  EXPECT_EQ(RunSluice(Args(input, mine_ / "bad.jsonl", {"--template", mine_ / "nowhere"})).exit_code, 1);
+  EXPECT_EQ(
+      RunSluice(Args(input, mine_ / "bad.jsonl", {"--template", mine_ / "nowhere"})).exit_code, 1);
 }
 
 TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
@@ -348,14 +370,18 @@ TEST_F(Batch, TakesAnEmptyFileAndPlainText) {
 
 TEST_F(Batch, RefusesWhatHasNoRoomUntilItIsDoneAndRunsTheRestOneAfterAnother) {
   // Each may hold 20 MiB of the 64 MiB, though all of its answers end at once.
-  const std::string many = ", \"prompt\": \"Once upon a time\", \"n\": 400, \"max_tokens\": 200, \"logprobs\": 20, "
-                           "\"stop\": \" \"}\n";
-  std::string requests = R"({"custom_id": "huge", "prompt": "Once", "n": 4096, "max_tokens": 200, "logprobs": 20})"
-                         "\n" R"({"custom_id": "escaped", "prompt": "Once", "\u006e": 4096, "max_tokens": 200})"
-                         "\n";
+  const std::string many =
+      ", \"prompt\": \"Once upon a time\", \"n\": 400, \"max_tokens\": 200, \"logprobs\": 20, "
+      "\"stop\": \" \"}\n";
+  std::string requests =
+      R"({"custom_id": "huge", "prompt": "Once", "n": 4096, "max_tokens": 200, "logprobs": 20})"
+      "\n"
+      R"({"custom_id": "escaped", "prompt": "Once", "\u006e": 4096, "max_tokens": 200})"
+      "\n";
   for (int i = 0; i < 4; ++i) {
     requests += "{\"custom_id\": \"many-" + std::to_string(i) + "\"" + many;
-    requests += "{\"custom_id\": \"one-" + std::to_string(i) + "\", \"prompt\": \"Once\", \"max_tokens\": 3}\n";
+    requests += "{\"custom_id\": \"one-" + std::to_string(i) +
+                "\", \"prompt\": \"Once\", \"max_tokens\": 3}\n";
   }
   const std::string output = mine_ / "out.jsonl";
   const Finished run = RunSluice(Args(Write("in.jsonl", requests), output, {"--json"}));
@@ -368,7 +394,8 @@ TEST_F(Batch, RefusesWhatHasNoRoomUntilItIsDoneAndRunsTheRestOneAfterAnother) {
   const json& error = errors.at("huge")["response"]["body"]["error"];
   EXPECT_EQ(error["code"], "request_too_large");
   EXPECT_EQ(error["param"], "logprobs");
-  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("MiB to hold its log probabilities; the budget leaves"));
+  EXPECT_THAT(error["message"].get<std::string>(),
+              HasSubstr("MiB to hold its log probabilities; the budget leaves"));
   EXPECT_EQ(errors.at("escaped")["response"]["body"]["error"]["param"], "n");
 }
 
@@ -390,20 +417,25 @@ TEST_F(Batch, AnswersManyRequestsThatNeedNoModel) {
 // A limit on the size of files stands in for a disk that is full.
 TEST_F(Batch, SaysThatTheDiskIsFullAndGoesOnWhenItIsNot) {
   std::string requests;  // a line of results is much longer than what the journal has of it
-  for (int i = 0; i < 12; ++i) requests += R"({"prompt": "Once upon a time", "max_tokens": 12, "logprobs": 20})" "\n";
+  for (int i = 0; i < 12; ++i)
+    requests += R"({"prompt": "Once upon a time", "max_tokens": 12, "logprobs": 20})"
+                "\n";
   const std::string short_lines = Write("in.jsonl", requests);
   // One line of about 400 KB, which is written in pieces.
   const std::string long_line =
-      Write("long.jsonl", R"({"prompt": "Once", "max_tokens": 20, "logprobs": 20, "n": 48})" "\n");
+      Write("long.jsonl", R"({"prompt": "Once", "max_tokens": 20, "logprobs": 20, "n": 48})"
+                          "\n");
   const std::string tokens =  // and one of which the journal has more than of results
-      Write("tokens.jsonl", R"({"prompt": "Once", "max_tokens": 200, "n": 8})" "\n");
+      Write("tokens.jsonl", R"({"prompt": "Once", "max_tokens": 200, "n": 8})"
+                            "\n");
   struct Case {
     std::string input;
     rlim_t limit;
     std::string file;
   };
-  for (const Case& full : {Case{short_lines, 20000, "short.jsonl"}, Case{long_line, 300 << 10, "long-out.jsonl"},
-                           Case{tokens, 4000, "tokens-out.journal"}}) {
+  for (const Case& full :
+       {Case{short_lines, 20000, "short.jsonl"}, Case{long_line, 300 << 10, "long-out.jsonl"},
+        Case{tokens, 4000, "tokens-out.journal"}}) {
     const std::string stem = full.file.substr(0, full.file.find('.'));
     const std::string output = mine_ / (stem + ".jsonl");
     rlimit before;
@@ -426,19 +458,23 @@ TEST_F(Batch, SaysThatTheDiskIsFullAndGoesOnWhenItIsNot) {
     ASSERT_EQ(RunSluice(Args(full.input, mine_ / "whole.jsonl")).exit_code, 0);
     EXPECT_LT(done, Lines(output).size());
     EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
-    for (const char* name : {"whole.jsonl", "whole.job.json", "whole.errors.jsonl"}) fs::remove(mine_ / name);
+    for (const char* name : {"whole.jsonl", "whole.job.json", "whole.errors.jsonl"})
+      fs::remove(mine_ / name);
   }
 }
 
 TEST_F(Batch, ScoresATextWithEcho) {
-  const std::string input =
-      Write("in.jsonl", "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
-  ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"-ctk", "f32", "-ctv", "f32"})).exit_code, 0);
+  const std::string input = Write(
+      "in.jsonl",
+      "{\"prompt\": [1, 80, 429, 598], \"max_tokens\": 0, \"echo\": true, \"logprobs\": 2}\n");
+  ASSERT_EQ(RunSluice(Args(input, mine_ / "out.jsonl", {"-ctk", "f32", "-ctv", "f32"})).exit_code,
+            0);
   const auto lines = Lines(mine_ / "out.jsonl");
   ASSERT_EQ(lines.size(), 1u);
   const json& choice = lines.begin()->second["response"]["body"]["choices"][0];
-  const json score = json::parse(
-      RunSluice({"score", Store(), "--prompt-ids", "1,80,429,598", "-ctk", "f32", "-ctv", "f32", "--json"}).out);
+  const json score = json::parse(RunSluice({"score", Store(), "--prompt-ids", "1,80,429,598",
+                                            "-ctk", "f32", "-ctv", "f32", "--json"})
+                                     .out);
   EXPECT_EQ(choice["logprobs"]["token_logprobs"], score["logprobs"]);
   EXPECT_EQ(choice["logprobs"]["tokens"].size(), 4u);
   EXPECT_TRUE(choice["logprobs"]["top_logprobs"][0].is_null());
@@ -446,7 +482,8 @@ TEST_F(Batch, ScoresATextWithEcho) {
   EXPECT_EQ(choice["finish_reason"], "length");
 }
 
-// The first 64 lines promise short answers, so that pages for eight of those are what there is for eight long ones.
+// The first 64 lines promise short answers, so that pages for eight of those are what there is for
+// eight long ones.
 TEST_F(Batch, SwapsWhatItPreemptsAndLeavesNothingBehind) {
   std::string text;
   for (int i = 0; i < 76; ++i) {
@@ -469,14 +506,17 @@ TEST_F(Batch, SwapsWhatItPreemptsAndLeavesNothingBehind) {
 TEST_F(Batch, GivesTheSameWithKeysAndValuesOnDisk) {
   std::string text;
   for (int i = 0; i < 24; ++i) {
-    text += json{{"prompt", "Once upon a time"}, {"max_tokens", 80 + i}, {"logprobs", 1}}.dump() + "\n";
+    text +=
+        json{{"prompt", "Once upon a time"}, {"max_tokens", 80 + i}, {"logprobs", 1}}.dump() + "\n";
   }
   const std::string input = Write("in.jsonl", text);
-  const Finished memory = RunSluice(Args(input, mine_ / "memory.jsonl", {"--json", "--kv-disk", "0"}));
+  const Finished memory =
+      RunSluice(Args(input, mine_ / "memory.jsonl", {"--json", "--kv-disk", "0"}));
   ASSERT_EQ(memory.exit_code, 0) << memory.err;
   EXPECT_EQ(json::parse(memory.out)["kv_disk_pages"], 0);
   EXPECT_EQ(json::parse(memory.out)["kv_bytes_read"], 0);
-  const Finished disk = RunSluice(Args(input, mine_ / "disk.jsonl", {"--json", "--kv-disk", "1GiB"}));
+  const Finished disk =
+      RunSluice(Args(input, mine_ / "disk.jsonl", {"--json", "--kv-disk", "1GiB"}));
   ASSERT_EQ(disk.exit_code, 0) << disk.err;
   const json report = json::parse(disk.out);
   EXPECT_EQ(report["kv_disk_pages"], report["kv_pages"]) << "there are fewer than a GiB";
@@ -484,7 +524,8 @@ TEST_F(Batch, GivesTheSameWithKeysAndValuesOnDisk) {
   EXPECT_GT(report["kv_bytes_written"], 0);
   EXPECT_EQ(Lines(mine_ / "disk.jsonl"), Lines(mine_ / "memory.jsonl"));
   ExpectOnlyResults();
-  const Finished plan = RunSluice({"plan", Store(), "--batch", "--batch-size", "8", "--no-probe", "--kv-disk", "1GiB"});
+  const Finished plan = RunSluice(
+      {"plan", Store(), "--batch", "--batch-size", "8", "--no-probe", "--kv-disk", "1GiB"});
   EXPECT_EQ(plan.exit_code, 0) << plan.err;
   EXPECT_THAT(plan.out, HasSubstr("0 pages of 64 tokens in RAM and 32 on disk ("));
   const Finished wrong = RunSluice(Args(input, mine_ / "wrong.jsonl", {"--kv-disk", "much"}));
@@ -506,7 +547,8 @@ TEST_F(Batch, RefusesFilesOfOtherJobsByName) {
   EXPECT_THAT(refusal(Args(input, output, {"-ctk", "q8_0"})), HasSubstr("-ctk"));
   EXPECT_THAT(refusal(Args(input, output, {"--seed", "5"})), HasSubstr("--seed"));
   EXPECT_THAT(refusal(Args(input, output, {"--text"})), HasSubstr("format"));
-  EXPECT_THAT(refusal(Args(Write("other.jsonl", "{\"prompt\": \"y\"}\n"), output)), HasSubstr("another input"));
+  EXPECT_THAT(refusal(Args(Write("other.jsonl", "{\"prompt\": \"y\"}\n"), output)),
+              HasSubstr("another input"));
   const int fd = open(output.c_str(), O_RDONLY | O_CLOEXEC);
   ASSERT_EQ(flock(fd, LOCK_EX), 0);
   EXPECT_THAT(refusal(Args(input, output)), HasSubstr("another process"));
@@ -523,7 +565,8 @@ TEST_F(Batch, AnswersAmong500AsAlone) {
   std::vector<std::string> lines;
   for (int i = 0; i < 500; ++i) {
     std::string prompt;
-    for (int j = 0; j < 1 + i % 90; ++j) prompt += (j > 0 ? "," : "") + std::to_string((i * 31 + j * 7) % 2000);
+    for (int j = 0; j < 1 + i % 90; ++j)
+      prompt += (j > 0 ? "," : "") + std::to_string((i * 31 + j * 7) % 2000);
     lines.push_back("{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": [" + prompt +
                     "], \"max_tokens\": 6, \"logprobs\": 2}\n");
   }
@@ -538,20 +581,23 @@ TEST_F(Batch, AnswersAmong500AsAlone) {
   const auto answers = Lines(together);
   ASSERT_EQ(answers.size(), 500u);
   for (const auto& [id, line] : Lines(alone)) {
-    EXPECT_EQ(line["response"]["body"]["choices"], answers.at(id)["response"]["body"]["choices"]) << id;
+    EXPECT_EQ(line["response"]["body"]["choices"], answers.at(id)["response"]["body"]["choices"])
+        << id;
   }
 }
 
 TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
   std::string text;
   for (int i = 0; i < 12; ++i)
-    text += "{\"custom_id\": \"r" + std::to_string(i) + "\", \"prompt\": \"The dog\", \"max_tokens\": 4}\n";
+    text += "{\"custom_id\": \"r" + std::to_string(i) +
+            "\", \"prompt\": \"The dog\", \"max_tokens\": 4}\n";
   text += "{\"custom_id\": \"r3\", \"prompt\": \"again\"}\n\nnonsense\n";
   const std::string input = Write("in.jsonl", text);
   const std::string output = mine_ / "out.jsonl";
   const std::vector<std::string> merge = {"batch", "--merge", "-i", input, "-o", output};
   EXPECT_THAT(RunSluice(merge).err, HasSubstr("no parts"));
-  for (const char* part : {"0/3", "2/3"}) ASSERT_EQ(RunSluice(Args(input, output, {"--part", part})).exit_code, 0);
+  for (const char* part : {"0/3", "2/3"})
+    ASSERT_EQ(RunSluice(Args(input, output, {"--part", part})).exit_code, 0);
   EXPECT_THAT(RunSluice(merge).err, HasSubstr("part 1 of 3 was not run"));
   ASSERT_EQ(RunSluice(Args(input, output, {"--part", "1/3"})).exit_code, 0);
   const std::string part = mine_ / "out.part1of3.jsonl";
@@ -567,9 +613,12 @@ TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
   EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
   const std::string results = ReadWholeFile(output);
   for (int i = 1; i < 12; ++i) {
-    EXPECT_LT(results.find("\"r" + std::to_string(i - 1) + "\""), results.find("\"r" + std::to_string(i) + "\""));
+    EXPECT_LT(results.find("\"r" + std::to_string(i - 1) + "\""),
+              results.find("\"r" + std::to_string(i) + "\""));
   }
-  EXPECT_EQ(ReadWholeFile(mine_ / "out.errors.jsonl").find("duplicate_custom_id") != std::string::npos, true);
+  EXPECT_EQ(
+      ReadWholeFile(mine_ / "out.errors.jsonl").find("duplicate_custom_id") != std::string::npos,
+      true);
   EXPECT_THAT(RunSluice(merge).err, HasSubstr("exists already"));
   for (const char* wrong : {"3/3", "-1/3", "1", "a/b"}) {
     EXPECT_EQ(RunSluice(Args(input, output, {"--part", wrong})).exit_code, 2) << wrong;
@@ -623,7 +672,8 @@ TEST_F(Batch, RefusesInputThatIsNoFileAndAnOutputThatAnotherNameShares) {
   EXPECT_FALSE(fs::exists(mine_ / "out.job.json"));
   const int errors = open((mine_ / "out.errors.jsonl").c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(flock(errors, LOCK_EX), 0);
-  const Finished other = RunSluice(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out"));
+  const Finished other =
+      RunSluice(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out"));
   close(errors);
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_THAT(other.err, HasSubstr("another process is writing this job's results"));

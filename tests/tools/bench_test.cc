@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kernels/encoding.h"
+#include "kernels/encodings/encoding.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
@@ -50,8 +50,9 @@ void ExpectRow(const json& json, const BenchRow& row) {
   EXPECT_EQ(json.at("model"), row.model);
   EXPECT_EQ(json.at("cpu"), row.cpu);
   EXPECT_EQ(json.at("threads"), row.threads);
-  for (const char* key : {"gb_per_token", "disk_gb_per_s", "disk_busy_share", "disk_share", "queue_depth", "memory_gb_per_s", "memory_share",
-                          "pass_efficiency", "wait_disk_s", "wait_copy_s", "other_s"}) {
+  for (const char* key : {"gb_per_token", "disk_gb_per_s", "disk_busy_share", "disk_share",
+                          "queue_depth", "memory_gb_per_s", "memory_share", "pass_efficiency",
+                          "wait_disk_s", "wait_copy_s", "other_s"}) {
     EXPECT_TRUE(json.at(key).is_number()) << key;
   }
 }
@@ -96,7 +97,8 @@ std::vector<std::string> CsvFields(const std::string& line) {
 }
 
 TEST(BenchRow, IsReadBackFromCsv) {
-  const std::vector<std::string> lines = absl::StrSplit(FormatRows(Rows(), BenchFormat::kCsv), '\n');
+  const std::vector<std::string> lines =
+      absl::StrSplit(FormatRows(Rows(), BenchFormat::kCsv), '\n');
   ASSERT_EQ(lines.size(), 4);
   const std::vector<std::string> names = absl::StrSplit(lines[0], ',');
   for (int i = 1; i <= 2; ++i) {
@@ -104,7 +106,8 @@ TEST(BenchRow, IsReadBackFromCsv) {
     ASSERT_EQ(values.size(), names.size());
     json object;
     for (size_t k = 0; k < names.size(); ++k) {
-      const bool text = names[k] == "test" || names[k] == "device" || names[k] == "model" || names[k] == "cpu";
+      const bool text =
+          names[k] == "test" || names[k] == "device" || names[k] == "model" || names[k] == "cpu";
       object[names[k]] = text ? json(values[k]) : json::parse(values[k]);
     }
     ExpectRow(object, Rows()[i - 1]);
@@ -112,9 +115,12 @@ TEST(BenchRow, IsReadBackFromCsv) {
 }
 
 TEST(BenchRow, IsALineOfATableInMarkdown) {
-  const std::vector<std::string> lines = absl::StrSplit(FormatRows(Rows(), BenchFormat::kMarkdown), '\n');
+  const std::vector<std::string> lines =
+      absl::StrSplit(FormatRows(Rows(), BenchFormat::kMarkdown), '\n');
   ASSERT_EQ(lines.size(), 5);
-  const auto cells = [](const std::string& line) { return std::count(line.begin(), line.end(), '|'); };
+  const auto cells = [](const std::string& line) {
+    return std::count(line.begin(), line.end(), '|');
+  };
   for (int i = 1; i < 4; ++i) EXPECT_EQ(cells(lines[i]), cells(lines[0]));
   EXPECT_THAT(lines[0], HasSubstr("| model | CPU | threads | budget | queue depth |"));
   EXPECT_THAT(lines[0], testing::Not(HasSubstr("| depth")));
@@ -130,9 +136,12 @@ TEST(BenchRow, HasColumnsForADeviceWhereOneComputed) {
   rows[1].wait_copy_s = 4;
   rows[1].link_gb_per_s = 12.25;
   rows[1].link_share = 0.875;
-  const std::vector<std::string> lines = absl::StrSplit(FormatRows(rows, BenchFormat::kMarkdown), '\n');
+  const std::vector<std::string> lines =
+      absl::StrSplit(FormatRows(rows, BenchFormat::kMarkdown), '\n');
   ASSERT_EQ(lines.size(), 5);
-  const auto cells = [](const std::string& line) { return std::count(line.begin(), line.end(), '|'); };
+  const auto cells = [](const std::string& line) {
+    return std::count(line.begin(), line.end(), '|');
+  };
   for (int i = 1; i < 4; ++i) EXPECT_EQ(cells(lines[i]), cells(lines[0]));
   EXPECT_THAT(lines[0], HasSubstr("copy wait"));
   EXPECT_THAT(lines[3], HasSubstr("12.25 (88%)"));
@@ -161,11 +170,14 @@ TEST(Samples, AreRemarkedOnWhereTheyAreFarApart) {
   ProbeResult result;
   result.spreads = {{"the disk", SummarizeSamples({1.2e9, 2.1e9, 2.9e9})},
                     {"the memory", SummarizeSamples({20e9, 21e9, 22e9})}};
-  EXPECT_EQ(SpreadRemark(result, "/mnt/nvme"),
-            "the disk gave 1.2 to 2.9 GB/s in 3 runs: something else may use this machine. The median counts, and "
-            "predictions may be as far off; run `sluice probe /mnt/nvme` again when the machine is idle");
+  EXPECT_EQ(
+      SpreadRemark(result, "/mnt/nvme"),
+      "the disk gave 1.2 to 2.9 GB/s in 3 runs: something else may use this machine. The median "
+      "counts, and "
+      "predictions may be as far off; run `sluice probe /mnt/nvme` again when the machine is idle");
   result.spreads[1].samples.most = 60e9;
-  EXPECT_THAT(SpreadRemark(result, "."), HasSubstr("3 runs, the memory gave 20 to 60 GB/s in 3 runs: "));
+  EXPECT_THAT(SpreadRemark(result, "."),
+              HasSubstr("3 runs, the memory gave 20 to 60 GB/s in 3 runs: "));
   result.spreads.clear();
   EXPECT_EQ(SpreadRemark(result, "."), "");
 }
@@ -236,8 +248,9 @@ TEST(ProbeCache, StartsAnewWhereTheFileIsDamaged) {
 class BenchCli : public testing::Test {
  protected:
   BenchCli() {
-    const Finished shard = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", store_,
-                                      "--slab-size", "64KiB"});
+    const Finished shard =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", store_,
+                   "--slab-size", "64KiB"});
     EXPECT_EQ(shard.exit_code, 0) << shard.err;
   }
   ~BenchCli() override { CacheHome() = SLUICE_BINARY_DIR "/no-cache"; }
@@ -249,9 +262,9 @@ class BenchCli : public testing::Test {
 TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
   CacheHome() = dir_.path();
   ASSERT_TRUE(RememberProbe(dir_ / "sluice/probe.json", SomeProbe(*DiskName(store_))).ok());
-  const Finished run = RunSluice({"bench", store_, "--max-ram", "16MiB,64MiB", "--queue-depth", "2,9", "-p", "32",
-                                  "-n", "4", "-r", "2", "-o", "json", "--svg", dir_ / "p.svg", "--trace",
-                                  dir_ / "t.json"});
+  const Finished run = RunSluice({"bench", store_, "--max-ram", "16MiB,64MiB", "--queue-depth",
+                                  "2,9", "-p", "32", "-n", "4", "-r", "2", "-o", "json", "--svg",
+                                  dir_ / "p.svg", "--trace", dir_ / "t.json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const json rows = json::parse(run.out);
   ASSERT_EQ(rows.size(), 8);
@@ -261,7 +274,8 @@ TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
     const int64_t tokens = row["test"] == "pp32" ? 32 : 4;
     const double wall = row["compute_s"].get<double>() + row["wait_disk_s"].get<double>() +
                         row["other_s"].get<double>() + row["wait_copy_s"].get<double>();
-    // tokens / mean(rate) is at most the mean time, and close where repetitions take about the same.
+    // tokens / mean(rate) is at most the mean time, and close where repetitions take about the
+    // same.
     EXPECT_LE(tokens / row["tokens_per_s"].get<double>(), wall * 1.05 + 1e-3) << row;
     if (row["streamed_bytes"] > 0) {
       EXPECT_GT(row["gb_per_token"], 0) << row;
@@ -274,16 +288,19 @@ TEST_F(BenchCli, MeasuresEveryBudgetAndDepthAndAccountsForAllOfTheTime) {
 }
 
 TEST_F(BenchCli, MeasuresAfterAContextOfSomeDepth) {
-  const Finished run = RunSluice({"bench", store_, "-p", "8", "-n", "2", "-d", "0,40", "-r", "2", "-o", "json"});
+  const Finished run =
+      RunSluice({"bench", store_, "-p", "8", "-n", "2", "-d", "0,40", "-r", "2", "-o", "json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   std::vector<std::string> tests;
   for (const json& row : json::parse(run.out)) {
     tests.push_back(row["test"]);
     EXPECT_GT(row["tokens_per_s"], 0);
-    // The tokens of the depth are in neither side: one pass a repetition of a prompt, or one a token.
+    // The tokens of the depth are in neither side: one pass a repetition of a prompt, or one a
+    // token.
     const int passes = row["test"].get<std::string>()[0] == 'p' ? 1 : 2;
     const double wall = passes * row["seconds_per_pass"].get<double>();
-    EXPECT_LE(row["compute_s"].get<double>() + row["wait_disk_s"].get<double>(), wall * 1.05 + 1e-3) << row;
+    EXPECT_LE(row["compute_s"].get<double>() + row["wait_disk_s"].get<double>(), wall * 1.05 + 1e-3)
+        << row;
   }
   EXPECT_EQ(tests, (std::vector<std::string>{"pp8", "tg2", "pp8 @ d40", "tg2 @ d40"}));
 }
@@ -302,7 +319,8 @@ TEST_F(BenchCli, ProbesAndRemembers) {
   EXPECT_GT(json::parse(plan.out)["predicted_s"], 0);
 }
 
-// Neither variable, no folder to be had, a file that cannot be replaced: each says so in a line and goes on.
+// Neither variable, no folder to be had, a file that cannot be replaced: each says so in a line and
+// goes on.
 TEST_F(BenchCli, SaysThatAProbeIsRememberedNowhere) {
   std::ofstream(dir_ / "file") << "not a folder";
   std::filesystem::create_directories(dir_ / "taken/sluice/probe.json/folder");
@@ -315,7 +333,9 @@ TEST_F(BenchCli, SaysThatAProbeIsRememberedNowhere) {
   for (const Case& c : std::vector<Case>{
            {{"probe", store_, "--quick"}, "", "neither XDG_CACHE_HOME nor HOME is set"},
            {{"plan", store_, "--max-ram", "16MiB"}, dir_ / "file", "cannot make"},
-           {{"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"}, dir_ / "taken", "probe.json"}}) {
+           {{"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"},
+            dir_ / "taken",
+            "probe.json"}}) {
     CacheHome() = c.cache;
     unsetenv("HOME");
     const Finished run = RunSluice(c.args);
@@ -335,11 +355,13 @@ TEST_F(BenchCli, PlanRemembersItsProbeForThoseThatComeAfter) {
   const std::string file = ReadWholeFile(dir_ / "sluice/probe.json");
   const Finished second = RunSluice({"plan", store_, "--max-ram", "16MiB", "--json"});
   EXPECT_THAT(second.err, testing::Not(HasSubstr("measuring")));
-  const Finished bench = RunSluice({"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"});
+  const Finished bench =
+      RunSluice({"bench", store_, "--max-ram", "16MiB", "-p", "1", "-n", "0", "-r", "1"});
   EXPECT_THAT(bench.err, testing::Not(HasSubstr("measuring")));
   EXPECT_EQ(ReadWholeFile(dir_ / "sluice/probe.json"), file);
   // The same store and budget as plan's: what run measured stands beside what plan predicts.
-  const Finished run = RunSluice({"run", store_, "-p", "Once", "-n", "4", "--max-ram", "16MiB", "--json"});
+  const Finished run =
+      RunSluice({"run", store_, "-p", "Once", "-n", "4", "--max-ram", "16MiB", "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   EXPECT_GT(json::parse(run.out)["report"]["predicted_tokens_per_s"], 0);
   // A cache's rates do not do for a budget of more memory.

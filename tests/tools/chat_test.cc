@@ -33,7 +33,8 @@ class Chat : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M", Store()});
+    const Finished run =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M", Store()});
     ASSERT_EQ(run.exit_code, 0) << run.err;
     std::ofstream(Template()) << kTemplate;
   }
@@ -42,15 +43,17 @@ class Chat : public testing::Test {
   static std::string Template() { return *dir_ / "chat.jinja"; }
 
   static std::vector<std::string> Args(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> args = {"chat", Store(), "--template", Template(), "-n", "12",
-                                     "--temp", "0", "-t", "1", "--max-ram", "64MiB"};
+    std::vector<std::string> args = {"chat", Store(), "--template", Template(),
+                                     "-n",   "12",    "--temp",     "0",
+                                     "-t",   "1",     "--max-ram",  "64MiB"};
     args.insert(args.end(), more.begin(), more.end());
     return args;
   }
   // What is answered to one message.
   static std::string Answer(const std::string& message, const std::string& n = "12") {
-    const Finished run = RunSluice({"run", Store(), "--chat", "-p", message, "--template", Template(), "-n", n,
-                                    "--temp", "0", "--max-ram", "64MiB", "--json"});
+    const Finished run =
+        RunSluice({"run", Store(), "--chat", "-p", message, "--template", Template(), "-n", n,
+                   "--temp", "0", "--max-ram", "64MiB", "--json"});
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return run.exit_code == 0 ? json::parse(run.out)["text"].get<std::string>() : "";
   }
@@ -106,8 +109,9 @@ TEST_F(Chat, EditsLinesAndRemembersThem) {
 TEST_F(Chat, CtrlCStopsTheAnswerAndNotTheProgram) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
   // A slow disk, so that the answer takes its time.
-  Terminal terminal({"chat", Store(), "--template", Template(), "-n", "1000", "--temp", "0", "--ignore-eos", "-t", "1",
-                     "--max-ram", "9MiB", "-c", "256", "--throttle-disk", "100MB/s"});
+  Terminal terminal({"chat", Store(), "--template", Template(), "-n", "1000", "--temp", "0",
+                     "--ignore-eos", "-t", "1", "--max-ram", "9MiB", "-c", "256", "--throttle-disk",
+                     "100MB/s"});
   terminal.Expect("> ");
   const std::string answer = Answer("Hello there");
   terminal.Type("Hello there\r");
@@ -242,7 +246,9 @@ TEST_F(Chat, KeepsTheLineWhenItIsStoppedAndGoesOn) {
   terminal.Expect("Hello");
   terminal.StopAndContinue();
   terminal.Expect("> Hello");  // drawn again
-  terminal.Type(" thera\x7f" "e\r");
+  terminal.Type(
+      " thera\x7f"
+      "e\r");
   terminal.Expect(Answer("Hello there") + "\n");
   terminal.Expect("> ");
   Leave(terminal);
@@ -265,7 +271,8 @@ TEST_F(Chat, DimsOrHidesWhatIsThought) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
   const std::string file = *dir_ / "think.jinja";
   std::ofstream(file) << kTemplate << "{% if add_generation_prompt %}<think>\n{% endif %}";
-  const std::vector<std::string> args = {"chat", Store(), "--template", file, "-n", "8", "--temp", "0"};
+  const std::vector<std::string> args = {"chat", Store(), "--template", file,
+                                         "-n",   "8",     "--temp",     "0"};
   {
     Terminal terminal(args);
     terminal.Expect("> ");
@@ -286,7 +293,8 @@ TEST_F(Chat, DimsOrHidesWhatIsThought) {
 TEST_F(Chat, HoldsEveryAnswerToAGrammar) {
   const std::string gbnf = *dir_ / "answer.gbnf", schema = *dir_ / "answer.json";
   std::ofstream(gbnf) << "root ::= (\"aye\" | \"nay\") \", \" [a-z]{4} \".\"";
-  std::ofstream(schema) << R"({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+  std::ofstream(schema)
+      << R"({"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
       "required": ["n"]})";
   // With a template that opens <think>, too: text that follows a grammar has no thoughts in it.
   const std::string think = *dir_ / "think_grammar.jinja";
@@ -295,8 +303,8 @@ TEST_F(Chat, HoldsEveryAnswerToAGrammar) {
     for (const auto& [option, path, form] :
          {std::tuple{"--grammar", gbnf, R"((aye|nay), [a-z]{4}\.)"},
           {"--json-schema", schema, R"(\{[[:space:]]*"n":[[:space:]]*[0-9][[:space:]]*\})"}}) {
-      const Finished run = RunSluice({"chat", Store(), "--template", file, "-n", "40", "--temp", "2", "--top-k", "0",
-                                      "--seed", "5", option, path},
+      const Finished run = RunSluice({"chat", Store(), "--template", file, "-n", "40", "--temp",
+                                      "2", "--top-k", "0", "--seed", "5", option, path},
                                      nullptr, "Hello there\nAnd then?\n/regen\n");
       ASSERT_EQ(run.exit_code, 0) << run.err;
       EXPECT_THAT(run.out, testing::MatchesRegex(absl::StrCat("(", form, "\n){3}"))) << run.err;
@@ -344,7 +352,8 @@ TEST_F(Chat, AnInterruptThroughAPipeEndsWithItsCode) {
   std::vector<std::string> args = Args({"--ignore-eos", "--throttle-disk", "100MB/s", "-c", "256"});
   args[5] = "1000";
   args[11] = "9MiB";
-  const Finished run = RunSluice(args, [](const std::string&, pid_t pid) { kill(pid, SIGINT); }, "Hello there\n");
+  const Finished run = RunSluice(
+      args, [](const std::string&, pid_t pid) { kill(pid, SIGINT); }, "Hello there\n");
   EXPECT_TRUE(run.exit_code == 130) << run.exit_code << run.err;
 }
 
@@ -357,15 +366,17 @@ TEST_F(Chat, RunSaysOnceThatAnInstructModelHasATemplate) {
     options.insert(options.begin(), {"run", from, "-n", "1", "--temp", "0"});
     const Finished run = RunSluice(options);
     EXPECT_EQ(run.exit_code, 0) << run.err;
-    return testing::Matches(HasSubstr("the store has a chat template; --chat puts it around the prompt"))(run.err);
+    return testing::Matches(
+        HasSubstr("the store has a chat template; --chat puts it around the prompt"))(run.err);
   };
   EXPECT_TRUE(says(store, {"-p", "Hello"}));
-  for (const std::vector<std::string>& silent : {std::vector<std::string>{"-p", "Hello", "--chat"},
-                                                 {"-p", "Hello", "--no-chat"},
-                                                 {"-p", "Hello", "-no-cnv"},
-                                                 {"-p", "Hello", "--json"},
-                                                 {"--prompt-ids", "5,6"},
-                                                 {"-p", "USER:\nHello<|eos|>"}}) {  // in the template's form already
+  for (const std::vector<std::string>& silent :
+       {std::vector<std::string>{"-p", "Hello", "--chat"},
+        {"-p", "Hello", "--no-chat"},
+        {"-p", "Hello", "-no-cnv"},
+        {"-p", "Hello", "--json"},
+        {"--prompt-ids", "5,6"},
+        {"-p", "USER:\nHello<|eos|>"}}) {  // in the template's form already
     EXPECT_FALSE(says(store, silent)) << silent.back();
   }
   EXPECT_FALSE(says(Store(), {"-p", "Hello"}));
@@ -374,17 +385,20 @@ TEST_F(Chat, RunSaysOnceThatAnInstructModelHasATemplate) {
 
 TEST_F(Chat, TemplatesAreKnownByName) {
   const auto prompt = [](const std::string& chat_template) {
-    const Finished run = RunSluice({"run", Store(), "-st", "-p", "Hello", "-n", "1", "--temp", "0", "--json",
-                                    "--template", chat_template});
+    const Finished run = RunSluice({"run", Store(), "-st", "-p", "Hello", "-n", "1", "--temp", "0",
+                                    "--json", "--template", chat_template});
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return run.exit_code == 0 ? json::parse(run.out)["prompt_ids"] : json();
   };
   const Finished ids =
-      RunSluice({"tokenize", Store(), "-p", "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n", "--json"});
-  EXPECT_EQ(prompt("chatml"), json::parse(ids.out)) << "bos as the tokenizer puts it around any text";
+      RunSluice({"tokenize", Store(), "-p",
+                 "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n", "--json"});
+  EXPECT_EQ(prompt("chatml"), json::parse(ids.out))
+      << "bos as the tokenizer puts it around any text";
   EXPECT_EQ(prompt("ChatML"), prompt("chatml"));
   EXPECT_EQ(prompt(Template()), prompt(kTemplate)) << "a text is a template, too";
-  const char* const context = R"({"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true})";
+  const char* const context =
+      R"({"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true})";
   const Finished shown = RunSluice({"template", "zephyr", "--context", "-"}, nullptr, context);
   EXPECT_EQ(shown.out, "<|user|>\nHi<|endoftext|>\n<|assistant|>\n") << shown.err;
   const Finished none = RunSluice({"run", Store(), "--chat", "-p", "x", "--template", "chatmi"});
@@ -393,22 +407,22 @@ TEST_F(Chat, TemplatesAreKnownByName) {
 }
 
 TEST_F(Chat, RunTakesAMessageWithASystemMessage) {
-  const std::vector<std::string> args = {"run", Store(), "--chat", "-p", "Hello", "--template", Template(), "-n", "8",
-                                         "--temp", "0"};
+  const std::vector<std::string> args = {
+      "run", Store(), "--chat", "-p", "Hello", "--template", Template(), "-n", "8", "--temp", "0"};
   const Finished plain = RunSluice(args);
   ASSERT_EQ(plain.exit_code, 0) << plain.err;
   EXPECT_EQ(plain.out, Answer("Hello", "8") + "\n");  // without the prompt
   std::vector<std::string> more = args;
   more.insert(more.end(), {"--system", "Be merry.", "--json"});
   const json with_system = json::parse(RunSluice(more).out);
-  const Finished ids = RunSluice({"tokenize", Store(), "-p", "SYSTEM:\nBe merry.\nUSER:\nHello\nASSISTANT:\n",
-                                  "--json"});
+  const Finished ids = RunSluice(
+      {"tokenize", Store(), "-p", "SYSTEM:\nBe merry.\nUSER:\nHello\nASSISTANT:\n", "--json"});
   EXPECT_EQ(with_system["prompt_ids"], json::parse(ids.out)) << ids.out;  // bos once
 
   // <|eos|> in a message is a token, or text.
   const auto count = [&](std::vector<std::string> options) {
-    std::vector<std::string> all = {"run", Store(), "--chat", "-p", "a<|eos|>b", "--template", Template(), "-n", "1",
-                                    "--json"};
+    std::vector<std::string> all = {"run",        Store(),    "--chat", "-p", "a<|eos|>b",
+                                    "--template", Template(), "-n",     "1",  "--json"};
     all.insert(all.end(), options.begin(), options.end());
     const std::vector<int> prompt = json::parse(RunSluice(all).out)["prompt_ids"];
     return std::count(prompt.begin(), prompt.end(), 1);
@@ -417,7 +431,8 @@ TEST_F(Chat, RunTakesAMessageWithASystemMessage) {
   EXPECT_EQ(count({"--no-parse-special"}), 0);
 
   for (const std::vector<std::string>& wrong :
-       {std::vector<std::string>{"-p", "x", "--system", "y"}, {"-p", "x", "--template", Template()},
+       {std::vector<std::string>{"-p", "x", "--system", "y"},
+        {"-p", "x", "--template", Template()},
         {"--prompt-ids", "1,2", "--chat"}}) {
     std::vector<std::string> all = {"run", Store()};
     all.insert(all.end(), wrong.begin(), wrong.end());

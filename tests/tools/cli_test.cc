@@ -33,7 +33,8 @@ using ::testing::Not;
 
 std::string Data(const std::string& name) { return SLUICE_SOURCE_DIR "/tests/data/" + name; }
 
-// One line of error (progress may precede it), nothing on stdout, exit code 1, and the words a user needs.
+// One line of error (progress may precede it), nothing on stdout, exit code 1, and the words a user
+// needs.
 void ExpectRefused(const std::vector<std::string>& args, const std::string& words) {
   const Finished run = RunSluice(args);
   EXPECT_EQ(run.exit_code, 1) << run.err << run.out;
@@ -63,7 +64,8 @@ class Cli : public testing::Test {
   // A store of TinyStories-656K in many slabs.
   std::string MakeStore(const std::string& name = "store") {
     const std::string store = dir_ / name;
-    const Finished run = RunSluice({"shard", Data("models/TinyStories-656K"), store, "--slab-size", "64KiB"});
+    const Finished run =
+        RunSluice({"shard", Data("models/TinyStories-656K"), store, "--slab-size", "64KiB"});
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return store;
   }
@@ -71,16 +73,30 @@ class Cli : public testing::Test {
 };
 
 TEST_F(Cli, HelpAndVersionSucceedAndWrongUsageIsTwo) {
-  for (const std::vector<std::string>& args :
-       {std::vector<std::string>{"--help"}, {"help"}, {"--version"}, {"run", "--help"}, {"shard", "-h"}}) {
+  for (const std::vector<std::string>& args : {std::vector<std::string>{"--help"},
+                                               {"help"},
+                                               {"--version"},
+                                               {"run", "--help"},
+                                               {"shard", "-h"}}) {
     EXPECT_EQ(RunSluice(args).exit_code, 0) << args[0];
   }
   for (const std::vector<std::string>& args :
-       {std::vector<std::string>{}, {"walk"}, {"run"}, {"run", "a", "b"}, {"run", "a", "--walk"},
-        {"run", "a", "-p", "x", "-f", "y"}, {"run", "a", "-p", "x", "-n", "many"}, {"run", "a", "-p", "x", "--top-p", "2"},
-        {"shard", "a"}, {"shard", "a", "b", "--encoding", "q9"}, {"shard", "a", "b", "--slab-size", "1"},
-        {"shard", "a", "b", "--compress", "lz4"}, {"shard", "a", "b", "--compress", "zstd", "--slab-size", "65MiB"},
-        {"plan", "a", "--max-ram", "lots"}, {"completion", "fish"}, {"inspect", "a", "--export", "x"}}) {
+       {std::vector<std::string>{},
+        {"walk"},
+        {"run"},
+        {"run", "a", "b"},
+        {"run", "a", "--walk"},
+        {"run", "a", "-p", "x", "-f", "y"},
+        {"run", "a", "-p", "x", "-n", "many"},
+        {"run", "a", "-p", "x", "--top-p", "2"},
+        {"shard", "a"},
+        {"shard", "a", "b", "--encoding", "q9"},
+        {"shard", "a", "b", "--slab-size", "1"},
+        {"shard", "a", "b", "--compress", "lz4"},
+        {"shard", "a", "b", "--compress", "zstd", "--slab-size", "65MiB"},
+        {"plan", "a", "--max-ram", "lots"},
+        {"completion", "fish"},
+        {"inspect", "a", "--export", "x"}}) {
     const Finished run = RunSluice(args);
     EXPECT_EQ(run.exit_code, 2) << run.err;
     EXPECT_EQ(run.out, "");
@@ -89,19 +105,22 @@ TEST_F(Cli, HelpAndVersionSucceedAndWrongUsageIsTwo) {
 
 TEST_F(Cli, JsonIsOneObjectAndNothingElse) {
   const std::string store = MakeStore();
-  const Finished run = RunSluice({"run", store, "-p", "Once upon a time", "-n", "8", "--temp", "0", "--json"});
+  const Finished run =
+      RunSluice({"run", store, "-p", "Once upon a time", "-n", "8", "--temp", "0", "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const json result = json::parse(run.out);
   EXPECT_EQ(result["ids"].size(), 8u);
   EXPECT_EQ(result["finish_reason"], "length");
   EXPECT_FALSE(result["text"].get<std::string>().empty());
-  for (const char* key : {"prompt_tokens_per_s", "generation_tokens_per_s", "seconds_per_pass", "bytes_per_token",
-                          "disk_gb_per_s", "disk_wait_share", "disk_busy_share",
-                          "first_token_s", "loading_s", "most_rss_bytes", "resident_bytes", "streamed_bytes", "peak_rss_bytes"}) {
+  for (const char* key :
+       {"prompt_tokens_per_s", "generation_tokens_per_s", "seconds_per_pass", "bytes_per_token",
+        "disk_gb_per_s", "disk_wait_share", "disk_busy_share", "first_token_s", "loading_s",
+        "most_rss_bytes", "resident_bytes", "streamed_bytes", "peak_rss_bytes"}) {
     EXPECT_TRUE(result["report"][key].is_number()) << key;
   }
   const Finished by_ids =
-      RunSluice({"run", store, "--prompt-ids", result["prompt_ids"].dump().substr(1, result["prompt_ids"].dump().size() - 2),
+      RunSluice({"run", store, "--prompt-ids",
+                 result["prompt_ids"].dump().substr(1, result["prompt_ids"].dump().size() - 2),
                  "-n", "8", "--temp", "0", "--json"});
   ASSERT_EQ(by_ids.exit_code, 0) << by_ids.err;
   EXPECT_EQ(json::parse(by_ids.out)["ids"], result["ids"]);
@@ -114,11 +133,13 @@ TEST_F(Cli, TextFollowsASchemaOrAGrammar) {
     std::ofstream(dir_ / name) << text;
     return dir_ / name;
   };
-  const std::string schema = write("schema.json", R"({"type": "object", "properties": {"name": {"type": "string"}, "age":
+  const std::string schema =
+      write("schema.json", R"({"type": "object", "properties": {"name": {"type": "string"}, "age":
       {"type": "integer", "minimum": 1, "maximum": 99}}, "required": ["name", "age"], "additionalProperties": false})");
   for (const char* const temperature : {"0", "2"}) {
-    const Finished run = RunSluice({"run", store, "-p", "The king ", "-n", "40", "--top-k", "0", "--temp", temperature,
-                                    "--seed", "3", "--json-schema", schema, "--json"});
+    const Finished run =
+        RunSluice({"run", store, "-p", "The king ", "-n", "40", "--top-k", "0", "--temp",
+                   temperature, "--seed", "3", "--json-schema", schema, "--json"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
     const json result = json::parse(run.out);
     EXPECT_EQ(result["finish_reason"], "stop");
@@ -129,18 +150,21 @@ TEST_F(Cli, TextFollowsASchemaOrAGrammar) {
     EXPECT_EQ(value.size(), 2u);
   }
   const std::string gbnf = write("list.gbnf", "root ::= (\"- \" [a-z ]{3,12} \"\\n\"){3}\n");
-  const Finished list = RunSluice({"run", store, "-p", "A list:\n", "--grammar", gbnf, "--seed", "1", "--json"});
+  const Finished list =
+      RunSluice({"run", store, "-p", "A list:\n", "--grammar", gbnf, "--seed", "1", "--json"});
   ASSERT_EQ(list.exit_code, 0) << list.err;
   const std::string text = json::parse(list.out)["text"];
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
   EXPECT_EQ(text.substr(0, 2), "- ");
 
-  ExpectRefused({"run", store, "-p", "x", "--json-schema", write("bad.json", R"({"properties": {"a": {"not": {}}}})")},
+  ExpectRefused({"run", store, "-p", "x", "--json-schema",
+                 write("bad.json", R"({"properties": {"a": {"not": {}}}})")},
                 "bad.json: JSON schema at #/properties/a: \"not\" is not supported");
-  ExpectRefused({"run", store, "-p", "x", "--grammar", write("bad.gbnf", "root ::= a")}, "\"a\" is used but not defined");
+  ExpectRefused({"run", store, "-p", "x", "--grammar", write("bad.gbnf", "root ::= a")},
+                "\"a\" is used but not defined");
   ExpectRefused({"run", store, "-p", "x", "--grammar", dir_ / "none.gbnf"}, "none.gbnf");
-  for (const std::vector<std::string>& more :
-       {std::vector<std::string>{"--json-schema", schema}, std::vector<std::string>{"--ignore-eos"}}) {
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--json-schema", schema},
+                                               std::vector<std::string>{"--ignore-eos"}}) {
     std::vector<std::string> args = {"run", store, "-p", "x", "--grammar", gbnf};
     args.insert(args.end(), more.begin(), more.end());
     EXPECT_EQ(RunSluice(args).exit_code, 2);
@@ -149,9 +173,11 @@ TEST_F(Cli, TextFollowsASchemaOrAGrammar) {
 
 TEST_F(Cli, PlansSetMemoryAsideForAGrammar) {
   const std::string store = MakeStore();
-  const auto grammar_bytes = [&](const std::string& gbnf, const std::vector<std::string>& more = {}) {
+  const auto grammar_bytes = [&](const std::string& gbnf,
+                                 const std::vector<std::string>& more = {}) {
     std::ofstream(dir_ / "g.gbnf") << gbnf;
-    std::vector<std::string> args = {"plan", store, "--no-probe", "--json", "--grammar", dir_ / "g.gbnf"};
+    std::vector<std::string> args = {"plan",   store,       "--no-probe",
+                                     "--json", "--grammar", dir_ / "g.gbnf"};
     args.insert(args.end(), more.begin(), more.end());
     const Finished plan = RunSluice(args);
     EXPECT_EQ(plan.exit_code, 0) << plan.err;
@@ -164,7 +190,8 @@ TEST_F(Cli, PlansSetMemoryAsideForAGrammar) {
   const Finished none = RunSluice({"plan", store, "--no-probe", "--json"});
   EXPECT_FALSE(json::parse(none.out)["fixed"].contains("grammars"));
   const auto batch_bytes = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> args = {"plan", store, "--batch", "--batch-size", "4", "--no-probe", "--json"};
+    std::vector<std::string> args = {"plan", store,        "--batch", "--batch-size",
+                                     "4",    "--no-probe", "--json"};
     args.insert(args.end(), more.begin(), more.end());
     return json::parse(RunSluice(args).out)["fixed_bytes"].get<int64_t>();
   };
@@ -174,7 +201,9 @@ TEST_F(Cli, PlansSetMemoryAsideForAGrammar) {
 TEST_F(Cli, SeedsMakeSamplingReproducible) {
   const std::string store = MakeStore();
   const auto text = [&](const char* seed) {
-    return json::parse(RunSluice({"run", store, "-p", "The dog", "-n", "16", "--seed", seed, "--json"}).out)["ids"];
+    return json::parse(
+        RunSluice({"run", store, "-p", "The dog", "-n", "16", "--seed", seed, "--json"})
+            .out)["ids"];
   };
   EXPECT_EQ(text("5"), text("5"));
   EXPECT_NE(text("5"), text("6"));
@@ -182,11 +211,14 @@ TEST_F(Cli, SeedsMakeSamplingReproducible) {
 
 TEST_F(Cli, ComputesTheSameWhereverItsThreadsRun) {
   const std::string store = MakeStore();
-  const std::vector<std::string> args = {"run", store, "-p", "Once", "--temp", "0", "-n", "8", "--json"};
+  const std::vector<std::string> args = {"run", store, "-p", "Once",  "--temp",
+                                         "0",   "-n",  "8",  "--json"};
   const std::string cpu = std::to_string(AllowedCpus().front());
   std::vector<std::string> texts;
-  for (const std::vector<std::string>& more :
-       {std::vector<std::string>{}, {"-Cr", cpu, "-t", "1"}, {"-Cr", cpu, "-t", "2"}, {"--cpu-strict", "1"}}) {
+  for (const std::vector<std::string>& more : {std::vector<std::string>{},
+                                               {"-Cr", cpu, "-t", "1"},
+                                               {"-Cr", cpu, "-t", "2"},
+                                               {"--cpu-strict", "1"}}) {
     std::vector<std::string> all = args;
     all.insert(all.end(), more.begin(), more.end());
     const Finished run = RunSluice(all);
@@ -199,11 +231,11 @@ TEST_F(Cli, ComputesTheSameWhereverItsThreadsRun) {
 TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {
   const std::string store = MakeStore();
   bool sent = false;
-  const Finished run = RunSluice(
-      {"run", store, "-p", "Once", "--ignore-eos", "-c", "512", "--max-ram", "24MiB"},
-      [&](const std::string& out, pid_t pid) {
-        if (!sent && out.size() > 20) sent = kill(pid, SIGINT) == 0;
-      });
+  const Finished run =
+      RunSluice({"run", store, "-p", "Once", "--ignore-eos", "-c", "512", "--max-ram", "24MiB"},
+                [&](const std::string& out, pid_t pid) {
+                  if (!sent && out.size() > 20) sent = kill(pid, SIGINT) == 0;
+                });
   EXPECT_TRUE(sent);
   // A fast machine may fill the context before the signal arrives.
   if (run.exit_code != 0) {
@@ -223,7 +255,8 @@ TEST_F(Cli, SeveralSignalsAtOnceAreOneAndTheRunStillReports) {
                                     "--max-ram", "24MiB", "--throttle-disk", "50MB/s"},
                                    [&](const std::string& out, pid_t pid) {
                                      if (sent || out.size() <= 20) return;
-                                     sent = kill(pid, both.first) == 0 && kill(pid, both.second) == 0;
+                                     sent =
+                                         kill(pid, both.first) == 0 && kill(pid, both.second) == 0;
                                    });
     EXPECT_TRUE(sent);
     if (run.exit_code != 0) {
@@ -304,7 +337,8 @@ TEST_F(Cli, AFileBeyondTheLimitOfFilesIsAnErrorOfOneLine) {
     const rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = 100 << 10};
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(9);
   };
-  ExpectRefused({"shard", Data("models/TinyStories-656K"), dir_ / "large"}, "File too large (`ulimit -f`");
+  ExpectRefused({"shard", Data("models/TinyStories-656K"), dir_ / "large"},
+                "File too large (`ulimit -f`");
   BeforeExec() = nullptr;
 }
 
@@ -321,10 +355,12 @@ TEST_F(Cli, ReportsNoSpeedOfWhatWasNotGenerated) {
 TEST_F(Cli, TokenizesLinesBothWays) {
   const std::string lines = "\"Once upon a time\"\n\"\"\n\"\\u00e9\\n two\"\n";
   const std::string model = Data("models/TinyStories-656K");
-  const Finished encoded = RunSluice({"tokenize", model, "--jsonl", "--no-special"}, nullptr, lines);
+  const Finished encoded =
+      RunSluice({"tokenize", model, "--jsonl", "--no-special"}, nullptr, lines);
   ASSERT_EQ(encoded.exit_code, 0) << encoded.err;
   EXPECT_EQ(std::count(encoded.out.begin(), encoded.out.end(), '\n'), 3);
-  const Finished decoded = RunSluice({"tokenize", model, "--jsonl", "--decode"}, nullptr, encoded.out);
+  const Finished decoded =
+      RunSluice({"tokenize", model, "--jsonl", "--decode"}, nullptr, encoded.out);
   ASSERT_EQ(decoded.exit_code, 0) << decoded.err;
   EXPECT_EQ(json::parse(decoded.out.substr(0, decoded.out.find('\n'))), "Once upon a time");
   ExpectRefused({"tokenize", model, "--jsonl", "-p", "no json"}, "line 1");
@@ -333,16 +369,18 @@ TEST_F(Cli, TokenizesLinesBothWays) {
 
 TEST_F(Cli, DecodingRefusesIdsWithoutAToken) {
   const std::string model = Data("models/TinyStories-656K");
-  for (const auto& [ids, named] : std::vector<std::pair<std::string, std::string>>{
-           {"99999", "99999"},
-           {"2048", "2048"},
-           {"5,99999,6", "99999"},
-           {"-1", "-1"},
-           {"99999999999", "99999999999"},
-           {"1.5", "1.5"}}) {
-    for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{{}, {"--json"}, {"--jsonl"}}) {
-      std::vector<std::string> args = {"tokenize", model, "--decode", "-p",
-                                       more == std::vector<std::string>{"--jsonl"} ? "[" + ids + "]" : ids};
+  for (const auto& [ids, named] :
+       std::vector<std::pair<std::string, std::string>>{{"99999", "99999"},
+                                                        {"2048", "2048"},
+                                                        {"5,99999,6", "99999"},
+                                                        {"-1", "-1"},
+                                                        {"99999999999", "99999999999"},
+                                                        {"1.5", "1.5"}}) {
+    for (const std::vector<std::string>& more :
+         std::vector<std::vector<std::string>>{{}, {"--json"}, {"--jsonl"}}) {
+      std::vector<std::string> args = {
+          "tokenize", model, "--decode", "-p",
+          more == std::vector<std::string>{"--jsonl"} ? "[" + ids + "]" : ids};
       args.insert(args.end(), more.begin(), more.end());
       ExpectRefused(args, named);
       ExpectRefused(args, "vocabulary of 2048");
@@ -352,7 +390,8 @@ TEST_F(Cli, DecodingRefusesIdsWithoutAToken) {
 
 TEST_F(Cli, ScoresAddUpToThePerplexity) {
   const std::string store = MakeStore();
-  const Finished score = RunSluice({"score", store, "--prompt-ids", "1,80,429,598", "--top", "2", "--json"});
+  const Finished score =
+      RunSluice({"score", store, "--prompt-ids", "1,80,429,598", "--top", "2", "--json"});
   ASSERT_EQ(score.exit_code, 0) << score.err;
   const json result = json::parse(score.out);
   ASSERT_EQ(result["logprobs"].size(), 4u);
@@ -382,7 +421,8 @@ TEST_F(Cli, InspectsStoresAndCheckpoints) {
 
 TEST_F(Cli, ExportsTheCheckpointsOwnBytes) {
   const std::string store = MakeStore();
-  const Finished run = RunSluice({"inspect", store, "--export", "model.layers.1.mlp.down_proj.weight", "-o", dir_ / "t"});
+  const Finished run = RunSluice(
+      {"inspect", store, "--export", "model.layers.1.mlp.down_proj.weight", "-o", dir_ / "t"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const ReferenceFile checkpoint(Data("models/TinyStories-656K/model.safetensors"));
   const std::vector<char> expected = checkpoint.Get<char>("model.layers.1.mlp.down_proj.weight");
@@ -391,11 +431,13 @@ TEST_F(Cli, ExportsTheCheckpointsOwnBytes) {
 
 TEST_F(Cli, ShowsWhatCompressionSavedAndExportsTheSameBytes) {
   const std::string plain = MakeStore(), small = dir_ / "small";
-  const Finished shard = RunSluice({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16", "--compress", "zstd"});
+  const Finished shard = RunSluice({"shard", Data("models/TinyStories-656K"), small, "--encoding",
+                                    "bf16", "--compress", "zstd"});
   ASSERT_EQ(shard.exit_code, 0) << shard.err;
   EXPECT_THAT(shard.out, HasSubstr("compressed to 0.6"));
   EXPECT_EQ(RunSluice({"verify", small}).exit_code, 0);
-  EXPECT_THAT(RunSluice({"inspect", small}).out, HasSubstr("compression                  zstd\n    bf16"));
+  EXPECT_THAT(RunSluice({"inspect", small}).out,
+              HasSubstr("compression                  zstd\n    bf16"));
   const json inspected = json::parse(RunSluice({"inspect", small, "--json"}).out);
   EXPECT_EQ(inspected["compression"], "zstd");
   EXPECT_LT(inspected["stored_bytes"], inspected["raw_bytes"]);
@@ -403,13 +445,18 @@ TEST_F(Cli, ShowsWhatCompressionSavedAndExportsTheSameBytes) {
   EXPECT_EQ(json::parse(RunSluice({"inspect", plain, "--json"}).out)["compression"], "none");
 
   const std::string wide = dir_ / "bf16";
-  ASSERT_EQ(RunSluice({"shard", Data("models/TinyStories-656K"), wide, "--encoding", "bf16", "--compress", "none"}).exit_code, 0);
+  ASSERT_EQ(RunSluice({"shard", Data("models/TinyStories-656K"), wide, "--encoding", "bf16",
+                       "--compress", "none"})
+                .exit_code,
+            0);
   for (const std::string& store : {wide, small}) {
-    const Finished run = RunSluice({"inspect", store, "--export", "model.layers.0.mlp.up_proj.weight", "-o", store + ".t"});
+    const Finished run = RunSluice(
+        {"inspect", store, "--export", "model.layers.0.mlp.up_proj.weight", "-o", store + ".t"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   EXPECT_EQ(ReadWholeFile(wide + ".t"), ReadWholeFile(small + ".t"));
-  ExpectRefused({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16"}, "holds a finished store");
+  ExpectRefused({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16"},
+                "holds a finished store");
 }
 
 TEST_F(Cli, RefusesStoresThatAreBroken) {
@@ -439,7 +486,8 @@ TEST_F(Cli, RefusesStoresThatAreBroken) {
   EXPECT_EQ(RunSluice({"verify", store}).exit_code, 0);
 
   const std::string rows = copy("flipped_rows");
-  for (int64_t offset = 0; offset < static_cast<int64_t>(fs::file_size(rows + "/embedding.rows")); offset += 256) {
+  for (int64_t offset = 0; offset < static_cast<int64_t>(fs::file_size(rows + "/embedding.rows"));
+       offset += 256) {
     FlipBit(rows + "/embedding.rows", offset);
   }
   ExpectRefused(run(rows), "embedding.rows");
@@ -478,7 +526,8 @@ TEST_F(Cli, RefusesStoresThatAreBroken) {
 TEST_F(Cli, RefusesPromptsThatCannotBeRun) {
   const std::string store = MakeStore();
   ExpectRefused({"run", store, "--prompt-ids", "", "--json"}, "empty");
-  ExpectRefused({"run", store, "--prompt-ids", "1,2,3,4,5,6,7,8", "-c", "4", "--json"}, "8 tokens, the context only 4");
+  ExpectRefused({"run", store, "--prompt-ids", "1,2,3,4,5,6,7,8", "-c", "4", "--json"},
+                "8 tokens, the context only 4");
   ExpectRefused({"run", store, "--prompt-ids", "1,99999", "--json"}, "99999");
   ExpectRefused({"run", store, "-f", dir_ / "nowhere"}, "nowhere");
   ExpectRefused({"run", store, "-p", "x", "-c", "100000"}, "512");
@@ -493,7 +542,8 @@ TEST_F(Cli, RefusesWeightsThatAreNoNumbers) {
   std::memcpy(&header_bytes, file.data(), 8);
   const json header = json::parse(file.substr(8, header_bytes));
   const int64_t offset = header["model.layers.1.mlp.up_proj.weight"]["data_offsets"][0];
-  Overwrite(model + "/model.safetensors", static_cast<int64_t>(8 + header_bytes) + offset, std::string("\0\0\xC0\x7F", 4));
+  Overwrite(model + "/model.safetensors", static_cast<int64_t>(8 + header_bytes) + offset,
+            std::string("\0\0\xC0\x7F", 4));
   ASSERT_EQ(RunSluice({"shard", model, dir_ / "store"}).exit_code, 0);
   ExpectRefused({"run", dir_ / "store", "--prompt-ids", "1,2", "-n", "2", "--json"}, "layer 1");
   ExpectRefused({"shard", model, dir_ / "quantized", "--encoding", "q8_0"}, "up_proj");
@@ -505,7 +555,8 @@ TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
   ExpectRefused({"batch", store, "-i", "none", "-o", "none", "--device", "cuda:99"}, "CUDA: ");
   EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--device", "tpu"}).exit_code, 2);
   EXPECT_EQ(RunSluice({"run", store, "-p", "x", "--max-vram", "1GiB"}).exit_code, 2);
-  const Finished run = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--device", "auto", "--json"});
+  const Finished run =
+      RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--device", "auto", "--json"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   const Finished cpu = RunSluice({"run", store, "-p", "x", "-n", "2", "--temp", "0", "--json"});
   EXPECT_EQ(cpu.err.find("computing on the CPU"), std::string::npos) << "nobody asked for a device";
@@ -514,13 +565,16 @@ TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {
 
 TEST_F(Cli, FastMathSaysWhatComesOfItAndAJobKeepsToIt) {
   const std::string plain = MakeStore(), store = dir_ / "bf16";
-  ASSERT_EQ(RunSluice({"shard", Data("models/TinyStories-656K"), store, "--encoding", "bf16"}).exit_code, 0);
+  ASSERT_EQ(
+      RunSluice({"shard", Data("models/TinyStories-656K"), store, "--encoding", "bf16"}).exit_code,
+      0);
   const auto run = [](const std::string& of, const std::vector<std::string>& more) {
     std::vector<std::string> args = {"run", of, "-p", "Once", "-n", "4", "--temp", "0", "--json"};
     args.insert(args.end(), more.begin(), more.end());
     return RunSluice(args);
   };
-  for (const Finished& vain : {run(plain, {"--fast-math"}), run(store, {"--fast-math", "--isa", "scalar"})}) {
+  for (const Finished& vain :
+       {run(plain, {"--fast-math"}), run(store, {"--fast-math", "--isa", "scalar"})}) {
     ASSERT_EQ(vain.exit_code, 0) << vain.err;
     EXPECT_THAT(vain.err, HasSubstr("sluice: --fast-math changes nothing: "));
     EXPECT_EQ(json::parse(vain.out)["report"]["fast_math"], false);
@@ -535,12 +589,14 @@ TEST_F(Cli, FastMathSaysWhatComesOfItAndAJobKeepsToIt) {
   EXPECT_EQ(json::parse(fast.out)["report"]["fast_math"], true);
 
   std::ofstream(dir_ / "in") << "Once upon\n";
-  const std::vector<std::string> job = {"batch", store, "--text", "-c", "64", "--batch-size", "1",
-                                        "-i", dir_ / "in", "-o", dir_ / "out.jsonl"};
+  const std::vector<std::string> job = {"batch",           store, "--text", "-c",        "64",
+                                        "--batch-size",    "1",   "-i",     dir_ / "in", "-o",
+                                        dir_ / "out.jsonl"};
   ASSERT_EQ(RunSluice(job).exit_code, 0);
   std::vector<std::string> other = job;
   other.push_back("--fast-math");
-  ExpectRefused(other, "belongs to a job with another arithmetic (--fast-math): exact, now fast-math");
+  ExpectRefused(other,
+                "belongs to a job with another arithmetic (--fast-math): exact, now fast-math");
 }
 
 TEST_F(Cli, CompletionScriptsAreValidShell) {

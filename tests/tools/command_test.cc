@@ -29,18 +29,26 @@ CommandSpec Sample() {
 }
 
 TEST(ParseByteSize, KnowsBinaryAndDecimalUnits) {
-  const std::pair<const char*, int64_t> cases[] = {
-      {"0", 0},           {"4096", 4096},         {"3GiB", 3ll << 30}, {"3g", 3ll << 30}, {"1.5M", 3 << 19},
-      {"512MiB", 512 << 20}, {"4GB", 4000000000}, {"2kb", 2000},       {"1T", 1ll << 40}, {"7b", 7}};
-  for (const auto& [text, bytes] : cases) EXPECT_EQ(ParseByteSize(text).value_or(-1), bytes) << text;
+  const std::pair<const char*, int64_t> cases[] = {{"0", 0},
+                                                   {"4096", 4096},
+                                                   {"3GiB", 3ll << 30},
+                                                   {"3g", 3ll << 30},
+                                                   {"1.5M", 3 << 19},
+                                                   {"512MiB", 512 << 20},
+                                                   {"4GB", 4000000000},
+                                                   {"2kb", 2000},
+                                                   {"1T", 1ll << 40},
+                                                   {"7b", 7}};
+  for (const auto& [text, bytes] : cases)
+    EXPECT_EQ(ParseByteSize(text).value_or(-1), bytes) << text;
   for (const char* bad : {"", "GiB", "-1", "3XB", "1e9", "99999999T", "1..5G", "nan"}) {
     EXPECT_FALSE(ParseByteSize(bad).ok()) << bad;
   }
 }
 
 TEST(ParseArguments, TakesOptionsInAllSpellings) {
-  const auto args =
-      ParseArguments(Sample(), {"-c", "12", "-ctk", "q8_0", "--stop=a", "--stop", "-b", "--json", "--", "-store"});
+  const auto args = ParseArguments(
+      Sample(), {"-c", "12", "-ctk", "q8_0", "--stop=a", "--stop", "-b", "--json", "--", "-store"});
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_EQ(*args->Int("--ctx-size", 0, 0, 100), 12);
   EXPECT_EQ(args->Get("--cache-type-k"), "q8_0");
@@ -76,11 +84,13 @@ TEST(ParseArguments, NamesWhatIsWrong) {
     EXPECT_THAT(std::string(args.status().message()), HasSubstr(c.message));
   }
   const auto args = ParseArguments(Sample(), {"a", "-c", "many"});
-  EXPECT_THAT(std::string(args->Int("--ctx-size", 0, 0, 9).status().message()), HasSubstr("\"many\""));
+  EXPECT_THAT(std::string(args->Int("--ctx-size", 0, 0, 9).status().message()),
+              HasSubstr("\"many\""));
 }
 
 TEST(ParseArguments, SuggestsOnlyWhatIsNear) {
-  for (const char* const far : {"-x", "-ngl", "-fa", "--io", "--jinx-son", "--context", "--jasmin", "-ub"}) {
+  for (const char* const far :
+       {"-x", "-ngl", "-fa", "--io", "--jinx-son", "--context", "--jasmin", "-ub"}) {
     const auto args = ParseArguments(Sample(), {"a", far});
     ASSERT_FALSE(args.ok()) << far;
     EXPECT_THAT(std::string(args.status().message()), Not(HasSubstr("did you mean"))) << far;
@@ -93,7 +103,8 @@ TEST(ParseArguments, TakesTheLastOfSeveralValuesAndSaysSo) {
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_EQ(args->Get("--ctx-size"), "2");
   EXPECT_THAT(args->All("--stop"), ElementsAre("x", "y"));
-  EXPECT_THAT(args->notes(), ElementsAre(HasSubstr("--ctx-size is given twice; the last value counts: \"2\"")));
+  EXPECT_THAT(args->notes(),
+              ElementsAre(HasSubstr("--ctx-size is given twice; the last value counts: \"2\"")));
   EXPECT_THAT(ParseArguments(Sample(), {"a", "-c", "1", "-c", "1"})->notes(), testing::IsEmpty());
 }
 
@@ -103,7 +114,8 @@ TEST(ParseArguments, TakesChoicesInAnyCase) {
 }
 
 TEST(ParseArguments, TakesTheModelAsAnOption) {
-  EXPECT_THAT(ParseArguments(Sample(), {"-m", "store", "-c", "1"})->positionals(), ElementsAre("store"));
+  EXPECT_THAT(ParseArguments(Sample(), {"-m", "store", "-c", "1"})->positionals(),
+              ElementsAre("store"));
   EXPECT_THAT(ParseArguments(Sample(), {"--model=store"})->positionals(), ElementsAre("store"));
 }
 
@@ -113,7 +125,8 @@ TEST(Commands, HaveHelpThatNamesEveryOption) {
     EXPECT_FALSE(command.summary.empty()) << command.name;
     EXPECT_NE(command.run, nullptr) << command.name;
     for (const OptionSpec& option : command.options) {
-      EXPECT_EQ(help.find(option.name) == std::string::npos, option.hidden) << command.name << option.name;
+      EXPECT_EQ(help.find(option.name) == std::string::npos, option.hidden)
+          << command.name << option.name;
       EXPECT_TRUE(option.hidden || !option.help.empty()) << command.name << option.name;
     }
   }
@@ -122,7 +135,8 @@ TEST(Commands, HaveHelpThatNamesEveryOption) {
 TEST(Commands, AreDocumentedByTheirOwnHelp) {
   const std::string page = ReadWholeFile(SLUICE_SOURCE_DIR "/docs/cli.md");
   for (const CommandSpec& command : Commands()) {
-    EXPECT_THAT(page, HasSubstr(CommandHelp(command))) << "docs/cli.md is behind on " << command.name;
+    EXPECT_THAT(page, HasSubstr(CommandHelp(command)))
+        << "docs/cli.md is behind on " << command.name;
   }
 }
 

@@ -1,4 +1,5 @@
-// A grammar or a schema comes as text, from a file, or through a pipe, and a mistake says which was looked for.
+// A grammar or a schema comes as text, from a file, or through a pipe, and a mistake says which was
+// looked for.
 #include <sys/stat.h>
 
 #include <fstream>
@@ -24,7 +25,8 @@ class GrammarOptions : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M", Store()});
+    const Finished run =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/bard-6.7M", Store()});
     ASSERT_EQ(run.exit_code, 0) << run.err;
   }
   static void TearDownTestSuite() { delete dir_; }
@@ -42,7 +44,8 @@ class GrammarOptions : public testing::Test {
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return run.exit_code == 0 ? nlohmann::json::parse(run.out)["text"].get<std::string>() : "";
   }
-  static void ExpectRefused(std::vector<std::string> options, int exit_code, const std::string& words) {
+  static void ExpectRefused(std::vector<std::string> options, int exit_code,
+                            const std::string& words) {
     options.insert(options.end(), {"-p", "x"});
     const Finished run = RunWith(options);
     EXPECT_EQ(run.exit_code, exit_code) << run.err;
@@ -54,7 +57,8 @@ class GrammarOptions : public testing::Test {
 TempDir* GrammarOptions::dir_ = nullptr;
 
 TEST_F(GrammarOptions, TakeTextFilesAndPipes) {
-  const std::string gbnf = *dir_ / "a.gbnf", schema = *dir_ / "a.json", odd = *dir_ / "::={", fifo = *dir_ / "fifo";
+  const std::string gbnf = *dir_ / "a.gbnf", schema = *dir_ / "a.json", odd = *dir_ / "::={",
+                    fifo = *dir_ / "fifo";
   std::ofstream(gbnf) << kGbnf;
   std::ofstream(schema) << kSchema;
   std::ofstream(odd) << kGbnf;
@@ -80,17 +84,22 @@ TEST_F(GrammarOptions, TakeTextFilesAndPipes) {
 }
 
 TEST_F(GrammarOptions, SayWhatWasLookedFor) {
-  ExpectRefused({"--grammar", "none.gbnf"}, 1, "there is no file \"none.gbnf\", and it is no grammar either");
-  ExpectRefused({"--json-schema", "none.json"}, 1, "there is no file \"none.json\", and it is no JSON schema either");
-  ExpectRefused({"--grammar", "root ::= a"}, 1, "--grammar: grammar:1:10: the rule \"a\" is used but not defined");
+  ExpectRefused({"--grammar", "none.gbnf"}, 1,
+                "there is no file \"none.gbnf\", and it is no grammar either");
+  ExpectRefused({"--json-schema", "none.json"}, 1,
+                "there is no file \"none.json\", and it is no JSON schema either");
+  ExpectRefused({"--grammar", "root ::= a"}, 1,
+                "--grammar: grammar:1:10: the rule \"a\" is used but not defined");
   ExpectRefused({"-j", "{\"type\": 7}"}, 1, "--json-schema: ");
   ExpectRefused({"-j", "{\"type\""}, 1, "--json-schema: ");
-  ExpectRefused({"-jf", kSchema}, 2, "--json-schema-file names a file; --json-schema takes the text");
+  ExpectRefused({"-jf", kSchema}, 2,
+                "--json-schema-file names a file; --json-schema takes the text");
   ExpectRefused({"--grammar-file", "root ::= \"a\""}, 2, "--grammar takes the text");
   ExpectRefused({"--grammar-file", "none.gbnf"}, 1, "cannot open none.gbnf");
   ExpectRefused({"--grammar", dir_->path()}, 1, dir_->path());
   ExpectRefused({"--grammar", ""}, 2, "--grammar has an empty value");
-  ExpectRefused({"-j", kSchema, "--grammar-file", "x"}, 2, "give one of --json-schema and --grammar-file");
+  ExpectRefused({"-j", kSchema, "--grammar-file", "x"}, 2,
+                "give one of --json-schema and --grammar-file");
   const Finished both = RunWith({"-f", "-", "--grammar", "-"}, kGbnf);
   EXPECT_EQ(both.exit_code, 2);
   EXPECT_THAT(both.err, HasSubstr("cannot both read standard input"));

@@ -1,4 +1,5 @@
-// Command lines as llama.cpp's users type them: each does what they mean, or says in a line what to type.
+// Command lines as llama.cpp's users type them: each does what they mean, or says in a line what to
+// type.
 #include "tools/llama_options.h"
 
 #include <algorithm>
@@ -26,14 +27,19 @@ const CommandSpec& CommandNamed(const std::string& name) {
   return Commands().front();
 }
 
-absl::StatusOr<Arguments> ParseFor(const std::string& command, const std::vector<std::string>& args) {
+absl::StatusOr<Arguments> ParseFor(const std::string& command,
+                                   const std::vector<std::string>& args) {
   return ParseArguments(CommandNamed(command), args);
 }
 
 TEST(LlamaOptions, AreTakenUnderTheirOwnNames) {
-  const auto args = ParseFor("run", {"-m", "store", "-p", "Hi", "--n-predict", "8", "--temperature", "0", "-r", "a",
-                                     "-r", "b", "-sys", "Be brief.", "-st", "--no-warmup", "--no-mmap", "--jinja", "-s",
-                                     "3", "-c", "64", "-t", "2", "-ctk", "Q8_0", "-e", "--chat-template", "chatml"});
+  const auto args = ParseFor(
+      "run",
+      {"-m",    "store",       "-p",        "Hi",      "--n-predict", "8",    "--temperature",
+       "0",     "-r",          "a",         "-r",      "b",           "-sys", "Be brief.",
+       "-st",   "--no-warmup", "--no-mmap", "--jinja", "-s",          "3",    "-c",
+       "64",    "-t",          "2",         "-ctk",    "Q8_0",        "-e",   "--chat-template",
+       "chatml"});
   ASSERT_TRUE(args.ok()) << args.status();
   EXPECT_THAT(args->positionals(), ElementsAre("store"));
   EXPECT_EQ(args->Get("--predict"), "8");
@@ -90,12 +96,15 @@ TEST(LlamaOptions, ThatAreNotHereSayWhatToType) {
                 AllOf(HasSubstr(c.option), HasSubstr(c.words), Not(HasSubstr("did you mean"))));
   }
   // Nothing to do with a command that runs no model.
-  EXPECT_THAT(std::string(ParseFor("verify", {"s", "-ngl", "1"}).status().message()), HasSubstr("unknown option -ngl"));
+  EXPECT_THAT(std::string(ParseFor("verify", {"s", "-ngl", "1"}).status().message()),
+              HasSubstr("unknown option -ngl"));
 }
 
 TEST(LlamaOptions, AreSuggestedToo) {
-  for (const auto& [typed, meant] : {std::pair{"--temprature", "--temperature"}, {"--system-promt", "--system-prompt"},
-                                     {"--max-mem", "--max-ram"}, {"--thread", "--threads"},
+  for (const auto& [typed, meant] : {std::pair{"--temprature", "--temperature"},
+                                     {"--system-promt", "--system-prompt"},
+                                     {"--max-mem", "--max-ram"},
+                                     {"--thread", "--threads"},
                                      {"--no-display", "--no-display-prompt"}}) {
     EXPECT_THAT(std::string(ParseFor("run", {"s", typed, "1"}).status().message()),
                 HasSubstr(std::string("did you mean ") + meant + "?"));
@@ -104,8 +113,8 @@ TEST(LlamaOptions, AreSuggestedToo) {
 
 TEST(LlamaOptions, PointToOptionsThatAreThere) {
   for (const CommandSpec& command : Commands()) {
-    for (const char* name : {"--n-predict", "--temperature", "-r", "-sys", "--chat-template", "-bf", "-dev", "--usage",
-                             "-st", "-no-cnv"}) {
+    for (const char* name : {"--n-predict", "--temperature", "-r", "-sys", "--chat-template", "-bf",
+                             "-dev", "--usage", "-st", "-no-cnv"}) {
       const LlamaOption option = FindLlamaOption(command, name);
       if (option.meaning != LlamaMeaning::kOption) continue;
       EXPECT_TRUE(std::any_of(command.options.begin(), command.options.end(),
@@ -125,7 +134,8 @@ TEST(StoreOptions, NamesAreTakenInAnyCaseAndSayWhoseTheyAre) {
   EXPECT_THAT(message({"a", "b", "--encoding", "Q4_K_M"}), HasSubstr("type --recipe q4_k_m"));
   EXPECT_THAT(message({"a", "b", "--recipe", "q8_0"}), HasSubstr("type --encoding q8_0"));
   EXPECT_THAT(message({"a", "b", "--recipe", "q4_k_x"}), HasSubstr("did you mean q4_k_m"));
-  EXPECT_THAT(message({"a", "b", "--encoding", "iq2_xxs"}), AllOf(HasSubstr("is one of"), Not(HasSubstr("type"))));
+  EXPECT_THAT(message({"a", "b", "--encoding", "iq2_xxs"}),
+              AllOf(HasSubstr("is one of"), Not(HasSubstr("type"))));
 }
 
 }  // namespace

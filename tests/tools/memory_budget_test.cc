@@ -23,7 +23,8 @@ TEST(MemoryBudget, HoldsForTheWholeProcessDownToTheSmallestThatPlanNames) {
   ASSERT_EQ(shard.exit_code, 0) << shard.err;
   EXPECT_LT(shard.peak_rss_bytes, int64_t{512} << 20);
 
-  const Finished plan = RunSluice({"plan", dir / "store", "--max-ram", "1GiB", "-c", "512", "--json"});
+  const Finished plan =
+      RunSluice({"plan", dir / "store", "--max-ram", "1GiB", "-c", "512", "--json"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
   const json arithmetic = json::parse(plan.out);
   const int64_t minimum = arithmetic["minimum_bytes"];
@@ -34,11 +35,12 @@ TEST(MemoryBudget, HoldsForTheWholeProcessDownToTheSmallestThatPlanNames) {
   std::string first_output;
   for (const int64_t budget : {minimum, minimum + minimum / 2, 2 * minimum, int64_t{1} << 30}) {
     for (const char* io : {"uring", "threads"}) {
-      const Finished run = RunSluice({"run", dir / "store", "--prompt-ids", ids, "-n", "4", "-c", "512", "--temp",
-                                      "0", "--ignore-eos", "--json", "--io", io, "--max-ram",
-                                      std::to_string(budget)});
+      const Finished run = RunSluice({"run", dir / "store", "--prompt-ids", ids, "-n", "4", "-c",
+                                      "512", "--temp", "0", "--ignore-eos", "--json", "--io", io,
+                                      "--max-ram", std::to_string(budget)});
       ASSERT_EQ(run.exit_code, 0) << run.err;
-      EXPECT_LE(run.peak_rss_bytes, budget + (int64_t{64} << 20)) << "budget " << budget << ", io " << io;
+      EXPECT_LE(run.peak_rss_bytes, budget + (int64_t{64} << 20))
+          << "budget " << budget << ", io " << io;
       const json result = json::parse(run.out);
       EXPECT_LE(result["report"]["peak_rss_bytes"].get<int64_t>(), run.peak_rss_bytes + (1 << 20));
       if (first_output.empty()) first_output = result["ids"].dump();

@@ -51,7 +51,9 @@ class OddFileSystem : public testing::Test {
     std::fclose(file);
     return {"batch", dir_ / "store", "-i", input, "-o", dir_ / name, "--max-ram", "64MiB"};
   }
-  std::vector<std::string> Shard(const std::string& name) { return {"shard", kSmallModel, dir_ / name}; }
+  std::vector<std::string> Shard(const std::string& name) {
+    return {"shard", kSmallModel, dir_ / name};
+  }
 
   // Of every file of a store.
   std::string Bytes(const std::string& name) {

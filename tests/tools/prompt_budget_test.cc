@@ -170,8 +170,8 @@ TEST_F(PromptBudget, ABatchReadsNoLineWhoseJsonTakesTooMuch) {
   write("texts", "\"stop\": " + many(R"("")"));
   write("short", "\"max_tokens\": 1");
   input.close();
-  const Finished run = RunSluice({"batch", Store(), "-i", dir_ / "in.jsonl", "-o",
-                                  dir_ / "out.jsonl", "--max-ram", "32MiB"});
+  const Finished run = RunSluice(
+      {"batch", Store(), "-i", dir_ / "in.jsonl", "-o", dir_ / "out.jsonl", "--max-ram", "32MiB"});
   std::ifstream results(dir_ / "out.jsonl"), errors(dir_ / "out.errors.jsonl");
   std::string line;
   ASSERT_TRUE(std::getline(results, line)) << run.err;

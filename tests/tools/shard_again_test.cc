@@ -131,11 +131,13 @@ TEST_F(ShardAgainTest, RepairDoesWhatTheMessagesSay) {
 
 TEST_F(ShardAgainTest, AMissingFileOfWeightsIsNamedWithTheCommandThatWritesIt) {
   ASSERT_EQ(RunSluice({"shard", model_, store_}).exit_code, 0);
-  for (const char* const name : {"layers/003.slabs", "head.slabs", "embedding.rows", "resident.bin"}) {
+  for (const char* const name :
+       {"layers/003.slabs", "head.slabs", "embedding.rows", "resident.bin"}) {
     fs::remove(store_ + "/" + name);
     const Finished again = RunSluice({"shard", model_, store_});
     EXPECT_EQ(again.exit_code, 1) << name;
-    EXPECT_THAT(again.err, HasSubstr(std::string(name) + ": missing; `sluice shard --repair")) << name;
+    EXPECT_THAT(again.err, HasSubstr(std::string(name) + ": missing; `sluice shard --repair"))
+        << name;
     EXPECT_EQ(RunSluice({"shard", model_, store_, "--repair"}).exit_code, 0) << name;
   }
 }
@@ -146,7 +148,8 @@ TEST_F(ShardAgainTest, ATokenizerFileThatNobodyHasIsNoRepair) {
   fs::remove(store_ + "/tokenizer/tokenizer.json");
   const Finished repair = RunSluice({"shard", model_, store_, "--repair"});
   EXPECT_EQ(repair.exit_code, 1);
-  EXPECT_THAT(repair.err, HasSubstr("tokenizer/tokenizer.json: the checkpoint does not have this file"));
+  EXPECT_THAT(repair.err,
+              HasSubstr("tokenizer/tokenizer.json: the checkpoint does not have this file"));
 }
 
 TEST_F(ShardAgainTest, LinksToNothingAndLfsPointersBesideTheTokenizerAreNamed) {
@@ -157,7 +160,8 @@ TEST_F(ShardAgainTest, LinksToNothingAndLfsPointersBesideTheTokenizerAreNamed) {
   EXPECT_FALSE(fs::exists(store_ + "/manifest.json"));
   fs::remove(model_ + "/chat_template.jinja");
   PutBytes(model_ + "/chat_template.jinja",
-           "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') + "\nsize 12345\n");
+           "version https://git-lfs.github.com/spec/v1\noid sha256:" + std::string(64, 'a') +
+               "\nsize 12345\n");
   const Finished pointer = RunSluice({"shard", model_, store_});
   EXPECT_EQ(pointer.exit_code, 0) << pointer.err;
   EXPECT_THAT(pointer.err, HasSubstr("chat_template.jinja is a Git LFS pointer"));
@@ -192,8 +196,9 @@ TEST_F(ShardAgainTest, AChangedTokenizerFileIsSaid) {
   for (const char* const command : {"run", "tokenize"}) {
     const Finished broken = RunSluice({command, store_, "-p", "a"});
     EXPECT_EQ(broken.exit_code, 1);
-    EXPECT_THAT(broken.err, AllOf(HasSubstr("tokenizer.json"), HasSubstr("changed since the store was made"),
-                                  HasSubstr("shard --repair")));
+    EXPECT_THAT(broken.err,
+                AllOf(HasSubstr("tokenizer.json"), HasSubstr("changed since the store was made"),
+                      HasSubstr("shard --repair")));
   }
 }
 

@@ -1,4 +1,5 @@
-// Every command where threads, memory or stacks are refused: it goes on with fewer, or ends with one line and exit code 1.
+// Every command where threads, memory or stacks are refused: it goes on with fewer, or ends with
+// one line and exit code 1.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -43,7 +44,8 @@ class Shortage : public testing::Test {
     fs::copy(SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", dir_ / "model");
     fs::copy_file(SluiceBinary(), dir_ / "sluice");
     binary_ = std::exchange(SluiceBinary(), dir_ / "sluice");
-    ASSERT_EQ(RunSluice({"shard", dir_ / "model", dir_ / "store", "--slab-size", "64KiB"}).exit_code, 0);
+    ASSERT_EQ(
+        RunSluice({"shard", dir_ / "model", dir_ / "store", "--slab-size", "64KiB"}).exit_code, 0);
     RemoveWritten();
     std::ofstream(dir_ / "text") << "Once upon a time\nThere was a girl\n";
     std::ofstream(dir_ / "context") << R"({"messages": [{"role": "user", "content": "Hi"}]})";
@@ -64,18 +66,20 @@ class Shortage : public testing::Test {
   // A command line of each command that reads or computes with `threads` compute threads.
   std::vector<Args> Computing(const std::string& threads) const {
     const std::string store = dir_ / "store";
-    return {{"run", store, "-p", "Once", "-n", "2", "-t", threads},
-            {"run", store, "-p", "Once", "-n", "2", "-t", threads, "--io", "threads"},
-            {"chat", store, "--template", dir_ / "chat.jinja", "-n", "2", "-t", threads},
-            {"batch", store, "-i", dir_ / "text", "--text", "-o", dir_ / "out/results.jsonl", "-t", threads},
-            {"score", store, "-f", dir_ / "text", "-t", threads},
-            {"perplexity", store, "-f", dir_ / "text", "-t", threads},
-            {"bench", store, "-n", "1", "-p", "2", "-r", "1", "-t", threads},
-            {"plan", store, "-t", threads},
-            {"probe", store, "--quick", "-t", threads},
-            {"verify", store, "-t", threads},
-            {"shard", dir_ / "model", dir_ / "out/again", "-t", threads},
-            {"synth", dir_ / "out/random", "--shape", "llama-3.2-1b", "--layers", "1", "-t", threads}};
+    return {
+        {"run", store, "-p", "Once", "-n", "2", "-t", threads},
+        {"run", store, "-p", "Once", "-n", "2", "-t", threads, "--io", "threads"},
+        {"chat", store, "--template", dir_ / "chat.jinja", "-n", "2", "-t", threads},
+        {"batch", store, "-i", dir_ / "text", "--text", "-o", dir_ / "out/results.jsonl", "-t",
+         threads},
+        {"score", store, "-f", dir_ / "text", "-t", threads},
+        {"perplexity", store, "-f", dir_ / "text", "-t", threads},
+        {"bench", store, "-n", "1", "-p", "2", "-r", "1", "-t", threads},
+        {"plan", store, "-t", threads},
+        {"probe", store, "--quick", "-t", threads},
+        {"verify", store, "-t", threads},
+        {"shard", dir_ / "model", dir_ / "out/again", "-t", threads},
+        {"synth", dir_ / "out/random", "--shape", "llama-3.2-1b", "--layers", "1", "-t", threads}};
   }
   // Of those that need no thread.
   std::vector<Args> Reading() const {
@@ -122,7 +126,9 @@ void ForbidThreads() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program = {.len = std::size(code), .filter = code};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(9);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    _exit(9);
 }
 
 void Limit(__rlimit_resource resource, rlim_t value) {
@@ -160,13 +166,15 @@ TEST_F(Shortage, OfAllThreadsIsOneLineAndLeavesNothingBehind) {
 
 TEST_F(Shortage, OfSomeThreadsIsSaidOnceAndChangesNoResult) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become a user who has no other process";
-  const Args generate = {"run", dir_ / "store", "-p", "Once upon a time", "-n", "8", "--temp", "0", "-t", "4"};
+  const Args generate = {"run", dir_ / "store", "-p", "Once upon a time", "-n", "8", "--temp",
+                         "0",   "-t",           "4"};
   const std::string text = RunSluice(generate).out;
   for (const int most : {2, 3, 4}) {
     BeforeExec() = [most] { AllowThreads(most); };
     EXPECT_EQ(RunSluice(generate).out, most == 2 ? "" : text);
     for (const Args& args : Computing("8")) {
-      if (args[0] == "synth" || args[0] == "probe" || args[0] == "plan" || args[0] == "bench") continue;  // seconds
+      if (args[0] == "synth" || args[0] == "probe" || args[0] == "plan" || args[0] == "bench")
+        continue;  // seconds
       RemoveWritten();
       const Finished run = RunSluice(args);
       if (run.exit_code == 9) GTEST_SKIP() << "no other user here";
@@ -175,8 +183,10 @@ TEST_F(Shortage, OfSomeThreadsIsSaidOnceAndChangesNoResult) {
       EXPECT_EQ(run.exit_code, 0) << Line(args) << run.err;
       const size_t said = run.err.find("sluice: going on with fewer threads: started ");
       ASSERT_NE(said, std::string::npos) << Line(args) << run.err;
-      EXPECT_THAT(run.err, HasSubstr("ulimit -u is " + std::to_string(most) + ": raise it")) << Line(args);
-      EXPECT_EQ(run.err.find("going on with fewer", said + 20), std::string::npos) << Line(args) << run.err;
+      EXPECT_THAT(run.err, HasSubstr("ulimit -u is " + std::to_string(most) + ": raise it"))
+          << Line(args);
+      EXPECT_EQ(run.err.find("going on with fewer", said + 20), std::string::npos)
+          << Line(args) << run.err;
     }
   }
 }
@@ -198,7 +208,8 @@ TEST_F(Shortage, OfTheKernelsThreadsForReading) {
   EXPECT_EQ(run.out, free.out);
 }
 
-// What the system's loader needs for the program and its libraries: below that, it is the one who speaks.
+// What the system's loader needs for the program and its libraries: below that, it is the one who
+// speaks.
 int LeastMib(__rlimit_resource resource) {
   for (int mib = 8; mib < 200; ++mib) {
     BeforeExec() = [=] { Limit(resource, static_cast<rlim_t>(mib) << 20); };
@@ -233,20 +244,26 @@ TEST_F(Shortage, OfMemoryNamesTheLimitWhereTheBudgetComesFrom) {
   EXPECT_THAT(plan.out, HasSubstr("MiB free under ulimit -v, limit 300.0 MiB)")) << plan.err;
   EXPECT_THAT(plan.err, Not(HasSubstr("warning")));
   const Finished much = RunSluice({"plan", dir_ / "store", "--no-probe", "--max-ram", "1GiB"});
-  EXPECT_THAT(much.err, HasSubstr("warning: --max-ram 1.00 GiB is more than the 300.0 MiB there are under ulimit -v"));
+  EXPECT_THAT(
+      much.err,
+      HasSubstr(
+          "warning: --max-ram 1.00 GiB is more than the 300.0 MiB there are under ulimit -v"));
   const int little = LeastMib(RLIMIT_AS) + 4;
   BeforeExec() = [=] { Limit(RLIMIT_AS, static_cast<rlim_t>(little) << 20); };
   const Finished refused = RunSluice({"probe", dir_ / "store", "--quick"});
   ExpectOneLine({"probe"}, refused);
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("ulimit -v is " + std::to_string(little) + " MiB, ")) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("ulimit -v is " + std::to_string(little) + " MiB, "))
+      << refused.err;
 }
 
 TEST_F(Shortage, StacksOfAnySizeWork) {
-  for (const rlim_t bytes : {rlim_t{64} << 10, rlim_t{256} << 10, rlim_t{1} << 30, rlim_t{1} << 40, RLIM_INFINITY}) {
+  for (const rlim_t bytes :
+       {rlim_t{64} << 10, rlim_t{256} << 10, rlim_t{1} << 30, rlim_t{1} << 40, RLIM_INFINITY}) {
     BeforeExec() = [bytes] { Limit(RLIMIT_STACK, bytes); };
     for (const Args& args : Computing("4")) {
-      if (args[0] == "synth" || args[0] == "probe" || args[0] == "plan" || args[0] == "bench") continue;  // seconds
+      if (args[0] == "synth" || args[0] == "probe" || args[0] == "plan" || args[0] == "bench")
+        continue;  // seconds
       RemoveWritten();
       const Finished run = RunSluice(args);
       if (run.exit_code == 9) break;  // more than this user may have
@@ -257,17 +274,19 @@ TEST_F(Shortage, StacksOfAnySizeWork) {
 
 TEST_F(Shortage, IsWarnedOfBeforeTheSystemEndsTheProcess) {
   const std::string store = dir_ / "store";
-  const std::vector<Args> commands = {{"run", store, "-p", "Once", "-n", "1"},
-                                      {"plan", store, "--no-probe"},
-                                      {"chat", store, "--template", dir_ / "chat.jinja"},
-                                      {"batch", store, "-i", dir_ / "text", "--text", "-o", dir_ / "out/results.jsonl"},
-                                      {"score", store, "-f", dir_ / "text"},
-                                      {"perplexity", store, "-f", dir_ / "text"}};
+  const std::vector<Args> commands = {
+      {"run", store, "-p", "Once", "-n", "1"},
+      {"plan", store, "--no-probe"},
+      {"chat", store, "--template", dir_ / "chat.jinja"},
+      {"batch", store, "-i", dir_ / "text", "--text", "-o", dir_ / "out/results.jsonl"},
+      {"score", store, "-f", dir_ / "text"},
+      {"perplexity", store, "-f", dir_ / "text"}};
   for (Args args : commands) {
     args.insert(args.end(), {"--max-ram", "1000000TiB"});
     const Finished run = RunSluice(args);
     EXPECT_EQ(run.exit_code, 0) << Line(args) << run.err;
-    const size_t warned = run.err.find("sluice: warning: --max-ram 1024000000.00 GiB is more than the ");
+    const size_t warned =
+        run.err.find("sluice: warning: --max-ram 1024000000.00 GiB is more than the ");
     ASSERT_NE(warned, std::string::npos) << Line(args) << run.err;
     EXPECT_EQ(run.err.find("warning", warned + 20), std::string::npos) << Line(args) << run.err;
     args.back() = "16MiB";
@@ -278,7 +297,9 @@ TEST_F(Shortage, IsWarnedOfBeforeTheSystemEndsTheProcess) {
 // A group whose limit is reached by the pages of a file.
 TEST_F(Shortage, OfACgroupIsNotItsPageCache) {
   const bool v1 = fs::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-  const std::string group = (v1 ? "/sys/fs/cgroup/memory/sluice-test-" : "/sys/fs/cgroup/sluice-test-") + std::to_string(getpid());
+  const std::string group =
+      (v1 ? "/sys/fs/cgroup/memory/sluice-test-" : "/sys/fs/cgroup/sluice-test-") +
+      std::to_string(getpid());
   std::error_code error;
   if (!fs::create_directory(group, error)) GTEST_SKIP() << "cgroups cannot be made here";
   const std::string limit = group + (v1 ? "/memory.limit_in_bytes" : "/memory.max");

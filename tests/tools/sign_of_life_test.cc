@@ -28,7 +28,8 @@ std::string OnScreen(const std::string& written) {
   constexpr char kClear[] = "\x1b[K";
   std::vector<std::string> lines = absl::StrSplit(written, '\n');
   for (std::string& line : lines) {
-    if (const size_t cleared = line.rfind(kClear); cleared != std::string::npos) line.erase(0, cleared + 3);
+    if (const size_t cleared = line.rfind(kClear); cleared != std::string::npos)
+      line.erase(0, cleared + 3);
   }
   std::string screen;
   for (size_t i = 0; i < lines.size(); ++i) screen += (i == 0 ? "" : "\n") + lines[i];
@@ -43,7 +44,8 @@ Finished RunWithStderrInATerminal(std::vector<std::string> args) {
   argv.push_back(nullptr);
   Finished finished;
   int out[2], controller = -1, terminal = -1;
-  if (openpty(&controller, &terminal, nullptr, nullptr, nullptr) != 0 || pipe2(out, O_CLOEXEC) != 0) return finished;
+  if (openpty(&controller, &terminal, nullptr, nullptr, nullptr) != 0 || pipe2(out, O_CLOEXEC) != 0)
+    return finished;
   const pid_t pid = fork();
   if (pid == 0) {
     dup2(out[1], STDOUT_FILENO);
@@ -81,15 +83,18 @@ class SignOfLife : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     dir_ = new TempDir;
-    const Finished run = RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(),
-                                    "--slab-size", "64KiB"});
+    const Finished run =
+        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(),
+                   "--slab-size", "64KiB"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
-    std::ofstream(Text()) << "Once upon a time there was a dog. It had a ball, and the ball was red.\nThe dog ran.";
+    std::ofstream(Text())
+        << "Once upon a time there was a dog. It had a ball, and the ball was red.\nThe dog ran.";
   }
   static void TearDownTestSuite() { delete dir_; }
   void SetUp() override {
     int controller = -1, terminal = -1;
-    if (openpty(&controller, &terminal, nullptr, nullptr, nullptr) != 0) GTEST_SKIP() << "no terminal can be had here";
+    if (openpty(&controller, &terminal, nullptr, nullptr, nullptr) != 0)
+      GTEST_SKIP() << "no terminal can be had here";
     close(controller);
     close(terminal);
   }
@@ -103,11 +108,13 @@ class SignOfLife : public testing::Test {
   }
   // With little memory and half a second for each pass.
   static std::vector<std::string> Streamed(std::vector<std::string> args) {
-    args.insert(args.end(), {"--throttle-disk", "4MB/s", "-t", "1", "-c", "64", "--max-ram", "5MiB", "--ring", "128KiB"});
+    args.insert(args.end(), {"--throttle-disk", "4MB/s", "-t", "1", "-c", "64", "--max-ram", "5MiB",
+                             "--ring", "128KiB"});
     return args;
   }
   // Starts the command, waits for the events in this order, and stops it if it is not over yet.
-  static void ExpectEvents(const std::vector<std::string>& args, const std::vector<std::string>& events) {
+  static void ExpectEvents(const std::vector<std::string>& args,
+                           const std::vector<std::string>& events) {
     Terminal terminal(args);
     for (const std::string& event : events) terminal.Expect(event);
     terminal.Signal(SIGINT);
@@ -135,9 +142,11 @@ TEST_F(SignOfLife, RunShowsLoadingThenThePromptThenOnlyTheText) {
 }
 
 TEST_F(SignOfLife, RunShowsMovementWithinAPass) {
-  // The text is one pass, of which the first slabs come long before the last ones. Slabs that stay come in it, too.
-  ExpectEvents(Streamed({"run", Store(), "-f", Text(), "-n", "50", "--temp", "0", "--no-display-prompt"}),
-               {"loading ", "prompt ", " of 19"});
+  // The text is one pass, of which the first slabs come long before the last ones. Slabs that stay
+  // come in it, too.
+  ExpectEvents(
+      Streamed({"run", Store(), "-f", Text(), "-n", "50", "--temp", "0", "--no-display-prompt"}),
+      {"loading ", "prompt ", " of 19"});
 }
 
 TEST_F(SignOfLife, StandardOutputMayBeAPipe) {
@@ -158,7 +167,8 @@ TEST_F(SignOfLife, JsonComesAloneAndTheLineGoes) {
 
 TEST_F(SignOfLife, EveryTurnOfAChatShowsIt) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
-  Terminal terminal(Streamed({"chat", Store(), "--template", "{{ messages[-1].content }}", "-n", "1", "--temp", "0"}));
+  Terminal terminal(Streamed(
+      {"chat", Store(), "--template", "{{ messages[-1].content }}", "-n", "1", "--temp", "0"}));
   terminal.Expect("> ");
   terminal.Type("Once upon a time\r");
   terminal.Expect("loading ");
@@ -172,9 +182,10 @@ TEST_F(SignOfLife, EveryTurnOfAChatShowsIt) {
 
 TEST_F(SignOfLife, HiddenThoughtsAreCounted) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
-  Terminal terminal(Streamed({"chat", Store(), "--template",
-                              "{{ messages[-1].content }}{% if add_generation_prompt %}<think>{% endif %}", "-n", "50",
-                              "--temp", "0", "--ignore-eos", "--hide-thinking"}));
+  Terminal terminal(
+      Streamed({"chat", Store(), "--template",
+                "{{ messages[-1].content }}{% if add_generation_prompt %}<think>{% endif %}", "-n",
+                "50", "--temp", "0", "--ignore-eos", "--hide-thinking"}));
   terminal.Expect("> ");
   terminal.Type("Once\r");
   terminal.Expect("generating ");
@@ -186,8 +197,9 @@ TEST_F(SignOfLife, ScoresPerplexityAndBatchesShowItToo) {
   const std::string output = *dir_ / "results.jsonl";
   ExpectEvents(Streamed({"score", Store(), "-f", Text()}), {"scoring ", " of 19"});
   ExpectEvents(Streamed({"perplexity", Store(), "-f", Text()}), {"loading ", "pass "});
-  ExpectEvents(Streamed({"batch", Store(), "-i", Text(), "--text", "-o", output, "--batch-size", "1"}),
-               {"requests ", "pass "});
+  ExpectEvents(
+      Streamed({"batch", Store(), "-i", Text(), "--text", "-o", output, "--batch-size", "1"}),
+      {"requests ", "pass "});
   EXPECT_EQ(RunSluice({"score", Store(), "-f", Text()}).err, "");
 }
 

@@ -28,16 +28,19 @@ using Time = std::chrono::steady_clock::time_point;
 Time At(int ms) { return Time(std::chrono::milliseconds(1000 + ms)); }
 
 int Millis(Time time) {
-  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(time - At(0)).count());
+  return static_cast<int>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(time - At(0)).count());
 }
 
 // Two slabs that are read at once; the second is kept.
 const std::vector<TimelineEvent> kEvents = {
-    {At(0), 0, SlabState::kReading},  {At(1), 1, SlabState::kReading},   {At(5), 0, SlabState::kRead},
-    {At(6), 0, SlabState::kVerifying}, {At(7), 1, SlabState::kRead},      {At(7), 1, SlabState::kVerifying},
-    {At(8), 0, SlabState::kReady},    {At(9), 1, SlabState::kReady},     {At(10), 0, SlabState::kLeased},
-    {At(14), 0, SlabState::kFree},    {At(15), 1, SlabState::kLeased},   {At(18), 1, SlabState::kFree},
-    {At(20), 3, SlabState::kLeased},  {At(21), 3, SlabState::kFree},
+    {At(0), 0, SlabState::kReading}, {At(1), 1, SlabState::kReading},
+    {At(5), 0, SlabState::kRead},    {At(6), 0, SlabState::kVerifying},
+    {At(7), 1, SlabState::kRead},    {At(7), 1, SlabState::kVerifying},
+    {At(8), 0, SlabState::kReady},   {At(9), 1, SlabState::kReady},
+    {At(10), 0, SlabState::kLeased}, {At(14), 0, SlabState::kFree},
+    {At(15), 1, SlabState::kLeased}, {At(18), 1, SlabState::kFree},
+    {At(20), 3, SlabState::kLeased}, {At(21), 3, SlabState::kFree},
 };
 
 TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
@@ -47,12 +50,14 @@ TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
                    std::to_string(s.position) + ": " + std::to_string(Millis(s.begin)) + "-" +
                    std::to_string(Millis(s.end)));
   }
-  EXPECT_THAT(seen, testing::ElementsAre("disk 0 slab 0: 0-5", "disk 0 slab 1: 5-7", "verify 0 slab 0: 6-8",
-                                         "verify 1 slab 1: 7-9", "compute 0 slab 0: 10-14",
-                                         "compute 0 slab 1: 15-18", "compute 0 slab 3: 20-21"));
+  EXPECT_THAT(
+      seen, testing::ElementsAre("disk 0 slab 0: 0-5", "disk 0 slab 1: 5-7", "verify 0 slab 0: 6-8",
+                                 "verify 1 slab 1: 7-9", "compute 0 slab 0: 10-14",
+                                 "compute 0 slab 1: 15-18", "compute 0 slab 3: 20-21"));
 }
 
-// On a device a slab is copied, then computed with; the two come by different ways, here in the wrong order.
+// On a device a slab is copied, then computed with; the two come by different ways, here in the
+// wrong order.
 const std::vector<TimelineEvent> kDeviceEvents = {
     {At(0), 0, SlabState::kReading},
     {At(2), 0, SlabState::kRead},
@@ -75,13 +80,15 @@ const std::vector<TimelineEvent> kDeviceEvents = {
 TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
   std::vector<std::string> seen;
   for (const Slice& s : SliceBuilder().Add(kDeviceEvents)) {
-    seen.push_back(absl::StrCat(StageName(s.stage), " slab ", s.position,
-                                s.num_slabs > 1 ? absl::StrCat(" and ", s.num_slabs - 1, " more") : "", ": ",
-                                Millis(s.begin), "-", Millis(s.end)));
+    seen.push_back(
+        absl::StrCat(StageName(s.stage), " slab ", s.position,
+                     s.num_slabs > 1 ? absl::StrCat(" and ", s.num_slabs - 1, " more") : "", ": ",
+                     Millis(s.begin), "-", Millis(s.end)));
   }
-  EXPECT_THAT(seen, testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
-                                         "compute slab 2 and 1 more: 12-13", "CPU slab 4: 11-14",
-                                         "KV in slab 2: 13-14", "KV out slab 2: 15-17"));
+  EXPECT_THAT(seen,
+              testing::ElementsAre("disk slab 0: 0-2", "compute slab 0: 8-11", "copy slab 0: 4-8",
+                                   "compute slab 2 and 1 more: 12-13", "CPU slab 4: 11-14",
+                                   "KV in slab 2: 13-14", "KV out slab 2: 15-17"));
 }
 
 TEST(SliceBuilder, TakesEventsInPieces) {
@@ -105,7 +112,8 @@ Manifest TwoSlabs() {
   return manifest;
 }
 
-// What Perfetto relies on: known phases, slices of a track that do not overlap, arrows with two ends.
+// What Perfetto relies on: known phases, slices of a track that do not overlap, arrows with two
+// ends.
 void ExpectValidTrace(const json& trace) {
   std::map<std::pair<int, int>, double> track_end;
   std::multiset<std::string> starts, ends;
@@ -142,7 +150,8 @@ TEST(TraceWriter, WritesAValidTrace) {
   ExpectValidTrace(trace);
   int64_t most_in_ring = 0;
   for (const json& event : trace["traceEvents"]) {
-    if (event.value("name", "") == "ring fill") most_in_ring = std::max<int64_t>(most_in_ring, event["args"]["bytes"]);
+    if (event.value("name", "") == "ring fill")
+      most_in_ring = std::max<int64_t>(most_in_ring, event["args"]["bytes"]);
   }
   EXPECT_EQ(most_in_ring, 8192) << "slab 1 is resident";
 }
@@ -165,11 +174,13 @@ TEST(TraceWriter, HasTracksForADevice) {
     const std::string stage = event.value("cat", "");
     if (stage == "compute") product_bytes.push_back(event["args"]["bytes"]);
     if (stage.starts_with("KV")) {
-      pages.push_back(absl::StrCat(stage, ": ", std::string(event["name"]), ", ", event["args"]["bytes"].get<int64_t>()));
+      pages.push_back(absl::StrCat(stage, ": ", std::string(event["name"]), ", ",
+                                   event["args"]["bytes"].get<int64_t>()));
     }
   }
   EXPECT_THAT(product_bytes, testing::ElementsAre(5000, 10000)) << "two slabs stay";
-  EXPECT_THAT(pages, testing::ElementsAre("KV in: layer 0 keys and values, 300", "KV out: layer 0 keys and values, 200"));
+  EXPECT_THAT(pages, testing::ElementsAre("KV in: layer 0 keys and values, 300",
+                                          "KV out: layer 0 keys and values, 200"));
   EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU", "KV in", "KV out"}));
 }
 
@@ -200,14 +211,18 @@ TEST(Trace, OfARunAndOfABatchAreValid) {
   const TempDir dir;
   const std::string model = SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K";
   ASSERT_EQ(RunSluice({"shard", model, dir / "store", "--slab-size", "64KiB"}).exit_code, 0);
-  const Finished run = RunSluice({"run", dir / "store", "--prompt-ids", "1,2,3", "-n", "3", "--max-ram", "20MiB",
-                                  "--trace", dir / "trace.json"});
+  const Finished run = RunSluice({"run", dir / "store", "--prompt-ids", "1,2,3", "-n", "3",
+                                  "--max-ram", "20MiB", "--trace", dir / "trace.json"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   ExpectValidTrace(json::parse(std::ifstream(dir / "trace.json")));
 
-  std::ofstream(dir / "in.jsonl") << R"({"prompt": "Once", "max_tokens": 3})" "\n" R"({"prompt": "One", "max_tokens": 4})" "\n";
-  const Finished batch = RunSluice({"batch", dir / "store", "-i", dir / "in.jsonl", "-o", dir / "out.jsonl", "-c", "64",
-                                    "--batch-size", "2", "--max-ram", "20MiB", "--trace", dir / "batch.json"});
+  std::ofstream(dir / "in.jsonl") << R"({"prompt": "Once", "max_tokens": 3})"
+                                     "\n"
+                                     R"({"prompt": "One", "max_tokens": 4})"
+                                     "\n";
+  const Finished batch =
+      RunSluice({"batch", dir / "store", "-i", dir / "in.jsonl", "-o", dir / "out.jsonl", "-c",
+                 "64", "--batch-size", "2", "--max-ram", "20MiB", "--trace", dir / "batch.json"});
   ASSERT_EQ(batch.exit_code, 0) << batch.err;
   ExpectValidTrace(json::parse(std::ifstream(dir / "batch.json")));
 }

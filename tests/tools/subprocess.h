@@ -27,8 +27,8 @@ struct Finished {
   int64_t peak_rss_bytes = 0;
 };
 
-// Where the command remembers a probe: in the build folder, so that the machine is not measured by each test, unless a
-// test sets it.
+// Where the command remembers a probe: in the build folder, so that the machine is not measured by
+// each test, unless a test sets it.
 inline std::string& CacheHome() {
   static std::string* const home = new std::string(SLUICE_BINARY_DIR "/no-cache");
   return *home;
@@ -46,8 +46,8 @@ inline std::function<void()>& BeforeExec() {
   return *action;
 }
 
-// Runs `sluice ARGS...`. `on_output`, where given, sees all of standard output so far and the process id, whenever
-// more has come: to send a signal at the right moment without sleeping.
+// Runs `sluice ARGS...`. `on_output`, where given, sees all of standard output so far and the
+// process id, whenever more has come: to send a signal at the right moment without sleeping.
 inline Finished RunSluice(std::vector<std::string> args,
                           const std::function<void(const std::string&, pid_t)>& on_output = nullptr,
                           const std::string& input = "") {

@@ -68,8 +68,9 @@ TEST_F(TemplateCommand, FixesTheClock) {
 }
 
 TEST_F(TemplateCommand, FindsTemplateAndTokensOfAModelOrStore) {
-  Write("model/tokenizer_config.json",
-        R"({"chat_template": "{{ bos_token }}{{ eos_token }}{{ additional_special_tokens[0] }}|config",
+  Write(
+      "model/tokenizer_config.json",
+      R"({"chat_template": "{{ bos_token }}{{ eos_token }}{{ additional_special_tokens[0] }}|config",
             "bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": null,
             "additional_special_tokens": ["<x>"]})");
   EXPECT_EQ(Print({dir_ / "model"}), "<s></s><x>|config");
@@ -82,8 +83,9 @@ TEST_F(TemplateCommand, FindsTemplateAndTokensOfAModelOrStore) {
 }
 
 TEST_F(TemplateCommand, ChoosesAmongSeveralTemplates) {
-  Write("model/tokenizer_config.json",
-        R"({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"},
+  Write(
+      "model/tokenizer_config.json",
+      R"({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"},
                               {"name": "rag", "template": "R"}]})");
   EXPECT_EQ(Print({dir_ / "model"}), "D");
   EXPECT_EQ(Print({dir_ / "model"}, R"({"tools": [{}]})"), "T");

@@ -1,4 +1,5 @@
-// A program in a terminal of its own, driven like a person would: read until something appears, then type.
+// A program in a terminal of its own, driven like a person would: read until something appears,
+// then type.
 #ifndef SLUICE_TESTS_TOOLS_TERMINAL_H_
 #define SLUICE_TESTS_TOOLS_TERMINAL_H_
 
@@ -73,8 +74,8 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
-  // Reads until `text` comes behind what earlier calls found; returns what came before it, less carriage returns.
-  // A generous deadline stands for never.
+  // Reads until `text` comes behind what earlier calls found; returns what came before it, less
+  // carriage returns. A generous deadline stands for never.
   std::string Expect(const std::string& text) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (true) {
@@ -135,7 +136,8 @@ class Terminal {
   bool ReadSome(std::chrono::steady_clock::time_point deadline) {
     if (fd_ < 0) return false;
     using std::chrono::milliseconds;
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd ready = {fd_, POLLIN, 0};
     if (left.count() <= 0 || poll(&ready, 1, static_cast<int>(left.count())) <= 0) return false;
     char chunk[4096];

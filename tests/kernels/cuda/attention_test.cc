@@ -292,7 +292,8 @@ TEST(AttentionPlan, SharesRowsAndSplitsWhatWouldLeaveMultiprocessorsIdle) {
   }
 }
 
-// Passes of chance: sequences of any length, some rows of each, windows; what is reserved suffices, and some need all.
+// Passes of chance: sequences of any length, some rows of each, windows; what is reserved suffices,
+// and some need all.
 TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
   std::mt19937 generator(12);
   const auto random = [&]() -> int64_t { return generator(); };
@@ -312,8 +313,10 @@ TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
     for (int64_t sequence = 0; sequence < pass.sequences; ++sequence) {
       const int64_t left = pass.rows - static_cast<int64_t>(rows.size());
       const int64_t count = std::min(sequence + 1 == pass.sequences ? left : random() % 3, left);
-      const int64_t end = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
-      const int64_t window = random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
+      const int64_t end =
+          random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
+      const int64_t window =
+          random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
       for (int64_t at = std::max<int64_t>(0, end - count); at < end; ++at) {
         rows.push_back({tables[sequence].data(), at, std::max<int64_t>(0, at - window)});
       }

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/encoding.h"
-#include "kernels/tile.h"
+#include "kernels/encodings/encoding.h"
+#include "kernels/encodings/tile.h"
 #include "tests/kernels/cuda/scalar_machine.h"
 #include "tests/kernels/cuda/test_device.h"
 

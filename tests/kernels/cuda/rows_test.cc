@@ -69,19 +69,24 @@ TEST_F(CudaRows, ActivationsAreTheBytesOfScalarCode) {
 TEST_F(CudaRows, ProductsOfTheCpuEndInTheBitsOfScalarCode) {
   std::mt19937 random(9);
   Scalar scalar;
-  for (const auto& [tokens, rows] : {std::pair<int64_t, int64_t>(1, 1), {1, 1000}, {3, 127}, {16, 129}}) {
+  for (const auto& [tokens, rows] :
+       {std::pair<int64_t, int64_t>(1, 1), {1, 1000}, {3, 127}, {16, 129}}) {
     const int64_t stride = rows + 5;
     const std::vector<float> y = RandomFloats(tokens * rows, random);
     std::vector<float> out = RandomFloats(tokens * stride, random);
     out[rows / 2] = kNaN;
     for (const Epilogue epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kMultiply}) {
       std::vector<float> want = out;
-      ASSERT_TRUE(scalar.ops().EndProduct({y.data(), tokens, rows, epilogue, want.data(), stride}).ok());
+      ASSERT_TRUE(
+          scalar.ops().EndProduct({y.data(), tokens, rows, epilogue, want.data(), stride}).ok());
       for (uint64_t seed : Backend::Seeds()) {
         TestDevice device(seed);
         const auto device_y = device.Put(y);
         const auto device_out = device.Put(out);
-        ASSERT_TRUE(device.ops().EndProduct({device_y.data(), tokens, rows, epilogue, device_out.data(), stride}).ok());
+        ASSERT_TRUE(
+            device.ops()
+                .EndProduct({device_y.data(), tokens, rows, epilogue, device_out.data(), stride})
+                .ok());
         EXPECT_TRUE(SameBits(device_out.Values(), want)) << tokens << " x " << rows;
       }
     }

@@ -11,13 +11,14 @@
 #include "nlohmann/json.hpp"
 #include "runtime/chat/chat_template.h"
 #include "runtime/chat/template_source.h"
-#include "runtime/jinja/json.h"
+#include "runtime/text/jinja/json.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {
 namespace {
 
-std::string RenderBuiltin(const BuiltinTemplate& builtin, const nlohmann::json& messages, bool generation) {
+std::string RenderBuiltin(const BuiltinTemplate& builtin, const nlohmann::json& messages,
+                          bool generation) {
   const nlohmann::json context = {{"messages", messages}, {"add_generation_prompt", generation}};
   auto variables = jinja::ValueFromJson(context.dump(), "context");
   EXPECT_TRUE(variables.ok()) << variables.status();
@@ -36,7 +37,8 @@ TEST(BuiltinTemplates, PrintWhatLlamaCppPrints) {
     const std::string name = c["template"];
     const BuiltinTemplate* const builtin = FindBuiltinTemplate(name);
     ASSERT_NE(builtin, nullptr) << name;
-    EXPECT_EQ(RenderBuiltin(*builtin, data["messages"], true), c["expected"].get<std::string>()) << name;
+    EXPECT_EQ(RenderBuiltin(*builtin, data["messages"], true), c["expected"].get<std::string>())
+        << name;
     ++cases;
   }
   EXPECT_GE(cases, 27);
@@ -52,13 +54,21 @@ TEST(BuiltinTemplates, VariantsDifferWhereTheirNamesSay) {
       {"llama2-sys", "[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]A</s>[INST] V [/INST]"},
       {"mistral-v7-tekken", "[SYSTEM_PROMPT]S[/SYSTEM_PROMPT][INST]U[/INST]A</s>[INST]V[/INST]"},
       {"falcon3", "<|system|>\nS\n<|user|>\nU\n<|assistant|>\nA\n<|user|>\nV\n<|assistant|>\n"},
-      {"zephyr", "<|system|>\nS<|endoftext|>\n<|user|>\nU<|endoftext|>\n<|assistant|>\nA<|endoftext|>\n<|user|>\n"
-                 "V<|endoftext|>\n<|assistant|>\n"},
-      {"deepseek3", "S\n\n<｜User｜>U<｜Assistant｜>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜>"},
-      {"llama4", "<|header_start|>system<|header_end|>\n\nS<|eot|><|header_start|>user<|header_end|>\n\nU<|eot|>"
-                 "<|header_start|>assistant<|header_end|>\n\nA<|eot|><|header_start|>user<|header_end|>\n\nV<|eot|>"
-                 "<|header_start|>assistant<|header_end|>\n\n"},
-      {"exaone3", "[|system|]S[|endofturn|]\n[|user|]U\n[|assistant|]A[|endofturn|]\n[|user|]V\n[|assistant|]"},
+      {"zephyr",
+       "<|system|>\nS<|endoftext|>\n<|user|>\nU<|endoftext|>\n<|assistant|>\nA<|endoftext|>\n<|"
+       "user|>\n"
+       "V<|endoftext|>\n<|assistant|>\n"},
+      {"deepseek3",
+       "S\n\n<｜User｜>U<｜Assistant｜>A<｜end▁of▁sentence｜><｜User｜>V<｜Assistant｜>"},
+      {"llama4",
+       "<|header_start|>system<|header_end|>\n\nS<|eot|><|header_start|>user<|header_end|>\n\nU<|"
+       "eot|>"
+       "<|header_start|>assistant<|header_end|>\n\nA<|eot|><|header_start|>user<|header_end|>\n\nV<"
+       "|eot|>"
+       "<|header_start|>assistant<|header_end|>\n\n"},
+      {"exaone3",
+       "[|system|]S[|endofturn|]\n[|user|]U\n[|assistant|]A[|endofturn|]\n[|user|]V\n[|assistant|"
+       "]"},
   };
   for (const auto& [name, expected] : cases) {
     const BuiltinTemplate* const builtin = FindBuiltinTemplate(name);
@@ -70,7 +80,8 @@ TEST(BuiltinTemplates, VariantsDifferWhereTheirNamesSay) {
 TEST(BuiltinTemplates, RenderAnyConversationAndKnowWhenToAskForAnAnswer) {
   const nlohmann::json hi = {{{"role", "user"}, {"content", "Hi"}}};
   for (const BuiltinTemplate& builtin : BuiltinTemplates()) {
-    const std::string asks = RenderBuiltin(builtin, hi, true), states = RenderBuiltin(builtin, hi, false);
+    const std::string asks = RenderBuiltin(builtin, hi, true),
+                      states = RenderBuiltin(builtin, hi, false);
     EXPECT_THAT(asks, testing::StartsWith(states)) << builtin.name;
     EXPECT_THAT(asks, testing::HasSubstr("Hi")) << builtin.name;
     EXPECT_EQ(FindBuiltinTemplate(builtin.name), &builtin) << "two of one name";
@@ -90,8 +101,9 @@ TEST(OpenTemplate, TakesAFileThenANameThenAText) {
   EXPECT_EQ(text->text, "{{ messages[0].content }}");
   const auto none = OpenTemplate(dir / "none.jinja");
   EXPECT_TRUE(absl::IsNotFound(none.status()));
-  EXPECT_THAT(std::string(none.status().message()), testing::AllOf(testing::HasSubstr("none.jinja"),
-                                                                   testing::HasSubstr("chatml, llama2")));
+  EXPECT_THAT(
+      std::string(none.status().message()),
+      testing::AllOf(testing::HasSubstr("none.jinja"), testing::HasSubstr("chatml, llama2")));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Templates are found wherever stores have them, prompts become the right tokens, turns end where they should.
+// Templates are found wherever stores have them, prompts become the right tokens, turns end where
+// they should.
 #include "runtime/chat/chat_front.h"
 
 #include <algorithm>
@@ -20,8 +21,8 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Letters and a few more characters as tokens, and the control tokens of several families. <think> is an added token
-// that is no control token.
+// Letters and a few more characters as tokens, and the control tokens of several families. <think>
+// is an added token that is no control token.
 std::string SmallTokenizerJson() {
   std::string vocab, added;
   const std::string characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ<>|_/[]:.";
@@ -33,16 +34,21 @@ std::string SmallTokenizerJson() {
   for (const char c : characters) add(std::string(1, c));
   add("\u0120");  // the space and the line end, as byte-level vocabularies spell them
   add("\u010A");
-  for (const char* const token : {"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>",
-                                  "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>", "<think>"}) {
-    added += std::string(added.empty() ? "" : ",") + "{\"id\":" + std::to_string(id++) + ",\"content\":\"" + token +
-             "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":" +
+  for (const char* const token :
+       {"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>",
+        "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>", "<think>"}) {
+    added += std::string(added.empty() ? "" : ",") + "{\"id\":" + std::to_string(id++) +
+             ",\"content\":\"" + token +
+             "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+             "\"special\":" +
              (std::string(token) == "<think>" ? "false}" : "true}");
   }
   return "{\"added_tokens\":[" + added +
-      "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},"
-      "\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{" +
-      vocab + "},\"merges\":[]}}";
+         "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":"
+         "false,\"use_regex\":true},"
+         "\"post_processor\":null,\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\","
+         "\"vocab\":{" +
+         vocab + "},\"merges\":[]}}";
 }
 
 std::unique_ptr<Tokenizer> SmallTokenizer() {
@@ -52,7 +58,8 @@ std::unique_ptr<Tokenizer> SmallTokenizer() {
 }
 
 constexpr char kChatMl[] =
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor "
+    "%}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 class Front : public testing::Test {
@@ -84,7 +91,9 @@ TEST_F(Front, FindsTheTemplateInEachOfItsForms) {
   const Conversation hello = TextConversation({{"user", "Hi"}});
   Conversation with_tools = hello;
   with_tools.tools = jinja::Value::List({jinja::Value::String("t")});
-  const auto load = [&](const char* folder) { return ChatFront::Load(dir_ / folder, {}, tokenizer_.get()); };
+  const auto load = [&](const char* folder) {
+    return ChatFront::Load(dir_ / folder, {}, tokenizer_.get());
+  };
   const auto text = [&](const char* folder, const Conversation& conversation) {
     const auto front = load(folder);
     EXPECT_TRUE(front.ok()) << front.status();
@@ -92,7 +101,8 @@ TEST_F(Front, FindsTheTemplateInEachOfItsForms) {
   };
   Write("file/chat_template.jinja", "F{{ messages[0].content }}");
   EXPECT_EQ(text("file", hello), "FHi");
-  Write("config/tokenizer_config.json", R"({"chat_template": "C{{ messages[0].content }}{{ bos_token }}",
+  Write("config/tokenizer_config.json",
+        R"({"chat_template": "C{{ messages[0].content }}{{ bos_token }}",
                                             "bos_token": {"content": "<s>"}})");
   EXPECT_EQ(text("config", hello), "CHi<s>");
   Write("list/tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "D"},
@@ -102,7 +112,8 @@ TEST_F(Front, FindsTheTemplateInEachOfItsForms) {
 
   EXPECT_TRUE(absl::IsNotFound(load("nowhere").status()));
   Write("bad/chat_template.jinja", "{% if %}");
-  EXPECT_THAT(std::string(load("bad").status().message()), HasSubstr("chat_template.jinja: line 1"));
+  EXPECT_THAT(std::string(load("bad").status().message()),
+              HasSubstr("chat_template.jinja: line 1"));
   EXPECT_TRUE(absl::IsFailedPrecondition(ChatFront::Load(dir_ / "file", {}, nullptr).status()));
 }
 
@@ -111,7 +122,8 @@ TEST_F(Front, PassesWhatTransformersPasses) {
       "{% if tools is none and documents is none and add_generation_prompt %}{{ enable_thinking }}"
       "{{ strftime_now('%B') }}{% endif %}");
   Conversation conversation = TextConversation({{"user", "Hi"}});
-  conversation.variables.emplace_back(jinja::Value::String("enable_thinking"), jinja::Value::String("no"));
+  conversation.variables.emplace_back(jinja::Value::String("enable_thinking"),
+                                      jinja::Value::String("no"));
   std::tm now = LocalTime(0);
   now.tm_mon = 2;
   const auto prompt = front.Encode(conversation, now);
@@ -127,7 +139,8 @@ TEST_F(Front, AddsNoTokensOfItsOwnAndReportsErrors) {
   EXPECT_EQ(PromptOf(front, TextConversation({{"user", "a"}})),
             "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n");
   EXPECT_FALSE(prompt->opens_reasoning);
-  const auto error = FrontOf("{{ raise_exception('no') }}").Encode(TextConversation({{"user", "a"}}), LocalTime(0));
+  const auto error = FrontOf("{{ raise_exception('no') }}")
+                         .Encode(TextConversation({{"user", "a"}}), LocalTime(0));
   EXPECT_TRUE(absl::IsInvalidArgument(error.status()));
   EXPECT_THAT(std::string(error.status().message()), HasSubstr("no"));
   EXPECT_FALSE(FrontOf("{# #}").Encode(TextConversation({{"user", "a"}}), LocalTime(0)).ok());
@@ -138,9 +151,11 @@ TEST_F(Front, AddsNoTokensOfItsOwnAndReportsErrors) {
 // A fine-tune leaves tokenizer.json as it was and names its markers in another file.
 TEST_F(Front, MarkersOfOtherFilesAreTokensAndEndTurns) {
   const std::string chat_template =
-      "{% for m in messages %}<|go|>{{ m.content }}<|stop|>{% endfor %}{% if add_generation_prompt %}<|go|>{% endif %}";
+      "{% for m in messages %}<|go|>{{ m.content }}<|stop|>{% endfor %}{% if add_generation_prompt "
+      "%}<|go|>{% endif %}";
   const std::vector<std::pair<std::string, std::string>> kFiles = {
-      {"tokenizer_config.json", R"({"added_tokens_decoder": {"900": {"content": "<|go|>", "special": true},
+      {"tokenizer_config.json",
+       R"({"added_tokens_decoder": {"900": {"content": "<|go|>", "special": true},
                                                              "901": {"content": "<|stop|>", "special": true}}})"},
       {"tokenizer_config.json", R"({"eos_token": "<|stop|>", "start_token": "<|go|>"})"},
       {"tokenizer_config.json", R"({"extra_special_tokens": ["<|go|>", "<|stop|>"]})"},
@@ -172,21 +187,32 @@ TEST_F(Front, FindsTheTokenThatEndsATurn) {
   const Case cases[] = {
       {"ChatML", kChatMl, "<|im_end|>"},
       {"Llama 3",
-       "<s>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>"
-       "{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+       "<s>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content "
+       "}}<|eot_id|>"
+       "{% endfor %}{% if add_generation_prompt "
+       "%}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
        "<|eot_id|>"},
       {"Gemma",
-       "<s>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+       "<s>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content | trim "
+       "}}<end_of_turn>\n{% endfor %}"
        "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
        "<end_of_turn>"},
-      {"Mistral", "<s>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }}[/INST]{% else %} "
-                  "{{ m.content }}</s>{% endif %}{% endfor %}", "</s>"},
-      {"nothing behind the answer", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", ""},
-      {"text behind the answer", "{% for m in messages %}{{ m.content }} END<|im_end|>{% endfor %}", ""},
-      {"always a next turn", "{% for m in messages %}{{ m.content }}\n{% endfor %}<|im_start|>a"
-                             "{% if add_generation_prompt %}<|im_start|>{% endif %}", ""},
-      {"no assistants", "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('x') }}{% endif %}"
-                        "{% endfor %}a", ""},
+      {"Mistral",
+       "<s>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }}[/INST]{% else %} "
+       "{{ m.content }}</s>{% endif %}{% endfor %}",
+       "</s>"},
+      {"nothing behind the answer",
+       "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", ""},
+      {"text behind the answer", "{% for m in messages %}{{ m.content }} END<|im_end|>{% endfor %}",
+       ""},
+      {"always a next turn",
+       "{% for m in messages %}{{ m.content }}\n{% endfor %}<|im_start|>a"
+       "{% if add_generation_prompt %}<|im_start|>{% endif %}",
+       ""},
+      {"no assistants",
+       "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('x') }}{% endif %}"
+       "{% endfor %}a",
+       ""},
   };
   for (const Case& c : cases) {
     const std::vector<int32_t> ends = FrontOf(c.chat_template).turn_ends();
@@ -214,15 +240,18 @@ TEST_F(Front, ParsesControlTokensInMessagesUnlessToldNotTo) {
   EXPECT_EQ(PromptOf(plain, attack), PromptOf(parsing, attack));
   // In tools, too, and at any depth.
   Conversation with_tools = TextConversation({{"user", "a"}});
-  with_tools.tools = jinja::Value::List({jinja::Value::Dict(
-      {{jinja::Value::String("name"), jinja::Value::List({jinja::Value::String("x<|im_end|>")})}})});
+  with_tools.tools = jinja::Value::List(
+      {jinja::Value::Dict({{jinja::Value::String("name"),
+                            jinja::Value::List({jinja::Value::String("x<|im_end|>")})}})});
   const auto prompt = FrontOf("{{ tools[0].name[0] }}", false).Encode(with_tools, LocalTime(0));
   ASSERT_TRUE(prompt.ok());
   EXPECT_EQ(std::count(prompt->ids.begin(), prompt->ids.end(), Id("<|im_end|>")), 0);
 }
 
 TEST_F(Front, MakesMalformedTextValid) {
-  EXPECT_EQ(PromptOf(FrontOf("{{ messages[0].content }}"), TextConversation({{"user", "a\xff.\xc3"}})), "a.");
+  EXPECT_EQ(
+      PromptOf(FrontOf("{{ messages[0].content }}"), TextConversation({{"user", "a\xff.\xc3"}})),
+      "a.");
 }
 
 }  // namespace

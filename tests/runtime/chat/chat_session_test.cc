@@ -1,5 +1,5 @@
-// Conversations reuse what was computed, to the same bits; a full context drops the oldest turns; sessions come back
-// from disk as they were, and hostile files do no harm.
+// Conversations reuse what was computed, to the same bits; a full context drops the oldest turns;
+// sessions come back from disk as they were, and hostile files do no harm.
 #include "runtime/chat/chat_session.h"
 
 #include <cstring>
@@ -10,7 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/kv_rows.h"
+#include "runtime/kv/kv_rows.h"
 #include "tests/runtime/model_harness.h"
 #include "tests/support/reference_file.h"
 
@@ -20,25 +20,31 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr char kTemplate[] =
-    "{% for m in messages %}<|start_story|>{{ m.role }}: {{ m.content }}{% if m.role == 'assistant' %}<|end_story|>"
+    "{% for m in messages %}<|start_story|>{{ m.role }}: {{ m.content }}{% if m.role == "
+    "'assistant' %}<|end_story|>"
     "{% endif %}\n{% endfor %}{% if add_generation_prompt %}<|start_story|>assistant: {% endif %}";
 
 // A model, a front and a conversation over them.
 struct Chat {
-  Chat(const LayerStore& store, const Tokenizer* tokenizer, const std::string& folder, int64_t context,
-       KvType kv = KvType::kF16, int64_t max_new_tokens = 8, const std::string& chat_template = kTemplate,
-       uint64_t store_hash = 1, bool fast_math = false)
-      : model(store,
-              {.chunk = 16, .kv = kv, .context = context, .all_logits = false, .fast_math = fast_math}) {
+  Chat(const LayerStore& store, const Tokenizer* tokenizer, const std::string& folder,
+       int64_t context, KvType kv = KvType::kF16, int64_t max_new_tokens = 8,
+       const std::string& chat_template = kTemplate, uint64_t store_hash = 1,
+       bool fast_math = false)
+      : model(store, {.chunk = 16,
+                      .kv = kv,
+                      .context = context,
+                      .all_logits = false,
+                      .fast_math = fast_math}) {
     const std::string file = folder + "/t.jinja";
     std::ofstream(file) << chat_template;
-    front = std::make_unique<ChatFront>(*ChatFront::Load(folder, {.template_file = file}, tokenizer));
+    front =
+        std::make_unique<ChatFront>(*ChatFront::Load(folder, {.template_file = file}, tokenizer));
     GenerateOptions options;
     options.max_new_tokens = max_new_tokens;
     options.sampler.temperature = 0;
     options.interrupt = &interrupt;
-    session = std::make_unique<ChatSession>(model.model.get(), tokenizer, front.get(), store_hash, LocalTime(0),
-                                            options);
+    session = std::make_unique<ChatSession>(model.model.get(), tokenizer, front.get(), store_hash,
+                                            LocalTime(0), options);
   }
   TurnResult Say(const std::string& text) {
     absl::StatusOr<TurnResult> turn = session->Say(text, nullptr);
@@ -62,7 +68,8 @@ class Session : public testing::Test {
     delete tokenizer_;
     delete store_;
   }
-  std::unique_ptr<Chat> MakeChat(int64_t context = 256, KvType kv = KvType::kF16, int64_t max_new_tokens = 8) {
+  std::unique_ptr<Chat> MakeChat(int64_t context = 256, KvType kv = KvType::kF16,
+                                 int64_t max_new_tokens = 8) {
     return std::make_unique<Chat>(**store_, tokenizer_, dir_.path(), context, kv, max_new_tokens);
   }
 
@@ -76,14 +83,16 @@ const Tokenizer* Session::tokenizer_ = nullptr;
 // Keys and values of the first `tokens` positions, one behind the other.
 std::string RowsOf(Model& model, const KvSequence& sequence, int64_t tokens) {
   std::string bytes;
-  EXPECT_TRUE(ForEachKvRows(model.kv_cache(), sequence, model.hyper_parameters().num_hidden_layers, tokens,
-                            KvAccess::kRead, [&](absl::Span<std::byte> part) {
+  EXPECT_TRUE(ForEachKvRows(model.kv_cache(), sequence, model.hyper_parameters().num_hidden_layers,
+                            tokens, KvAccess::kRead,
+                            [&](absl::Span<std::byte> part) {
                               bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
                               return absl::OkStatus();
                             })
                   .ok());
-  EXPECT_EQ(static_cast<int64_t>(bytes.size()),
-            KvRowsBytes(model.kv_cache().shape(), model.hyper_parameters().num_hidden_layers, tokens));
+  EXPECT_EQ(
+      static_cast<int64_t>(bytes.size()),
+      KvRowsBytes(model.kv_cache().shape(), model.hyper_parameters().num_hidden_layers, tokens));
   return bytes;
 }
 
@@ -92,14 +101,21 @@ TEST_F(Session, AKeptPrefixGivesTheBitsOfAFreshPrefill) {
   for (size_t i = 0; i < first.size(); ++i) first[i] = static_cast<int32_t>(5 + i * 37 % 2000);
   struct Case {
     const char* name;
-    size_t common;  // of the second prompt with the first, and where they are equal beyond it by chance
+    size_t common;  // of the second prompt with the first, and where they are equal beyond it by
+                    // chance
     size_t length;
   };
   for (const KvType kv : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
-    for (const Case& c : {Case{"nothing in common", 0, 70}, {"one token", 1, 2}, {"inside a page", 50, 90},
-                          {"a whole page", 64, 65}, {"over a page", 90, 130}, {"a prefix of it", 40, 40},
-                          {"the same", 100, 100}, {"a single token", 1, 1}}) {
-      for (size_t i = 0; i < second.size(); ++i) second[i] = i < c.common ? first[i] : static_cast<int32_t>(7 + i);
+    for (const Case& c : {Case{"nothing in common", 0, 70},
+                          {"one token", 1, 2},
+                          {"inside a page", 50, 90},
+                          {"a whole page", 64, 65},
+                          {"over a page", 90, 130},
+                          {"a prefix of it", 40, 40},
+                          {"the same", 100, 100},
+                          {"a single token", 1, 1}}) {
+      for (size_t i = 0; i < second.size(); ++i)
+        second[i] = i < c.common ? first[i] : static_cast<int32_t>(7 + i);
       const std::vector<int32_t> prompt(second.begin(), second.begin() + c.length);
       GenerateOptions options;
       options.max_new_tokens = 4;
@@ -112,12 +128,14 @@ TEST_F(Session, AKeptPrefixGivesTheBitsOfAFreshPrefill) {
       const auto with = Generate(*kept.model, nullptr, prompt, options, &kept_cache);
       const auto without = Generate(*fresh.model, nullptr, prompt, options, &fresh_cache);
       ASSERT_TRUE(with.ok() && without.ok()) << with.status() << without.status();
-      EXPECT_EQ(with->reused_tokens, static_cast<int64_t>(std::min(c.common, c.length - 1))) << c.name;
+      EXPECT_EQ(with->reused_tokens, static_cast<int64_t>(std::min(c.common, c.length - 1)))
+          << c.name;
       EXPECT_EQ(without->reused_tokens, 0);
       EXPECT_EQ(with->ids, without->ids) << c.name;
       EXPECT_EQ(kept_cache.tokens, fresh_cache.tokens) << c.name;
       const auto tokens = static_cast<int64_t>(kept_cache.tokens.size());
-      EXPECT_EQ(RowsOf(*kept.model, kept_cache.pages, tokens), RowsOf(*fresh.model, fresh_cache.pages, tokens))
+      EXPECT_EQ(RowsOf(*kept.model, kept_cache.pages, tokens),
+                RowsOf(*fresh.model, fresh_cache.pages, tokens))
           << c.name;
       const auto logits = [&](Model& model, const CachedTokens& cache) {
         const PassRow row = {&cache.pages, tokens, 11, true};
@@ -125,7 +143,8 @@ TEST_F(Session, AKeptPrefixGivesTheBitsOfAFreshPrefill) {
         EXPECT_TRUE(all.ok()) << all.status();
         return std::vector<float>(all->begin(), all->end());
       };
-      const std::vector<float> a = logits(*kept.model, kept_cache), b = logits(*fresh.model, fresh_cache);
+      const std::vector<float> a = logits(*kept.model, kept_cache),
+                               b = logits(*fresh.model, fresh_cache);
       EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << c.name;
       kept.model->kv_cache().Release(kept_cache.pages);
       fresh.model->kv_cache().Release(fresh_cache.pages);
@@ -143,7 +162,8 @@ TEST_F(Session, AnInterruptedPassLeavesAModelThatGivesTheSameBits) {
     ASSERT_TRUE(model.model->kv_cache().Reserve(sequence, 8).ok());
     const PassRow row = {&sequence, 0, 3, true};
     const std::atomic<bool> stop{true};
-    for (int i = 0; i < 3; ++i) EXPECT_TRUE(absl::IsCancelled(model.model->RunPass({&row, 1}, &stop).status()));
+    for (int i = 0; i < 3; ++i)
+      EXPECT_TRUE(absl::IsCancelled(model.model->RunPass({&row, 1}, &stop).status()));
     model.model->kv_cache().Release(sequence);
     EXPECT_EQ(model.Logits(tokens), wanted);
   }
@@ -187,7 +207,8 @@ TEST_F(Session, AnInterruptBeforeTheFirstTokenLeavesTheConversationAsItWas) {
   const std::vector<ChatMessage> before = chat->session->messages();
   chat->interrupt = true;
   for (const bool again : {false, true}) {
-    const auto turn = again ? chat->session->Regenerate(nullptr) : chat->session->Say("more", nullptr);
+    const auto turn =
+        again ? chat->session->Regenerate(nullptr) : chat->session->Say("more", nullptr);
     ASSERT_TRUE(turn.ok()) << turn.status();
     EXPECT_EQ(turn->generated.finish_reason, FinishReason::kInterrupt);
     EXPECT_EQ(chat->session->messages(), before);
@@ -218,7 +239,8 @@ TEST_F(Session, AFullContextDropsTheOldestTurnsBehindTheSystemMessage) {
   EXPECT_GT(dropped, 0);
   // What is left is answered as if the dropped turns had never been.
   std::vector<ChatMessage> left = chat->session->messages();
-  const auto prompt = chat->front->Encode(TextConversation({left.begin(), left.end() - 1}), LocalTime(0));
+  const auto prompt =
+      chat->front->Encode(TextConversation({left.begin(), left.end() - 1}), LocalTime(0));
   TestModel fresh(**store_, {.chunk = 16, .kv = KvType::kF16, .context = 128, .all_logits = false});
   GenerateOptions options;
   options.max_new_tokens = 8;
@@ -231,14 +253,16 @@ TEST_F(Session, AFullContextDropsTheOldestTurnsBehindTheSystemMessage) {
   for (int i = 0; i < 300; ++i) story += "dog ";
   const auto too_long = chat->session->Say(story, nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(too_long.status()));
-  EXPECT_THAT(std::string(too_long.status().message()), HasSubstr("more than the 128 tokens that the context has"));
+  EXPECT_THAT(std::string(too_long.status().message()),
+              HasSubstr("more than the 128 tokens that the context has"));
   EXPECT_EQ(chat->session->messages(), before);
 }
 
 TEST_F(Session, SaysThatAnAnswerEndedWithTheContext) {
   const auto chat = MakeChat(48, KvType::kF16, -1);
   bool full = false;
-  for (int turn = 0; turn < 6 && !full; ++turn) full = chat->Say("Once upon a time there was").context_full;
+  for (int turn = 0; turn < 6 && !full; ++turn)
+    full = chat->Say("Once upon a time there was").context_full;
   EXPECT_TRUE(full);
 }
 
@@ -247,7 +271,9 @@ TEST_F(Session, ComesBackFromDiskAndGoesOnWithoutPrefill) {
     const std::string file = dir_ / "a.chat";
     const auto chat = MakeChat(256, kv);
     chat->session->SetSystem("You tell \"stories\" \xE2\x80\x94 short ones.");
-    chat->Say("Once upon a time there was a little dog who liked to run in the park with his friends all day");
+    chat->Say(
+        "Once upon a time there was a little dog who liked to run in the park with his friends all "
+        "day");
     chat->Say("One day");
     ASSERT_TRUE(chat->session->Save(file).ok());
     const std::vector<ChatMessage> saved = chat->session->messages();
@@ -287,16 +313,19 @@ TEST_F(Session, RefusesAnotherModelTemplateOrCacheByName) {
   ASSERT_TRUE(chat->session->Save(file).ok());
   const auto error = [&](int64_t context, KvType kv, const char* chat_template, uint64_t store_hash,
                          bool fast_math = false) {
-    Chat other(**store_, tokenizer_, dir_.path(), context, kv, 8, chat_template, store_hash, fast_math);
+    Chat other(**store_, tokenizer_, dir_.path(), context, kv, 8, chat_template, store_hash,
+               fast_math);
     const absl::Status status = other.session->Load(file);
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_TRUE(other.session->messages().empty());
     EXPECT_EQ(status.message().find('\n'), absl::string_view::npos);
     return std::string(status.message());
   };
-  EXPECT_THAT(error(256, KvType::kF16, kTemplate, 2), HasSubstr("another store: \"0000000000000001\", now"));
+  EXPECT_THAT(error(256, KvType::kF16, kTemplate, 2),
+              HasSubstr("another store: \"0000000000000001\", now"));
   EXPECT_THAT(error(256, KvType::kF16, "{{ messages }}", 1), HasSubstr("another chat template"));
-  EXPECT_THAT(error(256, KvType::kF32, kTemplate, 1), HasSubstr("another type of keys (-ctk): \"f16\", now \"f32\""));
+  EXPECT_THAT(error(256, KvType::kF32, kTemplate, 1),
+              HasSubstr("another type of keys (-ctk): \"f16\", now \"f32\""));
   EXPECT_THAT(error(256, KvType::kF16, kTemplate, 1, true),
               HasSubstr("another arithmetic (--fast-math): \"exact\", now \"fast-math\""));
   EXPECT_THAT(error(16, KvType::kF16, kTemplate, 1), HasSubstr("the context only 16"));
@@ -316,19 +345,21 @@ TEST_F(Session, HostileFilesAreRefusedAndTheConversationGoesOn) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("bad.chat")) << what;
     EXPECT_EQ(chat->session->messages(), before) << what;
   };
-  for (const size_t size : {size_t{0}, size_t{7}, size_t{8}, size_t{15}, size_t{16}, size_t{24}, size_t{100},
-                            good.size() / 2, good.size() - 9, good.size() - 1}) {
+  for (const size_t size : {size_t{0}, size_t{7}, size_t{8}, size_t{15}, size_t{16}, size_t{24},
+                            size_t{100}, good.size() / 2, good.size() - 9, good.size() - 1}) {
     refuse(good.substr(0, size), "cut to " + std::to_string(size));
   }
   refuse(good + "x", "a byte more");
   refuse(std::string(1 << 16, '\0'), "zeros");
-  for (const size_t at : {size_t{0}, size_t{9}, size_t{20}, size_t{200}, good.size() / 2, good.size() - 4}) {
+  for (const size_t at :
+       {size_t{0}, size_t{9}, size_t{20}, size_t{200}, good.size() / 2, good.size() - 4}) {
     std::string flipped = good;
     flipped[at] = static_cast<char>(flipped[at] ^ 4);
     refuse(flipped, "a bit of byte " + std::to_string(at));
   }
   // Lengths that lie: of the header, and of the tokens.
-  for (const uint32_t length : {0u, 1u, 0x7FFFFFFFu, 0xFFFFFFFFu, static_cast<uint32_t>(good.size())}) {
+  for (const uint32_t length :
+       {0u, 1u, 0x7FFFFFFFu, 0xFFFFFFFFu, static_cast<uint32_t>(good.size())}) {
     std::string lying = good;
     std::memcpy(lying.data() + 12, &length, sizeof(length));
     refuse(lying, "a header of " + std::to_string(length));
@@ -336,7 +367,8 @@ TEST_F(Session, HostileFilesAreRefusedAndTheConversationGoesOn) {
   const size_t tokens = good.find("\"tokens\":");
   ASSERT_NE(tokens, std::string::npos);
   const size_t comma = good.find_first_of(",}", tokens);
-  for (const char* const number : {"-1", "0", "9", "99", "1e3", "9223372036854775807", "\"x\"", "null"}) {
+  for (const char* const number :
+       {"-1", "0", "9", "99", "1e3", "9223372036854775807", "\"x\"", "null"}) {
     std::string lying = good;
     lying.replace(tokens + 9, comma - tokens - 9, number);
     const auto header = static_cast<uint32_t>(lying.find("}", tokens) + 1 - 16);

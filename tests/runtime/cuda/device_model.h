@@ -10,17 +10,17 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cuda/cuda_compute.h"
-#include "runtime/compute_place.h"
+#include "runtime/place/compute_place.h"
 #include "tests/kernels/cuda/test_device.h"
 #include "tests/runtime/model_harness.h"
 
 namespace sluice {
 
-// A model on the first device, with so much of its memory beyond the least that it needs; the CPU computes such a share
-// of the slabs in host memory. `seed` is the emulated machine's.
+// A model on the first device, with so much of its memory beyond the least that it needs; the CPU
+// computes such a share of the slabs in host memory. `seed` is the emulated machine's.
 struct DeviceModelOf {
   DeviceModelOf(const LayerStore& store, uint64_t seed, int64_t more_vram, const RunConfig& config,
-                  KvPlace kv_place = KvPlace::kDevice, double cpu_share = 0)
+                KvPlace kv_place = KvPlace::kDevice, double cpu_share = 0)
       : pool(2), cpu_ops(*MakeCpuOps(SupportedIsas().back(), &pool)) {
     cuda::Backend::Start(seed);
     compute = *OpenCudaDevice(0);

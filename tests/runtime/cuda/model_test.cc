@@ -1,5 +1,6 @@
-// Whole models through the pipeline of a device, emulated or real: logits and tokens in the bits of the CPU, which are
-// held against Hugging Face transformers elsewhere (tests/runtime/golden_model_test.cc).
+// Whole models through the pipeline of a device, emulated or real: logits and tokens in the bits of
+// the CPU, which are held against Hugging Face transformers elsewhere
+// (tests/runtime/golden_model_test.cc).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/generator.h"
+#include "runtime/engine/generator.h"
 #include "tests/runtime/cuda/device_model.h"
 #include "tests/runtime/edited_checkpoint.h"
 #include "tests/support/temp_dir.h"
@@ -48,7 +49,9 @@ std::vector<int32_t> Greedy(Model& model, const std::vector<int32_t>& prompt) {
 }
 
 const char* WhySkipped() {
-  return cuda::Backend::HasDevice() ? "a model that was not carried along, or a device that cannot do this" : "no CUDA device";
+  return cuda::Backend::HasDevice()
+             ? "a model that was not carried along, or a device that cannot do this"
+             : "no CUDA device";
 }
 
 bool HasModel(const std::string& name) {
@@ -85,8 +88,8 @@ TEST_P(CudaModel, GivesTheLogitsAndTokensOfTheCpu) {
 
 bool RoundsActivations() { return (*OpenCudaDevice(0))->CheckRoundsActivations().ok(); }
 
-// --fast-math leaves activations the 8 bits of bf16, or the 11 of f16. The bounds are about twice what was seen, 0.115
-// and 0.0077; on a GPU the bits are others.
+// --fast-math leaves activations the 8 bits of bf16, or the 11 of f16. The bounds are about twice
+// what was seen, 0.115 and 0.0077; on a GPU the bits are others.
 TEST(CudaModelFastMath, LogitsStayNearTheExactOnesAndDoNotDependOnTheRowsOfAPass) {
   if (!HasModel("mistral-window-f16") || !RoundsActivations()) GTEST_SKIP() << WhySkipped();
   const struct {
@@ -105,17 +108,20 @@ TEST(CudaModelFastMath, LogitsStayNearTheExactOnesAndDoNotDependOnTheRowsOfAPass
     const std::vector<float> exact = cpu.Logits(tokens);
     config.fast_math = true;
     std::vector<float> first;
-    for (const int64_t chunk : {20, 3, 1}) {  // tensor cores' kernel for many rows, for few, for one
+    for (const int64_t chunk :
+         {20, 3, 1}) {  // tensor cores' kernel for many rows, for few, for one
       config.chunk = chunk;
       DeviceModelOf device(*store, static_cast<uint64_t>(chunk), 0, config);
       const absl::StatusOr<std::vector<float>> fast = LogitsOf(*device.model, tokens);
       ASSERT_TRUE(fast.ok()) << fast.status();
       ASSERT_EQ(fast->size(), exact.size());
       if (first.empty()) first = *fast;
-      EXPECT_EQ(std::memcmp(fast->data(), first.data(), first.size() * sizeof(float)), 0) << name << ", " << chunk;
+      EXPECT_EQ(std::memcmp(fast->data(), first.data(), first.size() * sizeof(float)), 0)
+          << name << ", " << chunk;
     }
     double most = 0;
-    for (size_t i = 0; i < exact.size(); ++i) most = std::max(most, std::abs(double{first[i]} - exact[i]));
+    for (size_t i = 0; i < exact.size(); ++i)
+      most = std::max(most, std::abs(double{first[i]} - exact[i]));
     EXPECT_GT(most, 0) << name << ": nothing was rounded";
     EXPECT_LT(most, bound) << name;
   }
@@ -142,8 +148,9 @@ TEST(CudaModelFastMath, AnActivationThatF16DoesNotHoldEndsThePass) {
   }
 }
 
-// Half of the slabs in host memory, and all of them: float and quantized weights, activations in two formats; a pass for
-// a row, and for several. Nothing of the emulated machine's memory is there when a copy that is not waited for is late.
+// Half of the slabs in host memory, and all of them: float and quantized weights, activations in
+// two formats; a pass for a row, and for several. Nothing of the emulated machine's memory is there
+// when a copy that is not waited for is late.
 TEST(CudaModelShare, SlabsThatTheCpuComputesGiveTheSameLogits) {
   const struct {
     const char* model;
@@ -176,8 +183,9 @@ TEST(CudaModelShare, SlabsThatTheCpuComputesGiveTheSameLogits) {
   }
 }
 
-// Keys and values in host memory, their pages on the device for two layers at a time: prompts over two pages, in passes
-// that end inside one, with a window of 16 tokens and without; no slab stays, and all.
+// Keys and values in host memory, their pages on the device for two layers at a time: prompts over
+// two pages, in passes that end inside one, with a window of 16 tokens and without; no slab stays,
+// and all.
 TEST(CudaModelKv, GivesTheLogitsOfTheCpuFromHostMemory) {
   if (!HasModel("mistral-window-f16")) GTEST_SKIP() << WhySkipped();
   for (const auto& [name, kv, more_vram] : {std::tuple("mistral-window-f16", KvType::kQ8_0, 0),

@@ -1,0 +1,18 @@
+# One file an instruction set, by its ending, each with the flags of its own.
+function(sluice_instruction_sets folder)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    file(GLOB avx2 CONFIGURE_DEPENDS ${folder}/*_avx2.cc)
+    file(GLOB avxvnni CONFIGURE_DEPENDS ${folder}/*_avxvnni.cc)
+    file(GLOB avx512 CONFIGURE_DEPENDS ${folder}/*_avx512.cc)
+    file(GLOB avx512bf16 CONFIGURE_DEPENDS ${folder}/*_avx512bf16.cc)
+    set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
+    set_source_files_properties(${avxvnni} PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mavxvnni")
+    set(avx512_flags -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c
+        -mprefer-vector-width=512)
+    set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS "${avx512_flags}")
+    set_source_files_properties(${avx512bf16} PROPERTIES COMPILE_OPTIONS "${avx512_flags};-mavx512bf16")
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    file(GLOB neon CONFIGURE_DEPENDS ${folder}/*_neon.cc)
+    set_source_files_properties(${neon} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
+  endif()
+endfunction()

@@ -1,0 +1,46 @@
+// Opens the files and picks the engine.
+#include "prefetch/io/io_engine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+#include "prefetch/io/io_file.h"
+#include "prefetch/io/thread_engine.h"
+#include "prefetch/io/uring_engine.h"
+
+namespace sluice {
+
+absl::StatusOr<IoKind> ParseIoKind(absl::string_view name) {
+  if (name == "auto") return IoKind::kAuto;
+  if (name == "uring") return IoKind::kUring;
+  if (name == "threads") return IoKind::kThreads;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown I/O engine '", name, "': auto, uring or threads"));
+}
+
+absl::StatusOr<std::unique_ptr<IoEngine>> IoEngine::Create(
+    const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,
+    const IoOptions& options) {
+  std::vector<IoFile> files;
+  for (const std::string& path : paths) {
+    SLUICE_ASSIGN_OR_RETURN(IoFile file, IoFile::Open(path, options.direct));
+    files.push_back(std::move(file));
+  }
+  if (!options.scratch_dir.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(IoFile file,
+                            IoFile::CreateScratch(options.scratch_dir, options.direct));
+    files.push_back(std::move(file));
+  }
+  std::string reason;
+  if (options.kind != IoKind::kThreads) {
+    absl::StatusOr<std::unique_ptr<IoEngine>> uring = UringEngine::Create(&files, buffers, options);
+    // Where no thread starts, other threads would not, either.
+    if (uring.ok() || options.kind == IoKind::kUring || absl::IsResourceExhausted(uring.status()))
+      return uring;
+    reason = std::string(uring.status().message());
+  }
+  return ThreadEngine::Create(std::move(files), reason, options);
+}
+
+}  // namespace sluice

@@ -1,0 +1,82 @@
+// Reads and writes past the page cache, several in flight, in order of priority.
+#ifndef SLUICE_PREFETCH_IO_IO_ENGINE_H_
+#define SLUICE_PREFETCH_IO_IO_ENGINE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "kernels/cpu/thread.h"
+
+namespace sluice {
+
+enum class IoKind : uint8_t { kAuto, kUring, kThreads };
+// "auto", "uring", "threads".
+absl::StatusOr<IoKind> ParseIoKind(absl::string_view name);
+
+struct IoOptions {
+  IoKind kind = IoKind::kAuto;  // kAuto: io_uring where it is permitted, else the pread threads
+  int queue_depth = 32;         // reads in flight
+  int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
+  bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
+  bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
+  // A slower disk, simulated (prefetch/io/simulated_disk.h). 0: as fast as the disk is.
+  int64_t max_bytes_per_s = 0;
+  // Not empty: a file without a name in this folder follows `paths`, and can be written, too.
+  std::string scratch_dir = {};
+  ThreadShortageFn on_fewer_threads =
+      {};  // called where some of the threads that would help cannot be started
+};
+
+// One read of a whole range, or one write. `buffer` must stay until `done` was called.
+struct IoRequest {
+  int file = 0;        // index into the engine's files
+  int64_t offset = 0;  // a multiple of 4096
+  // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end inside the last 4096).
+  absl::Span<std::byte> buffer;
+  int64_t bytes = 0;    // bytes that must arrive, at least 1
+  bool write = false;   // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
+  bool urgent = false;  // goes ahead of everything that is not in flight yet
+  // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
+  // or write failed or the file ended, with path and offset.
+  std::function<void(absl::Status)> done;
+};
+
+struct IoCounters {
+  int64_t bytes_read = 0;
+  int64_t bytes_written = 0;
+  double busy_seconds = 0;  // with at least one read or write in flight, or as long as the
+                            // simulated disk would have taken
+  double idle_seconds = 0;  // the rest of the time since the engine was created
+};
+
+// One queue of reads and writes. Thread-safe. Owns its threads (joined by the destructor, which
+// first lets what is in flight end and answers the queued ones with Cancelled).
+class IoEngine {
+ public:
+  virtual ~IoEngine() = default;
+
+  // Opens `paths`, and creates the scratch file where there is to be one. `buffers` are regions
+  // that requests will mostly read into: io_uring registers them where the system allows (in pieces
+  // of at most 1 GiB). Every fallback that was taken stands in description(). Unavailable where
+  // `options.kind` was demanded and cannot be had. ResourceExhausted: the system starts no thread.
+  static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
+      const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,
+      const IoOptions& options);
+
+  virtual void Submit(IoRequest request) = 0;
+  virtual IoCounters counters() const = 0;
+  // What is in use, for the report: "io_uring, O_DIRECT, registered buffers".
+  virtual const std::string& description() const = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_IO_IO_ENGINE_H_

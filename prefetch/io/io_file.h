@@ -1,0 +1,61 @@
+// A file opened for reads past the page cache, or for buffered reads that drop their pages; scratch
+// files, for writes, too.
+#ifndef SLUICE_PREFETCH_IO_IO_FILE_H_
+#define SLUICE_PREFETCH_IO_IO_FILE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// A file descriptor, closed by the destructor.
+class UniqueFd {
+ public:
+  explicit UniqueFd(int fd = -1) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept;
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  ~UniqueFd();
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class IoFile {
+ public:
+  // Opens `path` with O_DIRECT where `direct` and its file system has it: one read of 4096 bytes is
+  // tried, as some take the flag and refuse the reads. NotFound, PermissionDenied, ... name the
+  // path.
+  static absl::StatusOr<IoFile> Open(absl::string_view path, bool direct);
+  // A new file in `dir` that has no name, so that nothing is left of it however this process ends.
+  // Direct as above; here one write is tried.
+  static absl::StatusOr<IoFile> CreateScratch(absl::string_view dir, bool direct);
+
+  const std::string& path() const { return path_; }
+  int fd() const { return fd_.get(); }
+  bool direct() const { return direct_; }
+
+  // Takes [offset, offset + bytes) out of the page cache, where a buffered read has put it.
+  void DropPages(int64_t offset, int64_t bytes) const;
+
+ private:
+  IoFile(std::string path, UniqueFd fd, bool direct)
+      : path_(std::move(path)), fd_(std::move(fd)), direct_(direct) {}
+
+  std::string path_;
+  UniqueFd fd_;
+  bool direct_;
+};
+
+// For the report, of an engine that was asked for O_DIRECT or not: "O_DIRECT", "buffered reads", or
+// both, with the file whose system refuses O_DIRECT.
+std::string DescribeFiles(absl::Span<const IoFile> files, bool asked_direct);
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_IO_IO_FILE_H_

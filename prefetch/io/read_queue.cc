@@ -1,0 +1,240 @@
+// A request stays at the front of its queue until its last read was handed out.
+#include "prefetch/io/read_queue.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/base/macros.h"
+#include "absl/strings/str_cat.h"
+#include "prefetch/io/host_buffer.h"
+
+namespace sluice {
+
+// Guarded by the queue's mutex, but for what never changes (request).
+struct ReadJob {
+  IoRequest request;
+  int64_t issued = 0;   // bytes of request.buffer handed out; all of them once it failed
+  int in_flight = 0;    // reads
+  absl::Status status;  // the first failure
+
+  int64_t size() const { return static_cast<int64_t>(request.buffer.size()); }
+};
+
+namespace {
+
+// A call that is interrupted this often in a row is not going to get through.
+constexpr int kMaxAttempts = 1000;
+// The kernel cuts a read at 2 GiB less a page.
+constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
+
+absl::Status FailedRead(const IoFile& file, const Read& read, absl::string_view what) {
+  return absl::UnavailableError(absl::StrCat(file.path(), read.write ? ": writing " : ": reading ",
+                                             read.wanted, " bytes at byte ", read.offset, ": ",
+                                             what));
+}
+
+}  // namespace
+
+absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read) {
+  if (result == -EINTR || result == -EAGAIN) {
+    if (++read->attempts < kMaxAttempts) return false;
+  }
+  if (result < 0) return FailedRead(file, *read, std::strerror(static_cast<int>(-result)));
+  if (result >= read->wanted) return true;
+  // A direct one goes on where the last whole block ended; a read stops short of one only at the
+  // end.
+  const int64_t progress = file.direct() ? result / kReadAlignment * kReadAlignment : result;
+  if (progress == 0) {
+    return FailedRead(
+        file, *read,
+        absl::StrCat(read->write ? "nothing goes to disk from byte " : "the file ended at byte ",
+                     read->offset + result));
+  }
+  read->attempts = 0;
+  read->offset += progress;
+  read->data += progress;
+  read->room -= progress;
+  read->wanted -= progress;
+  return false;
+}
+
+ReadQueue::ReadQueue(const std::vector<IoFile>* files, const IoOptions& options)
+    : files_(*files),
+      read_bytes_(
+          std::clamp(RoundUp(options.read_bytes, kReadAlignment), kReadAlignment, kMaxReadBytes)),
+      disk_(options.max_bytes_per_s, options.queue_depth * read_bytes_) {}
+
+bool ReadQueue::Push(IoRequest request) {
+  ABSL_ASSERT(request.file >= 0 && request.file < static_cast<int>(files_.size()));
+  ABSL_ASSERT(request.offset % kReadAlignment == 0 && request.bytes > 0);
+  ABSL_ASSERT(reinterpret_cast<uintptr_t>(request.buffer.data()) % kReadAlignment == 0);
+  ABSL_ASSERT(static_cast<int64_t>(request.buffer.size()) ==
+              RoundUp(request.bytes, kReadAlignment));
+  ABSL_ASSERT(!request.write || request.bytes % kReadAlignment == 0);
+  auto job = std::make_shared<ReadJob>();
+  const bool urgent = request.urgent;
+  job->request = std::move(request);
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!HasWorkLocked()) disk_.Wake(Clock::now());
+  (urgent ? urgent_ : ordinary_).push_back(std::move(job));
+  work_.notify_one();
+  return std::exchange(taker_sleeps_, false);
+}
+
+ReadQueue::Taken ReadQueue::TryTake(Read* read) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (closed_) return Taken::kClosed;
+  if (TakeLocked(read)) return Taken::kRead;
+  taker_sleeps_ = true;
+  // Asked only now, a queue that was held back a moment ago would look empty.
+  return HasWorkLocked() ? Taken::kLater : Taken::kEmpty;
+}
+
+ReadQueue::Clock::time_point ReadQueue::next_start() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return disk_.next_start();
+}
+
+bool ReadQueue::WaitAndTake(Read* read) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!closed_) {
+    if (TakeLocked(read)) {
+      if (!urgent_.empty() || !ordinary_.empty()) work_.notify_one();  // a request is many reads
+      return true;
+    }
+    if (HasWorkLocked()) {
+      // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
+      work_.wait_until(lock,
+                       std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
+    } else {
+      work_.wait(lock);
+    }
+  }
+  return false;
+}
+
+bool ReadQueue::ShortOfTakers(int takers) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return HasWorkLocked() && in_flight_ >= takers;
+}
+
+bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
+
+bool ReadQueue::TakeLocked(Read* read) {
+  if (!disk_.Ready(Clock::now())) return false;
+  for (auto* queue : {&urgent_, &ordinary_}) {
+    while (!queue->empty()) {
+      ReadJob& job = *queue->front();
+      if (job.issued == job.size()) {  // it failed while a part of it waited here
+        queue->pop_front();
+        continue;
+      }
+      const IoRequest& request = job.request;
+      read->write = request.write;
+      read->file = request.file;
+      read->offset = request.offset + job.issued;
+      read->data = request.buffer.data() + job.issued;
+      read->room = std::min(read_bytes_, job.size() - job.issued);
+      read->wanted = std::min(read->room, request.bytes - job.issued);
+      read->attempts = 0;
+      read->job = queue->front();
+      job.issued += read->room;
+      ++job.in_flight;
+      if (job.issued == job.size()) queue->pop_front();
+      const Clock::time_point now = Clock::now();
+      if (in_flight_++ == 0) busy_since_ = std::max(now, idle_since_);
+      disk_.Begin(read->room, now);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool ReadQueue::Complete(int64_t result, Read* read) {
+  const IoFile& file = files_[read->file];
+  if (!file.direct() && !read->write && result > 0) file.DropPages(read->offset, read->room);
+  absl::StatusOr<bool> arrived = Advance(file, result, read);
+  if (result > 0) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    (read->write ? bytes_written_ : bytes_read_) += result;
+  }
+  if (arrived.ok() && !*arrived) return true;
+  End(std::move(arrived).status(), read);
+  return false;
+}
+
+// A status is handed over, never shared: its reference count is Abseil's, which is not built for
+// TSan.
+void ReadQueue::End(absl::Status status, Read* read) {
+  const std::shared_ptr<ReadJob> job = std::move(read->job);
+  bool last;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    last = EndLocked(std::move(status), job.get());
+  }
+  if (last) job->request.done(std::move(job->status));
+}
+
+bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
+  if (!status.ok()) {
+    job->status.Update(std::move(status));
+    job->issued = job->size();  // what is left of it is not worth reading
+  }
+  if (--in_flight_ == 0) {
+    idle_since_ = std::max({Clock::now(), busy_since_, disk_.next_start()});
+    busy_ += idle_since_ - busy_since_;
+  }
+  return --job->in_flight == 0 && job->issued == job->size();
+}
+
+bool ReadQueue::Close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  closed_ = true;
+  work_.notify_all();
+  return std::exchange(taker_sleeps_, false);
+}
+
+void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    std::vector<std::shared_ptr<ReadJob>> answers;
+    for (auto* queue : {&urgent_, &ordinary_}) {
+      for (std::shared_ptr<ReadJob>& job : *queue) {
+        if (job->issued == job->size()) continue;  // the last of its reads answers
+        job->status.Update(absl::Status(status.code(), status.message()));
+        job->issued = job->size();
+        if (job->in_flight == 0) answers.push_back(std::move(job));
+      }
+      queue->clear();
+    }
+    if (!answers.empty()) {
+      lock.unlock();
+      for (const auto& job : answers) job->request.done(std::move(job->status));
+      lock.lock();
+    } else if (closed_) {
+      return;
+    } else {
+      work_.wait(lock);
+    }
+  }
+}
+
+IoCounters ReadQueue::counters() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Clock::time_point now = Clock::now();
+  Clock::duration busy = busy_;
+  if (in_flight_ > 0) {
+    busy += now - busy_since_;
+  } else if (idle_since_ > now) {
+    busy -= idle_since_ - now;
+  }
+  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  return {.bytes_read = bytes_read_,
+          .bytes_written = bytes_written_,
+          .busy_seconds = seconds(busy),
+          .idle_seconds = seconds(now - created_ - busy)};
+}
+
+}  // namespace sluice

@@ -1,0 +1,54 @@
+// Reads and writes through a pool of threads, each in one pread or pwrite: for systems that do not
+// permit io_uring.
+#ifndef SLUICE_PREFETCH_IO_THREAD_ENGINE_H_
+#define SLUICE_PREFETCH_IO_THREAD_ENGINE_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/cpu/thread.h"
+#include "prefetch/io/io_engine.h"
+#include "prefetch/io/io_file.h"
+#include "prefetch/io/read_queue.h"
+
+namespace sluice {
+
+// Owns threads "sluice-io": one at first, and another whenever there is a call to make and all
+// threads are in one, up to the calls that may be in flight.
+class ThreadEngine : public IoEngine {
+ public:
+  // `reason`: why not io_uring, for description(); empty where these threads were asked for.
+  // ResourceExhausted: the system does not start the first thread.
+  static absl::StatusOr<std::unique_ptr<IoEngine>> Create(std::vector<IoFile> files,
+                                                          absl::string_view reason,
+                                                          const IoOptions& options);
+  ~ThreadEngine() override;
+
+  void Submit(IoRequest request) override;
+  IoCounters counters() const override { return queue_.counters(); }
+  const std::string& description() const override { return description_; }
+
+ private:
+  ThreadEngine(std::vector<IoFile> files, absl::string_view reason, const IoOptions& options);
+  absl::Status StartThread();
+  void StartThreadIfShort();  // any thread
+  void Run();
+
+  const std::vector<IoFile> files_;
+  const ThreadShortageFn on_fewer_threads_;
+  const std::vector<int>
+      cpus_;  // of the thread that created this; later ones may be started by a thread with fewer
+  ReadQueue queue_;
+  std::string description_;
+  std::mutex threads_mutex_;  // guards what follows
+  int most_threads_;          // fewer once the system refused one; 0: the engine is being closed
+  std::vector<Thread> threads_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_PREFETCH_IO_THREAD_ENGINE_H_

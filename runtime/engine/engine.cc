@@ -1,0 +1,298 @@
+// From submitted sequences to passes, and from logits to tokens.
+#include "runtime/engine/engine.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+#include "runtime/text/tokenizer/unicode.h"
+
+namespace sluice {
+namespace {
+
+ScheduleLimits LimitsFor(const MemoryPlan& plan, const EngineOptions& options) {
+  return {plan.pass_rows, plan.logit_rows, options.max_sequences, options.balanced_rows};
+}
+
+std::unique_ptr<KvSwap> MakeSwap(Model* model, const EngineOptions& options) {
+  if (model->kv_file() == nullptr) return nullptr;
+  return std::make_unique<KvSwap>(&model->kv_cache(), model->kv_file(), options.resume);
+}
+
+}  // namespace
+
+struct Engine::Sequence {
+  explicit Sequence(SequenceRequest r)
+      : request(std::move(r)), matcher(request.stop, request.show_stop) {
+    if (request.constraint != nullptr) grammar.emplace(request.constraint);
+  }
+
+  bool finished() const { return finish_reason.has_value(); }
+
+  SequenceRequest request;  // without `generated`
+  SequenceResult result;
+  std::optional<StreamDecoder> decoder;
+  StopMatcher matcher;
+  std::optional<grammar::Matcher> grammar;
+  std::string certain;     // text of the last token
+  int64_t characters = 0;  // that the decoder has given
+  int64_t limit = 0;       // of generated tokens
+  std::optional<FinishReason> finish_reason;
+  int64_t last_logits =
+      0;  // of a finished one: the position whose logits are the last that it needs
+};
+
+Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& options)
+    : model_(model),
+      tokenizer_(tokenizer),
+      swap_(MakeSwap(model, options)),
+      scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool(), swap_.get()),
+      chooser_(model->hyper_parameters().vocab_size) {}
+
+Engine::~Engine() = default;
+
+absl::Status Engine::Check(const SequenceRequest& request) const {
+  const int64_t context = model_->plan().request.context_tokens;
+  const int64_t vocab_size = model_->hyper_parameters().vocab_size;
+  if (request.prompt.empty()) {
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
+  }
+  const auto known = static_cast<int64_t>(request.prompt.size() + request.generated.size());
+  if (static_cast<int64_t>(request.prompt.size()) > context || known > context + 1) {
+    return absl::InvalidArgumentError(absl::StrCat("the prompt has ", request.prompt.size(),
+                                                   " tokens, the context only ", context));
+  }
+  for (const std::vector<int32_t>* ids : {&request.prompt, &request.generated}) {
+    for (const int32_t id : *ids) {
+      if (id < 0 || id >= vocab_size) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("token ", id, " is outside the vocabulary of ", vocab_size));
+      }
+    }
+  }
+  for (const auto& [name, ids] : {std::pair{"stop_token_ids", &request.stop_tokens},
+                                  {"allowed_token_ids", request.allowed_tokens.get()}}) {
+    for (const int32_t id :
+         ids != nullptr ? absl::MakeConstSpan(*ids) : absl::Span<const int32_t>()) {
+      if (id >= 0 && id < vocab_size) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " names token ", id, ", the vocabulary has ", vocab_size));
+    }
+  }
+  return CheckChoiceParams(request.choice, vocab_size);
+}
+
+absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
+  SLUICE_RETURN_IF_ERROR(Check(request));
+  const std::vector<int32_t> generated = std::exchange(request.generated, {});
+  auto sequence = std::make_unique<Sequence>(std::move(request));
+  Sequence& s = *sequence;
+  const int64_t context = model_->plan().request.context_tokens;
+  const auto prompt_tokens = static_cast<int64_t>(s.request.prompt.size());
+  // The last token is chosen, but has no place in the cache any more.
+  s.limit = std::min(s.request.max_new_tokens, context - prompt_tokens + 1);
+  if (tokenizer_ != nullptr)
+    s.decoder.emplace(tokenizer_, s.request.skip_special, s.request.prompt);
+  for (const int32_t token : generated) {
+    if (!s.finished()) Accept(s, token);
+  }
+  if (!s.finished() && s.limit <= 0) Finish(s, FinishReason::kLength);
+
+  std::vector<int32_t> tokens = s.request.prompt;
+  tokens.insert(tokens.end(), s.result.ids.begin(), s.result.ids.end());
+  const bool wants_prompt = s.request.top_logprobs >= 0 && s.request.prompt_logprobs;
+  const bool wants_answer = s.request.top_logprobs >= 0 && !s.result.ids.empty();
+  int64_t first_logit = wants_prompt   ? 0
+                        : wants_answer ? prompt_tokens - 1
+                                       : static_cast<int64_t>(tokens.size()) - 1;
+  if (s.finished())
+    tokens.pop_back();  // nothing comes behind it: only log probabilities can be missing
+  if (first_logit >= static_cast<int64_t>(tokens.size())) {
+    const int64_t id = --last_finished_;
+    finished_.push_back(id);
+    sequences_.emplace(id, std::move(sequence));
+    return id;
+  }
+  s.last_logits = static_cast<int64_t>(tokens.size()) - 1;
+  const int64_t most = std::min(context, prompt_tokens + std::max<int64_t>(s.limit, 1) - 1);
+  const int64_t id = scheduler_.Add(std::move(tokens), most, first_logit);
+  sequences_.emplace(id, std::move(sequence));
+  return id;
+}
+
+void Engine::Cancel(int64_t id) {
+  if (sequences_.erase(id) == 0) return;
+  if (id > 0) {
+    scheduler_.Remove(id);
+  } else {
+    finished_.erase(std::find(finished_.begin(), finished_.end(), id));
+  }
+}
+
+void Engine::Finish(Sequence& s, FinishReason reason) {
+  s.finish_reason = reason;
+  if (!s.decoder.has_value()) return;
+  std::string rest = s.matcher.Push(s.decoder->Flush());
+  rest += s.matcher.Flush();
+  s.result.text += rest;
+  s.certain += rest;
+  if (s.matcher.stopped()) s.finish_reason = FinishReason::kStop;
+}
+
+void Engine::Fail(Sequence& s, absl::Status status) {
+  s.result.status = std::move(status);
+  Finish(s, FinishReason::kStop);
+}
+
+bool Engine::EndsWith(const Sequence& s, int32_t token) const {
+  const auto has = [token](const auto& ids) {
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  };
+  if (has(s.request.stop_tokens)) return true;
+  if (s.request.ignore_eos && !s.grammar.has_value()) return false;
+  return has(model_->hyper_parameters().eos_token_ids) || has(s.request.end_tokens);
+}
+
+void Engine::RestrictMask(const Sequence& s) {
+  const bool early = static_cast<int64_t>(s.result.ids.size()) < s.request.min_new_tokens;
+  if (s.request.allowed_tokens == nullptr && !early) return;
+  const int64_t vocab_size = model_->hyper_parameters().vocab_size;
+  const size_t words = (vocab_size + 63) / 64;
+  const auto bit = [](int64_t id) { return uint64_t{1} << (id % 64); };
+  if (mask_.empty()) {
+    mask_.assign(words, ~uint64_t{0});
+    if (vocab_size % 64 != 0) mask_.back() = bit(vocab_size) - 1;
+  }
+  if (s.request.allowed_tokens != nullptr) {
+    grammar::TokenMask allowed(words, 0);
+    for (const int32_t id : *s.request.allowed_tokens) allowed[id / 64] |= bit(id);
+    for (size_t i = 0; i < words; ++i) mask_[i] &= allowed[i];
+  }
+  if (!early) return;
+  grammar::TokenMask going_on = mask_;
+  const auto forbid = [&](const auto& ids) {
+    for (const int64_t id : ids) {
+      if (id >= 0 && id < vocab_size) going_on[id / 64] &= ~bit(id);
+    }
+  };
+  forbid(model_->hyper_parameters().eos_token_ids);
+  forbid(s.request.end_tokens);
+  forbid(s.request.stop_tokens);
+  const bool any =
+      std::any_of(going_on.begin(), going_on.end(), [](uint64_t word) { return word != 0; });
+  if (any) mask_ = std::move(going_on);
+}
+
+void Engine::Accept(Sequence& s, int32_t token) {
+  s.certain.clear();
+  if (s.grammar.has_value()) {
+    if (absl::Status status = s.grammar->Accept(token); !status.ok())
+      return Fail(s, std::move(status));
+  }
+  s.result.ids.push_back(token);
+  if (s.request.top_logprobs >= 0) s.result.text_offsets.push_back(s.characters);
+  const bool ends = EndsWith(s, token);
+  if (s.decoder.has_value() && (!ends || s.request.show_stop)) {
+    std::string text = s.decoder->Push(token);
+    s.characters += CountCharacters(text);
+    const bool early = static_cast<int64_t>(s.result.ids.size()) <= s.request.min_new_tokens;
+    s.certain = early ? std::move(text) : s.matcher.Push(text);
+    s.result.text += s.certain;
+    if (s.matcher.stopped()) return Finish(s, FinishReason::kStop);
+  }
+  if (ends) return Finish(s, FinishReason::kStop);
+  if (s.grammar.has_value() && s.grammar->finished()) return Finish(s, FinishReason::kStop);
+  if (static_cast<int64_t>(s.result.ids.size()) >= s.limit) Finish(s, FinishReason::kLength);
+}
+
+void Engine::Deliver(int64_t id) {
+  const auto node = sequences_.extract(id);
+  Sequence& s = *node.mapped();
+  s.result.finish_reason = *s.finish_reason;
+  if (s.request.on_finish) s.request.on_finish(std::move(s.result));
+}
+
+void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits,
+                        StepReport* report) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;  // cancelled by another one's callback
+  Sequence& s = *found->second;
+  const auto prompt_tokens = static_cast<int64_t>(s.request.prompt.size());
+  const int64_t next = position + 1;
+  const int64_t generated = next - prompt_tokens;  // index of the token that these logits are about
+  const bool known = generated < static_cast<int64_t>(s.result.ids.size());
+  int32_t token;
+  if (known) {
+    token = generated < 0 ? s.request.prompt[next] : s.result.ids[generated];
+  } else {
+    mask_.clear();
+    if (s.grammar.has_value()) {
+      const int64_t left = s.limit - static_cast<int64_t>(s.result.ids.size());
+      if (absl::Status status = s.grammar->Mask(left, &mask_); !status.ok()) {
+        Fail(s, std::move(status));
+        scheduler_.Remove(id);
+        return Deliver(id);
+      }
+    }
+    RestrictMask(s);
+    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_, s.request.prompt);
+  }
+  if (s.request.top_logprobs >= 0) {
+    (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs)
+        .Add(logits, token, s.request.top_logprobs);
+  }
+  if (!known) {
+    Accept(s, token);
+    ++report->tokens;
+    if (!s.finished()) scheduler_.Append(id, token);
+    s.last_logits = position;
+    if (s.request.on_token) s.request.on_token(token, s.certain);
+    if (!sequences_.contains(id)) return;  // it was cancelled by that
+  }
+  if (s.finished() && position == s.last_logits) {
+    scheduler_.Remove(id);
+    Deliver(id);
+  }
+}
+
+absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
+  StepReport report;
+  while (!finished_.empty()) {
+    const int64_t id = finished_.front();
+    finished_.pop_front();
+    Deliver(id);
+  }
+  const std::vector<PassScheduler::Chunk> chunks = scheduler_.NextPass();
+  if (chunks.empty()) return report;
+  std::vector<PassRow> rows;
+  for (const PassScheduler::Chunk& chunk : chunks) {
+    const std::vector<int32_t>& tokens = scheduler_.Tokens(chunk.id);
+    for (int64_t position = chunk.first; position < chunk.first + chunk.count; ++position) {
+      rows.push_back(
+          {&scheduler_.Pages(chunk.id), position, tokens[position], position >= chunk.first_logit});
+    }
+    report.logit_rows += chunk.first + chunk.count - chunk.first_logit;
+  }
+  report.rows = static_cast<int64_t>(rows.size());
+  const KvPagerCounters before = model_->kv_counters();
+  const KvStagingCounters link_before = model_->kv_staging_counters();
+  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows, stop));
+  const KvPagerCounters after = model_->kv_counters();
+  report.kv_disk_bytes =
+      after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;
+  const KvStagingCounters link = model_->kv_staging_counters();
+  report.kv_link_bytes =
+      link.bytes_in + link.bytes_out - link_before.bytes_in - link_before.bytes_out;
+  const int64_t vocab_size = model_->hyper_parameters().vocab_size;
+  for (const PassScheduler::Chunk& chunk : chunks) {
+    for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {
+      TakeLogits(chunk.id, position, logits.first(vocab_size), &report);
+      logits.remove_prefix(vocab_size);
+    }
+  }
+  return report;
+}
+
+}  // namespace sluice

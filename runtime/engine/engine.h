@@ -1,0 +1,150 @@
+// Runs many sequences at once, a pass at a time: whoever has a place in a pass gets a token from
+// it.
+#ifndef SLUICE_RUNTIME_ENGINE_ENGINE_H_
+#define SLUICE_RUNTIME_ENGINE_ENGINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/engine/generator.h"
+#include "runtime/engine/pass_scheduler.h"
+#include "runtime/kv/kv_swap.h"
+#include "runtime/kv/resume_cost.h"
+#include "runtime/pass/model.h"
+#include "runtime/sample/log_probs.h"
+#include "runtime/sample/token_chooser.h"
+#include "runtime/text/grammar/constraint.h"
+#include "runtime/text/tokenizer/tokenizer.h"
+
+namespace sluice {
+
+struct SequenceResult {
+  std::vector<int32_t> ids;  // generated ones, with the eos that ended them
+  std::string
+      text;  // of the ids, without the eos and from a stop text on; empty without a tokenizer
+  FinishReason finish_reason = FinishReason::kLength;
+  LogProbList log_probs;              // of the ids, where they were asked for
+  std::vector<int64_t> text_offsets;  // of the ids: characters that were certain before each
+  LogProbList prompt_log_probs;       // of the prompt's second token and on
+  absl::Status status;  // an error: the grammar could not be followed, and the rest says nothing
+};
+
+struct SequenceRequest {
+  std::vector<int32_t> prompt;
+  // Tokens that an earlier process chose for this same request: generation continues after them.
+  std::vector<int32_t> generated = {};
+  int64_t max_new_tokens = 0;  // with those; the end of the context ends a sequence, too
+  ChoiceParams choice = {};
+  std::vector<std::string> stop = {};
+  std::vector<int32_t> end_tokens =
+      {};                   // end it as the model's eos tokens do: a chat's end of turn
+  bool ignore_eos = false;  // neither eos nor end_tokens end it
+  std::vector<int32_t> stop_tokens = {};  // end it all the same
+  // With fewer tokens neither a token nor a stop text ends it, unless its constraint allows nothing
+  // else.
+  int64_t min_new_tokens = 0;
+  bool show_stop =
+      false;  // what ends it is part of the text: a stop text, or a token that has text
+  bool skip_special = true;  // control tokens are not part of the text
+  // No others are chosen; null: all may be. Not beside a constraint.
+  std::shared_ptr<const std::vector<int32_t>> allowed_tokens = nullptr;
+  // What the text has to follow, as in GenerateOptions.
+  std::shared_ptr<grammar::Constraint> constraint = nullptr;
+  int64_t top_logprobs =
+      -1;  // below 0: no log probabilities; else also of that many likeliest tokens
+  bool prompt_logprobs = false;  // with top_logprobs
+  // Called by Step, may call Submit and Cancel. A token that was chosen, and the text that is now
+  // certain.
+  std::function<void(int32_t token, absl::string_view text)> on_token = nullptr;
+  std::function<void(SequenceResult result)> on_finish = nullptr;
+};
+
+struct EngineOptions {
+  int64_t max_sequences = 1;  // at once
+  int64_t balanced_rows = 0;  // as in ScheduleLimits
+  // What decides whether a preempted sequence is swapped, where the model has a scratch file.
+  // Zeros: never.
+  ResumeCosts resume = {};
+};
+
+// What a step did.
+struct StepReport {
+  int64_t rows = 0;
+  int64_t logit_rows = 0;
+  int64_t tokens = 0;         // chosen
+  int64_t kv_disk_bytes = 0;  // of pages that were read for the rows, and written
+  int64_t kv_link_bytes = 0;  // of pages that were copied to a device for the rows, and back
+};
+
+// What a sequence gets does not depend on the others, nor on when it was submitted, cancelled or
+// taken up again: logits do not (docs/architecture.md), and random numbers come from (seed,
+// position). Thread-compatible.
+class Engine {
+ public:
+  // `model` is used by nobody else while this lives; `tokenizer` may be null: then there is no
+  // text.
+  Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& options);
+  ~Engine();
+
+  // Queues a sequence behind those before it and returns its number. InvalidArgument: an empty
+  // prompt, one longer than the context, a token outside the vocabulary, a parameter outside its
+  // range.
+  absl::StatusOr<int64_t> Submit(SequenceRequest request);
+  // Submit's errors, without submitting.
+  absl::Status Check(const SequenceRequest& request) const;
+  // Forgets a sequence that has not finished; on_finish is not called.
+  void Cancel(int64_t id);
+
+  // Runs one pass and calls what the sequences in it asked for. Nothing is left to do once idle().
+  // Errors are RunPass's; the engine cannot be used after one.
+  absl::StatusOr<StepReport> Step(const std::atomic<bool>* stop = nullptr);
+
+  bool idle() const { return sequences_.empty(); }
+  int64_t num_running() const { return scheduler_.num_running(); }
+  int64_t num_waiting() const {
+    return scheduler_.num_waiting() + static_cast<int64_t>(finished_.size());
+  }
+  const PassScheduler::Counters& counters() const { return scheduler_.counters(); }
+  // The first failure to swap; from then on preempted sequences are computed again.
+  absl::Status swap_status() const { return swap_ != nullptr ? swap_->status() : absl::OkStatus(); }
+
+ private:
+  struct Sequence;
+
+  // Takes a chosen token into the text; finishes the sequence where it ends it.
+  void Accept(Sequence& sequence, int32_t token);
+  void Finish(Sequence& sequence, FinishReason reason);
+  // Finishes a sequence whose grammar cannot be followed.
+  void Fail(Sequence& sequence, absl::Status status);
+  // Whether `token` ends the sequence.
+  bool EndsWith(const Sequence& sequence, int32_t token) const;
+  // Takes out of mask_ what min_new_tokens and allowed_tokens leave out; fills it first where it is
+  // empty.
+  void RestrictMask(const Sequence& sequence);
+  // The logits of the row at `position`.
+  void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
+  void Deliver(int64_t id);
+
+  Model* const model_;
+  const Tokenizer* const tokenizer_;
+  const std::unique_ptr<KvSwap> swap_;  // null: there is no file for it
+  PassScheduler scheduler_;
+  TokenChooser chooser_;
+  grammar::TokenMask mask_;                                 // scratch
+  std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
+  std::deque<int64_t> finished_;  // submitted with nothing left to compute
+  int64_t last_finished_ = 0;     // their numbers count down from here
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_ENGINE_ENGINE_H_

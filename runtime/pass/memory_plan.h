@@ -1,0 +1,200 @@
+// Divides a memory budget: what is always needed, the ring, and the slabs that stay.
+#ifndef SLUICE_RUNTIME_PASS_MEMORY_PLAN_H_
+#define SLUICE_RUNTIME_PASS_MEMORY_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/ops.h"
+#include "prefetch/residency.h"
+#include "prefetch/slab_stream.h"
+#include "runtime/floor/host_share.h"
+#include "storage/store/layer_store.h"
+
+namespace sluice {
+
+// Where keys and values lie while a device computes: in its memory, or pinned in the host's, so
+// that the device only has room for two layers' pages. kAuto: on the device where it has room,
+// unless a pass has room for more rows otherwise.
+enum class KvPlace : uint8_t { kAuto, kDevice, kHost };
+
+// Memory of the device that computes.
+struct DeviceBudget {
+  int64_t max_bytes = 0;  // for everything that sluice allocates there
+  int64_t scratch_bytes =
+      0;  // part of max_bytes for the operations (without uploads) and the device's own runtime
+  int64_t host_bytes = 0;  // host memory that its driver takes
+  // Of host memory that can be pinned for copies: the ring, slabs that stay there and the KV cache,
+  // if it is there, share it.
+  int64_t max_pinned_bytes = std::numeric_limits<int64_t>::max();
+  KvPlace kv_place = KvPlace::kAuto;
+  int compute_capability = 0;  // 90 is 9.0: ArithmeticOf names it
+};
+
+struct PlanRequest {
+  int64_t max_ram_bytes = 0;  // budget for everything that sluice allocates
+  std::string max_ram_source =
+      {};                      // where that number comes from, for errors; empty: the user gave it
+  int64_t context_tokens = 0;  // of each sequence
+  int64_t num_sequences = 1;   // at once; each may want logits of one row a pass
+  int64_t kv_pages = 0;        // they share; 0: pages for the whole context of each
+  int64_t kv_disk_pages =
+      0;  // of these, in a file, where the host computes; the others are in memory
+  int64_t requests_bytes = 0;  // what the caller keeps of them: prompts, answers, ids
+  bool reads_prompts = false;  // while it runs: PromptWorkBytes are set aside
+  int64_t pass_rows = 1;       // token rows wanted in one pass; fewer where the budget is tight
+  bool logits_of_all_rows = false;  // else of one row a sequence
+  KvType k_type = KvType::kF16;
+  KvType v_type = KvType::kF16;
+  bool fast_math = false;        // RoundingOf says what that is
+  int64_t tokenizer_bytes = 0;   // Tokenizer::MemoryBytes
+  int64_t constraint_bytes = 0;  // Constraints::MemoryBytes, if grammars are followed
+  // Bytes that are on their way while the disk is kept busy: size of a read times reads in flight.
+  int64_t bytes_in_flight = int64_t{32} << 20;
+  int64_t ring_bytes = 0;              // the ring's size; 0: what the bytes in flight ask for
+  std::optional<DeviceBudget> device;  // nothing: the host computes
+  std::optional<HostShareRequest> host_share;  // beside a device; nothing: all slabs go there
+};
+
+// What a conversation, or a line of a batch, may take on its way to ids while the model runs: 1/32
+// of the budget, from 1 to 64 MiB.
+int64_t PromptWorkBytes(int64_t max_ram_bytes);
+// The smallest budget that has PromptWorkBytes beside `bytes`.
+int64_t SmallestWithPrompts(int64_t bytes);
+
+struct PlanItem {
+  std::string name;
+  int64_t bytes;
+};
+
+// What lies in the memory of a device: then activations, logits and, most often, the KV cache do,
+// and slabs are copied there.
+struct DevicePlan {
+  std::vector<PlanItem> items;  // always needed
+  int64_t fixed_bytes = 0;      // their sum
+  int64_t ring_bytes = 0;
+  int64_t kept_bytes = 0;  // of slabs that stay
+  int64_t minimum_bytes =
+      0;  // the smallest budget that can work with this request, wherever kAuto has the KV cache
+  int64_t kv_host_bytes = 0;    // of the KV cache, pinned in host memory; 0: it lies on the device
+  int64_t kv_staged_pages = 0;  // then: of each of the two layers that the device has room for
+  int64_t unpinned_bytes =
+      0;  // of slabs that would stay in the host's memory if that could be pinned
+  int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
+};
+
+struct MemoryPlan {
+  PlanRequest request;
+  int64_t pass_rows = 0;   // granted
+  int64_t logit_rows = 0;  // rows of a pass that may want logits
+  int64_t kv_pages = 0;
+  int64_t kv_disk_pages = 0;    // of these
+  std::vector<PlanItem> items;  // always needed, in the order they are printed
+  int64_t fixed_bytes = 0;      // their sum
+  int64_t ring_bytes = 0;
+  int worker_threads = 1;      // that verify and decode
+  int64_t resident_bytes = 0;  // memory of resident slabs
+  int64_t minimum_bytes = 0;   // the smallest budget that can work with this request and device
+  Residency residency;         // tiers: the device's memory, where there is one, and the host's
+  std::optional<DevicePlan> device;
+  HostShare host_share;      // beside a device: the slabs of host memory that the CPU computes
+  int64_t weight_bytes = 0;  // stored bytes of all slabs
+  int64_t raw_bytes = 0;     // the same, decoded
+  int64_t total_bytes() const {
+    return fixed_bytes + ring_bytes + resident_bytes;
+  }  // of host memory
+
+  // Of host memory that is pinned for a device: what is not there may be refused.
+  int64_t pinned_bytes() const {
+    return ring_bytes + resident_bytes + (KvInHostMemory() ? device->kv_host_bytes : 0);
+  }
+
+  // Whether keys and values lie in host memory while a device computes.
+  bool KvInHostMemory() const { return device.has_value() && device->kv_host_bytes > 0; }
+  bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
+  bool InHostMemory(size_t slab) const { return residency.tier[slab] == residency.host_tier(); }
+  bool ComputedByHost(size_t slab) const {
+    return !host_share.slabs.empty() && host_share.slabs[slab];
+  }
+  // The slabs that the CPU computes in a pass of so many rows, as DescribePass takes them.
+  std::vector<bool> HostSlabs(int64_t rows) const {
+    return rows <= host_share.most_rows ? host_share.slabs : std::vector<bool>();
+  }
+};
+
+// Has the pass read through the plan's ring.
+void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work);
+
+// What Ops::Reserve makes room for.
+PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h);
+
+// The slab as a stream sees it.
+StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);
+
+// A pure function of the store and the request. ResourceExhausted names the smallest budget that
+// works, of the memory that is too small; InvalidArgument a context that is not positive, or pages
+// on disk for a device.
+absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request);
+
+// Sizes of the buffers that executing `rows` rows a pass takes; the model allocates just these.
+struct WorkspaceSizes {
+  int64_t residual_bytes;  // [rows, hidden_size] f32
+  int64_t normed_bytes;    // [a tile of rows, hidden_size] f32
+  int64_t ahead_bytes;     // in front of the block's, for PreparedAhead
+  int64_t block_bytes;     // attention output, q, k and v, or the MLP's gate, f32
+  int64_t activation_bytes[kNumActivationFormats];  // the hidden state, 0 if nothing needs it
+  int64_t logits_bytes;                             // [logit_rows, vocab_size] f32
+  int64_t rope_bytes;                               // [context, head_dim] f32
+  int64_t note_bytes;                               // Ops::NoteNonFinite's note
+  int64_t staging_bytes;                            // embedding rows as stored
+  int64_t total() const;
+  // Without logits, rotary tables and what is staged on the host.
+  int64_t activations() const;
+};
+
+// Matrices of a block with the same number read the same activations, and stand together in the
+// walk: q, k and v; o; gate and up; down; the head.
+int InputOf(TensorRole role);
+// Rows of the matrix that a slab's product gives for each row of activations.
+int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab);
+
+// Sizes of what lies between a device and the CPU that computes slabs for it, in passes of up to
+// `rows` rows: activations of one matrix in each format, none of them rounded, and products of all
+// matrices that read the same.
+struct HostProductSizes {
+  int64_t activation_bytes[kNumActivationFormats] = {};  // pinned host memory
+  int64_t product_bytes = 0;  // f32: pinned host memory, and the same on the device
+  int64_t host_bytes() const;
+};
+HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows);
+
+// Which 16-bit floats meet activations that are rounded to their own type.
+enum class Rounding : uint8_t { kNone, kBF16, kBF16AndF16 };
+// --fast-math rounds for bf16 weights on a CPU, and for f16 ones, too, on a device.
+Rounding RoundingOf(const PlanRequest& request);
+// The format of the activations that weights of `encoding` are multiplied with.
+ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding);
+// Names what results depend on: "exact", the same everywhere; "fast-math", on CPUs; or "fast-math
+// on compute capability 9.0". Jobs and conversations continue only with the arithmetic that they
+// began with.
+std::string ArithmeticOf(const PlanRequest& request);
+
+// Rows that are normed and prepared as products read them, one tile after the other: between
+// residual stream and product only a tile of them is there as floats.
+inline constexpr int64_t kRowTile = 64;
+// Attention's output and the MLP's gate are each read by one matrix only, so they are prepared in
+// place: the first prepared row begins this many bytes before the floats. So a prepared tile never
+// overwrites floats that are still needed.
+int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes);
+
+WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
+                             int64_t context_tokens, Rounding rounding);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_PASS_MEMORY_PLAN_H_

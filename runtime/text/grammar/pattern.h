@@ -1,0 +1,23 @@
+// Regular expressions of JSON schemas: the regular part of ECMA-262's, as expressions.
+#ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_PATTERN_H_
+#define SLUICE_RUNTIME_TEXT_GRAMMAR_PATTERN_H_
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/text/grammar/grammar.h"
+#include "runtime/text/grammar/limits.h"
+
+namespace sluice::grammar {
+
+// The texts that `pattern` matches somewhere, as classes of characters, sequences, choices and
+// repetitions (in JSON they are spelled otherwise: JsonGrammar::Spelled); ^ and $ tie its beginning
+// or end to the string's. Known: characters, . [] [^] () (?:) | * + ? {m,n} and their lazy forms,
+// \d \w \s \D \W \S, \t \n \r \f \v \0 \xHH \uHHHH, escaped punctuation, and ^ and $ at the ends of
+// the pattern or of an alternative outside of groups. InvalidArgument names anything else and where
+// it is. ResourceExhausted: a limit.
+absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits,
+                                            Grammar* characters);
+
+}  // namespace sluice::grammar
+
+#endif  // SLUICE_RUNTIME_TEXT_GRAMMAR_PATTERN_H_

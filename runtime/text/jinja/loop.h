@@ -1,0 +1,78 @@
+// What a for loop goes over, and the variable `loop` in it.
+#ifndef SLUICE_RUNTIME_TEXT_JINJA_LOOP_H_
+#define SLUICE_RUNTIME_TEXT_JINJA_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "runtime/text/jinja/object.h"
+#include "runtime/text/jinja/value.h"
+
+namespace sluice::jinja {
+
+// The items of a loop that fulfil its condition, which is asked as late as in Jinja.
+class LoopItems {
+ public:
+  using Condition = std::function<absl::StatusOr<bool>(const Value& item)>;
+
+  // `condition` may be empty.
+  LoopItems(std::vector<Value> items, Condition condition)
+      : items_(std::move(items)), condition_(std::move(condition)) {}
+
+  // The next item, missing at the end; Peek leaves it where it is.
+  absl::StatusOr<Value> Next();
+  absl::StatusOr<Value> Peek();
+  // How many there are beside the `taken` ones: asks the condition for all of them.
+  absl::StatusOr<int64_t> Rest();
+
+ private:
+  std::vector<Value> items_;
+  size_t next_ = 0;
+  Condition condition_;
+  Value ahead_;  // peeked at, or missing
+};
+
+// Belongs to the Runtime; a template may keep it after its loop.
+class LoopObject : public Object {
+ public:
+  // Runs the loop's body over other items, for `loop(children)` in a recursive loop.
+  using Recurse = std::function<absl::StatusOr<Value>(const Value& iterable, int64_t depth0)>;
+
+  LoopObject(LoopItems* items, int64_t depth0, Recurse recurse, Memory* memory)
+      : Object(memory, 256, 1), items_(items), depth0_(depth0), recurse_(std::move(recurse)) {}
+
+  // To the next item; false at the end.
+  absl::StatusOr<bool> Advance(Value* item);
+  // The loop has ended, and with it what it goes over.
+  void Finish();
+
+  absl::string_view type_name() const override { return "LoopContext"; }
+  absl::StatusOr<std::string> Repr(Runtime& runtime) override;
+  absl::StatusOr<Value> Attribute(Runtime& runtime, absl::string_view name) override;
+  bool IsCallable() const override { return true; }
+  absl::StatusOr<Value> Call(Runtime& runtime, const CallArguments& arguments) override;
+
+  // loop.cycle(...) and loop.changed(...)
+  absl::StatusOr<Value> Cycle(const CallArguments& arguments) const;
+  absl::StatusOr<Value> Changed(Runtime& runtime, const CallArguments& arguments);
+
+ private:
+  absl::StatusOr<int64_t> Count();
+
+  LoopItems* items_;  // nullptr once the loop has ended
+  int64_t index0_ = -1;
+  const int64_t depth0_;
+  Recurse recurse_;
+  std::optional<int64_t> length_;
+  Value before_, current_;
+  Value changed_;  // the arguments of the last call; missing before the first
+};
+
+}  // namespace sluice::jinja
+
+#endif  // SLUICE_RUNTIME_TEXT_JINJA_LOOP_H_

@@ -1,0 +1,60 @@
+// What the components of tokenizer.json (normalizers, pre-tokenizers, ...) have in common: a type,
+// a known set of keys, and patterns. Whatever is not known is an error that names it.
+#ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_COMPONENT_H_
+#define SLUICE_RUNTIME_TEXT_TOKENIZER_COMPONENT_H_
+
+#include <cstddef>
+#include <initializer_list>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+#include "runtime/text/tokenizer/regex.h"
+
+namespace sluice {
+
+// The same code with "`context`: " before the message; OK stays OK.
+absl::Status Annotate(const absl::Status& status, absl::string_view context);
+
+// The member "type" of a component. InvalidArgument: not an object, or no type.
+absl::StatusOr<std::string> ComponentType(const nlohmann::json& component);
+
+// InvalidArgument naming the first key of `object` that is not in `known`, or "not an object".
+absl::Status CheckKeys(const nlohmann::json& object,
+                       std::initializer_list<absl::string_view> known);
+
+// What steps may make of a text of so many bytes: a hostile file could double it at each of many.
+constexpr size_t MostBytesOf(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
+
+// A boolean member; `otherwise` where it is missing or null.
+absl::StatusOr<bool> BoolOr(const nlohmann::json& object, absl::string_view key, bool otherwise);
+
+// A string member that is exactly one character.
+absl::StatusOr<uint32_t> CharacterMember(const nlohmann::json& object, absl::string_view key);
+
+// What Split and Replace search for: {"String": text} or {"Regex": pattern}.
+class Pattern {
+ public:
+  // Reads member "pattern". InvalidArgument: neither form, or an invalid regex.
+  static absl::StatusOr<Pattern> FromJson(const nlohmann::json& component);
+
+  // Appends all matches in `text` from left to right. An empty string matches nothing.
+  // Errors of Regex::FindAll.
+  absl::Status FindAll(absl::string_view text, SearchBudget* budget,
+                       std::vector<TextRange>* matches) const;
+
+  // The string that is searched for, or nullptr where it is a regex.
+  const std::string* text() const { return regex_.has_value() ? nullptr : &text_; }
+  int64_t MemoryBytes() const;
+
+ private:
+  std::string text_;
+  std::optional<Regex> regex_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TEXT_TOKENIZER_COMPONENT_H_

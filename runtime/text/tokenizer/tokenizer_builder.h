@@ -1,0 +1,48 @@
+// Putting a tokenizer together from what its files say; for this folder only.
+#ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_TOKENIZER_BUILDER_H_
+#define SLUICE_RUNTIME_TEXT_TOKENIZER_TOKENIZER_BUILDER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+#include "runtime/text/tokenizer/tokenizer_file.h"
+#include "runtime/text/tokenizer/tokenizer_parts.h"
+
+namespace sluice {
+
+// One use: BuildParts(), AddConfig() where there is a tokenizer_config.json, Take(). Errors are
+// InvalidArgument and name the member of the document, not the file.
+class TokenizerBuilder {
+ public:
+  // From a document in the form of tokenizer.json.
+  absl::Status BuildParts(TokenizerFile file);
+
+  // Honours add_bos_token and add_eos_token where the post-processor adds nothing.
+  absl::Status AddConfig(const nlohmann::json& config);
+
+  // `source` names the file in errors of Encode().
+  std::unique_ptr<Tokenizer> Take(absl::string_view source);
+
+ private:
+  absl::StatusOr<BpeOptions> ReadModel(const nlohmann::json& document) const;
+  absl::Status ReadAddedTokens(const nlohmann::json& document, std::vector<AddedToken>* tokens);
+  absl::Status AddToken(const AddedToken& token);
+  absl::Status FillMatchers(const std::vector<AddedToken>& tokens);
+  absl::Status CheckSpecialIds() const;
+
+  std::unique_ptr<Tokenizer::Parts> parts_ = std::make_unique<Tokenizer::Parts>();
+};
+
+// The document that vocab.json with merges.txt and this tokenizer_config.json (or {}) stand for:
+// components by the class of the tokenizer, added tokens from the config. InvalidArgument: a class
+// other than those of GPT-2 and Qwen2, by name.
+absl::StatusOr<nlohmann::json> DocumentFromConfig(const nlohmann::json& config,
+                                                  const Vocabulary& vocabulary);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_TEXT_TOKENIZER_TOKENIZER_BUILDER_H_

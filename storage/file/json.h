@@ -1,0 +1,50 @@
+// Reading JSON that may be hostile: bounded depth, no doubled keys, errors instead of exceptions.
+//
+// nlohmann::json is the document type throughout; its own accessors throw on a wrong type, so code
+// that reads files uses the checked ones below.
+#ifndef SLUICE_STORAGE_FILE_JSON_H_
+#define SLUICE_STORAGE_FILE_JSON_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+
+namespace sluice {
+
+// Deepest nesting that ParseJson accepts. Real files of this field stay below 10.
+inline constexpr int kMaxJsonDepth = 64;
+
+// Parses one JSON document (RFC 8259, UTF-8, a byte order mark is skipped). `what` names the source
+// in errors. InvalidArgument: not JSON, nested deeper than kMaxJsonDepth, or an object that holds
+// one key twice; the message has the byte offset or the key. A Git LFS pointer is refused as such.
+absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
+
+// An upper bound of the memory that documents made of `text` take beside it, as nlohmann's and as a
+// template's values. It is found in one look at the text, which need not be JSON.
+int64_t JsonTreeBytes(absl::string_view text);
+
+// The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument
+// where it is larger; all name the path.
+absl::StatusOr<std::string> ReadWholeFile(const std::string& path, int64_t max_bytes);
+
+// Reads and parses a whole file of at most `max_bytes`. Errors of ReadWholeFile and ParseJson.
+absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path,
+                                            int64_t max_bytes = int64_t{1} << 30);
+
+// Checked members of an object. A missing key, null or another type is InvalidArgument naming the
+// key; an integer must fit and be exact (4096.0 is accepted, 0.5 is not), a double must be finite.
+absl::StatusOr<int64_t> JsonInt(const nlohmann::json& object, absl::string_view key);
+absl::StatusOr<double> JsonDouble(const nlohmann::json& object, absl::string_view key);
+absl::StatusOr<bool> JsonBool(const nlohmann::json& object, absl::string_view key);
+absl::StatusOr<std::string> JsonString(const nlohmann::json& object, absl::string_view key);
+// The member, or nullptr where it is missing or null.
+const nlohmann::json* JsonFind(const nlohmann::json& object, absl::string_view key);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_FILE_JSON_H_

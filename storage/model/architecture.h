@@ -1,0 +1,72 @@
+// The architecture table: which tensors a model has, their shapes, and the blocks they run in.
+#ifndef SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
+#define SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/model/hyper_parameters.h"
+
+namespace sluice {
+
+// What a tensor is for. The manifest stores these by name: the runtime parses no tensor name.
+enum class TensorRole : uint8_t {
+  kEmbedding,
+  kAttentionNorm,
+  kQ,
+  kK,
+  kV,
+  kO,
+  kQBias,
+  kKBias,
+  kVBias,
+  kOBias,
+  kQNorm,
+  kKNorm,
+  kMlpNorm,
+  kGate,
+  kUp,
+  kDown,
+  kGateBias,
+  kUpBias,
+  kDownBias,
+  kFinalNorm,
+  kHead,
+};
+absl::string_view RoleName(TensorRole role);  // "attention_norm", "q", ...
+absl::StatusOr<TensorRole> ParseRole(absl::string_view name);
+
+// Where a tensor lives in a store.
+enum class TensorPlace : uint8_t {
+  kSlabs,     // matrices: streamed
+  kResident,  // norms and biases: f32, always in memory
+  kRows,      // the embedding: gathered by the row
+};
+TensorPlace PlaceOf(TensorRole role);
+
+struct TensorSpec {
+  TensorRole role;
+  int layer;                   // -1: not of a layer
+  std::string name;            // in the checkpoint
+  std::vector<int64_t> shape;  // [n], or [rows, cols] as stored: out_features, in_features
+};
+
+// Everything that ParseHyperParameters accepts has a row in the table. Order: embedding, then layer
+// by layer, then final norm and head. A tied head is listed with the embedding's name.
+std::vector<TensorSpec> ListTensors(const HyperParameters& hyper_parameters);
+
+// Checkpoint tensors that are no weights of ours but known to be harmless (a stored
+// `rotary_emb.inv_freq`; `lm_head.weight` of a tied model): ignored instead of reported as extra.
+bool IsIgnorableTensor(const HyperParameters& hyper_parameters, absl::string_view name);
+
+// Blocks run in order: attention of layer i is 2i, its MLP 2i + 1, the head 2 * num_hidden_layers.
+inline int AttentionBlock(int layer) { return 2 * layer; }
+inline int MlpBlock(int layer) { return 2 * layer + 1; }
+inline int HeadBlock(const HyperParameters& h) { return 2 * static_cast<int>(h.num_hidden_layers); }
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_MODEL_ARCHITECTURE_H_

@@ -1,0 +1,55 @@
+// Writes damaged and missing files of a store again, from the checkpoint that it was made from.
+#ifndef SLUICE_STORAGE_SHARD_REPAIR_H_
+#define SLUICE_STORAGE_SHARD_REPAIR_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/cpu/thread.h"
+#include "storage/file/file_lock.h"
+#include "storage/shard/sharder.h"
+#include "storage/source/checkpoint.h"
+#include "storage/store/verify.h"
+
+namespace sluice {
+
+struct RepairOptions {
+  // What the store must have been made with; none: whatever it was.
+  std::optional<std::string> recipe;
+  std::optional<int64_t> slab_bytes;
+  std::optional<StoreCompression> compression;
+  int num_threads = 1;
+  // From the calling thread, as ShardOptions and VerifyOptions have them.
+  std::function<void(int64_t bytes_done, int64_t bytes_total)> on_compare;
+  std::function<void(const VerifyProgress&)> on_verify;
+  std::function<void(const ShardProgress&)> on_progress;
+  OnNote on_note;
+  ThreadShortageFn on_fewer_threads = {};
+  const std::atomic<bool>* stop = nullptr;
+};
+
+struct RepairResult {
+  std::vector<std::string> damage;   // lines, as VerifyStore() gives them
+  std::vector<std::string> written;  // files, below the store
+  std::vector<std::string> removed;  // damaged tokenizer files that the checkpoint does not have
+  bool judged_by_headers = false;    // as ShardResult has it
+};
+
+// Compares the checkpoint with what the store remembers, verifies the store, and writes files with
+// damage again as Shard() does, over an unfinished.json that lists the others: killed at any point,
+// this call or Shard() goes on. A store without damage is left alone. A manifest that is damaged or
+// missing is made from record.json; an unfinished store is verified as far as it got, and finished.
+// Where the store does not remember the checkpoint's bytes, what is damaged must come out with the
+// checksums that the manifest has, before anything is written.
+//
+// NotFound: no store. FailedPrecondition: another checkpoint, other options, a synthetic store
+// (which has no checkpoint), or a store that nothing can be made from, by name. Else the errors of
+// Shard().
+absl::StatusOr<RepairResult> RepairStore(const Checkpoint& checkpoint, const std::string& dir,
+                                         const RepairOptions& options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_REPAIR_H_

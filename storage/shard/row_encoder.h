@@ -1,0 +1,41 @@
+// Rows of a checkpoint's tensor, in the encoding that the store is to have.
+#ifndef SLUICE_STORAGE_SHARD_ROW_ENCODER_H_
+#define SLUICE_STORAGE_SHARD_ROW_ENCODER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/encodings/encoding.h"
+#include "storage/source/checkpoint.h"
+
+namespace sluice {
+
+// Keeps its buffers between calls; one a thread.
+class RowEncoder {
+ public:
+  explicit RowEncoder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+
+  // Rows [first_row, first_row + num_rows) of `tensor` (a vector is one row), RowBytes apart. They
+  // live until the next call. The tensor's own encoding is passed through bit for bit.
+  // InvalidArgument, naming tensor, row and column: a NaN or infinity that is to be quantized, or a
+  // value too large for the encoding (f16, bf16, or the f16 scales of the quantized ones).
+  absl::StatusOr<absl::Span<const std::byte>> Rows(const CheckpointTensor& tensor,
+                                                   Encoding encoding, int64_t first_row,
+                                                   int64_t num_rows);
+  // The same rows as the checkpoint stores their values; until the next call of Rows().
+  absl::Span<const std::byte> source() const { return source_; }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::vector<std::byte> source_;   // [num_rows, k] of the checkpoint
+  std::vector<std::byte> scratch_;  // whole heads, where rows are to be brought into order
+  std::vector<float> values_;       // [k]
+  std::vector<std::byte> encoded_;  // [num_rows] rows of `encoding`
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_ROW_ENCODER_H_

@@ -1,0 +1,27 @@
+// Showing that a checkpoint gives a store's bytes, where the checkpoint's own bytes were not
+// remembered.
+#ifndef SLUICE_STORAGE_SHARD_SOURCE_PROOF_H_
+#define SLUICE_STORAGE_SHARD_SOURCE_PROOF_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "storage/shard/source_check.h"
+#include "storage/shard/store_plan.h"
+#include "storage/source/checkpoint.h"
+#include "storage/store/manifest.h"
+
+namespace sluice {
+
+// Encodes what the plan's `files` (indices) are made from once more, in memory, and compares it
+// with the manifest's checksums; rows of the embedding with the store's own, as far as these are
+// whole. Returns why the checkpoint is another one, for RefuseStore(), or nothing. Fills the plan's
+// source checksums of these files' tensors. Cancelled: `stop`. Errors of reading the checkpoint.
+absl::StatusOr<std::string> DisproveSource(const Checkpoint& checkpoint, const std::string& dir,
+                                           const Manifest& store, const std::vector<int>& files,
+                                           const SourceCheckOptions& options, StorePlan* plan);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_SOURCE_PROOF_H_

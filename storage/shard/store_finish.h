@@ -1,0 +1,32 @@
+// The steps that end in a finished store, for the files of storage/ that begin them in different
+// ways.
+#ifndef SLUICE_STORAGE_SHARD_STORE_FINISH_H_
+#define SLUICE_STORAGE_SHARD_STORE_FINISH_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "storage/shard/sharder.h"
+#include "storage/shard/store_plan.h"
+#include "storage/source/checkpoint.h"
+#include "storage/store/manifest.h"
+#include "storage/store/shard_record.h"
+
+namespace sluice {
+
+// Writes unfinished.json, then what `record` does not list as finished, tokenizer files but for
+// those of `kept`, record.json and manifest.json; removes unfinished.json. The caller holds the
+// folder's lock. Killed at any point, it leaves an unfinished store that Shard() goes on with.
+// Fills the plan's manifest. Errors of Shard().
+absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
+                         const ShardOptions& options, ShardRecord record,
+                         const std::vector<ManifestCopy>& kept, StorePlan* plan);
+
+// Bytes of the finished store's files.
+int64_t StoredBytes(const StorePlan& plan);
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SHARD_STORE_FINISH_H_

@@ -1,0 +1,56 @@
+// The vocabulary of a GGUF file: tokens with types and scores, and how they merge; for this folder
+// only.
+#ifndef SLUICE_STORAGE_SOURCE_GGUF_VOCABULARY_H_
+#define SLUICE_STORAGE_SOURCE_GGUF_VOCABULARY_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/source/gguf.h"
+
+namespace sluice {
+
+// As llama.cpp numbers them.
+enum class GgufTokenType : uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+class GgufVocabulary {
+ public:
+  // Views live as long as `gguf`. InvalidArgument: no tokens, too many, or types or scores that are
+  // not as many.
+  static absl::StatusOr<GgufVocabulary> Read(const GgufFile& gguf);
+
+  int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
+  // An empty token has a name that no text contains by chance.
+  const std::string& token(int64_t id) const { return tokens_[id]; }
+  GgufTokenType type(int64_t id) const { return types_[id]; }
+  // The id of `token`, or -1. Of equal tokens the last one is it, as in llama.cpp.
+  int64_t Find(absl::string_view token) const;
+
+  using Merges = std::vector<std::pair<absl::string_view, absl::string_view>>;
+  // tokenizer.ggml.merges, in order of rank. InvalidArgument: none, or one of what is no token.
+  absl::StatusOr<Merges> ReadMerges(const GgufFile& gguf) const;
+  // All ways to put a token together from two others, in order of the scores: what SentencePiece
+  // merges by. Views into this. InvalidArgument: no scores.
+  absl::StatusOr<Merges> MergesByScore(const GgufFile& gguf) const;
+
+ private:
+  std::vector<std::string> tokens_;
+  std::vector<GgufTokenType> types_;
+  absl::flat_hash_map<std::string, int64_t> ids_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_STORAGE_SOURCE_GGUF_VOCABULARY_H_
