@@ -24,6 +24,7 @@
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
 #include "runtime/batch/output_check.h"
+#include "runtime/batch/sampling_check.h"
 #include "runtime/constrain/constraints.h"
 #include "runtime/engine/engine.h"
 #include "runtime/openai/prompt_encoder.h"
@@ -364,6 +365,8 @@ absl::Status Batch(const Arguments& args) {
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
+  SLUICE_RETURN_IF_ERROR(CheckSampling(
+      batch.output, {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts}));
   if (batch.batch_size == 0) {
     const absl::Status probed = ProbeForSession(&options, session);
     if (!probed.ok()) {

@@ -3,11 +3,17 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "kernels/base/status_macros.h"
 
 namespace sluice {
@@ -29,12 +35,31 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
       {.name = "--min-p",
        .value = "P",
        .help = "Drop tokens below P times the likeliest one (default 0.05)."},
+      {.name = "--typical",
+       .value = "P",
+       .help = "Sample from the tokens of this total whose probability is the most typical one "
+               "(default 1: off)."},
       {.name = "--repeat-penalty",
        .value = "X",
        .help = "Penalty of repeated tokens (default 1: off)."},
+      {.name = "--presence-penalty",
+       .value = "X",
+       .help = "Off the logit of a token that came before (default 0)."},
+      {.name = "--frequency-penalty",
+       .value = "X",
+       .help = "The same, for each time that it came (default 0)."},
       {.name = "--repeat-last-n",
        .value = "N",
-       .help = "How far back repetition counts (default 64; -1: the whole context)."},
+       .help = "How far back the three penalties look (default 64; -1: the whole context)."},
+      {.name = "--logit-bias",
+       .alias = "-l",
+       .value = "ID+X|ID-X",
+       .help = "Add to the logit of a token, such as 15043+1 or 15043-inf; may be repeated.",
+       .repeated = true},
+      {.name = "--samplers",
+       .value = "NAMES",
+       .help = absl::StrCat("The steps of sampling, in their order (default ",
+                            SamplerSteps::LlamaCpp().ToString(), ").")},
       {.name = "--seed",
        .alias = "-s",
        .value = "N",
@@ -84,19 +109,62 @@ Arguments WithEscapes(const Arguments& args) {
   return changed;
 }
 
-absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
-  GenerateOptions options;
-  SLUICE_ASSIGN_OR_RETURN(options.max_new_tokens, args.Int("--predict", -1, -2, int64_t{1} << 40));
-  SamplerOptions& sampler = options.sampler;
-  SLUICE_ASSIGN_OR_RETURN(sampler.temperature, args.Double("--temp", sampler.temperature));
+namespace {
+
+// llama.cpp's spelling: a token's id, then its bias with the sign.
+absl::StatusOr<std::pair<int32_t, float>> ParseLogitBias(absl::string_view text) {
+  const size_t sign = text.find_first_of("+-");
+  int32_t id = 0;
+  float bias = 0;
+  const absl::string_view number = sign == absl::string_view::npos ? "" : text.substr(sign);
+  const bool good = sign != absl::string_view::npos &&
+                    absl::SimpleAtoi(text.substr(0, sign), &id) && id >= 0 &&
+                    absl::SimpleAtof(absl::StripPrefix(number, "+"), &bias) && !std::isnan(bias);
+  if (!good) {
+    return UsageError(absl::StrCat(
+        "--logit-bias wants a token's id and a bias such as 15043+1, not \"", text, "\""));
+  }
+  return std::pair{id, std::clamp(bias, -kMostLogitBias, kMostLogitBias)};
+}
+
+// What `error` says, by the name of the command line's option.
+absl::Status WrongSampler(const SamplerRangeError& error) {
+  using Option = SamplerRangeError::Option;
+  const char* const name = error.option == Option::kTemperature        ? "--temp"
+                           : error.option == Option::kTopP             ? "--top-p"
+                           : error.option == Option::kMinP             ? "--min-p"
+                           : error.option == Option::kTypicalP         ? "--typical"
+                           : error.option == Option::kRepeatPenalty    ? "--repeat-penalty"
+                           : error.option == Option::kFrequencyPenalty ? "--frequency-penalty"
+                           : error.option == Option::kPresencePenalty  ? "--presence-penalty"
+                                                                       : "--logit-bias";
+  return UsageError(absl::StrCat(name, " ", error.value, " is not in ", error.range));
+}
+
+absl::StatusOr<SamplerOptions> ParseSampler(const Arguments& args) {
+  SamplerOptions sampler;
+  const std::pair<const char*, double*> numbers[] = {
+      {"--temp", &sampler.temperature},
+      {"--top-p", &sampler.top_p},
+      {"--min-p", &sampler.min_p},
+      {"--typical", &sampler.typical_p},
+      {"--repeat-penalty", &sampler.repeat_penalty},
+      {"--presence-penalty", &sampler.presence_penalty},
+      {"--frequency-penalty", &sampler.frequency_penalty}};
+  for (const auto& [name, value] : numbers) {
+    SLUICE_ASSIGN_OR_RETURN(*value, args.Double(name, *value));
+  }
   SLUICE_ASSIGN_OR_RETURN(sampler.top_k, args.Int("--top-k", sampler.top_k, -1, int64_t{1} << 40));
-  SLUICE_ASSIGN_OR_RETURN(sampler.top_p, args.Double("--top-p", sampler.top_p));
-  SLUICE_ASSIGN_OR_RETURN(sampler.min_p, args.Double("--min-p", sampler.min_p));
-  SLUICE_ASSIGN_OR_RETURN(sampler.repeat_penalty,
-                          args.Double("--repeat-penalty", sampler.repeat_penalty));
   SLUICE_ASSIGN_OR_RETURN(sampler.repeat_last_n,
                           args.Int("--repeat-last-n", sampler.repeat_last_n, -1, int64_t{1} << 40));
-  if (sampler.repeat_last_n < 0) sampler.repeat_last_n = int64_t{1} << 40;
+  for (const std::string& text : args.All("--logit-bias")) {
+    SLUICE_ASSIGN_OR_RETURN(sampler.logit_bias.emplace_back(), ParseLogitBias(text));
+  }
+  if (const auto names = args.Get("--samplers"); names.has_value()) {
+    absl::StatusOr<SamplerSteps> steps = SamplerSteps::Parse(*names);
+    if (!steps.ok()) return UsageError(absl::StrCat("--samplers: ", steps.status().message()));
+    sampler.steps = *steps;
+  }
   SLUICE_ASSIGN_OR_RETURN(const int64_t seed, args.Int("--seed", -1, -1, INT64_MAX));
   sampler.seed = static_cast<uint64_t>(seed);
   if (seed < 0) {
@@ -104,9 +172,16 @@ absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
     if (getrandom(&random, sizeof(random), 0) != sizeof(random)) random = 1;
     sampler.seed = random;
   }
-  if (const absl::Status checked = CheckSamplerOptions(sampler); !checked.ok()) {
-    return UsageError(checked.message());
-  }
+  if (const auto error = CheckSampler(sampler, 0); error.has_value()) return WrongSampler(*error);
+  return sampler;
+}
+
+}  // namespace
+
+absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
+  GenerateOptions options;
+  SLUICE_ASSIGN_OR_RETURN(options.max_new_tokens, args.Int("--predict", -1, -2, int64_t{1} << 40));
+  SLUICE_ASSIGN_OR_RETURN(options.sampler, ParseSampler(args));
   options.stop = args.All("--stop");
   options.ignore_eos = args.Has("--ignore-eos");
   return options;

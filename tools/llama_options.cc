@@ -25,6 +25,7 @@ constexpr LlamaMeaning kAdvice = LlamaMeaning::kAdvice;
 constexpr LlamaRow kLlamaRows[] = {
     {"run chat", "--n-predict", kOption, "--predict"},
     {"run chat", "--temperature", kOption, "--temp"},
+    {"run chat", "--typical-p", kOption, "--typical"},
     {"run chat", "-r --reverse-prompt", kOption, "--stop"},
     {"run chat", "-sys --system-prompt", kOption, "--system"},
     {"run chat batch", "--chat-template --chat-template-file", kOption, "--template"},
@@ -51,7 +52,8 @@ constexpr LlamaRow kLlamaRows[] = {
      "the chat template is always rendered as Jinja, as the model brings it; --template gives "
      "another one"},
     {"batch",
-     "--temp --temperature --top-k --top-p --min-p --repeat-penalty -n --predict --n-predict "
+     "--temp --temperature --top-k --top-p --min-p --typical --typical-p --repeat-penalty "
+     "--presence-penalty --frequency-penalty -l --logit-bias --samplers -n --predict --n-predict "
      "--stop",
      kAdvice,
      "each request says so itself, as in OpenAI's API: temperature, top_p, max_tokens, stop"},
@@ -102,13 +104,13 @@ constexpr LlamaRow kLlamaRows[] = {
      "a full context ends the text of `run`, and `chat` drops its oldest turns; leave it out"},
     {"", "-co --color", kAdvice, "text is printed without colours; leave it out"},
     {"",
-     "--samplers --sampler-seq --sampling-seq --mirostat --mirostat-lr --mirostat-ent --typical "
-     "--typical-p "
-     "--xtc-probability --xtc-threshold --top-nsigma --top-n-sigma --dynatemp-range --dynatemp-exp "
-     "--dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n --dry-sequence-breaker "
-     "--presence-penalty "
-     "--frequency-penalty -l --logit-bias",
-     kAdvice, "samplers are --repeat-penalty, --top-k, --top-p, --min-p and --temp, in this order"},
+     "--sampler-seq --sampling-seq --mirostat --mirostat-lr --mirostat-ent --xtc-probability "
+     "--xtc-threshold --top-nsigma --top-n-sigma --dynatemp-range --dynatemp-exp "
+     "--dry-multiplier --dry-base --dry-allowed-length --dry-penalty-last-n "
+     "--dry-sequence-breaker",
+     kAdvice,
+     "samplers are --repeat-penalty, --presence-penalty, --frequency-penalty, --top-k, --typical, "
+     "--top-p, --min-p and --temp; --samplers changes their order"},
     {"", "--prompt-cache --prompt-cache-all --prompt-cache-ro", kAdvice,
      "/save and /load of `sluice chat` keep a conversation with its keys and values"},
     {"", "-sp --special", kAdvice,

@@ -6,26 +6,15 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/openai/chat_response.h"
+#include "runtime/sample/gumbel.h"
 #include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
-
-// Engine::Check's, of a request that was parsed: its prompt is wrong for the model, or a member
-// that names tokens is.
-ApiError EngineError(const absl::Status& status) {
-  const bool too_long = absl::StrContains(status.message(), "the context only");
-  const absl::string_view first_word = status.message().substr(0, status.message().find(' '));
-  const bool named = first_word == "logit_bias" || absl::EndsWith(first_word, "_token_ids");
-  return {.message = std::string(status.message()),
-          .param = std::string(named ? first_word : "prompt"),
-          .code = too_long ? "context_length_exceeded" : "invalid_value"};
-}
 
 ApiError GrammarError(const absl::Status& status, GrammarKind kind) {
   return {.message = std::string(status.message()),
@@ -76,10 +65,10 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
     flight.constraint = *std::move(constraint);
   }
   for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
-    const absl::Status status =
+    std::optional<RequestError> wrong =
         engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
-    if (status.ok()) continue;
-    ApiError error = EngineError(status);
+    if (!wrong.has_value()) continue;
+    ApiError error = ToApiError(*std::move(wrong));
     if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
     return error;
   }
@@ -101,11 +90,11 @@ SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) con
   SequenceRequest request;
   request.prompt = flight.prompts[choice / asked.n];
   request.max_new_tokens = asked.max_tokens;
-  request.choice = asked.choice;
-  request.choice.seed =
-      Checksum(asked.seed.has_value()
-                   ? absl::StrCat("seed\n", *asked.seed, "\n", choice)
-                   : absl::StrCat(output_->job().seed, "\n", flight.custom_id, "\n", choice));
+  request.sampler = asked.sampler;
+  const uint64_t seed = asked.seed.has_value()
+                            ? static_cast<uint64_t>(*asked.seed)
+                            : Checksum(absl::StrCat(output_->job().seed, "\n", flight.custom_id));
+  request.sampler.seed = SeedOfChoice(seed, choice);
   request.stop = asked.stop;
   request.end_tokens = flight.end_tokens;
   request.ignore_eos = asked.ignore_eos;

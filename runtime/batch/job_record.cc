@@ -51,9 +51,11 @@ absl::Status ReadRecord(const json& root, JobRecord* record) {
     SLUICE_ASSIGN_OR_RETURN(*number, JsonInt(root, name));
   }
   record->seed = static_cast<uint64_t>(seed);
-  // Jobs begun before there were chats, or --fast-math, do not have them.
-  for (const auto& [name, text] :
-       {std::pair{"chat", &record->chat}, {"arithmetic", &record->arithmetic}}) {
+  // Jobs begun before there were chats, --fast-math or Gumbel noise do not have them.
+  record->sampling.clear();
+  for (const auto& [name, text] : {std::pair{"chat", &record->chat},
+                                   {"arithmetic", &record->arithmetic},
+                                   {"sampling", &record->sampling}}) {
     if (JsonFind(root, name) == nullptr) continue;
     SLUICE_ASSIGN_OR_RETURN(*text, JsonString(root, name));
   }
@@ -77,6 +79,7 @@ std::string SerializeJobRecord(const JobRecord& record) {
                      {"arithmetic", record.arithmetic},
                      {"context_tokens", record.context_tokens},
                      {"seed", static_cast<int64_t>(record.seed)},
+                     {"sampling", record.sampling},
                      {"chat", record.chat},
                      {"part", record.part},
                      {"num_parts", record.num_parts}};
@@ -128,6 +131,9 @@ absl::Status CheckSameJob(const JobRecord& begun, const JobRecord& asked, absl::
   }
   if (begun.seed != asked.seed)
     return differs("--seed", absl::StrCat(begun.seed), absl::StrCat(asked.seed));
+  // CheckSampling looks at jobs that do not say it.
+  if (!begun.sampling.empty() && begun.sampling != asked.sampling)
+    return differs("way of drawing tokens", begun.sampling, asked.sampling);
   if (begun.chat != asked.chat)
     return differs("--template or --no-parse-special", begun.chat.empty() ? "none" : begun.chat,
                    asked.chat.empty() ? "none" : asked.chat);

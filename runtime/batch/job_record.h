@@ -23,6 +23,8 @@ struct JobRecord {
   std::string device = "cpu";  // or "cuda"
   std::string k_type;
   std::string v_type;
+  // How tokens are drawn. Empty: as before Gumbel noise (gumbel.h), in a record of that time.
+  std::string sampling = "gumbel";
   std::string arithmetic = "exact";  // ArithmeticOf (runtime/pass/memory_plan.h)
   int64_t context_tokens = 0;
   uint64_t seed = 0;

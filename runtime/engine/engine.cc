@@ -49,43 +49,53 @@ Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& op
       tokenizer_(tokenizer),
       swap_(MakeSwap(model, options)),
       scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool(), swap_.get()),
-      chooser_(model->hyper_parameters().vocab_size) {}
+      sampler_(model->hyper_parameters().vocab_size) {}
 
 Engine::~Engine() = default;
 
-absl::Status Engine::Check(const SequenceRequest& request) const {
+std::optional<RequestError> Engine::Check(const SequenceRequest& request) const {
   const int64_t context = model_->plan().request.context_tokens;
   const int64_t vocab_size = model_->hyper_parameters().vocab_size;
+  const auto wrong = [](std::string message, const char* param,
+                        const char* code = "invalid_value") {
+    return RequestError{std::move(message), param, code};
+  };
   if (request.prompt.empty()) {
-    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
+    return wrong("the prompt is empty; give at least one token", "prompt");
   }
   const auto known = static_cast<int64_t>(request.prompt.size() + request.generated.size());
   if (static_cast<int64_t>(request.prompt.size()) > context || known > context + 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the prompt has ", request.prompt.size(),
-                                                   " tokens, the context only ", context));
+    return wrong(absl::StrCat("the prompt has ", request.prompt.size(),
+                              " tokens, the context only ", context),
+                 "prompt", "context_length_exceeded");
   }
+  const auto outside = [vocab_size](int32_t id) { return id < 0 || id >= vocab_size; };
   for (const std::vector<int32_t>* ids : {&request.prompt, &request.generated}) {
-    for (const int32_t id : *ids) {
-      if (id < 0 || id >= vocab_size) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("token ", id, " is outside the vocabulary of ", vocab_size));
-      }
-    }
+    const auto found = std::find_if(ids->begin(), ids->end(), outside);
+    if (found == ids->end()) continue;
+    return wrong(absl::StrCat("token ", *found, " is outside the vocabulary of ", vocab_size),
+                 "prompt");
   }
-  for (const auto& [name, ids] : {std::pair{"stop_token_ids", &request.stop_tokens},
-                                  {"allowed_token_ids", request.allowed_tokens.get()}}) {
-    for (const int32_t id :
-         ids != nullptr ? absl::MakeConstSpan(*ids) : absl::Span<const int32_t>()) {
-      if (id >= 0 && id < vocab_size) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, " names token ", id, ", the vocabulary has ", vocab_size));
-    }
+  const std::pair<const char*, const std::vector<int32_t>*> lists[] = {
+      {"stop_token_ids", &request.stop_tokens},
+      {"allowed_token_ids", request.allowed_tokens.get()}};
+  for (const auto& [name, ids] : lists) {
+    if (ids == nullptr) continue;
+    const auto found = std::find_if(ids->begin(), ids->end(), outside);
+    if (found == ids->end()) continue;
+    return wrong(absl::StrCat(name, " names token ", *found, ", the vocabulary has ", vocab_size),
+                 name);
   }
-  return CheckChoiceParams(request.choice, vocab_size);
+  if (const auto error = CheckSampler(request.sampler, vocab_size); error.has_value()) {
+    return OpenAiError(*error);
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
-  SLUICE_RETURN_IF_ERROR(Check(request));
+  if (const auto error = Check(request); error.has_value()) {
+    return absl::InvalidArgumentError(error->message);
+  }
   const std::vector<int32_t> generated = std::exchange(request.generated, {});
   auto sequence = std::make_unique<Sequence>(std::move(request));
   Sequence& s = *sequence;
@@ -237,7 +247,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
       }
     }
     RestrictMask(s);
-    token = chooser_.Choose(logits, s.request.choice, s.result.ids, next, mask_, s.request.prompt);
+    token = sampler_.Sample(logits, s.request.sampler, s.request.prompt, s.result.ids, next, mask_);
   }
   if (s.request.top_logprobs >= 0) {
     (generated < 0 ? s.result.prompt_log_probs : s.result.log_probs)

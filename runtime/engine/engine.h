@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,12 @@
 #include "absl/types/span.h"
 #include "runtime/engine/generator.h"
 #include "runtime/engine/pass_scheduler.h"
+#include "runtime/engine/request_error.h"
 #include "runtime/kv/kv_swap.h"
 #include "runtime/kv/resume_cost.h"
 #include "runtime/pass/model.h"
 #include "runtime/sample/log_probs.h"
-#include "runtime/sample/token_chooser.h"
+#include "runtime/sample/sampler.h"
 #include "runtime/text/grammar/constraint.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 
@@ -43,7 +45,7 @@ struct SequenceRequest {
   // Tokens that an earlier process chose for this same request: generation continues after them.
   std::vector<int32_t> generated = {};
   int64_t max_new_tokens = 0;  // with those; the end of the context ends a sequence, too
-  ChoiceParams choice = {};
+  SamplerOptions sampler = OpenAiSampling();
   std::vector<std::string> stop = {};
   std::vector<int32_t> end_tokens =
       {};                   // end it as the model's eos tokens do: a chat's end of turn
@@ -99,8 +101,8 @@ class Engine {
   // prompt, one longer than the context, a token outside the vocabulary, a parameter outside its
   // range.
   absl::StatusOr<int64_t> Submit(SequenceRequest request);
-  // Submit's errors, without submitting.
-  absl::Status Check(const SequenceRequest& request) const;
+  // What is wrong with `request`, without submitting it; nothing where Submit would take it.
+  std::optional<RequestError> Check(const SequenceRequest& request) const;
   // Forgets a sequence that has not finished; on_finish is not called.
   void Cancel(int64_t id);
 
@@ -138,7 +140,7 @@ class Engine {
   const Tokenizer* const tokenizer_;
   const std::unique_ptr<KvSwap> swap_;  // null: there is no file for it
   PassScheduler scheduler_;
-  TokenChooser chooser_;
+  Sampler sampler_;
   grammar::TokenMask mask_;                                 // scratch
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
   std::deque<int64_t> finished_;  // submitted with nothing left to compute

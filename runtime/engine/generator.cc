@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "runtime/engine/request_error.h"
 
 namespace sluice {
 
@@ -65,7 +66,10 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   const auto start = Clock::now();
   const int64_t context = model.plan().request.context_tokens;
   const int64_t prompt_tokens = static_cast<int64_t>(prompt.size());
-  SLUICE_RETURN_IF_ERROR(CheckSamplerOptions(options.sampler));
+  if (const auto error = CheckSampler(options.sampler, model.hyper_parameters().vocab_size);
+      error.has_value()) {
+    return absl::InvalidArgumentError(OpenAiError(*error).message);
+  }
   if (prompt.empty())
     return absl::InvalidArgumentError("the prompt is empty; give at least one token");
   if (prompt_tokens > context) {
@@ -79,7 +83,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   CachedTokens& cached = cache != nullptr ? *cache : own;
   KvSequence& sequence = cached.pages;
   SLUICE_RETURN_IF_ERROR(model.kv_cache().Reserve(sequence, context));
-  Sampler sampler(options.sampler, model.hyper_parameters().vocab_size);
+  Sampler sampler(model.hyper_parameters().vocab_size);
   const auto ends = [&](int32_t token) {
     const std::vector<int64_t>& eos = model.hyper_parameters().eos_token_ids;
     return std::find(eos.begin(), eos.end(), token) != eos.end() ||
@@ -154,8 +158,8 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     if (grammar.has_value()) {
       SLUICE_RETURN_IF_ERROR(grammar->Mask(limit - static_cast<int64_t>(result.ids.size()), &mask));
     }
-    const int32_t token =
-        sampler.Sample(*logits, tokens, static_cast<int64_t>(tokens.size()), mask);
+    const int32_t token = sampler.Sample(*logits, options.sampler, prompt, result.ids,
+                                         static_cast<int64_t>(tokens.size()), mask);
     if (grammar.has_value()) SLUICE_RETURN_IF_ERROR(grammar->Accept(token));
     tokens.push_back(token);
     if (result.ids.empty()) result.first_token_seconds = seconds_since(start);

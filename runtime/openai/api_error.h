@@ -3,6 +3,9 @@
 #define SLUICE_RUNTIME_OPENAI_API_ERROR_H_
 
 #include <string>
+#include <utility>
+
+#include "runtime/engine/request_error.h"
 
 namespace sluice {
 
@@ -14,6 +17,12 @@ struct ApiError {
   std::string type = "invalid_request_error";
   int status_code = 400;
 };
+
+inline ApiError ToApiError(RequestError error) {
+  return {.message = std::move(error.message),
+          .param = std::move(error.param),
+          .code = std::move(error.code)};
+}
 
 }  // namespace sluice
 

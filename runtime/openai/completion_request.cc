@@ -167,12 +167,14 @@ bool ReadVllmMember(const std::string& name, const json& value, CompletionReques
                     MaybeError* error) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (name == "top_k") {
-    *error = ReadInt(name, value, -1, kMost, &request->choice.top_k);
-    request->choice.top_k = std::max<int64_t>(request->choice.top_k, 0);  // -1: all, too
+    *error = ReadInt(name, value, -1, kMost, &request->sampler.top_k);
+    request->sampler.top_k = std::max<int64_t>(request->sampler.top_k, 0);  // -1: all, too
   } else if (name == "min_p") {
-    *error = ReadDouble(name, value, &request->choice.min_p);
+    *error = ReadDouble(name, value, &request->sampler.min_p);
+  } else if (name == "typical_p") {  // llama.cpp's server has it
+    *error = ReadDouble(name, value, &request->sampler.typical_p);
   } else if (name == "repetition_penalty") {
-    *error = ReadDouble(name, value, &request->choice.repetition_penalty);
+    *error = ReadDouble(name, value, &request->sampler.repeat_penalty);
   } else if (name == "min_tokens") {
     *error = ReadInt(name, value, 0, int64_t{1} << 40, &request->min_tokens);
   } else if (name == "stop_token_ids") {
@@ -235,12 +237,13 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   if (name == "max_tokens" || name == "max_completion_tokens") {
     return ReadInt(name, value, 0, int64_t{1} << 40, &request->max_tokens);
   }
-  if (name == "temperature") return ReadDouble(name, value, &request->choice.temperature);
-  if (name == "top_p") return ReadDouble(name, value, &request->choice.top_p);
+  if (name == "temperature") return ReadDouble(name, value, &request->sampler.temperature);
+  if (name == "top_p") return ReadDouble(name, value, &request->sampler.top_p);
   if (name == "frequency_penalty")
-    return ReadDouble(name, value, &request->choice.frequency_penalty);
-  if (name == "presence_penalty") return ReadDouble(name, value, &request->choice.presence_penalty);
-  if (name == "logit_bias") return ReadBias(value, &request->choice.logit_bias);
+    return ReadDouble(name, value, &request->sampler.frequency_penalty);
+  if (name == "presence_penalty")
+    return ReadDouble(name, value, &request->sampler.presence_penalty);
+  if (name == "logit_bias") return ReadBias(value, &request->sampler.logit_bias);
   if (name == "seed") {
     int64_t seed;
     MaybeError error = ReadInt(name, value, std::numeric_limits<int64_t>::min(),
@@ -268,6 +271,28 @@ MaybeError ReadMember(const std::string& name, const json& value, CompletionRequ
   return Wrong(ShortName(name), "is not a parameter of a completion", "unknown_parameter");
 }
 
+namespace {
+
+// The API's ranges, where they are narrower than the sampler's.
+MaybeError CheckApiRanges(const SamplerOptions& sampler) {
+  const auto check = [](const char* name, double value, double least, double most) -> MaybeError {
+    if (value >= least && value <= most) return std::nullopt;
+    return ApiError{
+        .message = absl::StrCat(name, " ", value, " is not in [", least, ", ", most, "]"),
+        .param = name,
+        .code = "invalid_value"};
+  };
+  MaybeError error = check("temperature", sampler.temperature, 0, 2);
+  if (!error) error = check("frequency_penalty", sampler.frequency_penalty, -2, 2);
+  if (!error) error = check("presence_penalty", sampler.presence_penalty, -2, 2);
+  for (const auto& [id, bias] : sampler.logit_bias) {
+    if (!error) error = check("logit_bias", bias, -100, 100);
+  }
+  return error;
+}
+
+}  // namespace
+
 MaybeError CheckRequest(const CompletionRequest& request) {
   if (request.prompts.empty()) return Wrong("prompt", "is missing", "missing_required_parameter");
   if (request.num_choices() > kMaxChoices) {
@@ -282,12 +307,10 @@ MaybeError CheckRequest(const CompletionRequest& request) {
   if (request.allowed_token_ids != nullptr && request.grammar.has_value()) {
     return Wrong("allowed_token_ids", "beside a format: only one can be followed");
   }
-  ChoiceParams params = request.choice;
-  params.logit_bias.clear();
-  if (const absl::Status status = CheckChoiceParams(params, 0); !status.ok()) {
-    const std::string message(status.message());
-    const std::string name = message.substr(0, message.find(' '));
-    return ApiError{.message = message, .param = name, .code = "invalid_value"};
+  if (MaybeError error = CheckApiRanges(request.sampler); error.has_value()) return error;
+  // The model, which knows its vocabulary, looks at the tokens of logit_bias.
+  if (const auto error = CheckSampler(request.sampler, 0); error.has_value()) {
+    return ToApiError(OpenAiError(*error));
   }
   return std::nullopt;
 }

@@ -16,7 +16,7 @@
 #include "runtime/chat/conversation.h"
 #include "runtime/constrain/grammar_text.h"
 #include "runtime/openai/api_error.h"
-#include "runtime/sample/token_chooser.h"
+#include "runtime/sample/sampler.h"
 
 namespace sluice {
 
@@ -27,7 +27,7 @@ struct CompletionRequest {
   std::string model;                 // echoed
   std::vector<PromptInput> prompts;  // one or more; the answer's index is prompt * n + choice
   int64_t max_tokens = 16;
-  ChoiceParams choice;  // without its seed
+  SamplerOptions sampler = OpenAiSampling();  // without its seed
   std::optional<int64_t> seed;
   std::vector<std::string> stop;
   // vLLM's, as in SequenceRequest (runtime/engine/engine.h).

@@ -29,7 +29,7 @@ void CheckLimits(const CompletionRequest& request) {
   Require(request.stop_token_ids.size() <= sluice::kMaxStopTokens);
   for (const int32_t id : request.stop_token_ids) Require(id >= 0);
   Require(request.allowed_token_ids == nullptr || !request.allowed_token_ids->empty());
-  Require(request.choice.top_k >= 0 && std::isfinite(request.choice.temperature));
+  Require(request.sampler.top_k >= 0 && std::isfinite(request.sampler.temperature));
   Require(!request.chat.has_value() || !request.chat->messages.empty());
 }
 

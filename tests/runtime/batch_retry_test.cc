@@ -12,6 +12,7 @@
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/first_error.h"
 #include "runtime/batch/output_check.h"
+#include "runtime/batch/sampling_check.h"
 #include "runtime/openai/completion_response.h"
 #include "tests/support/temp_dir.h"
 
@@ -194,6 +195,39 @@ TEST(OutputCheck, RefusesFilesThatAreTheInputOrEachOther) {
   ASSERT_EQ(mkfifo((dir / "out.errors.jsonl").c_str(), 0600), 0);
   EXPECT_THAT(std::string(CheckJobFiles(output, input).message()),
               HasSubstr("is a pipe or a device"));
+}
+
+// A job begun before tokens were drawn with Gumbel noise.
+TEST(BatchRetry, AJobOfOlderDrawsGoesOnWhereNothingIsSampled) {
+  const TempDir dir;
+  const std::string output = dir / "out.jsonl", input = dir / "in.jsonl";
+  const auto check = [&](const std::string& lines, bool plain_text = false) {
+    std::ofstream(input) << lines;
+    return CheckSampling(output, {input, 1, plain_text, 0, 1});
+  };
+  const std::string sampled = R"({"custom_id": "warm", "prompt": "x", "temperature": 0.5})",
+                    greedy = R"({"custom_id": "cold", "prompt": "x", "temperature": 0})";
+  EXPECT_TRUE(check(sampled).ok()) << "there is no job";
+  JobRecord job = Begun();
+  std::ofstream(BatchPaths(output).job) << SerializeJobRecord(job);
+  EXPECT_TRUE(check(sampled).ok()) << "a job of today";
+  job.sampling.clear();
+  std::ofstream(BatchPaths(output).job) << SerializeJobRecord(job);
+  EXPECT_TRUE(check(greedy + "\n\nno JSON\n").ok());
+  const absl::Status refused = check(greedy + "\n" + sampled);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("request warm is sampled"));
+  EXPECT_THAT(std::string(check(R"({"prompt": "x"})").message()), HasSubstr("line-1"))
+      << "the API's temperature is 1";
+  EXPECT_FALSE(check("a text", /*plain_text=*/true).ok());
+}
+
+TEST(BatchRetry, ComparesTheWayOfDrawingWhereBothSayIt) {
+  JobRecord begun = Begun(), asked = Begun();
+  begun.sampling = "another";
+  EXPECT_THAT(std::string(CheckSameJob(begun, asked, "x").message()), HasSubstr("drawing tokens"));
+  begun.sampling.clear();
+  EXPECT_TRUE(CheckSameJob(begun, asked, "x").ok());
 }
 
 }  // namespace

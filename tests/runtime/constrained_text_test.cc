@@ -12,7 +12,6 @@
 #include "nlohmann/json.hpp"
 #include "runtime/constrain/constraints.h"
 #include "runtime/sample/sampler.h"
-#include "runtime/sample/token_chooser.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 #include "tests/support/schema_validator.h"
 
@@ -60,7 +59,7 @@ Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_token
               double temperature = 2) {
   const Tokenizer& tokenizer = BardTokenizer();
   const int64_t vocab_size = constraint->vocabulary().num_ids();
-  TokenChooser chooser(vocab_size);
+  Sampler sampler(vocab_size);
   std::mt19937 random(seed);
   grammar::Matcher matcher(std::move(constraint));
   grammar::TokenMask mask;
@@ -70,9 +69,11 @@ Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_token
     const absl::Status status = matcher.Mask(max_tokens - result.tokens, &mask);
     EXPECT_TRUE(status.ok()) << status;
     if (!status.ok()) break;
-    const ChoiceParams params = {.temperature = temperature, .seed = static_cast<uint64_t>(seed)};
-    const int32_t id =
-        chooser.Choose(RandomLogits(vocab_size, &random), params, ids, result.tokens, mask);
+    SamplerOptions options = OpenAiSampling();
+    options.temperature = temperature;
+    options.seed = static_cast<uint64_t>(seed);
+    const int32_t id = sampler.Sample(RandomLogits(vocab_size, &random), options, /*prompt=*/{},
+                                      ids, result.tokens, mask);
     EXPECT_TRUE(grammar::Allows(mask, id));
     EXPECT_TRUE(matcher.Accept(id).ok());
     ids.push_back(id);
@@ -161,7 +162,7 @@ TEST(ConstrainedText, TokensOfEveryTokenizerHaveTheBytesThatTheyAddToAText) {
 TEST(Samplers, ChooseOnlyWhatIsAllowed) {
   constexpr int64_t kVocab = 200;
   std::mt19937 random(5);
-  TokenChooser chooser(kVocab);
+  Sampler sampler(kVocab);
   for (int round = 0; round < 300; ++round) {
     std::vector<uint64_t> allowed(4);
     for (int n = 1 + static_cast<int>(random() % 5); n > 0; --n) {
@@ -171,16 +172,17 @@ TEST(Samplers, ChooseOnlyWhatIsAllowed) {
     const std::vector<float> logits = RandomLogits(kVocab, &random);
     for (const double temperature : {0.0, 0.7, 2.0}) {
       for (const double top_p : {0.3, 0.999999, 1.0}) {
-        const int32_t chosen = chooser.Choose(
-            logits, {.temperature = temperature, .top_p = top_p, .presence_penalty = 1}, {{3, 7}},
-            round, allowed);
-        EXPECT_TRUE(grammar::Allows(allowed, chosen));
-        Sampler sampler({.temperature = temperature,
-                         .top_k = round % 3 * 7,
-                         .top_p = top_p,
-                         .repeat_penalty = 1.5},
-                        kVocab);
-        EXPECT_TRUE(grammar::Allows(allowed, sampler.Sample(logits, {{3, 7}}, round, allowed)));
+        SamplerOptions openai = OpenAiSampling(), llama;
+        openai.temperature = llama.temperature = temperature;
+        openai.top_p = llama.top_p = top_p;
+        openai.presence_penalty = 1;
+        llama.top_k = round % 3 * 7;
+        llama.repeat_penalty = 1.5;
+        llama.typical_p = round % 2 == 0 ? 1 : 0.5;
+        for (const SamplerOptions& options : {openai, llama}) {
+          EXPECT_TRUE(grammar::Allows(
+              allowed, sampler.Sample(logits, options, {}, {{3, 7}}, round, allowed)));
+        }
       }
     }
   }

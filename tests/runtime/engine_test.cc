@@ -125,19 +125,19 @@ class EngineTest : public testing::Test {
       request.prompt = *tokenizer_->Encode(text);
       request.max_new_tokens = static_cast<int64_t>(i % 6 == 1 ? 200 : random() % 40);
       request.ignore_eos = i % 6 == 1;
-      request.choice.temperature = i % 4 == 0 ? 0 : 0.9;
-      request.choice.top_p = i % 4 == 1 ? 0.9 : 1;
-      request.choice.seed = i;
-      if (i % 5 == 0) request.choice.frequency_penalty = 0.7;
+      request.sampler.temperature = i % 4 == 0 ? 0 : 0.9;
+      request.sampler.top_p = i % 4 == 1 ? 0.9 : 1;
+      request.sampler.seed = i;
+      if (i % 5 == 0) request.sampler.frequency_penalty = 0.7;
       if (i % 6 == 2) request.stop = {" the", "."};
       if (i % 4 == 2) request.top_logprobs = 2;
       request.prompt_logprobs = i % 8 == 2;
       if (i % 7 == 3) request.constraint = constraint_;
       if (i % 5 == 3) request.min_new_tokens = 20;
       if (i % 9 == 4) {
-        request.choice.top_k = 20;
-        request.choice.min_p = 0.02;
-        request.choice.repetition_penalty = 1.2;
+        request.sampler.top_k = 20;
+        request.sampler.min_p = 0.02;
+        request.sampler.repeat_penalty = 1.2;
         request.skip_special = false;
         request.show_stop = true;
       }
@@ -208,7 +208,7 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
   SequenceRequest plain;
   plain.prompt = *tokenizer_->Encode("Once upon a time");
   plain.max_new_tokens = 24;
-  plain.choice.temperature = 0;
+  plain.sampler.temperature = 0;
   const auto run = [&](const SequenceRequest& request) { return engine.Run({request}, {0})[0]; };
   const SequenceResult whole = run(plain);
   ASSERT_EQ(whole.ids.size(), 24u);
@@ -258,12 +258,11 @@ TEST_F(EngineTest, EndsWhereVllmsRulesSay) {
   EXPECT_EQ(run(request).ids.size(), 1u);
 
   request.allowed_tokens = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{5000});
-  EXPECT_THAT(std::string(engine.engine->Check(request).message()),
+  EXPECT_THAT(engine.engine->Check(request)->message,
               HasSubstr("allowed_token_ids names token 5000"));
   request.allowed_tokens = nullptr;
   request.stop_tokens = {-1};
-  EXPECT_THAT(std::string(engine.engine->Check(request).message()),
-              HasSubstr("stop_token_ids names token -1"));
+  EXPECT_THAT(engine.engine->Check(request)->message, HasSubstr("stop_token_ids names token -1"));
 }
 
 TEST_F(EngineTest, GoesOnWhereAnEarlierProcessWasInterrupted) {
@@ -428,7 +427,8 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   ASSERT_TRUE(expected.ok()) << expected.status();
   TestEngine engine(**store_, tokenizer_, {});
   std::string streamed;
-  SequenceRequest request{.prompt = prompt, .max_new_tokens = 20, .choice = {.temperature = 0}};
+  SequenceRequest request{.prompt = prompt, .max_new_tokens = 20};
+  request.sampler.temperature = 0;
   request.on_token = [&](int32_t, absl::string_view text) {
     streamed.append(text.data(), text.size());
   };
@@ -487,15 +487,16 @@ TEST_F(EngineTest, FillsTheContextAndRefusesWhatCannotRun) {
   EXPECT_EQ(result.ids.size(), 11u)
       << "the last token is chosen, but has no place in the cache any more";
   EXPECT_EQ(result.finish_reason, FinishReason::kLength);
-  const auto refusal = [&](std::vector<int32_t> ids, ChoiceParams choice = {}) {
-    return std::string(
-        test.engine->Submit({.prompt = std::move(ids), .choice = choice}).status().message());
+  const auto refusal = [&](std::vector<int32_t> ids, double top_p = 1) {
+    SequenceRequest refused{.prompt = std::move(ids)};
+    refused.sampler.top_p = top_p;
+    return std::string(test.engine->Submit(refused).status().message());
   };
   EXPECT_THAT(refusal({}), HasSubstr("empty"));
   EXPECT_THAT(refusal(std::vector<int32_t>(41, 5)), HasSubstr("41 tokens, the context only 40"));
   EXPECT_THAT(refusal({5, 2048}), HasSubstr("token 2048 is outside"));
   EXPECT_THAT(refusal({5, -1}), HasSubstr("token -1 is outside"));
-  EXPECT_THAT(refusal({5}, {.top_p = 2}), HasSubstr("top_p"));
+  EXPECT_THAT(refusal({5}, 2), HasSubstr("top_p"));
   EXPECT_TRUE(test.engine->idle());
 }
 

@@ -410,7 +410,7 @@ TEST(DeviceKvStaging, IsSwappedAsInHostMemory) {
       request.prompt[i % 2 * 5 + 2] = static_cast<int32_t>(i);
       request.max_new_tokens = 130;
       request.ignore_eos = true;
-      request.choice.temperature = 0;
+      request.sampler.temperature = 0;
       request.on_finish = [&got, i](SequenceResult result) { got[i] = std::move(result.ids); };
       ASSERT_TRUE(engine.Submit(std::move(request)).ok());
     }

@@ -39,12 +39,12 @@ ApiError MustFail(const std::string& body) {
 
 // All that decides about the answer.
 void ExpectDefaults(const CompletionRequest& r) {
-  EXPECT_EQ(r.choice.temperature, 1);
-  EXPECT_EQ(r.choice.top_p, 1);
-  EXPECT_EQ(r.choice.top_k, 0);
-  EXPECT_EQ(r.choice.min_p, 0);
-  EXPECT_EQ(r.choice.repetition_penalty, 1);
-  EXPECT_TRUE(r.choice.logit_bias.empty());
+  EXPECT_EQ(r.sampler.temperature, 1);
+  EXPECT_EQ(r.sampler.top_p, 1);
+  EXPECT_EQ(r.sampler.top_k, 0);
+  EXPECT_EQ(r.sampler.min_p, 0);
+  EXPECT_EQ(r.sampler.repeat_penalty, 1);
+  EXPECT_TRUE(r.sampler.logit_bias.empty());
   EXPECT_EQ(r.n, 1);
   EXPECT_EQ(r.min_tokens, 0);
   EXPECT_EQ(r.top_logprobs, -1);
@@ -93,9 +93,9 @@ TEST(OpenAiMembers, ReadsVllmsSamplingMembers) {
       "min_tokens": 4, "stop_token_ids": [7, 3, 7], "allowed_token_ids": [9, 1], "ignore_eos": true,
       "include_stop_str_in_output": true, "skip_special_tokens": false, "add_special_tokens": false, "n": 2,
       "best_of": 2, "parallel_tool_calls": false})");
-  EXPECT_EQ(r.choice.top_k, 40);
-  EXPECT_EQ(r.choice.min_p, 0.05);
-  EXPECT_EQ(r.choice.repetition_penalty, 1.1);
+  EXPECT_EQ(r.sampler.top_k, 40);
+  EXPECT_EQ(r.sampler.min_p, 0.05);
+  EXPECT_EQ(r.sampler.repeat_penalty, 1.1);
   EXPECT_EQ(r.min_tokens, 4);
   EXPECT_THAT(r.stop_token_ids, ElementsAre(3, 7));
   EXPECT_THAT(*r.allowed_token_ids, ElementsAre(1, 9));
@@ -103,7 +103,7 @@ TEST(OpenAiMembers, ReadsVllmsSamplingMembers) {
   const CompletionRequest chat =
       MustParse(R"({"messages": [{"role": "user", "content": "x"}], "top_k": 1,
       "documents": [{"title": "t", "text": "d"}], "parallel_tool_calls": false, "min_tokens": 100})");
-  EXPECT_EQ(chat.choice.top_k, 1);
+  EXPECT_EQ(chat.sampler.top_k, 1);
   ASSERT_EQ(chat.chat->variables.size(), 1u);
   EXPECT_EQ(chat.chat->variables[0].first.text(), "documents");
 }

@@ -52,22 +52,22 @@ TEST(OpenAi, ReadsAWholeLine) {
   EXPECT_EQ(std::get<std::string>(r.prompts[0]), "x");
   EXPECT_THAT(std::get<std::vector<int32_t>>(r.prompts[1]), ElementsAre(1, 2));
   EXPECT_EQ(r.max_tokens, 5);
-  EXPECT_EQ(r.choice.temperature, 0.5);
-  EXPECT_EQ(r.choice.top_p, 0.9);
+  EXPECT_EQ(r.sampler.temperature, 0.5);
+  EXPECT_EQ(r.sampler.top_p, 0.9);
   EXPECT_EQ(r.seed, -3);
   EXPECT_THAT(r.stop, ElementsAre("end"));
   EXPECT_EQ(r.num_choices(), 4);
   EXPECT_EQ(r.top_logprobs, 3);
-  EXPECT_EQ(r.choice.frequency_penalty, 0.1);
-  EXPECT_EQ(r.choice.presence_penalty, -0.2);
-  EXPECT_THAT(r.choice.logit_bias, ElementsAre(testing::Pair(4, 1.0f), testing::Pair(9, -100.0f)));
+  EXPECT_EQ(r.sampler.frequency_penalty, 0.1);
+  EXPECT_EQ(r.sampler.presence_penalty, -0.2);
+  EXPECT_THAT(r.sampler.logit_bias, ElementsAre(testing::Pair(4, 1.0f), testing::Pair(9, -100.0f)));
   EXPECT_TRUE(r.echo);
 }
 
 TEST(OpenAi, ReadsTheShortFormsAndFillsInDefaults) {
   const CompletionRequest r = RequestOf(R"({"prompt": "x"})");
   EXPECT_EQ(r.max_tokens, 16);
-  EXPECT_EQ(r.choice.temperature, 1);
+  EXPECT_EQ(r.sampler.temperature, 1);
   EXPECT_EQ(r.n, 1);
   EXPECT_EQ(r.top_logprobs, -1);
   EXPECT_FALSE(r.seed.has_value());
