@@ -274,6 +274,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
   SLUICE_ASSIGN_OR_RETURN(request.context_tokens, ContextOf(session, options));
   request.requests_bytes = options.kept_bytes;
   request.reads_prompts = options.reads_prompts;
+  request.num_threads = options.num_threads;
   request.pass_rows = std::clamp<int64_t>(pass_rows, 1, request.context_tokens);
   request.logits_of_all_rows = logits_of_all_rows;
   request.k_type = options.k_type;

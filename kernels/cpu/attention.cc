@@ -6,6 +6,8 @@
 #include <atomic>
 #include <utility>
 
+#include "kernels/base/align.h"
+
 namespace sluice {
 namespace {
 
@@ -66,7 +68,10 @@ CpuAttention::CpuAttention(const KernelTable* kernels, ThreadPool* pool)
     : kernels_(kernels), pool_(pool) {}
 
 float* CpuAttention::Scratch(int64_t floats) {
-  if (static_cast<int64_t>(scratch_.size()) < floats) scratch_.resize(floats);
+  if (static_cast<int64_t>(scratch_.size()) < floats) {
+    std::vector<float>().swap(scratch_);  // else both would be there while one is copied
+    scratch_.resize(floats);
+  }
   return scratch_.data();
 }
 
@@ -232,9 +237,26 @@ std::vector<CpuAttention::Tile> CpuAttention::Tiles(const Call& call) const {
   return tiles;
 }
 
+int64_t CpuAttention::TileFloats(int64_t padded_dim, int num_threads) {
+  return num_threads * TileRun::Floats(padded_dim);
+}
+
+int64_t CpuAttention::ChunkFloats(int64_t num_heads, int64_t padded_dim, int num_threads) {
+  const int64_t head_floats = padded_dim + 2;
+  return num_heads * padded_dim + (1 + kWaveChunks) * num_heads * head_floats +
+         num_threads * kMaxHeadGroup * head_floats;
+}
+
+int64_t CpuAttention::ScratchBytes(int64_t num_heads, int64_t head_dim, int num_threads) {
+  const int64_t padded_dim = RoundUp(head_dim, 16);
+  return static_cast<int64_t>(sizeof(float)) *
+         std::max(TileFloats(padded_dim, num_threads),
+                  ChunkFloats(num_heads, padded_dim, num_threads));
+}
+
 void CpuAttention::RunTiles(const Call& call, const std::vector<Tile>& tiles) {
   const int64_t thread_floats = TileRun::Floats(call.padded_dim);
-  float* const scratch = Scratch(pool_->num_threads() * thread_floats);
+  float* const scratch = Scratch(TileFloats(call.padded_dim, pool_->num_threads()));
   const auto num_tiles = static_cast<int64_t>(tiles.size());
   std::atomic<int64_t> next = 0;
   // One range a thread, so that its begin names the thread's scratch. The last tiles of a prompt
@@ -253,8 +275,7 @@ void CpuAttention::RunChunks(const Call& call, int64_t row) {
   const int64_t slot_floats = num_heads * head_floats;
   const int64_t block_floats = kMaxHeadGroup * head_floats;
   const int threads = pool_->num_threads();
-  float* const q = Scratch(num_heads * call.padded_dim + (1 + kWaveChunks) * slot_floats +
-                           threads * block_floats);
+  float* const q = Scratch(ChunkFloats(num_heads, call.padded_dim, threads));
   float* const slots = q + num_heads * call.padded_dim;
   float* const blocks = slots + (1 + kWaveChunks) * slot_floats;
   call.CopyQuery(row, 0, num_heads, q);

@@ -16,10 +16,7 @@ namespace sluice {
 // threads, as for one row with a long context, it is split over chunks of 512 positions too, and
 // their results are merged in order: the same bits.
 //
-// Scratch only grows. With D = head_dim up to a multiple of 16 it is, in floats,
-//   a thread:  128 D + 96 (3 D + 4) + 8 (D + 2)     for the split over tiles (D = 128: 271 KB)
-//   in all:    num_heads x (D + 65 (D + 2))         for the split over chunks, whatever the context
-// which for 64 heads of 128 is 2.2 MB.
+// Scratch only grows, up to ScratchBytes: 219 KB a thread for heads of 128, or 2.2 MB for 64 heads.
 class CpuAttention {
  public:
   // Both must outlive this.
@@ -29,6 +26,9 @@ class CpuAttention {
   void Run(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
            int64_t out_stride);
 
+  // The most that Run takes for heads of `head_dim` on `num_threads` threads, whatever the rows and
+  // the context.
+  static int64_t ScratchBytes(int64_t num_heads, int64_t head_dim, int num_threads);
   int64_t scratch_bytes() const { return static_cast<int64_t>(scratch_.size() * sizeof(float)); }
 
  private:
@@ -43,6 +43,9 @@ class CpuAttention {
   void RunTiles(const Call& call, const std::vector<Tile>& tiles);
   void RunChunks(const Call& call, int64_t row);
   AttentionJob Job(const Call& call, int64_t row, int64_t head, int64_t chunk) const;
+  // Floats of the split over tiles, and of the split over chunks.
+  static int64_t TileFloats(int64_t padded_dim, int num_threads);
+  static int64_t ChunkFloats(int64_t num_heads, int64_t padded_dim, int num_threads);
   float* Scratch(int64_t floats);
 
   const KernelTable* const kernels_;

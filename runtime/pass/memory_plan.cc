@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/cpu/attention.h"
 #include "kernels/encodings/tile.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/slab_stream.h"
@@ -26,13 +27,6 @@ constexpr int kSlabsBehindTheDisk = 4;
 constexpr int kDeviceRingSlabs = 4;
 // One decodes about as much as a fast disk delivers; two keep up with it.
 constexpr int kDecodingThreads = 2;
-
-// Attention's partial results (kernels/cpu/attention.h has the formula), for up to 64 threads.
-int64_t KernelScratchBytes(const HyperParameters& h) {
-  constexpr int64_t kThreads = 64;
-  const int64_t d = (h.head_dim + 15) / 16 * 16;
-  return 4 * (kThreads * 8 * (4 * d + 4) + h.num_attention_heads * (d + 65 * (d + 2)));
-}
 
 int64_t RingSlabBytes(absl::Span<const StreamSlab> cycle) {
   int64_t most = 0;
@@ -368,7 +362,9 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
           {"rotary tables", work.rope_bytes},
           {"norms, biases and manifest", store.MemoryBytes()},
           {"tokenizer", request.tokenizer_bytes},
-          {"I/O tables and kernel scratch", stream_tables + KernelScratchBytes(h)},
+          {"I/O tables and kernel scratch",
+           stream_tables +
+               CpuAttention::ScratchBytes(h.num_attention_heads, h.head_dim, request.num_threads)},
       };
     }
     if (plan.device.has_value() && request.host_share.has_value()) {

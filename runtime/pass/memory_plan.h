@@ -47,6 +47,7 @@ struct PlanRequest {
       0;  // of these, in a file, where the host computes; the others are in memory
   int64_t requests_bytes = 0;  // what the caller keeps of them: prompts, answers, ids
   bool reads_prompts = false;  // while it runs: PromptWorkBytes are set aside
+  int num_threads = 64;        // that compute on the host: each has scratch of its own
   int64_t pass_rows = 1;       // token rows wanted in one pass; fewer where the budget is tight
   bool logits_of_all_rows = false;  // else of one row a sequence
   KvType k_type = KvType::kF16;

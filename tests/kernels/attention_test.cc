@@ -396,5 +396,32 @@ TEST(CpuAttention, ScratchStaysBelowFourMebibytesAt32kContext) {
   EXPECT_EQ(attention.scratch_bytes(), bytes);
 }
 
+// The plan sets aside what ScratchBytes says, so Run must never take more.
+TEST(CpuAttention, TakesTheScratchThatItSaysWithAnyNumberOfThreads) {
+  constexpr int64_t kHeads = 16, kDim = 40, kRows = 140;
+  const KvShape kv = {kQ8, kQ8, /*num_kv_heads=*/2, kDim};
+  std::vector<std::byte> page(KvPageBytes(kv));
+  const std::vector<int32_t> table(64, 0);  // one page over and over
+  std::vector<AttentionRow> rows;
+  for (int64_t i = 0; i < kRows; ++i) rows.push_back({table.data(), 4000 + i, 0});
+  const std::vector<float> q(kRows * kHeads * kDim, 1.0f);
+  std::vector<float> out(q.size());
+  for (const int threads : {1, 2, 15, 16, 64}) {
+    ThreadPool pool(threads);
+    CpuAttention attention(&kScalarKernels, &pool);
+    const int64_t most = CpuAttention::ScratchBytes(kHeads, kDim, threads);
+    int64_t taken = 0;
+    for (const int64_t count : {int64_t{1}, kRows}) {  // the split over chunks, and over tiles
+      const AttentionArgs args = {kv,     page.data(), KvPageBytes(kv),
+                                  kHeads, 0.1f,        {rows.data(), static_cast<size_t>(count)}};
+      attention.Run(args, q.data(), kHeads * kDim, out.data(), kHeads * kDim);
+      taken = std::max(taken, attention.scratch_bytes());
+      EXPECT_LE(taken, most) << threads << " threads, " << count << " rows";
+    }
+    if (threads == 1) continue;  // one thread splits over chunks never
+    EXPECT_EQ(taken, most) << threads << " threads: no more is set aside than what is taken";
+  }
+}
+
 }  // namespace
 }  // namespace sluice

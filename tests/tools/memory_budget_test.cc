@@ -53,5 +53,36 @@ TEST(MemoryBudget, HoldsForTheWholeProcessDownToTheSmallestThatPlanNames) {
   EXPECT_NE(refused.err.find(std::to_string(minimum)), std::string::npos) << refused.err;
 }
 
+// Threads have scratch of their own, which the plan counts: attention's is what grows with them.
+TEST(MemoryBudget, HoldsWithAnyNumberOfThreads) {
+#ifdef SLUICE_SANITIZED
+  GTEST_SKIP() << "a sanitizer's own memory counts as the process's";
+#endif
+  const TempDir dir;
+  WriteSyntheticCheckpoint(dir / "model", {});
+  const Finished shard = RunSluice({"shard", dir / "model", dir / "store", "--slab-size", "1MiB"});
+  ASSERT_EQ(shard.exit_code, 0) << shard.err;
+  std::string ids = "1";
+  for (int i = 1; i < 150; ++i) ids += "," + std::to_string(i * 37 % 8192);
+  int64_t before = 0;
+  std::string output;
+  for (const char* const threads : {"1", "2", "16", "64"}) {
+    const Finished plan = RunSluice(
+        {"plan", dir / "store", "--max-ram", "1GiB", "-c", "512", "-t", threads, "--json"});
+    ASSERT_EQ(plan.exit_code, 0) << plan.err;
+    const int64_t minimum = json::parse(plan.out)["minimum_bytes"];
+    EXPECT_GE(minimum, before) << threads << " threads";
+    before = minimum;
+    const Finished run =
+        RunSluice({"run", dir / "store", "--prompt-ids", ids, "-n", "4", "-c", "512", "--temp", "0",
+                   "--ignore-eos", "--json", "-t", threads, "--max-ram", std::to_string(minimum)});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_LE(run.peak_rss_bytes, minimum + (int64_t{64} << 20)) << threads << " threads";
+    const std::string got = json::parse(run.out)["ids"].dump();
+    if (output.empty()) output = got;
+    EXPECT_EQ(got, output) << threads << " threads";
+  }
+}
+
 }  // namespace
 }  // namespace sluice
