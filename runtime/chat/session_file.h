@@ -21,7 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/chat/conversation.h"
-#include "runtime/engine/generator.h"
+#include "runtime/engine/cached_tokens.h"
 #include "runtime/kv/kv_cache.h"
 
 namespace sluice {

@@ -39,6 +39,7 @@ struct Engine::Sequence {
   std::string certain;     // text of the last token
   int64_t characters = 0;  // that the decoder has given
   int64_t limit = 0;       // of generated tokens
+  int64_t reused = 0;      // tokens of the prompt that the cache had
   std::optional<FinishReason> finish_reason;
   int64_t last_logits =
       0;  // of a finished one: the position whose logits are the last that it needs
@@ -51,7 +52,9 @@ Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& op
       scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool(), swap_.get()),
       sampler_(model->hyper_parameters().vocab_size) {}
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  for (const auto& [id, sequence] : sequences_) Release(id, *sequence);
+}
 
 std::optional<RequestError> Engine::Check(const SequenceRequest& request) const {
   const int64_t context = model_->plan().request.context_tokens;
@@ -127,19 +130,47 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
   }
   s.last_logits = static_cast<int64_t>(tokens.size()) - 1;
   const int64_t most = std::min(context, prompt_tokens + std::max<int64_t>(s.limit, 1) - 1);
-  const int64_t id = scheduler_.Add(std::move(tokens), most, first_logit);
+  std::optional<PassScheduler::OwnPages> own;
+  if (CachedTokens* const cache = s.request.cache; cache != nullptr) {
+    // The last token is computed in any case: for its logits.
+    const std::vector<int32_t>& had = cache->tokens;
+    const auto same = std::mismatch(had.begin(), had.end(), tokens.begin(), tokens.end() - 1).first;
+    s.reused = std::min<int64_t>(same - had.begin(), first_logit);
+    own = PassScheduler::OwnPages{std::exchange(cache->pages, {}), s.reused};
+    cache->tokens.clear();
+  }
+  const int64_t id = scheduler_.Add(std::move(tokens), most, first_logit, std::move(own));
   sequences_.emplace(id, std::move(sequence));
   return id;
 }
 
-void Engine::Cancel(int64_t id) {
-  if (sequences_.erase(id) == 0) return;
-  if (id > 0) {
-    scheduler_.Remove(id);
-  } else {
-    finished_.erase(std::find(finished_.begin(), finished_.end(), id));
-  }
+void Engine::Release(int64_t id, Sequence& s) {
+  if (id < 0) return;  // it never was in the scheduler
+  CachedTokens* const cache = s.request.cache;
+  if (cache == nullptr) return scheduler_.Remove(id);
+  const std::vector<int32_t>& tokens = scheduler_.Tokens(id);
+  cache->tokens.assign(tokens.begin(), tokens.end());
+  PassScheduler::OwnPages own = scheduler_.TakeOut(id, pass_failed_);
+  cache->pages = std::move(own.pages);
+  cache->tokens.resize(own.rows);
 }
+
+void Engine::Cancel(int64_t id) {
+  const auto node = sequences_.extract(id);
+  if (node.empty()) return;
+  Release(id, *node.mapped());
+  if (id < 0) finished_.erase(std::find(finished_.begin(), finished_.end(), id));
+}
+
+void Engine::Interrupt(int64_t id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second->finished()) return;
+  Finish(*found->second, FinishReason::kInterrupt);
+  Release(id, *found->second);
+  Deliver(id);
+}
+
+int64_t Engine::reused_tokens(int64_t id) const { return sequences_.at(id)->reused; }
 
 void Engine::Finish(Sequence& s, FinishReason reason) {
   s.finish_reason = reason;
@@ -242,7 +273,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
       const int64_t left = s.limit - static_cast<int64_t>(s.result.ids.size());
       if (absl::Status status = s.grammar->Mask(left, &mask_); !status.ok()) {
         Fail(s, std::move(status));
-        scheduler_.Remove(id);
+        Release(id, s);
         return Deliver(id);
       }
     }
@@ -262,7 +293,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
     if (!sequences_.contains(id)) return;  // it was cancelled by that
   }
   if (s.finished() && position == s.last_logits) {
-    scheduler_.Remove(id);
+    Release(id, s);
     Deliver(id);
   }
 }
@@ -288,7 +319,9 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
   report.rows = static_cast<int64_t>(rows.size());
   const KvPagerCounters before = model_->kv_counters();
   const KvStagingCounters link_before = model_->kv_staging_counters();
+  pass_failed_ = true;
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows, stop));
+  pass_failed_ = false;
   const KvPagerCounters after = model_->kv_counters();
   report.kv_disk_bytes =
       after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;

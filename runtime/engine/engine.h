@@ -16,9 +16,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "runtime/engine/generator.h"
+#include "runtime/engine/cached_tokens.h"
+#include "runtime/engine/finish_reason.h"
 #include "runtime/engine/pass_scheduler.h"
 #include "runtime/engine/request_error.h"
+#include "runtime/engine/stop_matcher.h"
 #include "runtime/kv/kv_swap.h"
 #include "runtime/kv/resume_cost.h"
 #include "runtime/pass/model.h"
@@ -59,11 +61,17 @@ struct SequenceRequest {
   bool skip_special = true;  // control tokens are not part of the text
   // No others are chosen; null: all may be. Not beside a constraint.
   std::shared_ptr<const std::vector<int32_t>> allowed_tokens = nullptr;
-  // What the text has to follow, as in GenerateOptions.
+  // What the text has to follow, over this model's vocabulary; null: nothing. It ends where the
+  // grammar does, without an eos where nothing else could come, and max_new_tokens is kept to if
+  // any text is that short.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
   int64_t top_logprobs =
       -1;  // below 0: no log probabilities; else also of that many likeliest tokens
   bool prompt_logprobs = false;  // with top_logprobs
+  // Pages of an earlier sequence, whose tokens up to the first other one are not computed again;
+  // afterwards, also after an error, it has the tokens that were computed. The pages are not shared
+  // with other sequences. Must outlive the sequence, and is not touched while it lives; null: none.
+  CachedTokens* cache = nullptr;
   // Called by Step, may call Submit and Cancel. A token that was chosen, and the text that is now
   // certain.
   std::function<void(int32_t token, absl::string_view text)> on_token = nullptr;
@@ -105,10 +113,15 @@ class Engine {
   std::optional<RequestError> Check(const SequenceRequest& request) const;
   // Forgets a sequence that has not finished; on_finish is not called.
   void Cancel(int64_t id);
+  // Finishes a sequence with what it has; on_finish gets kInterrupt. Also after an error of Step.
+  void Interrupt(int64_t id);
 
   // Runs one pass and calls what the sequences in it asked for. Nothing is left to do once idle().
   // Errors are RunPass's; the engine cannot be used after one.
   absl::StatusOr<StepReport> Step(const std::atomic<bool>* stop = nullptr);
+
+  // Tokens of a submitted sequence's prompt that its cache had.
+  int64_t reused_tokens(int64_t id) const;
 
   bool idle() const { return sequences_.empty(); }
   int64_t num_running() const { return scheduler_.num_running(); }
@@ -135,6 +148,8 @@ class Engine {
   // The logits of the row at `position`.
   void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
   void Deliver(int64_t id);
+  // Takes the sequence out of the scheduler; its cache gets its pages back.
+  void Release(int64_t id, Sequence& sequence);
 
   Model* const model_;
   const Tokenizer* const tokenizer_;
@@ -144,6 +159,7 @@ class Engine {
   grammar::TokenMask mask_;                                 // scratch
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
   std::deque<int64_t> finished_;  // submitted with nothing left to compute
+  bool pass_failed_ = false;      // the last one: its rows are not in the cache
   int64_t last_finished_ = 0;     // their numbers count down from here
 };
 

@@ -1,4 +1,4 @@
-// Generates text: prefill in passes, then a token a pass, until something ends it.
+// Generates one text: an Engine with one sequence, and a clock.
 #ifndef SLUICE_RUNTIME_ENGINE_GENERATOR_H_
 #define SLUICE_RUNTIME_ENGINE_GENERATOR_H_
 
@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "runtime/engine/cached_tokens.h"
+#include "runtime/engine/finish_reason.h"
 #include "runtime/pass/model.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/grammar/constraint.h"
@@ -38,9 +40,6 @@ struct GenerateOptions {
   std::function<absl::Status(absl::string_view)> on_text;
 };
 
-enum class FinishReason : uint8_t { kStop, kLength, kInterrupt };
-absl::string_view FinishReasonName(FinishReason reason);  // "stop", "length", "interrupt"
-
 struct GenerateResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
   std::string
@@ -57,12 +56,6 @@ struct GenerateResult {
   int64_t generation_passes = 0;
 };
 
-// What a call of Generate leaves in the KV cache for the next one. The owner gives the pages back.
-struct CachedTokens {
-  KvSequence pages;
-  std::vector<int32_t> tokens;  // the pages hold the keys and values of just these
-};
-
 // Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text. With
 // `cache`, only what lies behind the longest common prefix of its tokens and the prompt is
 // computed, to the same bits; afterwards, also after an error, it has the tokens that were
@@ -72,25 +65,6 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
                                         absl::Span<const int32_t> prompt,
                                         const GenerateOptions& options,
                                         CachedTokens* cache = nullptr);
-
-// Holds text back while it may be the beginning of a stop text.
-class StopMatcher {
- public:
-  // With `show_stop` the stop text that ends the text is shown, too.
-  explicit StopMatcher(std::vector<std::string> stops, bool show_stop = false)
-      : stops_(std::move(stops)), show_stop_(show_stop) {}
-  // Takes more text; returns what can be shown. After stopped() nothing is returned any more.
-  std::string Push(absl::string_view text);
-  // What was held back, at the end.
-  std::string Flush();
-  bool stopped() const { return stopped_; }
-
- private:
-  std::vector<std::string> stops_;
-  bool show_stop_;
-  std::string held_;
-  bool stopped_ = false;
-};
 
 }  // namespace sluice
 

@@ -25,11 +25,29 @@ ScheduleLimits Consistent(ScheduleLimits limits) {
 PassScheduler::PassScheduler(const ScheduleLimits& limits, PagePool* pool, SwapSpace* swap)
     : limits_(Consistent(limits)), pool_(pool), swap_(swap) {}
 
-int64_t PassScheduler::Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit) {
+int64_t PassScheduler::Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit,
+                           std::optional<OwnPages> own) {
   ABSL_ASSERT(!tokens.empty() && PagesFor(max_tokens) <= pool_->num_pages());
   const int64_t id = ++last_id_;
-  waiting_.emplace(id, Sequence{std::move(tokens), max_tokens, first_logit});
+  Sequence sequence{std::move(tokens), max_tokens, first_logit};
+  if (own.has_value()) {
+    ABSL_ASSERT(own->rows <= first_logit);
+    sequence.pages = std::move(own->pages);
+    sequence.done = sequence.settled = own->rows;
+    sequence.owns_pages = true;
+  }
+  waiting_.emplace(id, std::move(sequence));
   return id;
+}
+
+PassScheduler::OwnPages PassScheduler::TakeOut(int64_t id, bool pass_failed) {
+  auto& from = running_.contains(id) ? running_ : waiting_;
+  Sequence& sequence = from.at(id);
+  ABSL_ASSERT(sequence.owns_pages);
+  OwnPages own = {std::move(sequence.pages), pass_failed ? sequence.settled : sequence.done};
+  DropSaved(sequence);
+  from.erase(id);
+  return own;
 }
 
 const std::vector<int32_t>& PassScheduler::Tokens(int64_t id) const {
@@ -67,6 +85,7 @@ void PassScheduler::DropPages(Sequence& sequence) {
 
 // Goes on with pages that others have computed, up to the first row whose logits are owed.
 void PassScheduler::SharePages(Sequence& sequence) {
+  if (sequence.owns_pages) return;
   const absl::Span<const int32_t> tokens = sequence.tokens;
   while (sequence.done == sequence.published * kKvPageTokens &&
          sequence.first_logit >= sequence.done + kKvPageTokens) {
@@ -179,6 +198,7 @@ void PassScheduler::Give(int64_t id, Sequence& sequence, int64_t count, Room* ro
   room->logits -= sequence.done - first_logit;
   sequence.first_logit = std::max(sequence.first_logit, sequence.done);
   counters_.rows += count;
+  if (sequence.owns_pages) return;
   const absl::Span<const int32_t> tokens = sequence.tokens;
   for (; (sequence.published + 1) * kKvPageTokens <= sequence.done; ++sequence.published) {
     sequence.prefix =
@@ -235,6 +255,7 @@ void PassScheduler::FillWithWaiting(Room* room, std::vector<Chunk>* pass) {
     SharePages(head->second);
     const int64_t wanted = Wanted(head->second, DoneWithSaved(head->second), *room);
     if (wanted == 0 || (!running_.empty() && !FitsBehindTheRunning(head->second))) {
+      if (head->second.owns_pages) return;
       counters_.shared_rows -= head->second.done;
       DropPages(head->second);
       return;

@@ -42,9 +42,18 @@ class PassScheduler {
   // null: then every preempted sequence is computed again.
   PassScheduler(const ScheduleLimits& limits, PagePool* pool, SwapSpace* swap = nullptr);
 
+  // Pages that one sequence has to itself, with the keys and values of its first `rows` tokens.
+  struct OwnPages {
+    KvSequence pages;
+    int64_t rows = 0;
+  };
+
   // Adds a sequence of `tokens` (at least 1) that may grow to `max_tokens` in the cache. Rows from
-  // position `first_logit` on are to give logits. Returns its number; later ones are higher.
-  int64_t Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit);
+  // position `first_logit` on are to give logits. With `own` it goes on with these pages (`rows` is
+  // at most first_logit), and it neither shares pages nor lets others find its own. Returns its
+  // number; later ones are higher.
+  int64_t Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit,
+              std::optional<OwnPages> own = std::nullopt);
 
   // Rows `first` .. `first + count - 1` of a sequence; those from `first_logit` on want logits.
   struct Chunk {
@@ -59,6 +68,9 @@ class PassScheduler {
 
   void Append(int64_t id, int32_t token);
   void Remove(int64_t id);
+  // Removes a sequence that was added with pages of its own and returns them. The rows of the last
+  // pass count unless it failed.
+  OwnPages TakeOut(int64_t id, bool pass_failed);
 
   // Of a sequence that runs; valid until the next call.
   const KvSequence& Pages(int64_t id) const { return running_.at(id).pages; }
@@ -88,6 +100,7 @@ class PassScheduler {
     int64_t settled = 0;  // of them, when the pass that is being filled began: what is in the pages
     int64_t published = 0;          // pages whose content the pool knows
     PrefixName prefix = kNoPrefix;  // of the published pages
+    bool owns_pages = false;        // they are neither shared nor published
     // Of one that waits, in the swap space: pages `first_saved` and on, with the rows below
     // `saved_rows`.
     std::vector<int32_t> saved = {};

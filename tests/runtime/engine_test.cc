@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/constrain/constraints.h"
+#include "runtime/engine/generator.h"
 #include "runtime/engine/scorer.h"
 #include "tests/runtime/faulty_file.h"
 #include "tests/runtime/model_harness.h"

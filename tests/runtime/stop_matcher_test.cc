@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/engine/generator.h"
+#include "runtime/engine/stop_matcher.h"
 
 namespace sluice {
 namespace {
