@@ -104,10 +104,7 @@ void PlanTensors(const PlanSource& source, const std::optional<Recipe>& recipe, 
     }
     manifest.tensors.push_back(std::move(tensor));
   }
-}
-
-int IndexOf(const Manifest& manifest, TensorRole role, int layer) {
-  return static_cast<int>(manifest.Find(role, layer) - manifest.tensors.data());
+  manifest.index = TensorIndex(manifest.tensors);
 }
 
 }  // namespace
@@ -152,7 +149,7 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
                         manifest.embedding_stride * embedding.shape[0]});
   Cutter cutter(&plan);
   for (int layer = 0; layer < h.num_hidden_layers; ++layer) {
-    const auto tensor = [&](TensorRole role) { return IndexOf(manifest, role, layer); };
+    const auto tensor = [&](TensorRole role) { return manifest.index.Find(role, layer); };
     for (const TensorRole role : {TensorRole::kQ, TensorRole::kK, TensorRole::kV, TensorRole::kO}) {
       cutter.AddMatrices(AttentionBlock(layer), {tensor(role)});
     }
@@ -160,7 +157,7 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
     cutter.AddMatrices(MlpBlock(layer), {tensor(TensorRole::kDown)});
     cutter.CloseFile(absl::StrFormat("%s/%03d.slabs", kLayersFolder, layer));
   }
-  cutter.AddMatrices(HeadBlock(h), {IndexOf(manifest, TensorRole::kHead, -1)});
+  cutter.AddMatrices(HeadBlock(h), {manifest.index.Find(TensorRole::kHead, -1)});
   cutter.CloseFile("head.slabs");
   ABSL_ASSERT(CheckManifest(manifest).ok());
   return plan;

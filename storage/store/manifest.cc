@@ -2,6 +2,8 @@
 #include "storage/store/manifest.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -25,11 +27,32 @@ int FormatVersion(StoreCompression compression) {
   return compression == StoreCompression::kNone ? 1 : 2;
 }
 
-const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
-  for (const ManifestTensor& tensor : tensors) {
-    if (tensor.role == role && tensor.layer == layer) return &tensor;
+TensorIndex::TensorIndex(absl::Span<const ManifestTensor> tensors) {
+  entries_.reserve(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    entries_.push_back({tensors[i].layer, tensors[i].role, static_cast<int>(i)});
   }
-  return nullptr;
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tuple(a.layer, a.role, a.tensor) < std::tuple(b.layer, b.role, b.tensor);
+  });
+}
+
+int TensorIndex::Find(TensorRole role, int layer) const {
+  const auto entry = std::lower_bound(entries_.begin(), entries_.end(), std::pair(layer, role),
+                                      [](const Entry& a, const std::pair<int, TensorRole>& key) {
+                                        return std::pair(a.layer, a.role) < key;
+                                      });
+  const bool found = entry != entries_.end() && entry->layer == layer && entry->role == role;
+  return found ? entry->tensor : -1;
+}
+
+int64_t TensorIndex::MemoryBytes() const {
+  return static_cast<int64_t>(entries_.capacity() * sizeof(Entry));
+}
+
+const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
+  const int tensor = index.Find(role, layer);
+  return tensor < 0 ? nullptr : &tensors[tensor];
 }
 
 int64_t Manifest::slab_bytes_total() const {

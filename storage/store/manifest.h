@@ -76,6 +76,25 @@ struct ManifestCopy {
   bool operator==(const ManifestCopy&) const = default;
 };
 
+// Says where a list of tensors has each role of each layer, in time that does not grow with the
+// list: a model of experts has tens of thousands. Of two tensors of the same role and layer it
+// knows the first.
+class TensorIndex {
+ public:
+  TensorIndex() = default;
+  explicit TensorIndex(absl::Span<const ManifestTensor> tensors);
+  int Find(TensorRole role, int layer) const;  // an index into `tensors`; -1: there is none
+  int64_t MemoryBytes() const;                 // beyond the object itself
+
+ private:
+  struct Entry {
+    int layer;
+    TensorRole role;
+    int tensor;
+  };
+  std::vector<Entry> entries_;  // sorted by layer, then role
+};
+
 struct Manifest {
   HyperParameters hyper_parameters;
   std::string source;               // what it was made from, for people: folder name and dtype
@@ -86,6 +105,7 @@ struct Manifest {
   std::vector<std::string> roots = {"."};
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;  // in the order of ListTensors
+  TensorIndex index;                    // of `tensors`, built by the one who fills them
   std::vector<ManifestSlab> slabs;      // in the order in which a pass walks them
   // embedding.rows: row i at i * embedding_stride, RowBytes(encoding, hidden_size) bytes followed
   // by their checksum (8 bytes, little-endian) and zeros up to the stride.

@@ -1,6 +1,5 @@
 // Checks that a manifest's parts agree with the architecture and with each other.
 #include <algorithm>
-#include <map>
 #include <utility>
 #include <vector>
 
@@ -183,17 +182,12 @@ struct Stretch {
 };
 
 std::vector<Stretch> ListStretches(const Manifest& manifest) {
-  std::map<std::pair<TensorRole, int>, int> index;
-  for (size_t i = 0; i < manifest.tensors.size(); ++i) {
-    index[{manifest.tensors[i].role, manifest.tensors[i].layer}] = static_cast<int>(i);
-  }
   std::vector<Stretch> stretches;
   const auto add = [&](int block, int layer, std::vector<TensorRole> roles) {
     Stretch stretch{block, {}};
     for (const TensorRole role : roles) {
-      if (const auto it = index.find({role, layer}); it != index.end()) {
-        stretch.tensors.push_back(it->second);
-      }
+      const int tensor = manifest.index.Find(role, layer);
+      if (tensor >= 0) stretch.tensors.push_back(tensor);
     }
     if (!stretch.tensors.empty()) stretches.push_back(std::move(stretch));
   };
