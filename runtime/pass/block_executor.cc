@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
@@ -110,8 +111,10 @@ absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
 
 absl::Status BlockExecutor::FillRopeTable(int64_t context_tokens) {
   constexpr int64_t kRowsAtOnce = 64;
-  const std::vector<double> frequencies = RopeInverseFrequencies(h_);
-  const double scaling = RopeAttentionScaling(h_);
+  // One table serves all layers: no family turns heads of one layer otherwise than of another.
+  const RopeParameters& rope = std::get<AttentionSpec>(manifest_.spec.layers[0].mixer).rope;
+  const std::vector<double> frequencies = RopeInverseFrequencies(rope, h_.head_dim);
+  const double scaling = RopeAttentionScaling(rope);
   const int64_t half = h_.head_dim / 2;
   std::vector<float> table(kRowsAtOnce * h_.head_dim);
   for (int64_t first = 0; first < context_tokens; first += kRowsAtOnce) {
@@ -250,9 +253,9 @@ absl::Status BlockExecutor::StartBlock(int block) {
   return absl::OkStatus();
 }
 
-absl::Status BlockExecutor::Attend(int layer) {
+absl::Status BlockExecutor::Attend(int layer, const AttentionSpec& attention) {
   const int64_t num_rows = static_cast<int64_t>(rows_.size());
-  const int64_t window = h_.layer_windows[layer];
+  const int64_t window = attention.window;
   attention_rows_.clear();
   for (const BlockRow& row : rows_) {
     const int64_t first = window > 0 ? std::max<int64_t>(0, row.position - window + 1) : 0;
@@ -265,15 +268,17 @@ absl::Status BlockExecutor::Attend(int layer) {
     SLUICE_ASSIGN_OR_RETURN(args.pages, kv_mover_->Enter(layer, absl::MakeSpan(attention_rows_)));
   }
   args.page_stride = kv_cache_->page_stride();
-  args.num_heads = h_.num_attention_heads;
-  args.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(h_.head_dim)));
+  args.num_heads = attention.num_heads;
+  args.attention_scale =
+      static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
   args.rows = attention_rows_;
 
   const float eps = static_cast<float>(h_.rms_norm_eps);
-  SLUICE_RETURN_IF_ERROR(ops_->Rope(q_, q_dim_, num_rows, h_.num_attention_heads, h_.head_dim,
+  SLUICE_RETURN_IF_ERROR(ops_->Rope(q_, q_dim_, num_rows, attention.num_heads, attention.head_dim,
                                     rope_, positions_, Resident(TensorRole::kQNorm, layer), eps));
-  SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, h_.num_key_value_heads, h_.head_dim,
-                                    rope_, positions_, Resident(TensorRole::kKNorm, layer), eps));
+  SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, attention.num_kv_heads,
+                                    attention.head_dim, rope_, positions_,
+                                    Resident(TensorRole::kKNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->AppendKv(args, k_, v_, kv_dim_));
   if (kv_mover_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_mover_->Appended(layer));
   SLUICE_RETURN_IF_ERROR(ops_->Attention(args, q_, q_dim_, attended_, q_dim_));
@@ -291,7 +296,8 @@ absl::StatusOr<bool> BlockExecutor::EnterInput(const ManifestSlab& slab) {
   if (enters) SLUICE_RETURN_IF_ERROR(StartBlock(slab.block));
   if (tensor.role == TensorRole::kO && !attended_done_) {
     SLUICE_RETURN_IF_ERROR(CollectHostProducts());
-    SLUICE_RETURN_IF_ERROR(Attend(tensor.layer));
+    SLUICE_RETURN_IF_ERROR(
+        Attend(tensor.layer, std::get<AttentionSpec>(manifest_.spec.layers[tensor.layer].mixer)));
     input_ = Input{.k = q_dim_, .num_rows = static_cast<int64_t>(rows_.size())};
     attended_done_ = true;
     return true;

@@ -111,7 +111,7 @@ class BlockExecutor {
   absl::StatusOr<MatMulArgs> ProductOf(int slab, bool on_host) const;
   // `count` rows of the input, from `first` on, as floats.
   absl::StatusOr<const float*> InputTile(int64_t first, int64_t count);
-  absl::Status Attend(int layer);
+  absl::Status Attend(int layer, const AttentionSpec& attention);
   // A NaN or an infinity in the residual stream stays there: one look a block finds where it arose.
   absl::Status NoteNonFinite();
   absl::Status NotFinite(int32_t note) const;

@@ -104,7 +104,7 @@ void PlanTensors(const PlanSource& source, const std::optional<Recipe>& recipe, 
     }
     manifest.tensors.push_back(std::move(tensor));
   }
-  manifest.index = TensorIndex(manifest.tensors);
+  manifest.Derive();
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ int64_t TensorIndex::MemoryBytes() const {
   return static_cast<int64_t>(entries_.capacity() * sizeof(Entry));
 }
 
+void Manifest::Derive() {
+  spec = SpecOf(hyper_parameters);
+  index = TensorIndex(tensors);
+}
+
 const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
   const int tensor = index.Find(role, layer);
   return tensor < 0 ? nullptr : &tensors[tensor];

@@ -14,6 +14,7 @@
 #include "storage/file/checksum.h"
 #include "storage/model/architecture.h"
 #include "storage/model/hyper_parameters.h"
+#include "storage/model/spec.h"
 #include "storage/store/slab_codec.h"
 
 namespace sluice {
@@ -97,6 +98,8 @@ class TensorIndex {
 
 struct Manifest {
   HyperParameters hyper_parameters;
+  ModelSpec spec;                   // Derive() makes it of `hyper_parameters`
+  TensorIndex index;                // Derive() makes it of `tensors`
   std::string source;               // what it was made from, for people: folder name and dtype
   uint64_t source_fingerprint = 0;  // Checkpoint::fingerprint
   std::string recipe;  // "q4_k_m", an encoding's name, or "checkpoint": each its own dtype
@@ -105,7 +108,6 @@ struct Manifest {
   std::vector<std::string> roots = {"."};
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;  // in the order of ListTensors
-  TensorIndex index;                    // of `tensors`, built by the one who fills them
   std::vector<ManifestSlab> slabs;      // in the order in which a pass walks them
   // embedding.rows: row i at i * embedding_stride, RowBytes(encoding, hidden_size) bytes followed
   // by their checksum (8 bytes, little-endian) and zeros up to the stride.
@@ -113,6 +115,8 @@ struct Manifest {
   int64_t resident_bytes = 0;                 // of resident.bin
   std::vector<ManifestCopy> tokenizer_files;  // by name
 
+  // Sets what follows from hyper_parameters and tensors. Called by the one who fills them.
+  void Derive();
   const ManifestTensor* Find(TensorRole role, int layer) const;  // null: the model has none
   int64_t slab_bytes_total() const;                              // stored
   int64_t raw_slab_bytes_total() const;

@@ -232,9 +232,9 @@ absl::StatusOr<Manifest> ParseRootObject(const json& root) {
                           ParseList<ManifestCopy>(root, "tokenizer_files", ParseCopy));
   SLUICE_ASSIGN_OR_RETURN(manifest.tensors,
                           ParseList<ManifestTensor>(root, "tensors", ParseTensor));
-  manifest.index = TensorIndex(manifest.tensors);
   SLUICE_ASSIGN_OR_RETURN(manifest.slabs, ParseList<ManifestSlab>(root, "slabs", ParseSlab));
   SLUICE_ASSIGN_OR_RETURN(manifest.hyper_parameters, ParseConfig(root, manifest.tensors.size()));
+  manifest.Derive();
   SLUICE_RETURN_IF_ERROR(CheckManifest(manifest));
   return manifest;
 }

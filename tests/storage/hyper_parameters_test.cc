@@ -417,8 +417,9 @@ TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
     EXPECT_EQ(back.output_bias, h.output_bias);
     EXPECT_EQ(back.mlp_bias, h.mlp_bias);
     EXPECT_EQ(back.qk_norm, h.qk_norm);
-    EXPECT_EQ(RopeInverseFrequencies(back), RopeInverseFrequencies(h));
-    EXPECT_EQ(RopeAttentionScaling(back), RopeAttentionScaling(h));
+    EXPECT_EQ(RopeInverseFrequencies(back.rope, back.head_dim),
+              RopeInverseFrequencies(h.rope, h.head_dim));
+    EXPECT_EQ(RopeAttentionScaling(back.rope), RopeAttentionScaling(h.rope));
   }
 }
 
@@ -430,23 +431,24 @@ TEST(HyperParameters, RotaryFrequenciesAreThoseOfTransformers) {
         Read(With(Config(), {{"rope_parameters", c["rope_parameters"]},
                              {"max_position_embeddings", c["max_position_embeddings"]},
                              {"head_dim", c["head_dim"]}}));
-    const std::vector<double> frequencies = RopeInverseFrequencies(h);
+    const std::vector<double> frequencies = RopeInverseFrequencies(h.rope, h.head_dim);
     const auto expected = c["inverse_frequencies"].get<std::vector<double>>();
     ASSERT_EQ(frequencies.size(), expected.size());
     // A few roundings of doubles, which pow and log may place differently.
     for (size_t i = 0; i < expected.size(); ++i) {
       EXPECT_NEAR(frequencies[i] / expected[i], 1, 4e-15) << c["name"] << " " << i;
     }
-    EXPECT_NEAR(RopeAttentionScaling(h), c["attention_scaling"].get<double>(), 1e-15) << c["name"];
+    EXPECT_NEAR(RopeAttentionScaling(h.rope), c["attention_scaling"].get<double>(), 1e-15)
+        << c["name"];
   }
 }
 
 TEST(HyperParameters, PlainRotaryFrequenciesArePowersOfTheta) {
   const HyperParameters h = Read(With(Config(), {{"head_dim", 8}, {"rope_theta", 10000.0}}));
   EXPECT_THAT(
-      RopeInverseFrequencies(h),
+      RopeInverseFrequencies(h.rope, h.head_dim),
       ElementsAre(1.0, testing::DoubleEq(0.1), testing::DoubleEq(0.01), testing::DoubleEq(0.001)));
-  EXPECT_EQ(RopeAttentionScaling(h), 1.0);
+  EXPECT_EQ(RopeAttentionScaling(h.rope), 1.0);
 }
 
 // What the rest of the program relies on.
@@ -460,8 +462,9 @@ void ExpectSound(const HyperParameters& h) {
   EXPECT_EQ(h.num_attention_heads % h.num_key_value_heads, 0);
   EXPECT_EQ(h.head_dim % 2, 0);
   EXPECT_EQ(h.layer_windows.size(), h.num_hidden_layers);
-  for (const double frequency : RopeInverseFrequencies(h)) EXPECT_TRUE(std::isfinite(frequency));
-  EXPECT_TRUE(std::isfinite(RopeAttentionScaling(h)));
+  for (const double frequency : RopeInverseFrequencies(h.rope, h.head_dim))
+    EXPECT_TRUE(std::isfinite(frequency));
+  EXPECT_TRUE(std::isfinite(RopeAttentionScaling(h.rope)));
   const json form = HyperParametersToJson(h);
   const auto back = ParseHyperParameters(form, "manifest");
   ASSERT_TRUE(back.ok()) << back.status() << form;
