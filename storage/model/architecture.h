@@ -1,4 +1,4 @@
-// The architecture table: which tensors a model has, their shapes, and the blocks they run in.
+// Which tensors a model has, where they lie, and the blocks they run in.
 #ifndef SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 #define SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 
@@ -47,15 +47,27 @@ enum class TensorPlace : uint8_t {
 };
 TensorPlace PlaceOf(TensorRole role);
 
+// How a GGUF file stores the rows of a tensor.
+enum class GgufRows : uint8_t {
+  kInOrder,
+  // In each head, row i of the first half is stored as row 2i, of the second half as row 2i + 1.
+  kHalvesTakeTurns,
+};
+
 struct TensorSpec {
   TensorRole role;
   int layer;                   // -1: not of a layer
   std::string name;            // in the checkpoint
   std::vector<int64_t> shape;  // [n], or [rows, cols] as stored: out_features, in_features
+  std::string gguf_name = "";  // in a GGUF file
+  GgufRows gguf_rows = GgufRows::kInOrder;
 };
 
-// Everything that ParseHyperParameters accepts has a row in the table. Order: embedding, then layer
-// by layer, then final norm and head. A tied head is listed with the embedding's name.
+inline constexpr absl::string_view kEmbeddingName = "model.embed_tokens.weight";
+inline constexpr absl::string_view kHeadName = "lm_head.weight";
+
+// The tensors of a model, as its family has them. Order: embedding, then layer by layer, then final
+// norm and head. A tied head is listed with the embedding's name.
 std::vector<TensorSpec> ListTensors(const HyperParameters& hyper_parameters);
 
 // Checkpoint tensors that are no weights of ours but known to be harmless (a stored

@@ -36,7 +36,7 @@ struct RopeParameters {
 // num_attention_heads is a multiple of num_key_value_heads, head_dim is even. Sizes are bounded so
 // that products of a tensor's dimensions and element size fit int64 with room to spare.
 struct HyperParameters {
-  std::string architecture;  // "LlamaForCausalLM": a row of the architecture table
+  std::string architecture;  // "LlamaForCausalLM": a family of the registry
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t num_hidden_layers = 0;
