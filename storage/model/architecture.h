@@ -1,4 +1,4 @@
-// Which tensors a model has, where they lie, and the blocks they run in.
+// Which tensors a model has, and where they lie.
 #ifndef SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 #define SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 
@@ -73,11 +73,6 @@ std::vector<TensorSpec> ListTensors(const HyperParameters& hyper_parameters);
 // Checkpoint tensors that are no weights of ours but known to be harmless (a stored
 // `rotary_emb.inv_freq`; `lm_head.weight` of a tied model): ignored instead of reported as extra.
 bool IsIgnorableTensor(const HyperParameters& hyper_parameters, absl::string_view name);
-
-// Blocks run in order: attention of layer i is 2i, its MLP 2i + 1, the head 2 * num_hidden_layers.
-inline int AttentionBlock(int layer) { return 2 * layer; }
-inline int MlpBlock(int layer) { return 2 * layer + 1; }
-inline int HeadBlock(const HyperParameters& h) { return 2 * static_cast<int>(h.num_hidden_layers); }
 
 }  // namespace sluice
 

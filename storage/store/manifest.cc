@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/encodings/tile.h"
@@ -50,14 +51,27 @@ int64_t TensorIndex::MemoryBytes() const {
   return static_cast<int64_t>(entries_.capacity() * sizeof(Entry));
 }
 
+std::vector<int> MatricesOf(const Product& product, int layer, const TensorIndex& index) {
+  std::vector<int> matrices = {index.Find(product.first.slot, layer)};
+  if (product.second.has_value()) matrices.push_back(index.Find(product.second->slot, layer));
+  return matrices;
+}
+
 void Manifest::Derive() {
   spec = SpecOf(hyper_parameters);
+  program = ProgramOf(spec);
   index = TensorIndex(tensors);
 }
 
 const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
   const int tensor = index.Find(role, layer);
   return tensor < 0 ? nullptr : &tensors[tensor];
+}
+
+const Product& Manifest::ProductOf(const ManifestSlab& slab) const {
+  const Product* const product = program.Find(slab.block, tensors[slab.tensors[0]].role);
+  ABSL_ASSERT(product != nullptr);
+  return *product;
 }
 
 int64_t Manifest::slab_bytes_total() const {
