@@ -45,10 +45,11 @@ json ReadData(const std::string& path) {
   return parsed.ok() ? *parsed : json();
 }
 
-constexpr const char* kConfigs[] = {
-    "TinyStories-656K",  "bard-6.7M",          "llama-gqa-untied-f32",
-    "qwen2-bias-bf16",   "qwen2-yarn-bf16",    "llama3-rope-bf16-sharded",
-    "qwen3-qknorm-bf16", "mistral-window-f16", "llama-linear-rope-f32"};
+constexpr const char* kConfigs[] = {"TinyStories-656K",      "bard-6.7M",
+                                    "llama-gqa-untied-f32",  "qwen2-bias-bf16",
+                                    "qwen2-yarn-bf16",       "llama3-rope-bf16-sharded",
+                                    "qwen3-qknorm-bf16",     "mistral-window-f16",
+                                    "llama-linear-rope-f32", "seed-oss-bf16"};
 
 TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
   const struct {
@@ -63,6 +64,7 @@ TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
       {"MistralForCausalLM", 8, 2, 131072, 4096, false, false, false, 1, {2}},
       {"Qwen2ForCausalLM", 32, 2, 32768, 0, true, false, false, std::nullopt, {}},
       {"Qwen3ForCausalLM", 32, 128, 32768, 0, false, false, true, std::nullopt, {}},
+      {"SeedOssForCausalLM", 8, 128, 524288, 0, true, false, false, 0, {2}},
   };
   for (const auto& c : kCases) {
     const HyperParameters h = Read(Config(c.architecture));
@@ -105,7 +107,8 @@ TEST(HyperParameters, BiasesFollowTheArchitecture) {
   } kCases[] = {{"LlamaForCausalLM", true, true, true},
                 {"MistralForCausalLM", false, false, false},
                 {"Qwen2ForCausalLM", true, false, false},
-                {"Qwen3ForCausalLM", true, true, false}};
+                {"Qwen3ForCausalLM", true, true, false},
+                {"SeedOssForCausalLM", true, false, true}};
   for (const auto& c : kCases) {
     const HyperParameters h = Read(With(Config(c.architecture), biases));
     EXPECT_EQ(h.qkv_bias, c.qkv) << c.architecture;

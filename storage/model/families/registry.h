@@ -9,7 +9,8 @@
   FAMILY(kLlamaFamily)          \
   FAMILY(kMistralFamily)        \
   FAMILY(kQwen2Family)          \
-  FAMILY(kQwen3Family)
+  FAMILY(kQwen3Family)          \
+  FAMILY(kSeedOssFamily)
 
 namespace sluice {
 
