@@ -86,14 +86,14 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
   const int host = residency.host_tier();
   ABSL_ASSERT(host >= 0);
   work.memories.resize(host + 2);
-  const int head = HeadBlock(manifest.hyper_parameters);
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     const ManifestSlab& slab = manifest.slabs[i];
     const bool streamed = residency.tier[i] == kOnDisk;
     const int computed_at = by_host.empty() || !by_host[i] ? 0 : host;
     if (computed_at == host) {
-      AddProduct(manifest.tensors[slab.tensors[0]].encoding, slab.block == head ? logit_rows : rows,
-                 slab.raw_bytes, &work.products);
+      AddProduct(manifest.tensors[slab.tensors[0]].encoding,
+                 OfLogitRows(manifest.ProductOf(slab)) ? logit_rows : rows, slab.raw_bytes,
+                 &work.products);
     }
     work.memories[computed_at].touched_bytes += slab.raw_bytes;
     Copy(slab.raw_bytes, streamed ? host : residency.tier[i], computed_at, &work.memories);

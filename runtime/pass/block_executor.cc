@@ -1,10 +1,11 @@
-// The decoder's blocks: what each matrix reads, where its product goes, and what runs between.
+// Carries out the Program: products from its tables, and what runs between them.
 #include "runtime/pass/block_executor.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
@@ -110,8 +111,10 @@ absl::Status BlockExecutor::AllocateBuffers(const MemoryPlan& plan) {
 
 absl::Status BlockExecutor::FillRopeTable(int64_t context_tokens) {
   constexpr int64_t kRowsAtOnce = 64;
-  const std::vector<double> frequencies = RopeInverseFrequencies(h_);
-  const double scaling = RopeAttentionScaling(h_);
+  // One table serves all layers: no family turns heads of one layer otherwise than of another.
+  const RopeParameters& rope = std::get<AttentionSpec>(manifest_.spec.layers[0].mixer).rope;
+  const std::vector<double> frequencies = RopeInverseFrequencies(rope, h_.head_dim);
+  const double scaling = RopeAttentionScaling(rope);
   const int64_t half = h_.head_dim / 2;
   std::vector<float> table(kRowsAtOnce * h_.head_dim);
   for (int64_t first = 0; first < context_tokens; first += kRowsAtOnce) {
@@ -225,34 +228,15 @@ absl::Status BlockExecutor::NotFinite(int32_t note) const {
 }
 
 absl::Status BlockExecutor::NoteNonFinite() {
-  const int32_t mark = block_ < 0 ? 0 : 1 + block_ / 2;
+  const int32_t mark = block_ < 0 ? 0 : 1 + manifest_.program.blocks[block_].layer;
   SLUICE_RETURN_IF_ERROR(ops_->NoteNonFinite(
       residual_, static_cast<int64_t>(rows_.size()) * h_.hidden_size, mark, note_));
   return place_->device() == nullptr ? NotFinite(*note_) : absl::OkStatus();
 }
 
-absl::Status BlockExecutor::StartBlock(int block) {
-  SLUICE_RETURN_IF_ERROR(CollectHostProducts());
-  SLUICE_RETURN_IF_ERROR(NoteNonFinite());
-  block_ = block;
-  attended_done_ = false;
-  down_started_ = false;
-  input_ = Input{.k = h_.hidden_size, .num_rows = static_cast<int64_t>(rows_.size())};
-  if (block == HeadBlock(h_)) {
-    input_.norm = Resident(TensorRole::kFinalNorm, -1);
-    input_.logit_rows = true;
-    input_.num_rows = static_cast<int64_t>(logit_rows_.size());
-    return absl::OkStatus();
-  }
-  const int layer = block / 2;
-  input_.norm = Resident(
-      block == AttentionBlock(layer) ? TensorRole::kAttentionNorm : TensorRole::kMlpNorm, layer);
-  return absl::OkStatus();
-}
-
-absl::Status BlockExecutor::Attend(int layer) {
+absl::Status BlockExecutor::Attend(int layer, const AttentionSpec& attention) {
   const int64_t num_rows = static_cast<int64_t>(rows_.size());
-  const int64_t window = h_.layer_windows[layer];
+  const int64_t window = attention.window;
   attention_rows_.clear();
   for (const BlockRow& row : rows_) {
     const int64_t first = window > 0 ? std::max<int64_t>(0, row.position - window + 1) : 0;
@@ -265,15 +249,17 @@ absl::Status BlockExecutor::Attend(int layer) {
     SLUICE_ASSIGN_OR_RETURN(args.pages, kv_mover_->Enter(layer, absl::MakeSpan(attention_rows_)));
   }
   args.page_stride = kv_cache_->page_stride();
-  args.num_heads = h_.num_attention_heads;
-  args.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(h_.head_dim)));
+  args.num_heads = attention.num_heads;
+  args.attention_scale =
+      static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
   args.rows = attention_rows_;
 
   const float eps = static_cast<float>(h_.rms_norm_eps);
-  SLUICE_RETURN_IF_ERROR(ops_->Rope(q_, q_dim_, num_rows, h_.num_attention_heads, h_.head_dim,
+  SLUICE_RETURN_IF_ERROR(ops_->Rope(q_, q_dim_, num_rows, attention.num_heads, attention.head_dim,
                                     rope_, positions_, Resident(TensorRole::kQNorm, layer), eps));
-  SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, h_.num_key_value_heads, h_.head_dim,
-                                    rope_, positions_, Resident(TensorRole::kKNorm, layer), eps));
+  SLUICE_RETURN_IF_ERROR(ops_->Rope(k_, kv_dim_, num_rows, attention.num_kv_heads,
+                                    attention.head_dim, rope_, positions_,
+                                    Resident(TensorRole::kKNorm, layer), eps));
   SLUICE_RETURN_IF_ERROR(ops_->AppendKv(args, k_, v_, kv_dim_));
   if (kv_mover_ != nullptr) SLUICE_RETURN_IF_ERROR(kv_mover_->Appended(layer));
   SLUICE_RETURN_IF_ERROR(ops_->Attention(args, q_, q_dim_, attended_, q_dim_));
@@ -281,104 +267,94 @@ absl::Status BlockExecutor::Attend(int layer) {
 }
 
 bool BlockExecutor::TakesLong(int slab) const {
-  const bool head = manifest_.tensors[manifest_.slabs[slab].tensors[0]].role == TensorRole::kHead;
-  return static_cast<int64_t>(head ? logit_rows_.size() : rows_.size()) >= kLongRows;
+  const bool logits = OfLogitRows(manifest_.ProductOf(manifest_.slabs[slab]));
+  return static_cast<int64_t>(logits ? logit_rows_.size() : rows_.size()) >= kLongRows;
 }
 
 absl::StatusOr<bool> BlockExecutor::EnterInput(const ManifestSlab& slab) {
-  const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
-  const bool enters = slab.block != block_;
-  if (enters) SLUICE_RETURN_IF_ERROR(StartBlock(slab.block));
-  if (tensor.role == TensorRole::kO && !attended_done_) {
-    SLUICE_RETURN_IF_ERROR(CollectHostProducts());
-    SLUICE_RETURN_IF_ERROR(Attend(tensor.layer));
-    input_ = Input{.k = q_dim_, .num_rows = static_cast<int64_t>(rows_.size())};
-    attended_done_ = true;
-    return true;
+  const Product& product = manifest_.ProductOf(slab);
+  if (slab.block == block_ && product.reads == reads_) return false;
+  SLUICE_RETURN_IF_ERROR(CollectHostProducts());
+  const Block& block = manifest_.BlockOf(slab);
+  if (slab.block != block_) SLUICE_RETURN_IF_ERROR(NoteNonFinite());
+  block_ = slab.block;
+  reads_ = product.reads;
+  if (reads_ == Buffer::kAttended) {
+    const LayerSpec& layer = manifest_.spec.layers[block.layer];
+    SLUICE_RETURN_IF_ERROR(Attend(block.layer, std::get<AttentionSpec>(layer.mixer)));
   }
-  if (tensor.role == TensorRole::kDown && !down_started_) {
-    SLUICE_RETURN_IF_ERROR(CollectHostProducts());
-    input_ = Input{.k = h_.intermediate_size, .num_rows = static_cast<int64_t>(rows_.size())};
-    down_started_ = true;
-    return true;
-  }
-  return enters;
+  input_ = Input{.norm = ReadsStream(product) ? Resident(block.norm, block.layer) : nullptr,
+                 .logit_rows = OfLogitRows(product),
+                 .k = manifest_.tensors[slab.tensors[0]].shape[1]};
+  input_.num_rows = static_cast<int64_t>(input_.logit_rows ? logit_rows_.size() : rows_.size());
+  return true;
 }
 
-absl::StatusOr<MatMulArgs> BlockExecutor::ProductOf(int slab_index, bool on_host) const {
+float* BlockExecutor::RowsOf(Buffer buffer) const {
+  switch (buffer) {
+    case Buffer::kNormed:
+    case Buffer::kNormedLast:
+      return normed_;
+    case Buffer::kQ:
+      return q_;
+    case Buffer::kK:
+      return k_;
+    case Buffer::kV:
+      return v_;
+    case Buffer::kAttended:
+      return attended_;
+    case Buffer::kGated:
+      return gate_;
+    case Buffer::kResidual:
+      return residual_;
+    case Buffer::kLogits:
+      return logits_;
+  }
+  return nullptr;
+}
+
+MatMulArgs BlockExecutor::ProductOf(int slab_index, bool on_host) const {
   const ManifestSlab& slab = manifest_.slabs[slab_index];
   const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
-  const auto bias = [&](TensorRole role) { return Resident(role, tensor.layer, on_host); };
+  const Product& product = manifest_.ProductOf(slab);
+  const ProductMatrix& matrix = *product.Find(tensor.role);
+  const auto bias = [&](const ProductMatrix& of) {
+    return of.bias.has_value() ? Resident(*of.bias, tensor.layer, on_host) : nullptr;
+  };
   MatMulArgs args;
   args.encoding = tensor.encoding;
   args.num_tiles = slab.num_tiles;
   args.k = tensor.shape[1];
   args.first_row = slab.first_tile * kTileRows;
   args.matrix_rows = tensor.shape[0];
-  args.num_tokens = static_cast<int64_t>(rows_.size());
+  args.num_tokens = static_cast<int64_t>(OfLogitRows(product) ? logit_rows_.size() : rows_.size());
   args.out_stride = tensor.shape[0];
-  switch (tensor.role) {
-    case TensorRole::kQ:
-      args.out = q_;
-      args.addend = bias(TensorRole::kQBias);
-      break;
-    case TensorRole::kK:
-      args.out = k_;
-      args.addend = bias(TensorRole::kKBias);
-      break;
-    case TensorRole::kV:
-      args.out = v_;
-      args.addend = bias(TensorRole::kVBias);
-      break;
-    case TensorRole::kO:
-      args.out = residual_;
-      args.addend = bias(TensorRole::kOBias);
-      args.epilogue = Epilogue::kAdd;
-      break;
-    case TensorRole::kGate:
-      args.out = gate_;
-      args.addend = bias(TensorRole::kGateBias);
-      if (slab.tensors.size() == 2) {
-        args.up_addend = bias(TensorRole::kUpBias);
-        args.epilogue = Epilogue::kSwiGlu;
-      }
-      break;
-    case TensorRole::kUp:
-      args.out = gate_;
-      args.addend = bias(TensorRole::kUpBias);
-      args.epilogue = Epilogue::kMultiply;
-      break;
-    case TensorRole::kDown:
-      args.out = residual_;
-      args.addend = bias(TensorRole::kDownBias);
-      args.epilogue = Epilogue::kAdd;
-      break;
-    case TensorRole::kHead:
-      args.num_tokens = static_cast<int64_t>(logit_rows_.size());
-      args.out = logits_;
-      break;
-    default:
-      return absl::InternalError(
-          absl::StrCat("slab ", slab_index, " holds ", tensor.name, ", which is not streamed"));
+  args.out = RowsOf(product.writes);
+  args.addend = bias(matrix);
+  args.epilogue = matrix.epilogue;
+  if (slab.tensors.size() == 2) {
+    args.up_addend = bias(*product.second);
+    args.epilogue = product.together;
   }
   return args;
 }
 
-bool BlockExecutor::UpBehindGate(int slab) const {
-  return manifest_.tensors[manifest_.slabs[slab].tensors[0]].role == TensorRole::kUp;
+bool BlockExecutor::EndsInFirst(int slab) const {
+  const TensorRole slot = manifest_.tensors[manifest_.slabs[slab].tensors[0]].role;
+  return manifest_.ProductOf(manifest_.slabs[slab]).first.slot != slot;
 }
 
 absl::Status BlockExecutor::StartHostProducts(int first) {
   started_.clear();
   HostProducts::Activations activations;
   const ManifestSlab& of = manifest_.slabs[first];
-  const int input = InputOf(manifest_.tensors[of.tensors[0]].role);
+  const Buffer input = manifest_.ProductOf(of).reads;
   for (int i = first; i < static_cast<int>(manifest_.slabs.size()); ++i) {
     const ManifestSlab& slab = manifest_.slabs[i];
     const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];
-    if (slab.block != of.block || InputOf(tensor.role) != input) break;
+    if (slab.block != of.block || manifest_.ProductOf(slab).reads != input) break;
     if (!ByHost(i)) continue;
-    SLUICE_ASSIGN_OR_RETURN(MatMulArgs args, ProductOf(i, /*on_host=*/true));
+    MatMulArgs args = ProductOf(i, /*on_host=*/true);
     if (args.num_tokens == 0) continue;
     args.tiles = host_tiles_[i].data();
     const ActivationFormat format =
@@ -399,12 +375,12 @@ absl::Status BlockExecutor::Slabs(int slab_index, int count, absl::Span<const st
   SLUICE_ASSIGN_OR_RETURN(const bool first, EnterInput(manifest_.slabs[slab_index]));
   if (first && !host_tiles_.empty()) SLUICE_RETURN_IF_ERROR(StartHostProducts(slab_index));
   if (ByHost(slab_index)) return absl::OkStatus();
-  // Up's slab stands behind gate's where they have encodings of their own, and ends in what that
-  // gave.
-  if (slab_index > 0 && ByHost(slab_index - 1) && UpBehindGate(slab_index)) {
+  // Where the two matrices of a product have encodings of their own, a slab of the second stands
+  // behind the first's and ends in what that gave.
+  if (slab_index > 0 && ByHost(slab_index - 1) && EndsInFirst(slab_index)) {
     SLUICE_RETURN_IF_ERROR(host_products_->Collect(slab_index));
   }
-  SLUICE_ASSIGN_OR_RETURN(MatMulArgs args, ProductOf(slab_index, /*on_host=*/false));
+  MatMulArgs args = ProductOf(slab_index, /*on_host=*/false);
   if (args.num_tokens == 0) return absl::OkStatus();
   args.tiles = tiles.data();
   for (int i = 1; i < count; ++i) args.num_tiles += manifest_.slabs[slab_index + i].num_tiles;

@@ -97,21 +97,21 @@ class BlockExecutor {
   absl::Status FillRopeTable(int64_t context_tokens);
   // Copies norms and biases to the place, where it is not the host.
   absl::Status PlaceResident();
-  // Called when the walk enters another block.
-  absl::Status StartBlock(int block);
   // If this slab is the first one that reads another input, sets input_ and the input before it,
   // and returns true.
   absl::StatusOr<bool> EnterInput(const ManifestSlab& slab);
   // Starts the CPU's products of the slabs that read input_, of which this is the first.
   absl::Status StartHostProducts(int slab);
   absl::Status CollectHostProducts();
-  bool UpBehindGate(int slab) const;
+  // Whether the slab is of the second matrix of a product, alone.
+  bool EndsInFirst(int slab) const;
   bool ByHost(int slab) const { return !host_tiles_.empty() && !host_tiles_[slab].empty(); }
   // All but `tiles` and `activations`. `on_host`: with addends in host memory.
-  absl::StatusOr<MatMulArgs> ProductOf(int slab, bool on_host) const;
+  MatMulArgs ProductOf(int slab, bool on_host) const;
+  float* RowsOf(Buffer buffer) const;
   // `count` rows of the input, from `first` on, as floats.
   absl::StatusOr<const float*> InputTile(int64_t first, int64_t count);
-  absl::Status Attend(int layer);
+  absl::Status Attend(int layer, const AttentionSpec& attention);
   // A NaN or an infinity in the residual stream stays there: one look a block finds where it arose.
   absl::Status NoteNonFinite();
   absl::Status NotFinite(int32_t note) const;
@@ -151,8 +151,7 @@ class BlockExecutor {
   std::vector<int64_t> positions_;
   std::vector<int64_t> logit_rows_;  // indices of the rows that want logits
   int block_ = -1;
-  bool attended_done_ = false;
-  bool down_started_ = false;
+  Buffer reads_ = Buffer::kNormed;  // what input_ is, in block_
   Input input_;
   std::function<void()> aside_;
   absl::Span<const absl::Span<const std::byte>> host_tiles_;

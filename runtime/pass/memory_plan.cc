@@ -198,16 +198,20 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   WorkspaceSizes sizes = {};
   sizes.residual_bytes = rounded(pass_rows * h.hidden_size * 4);
   sizes.normed_bytes = rounded(std::min(pass_rows, kRowTile) * h.hidden_size * 4);
-  for (const ManifestTensor& tensor : manifest.tensors) {
-    if (PlaceOf(tensor.role) != TensorPlace::kSlabs) continue;
-    const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
-    const int64_t k = tensor.shape[1];
-    if (tensor.role == TensorRole::kO || tensor.role == TensorRole::kDown) {
-      const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
-      sizes.ahead_bytes = std::max(sizes.ahead_bytes, ahead);
-    } else {
-      sizes.activation_bytes[static_cast<int>(format)] =
-          rounded(pass_rows * ActivationRowBytes(format, k));
+  for (const Block& block : manifest.program.blocks) {
+    for (const Product& product : block.products) {
+      for (const int matrix : MatricesOf(product, block.layer, manifest.index)) {
+        const ManifestTensor& tensor = manifest.tensors[matrix];
+        const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
+        const int64_t k = tensor.shape[1];
+        if (ReadsStream(product)) {
+          sizes.activation_bytes[static_cast<int>(format)] =
+              rounded(pass_rows * ActivationRowBytes(format, k));
+        } else {
+          const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
+          sizes.ahead_bytes = std::max(sizes.ahead_bytes, ahead);
+        }
+      }
     }
   }
   // One buffer with what is ahead of it.
@@ -218,22 +222,6 @@ WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_
   sizes.note_bytes = rounded(sizeof(int32_t));
   sizes.staging_bytes = rounded(pass_rows * manifest.embedding_stride);
   return sizes;
-}
-
-int InputOf(TensorRole role) {
-  switch (role) {
-    case TensorRole::kO:
-      return 1;
-    case TensorRole::kGate:
-    case TensorRole::kUp:
-      return 2;
-    case TensorRole::kDown:
-      return 3;
-    case TensorRole::kHead:
-      return 4;
-    default:
-      return 0;
-  }
 }
 
 int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab) {
@@ -250,13 +238,15 @@ int64_t HostProductSizes::host_bytes() const {
 HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows) {
   HostProductSizes sizes;
   int64_t together = 0;  // of slabs that read the same
-  int block = -1, input = -1;
+  int block = -1;
+  Buffer input = Buffer::kNormed;
   for (const ManifestSlab& slab : manifest.slabs) {
     const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
-    const int64_t count = tensor.role == TensorRole::kHead ? std::min(rows, logit_rows) : rows;
-    if (slab.block != block || InputOf(tensor.role) != input) together = 0;
+    const Product& product = manifest.ProductOf(slab);
+    const int64_t count = OfLogitRows(product) ? std::min(rows, logit_rows) : rows;
+    if (slab.block != block || product.reads != input) together = 0;
     block = slab.block;
-    input = InputOf(tensor.role);
+    input = product.reads;
     together += count * ProductRows(manifest, slab) * static_cast<int64_t>(sizeof(float));
     sizes.product_bytes = std::max(sizes.product_bytes, HostBuffer::RoundedBytes(together));
     const ActivationFormat format = Info(tensor.encoding).activations;
@@ -284,7 +274,7 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
   int64_t all_resident = 0;
   for (const ManifestSlab& slab : manifest.slabs) {
     cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
-    const bool brief = slab.block == HeadBlock(h) && request.pass_rows > 1 &&
+    const bool brief = OfLogitRows(manifest.ProductOf(slab)) && request.pass_rows > 1 &&
                        request.num_sequences == 1 && !request.logits_of_all_rows;
     slab_sizes.push_back({slab.bytes, cycle.back().place_bytes(), brief});
     plan.weight_bytes += slab.bytes;

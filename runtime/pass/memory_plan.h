@@ -158,9 +158,6 @@ struct WorkspaceSizes {
   int64_t activations() const;
 };
 
-// Matrices of a block with the same number read the same activations, and stand together in the
-// walk: q, k and v; o; gate and up; down; the head.
-int InputOf(TensorRole role);
 // Rows of the matrix that a slab's product gives for each row of activations.
 int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab);
 

@@ -202,9 +202,9 @@ void Model::NoteOtherMoves() {
     other_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
   }
   for (const KvStaging::Move& move : pages) {
-    const auto slab =
-        std::lower_bound(slabs.begin(), slabs.end(), AttentionBlock(move.layer),
-                         [](const ManifestSlab& a, int block) { return a.block < block; });
+    const auto slab = std::lower_bound(
+        slabs.begin(), slabs.end(), store_.manifest().program.FirstBlock(move.layer),
+        [](const ManifestSlab& a, int block) { return a.block < block; });
     TimelineEvent event = {.time = move.begin,
                            .position = first + (slab - slabs.begin()),
                            .to = SlabState::kReading,

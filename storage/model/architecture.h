@@ -1,4 +1,4 @@
-// The architecture table: which tensors a model has, their shapes, and the blocks they run in.
+// Which tensors a model has, and where they lie.
 #ifndef SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 #define SLUICE_STORAGE_MODEL_ARCHITECTURE_H_
 
@@ -47,25 +47,32 @@ enum class TensorPlace : uint8_t {
 };
 TensorPlace PlaceOf(TensorRole role);
 
+// How a GGUF file stores the rows of a tensor.
+enum class GgufRows : uint8_t {
+  kInOrder,
+  // In each head, row i of the first half is stored as row 2i, of the second half as row 2i + 1.
+  kHalvesTakeTurns,
+};
+
 struct TensorSpec {
   TensorRole role;
   int layer;                   // -1: not of a layer
   std::string name;            // in the checkpoint
   std::vector<int64_t> shape;  // [n], or [rows, cols] as stored: out_features, in_features
+  std::string gguf_name = "";  // in a GGUF file
+  GgufRows gguf_rows = GgufRows::kInOrder;
 };
 
-// Everything that ParseHyperParameters accepts has a row in the table. Order: embedding, then layer
-// by layer, then final norm and head. A tied head is listed with the embedding's name.
+inline constexpr absl::string_view kEmbeddingName = "model.embed_tokens.weight";
+inline constexpr absl::string_view kHeadName = "lm_head.weight";
+
+// The tensors of a model, as its family has them. Order: embedding, then layer by layer, then final
+// norm and head. A tied head is listed with the embedding's name.
 std::vector<TensorSpec> ListTensors(const HyperParameters& hyper_parameters);
 
 // Checkpoint tensors that are no weights of ours but known to be harmless (a stored
 // `rotary_emb.inv_freq`; `lm_head.weight` of a tied model): ignored instead of reported as extra.
 bool IsIgnorableTensor(const HyperParameters& hyper_parameters, absl::string_view name);
-
-// Blocks run in order: attention of layer i is 2i, its MLP 2i + 1, the head 2 * num_hidden_layers.
-inline int AttentionBlock(int layer) { return 2 * layer; }
-inline int MlpBlock(int layer) { return 2 * layer + 1; }
-inline int HeadBlock(const HyperParameters& h) { return 2 * static_cast<int>(h.num_hidden_layers); }
 
 }  // namespace sluice
 

@@ -1,7 +1,6 @@
-// Reads config.json: one row of the table below says what each architecture makes of its keys.
+// Reads config.json: the rules of its family say what its keys mean.
 #include "storage/model/hyper_parameters.h"
 
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -10,50 +9,12 @@
 #include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
 #include "storage/file/json.h"
+#include "storage/model/families/family.h"
 
 namespace sluice {
 namespace {
 
 using nlohmann::json;
-
-// Which projections have a bias: none, all, or those that config.json's `attention_bias` says.
-enum class BiasRule : uint8_t { kNever, kAlways, kByKey };
-
-// How sliding windows are configured.
-enum class WindowRule : uint8_t {
-  kNone,         // `sliding_window` means nothing to this architecture
-  kEveryLayer,   // `sliding_window` holds for all layers, null switches it off
-  kByLayerType,  // `use_sliding_window`, then `layer_types`, else layers from `max_window_layers`
-                 // on
-};
-
-// A row per architecture, with the defaults of transformers' configuration class for keys that may
-// be left out. 0: num_key_value_heads is num_attention_heads, head_dim is hidden_size over heads.
-struct Architecture {
-  absl::string_view name;
-  absl::string_view model_type;
-  BiasRule qkv_bias;
-  BiasRule output_bias;
-  BiasRule mlp_bias;  // kByKey: of `mlp_bias`
-  bool qk_norm;
-  WindowRule windows;
-  int64_t num_key_value_heads;
-  int64_t head_dim;
-  int64_t max_position_embeddings;
-  std::optional<int64_t> bos_token_id;
-  std::optional<int64_t> eos_token_id;
-};
-
-constexpr std::array<Architecture, 4> kArchitectures = {{
-    {"LlamaForCausalLM", "llama", BiasRule::kByKey, BiasRule::kByKey, BiasRule::kByKey, false,
-     WindowRule::kNone, 0, 0, 2048, 1, 2},
-    {"MistralForCausalLM", "mistral", BiasRule::kNever, BiasRule::kNever, BiasRule::kNever, false,
-     WindowRule::kEveryLayer, 8, 0, 131072, 1, 2},
-    {"Qwen2ForCausalLM", "qwen2", BiasRule::kAlways, BiasRule::kNever, BiasRule::kNever, false,
-     WindowRule::kByLayerType, 32, 0, 32768, std::nullopt, std::nullopt},
-    {"Qwen3ForCausalLM", "qwen3", BiasRule::kByKey, BiasRule::kByKey, BiasRule::kNever, true,
-     WindowRule::kByLayerType, 32, 128, 32768, std::nullopt, std::nullopt},
-}};
 
 constexpr int64_t kDefaultSlidingWindow = 4096;
 constexpr int64_t kDefaultMaxWindowLayers = 28;
@@ -155,7 +116,7 @@ absl::StatusOr<bool> BoolOr(const json& object, absl::string_view key, bool fall
   return JsonBool(object, key);
 }
 
-absl::StatusOr<const Architecture*> FindArchitecture(const json& config) {
+absl::StatusOr<const Family*> FindConfigFamily(const json& config) {
   std::string name;
   if (const json* list = JsonFind(config, "architectures")) {
     if (!list->is_array() || list->size() != 1 || !list->front().is_string()) {
@@ -170,20 +131,19 @@ absl::StatusOr<const Architecture*> FindArchitecture(const json& config) {
   if (name.empty() && model_type.empty()) {
     return Invalid("\"architectures\" is missing, expected one name");
   }
-  for (const Architecture& row : kArchitectures) {
-    if (name.empty() ? model_type != row.model_type : name != row.name) continue;
-    if (!model_type.empty() && model_type != row.model_type) {
-      return absl::UnimplementedError(absl::StrCat("architecture ", row.name, " with model_type ",
+  for (const Family* family : Families()) {
+    if (name.empty() ? model_type != family->model_type : name != family->architecture) continue;
+    if (!model_type.empty() && model_type != family->model_type) {
+      return absl::UnimplementedError(absl::StrCat("architecture ", name, " with model_type ",
                                                    Shown(model_type),
                                                    ", which sluice does not run"));
     }
-    return &row;
+    return family;
   }
   return absl::UnimplementedError(absl::StrCat(
       "sluice does not run the architecture ", Shown(name.empty() ? model_type : name),
-      " yet, only ",
-      absl::StrJoin(kArchitectures, ", ", [](std::string* out, const Architecture& row) {
-        absl::StrAppend(out, row.name);
+      " yet, only ", absl::StrJoin(Families(), ", ", [](std::string* out, const Family* family) {
+        absl::StrAppend(out, family->architecture);
       })));
 }
 
@@ -222,7 +182,7 @@ absl::Status CheckForeignKeys(const json& config) {
   return absl::OkStatus();
 }
 
-absl::Status ParseSizes(const json& config, const Architecture& row, HyperParameters* h) {
+absl::Status ParseSizes(const json& config, const ConfigRules& rules, HyperParameters* h) {
   SLUICE_ASSIGN_OR_RETURN(h->hidden_size, IntInRange(config, "hidden_size", 1, kMaxHiddenSize));
   SLUICE_ASSIGN_OR_RETURN(h->intermediate_size,
                           IntInRange(config, "intermediate_size", 1, kMaxIntermediateSize));
@@ -233,15 +193,15 @@ absl::Status ParseSizes(const json& config, const Architecture& row, HyperParame
   SLUICE_ASSIGN_OR_RETURN(h->vocab_size, IntInRange(config, "vocab_size", 1, kMaxVocabSize));
   SLUICE_ASSIGN_OR_RETURN(
       h->max_position_embeddings,
-      IntOr(config, "max_position_embeddings", row.max_position_embeddings, 1, kMaxPositions));
+      IntOr(config, "max_position_embeddings", rules.max_position_embeddings, 1, kMaxPositions));
 
   // transformers takes an explicit null, unlike a missing key, for one K/V head per query head.
   const bool kv_heads_missing = !config.contains("num_key_value_heads");
   SLUICE_ASSIGN_OR_RETURN(
       h->num_key_value_heads,
       IntOr(config, "num_key_value_heads",
-            kv_heads_missing && row.num_key_value_heads > 0 ? row.num_key_value_heads
-                                                            : h->num_attention_heads,
+            kv_heads_missing && rules.num_key_value_heads > 0 ? rules.num_key_value_heads
+                                                              : h->num_attention_heads,
             1, kMaxHeads));
   if (h->num_attention_heads % h->num_key_value_heads != 0) {
     return Invalid(absl::StrCat("\"num_attention_heads\" is ", h->num_attention_heads,
@@ -249,8 +209,8 @@ absl::Status ParseSizes(const json& config, const Architecture& row, HyperParame
                                 h->num_key_value_heads));
   }
 
-  if (JsonFind(config, "head_dim") != nullptr || row.head_dim > 0) {
-    SLUICE_ASSIGN_OR_RETURN(h->head_dim, IntOr(config, "head_dim", row.head_dim, 1, kMaxHeadDim));
+  if (JsonFind(config, "head_dim") != nullptr || rules.head_dim > 0) {
+    SLUICE_ASSIGN_OR_RETURN(h->head_dim, IntOr(config, "head_dim", rules.head_dim, 1, kMaxHeadDim));
   } else if (h->hidden_size % h->num_attention_heads == 0) {
     h->head_dim = h->hidden_size / h->num_attention_heads;
   } else {
@@ -269,9 +229,9 @@ absl::Status ParseSizes(const json& config, const Architecture& row, HyperParame
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> HasBias(const json& config, BiasRule rule, absl::string_view key) {
-  if (rule != BiasRule::kByKey) return rule == BiasRule::kAlways;
-  return BoolOr(config, key, false);
+absl::StatusOr<bool> HasBias(const json& config, const BiasRule& rule) {
+  if (rule.key.empty()) return rule.otherwise;
+  return BoolOr(config, rule.key, rule.otherwise);
 }
 
 // `layer_types` where it is given, with each name checked; empty where it is not.
@@ -294,10 +254,11 @@ absl::StatusOr<std::vector<bool>> LayersThatSlide(const json& config, int64_t nu
   return slides;
 }
 
-absl::Status ParseWindows(const json& config, const Architecture& row, HyperParameters* h) {
+absl::Status ParseWindows(const json& config, const Family& family, HyperParameters* h) {
+  const ConfigRules& rules = family.config;
   const int64_t num_layers = h->num_hidden_layers;
-  bool windowed = row.windows != WindowRule::kNone;
-  if (row.windows == WindowRule::kByLayerType) {
+  bool windowed = rules.windows != WindowRule::kNone;
+  if (rules.windows == WindowRule::kByLayerType) {
     SLUICE_ASSIGN_OR_RETURN(windowed, BoolOr(config, "use_sliding_window", false));
   }
   int64_t window = 0;
@@ -309,22 +270,23 @@ absl::Status ParseWindows(const json& config, const Architecture& row, HyperPara
   SLUICE_ASSIGN_OR_RETURN(const std::vector<bool> slides, LayersThatSlide(config, num_layers));
   const int64_t num_sliding = absl::c_count(slides, true);
   if (num_sliding > 0 && window == 0) {
-    return Invalid(absl::StrCat("\"layer_types\" has \"sliding_attention\", but ", row.name,
-                                " has no sliding window with these settings"));
+    return Invalid(absl::StrCat("\"layer_types\" has \"sliding_attention\", but ",
+                                family.architecture, " has no sliding window with these settings"));
   }
 
   h->layer_windows.assign(num_layers, 0);
-  if (row.windows == WindowRule::kByLayerType && slides.empty()) {
+  if (rules.windows == WindowRule::kByLayerType && slides.empty()) {
     SLUICE_ASSIGN_OR_RETURN(const int64_t first, IntOr(config, "max_window_layers",
                                                        kDefaultMaxWindowLayers, 0, kMaxPositions));
     for (int64_t i = first; i < num_layers; ++i) h->layer_windows[i] = window;
-  } else if (row.windows == WindowRule::kByLayerType) {
+  } else if (rules.windows == WindowRule::kByLayerType) {
     for (int64_t i = 0; i < num_layers; ++i) h->layer_windows[i] = slides[i] ? window : 0;
   } else {
     // transformers' Mistral does not read `layer_types`, others do: run it only where both agree.
     if (window > 0 && !slides.empty() && num_sliding < num_layers) {
-      return absl::UnimplementedError(absl::StrCat(
-          "\"layer_types\" mixes full and sliding layers, ", "which ", row.name, " does not have"));
+      return absl::UnimplementedError(
+          absl::StrCat("\"layer_types\" mixes full and sliding layers, ", "which ",
+                       family.architecture, " does not have"));
     }
     h->layer_windows.assign(num_layers, window);
   }
@@ -430,16 +392,16 @@ absl::StatusOr<std::optional<int64_t>> TokenId(const json& object, absl::string_
   return std::optional<int64_t>(id);
 }
 
-absl::Status ParseTokenIds(const json& config, const Architecture& row, HyperParameters* h) {
+absl::Status ParseTokenIds(const json& config, const ConfigRules& rules, HyperParameters* h) {
   if (JsonFind(config, "bos_token_id") != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(h->bos_token_id, TokenId(config, "bos_token_id"));
   } else if (!config.contains("bos_token_id")) {
-    h->bos_token_id = row.bos_token_id;
+    h->bos_token_id = rules.bos_token_id;
   }
   if (config.contains("eos_token_id")) {
     SLUICE_ASSIGN_OR_RETURN(h->eos_token_ids, ParseEosTokenIds(config));
-  } else if (row.eos_token_id.has_value()) {
-    h->eos_token_ids.push_back(*row.eos_token_id);
+  } else if (rules.eos_token_id.has_value()) {
+    h->eos_token_ids.push_back(*rules.eos_token_id);
   }
   return absl::OkStatus();
 }
@@ -448,17 +410,18 @@ absl::StatusOr<HyperParameters> Parse(const json& config) {
   if (!config.is_object()) return Invalid("not a JSON object");
   HyperParameters h;
   SLUICE_RETURN_IF_ERROR(CheckNotQuantized(config));
-  SLUICE_ASSIGN_OR_RETURN(const Architecture* row, FindArchitecture(config));
-  h.architecture = std::string(row->name);
+  SLUICE_ASSIGN_OR_RETURN(const Family* family, FindConfigFamily(config));
+  const ConfigRules& rules = family->config;
+  h.architecture = std::string(family->architecture);
   SLUICE_RETURN_IF_ERROR(CheckForeignKeys(config));
-  SLUICE_RETURN_IF_ERROR(ParseSizes(config, *row, &h));
-  SLUICE_ASSIGN_OR_RETURN(h.qkv_bias, HasBias(config, row->qkv_bias, "attention_bias"));
-  SLUICE_ASSIGN_OR_RETURN(h.output_bias, HasBias(config, row->output_bias, "attention_bias"));
-  SLUICE_ASSIGN_OR_RETURN(h.mlp_bias, HasBias(config, row->mlp_bias, "mlp_bias"));
-  h.qk_norm = row->qk_norm;
+  SLUICE_RETURN_IF_ERROR(ParseSizes(config, rules, &h));
+  SLUICE_ASSIGN_OR_RETURN(h.qkv_bias, HasBias(config, rules.qkv_bias));
+  SLUICE_ASSIGN_OR_RETURN(h.output_bias, HasBias(config, rules.output_bias));
+  SLUICE_ASSIGN_OR_RETURN(h.mlp_bias, HasBias(config, rules.mlp_bias));
+  h.qk_norm = rules.qk_norm;
   SLUICE_RETURN_IF_ERROR(ParseRope(config, &h));
-  SLUICE_RETURN_IF_ERROR(ParseWindows(config, *row, &h));
-  SLUICE_RETURN_IF_ERROR(ParseTokenIds(config, *row, &h));
+  SLUICE_RETURN_IF_ERROR(ParseWindows(config, *family, &h));
+  SLUICE_RETURN_IF_ERROR(ParseTokenIds(config, rules, &h));
   return h;
 }
 
@@ -524,19 +487,21 @@ json HyperParametersToJson(const HyperParameters& h) {
       {"bos_token_id", h.bos_token_id.has_value() ? json(*h.bos_token_id) : json(nullptr)},
       {"eos_token_id", h.eos_token_ids},
   };
-  for (const Architecture& row : kArchitectures) {
-    if (row.name != h.architecture) continue;
-    config["model_type"] = std::string(row.model_type);
-    if (row.qkv_bias == BiasRule::kByKey) config["attention_bias"] = h.qkv_bias;
-    if (row.mlp_bias == BiasRule::kByKey) config["mlp_bias"] = h.mlp_bias;
-    if (row.windows == WindowRule::kNone) continue;
-    const int64_t window = h.layer_windows.empty() ? 0 : *absl::c_max_element(h.layer_windows);
-    config["sliding_window"] = window > 0 ? json(window) : json(nullptr);
-    if (row.windows != WindowRule::kByLayerType) continue;
-    config["use_sliding_window"] = window > 0;
-    for (const int64_t w : h.layer_windows) {
-      config["layer_types"].push_back(w > 0 ? "sliding_attention" : "full_attention");
-    }
+  const Family& family = FamilyOf(h);
+  const ConfigRules& rules = family.config;
+  config["model_type"] = std::string(family.model_type);
+  for (const auto& [rule, value] : {std::pair(&rules.qkv_bias, h.qkv_bias),
+                                    {&rules.output_bias, h.output_bias},
+                                    {&rules.mlp_bias, h.mlp_bias}}) {
+    if (!rule->key.empty()) config[std::string(rule->key)] = value;
+  }
+  if (rules.windows == WindowRule::kNone) return config;
+  const int64_t window = h.layer_windows.empty() ? 0 : *absl::c_max_element(h.layer_windows);
+  config["sliding_window"] = window > 0 ? json(window) : json(nullptr);
+  if (rules.windows != WindowRule::kByLayerType) return config;
+  config["use_sliding_window"] = window > 0;
+  for (const int64_t w : h.layer_windows) {
+    config["layer_types"].push_back(w > 0 ? "sliding_attention" : "full_attention");
   }
   return config;
 }

@@ -36,7 +36,7 @@ struct RopeParameters {
 // num_attention_heads is a multiple of num_key_value_heads, head_dim is even. Sizes are bounded so
 // that products of a tensor's dimensions and element size fit int64 with room to spare.
 struct HyperParameters {
-  std::string architecture;  // "LlamaForCausalLM": a row of the architecture table
+  std::string architecture;  // "LlamaForCausalLM": a family of the registry
   int64_t hidden_size = 0;
   int64_t intermediate_size = 0;
   int64_t num_hidden_layers = 0;
@@ -72,11 +72,11 @@ absl::StatusOr<std::vector<int64_t>> ParseEosTokenIds(const nlohmann::json& obje
 // The manifest's form: a config.json that ParseHyperParameters reads back to the same values.
 nlohmann::json HyperParametersToJson(const HyperParameters& hyper_parameters);
 
-// Inverse frequencies of the rotary embedding, [head_dim / 2], with the scaling applied.
-std::vector<double> RopeInverseFrequencies(const HyperParameters& hyper_parameters);
+// Inverse frequencies of the rotary embedding of a head, [head_dim / 2], with the scaling applied.
+std::vector<double> RopeInverseFrequencies(const RopeParameters& rope, int64_t head_dim);
 
 // What cosines and sines are multiplied by: 1 but for yarn.
-double RopeAttentionScaling(const HyperParameters& hyper_parameters);
+double RopeAttentionScaling(const RopeParameters& rope);
 
 }  // namespace sluice
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "storage/model/families/family.h"
 
 namespace sluice {
 namespace {
@@ -18,12 +19,9 @@ bool UsesMoreBits(const HyperParameters& h, int64_t layer) {
 }
 
 // What llama.cpp calls LLM_TYPE_70B: there V is so much smaller than Q that more bits cost nothing.
-// llama.cpp runs Mistral as "llama", which needs grouped heads for the name; its qwen2 does not.
 bool Is70B(const HyperParameters& h) {
-  if (h.num_hidden_layers != 80) return false;
-  if (h.architecture == "Qwen2ForCausalLM") return true;
-  return (h.architecture == "LlamaForCausalLM" || h.architecture == "MistralForCausalLM") &&
-         h.num_attention_heads != h.num_key_value_heads;
+  const Family& family = FamilyOf(h);
+  return family.is_70b != nullptr && family.is_70b(h);
 }
 
 bool Always(const HyperParameters&, int64_t) { return true; }

@@ -10,10 +10,10 @@ namespace {
 
 // The dimension whose wavelength makes `rotations` turns over the original context (YaRN, appendix
 // A.2 of https://arxiv.org/abs/2309.00071).
-double YarnDimension(const HyperParameters& h, double rotations) {
-  const double context = static_cast<double>(h.rope.original_max_position_embeddings);
-  return static_cast<double>(h.head_dim) * std::log(context / (rotations * 2 * std::numbers::pi)) /
-         (2 * std::log(h.rope.theta));
+double YarnDimension(const RopeParameters& r, int64_t head_dim, double rotations) {
+  const double context = static_cast<double>(r.original_max_position_embeddings);
+  return static_cast<double>(head_dim) * std::log(context / (rotations * 2 * std::numbers::pi)) /
+         (2 * std::log(r.theta));
 }
 
 double YarnScale(double factor, double mscale) {
@@ -22,13 +22,12 @@ double YarnScale(double factor, double mscale) {
 
 }  // namespace
 
-std::vector<double> RopeInverseFrequencies(const HyperParameters& h) {
-  const RopeParameters& r = h.rope;
-  const double dim = static_cast<double>(h.head_dim);
+std::vector<double> RopeInverseFrequencies(const RopeParameters& r, int64_t head_dim) {
+  const double dim = static_cast<double>(head_dim);
   double low = 0, high = 0;  // yarn: the dimensions between which it passes from kept to stretched
   if (r.type == RopeType::kYarn) {
-    low = YarnDimension(h, r.beta_fast);
-    high = YarnDimension(h, r.beta_slow);
+    low = YarnDimension(r, head_dim, r.beta_fast);
+    high = YarnDimension(r, head_dim, r.beta_slow);
     if (r.truncate) {
       low = std::floor(low);
       high = std::ceil(high);
@@ -37,8 +36,8 @@ std::vector<double> RopeInverseFrequencies(const HyperParameters& h) {
     high = std::min(high, dim - 1);
     if (low == high) high += 0.001;
   }
-  std::vector<double> frequencies(h.head_dim / 2);
-  for (int64_t i = 0; i < h.head_dim / 2; ++i) {
+  std::vector<double> frequencies(head_dim / 2);
+  for (int64_t i = 0; i < head_dim / 2; ++i) {
     const double frequency = std::pow(r.theta, -2.0 * static_cast<double>(i) / dim);
     double kept = 1;  // the share that stays as it is; the rest is divided by the factor
     if (r.type == RopeType::kLinear) {
@@ -56,8 +55,7 @@ std::vector<double> RopeInverseFrequencies(const HyperParameters& h) {
   return frequencies;
 }
 
-double RopeAttentionScaling(const HyperParameters& h) {
-  const RopeParameters& r = h.rope;
+double RopeAttentionScaling(const RopeParameters& r) {
   if (r.type != RopeType::kYarn) return 1.0;
   if (r.attention_factor.has_value()) return *r.attention_factor;
   if (r.mscale > 0 && r.mscale_all_dim > 0) {

@@ -104,10 +104,7 @@ void PlanTensors(const PlanSource& source, const std::optional<Recipe>& recipe, 
     }
     manifest.tensors.push_back(std::move(tensor));
   }
-}
-
-int IndexOf(const Manifest& manifest, TensorRole role, int layer) {
-  return static_cast<int>(manifest.Find(role, layer) - manifest.tensors.data());
+  manifest.Derive();
 }
 
 }  // namespace
@@ -136,8 +133,7 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
                     int64_t slab_bytes, StoreCompression compression) {
   StorePlan plan;
   Manifest& manifest = plan.manifest;
-  const HyperParameters& h = source.hyper_parameters;
-  manifest.hyper_parameters = h;
+  manifest.hyper_parameters = source.hyper_parameters;
   manifest.source = source.name;
   manifest.source_fingerprint = source.fingerprint;
   manifest.recipe = recipe.has_value() ? recipe->name : kCheckpointRecipe;
@@ -151,17 +147,16 @@ StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recip
   plan.files.push_back({PlannedFile::Kind::kEmbedding, kEmbeddingFile,
                         manifest.embedding_stride * embedding.shape[0]});
   Cutter cutter(&plan);
-  for (int layer = 0; layer < h.num_hidden_layers; ++layer) {
-    const auto tensor = [&](TensorRole role) { return IndexOf(manifest, role, layer); };
-    for (const TensorRole role : {TensorRole::kQ, TensorRole::kK, TensorRole::kV, TensorRole::kO}) {
-      cutter.AddMatrices(AttentionBlock(layer), {tensor(role)});
+  const std::vector<Block>& blocks = manifest.program.blocks;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const int layer = blocks[i].layer;
+    for (const Product& product : blocks[i].products) {
+      cutter.AddMatrices(static_cast<int>(i), MatricesOf(product, layer, manifest.index));
     }
-    cutter.AddMatrices(MlpBlock(layer), {tensor(TensorRole::kGate), tensor(TensorRole::kUp)});
-    cutter.AddMatrices(MlpBlock(layer), {tensor(TensorRole::kDown)});
-    cutter.CloseFile(absl::StrFormat("%s/%03d.slabs", kLayersFolder, layer));
+    if (i + 1 < blocks.size() && blocks[i + 1].layer == layer) continue;
+    cutter.CloseFile(layer < 0 ? "head.slabs"
+                               : absl::StrFormat("%s/%03d.slabs", kLayersFolder, layer));
   }
-  cutter.AddMatrices(HeadBlock(h), {IndexOf(manifest, TensorRole::kHead, -1)});
-  cutter.CloseFile("head.slabs");
   ABSL_ASSERT(CheckManifest(manifest).ok());
   return plan;
 }

@@ -22,9 +22,6 @@
 namespace sluice {
 namespace {
 
-constexpr absl::string_view kEmbeddingName = "model.embed_tokens.weight";
-constexpr absl::string_view kHeadName = "lm_head.weight";
-
 // The first few of many names, for one line of a message.
 template <typename Names>
 std::string ShownList(const Names& names) {

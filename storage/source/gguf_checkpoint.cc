@@ -28,45 +28,6 @@ namespace {
 constexpr int64_t kMaxSplits = 9999;
 constexpr char kRopeFactors[] = "rope_freqs.weight";
 
-// Names in the file; of a layer's tensors what follows "blk.N.".
-struct TensorName {
-  TensorRole role;
-  absl::string_view name;
-};
-constexpr TensorName kTensorNames[] = {
-    {TensorRole::kEmbedding, "token_embd.weight"},
-    {TensorRole::kFinalNorm, "output_norm.weight"},
-    {TensorRole::kHead, "output.weight"},
-    {TensorRole::kAttentionNorm, "attn_norm.weight"},
-    {TensorRole::kQ, "attn_q.weight"},
-    {TensorRole::kK, "attn_k.weight"},
-    {TensorRole::kV, "attn_v.weight"},
-    {TensorRole::kO, "attn_output.weight"},
-    {TensorRole::kQBias, "attn_q.bias"},
-    {TensorRole::kKBias, "attn_k.bias"},
-    {TensorRole::kVBias, "attn_v.bias"},
-    {TensorRole::kOBias, "attn_output.bias"},
-    {TensorRole::kQNorm, "attn_q_norm.weight"},
-    {TensorRole::kKNorm, "attn_k_norm.weight"},
-    {TensorRole::kMlpNorm, "ffn_norm.weight"},
-    {TensorRole::kGate, "ffn_gate.weight"},
-    {TensorRole::kUp, "ffn_up.weight"},
-    {TensorRole::kDown, "ffn_down.weight"},
-    {TensorRole::kGateBias, "ffn_gate.bias"},
-    {TensorRole::kUpBias, "ffn_up.bias"},
-    {TensorRole::kDownBias, "ffn_down.bias"},
-};
-
-std::string GgufName(const TensorSpec& spec) {
-  for (const TensorName& row : kTensorNames) {
-    if (row.role == spec.role) {
-      return spec.layer < 0 ? std::string(row.name)
-                            : absl::StrCat("blk.", spec.layer, ".", row.name);
-    }
-  }
-  return "";
-}
-
 // "model-00001-of-00003.gguf": files of one model are named by it.
 struct SplitName {
   std::string stem;
@@ -224,13 +185,11 @@ class Opener {
 
   absl::StatusOr<CheckpointSource> NameTensors() {
     const HyperParameters& h = source_.hyper_parameters;
-    const bool interleaved =
-        h.architecture == "LlamaForCausalLM" || h.architecture == "MistralForCausalLM";
     absl::flat_hash_map<std::string, TensorSpec> specs;
     HyperParameters untied = h;  // a head of its own has a name of its own
     untied.tie_word_embeddings = false;
     for (TensorSpec& spec : ListTensors(untied)) {
-      std::string name = GgufName(spec);
+      std::string name = spec.gguf_name;
       specs.emplace(std::move(name), std::move(spec));
     }
     for (size_t i = 0; i < files_.size(); ++i) {
@@ -247,17 +206,8 @@ class Opener {
         }
         CheckpointTensor tensor{name,          *encoding,   stored.shape, static_cast<int>(i),
                                 stored.offset, stored.bytes};
-        if (interleaved && spec != specs.end()) {
-          switch (spec->second.role) {
-            case TensorRole::kQ:
-            case TensorRole::kK:
-            case TensorRole::kQBias:
-            case TensorRole::kKBias:
-              tensor.interleaved_head_rows = h.head_dim;
-              break;
-            default:
-              break;
-          }
+        if (spec != specs.end() && spec->second.gguf_rows == GgufRows::kHalvesTakeTurns) {
+          tensor.interleaved_head_rows = h.head_dim;
         }
         if (tensor.shape.size() == 1 && tensor.interleaved_head_rows > 0 &&
             Info(*encoding).quantized()) {

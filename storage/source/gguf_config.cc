@@ -3,14 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
+#include "storage/model/families/family.h"
 #include "storage/source/safetensors.h"
 
 namespace sluice {
@@ -18,14 +19,32 @@ namespace {
 
 using nlohmann::json;
 
-struct GgufArchitecture {
-  absl::string_view gguf;
-  absl::string_view hugging_face;
-};
-// llama.cpp runs Mistral as llama too; what tells it is the sliding window.
-constexpr GgufArchitecture kGgufArchitectures[] = {
-    {"llama", "LlamaForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
-constexpr char kMistral[] = "MistralForCausalLM";
+// The first of the families that GGUF files call `name`, or null.
+const Family* FindGgufFamily(absl::string_view name) {
+  const auto families = Families();
+  const auto found = absl::c_find_if(
+      families, [&](const Family* family) { return family->gguf_architecture == name; });
+  return found == families.end() ? nullptr : *found;
+}
+// The one of them that has such windows: llama.cpp runs both Llama and Mistral as "llama".
+const Family* FindGgufFamily(absl::string_view name, WindowRule windows) {
+  const auto families = Families();
+  const auto found = absl::c_find_if(families, [&](const Family* family) {
+    return family->gguf_architecture == name && family->config.windows == windows;
+  });
+  return found == families.end() ? nullptr : *found;
+}
+
+// "llama, qwen2, ...": each name once.
+std::string GgufArchitectures() {
+  std::vector<absl::string_view> names;
+  for (const Family* family : Families()) {
+    if (!absl::c_linear_search(names, family->gguf_architecture)) {
+      names.push_back(family->gguf_architecture);
+    }
+  }
+  return absl::StrJoin(names, ", ");
+}
 
 // Settings of relatives that change the computation, below "<architecture>.".
 struct ForeignGgufKey {
@@ -100,20 +119,20 @@ class Converter {
   }
   std::string Key(absl::string_view name) const { return absl::StrCat(architecture_, ".", name); }
 
+  void SetFamily(const Family& family) {
+    config_["architectures"] = json::array({std::string(family.architecture)});
+  }
+
   absl::Status ReadArchitecture() {
     SLUICE_ASSIGN_OR_RETURN(const auto name, gguf_.String("general.architecture"));
     if (!name.has_value()) return Invalid("no \"general.architecture\", so no model");
-    const auto* known = absl::c_find_if(kGgufArchitectures,
-                                        [&](const GgufArchitecture& a) { return a.gguf == *name; });
-    if (known == std::end(kGgufArchitectures)) {
-      return Unimplemented(absl::StrCat(
-          "sluice does not run the architecture \"", ShownName(*name), "\" yet, only ",
-          absl::StrJoin(kGgufArchitectures, ", ", [](std::string* out, const GgufArchitecture& a) {
-            absl::StrAppend(out, a.gguf);
-          })));
+    const Family* const family = FindGgufFamily(*name);
+    if (family == nullptr) {
+      return Unimplemented(absl::StrCat("sluice does not run the architecture \"", ShownName(*name),
+                                        "\" yet, only ", GgufArchitectures()));
     }
     architecture_ = std::string(*name);
-    config_["architectures"] = json::array({std::string(known->hugging_face)});
+    SetFamily(*family);
     return absl::OkStatus();
   }
 
@@ -192,15 +211,20 @@ class Converter {
     const int64_t context = config_["max_position_embeddings"];
     if (!window.has_value() || *window == 0 || *window >= context) return absl::OkStatus();
     config_["sliding_window"] = *window;
-    if (architecture_ == "llama") {
-      if (facts_.attention_bias || facts_.mlp_bias) {
-        return Unimplemented("a sliding window and biases in one model, which sluice does not run");
-      }
-      config_["architectures"] = json::array({kMistral});
-    } else {
+    if (FindGgufFamily(architecture_, WindowRule::kByLayerType) != nullptr) {
       config_["use_sliding_window"] = true;
       config_["max_window_layers"] = 0;
+      return absl::OkStatus();
     }
+    const Family* const sliding = FindGgufFamily(architecture_, WindowRule::kEveryLayer);
+    if (sliding == nullptr) {
+      return Unimplemented(
+          absl::StrCat("a sliding window in \"", architecture_, "\", which sluice does not run"));
+    }
+    if (facts_.attention_bias || facts_.mlp_bias) {
+      return Unimplemented("a sliding window and biases in one model, which sluice does not run");
+    }
+    SetFamily(*sliding);
     return absl::OkStatus();
   }
 

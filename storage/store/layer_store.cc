@@ -74,7 +74,9 @@ absl::Span<const float> LayerStore::Resident(TensorRole role, int layer) const {
 int64_t LayerStore::MemoryBytes() const {
   int64_t bytes = static_cast<int64_t>(sizeof(*this) + resident_.capacity() * sizeof(float) +
                                        manifest_.slabs.capacity() * sizeof(ManifestSlab) +
-                                       manifest_.tensors.capacity() * sizeof(ManifestTensor));
+                                       manifest_.tensors.capacity() * sizeof(ManifestTensor)) +
+                  manifest_.index.MemoryBytes() + manifest_.spec.MemoryBytes() +
+                  manifest_.program.MemoryBytes();
   for (const ManifestSlab& slab : manifest_.slabs) bytes += slab.tensors.capacity() * sizeof(int);
   for (const ManifestTensor& tensor : manifest_.tensors) {
     bytes += tensor.name.capacity() + tensor.shape.capacity() * sizeof(int64_t);

@@ -2,7 +2,10 @@
 #include "storage/store/manifest.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
+#include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/encodings/tile.h"
@@ -25,11 +28,50 @@ int FormatVersion(StoreCompression compression) {
   return compression == StoreCompression::kNone ? 1 : 2;
 }
 
-const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
-  for (const ManifestTensor& tensor : tensors) {
-    if (tensor.role == role && tensor.layer == layer) return &tensor;
+TensorIndex::TensorIndex(absl::Span<const ManifestTensor> tensors) {
+  entries_.reserve(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    entries_.push_back({tensors[i].layer, tensors[i].role, static_cast<int>(i)});
   }
-  return nullptr;
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tuple(a.layer, a.role, a.tensor) < std::tuple(b.layer, b.role, b.tensor);
+  });
+}
+
+int TensorIndex::Find(TensorRole role, int layer) const {
+  const auto entry = std::lower_bound(entries_.begin(), entries_.end(), std::pair(layer, role),
+                                      [](const Entry& a, const std::pair<int, TensorRole>& key) {
+                                        return std::pair(a.layer, a.role) < key;
+                                      });
+  const bool found = entry != entries_.end() && entry->layer == layer && entry->role == role;
+  return found ? entry->tensor : -1;
+}
+
+int64_t TensorIndex::MemoryBytes() const {
+  return static_cast<int64_t>(entries_.capacity() * sizeof(Entry));
+}
+
+std::vector<int> MatricesOf(const Product& product, int layer, const TensorIndex& index) {
+  std::vector<int> matrices = {index.Find(product.first.slot, layer)};
+  if (product.second.has_value()) matrices.push_back(index.Find(product.second->slot, layer));
+  return matrices;
+}
+
+void Manifest::Derive() {
+  spec = SpecOf(hyper_parameters);
+  program = ProgramOf(spec);
+  index = TensorIndex(tensors);
+}
+
+const ManifestTensor* Manifest::Find(TensorRole role, int layer) const {
+  const int tensor = index.Find(role, layer);
+  return tensor < 0 ? nullptr : &tensors[tensor];
+}
+
+const Product& Manifest::ProductOf(const ManifestSlab& slab) const {
+  const Product* const product = program.Find(slab.block, tensors[slab.tensors[0]].role);
+  ABSL_ASSERT(product != nullptr);
+  return *product;
 }
 
 int64_t Manifest::slab_bytes_total() const {

@@ -14,6 +14,8 @@
 #include "storage/file/checksum.h"
 #include "storage/model/architecture.h"
 #include "storage/model/hyper_parameters.h"
+#include "storage/model/program.h"
+#include "storage/model/spec.h"
 #include "storage/store/slab_codec.h"
 
 namespace sluice {
@@ -37,7 +39,7 @@ struct ManifestTensor {
 
 // A run of whole tiles of one matrix, or of two whose tiles alternate (gate and up).
 struct ManifestSlab {
-  int block;                 // storage/model/architecture.h numbers them
+  int block;                 // index into Program::blocks
   int file;                  // index into Manifest::files
   int64_t offset;            // in the file, a multiple of kSlabAlignment
   int64_t bytes;             // stored bytes, without padding: what is read
@@ -76,8 +78,33 @@ struct ManifestCopy {
   bool operator==(const ManifestCopy&) const = default;
 };
 
+// Says where a list of tensors has each role of each layer, in time that does not grow with the
+// list: a model of experts has tens of thousands. Of two tensors of the same role and layer it
+// knows the first.
+class TensorIndex {
+ public:
+  TensorIndex() = default;
+  explicit TensorIndex(absl::Span<const ManifestTensor> tensors);
+  int Find(TensorRole role, int layer) const;  // an index into `tensors`; -1: there is none
+  int64_t MemoryBytes() const;                 // beyond the object itself
+
+ private:
+  struct Entry {
+    int layer;
+    TensorRole role;
+    int tensor;
+  };
+  std::vector<Entry> entries_;  // sorted by layer, then role
+};
+
+// Indices of the matrices of a product: one, or two that take turns.
+std::vector<int> MatricesOf(const Product& product, int layer, const TensorIndex& index);
+
 struct Manifest {
   HyperParameters hyper_parameters;
+  ModelSpec spec;                   // Derive() makes it of `hyper_parameters`
+  Program program;                  // Derive() makes it of `spec`
+  TensorIndex index;                // Derive() makes it of `tensors`
   std::string source;               // what it was made from, for people: folder name and dtype
   uint64_t source_fingerprint = 0;  // Checkpoint::fingerprint
   std::string recipe;  // "q4_k_m", an encoding's name, or "checkpoint": each its own dtype
@@ -93,8 +120,13 @@ struct Manifest {
   int64_t resident_bytes = 0;                 // of resident.bin
   std::vector<ManifestCopy> tokenizer_files;  // by name
 
+  // Sets what follows from hyper_parameters and tensors. Called by the one who fills them.
+  void Derive();
   const ManifestTensor* Find(TensorRole role, int layer) const;  // null: the model has none
-  int64_t slab_bytes_total() const;                              // stored
+  // The product that a slab is a part of, and its block. For slabs that CheckManifest accepts.
+  const Product& ProductOf(const ManifestSlab& slab) const;
+  const Block& BlockOf(const ManifestSlab& slab) const { return program.blocks[slab.block]; }
+  int64_t slab_bytes_total() const;  // stored
   int64_t raw_slab_bytes_total() const;
   int64_t max_slab_bytes() const;  // raw
 };

@@ -1,6 +1,6 @@
 // Checks that a manifest's parts agree with the architecture and with each other.
 #include <algorithm>
-#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -176,36 +176,26 @@ absl::Status CheckSlab(const Manifest& manifest, const ManifestSlab& slab) {
   return absl::OkStatus();
 }
 
-// A stretch of the walk: one matrix, or gate and up, which take turns.
+// A stretch of the walk: one matrix, or two that take turns.
 struct Stretch {
   int block;
   std::vector<int> tensors;
 };
 
 std::vector<Stretch> ListStretches(const Manifest& manifest) {
-  std::map<std::pair<TensorRole, int>, int> index;
-  for (size_t i = 0; i < manifest.tensors.size(); ++i) {
-    index[{manifest.tensors[i].role, manifest.tensors[i].layer}] = static_cast<int>(i);
-  }
   std::vector<Stretch> stretches;
-  const auto add = [&](int block, int layer, std::vector<TensorRole> roles) {
-    Stretch stretch{block, {}};
-    for (const TensorRole role : roles) {
-      if (const auto it = index.find({role, layer}); it != index.end()) {
-        stretch.tensors.push_back(it->second);
-      }
+  const std::vector<Block>& blocks = manifest.program.blocks;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    for (const Product& product : blocks[i].products) {
+      stretches.push_back(
+          {static_cast<int>(i), MatricesOf(product, blocks[i].layer, manifest.index)});
     }
-    if (!stretch.tensors.empty()) stretches.push_back(std::move(stretch));
-  };
-  for (int layer = 0; layer < manifest.hyper_parameters.num_hidden_layers; ++layer) {
-    for (const TensorRole role : {TensorRole::kQ, TensorRole::kK, TensorRole::kV, TensorRole::kO}) {
-      add(AttentionBlock(layer), layer, {role});
-    }
-    add(MlpBlock(layer), layer, {TensorRole::kGate, TensorRole::kUp});
-    add(MlpBlock(layer), layer, {TensorRole::kDown});
   }
-  add(HeadBlock(manifest.hyper_parameters), -1, {TensorRole::kHead});
   return stretches;
+}
+
+std::string SameOf(TensorRole role) {
+  return absl::StrCat(" (and the same of ", RoleName(role), ")");
 }
 
 // The slabs of one stretch, `*next` being the first. Moves `*next` behind them.
@@ -215,7 +205,7 @@ absl::Status CheckStretch(const Manifest& manifest, const Stretch& stretch, size
   const bool shared = two && first.encoding == manifest.tensors[stretch.tensors[1]].encoding;
   const int64_t tiles = NumTiles(first.shape[0]);
   for (int64_t tile = 0; tile < tiles;) {
-    // Slabs that cover the same tiles: one, or gate's and up's.
+    // Slabs that cover the same tiles: one, or one of each matrix.
     const int slabs = two && !shared ? 2 : 1;
     int64_t covered = 0;
     for (int i = 0; i < slabs; ++i, ++*next) {
@@ -229,8 +219,9 @@ absl::Status CheckStretch(const Manifest& manifest, const Stretch& stretch, size
       if (slab.block != stretch.block || slab.tensors != tensors || slab.first_tile != tile ||
           (i > 0 && slab.num_tiles != covered)) {
         return Invalid("slab ", *next, ": expected tile ", tile, " of ",
-                       manifest.tensors[tensors[0]].name, two ? " (and the same of up)" : "",
-                       " in block ", stretch.block, ", found tile ", slab.first_tile, " of ",
+                       manifest.tensors[tensors[0]].name,
+                       two ? SameOf(manifest.tensors[stretch.tensors[1]].role) : "", " in block ",
+                       stretch.block, ", found tile ", slab.first_tile, " of ",
                        manifest.tensors[slab.tensors[0]].name, " in block ", slab.block);
       }
       covered = slab.num_tiles;

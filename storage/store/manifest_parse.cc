@@ -234,6 +234,7 @@ absl::StatusOr<Manifest> ParseRootObject(const json& root) {
                           ParseList<ManifestTensor>(root, "tensors", ParseTensor));
   SLUICE_ASSIGN_OR_RETURN(manifest.slabs, ParseList<ManifestSlab>(root, "slabs", ParseSlab));
   SLUICE_ASSIGN_OR_RETURN(manifest.hyper_parameters, ParseConfig(root, manifest.tensors.size()));
+  manifest.Derive();
   SLUICE_RETURN_IF_ERROR(CheckManifest(manifest));
   return manifest;
 }

@@ -44,17 +44,22 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     h.head_dim = 128;
     h.intermediate_size = 28672;
     h.vocab_size = 128256;
+    h.num_hidden_layers = 1;
     int64_t widest = 0;
     for (const auto& [role, k] :
-         {std::pair(TensorRole::kQ, 8192), std::pair(TensorRole::kO, 8192),
-          std::pair(TensorRole::kGate, 8192), std::pair(TensorRole::kDown, 28672)}) {
+         {std::pair(TensorRole::kQ, 8192), std::pair(TensorRole::kK, 8192),
+          std::pair(TensorRole::kV, 8192), std::pair(TensorRole::kO, 8192),
+          std::pair(TensorRole::kGate, 8192), std::pair(TensorRole::kUp, 8192),
+          std::pair(TensorRole::kDown, 28672), std::pair(TensorRole::kHead, 8192)}) {
       ManifestTensor tensor;
       tensor.role = role;
+      tensor.layer = role == TensorRole::kHead ? -1 : 0;
       tensor.encoding = encoding;
       tensor.shape = {8192, k};
       manifest.tensors.push_back(tensor);
       widest = std::max(widest, ActivationRowBytes(Info(encoding).activations, k));
     }
+    manifest.Derive();
     constexpr int64_t kRows = 1024;
     const int64_t at_once = kRows * (2 * 4 * h.hidden_size + 4 * h.intermediate_size + widest);
     const double taken =

@@ -157,13 +157,5 @@ TEST(Architecture, OnlyHarmlessTensorsAreIgnored) {
   }
 }
 
-TEST(Architecture, BlocksAreNumberedInTheOrderInWhichTheyRun) {
-  const HyperParameters h = Small();
-  EXPECT_EQ(AttentionBlock(0), 0);
-  EXPECT_EQ(MlpBlock(0), 1);
-  EXPECT_EQ(AttentionBlock(1), 2);
-  EXPECT_EQ(HeadBlock(h), MlpBlock(1) + 1);
-}
-
 }  // namespace
 }  // namespace sluice

@@ -86,9 +86,10 @@ std::string GgufNameOf(std::string name) {
 GgufParts ConvertToGguf(const std::string& name) {
   const std::unique_ptr<Checkpoint> checkpoint = OpenCheckpoint(ModelDir(name));
   const HyperParameters& h = checkpoint->hyper_parameters();
-  const std::string arch = h.architecture == "Qwen2ForCausalLM"   ? "qwen2"
-                           : h.architecture == "Qwen3ForCausalLM" ? "qwen3"
-                                                                  : "llama";
+  const std::string arch = h.architecture == "Qwen2ForCausalLM"     ? "qwen2"
+                           : h.architecture == "Qwen3ForCausalLM"   ? "qwen3"
+                           : h.architecture == "SeedOssForCausalLM" ? "seed_oss"
+                                                                    : "llama";
   GgufParts model;
   GgufWriter& w = model.metadata;
   w.String("general.architecture", arch).String("general.name", "test");
@@ -126,7 +127,11 @@ GgufParts ConvertToGguf(const std::string& name) {
   for (const TensorSpec& spec : ListTensors(h)) {
     if (spec.role == TensorRole::kHead && h.tie_word_embeddings) continue;
     const CheckpointTensor& tensor = *checkpoint->Find(spec.name);
-    GgufPiece piece{GgufNameOf(spec.name), spec.shape, GgufTypeId(Info(tensor.encoding).name),
+    // llama.cpp's only name of its own for this family.
+    const bool odd = arch == "seed_oss" && spec.role == TensorRole::kMlpNorm;
+    GgufPiece piece{odd ? absl::StrCat("blk.", spec.layer, ".post_attention_norm.weight")
+                        : GgufNameOf(spec.name),
+                    spec.shape, GgufTypeId(Info(tensor.encoding).name),
                     std::string(tensor.bytes, '\0')};
     const auto bytes =
         absl::MakeSpan(reinterpret_cast<std::byte*>(piece.bytes.data()), piece.bytes.size());

@@ -45,10 +45,11 @@ json ReadData(const std::string& path) {
   return parsed.ok() ? *parsed : json();
 }
 
-constexpr const char* kConfigs[] = {
-    "TinyStories-656K",  "bard-6.7M",          "llama-gqa-untied-f32",
-    "qwen2-bias-bf16",   "qwen2-yarn-bf16",    "llama3-rope-bf16-sharded",
-    "qwen3-qknorm-bf16", "mistral-window-f16", "llama-linear-rope-f32"};
+constexpr const char* kConfigs[] = {"TinyStories-656K",      "bard-6.7M",
+                                    "llama-gqa-untied-f32",  "qwen2-bias-bf16",
+                                    "qwen2-yarn-bf16",       "llama3-rope-bf16-sharded",
+                                    "qwen3-qknorm-bf16",     "mistral-window-f16",
+                                    "llama-linear-rope-f32", "seed-oss-bf16"};
 
 TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
   const struct {
@@ -63,6 +64,7 @@ TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
       {"MistralForCausalLM", 8, 2, 131072, 4096, false, false, false, 1, {2}},
       {"Qwen2ForCausalLM", 32, 2, 32768, 0, true, false, false, std::nullopt, {}},
       {"Qwen3ForCausalLM", 32, 128, 32768, 0, false, false, true, std::nullopt, {}},
+      {"SeedOssForCausalLM", 8, 128, 524288, 0, true, false, false, 0, {2}},
   };
   for (const auto& c : kCases) {
     const HyperParameters h = Read(Config(c.architecture));
@@ -105,7 +107,8 @@ TEST(HyperParameters, BiasesFollowTheArchitecture) {
   } kCases[] = {{"LlamaForCausalLM", true, true, true},
                 {"MistralForCausalLM", false, false, false},
                 {"Qwen2ForCausalLM", true, false, false},
-                {"Qwen3ForCausalLM", true, true, false}};
+                {"Qwen3ForCausalLM", true, true, false},
+                {"SeedOssForCausalLM", true, false, true}};
   for (const auto& c : kCases) {
     const HyperParameters h = Read(With(Config(c.architecture), biases));
     EXPECT_EQ(h.qkv_bias, c.qkv) << c.architecture;
@@ -417,8 +420,9 @@ TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
     EXPECT_EQ(back.output_bias, h.output_bias);
     EXPECT_EQ(back.mlp_bias, h.mlp_bias);
     EXPECT_EQ(back.qk_norm, h.qk_norm);
-    EXPECT_EQ(RopeInverseFrequencies(back), RopeInverseFrequencies(h));
-    EXPECT_EQ(RopeAttentionScaling(back), RopeAttentionScaling(h));
+    EXPECT_EQ(RopeInverseFrequencies(back.rope, back.head_dim),
+              RopeInverseFrequencies(h.rope, h.head_dim));
+    EXPECT_EQ(RopeAttentionScaling(back.rope), RopeAttentionScaling(h.rope));
   }
 }
 
@@ -430,23 +434,24 @@ TEST(HyperParameters, RotaryFrequenciesAreThoseOfTransformers) {
         Read(With(Config(), {{"rope_parameters", c["rope_parameters"]},
                              {"max_position_embeddings", c["max_position_embeddings"]},
                              {"head_dim", c["head_dim"]}}));
-    const std::vector<double> frequencies = RopeInverseFrequencies(h);
+    const std::vector<double> frequencies = RopeInverseFrequencies(h.rope, h.head_dim);
     const auto expected = c["inverse_frequencies"].get<std::vector<double>>();
     ASSERT_EQ(frequencies.size(), expected.size());
     // A few roundings of doubles, which pow and log may place differently.
     for (size_t i = 0; i < expected.size(); ++i) {
       EXPECT_NEAR(frequencies[i] / expected[i], 1, 4e-15) << c["name"] << " " << i;
     }
-    EXPECT_NEAR(RopeAttentionScaling(h), c["attention_scaling"].get<double>(), 1e-15) << c["name"];
+    EXPECT_NEAR(RopeAttentionScaling(h.rope), c["attention_scaling"].get<double>(), 1e-15)
+        << c["name"];
   }
 }
 
 TEST(HyperParameters, PlainRotaryFrequenciesArePowersOfTheta) {
   const HyperParameters h = Read(With(Config(), {{"head_dim", 8}, {"rope_theta", 10000.0}}));
   EXPECT_THAT(
-      RopeInverseFrequencies(h),
+      RopeInverseFrequencies(h.rope, h.head_dim),
       ElementsAre(1.0, testing::DoubleEq(0.1), testing::DoubleEq(0.01), testing::DoubleEq(0.001)));
-  EXPECT_EQ(RopeAttentionScaling(h), 1.0);
+  EXPECT_EQ(RopeAttentionScaling(h.rope), 1.0);
 }
 
 // What the rest of the program relies on.
@@ -460,8 +465,9 @@ void ExpectSound(const HyperParameters& h) {
   EXPECT_EQ(h.num_attention_heads % h.num_key_value_heads, 0);
   EXPECT_EQ(h.head_dim % 2, 0);
   EXPECT_EQ(h.layer_windows.size(), h.num_hidden_layers);
-  for (const double frequency : RopeInverseFrequencies(h)) EXPECT_TRUE(std::isfinite(frequency));
-  EXPECT_TRUE(std::isfinite(RopeAttentionScaling(h)));
+  for (const double frequency : RopeInverseFrequencies(h.rope, h.head_dim))
+    EXPECT_TRUE(std::isfinite(frequency));
+  EXPECT_TRUE(std::isfinite(RopeAttentionScaling(h.rope)));
   const json form = HyperParametersToJson(h);
   const auto back = ParseHyperParameters(form, "manifest");
   ASSERT_TRUE(back.ok()) << back.status() << form;

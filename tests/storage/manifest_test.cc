@@ -196,6 +196,42 @@ TEST(Manifest, FindsTensorsByRoleAndLayer) {
   EXPECT_EQ(manifest.Find(TensorRole::kQ, 1000), nullptr);
 }
 
+TEST(Manifest, FindsEachOf45000MatricesWhereItIsListed) {
+  json config = TinyConfig(16, 16, 16);
+  config["num_hidden_layers"] = 6429;  // of seven matrices each
+  const StorePlan plan = PlanStore({.hyper_parameters = *ParseHyperParameters(config, "test"),
+                                    .name = "test",
+                                    .encoding = [](const TensorSpec&) { return Encoding::kBF16; }},
+                                   std::nullopt, kDefaultSlabBytes);
+  const absl::StatusOr<Manifest> parsed = ParseManifest(SerializeManifest(plan.manifest), "m.json");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  int matrices = 0;
+  for (const Manifest* manifest : {&plan.manifest, &*parsed}) {
+    for (const ManifestTensor& tensor : manifest->tensors) {
+      ASSERT_EQ(manifest->Find(tensor.role, tensor.layer), &tensor) << tensor.name;
+      if (PlaceOf(tensor.role) == TensorPlace::kSlabs) ++matrices;
+    }
+    EXPECT_EQ(manifest->Find(TensorRole::kQ, 6429), nullptr);
+    EXPECT_EQ(manifest->Find(TensorRole::kQ, -1), nullptr);
+  }
+  EXPECT_EQ(matrices, 2 * (6429 * 7 + 1));
+}
+
+TEST(TensorIndex, KnowsTheFirstOfEqualTensorsAndNoneOfAnEmptyList) {
+  EXPECT_EQ(TensorIndex().Find(TensorRole::kQ, 0), -1);
+  ManifestTensor q;
+  q.role = TensorRole::kQ;
+  q.layer = 2;
+  ManifestTensor k = q;
+  k.role = TensorRole::kK;
+  const std::vector<ManifestTensor> tensors = {k, q, q};
+  const TensorIndex index(tensors);
+  EXPECT_EQ(index.Find(TensorRole::kQ, 2), 1);
+  EXPECT_EQ(index.Find(TensorRole::kK, 2), 0);
+  EXPECT_EQ(index.Find(TensorRole::kK, 1), -1);
+  EXPECT_EQ(index.Find(TensorRole::kV, 2), -1);
+}
+
 TEST(Manifest, NewerFormatsAreRefusedWithTheVersionThatIsRead) {
   json document = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16")));
   document["format_version"] = 3;

@@ -19,6 +19,8 @@ namespace sluice {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kFirstMlp = 1;  // the block of layer 0
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -167,7 +169,7 @@ TEST(Shard, PlacesRawSlabsBetweenCompressedOnes) {
     ExpectBackToBack(m, store);
     std::vector<std::string> mlp;
     for (const ManifestSlab& slab : m.slabs) {
-      if (slab.block != MlpBlock(0)) continue;
+      if (slab.block != kFirstMlp) continue;
       mlp.push_back(absl::StrCat(RoleName(m.tensors[slab.tensors[0]].role), " ",
                                  SlabCompressionName(slab.compression)));
     }
@@ -218,7 +220,7 @@ TEST(Shard, LetsSlabsOfGateAndUpTakeTurnsWhereTheirEncodingsDiffer) {
   const Manifest m = ShardOrDie(folder / "c", folder / "s", "", 10000);
   std::vector<std::string> mlp;
   for (const ManifestSlab& slab : m.slabs) {
-    if (slab.block != MlpBlock(0)) continue;
+    if (slab.block != kFirstMlp) continue;
     EXPECT_EQ(slab.tensors.size(), 1);
     mlp.push_back(absl::StrCat(RoleName(m.tensors[slab.tensors[0]].role), " ", slab.first_tile, "+",
                                slab.num_tiles));

@@ -41,7 +41,7 @@ std::string ModelDir(absl::string_view name) {
 std::vector<std::string> GoldenModels() {
   return {"llama-gqa-untied-f32", "llama-linear-rope-f32", "llama3-rope-bf16-sharded",
           "mistral-window-f16",   "qwen2-bias-bf16",       "qwen2-yarn-bf16",
-          "qwen3-qknorm-bf16"};
+          "qwen3-qknorm-bf16",    "seed-oss-bf16"};
 }
 
 std::unique_ptr<Checkpoint> OpenCheckpoint(const std::string& dir) {
