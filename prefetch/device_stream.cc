@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
 #include "prefetch/device_clock.h"
@@ -156,10 +155,12 @@ struct DeviceStream::State {
   // another kind comes next.
   bool LastKept(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
 
-  // These want the mutex.
-  void End(absl::Status status);
-  void EnterCopier(int state);
-  int ConsumerWait() const;  // what Next() waits for while the copying thread is in its state
+  void End(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void EnterCopier(int state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // What Next() waits for while the copying thread is in its state.
+  int ConsumerWait() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Whether Next() has something to return.
+  bool HasCome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   const std::vector<DeviceSlab> cycle;
   const KeptPlaces kept;
@@ -180,42 +181,44 @@ struct DeviceStream::State {
   DeviceClock kernel_clock{Now()};
   bool every_lease = false;
 
-  mutable std::mutex mutex;             // guards all down to `timeline`
-  std::condition_variable copied_more;  // to Next()
-  std::condition_variable
-      room;  // to the copying thread: a lease was dropped, a host lease returned
-  std::condition_variable in_flight_more;  // to the retiring thread
-  RingSpace ring;
-  std::deque<int64_t> ticket_bytes;  // of the ring's tickets from first_ticket() on
-  std::vector<ReadRange> being_read;
-  std::deque<Copied> copied;
-  std::deque<InFlight> in_flight;
-  int64_t retired = 0;       // copies that are done, their host leases dropped
-  bool wants_room = false;   // the copying thread found none
-  bool copier_done = false;  // it returned: `failure` says why, or all slabs are kept
-  bool closing = false;
-  absl::Status failure;  // what Next() returns when nothing is left in `copied`
-  absl::Status ended;    // what every Next() returns at once
-  int64_t position = 0;  // Next()'s
+  mutable Mutex mutex;
+  CondVar copied_more;     // to Next()
+  CondVar room;            // to the copying thread: a lease was dropped, a host lease returned
+  CondVar in_flight_more;  // to the retiring thread
+  RingSpace ring ABSL_GUARDED_BY(mutex);
+  std::deque<int64_t> ticket_bytes
+      ABSL_GUARDED_BY(mutex);  // of the ring's tickets from first_ticket() on
+  std::vector<ReadRange> being_read ABSL_GUARDED_BY(mutex);
+  std::deque<Copied> copied ABSL_GUARDED_BY(mutex);
+  std::deque<InFlight> in_flight ABSL_GUARDED_BY(mutex);
+  int64_t retired ABSL_GUARDED_BY(mutex) = 0;  // copies that are done, their host leases dropped
+  bool wants_room ABSL_GUARDED_BY(mutex) = false;  // the copying thread found none
+  bool copier_done ABSL_GUARDED_BY(mutex) =
+      false;  // it returned: `failure` says why, or all slabs are kept
+  bool closing ABSL_GUARDED_BY(mutex) = false;
+  absl::Status failure
+      ABSL_GUARDED_BY(mutex);  // what Next() returns when nothing is left in `copied`
+  absl::Status ended ABSL_GUARDED_BY(mutex);    // what every Next() returns at once
+  int64_t position ABSL_GUARDED_BY(mutex) = 0;  // Next()'s
   // Slabs marked `host` are left on the host from the one position to the other. What is before
   // `decided` goes the way that it went on.
-  int64_t on_host_from = 0;
-  int64_t on_host_until = 0;
-  int64_t decided = 0;
-  std::vector<absl::Span<const std::byte>>
-      host_bytes;  // [num_slabs], of those marked `host` as they were read
-  int64_t slabs_copied = 0;
-  int64_t bytes_copied = 0;
-  std::chrono::steady_clock::duration link_busy{
-      0};  // up to link_busy_until, which may lie ahead: simulated
-  Time link_busy_until;
-  KernelSums kernels;
-  SimulatedDisk link;
+  int64_t on_host_from ABSL_GUARDED_BY(mutex) = 0;
+  int64_t on_host_until ABSL_GUARDED_BY(mutex) = 0;
+  int64_t decided ABSL_GUARDED_BY(mutex) = 0;
+  // [num_slabs], of those marked `host` as they were read.
+  std::vector<absl::Span<const std::byte>> host_bytes ABSL_GUARDED_BY(mutex);
+  int64_t slabs_copied ABSL_GUARDED_BY(mutex) = 0;
+  int64_t bytes_copied ABSL_GUARDED_BY(mutex) = 0;
+  // Up to link_busy_until, which may lie ahead: simulated.
+  std::chrono::steady_clock::duration link_busy ABSL_GUARDED_BY(mutex){0};
+  Time link_busy_until ABSL_GUARDED_BY(mutex);
+  KernelSums kernels ABSL_GUARDED_BY(mutex);
+  SimulatedDisk link ABSL_GUARDED_BY(mutex);
   enum { kIssuing, kWaitingForHost, kWaitingForCopies, kWaitingForRoom, kHeldBack, kCopierStates };
-  StageClock<kCopierStates> copier_clock;
+  StageClock<kCopierStates> copier_clock ABSL_GUARDED_BY(mutex);
   enum { kNotWaiting, kWaitingForDisk, kWaitingForCopy, kConsumerStates };
-  StageClock<kConsumerStates> consumer;  // Next()
-  Timeline timeline;                     // of the device
+  StageClock<kConsumerStates> consumer ABSL_GUARDED_BY(mutex);  // Next()
+  Timeline timeline ABSL_GUARDED_BY(mutex);                     // of the device
 
   const std::unique_ptr<SlabStream> host;  // no lease of it is left once the threads are gone
   Thread copier;
@@ -224,12 +227,16 @@ struct DeviceStream::State {
 
 void DeviceStream::State::End(absl::Status status) {
   ended.Update(std::move(status));
-  copied_more.notify_all();
-  room.notify_all();
+  copied_more.NotifyAll();
+  room.NotifyAll();
 }
 
 int DeviceStream::State::ConsumerWait() const {
   return copier_clock.state() == kWaitingForHost ? kWaitingForDisk : kWaitingForCopy;
+}
+
+bool DeviceStream::State::HasCome() const {
+  return !ended.ok() || !copied.empty() || copier_done || wants_room;
 }
 
 void DeviceStream::State::EnterCopier(int state) {
@@ -239,18 +246,18 @@ void DeviceStream::State::EnterCopier(int state) {
 }
 
 absl::StatusOr<SlabStream::Lease> DeviceStream::State::NextOfHost() {
-  std::unique_lock<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   for (;;) {
     EnterCopier(kWaitingForHost);
     const int64_t before = retired;
-    lock.unlock();
+    mutex.Unlock();
     absl::StatusOr<SlabStream::Lease> lease = host->Next();
-    lock.lock();
+    mutex.Lock();
     // The host's ring may be full of slabs whose copies run: one of them comes back.
     if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && !closing &&
         ended.ok()) {
       EnterCopier(kWaitingForCopies);
-      room.wait(lock, [&] { return retired > before || closing || !ended.ok(); });
+      while (retired == before && !closing && ended.ok()) room.Wait(&mutex);
       continue;
     }
     EnterCopier(kIssuing);
@@ -262,7 +269,7 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
   std::vector<EventPool::Handle> readers;
   int64_t begin;
   {
-    std::unique_lock<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     std::optional<int64_t> place;
     for (;;) {
       if (closing || !ended.ok()) return absl::CancelledError("the stream is being closed");
@@ -270,9 +277,9 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
       place = ring.Allocate(bytes);
       if (place.has_value()) break;
       wants_room = true;
-      copied_more.notify_all();
+      copied_more.NotifyAll();
       EnterCopier(kWaitingForRoom);
-      room.wait(lock, [this] { return !wants_room || closing || !ended.ok(); });
+      while (wants_room && !closing && ended.ok()) room.Wait(&mutex);
     }
     EnterCopier(kIssuing);
     begin = *place;
@@ -296,12 +303,11 @@ absl::StatusOr<int64_t> DeviceStream::State::TakeRoom(int64_t bytes, int64_t* ti
 }
 
 Time DeviceStream::State::TakeLink(int64_t bytes) {
-  std::unique_lock<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   link.Wake(Now());
   while (!link.Ready(Now()) && !closing && ended.ok()) {
     EnterCopier(kHeldBack);
-    // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
-    room.wait_until(lock, std::chrono::system_clock::now() + (link.next_start() - Now()));
+    room.WaitUntil(&mutex, std::chrono::system_clock::now() + (link.next_start() - Now()));
   }
   EnterCopier(kIssuing);
   link.Begin(bytes, Now());
@@ -309,13 +315,13 @@ Time DeviceStream::State::TakeLink(int64_t bytes) {
 }
 
 bool DeviceStream::State::LeaveOnHost(const SlabStream::Lease& lease, int64_t at) {
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   decided = at + 1;
   if (!cycle[lease.slab()].host) return false;
   host_bytes[lease.slab()] = lease.bytes();
   if (at < on_host_from || at >= on_host_until) return false;
   copied.push_back({.position = at, .ticket = -1, .data = lease.bytes().data(), .done = nullptr});
-  copied_more.notify_all();
+  copied_more.NotifyAll();
   return true;
 }
 
@@ -345,14 +351,14 @@ absl::Status DeviceStream::State::CopyNext() {
   SLUICE_RETURN_IF_ERROR(copies->Record(begun.get()));
   SLUICE_RETURN_IF_ERROR(copies->CopyToDevice(to, lease.bytes().data(), slab.bytes));
   SLUICE_RETURN_IF_ERROR(copies->Record(item.done.get()));
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   ++slabs_copied;
   bytes_copied += slab.bytes;
   in_flight.push_back(
       {std::move(lease), position, std::move(begun), item.done, asked, simulated_end});
   copied.push_back(std::move(item));
-  in_flight_more.notify_one();
-  copied_more.notify_all();
+  in_flight_more.NotifyOne();
+  copied_more.NotifyAll();
   return absl::OkStatus();
 }
 
@@ -366,9 +372,9 @@ absl::Status DeviceStream::State::StartThreads() {
     return absl::OkStatus();
   }
   {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     copier_done = true;
-    in_flight_more.notify_all();
+    in_flight_more.NotifyAll();
   }
   retirer.Join();
   return ThreadShortage("for copies to the device", 2, 1, thread.status());
@@ -378,32 +384,32 @@ void DeviceStream::State::RunCopier() {
   absl::Status status;
   while (status.ok()) {
     status = CopyNext();
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     if (closing || !ended.ok()) break;
   }
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   // One walk was all there is to copy.
   if (!(all_kept && absl::IsOutOfRange(status))) failure = std::move(status);
   copier_done = true;
-  copied_more.notify_all();
-  in_flight_more.notify_all();
+  copied_more.NotifyAll();
+  in_flight_more.NotifyAll();
 }
 
 void DeviceStream::State::RunRetirer() {
-  std::unique_lock<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   for (;;) {
-    in_flight_more.wait(lock, [this] { return copier_done || !in_flight.empty(); });
+    while (!copier_done && in_flight.empty()) in_flight_more.Wait(&mutex);
     if (in_flight.empty()) return;
     InFlight oldest = std::move(in_flight.front());
     in_flight.pop_front();
-    lock.unlock();
+    mutex.Unlock();
     absl::Status status = oldest.done->Wait();
     oldest.lease = {};
     if (status.ok()) status = TimeCopy(oldest);
     oldest = {};
-    lock.lock();
+    mutex.Lock();
     ++retired;
-    room.notify_all();
+    room.NotifyAll();
     if (!status.ok()) End(std::move(status));
   }
 }
@@ -413,7 +419,7 @@ absl::Status DeviceStream::State::TimeCopy(const InFlight& copy) {
   SLUICE_ASSIGN_OR_RETURN(const double seconds, copy.done->SecondsSince(copy.begun.get()));
   last_copy = copy.done;
   const DeviceClock::Span span = copy_clock.Place(pause, seconds, copy.asked, Now());
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   timeline.Stamp({span.begin, copy.position, SlabState::kReading, Hop::kDevice});
   timeline.Stamp({span.end, copy.position, SlabState::kReady, Hop::kDevice});
   const Time begin = std::max(span.begin, link_busy_until);
@@ -444,7 +450,7 @@ absl::Status DeviceStream::State::SettleOldest() {
   const double late = std::clamp(times.copy_late, 0.0, std::max(0.0, times.until_end));
   const DeviceClock::Span span =
       kernel_clock.Place(times.paused + late, times.until_end - late, slab.asked, Now());
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   kernels.Add(times);
   if (slab.come == nullptr) return absl::OkStatus();
   timeline.Stamp({span.begin, slab.position, SlabState::kLeased, Hop::kDevice, slab.num_slabs});
@@ -486,8 +492,8 @@ absl::StatusOr<std::unique_ptr<DeviceStream>> DeviceStream::Create(
     const DeviceStreamOptions& options) {
   SLUICE_RETURN_IF_ERROR(Check(cycle, options));
   auto state = std::make_unique<State>(std::move(host), std::move(cycle), options);
-  if (state->ring.capacity() > 0) {
-    SLUICE_ASSIGN_OR_RETURN(state->ring_memory, options.device->Allocate(state->ring.capacity()));
+  if (const int64_t ring_bytes = RoundUp(options.ring_bytes, kReadAlignment); ring_bytes > 0) {
+    SLUICE_ASSIGN_OR_RETURN(state->ring_memory, options.device->Allocate(ring_bytes));
   }
   if (state->kept.bytes > 0) {
     SLUICE_ASSIGN_OR_RETURN(state->kept_memory, options.device->Allocate(state->kept.bytes));
@@ -510,9 +516,9 @@ DeviceStream::DeviceStream(std::unique_ptr<State> state) : state_(std::move(stat
 
 DeviceStream::~DeviceStream() {
   {
-    std::lock_guard<std::mutex> lock(state_->mutex);
+    const MutexLock lock(&state_->mutex);
     state_->closing = true;
-    state_->room.notify_all();
+    state_->room.NotifyAll();
   }
   state_->host->Cancel();
   state_->copier.Join();
@@ -525,7 +531,7 @@ DeviceStream::~DeviceStream() {
 absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   absl::Status settled = state.Settle(kMostUnsettled);
-  std::unique_lock<std::mutex> lock(state.mutex);
+  MutexLock lock(&state.mutex);
   if (!settled.ok()) state.End(std::move(settled));
   const int64_t n = static_cast<int64_t>(state.cycle.size());
   const int64_t position = state.position;
@@ -541,7 +547,7 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
     lease.bytes_ =
         state.kept_memory.span().subspan(state.kept.offset[slab], end - state.kept.offset[slab]);
     state.position += lease.num_slabs_;
-    lock.unlock();
+    lock.Unlock();
     unsettled.num_slabs = lease.num_slabs_;
     if (state.every_lease) {
       SLUICE_ASSIGN_OR_RETURN(unsettled.come, state.events.Take());
@@ -553,18 +559,16 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
   }
   const auto before = state.consumer.Seconds();
   state.consumer.Enter(state.ConsumerWait());
-  const auto has_come = [&state] {
-    return !state.ended.ok() || !state.copied.empty() || state.copier_done || state.wants_room;
-  };
   bool stopped = false;
-  if (stop == nullptr) {
-    state.copied_more.wait(lock, has_come);
-  } else {
-    while (!stopped && !state.copied_more.wait_for(lock, kStopInterval, has_come))
+  while (!stopped && !state.HasCome()) {
+    if (stop == nullptr) {
+      state.copied_more.Wait(&state.mutex);
+    } else if (state.copied_more.WaitFor(&state.mutex, kStopInterval)) {
       stopped = stop->load();
+    }
   }
   state.consumer.Enter(State::kNotWaiting);
-  if (stopped && !has_come()) return absl::CancelledError("interrupted");
+  if (stopped && !state.HasCome()) return absl::CancelledError("interrupted");
   SLUICE_RETURN_IF_ERROR(state.ended);
   if (state.copied.empty() && state.copier_done) {
     state.ended = state.failure;
@@ -582,7 +586,7 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
   const auto after = state.consumer.Seconds();
   unsettled.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
   unsettled.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
-  lock.unlock();
+  lock.Unlock();
   Lease lease(this, slab, position, item.ticket, {item.data, size});
   if (item.done == nullptr) {
     lease.on_host_ = true;
@@ -607,7 +611,7 @@ void DeviceStream::Release(int64_t position, int64_t ticket) {
   absl::Status status = done.status();
   if (status.ok()) status = state.compute->Record(done->get());
   if (status.ok() && timed != state.unsettled.rend()) timed->done = *done;
-  std::lock_guard<std::mutex> lock(state.mutex);
+  const MutexLock lock(&state.mutex);
   if (!status.ok()) {  // nobody knows when these bytes are free: the ring keeps them
     state.End(std::move(status));
     return;
@@ -620,11 +624,11 @@ void DeviceStream::Release(int64_t position, int64_t ticket) {
   state.ticket_bytes.erase(state.ticket_bytes.begin(),
                            state.ticket_bytes.begin() + (state.ring.first_ticket() - first));
   state.wants_room = false;
-  state.room.notify_all();
+  state.room.NotifyAll();
 }
 
 int DeviceStream::ComputeOnHost() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   const auto n = static_cast<int64_t>(state_->cycle.size());
   const int64_t begin = state_->position;
   ABSL_ASSERT(begin % n == 0);
@@ -635,7 +639,7 @@ int DeviceStream::ComputeOnHost() {
 }
 
 absl::Span<const std::byte> DeviceStream::HostBytes(int slab) const {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   return state_->host_bytes[slab];
 }
 
@@ -646,7 +650,7 @@ void DeviceStream::TimeEveryLease(bool every) { state_->every_lease = every; }
 SlabStream* DeviceStream::host() const { return state_->host.get(); }
 
 DeviceStreamCounters DeviceStream::counters() const {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   const auto copier = state_->copier_clock.Seconds();
   const auto consumer = state_->consumer.Seconds();
   DeviceStreamCounters counters;
@@ -673,7 +677,7 @@ std::vector<TimelineEvent> DeviceStream::TakeTimeline() {
   std::vector<TimelineEvent> events = state_->host->TakeTimeline();
   // A lease of the host stream is a copy, which the device's own moves show.
   std::erase_if(events, [](const TimelineEvent& event) { return event.to == SlabState::kLeased; });
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   const std::vector<TimelineEvent> own = state_->timeline.Take();
   events.insert(events.end(), own.begin(), own.end());
   return events;

@@ -11,7 +11,7 @@
 namespace sluice {
 
 absl::Status RangeReader::Read(absl::Span<const SlabStream::Range> ranges) {
-  std::lock_guard<std::mutex> turn(turn_);
+  const MutexLock turn(&turn_);
   std::vector<Window> windows;
   int64_t used = 0;
   for (const SlabStream::Range& range : ranges) {

@@ -6,14 +6,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
 #include "prefetch/io/host_buffer.h"
@@ -116,14 +115,14 @@ struct SlabStream::State {
     return position >= n && streamed_first == n && streamed_per_walk == 0;
   }
   // Where the slab lies; a streamed one must have room in the ring.
-  std::byte* PlaceAt(int64_t position) const;
+  std::byte* PlaceAt(int64_t position) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Where it is read to: a compressed one at the end of its place, from where it is decoded
   // forward.
-  absl::Span<std::byte> ReadBufferAt(int64_t position) const;
-  SlabState StateAt(int64_t position) const;  // kFree: not yet asked for
-  void MoveAt(int64_t position, SlabState to);
+  absl::Span<std::byte> ReadBufferAt(int64_t position) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // kFree: not yet asked for.
+  SlabState StateAt(int64_t position) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void MoveAt(int64_t position, SlabState to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
-  // These take the mutex; the others want it held.
   absl::Status StartWorkers(int count, const ThreadShortageFn& on_fewer_threads);
   void RunWorker(StageClock<kWorkerStates>* clock);
   void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
@@ -132,12 +131,19 @@ struct SlabStream::State {
   absl::Status Decode(int64_t position, std::byte* place, SlabDecoder* decoder) const;
 
   // Whether slabs that have arrived are for a worker.
-  bool ForWorkers() const { return !left_to_caller || consumer.state() == kWaiting; }
+  bool ForWorkers() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return !left_to_caller || consumer.state() == kWaiting;
+  }
   // What follows from a slab's checking.
-  void Checked(int64_t position, absl::Status status);
-  void RequestAhead();
-  void Request(int64_t position);
-  void Fail(int64_t position, absl::Status status);
+  void Checked(int64_t position, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void RequestAhead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Request(int64_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  void Fail(int64_t position, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // A worker's, which let go of the mutex for the work.
+  absl::Status CheckAt(int64_t position, StageClock<kWorkerStates>* clock)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status DecodeAt(int64_t position, SlabDecoder* decoder, StageClock<kWorkerStates>* clock)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
   const std::vector<std::string> paths;
   const std::vector<StreamSlab> cycle;
@@ -155,25 +161,28 @@ struct SlabStream::State {
   std::vector<DeviceRange> pinned_ring;  // for copies to a device, where there is one
   std::vector<DeviceRange> pinned_arena;
 
-  mutable std::mutex mutex;            // guards all down to `timeline`
-  std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
-  std::condition_variable work;        // signalled when arrived grows or closing is set
-  Ring ring;
-  std::vector<SlabState> resident;  // a slab of the cycle each; kFree for those of the ring
-  int64_t requested = 0;            // positions below it were asked for
-  int64_t position = 0;             // Next()'s
-  std::deque<int64_t> arrived;      // positions that are kRead
-  bool left_to_caller = false;      // LeaveVerifying
-  std::vector<bool> verified;       // a slab of the cycle each: it need not be checked again
-  int64_t failed_at = -1;           // the lowest position known to have failed; -1: none
-  absl::Status failure;             // of failed_at
-  absl::Status ended;               // once not OK, what every Next() returns
-  bool closing = false;             // the workers are to go home
-  StreamCounters counters;          // but for the engine's and the clocks'
+  mutable Mutex mutex;
+  CondVar slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
+  CondVar work;        // signalled when arrived grows or closing is set
+  Ring ring ABSL_GUARDED_BY(mutex);
+  // A slab of the cycle each; kFree for those of the ring.
+  std::vector<SlabState> resident ABSL_GUARDED_BY(mutex);
+  int64_t requested ABSL_GUARDED_BY(mutex) = 0;        // positions below it were asked for
+  int64_t position ABSL_GUARDED_BY(mutex) = 0;         // Next()'s
+  std::deque<int64_t> arrived ABSL_GUARDED_BY(mutex);  // positions that are kRead
+  bool left_to_caller ABSL_GUARDED_BY(mutex) = false;  // LeaveVerifying
+  // A slab of the cycle each: it need not be checked again.
+  std::vector<bool> verified ABSL_GUARDED_BY(mutex);
+  int64_t failed_at ABSL_GUARDED_BY(mutex) =
+      -1;  // the lowest position known to have failed; -1: none
+  absl::Status failure ABSL_GUARDED_BY(mutex);     // of failed_at
+  absl::Status ended ABSL_GUARDED_BY(mutex);       // once not OK, what every Next() returns
+  bool closing ABSL_GUARDED_BY(mutex) = false;     // the workers are to go home
+  StreamCounters counters ABSL_GUARDED_BY(mutex);  // but for the engine's and the clocks'
   enum { kNotWaiting, kWaiting, kConsumerStates };
-  StageClock<kConsumerStates> consumer;  // Next()
-  std::deque<StageClock<kWorkerStates>> worker_clocks;
-  Timeline timeline;
+  StageClock<kConsumerStates> consumer ABSL_GUARDED_BY(mutex);  // Next()
+  std::deque<StageClock<kWorkerStates>> worker_clocks ABSL_GUARDED_BY(mutex);
+  Timeline timeline ABSL_GUARDED_BY(mutex);
 
   std::unique_ptr<IoEngine> engine;
   std::optional<RangeReader> range_reader;
@@ -211,14 +220,14 @@ SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSl
 
 SlabStream::State::~State() {
   {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     ended.Update(absl::CancelledError("the stream is being closed"));
   }
   engine.reset();  // answers every request, so nothing reaches the memory or `arrived` from here on
   {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     closing = true;
-    work.notify_all();
+    work.NotifyAll();
   }
   workers.clear();  // joins them
 }
@@ -281,7 +290,7 @@ void SlabStream::State::Request(int64_t position) {
 }
 
 void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
-  std::lock_guard<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   if (!status.ok()) {
     Fail(position, absl::Status(status.code(),
                                 absl::StrCat(status.message(), " (slab ", SlabAt(position),
@@ -294,11 +303,11 @@ void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
     counters.kept_bytes_read += cycle[slab].bytes;
   if (verified[slab] && cycle[slab].compression == SlabCompression::kNone) {
     MoveAt(position, SlabState::kReady);
-    slab_ready.notify_one();
+    slab_ready.NotifyOne();
     return;
   }
   arrived.push_back(position);
-  if (ForWorkers()) work.notify_one();
+  if (ForWorkers()) work.NotifyOne();
 }
 
 void SlabStream::State::Fail(int64_t position, absl::Status status) {
@@ -307,7 +316,7 @@ void SlabStream::State::Fail(int64_t position, absl::Status status) {
     failed_at = position;
     failure = std::move(status);
   }
-  slab_ready.notify_one();
+  slab_ready.NotifyOne();
 }
 
 absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) const {
@@ -338,21 +347,21 @@ void SlabStream::State::Checked(int64_t position, absl::Status status) {
     return;
   }
   MoveAt(position, SlabState::kReady);
-  slab_ready.notify_one();
+  slab_ready.NotifyOne();
 }
 
 void SlabStream::State::VerifyArrived() {
-  std::unique_lock<std::mutex> lock(mutex);
+  const MutexLock lock(&mutex);
   if (!left_to_caller || arrived.empty()) return;
   const int64_t position = arrived.front();
   arrived.pop_front();
   const std::byte* const data = ReadBufferAt(position).data();
   MoveAt(position, SlabState::kVerifying);
-  lock.unlock();
+  mutex.Unlock();
   const Clock::time_point start = Clock::now();
   absl::Status status = Verify(position, data);
   const std::chrono::duration<double> seconds = Clock::now() - start;
-  lock.lock();
+  mutex.Lock();
   counters.aside_seconds += seconds.count();
   if (status.ok()) verified[SlabAt(position)] = verify_once;
   Checked(position, std::move(status));
@@ -360,14 +369,21 @@ void SlabStream::State::VerifyArrived() {
 
 absl::Status SlabStream::State::StartWorkers(int count, const ThreadShortageFn& on_fewer_threads) {
   while (static_cast<int>(workers.size()) < count) {
-    StageClock<kWorkerStates>* const clock = &worker_clocks.emplace_back();
+    StageClock<kWorkerStates>* clock;
+    {
+      const MutexLock lock(&mutex);
+      clock = &worker_clocks.emplace_back();
+    }
     absl::StatusOr<Thread> worker =
         Thread::Start("sluice-worker", [this, clock] { RunWorker(clock); });
     if (worker.ok()) {
       workers.push_back(*std::move(worker));
       continue;
     }
-    worker_clocks.pop_back();
+    {
+      const MutexLock lock(&mutex);
+      worker_clocks.pop_back();
+    }
     absl::Status shortage = ThreadShortage("for checking slabs", count,
                                            static_cast<int64_t>(workers.size()), worker.status());
     if (workers.empty()) return shortage;
@@ -377,39 +393,42 @@ absl::Status SlabStream::State::StartWorkers(int count, const ThreadShortageFn& 
   return absl::OkStatus();
 }
 
+absl::Status SlabStream::State::CheckAt(int64_t position, StageClock<kWorkerStates>* clock) {
+  const std::byte* const data = ReadBufferAt(position).data();
+  clock->Enter(kChecking);
+  MoveAt(position, SlabState::kVerifying);
+  mutex.Unlock();
+  absl::Status status = Verify(position, data);
+  mutex.Lock();
+  clock->Enter(kIdle);
+  if (status.ok()) verified[SlabAt(position)] = verify_once;
+  return status;
+}
+
+absl::Status SlabStream::State::DecodeAt(int64_t position, SlabDecoder* decoder,
+                                         StageClock<kWorkerStates>* clock) {
+  std::byte* const place = PlaceAt(position);
+  clock->Enter(kDecoding);
+  MoveAt(position, SlabState::kUnpacking);
+  mutex.Unlock();
+  absl::Status status = Decode(position, place, decoder);
+  mutex.Lock();
+  clock->Enter(kIdle);
+  return status;
+}
+
 void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
   SlabDecoder decoder;
-  std::unique_lock<std::mutex> lock(mutex);
-  // Both leave the lock for the work.
-  const auto verify = [&](int64_t position) -> absl::Status {
-    const std::byte* const data = ReadBufferAt(position).data();
-    clock->Enter(kChecking);
-    MoveAt(position, SlabState::kVerifying);
-    lock.unlock();
-    absl::Status status = Verify(position, data);
-    lock.lock();
-    clock->Enter(kIdle);
-    if (status.ok()) verified[SlabAt(position)] = verify_once;
-    return status;
-  };
-  const auto decode = [&](int64_t position) -> absl::Status {
-    std::byte* const place = PlaceAt(position);
-    clock->Enter(kDecoding);
-    MoveAt(position, SlabState::kUnpacking);
-    lock.unlock();
-    absl::Status status = Decode(position, place, &decoder);
-    lock.lock();
-    clock->Enter(kIdle);
-    return status;
-  };
+  const MutexLock lock(&mutex);
   for (;;) {
-    work.wait(lock, [this] { return closing || (!arrived.empty() && ForWorkers()); });
+    while (!closing && (arrived.empty() || !ForWorkers())) work.Wait(&mutex);
     if (closing) return;
     const int64_t position = arrived.front();
     arrived.pop_front();
     const int slab = SlabAt(position);
-    absl::Status status = verified[slab] ? absl::OkStatus() : verify(position);
-    if (status.ok() && cycle[slab].compression != SlabCompression::kNone) status = decode(position);
+    absl::Status status = verified[slab] ? absl::OkStatus() : CheckAt(position, clock);
+    if (status.ok() && cycle[slab].compression != SlabCompression::kNone)
+      status = DecodeAt(position, &decoder, clock);
     Checked(position, std::move(status));
   }
 }
@@ -477,7 +496,7 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   SLUICE_RETURN_IF_ERROR(
       state->StartWorkers(std::max(1, options.worker_threads), options.io.on_fewer_threads));
   {
-    std::lock_guard<std::mutex> lock(state->mutex);
+    const MutexLock lock(&state->mutex);
     state->RequestAhead();
   }
   return std::unique_ptr<SlabStream>(new SlabStream(std::move(state)));
@@ -489,7 +508,7 @@ SlabStream::~SlabStream() = default;
 
 absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
-  std::unique_lock<std::mutex> lock(state.mutex);
+  const MutexLock lock(&state.mutex);
   if (state.NothingFrom(state.position)) {
     return absl::OutOfRangeError("the stream was for one walk, which is over");
   }
@@ -508,16 +527,16 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop
                        " bytes beside the leases held; drop one first"));
     }
     state.consumer.Enter(State::kWaiting);
-    if (state.left_to_caller && !state.arrived.empty()) state.work.notify_one();
+    if (state.left_to_caller && !state.arrived.empty()) state.work.NotifyOne();
     if (stop == nullptr) {
-      state.slab_ready.wait(lock);
+      state.slab_ready.Wait(&state.mutex);
       continue;
     }
     if (stop->load()) {
       state.consumer.Enter(State::kNotWaiting);
       return absl::CancelledError("interrupted");
     }
-    state.slab_ready.wait_for(lock, kStopInterval);
+    state.slab_ready.WaitFor(&state.mutex, kStopInterval);
   }
   if (state.consumer.state() == State::kWaiting) state.consumer.Enter(State::kNotWaiting);
   SLUICE_RETURN_IF_ERROR(state.ended);
@@ -534,7 +553,7 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop
 }
 
 void SlabStream::Release(int64_t position) {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   if (state_->cycle[state_->SlabAt(position)].resident) {
     state_->timeline.Stamp(position, SlabState::kFree);
     return;
@@ -544,9 +563,9 @@ void SlabStream::Release(int64_t position) {
 }
 
 void SlabStream::LeaveVerifying(bool on) {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   state_->left_to_caller = on && !state_->any_compressed;
-  if (!state_->left_to_caller && !state_->arrived.empty()) state_->work.notify_all();
+  if (!state_->left_to_caller && !state_->arrived.empty()) state_->work.NotifyAll();
 }
 
 void SlabStream::VerifyArrived() { state_->VerifyArrived(); }
@@ -563,13 +582,13 @@ absl::Status SlabStream::ReadRanges(absl::Span<const Range> ranges) {
 }
 
 void SlabStream::Cancel() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   state_->ended.Update(absl::CancelledError("the stream was cancelled"));
-  state_->slab_ready.notify_one();
+  state_->slab_ready.NotifyOne();
 }
 
 StreamCounters SlabStream::counters() const {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   StreamCounters counters = state_->counters;
   counters.io = state_->engine->counters();
   const auto consumer = state_->consumer.Seconds();
@@ -589,7 +608,7 @@ const std::string& SlabStream::io_description() const { return state_->engine->d
 IoEngine* SlabStream::io_engine() const { return state_->engine.get(); }
 
 std::vector<TimelineEvent> SlabStream::TakeTimeline() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   return state_->timeline.Take();
 }
 

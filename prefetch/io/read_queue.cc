@@ -76,15 +76,15 @@ bool ReadQueue::Push(IoRequest request) {
   auto job = std::make_shared<ReadJob>();
   const bool urgent = request.urgent;
   job->request = std::move(request);
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (!HasWorkLocked()) disk_.Wake(Clock::now());
   (urgent ? urgent_ : ordinary_).push_back(std::move(job));
-  work_.notify_one();
+  work_.NotifyOne();
   return std::exchange(taker_sleeps_, false);
 }
 
 ReadQueue::Taken ReadQueue::TryTake(Read* read) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (closed_) return Taken::kClosed;
   if (TakeLocked(read)) return Taken::kRead;
   taker_sleeps_ = true;
@@ -93,30 +93,29 @@ ReadQueue::Taken ReadQueue::TryTake(Read* read) {
 }
 
 ReadQueue::Clock::time_point ReadQueue::next_start() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return disk_.next_start();
 }
 
 bool ReadQueue::WaitAndTake(Read* read) {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   while (!closed_) {
     if (TakeLocked(read)) {
-      if (!urgent_.empty() || !ordinary_.empty()) work_.notify_one();  // a request is many reads
+      if (!urgent_.empty() || !ordinary_.empty()) work_.NotifyOne();  // a request is many reads
       return true;
     }
     if (HasWorkLocked()) {
-      // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
-      work_.wait_until(lock,
-                       std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
+      work_.WaitUntil(&mutex_,
+                      std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
     } else {
-      work_.wait(lock);
+      work_.Wait(&mutex_);
     }
   }
   return false;
 }
 
 bool ReadQueue::ShortOfTakers(int takers) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return HasWorkLocked() && in_flight_ >= takers;
 }
 
@@ -157,7 +156,7 @@ bool ReadQueue::Complete(int64_t result, Read* read) {
   if (!file.direct() && !read->write && result > 0) file.DropPages(read->offset, read->room);
   absl::StatusOr<bool> arrived = Advance(file, result, read);
   if (result > 0) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     (read->write ? bytes_written_ : bytes_read_) += result;
   }
   if (arrived.ok() && !*arrived) return true;
@@ -171,7 +170,7 @@ void ReadQueue::End(absl::Status status, Read* read) {
   const std::shared_ptr<ReadJob> job = std::move(read->job);
   bool last;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     last = EndLocked(std::move(status), job.get());
   }
   if (last) job->request.done(std::move(job->status));
@@ -190,14 +189,14 @@ bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
 }
 
 bool ReadQueue::Close() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   closed_ = true;
-  work_.notify_all();
+  work_.NotifyAll();
   return std::exchange(taker_sleeps_, false);
 }
 
 void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (;;) {
     std::vector<std::shared_ptr<ReadJob>> answers;
     for (auto* queue : {&urgent_, &ordinary_}) {
@@ -210,19 +209,19 @@ void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
       queue->clear();
     }
     if (!answers.empty()) {
-      lock.unlock();
+      mutex_.Unlock();
       for (const auto& job : answers) job->request.done(std::move(job->status));
-      lock.lock();
+      mutex_.Lock();
     } else if (closed_) {
       return;
     } else {
-      work_.wait(lock);
+      work_.Wait(&mutex_);
     }
   }
 }
 
 IoCounters ReadQueue::counters() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   const Clock::time_point now = Clock::now();
   Clock::duration busy = busy_;
   if (in_flight_ > 0) {

@@ -319,13 +319,13 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
 }
 
 void Model::NoteActivity(int64_t rows, double share) {
-  std::lock_guard<std::mutex> lock(activity_mutex_);
+  const MutexLock lock(&activity_mutex_);
   activity_.pass_rows = rows;
   activity_.pass_share = share;
 }
 
 void Model::EndActivity(int64_t rows) {
-  std::lock_guard<std::mutex> lock(activity_mutex_);
+  const MutexLock lock(&activity_mutex_);
   activity_.rows += rows;
   activity_.pass_rows = 0;
   activity_.pass_share = 0;
@@ -334,7 +334,7 @@ void Model::EndActivity(int64_t rows) {
 ModelActivity Model::activity() const {
   ModelActivity activity;
   {
-    std::lock_guard<std::mutex> lock(activity_mutex_);
+    const MutexLock lock(&activity_mutex_);
     activity = activity_;
   }
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;

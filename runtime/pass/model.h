@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/base/mutex.h"
 #include "prefetch/device_stream.h"
 #include "prefetch/slab_stream.h"
 #include "prefetch/timeline.h"
@@ -171,8 +171,8 @@ class Model {
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
-  mutable std::mutex activity_mutex_;  // another thread shows it
-  ModelActivity activity_;             // guarded by it; without the bytes
+  mutable Mutex activity_mutex_;                             // another thread shows it
+  ModelActivity activity_ ABSL_GUARDED_BY(activity_mutex_);  // without the bytes
   TimelineSink timeline_sink_;
   bool verifying_left_ = false;
   int64_t walks_ = 0;                        // that passes began
