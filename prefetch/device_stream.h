@@ -47,6 +47,7 @@ struct DeviceStreamCounters {
   double room_wait_seconds = 0;  // waiting for room in the device's ring
   double held_back_seconds = 0;  // the simulated link is not done with the slab before
   double issue_seconds = 0;      // giving work to the copy stream
+  double ended_seconds = 0;      // with nothing left to copy: all slabs stay, or one had an error
   // The link, of copies that are known to be done, by the device's clock:
   double link_busy_seconds = 0;  // copying, or as long as the simulated link would have
   double link_idle_seconds = 0;
@@ -63,16 +64,9 @@ struct DeviceStreamCounters {
 };
 
 // Owns two threads: one takes slabs from the host stream and queues their copies, one gives the
-// host's memory back once a copy is done. A slot of the device's ring:
-//
-//   kFree -> kCopying -> kLeased -> kReleased -> kFree
-//
-// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself
-// starts once what computed from those bytes before is done. Leasing and releasing are the compute
-// thread's: a lease may be had while the copy still runs (the compute stream waits for it), and the
-// room of a dropped lease may be given to the next slab while kernels still read it (the copy
-// stream waits for them). So the copying thread never waits for the device, and the compute thread
-// only for what it queued some slabs ago, to look at its times.
+// host's memory back once a copy is done. prefetch/device_ring.h draws how a slot of the device's
+// ring moves. The copying thread never waits for the device, and the compute thread only for what
+// it queued some slabs ago, to look at its times.
 class DeviceStream {
  public:
   // The right to let work on the compute stream read a slab. Dropping it marks where that work
@@ -158,6 +152,9 @@ class DeviceStream {
  private:
   struct State;
   explicit DeviceStream(std::unique_ptr<State> state);
+  // A slab that stays, from the second walk on, and any other.
+  absl::StatusOr<Lease> NextKept(int64_t position);
+  absl::StatusOr<Lease> NextCopied(int64_t position, const std::atomic<bool>* stop);
   void Release(int64_t position, int64_t ticket);
   std::unique_ptr<State> state_;
 };

@@ -327,7 +327,7 @@ TEST(DeviceStream, MayBeClosedAnywhere) {
 void ExpectTimesAddUp(const DeviceStreamCounters& c) {
   constexpr double kRounding = 1e-6;
   EXPECT_NEAR(c.issue_seconds + c.host_wait_seconds + c.copy_wait_seconds + c.room_wait_seconds +
-                  c.held_back_seconds,
+                  c.held_back_seconds + c.ended_seconds,
               c.wall_seconds, kRounding);
   EXPECT_NEAR(c.link_busy_seconds + c.link_idle_seconds, c.wall_seconds, kRounding);
   EXPECT_GE(c.link_idle_seconds, -kRounding);
