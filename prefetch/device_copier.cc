@@ -78,13 +78,13 @@ void DeviceStream::State::MoveCopier(CopierState to) {
   if (consumer.state() != kNotWaiting) consumer.Enter(ConsumerWait(), now);
 }
 
-absl::StatusOr<SlabStream::Lease> DeviceStream::State::NextOfHost() {
+absl::StatusOr<Lease> DeviceStream::State::NextOfHost() {
   const MutexLock lock(&mutex);
   for (;;) {
     MoveCopier(kWaitingForHost);
     const int64_t before = retired;
     mutex.Unlock();
-    absl::StatusOr<SlabStream::Lease> lease = host->Next();
+    absl::StatusOr<Lease> lease = host->Next();
     mutex.Lock();
     // The host's ring may be full of slabs whose copies run: one of them comes back.
     if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && ended.ok()) {
@@ -122,7 +122,7 @@ DeviceStream::State::Time DeviceStream::State::TakeLink(int64_t bytes) {
   return link.next_start();
 }
 
-bool DeviceStream::State::LeaveOnHost(const SlabStream::Lease& lease, int64_t at) {
+bool DeviceStream::State::LeaveOnHost(const Lease& lease, int64_t at) {
   const MutexLock lock(&mutex);
   decided = at + 1;
   if (!cycle[lease.slab()].host) return false;
@@ -134,7 +134,7 @@ bool DeviceStream::State::LeaveOnHost(const SlabStream::Lease& lease, int64_t at
 }
 
 absl::Status DeviceStream::State::CopyNext() {
-  SLUICE_ASSIGN_OR_RETURN(SlabStream::Lease lease, NextOfHost());
+  SLUICE_ASSIGN_OR_RETURN(Lease lease, NextOfHost());
   const auto n = static_cast<int64_t>(cycle.size());
   while (copy_position >= n && cycle[copy_position % n].kept) ++copy_position;
   ABSL_ASSERT(copy_position % n == lease.slab());

@@ -72,31 +72,6 @@ absl::Status DeviceStream::State::AwaitCopied(const std::atomic<bool>* stop) {
   return HasCome() ? absl::OkStatus() : absl::CancelledError("interrupted");
 }
 
-DeviceStream::Lease::Lease(Lease&& other) noexcept
-    : stream_(std::exchange(other.stream_, nullptr)),
-      slab_(std::exchange(other.slab_, -1)),
-      num_slabs_(std::exchange(other.num_slabs_, 1)),
-      position_(std::exchange(other.position_, -1)),
-      ticket_(std::exchange(other.ticket_, -1)),
-      bytes_(std::exchange(other.bytes_, {})),
-      on_host_(std::exchange(other.on_host_, false)) {}
-
-DeviceStream::Lease& DeviceStream::Lease::operator=(Lease&& other) noexcept {
-  Lease taken(std::move(other));  // takes along what was held here, and drops it
-  std::swap(stream_, taken.stream_);
-  std::swap(slab_, taken.slab_);
-  std::swap(num_slabs_, taken.num_slabs_);
-  std::swap(position_, taken.position_);
-  std::swap(ticket_, taken.ticket_);
-  std::swap(bytes_, taken.bytes_);
-  std::swap(on_host_, taken.on_host_);
-  return *this;
-}
-
-DeviceStream::Lease::~Lease() {
-  if (stream_ != nullptr) stream_->Release(position_, ticket_);
-}
-
 int64_t DeviceStream::MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes) {
   return PlaceKept(cycle).bytes + RoundUp(ring_bytes, kReadAlignment);
 }
@@ -134,7 +109,7 @@ DeviceStream::~DeviceStream() {
   state_->compute->Finish().IgnoreError();
 }
 
-absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* stop) {
+absl::StatusOr<Lease> DeviceStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   absl::Status settled = state.Settle(kMostUnsettled);
   int64_t position;
@@ -148,32 +123,33 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::Next(const std::atomic<bool>* 
                                                          : NextCopied(position, stop);
 }
 
-absl::StatusOr<DeviceStream::Lease> DeviceStream::NextKept(int64_t position) {
+absl::StatusOr<Lease> DeviceStream::NextKept(int64_t position) {
   State& state = *state_;
   const int slab = static_cast<int>(position % static_cast<int64_t>(state.cycle.size()));
-  Lease lease(this, slab, position, -1, {});
-  lease.num_slabs_ = state.kept.run_slabs[slab];
-  const int last = slab + lease.num_slabs_ - 1;
+  const int num_slabs = state.kept.run_slabs[slab];
+  const int last = slab + num_slabs - 1;
+  const int64_t begin = state.kept.offset[slab];
   const int64_t end = state.kept.offset[last] + state.cycle[last].bytes;
-  lease.bytes_ =
-      state.kept_memory.span().subspan(state.kept.offset[slab], end - state.kept.offset[slab]);
   {
     const MutexLock lock(&state.mutex);
     SLUICE_RETURN_IF_ERROR(state.ended);
-    state.position += lease.num_slabs_;
+    state.position += num_slabs;
   }
-  KernelTimer::Lease timed = {.position = position, .num_slabs = lease.num_slabs_};
+  KernelTimer::Lease timed = {.position = position, .num_slabs = num_slabs};
   if (state.every_lease) {
     SLUICE_ASSIGN_OR_RETURN(timed.come, state.events.Take());
     SLUICE_RETURN_IF_ERROR(state.compute->Record(timed.come.get()));
   }
   timed.asked = State::Now();
   if (state.every_lease || state.LastKept(last)) state.kernel_timer.Add(std::move(timed));
-  return lease;
+  return Lease(this, {.position = position,
+                      .slab = slab,
+                      .num_slabs = num_slabs,
+                      .on_host = false,
+                      .bytes = state.kept_memory.span().subspan(begin, end - begin)});
 }
 
-absl::StatusOr<DeviceStream::Lease> DeviceStream::NextCopied(int64_t position,
-                                                             const std::atomic<bool>* stop) {
+absl::StatusOr<Lease> DeviceStream::NextCopied(int64_t position, const std::atomic<bool>* stop) {
   State& state = *state_;
   const int slab = static_cast<int>(position % static_cast<int64_t>(state.cycle.size()));
   const auto size = static_cast<size_t>(state.cycle[slab].bytes);
@@ -202,11 +178,12 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::NextCopied(int64_t position,
     timed.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
     timed.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
   }
-  Lease lease(this, slab, position, item.ticket, {item.data, size});
-  if (item.done == nullptr) {
-    lease.on_host_ = true;
-    return lease;
-  }
+  Lease lease(this, {.position = position,
+                     .slab = slab,
+                     .ticket = item.ticket,
+                     .on_host = item.done == nullptr,
+                     .bytes = {item.data, size}});
+  if (lease.on_host()) return lease;
   SLUICE_ASSIGN_OR_RETURN(timed.come, state.events.Take());
   timed.asked = State::Now();
   SLUICE_RETURN_IF_ERROR(state.compute->Record(timed.come.get()));
@@ -216,10 +193,10 @@ absl::StatusOr<DeviceStream::Lease> DeviceStream::NextCopied(int64_t position,
   return lease;
 }
 
-void DeviceStream::Release(int64_t position, int64_t ticket) {
+void DeviceStream::Release(const Lease::Grant& grant) {
   State& state = *state_;
-  KernelTimer::Lease* const timed = state.kernel_timer.Find(position);
-  if (timed == nullptr && ticket < 0) return;
+  KernelTimer::Lease* const timed = state.kernel_timer.Find(grant.position);
+  if (timed == nullptr && grant.ticket < 0) return;
   absl::StatusOr<EventPool::Handle> done = state.events.Take();
   absl::Status status = done.status();
   if (status.ok()) status = state.compute->Record(done->get());
@@ -229,8 +206,8 @@ void DeviceStream::Release(int64_t position, int64_t ticket) {
     state.End(std::move(status));
     return;
   }
-  if (ticket < 0) return;
-  state.ring.Release(ticket, *std::move(done));
+  if (grant.ticket < 0) return;
+  state.ring.Release(grant.ticket, *std::move(done));
   if (state.copier_clock.state() == State::kWaitingForRoom) state.MoveCopier(State::kIssuing);
   state.room.NotifyAll();
 }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/device.h"
+#include "prefetch/slab_source.h"
 #include "prefetch/slab_stream.h"
 
 namespace sluice {
@@ -67,41 +68,10 @@ struct DeviceStreamCounters {
 // host's memory back once a copy is done. prefetch/device_ring.h draws how a slot of the device's
 // ring moves. The copying thread never waits for the device, and the compute thread only for what
 // it queued some slabs ago, to look at its times.
-class DeviceStream {
+//
+// A lease lets work on the compute stream read a slab; dropping it marks where that work ends.
+class DeviceStream : public SlabSource {
  public:
-  // The right to let work on the compute stream read a slab. Dropping it marks where that work
-  // ends.
-  class Lease {
-   public:
-    Lease() = default;
-    Lease(Lease&& other) noexcept;
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease();
-    int slab() const { return slab_; }  // index into the cycle
-    int num_slabs() const {
-      return num_slabs_;
-    }  // from that one on: more than one where kept slabs follow it
-    // Device memory: of a ring 256-byte aligned, of slabs that are kept so as those before them
-    // leave it.
-    absl::Span<const std::byte> bytes() const { return bytes_; }
-    bool on_host() const {
-      return on_host_;
-    }  // then bytes() are the host's, and stay until the stream is destroyed
-
-   private:
-    friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket,
-          absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
-    DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
-    int slab_ = -1;
-    int num_slabs_ = 1;
-    int64_t position_ = -1;  // of the walk
-    int64_t ticket_ = -1;    // of the ring; -1: a kept slab, or one of the host's
-    absl::Span<const std::byte> bytes_;
-    bool on_host_ = false;
-  };
-
   // Device memory that a stream over `cycle` holds.
   static int64_t MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes);
 
@@ -113,15 +83,13 @@ class DeviceStream {
                                                               const DeviceStreamOptions& options);
 
   // Waits for the copies in flight and for the compute stream. No lease may be held.
-  ~DeviceStream();
+  ~DeviceStream() override;
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes
   // the compute stream wait for it. From the second walk on, kept slabs that follow each other come
   // together. Errors of the host stream come when the walk reaches their slab, those of the device
-  // at once; every later call returns the same. Holding so many leases that the next slab cannot
-  // fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was dropped.
-  // `stop` as SlabStream's.
-  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
+  // at once; every later call returns the same.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
 
   // To be called before a walk begins, by the thread that calls Next(). In this walk, slabs that
   // are marked `host` are handed out in host memory, without a copy to the device. Returns the
@@ -133,9 +101,7 @@ class DeviceStream {
   // the same thread.
   absl::Span<const std::byte> HostBytes(int slab) const;
 
-  // Takes the times of all dropped leases into account, waiting for their work. For the thread that
-  // calls Next(), after a pass.
-  absl::Status Settle();
+  absl::Status Settle() override;
   // From here on leases of slabs that stay are timed, each by itself, too: that takes two events a
   // lease. For the same thread.
   void TimeEveryLease(bool every);
@@ -145,9 +111,8 @@ class DeviceStream {
 
   // Any thread.
   DeviceStreamCounters counters() const;
-  // The moves of slabs on the host and on the device since the last call; those of either in order
-  // of time. Any thread.
-  std::vector<TimelineEvent> TakeTimeline();
+  // Of slabs on the host, too.
+  std::vector<TimelineEvent> TakeTimeline() override;
 
  private:
   struct State;
@@ -155,7 +120,7 @@ class DeviceStream {
   // A slab that stays, from the second walk on, and any other.
   absl::StatusOr<Lease> NextKept(int64_t position);
   absl::StatusOr<Lease> NextCopied(int64_t position, const std::atomic<bool>* stop);
-  void Release(int64_t position, int64_t ticket);
+  void Release(const Lease::Grant& grant) override;
   std::unique_ptr<State> state_;
 };
 

@@ -69,7 +69,7 @@ struct DeviceStream::State {
   };
   // A copy that may still read host memory.
   struct InFlight {
-    SlabStream::Lease lease;
+    Lease lease;
     int64_t position;
     EventPool::Handle begun;
     EventPool::Handle done;
@@ -80,9 +80,9 @@ struct DeviceStream::State {
   void RunCopier();
   void RunRetirer();
   absl::Status CopyNext();
-  absl::StatusOr<SlabStream::Lease> NextOfHost();
+  absl::StatusOr<Lease> NextOfHost();
   // Whether a slab of the host's stays there in this walk; if so, hands it on.
-  bool LeaveOnHost(const SlabStream::Lease& lease, int64_t at);
+  bool LeaveOnHost(const Lease& lease, int64_t at);
   // Waits for room in the ring. Cancelled: the stream is being closed.
   absl::StatusOr<DeviceRing::Room> TakeRoom(int64_t bytes);
   // Returns when the simulated link has room for `bytes` more, and when it will be done with them.

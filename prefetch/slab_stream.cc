@@ -433,25 +433,6 @@ void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
   }
 }
 
-SlabStream::Lease::Lease(Lease&& other) noexcept
-    : stream_(std::exchange(other.stream_, nullptr)),
-      slab_(std::exchange(other.slab_, -1)),
-      position_(std::exchange(other.position_, -1)),
-      bytes_(std::exchange(other.bytes_, {})) {}
-
-SlabStream::Lease& SlabStream::Lease::operator=(Lease&& other) noexcept {
-  Lease taken(std::move(other));  // takes along what was held here, and drops it
-  std::swap(stream_, taken.stream_);
-  std::swap(slab_, taken.slab_);
-  std::swap(position_, taken.position_);
-  std::swap(bytes_, taken.bytes_);
-  return *this;
-}
-
-SlabStream::Lease::~Lease() {
-  if (stream_ != nullptr) stream_->Release(position_);
-}
-
 int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
                                 int worker_threads) {
   return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(ArenaBytes(cycle)) +
@@ -506,7 +487,7 @@ SlabStream::SlabStream(std::unique_ptr<State> state) : state_(std::move(state)) 
 
 SlabStream::~SlabStream() = default;
 
-absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop) {
+absl::StatusOr<Lease> SlabStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   const MutexLock lock(&state.mutex);
   if (state.NothingFrom(state.position)) {
@@ -548,17 +529,19 @@ absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop
   ++state.position;
   ++state.counters.slabs_leased;
   state.counters.bytes_leased += slab.leased_bytes();
-  return Lease(this, state.SlabAt(position), position,
-               {state.PlaceAt(position), static_cast<size_t>(slab.leased_bytes())});
+  return Lease(this,
+               {.position = position,
+                .slab = state.SlabAt(position),
+                .bytes = {state.PlaceAt(position), static_cast<size_t>(slab.leased_bytes())}});
 }
 
-void SlabStream::Release(int64_t position) {
+void SlabStream::Release(const Lease::Grant& grant) {
   const MutexLock lock(&state_->mutex);
-  if (state_->cycle[state_->SlabAt(position)].resident) {
-    state_->timeline.Stamp(position, SlabState::kFree);
+  if (state_->cycle[grant.slab].resident) {
+    state_->timeline.Stamp(grant.position, SlabState::kFree);
     return;
   }
-  state_->MoveAt(position, SlabState::kFree);
+  state_->MoveAt(grant.position, SlabState::kFree);
   state_->RequestAhead();
 }
 

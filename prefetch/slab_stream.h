@@ -3,7 +3,6 @@
 #define SLUICE_PREFETCH_SLAB_STREAM_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,13 +15,11 @@
 #include "absl/types/span.h"
 #include "kernels/device.h"
 #include "prefetch/io/io_engine.h"
+#include "prefetch/slab_source.h"
 #include "prefetch/timeline.h"
 #include "storage/store/slab_codec.h"
 
 namespace sluice {
-
-// How often a wait for a slab looks at its `stop` flag.
-inline constexpr std::chrono::milliseconds kStopInterval(50);
 
 // One slab of the cycle.
 struct StreamSlab {
@@ -72,32 +69,8 @@ struct StreamCounters {
       0;  // of the slabs that are read on the first walk only, resident ones and others
 };
 
-class SlabStream {
+class SlabStream : public SlabSource {
  public:
-  // The right to read a slab's bytes: 4096-byte aligned, verified, valid until the lease is
-  // destroyed (any order, before the stream).
-  class Lease {
-   public:
-    Lease() = default;
-    Lease(Lease&& other) noexcept;
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease();
-    int slab() const { return slab_; }   // index into the cycle
-    int num_slabs() const { return 1; }  // as DeviceStream's
-    absl::Span<const std::byte> bytes() const { return bytes_; }
-
-   private:
-    friend class SlabStream;
-    // `stream` takes the lease back.
-    Lease(SlabStream* stream, int slab, int64_t position, absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), position_(position), bytes_(bytes) {}
-
-    SlabStream* stream_ = nullptr;  // null: there is nothing to give back
-    int slab_ = -1;
-    int64_t position_ = -1;  // of the walk
-    absl::Span<const std::byte> bytes_;
-  };
-
   // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
   // large) plus the places of resident slabs, and what its tables and threads take. For the
   // planner.
@@ -119,19 +92,16 @@ class SlabStream {
       const EngineFactory& make_engine);
 
   // Waits for the reads in flight. No lease may be held, and no call may be running.
-  ~SlabStream();
+  ~SlabStream() override;
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only);
-  // blocks until it is verified. For one thread. A lease not yet dropped keeps its room in the
-  // ring, and so does what came after it: holding so many that the next slab cannot fit is
-  // FailedPrecondition, never a deadlock, and the call may be repeated once a lease was dropped.
-  // DataLoss: wrong checksum; Unavailable: failed or short read; both name file, slab and offset,
-  // come when the walk reaches that slab (those before it are still handed out), and every later
-  // call returns the same. Cancelled after Cancel(). Leases stay valid after any error. OutOfRange:
-  // after the first walk of a cycle that is for the first walk only. Where `stop` is given and
-  // becomes true while the call waits, it returns Cancelled within kStopInterval, and may be
-  // repeated: a signal handler sets the flag, which can wake nobody.
-  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
+  // blocks until it is verified. A lease not yet dropped keeps its room in the ring, and so does
+  // what came after it. DataLoss: wrong checksum; Unavailable: failed or short read; both name
+  // file, slab and offset, come when the walk reaches that slab (those before it are still handed
+  // out), and every later call returns the same. Cancelled after Cancel(). OutOfRange: after the
+  // first walk of a cycle that is for the first walk only.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
+  absl::Status Settle() override { return absl::OkStatus(); }
 
   // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a
   // worker checks them, as always while off, which it is at first. For threads that compute on all
@@ -163,14 +133,12 @@ class SlabStream {
   // The engine that reads the slabs, for whoever else reads or writes. What is given to it must
   // outlive the stream.
   IoEngine* io_engine() const;
-  // The moves of slabs since the last call, the oldest first; of more than Timeline::kEvents the
-  // latest. Any thread.
-  std::vector<TimelineEvent> TakeTimeline();
+  std::vector<TimelineEvent> TakeTimeline() override;
 
  private:
   struct State;
   explicit SlabStream(std::unique_ptr<State> state);
-  void Release(int64_t position);
+  void Release(const Lease::Grant& grant) override;
   std::unique_ptr<State> state_;
 };
 

@@ -63,7 +63,7 @@ struct Pipeline {
   // Takes `count` slabs; a kernel a slab compares what it finds when it runs.
   void Walk(int count) {
     for (int i = 0; i < count;) {
-      absl::StatusOr<DeviceStream::Lease> lease = stream->Next();
+      absl::StatusOr<Lease> lease = stream->Next();
       ASSERT_TRUE(lease.ok()) << lease.status();
       ASSERT_EQ(lease->slab(), next % static_cast<int>(kOddSizes.size()));
       ++leases;
@@ -73,7 +73,7 @@ struct Pipeline {
       LaunchCompare(*lease);
     }
   }
-  void LaunchCompare(const DeviceStream::Lease& lease) {
+  void LaunchCompare(const Lease& lease) {
     absl::Span<const std::byte> got = lease.bytes();
     for (int i = 0; i < lease.num_slabs(); ++i) {
       const absl::Span<const std::byte> want = store.slab(lease.slab() + i);
@@ -294,10 +294,10 @@ TEST(DeviceStream, RefusesWhatCannotFit) {
 TEST(DeviceStream, SaysWhenLeasesTakeUpTheRoom) {
   LateDevice device(6);
   Pipeline pipeline(&device, 2 * 65536, 65536);
-  std::vector<DeviceStream::Lease> held;
+  std::vector<Lease> held;
   absl::Status status;
   for (size_t i = 0; i < kOddSizes.size(); ++i) {
-    absl::StatusOr<DeviceStream::Lease> lease = pipeline.stream->Next();
+    absl::StatusOr<Lease> lease = pipeline.stream->Next();
     status = lease.status();
     if (!lease.ok()) break;
     held.push_back(*std::move(lease));

@@ -25,7 +25,6 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
-using Lease = SlabStream::Lease;
 
 // Holds requests until Answer(), which acts as the engine's thread.
 class ManualEngine : public IoEngine {

@@ -21,7 +21,6 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
-using Lease = SlabStream::Lease;
 
 const std::vector<int64_t> kOddSizes = {1,    64,    4095,   4096,    4097, 2304 * 7, 65536,
                                         8191, 70000, 131073, 1048576, 12,   1300001,  4096};
