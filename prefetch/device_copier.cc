@@ -30,6 +30,7 @@ DeviceStream::State::State(std::unique_ptr<SlabStream> host_in, std::vector<Devi
       kept(PlaceKept(cycle)),
       compute(options.compute),
       events(options.device),
+      walk(Walk::Loop(static_cast<int>(cycle.size()))),
       ring(RoundUp(options.ring_bytes, kReadAlignment)),
       link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
       host(std::move(host_in)) {
@@ -122,30 +123,26 @@ DeviceStream::State::Time DeviceStream::State::TakeLink(int64_t bytes) {
   return link.next_start();
 }
 
-bool DeviceStream::State::LeaveOnHost(const Lease& lease, int64_t at) {
+bool DeviceStream::State::LeaveOnHost(const Lease& lease) {
   const MutexLock lock(&mutex);
-  decided = at + 1;
+  decided = lease.visit();
   if (!cycle[lease.slab()].host) return false;
   host_bytes[lease.slab()] = lease.bytes();
-  if (at < on_host_from || at >= on_host_until) return false;
-  copied.push_back({.position = at, .ticket = -1, .data = lease.bytes().data(), .done = nullptr});
+  if (lease.visit().pass != on_host_pass || lease.slab() < on_host_from) return false;
+  copied.push_back({.visit = lease.visit(), .data = lease.bytes().data()});
   copied_more.NotifyAll();
   return true;
 }
 
 absl::Status DeviceStream::State::CopyNext() {
   SLUICE_ASSIGN_OR_RETURN(Lease lease, NextOfHost());
-  const auto n = static_cast<int64_t>(cycle.size());
-  while (copy_position >= n && cycle[copy_position % n].kept) ++copy_position;
-  ABSL_ASSERT(copy_position % n == lease.slab());
-  const int64_t position = copy_position++;
   const DeviceSlab& slab = cycle[lease.slab()];
   if (static_cast<int64_t>(lease.bytes().size()) != slab.bytes) {
     return absl::InternalError(absl::StrCat("slab ", lease.slab(), " has ", lease.bytes().size(),
                                             " bytes on the host, ", slab.bytes, " on the device"));
   }
-  if (LeaveOnHost(lease, position)) return absl::OkStatus();
-  Copied item = {.position = position, .ticket = -1, .data = nullptr, .done = nullptr};
+  if (LeaveOnHost(lease)) return absl::OkStatus();
+  Copied item = {.visit = lease.visit()};
   std::byte* to = kept_memory.data() + kept.offset[lease.slab()];
   if (!slab.kept) {
     SLUICE_ASSIGN_OR_RETURN(const DeviceRing::Room taken, TakeRoom(slab.bytes));
@@ -166,7 +163,7 @@ absl::Status DeviceStream::State::CopyNext() {
   ++slabs_copied;
   bytes_copied += slab.bytes;
   in_flight.push_back(
-      {std::move(lease), position, std::move(begun), item.done, asked, simulated_end});
+      {item.visit, std::move(lease), std::move(begun), item.done, asked, simulated_end});
   copied.push_back(std::move(item));
   in_flight_more.NotifyOne();
   copied_more.NotifyAll();
@@ -229,8 +226,8 @@ absl::Status DeviceStream::State::TimeCopy(const InFlight& copy) {
   SLUICE_ASSIGN_OR_RETURN(const DeviceClock::Span span,
                           copy_timer.Time(copy.begun.get(), copy.done, copy.asked));
   const MutexLock lock(&mutex);
-  timeline.Stamp({span.begin, copy.position, SlabState::kReading, Hop::kDevice});
-  timeline.Stamp({span.end, copy.position, SlabState::kReady, Hop::kDevice});
+  timeline.Stamp({span.begin, copy.visit.pass, copy.visit.slab, SlabState::kReading, Hop::kDevice});
+  timeline.Stamp({span.end, copy.visit.pass, copy.visit.slab, SlabState::kReady, Hop::kDevice});
   const Time begin = std::max(span.begin, link_busy_until);
   link_busy_until = std::max({span.end, copy.simulated_end, begin});
   link_busy += link_busy_until - begin;

@@ -51,10 +51,11 @@ absl::Status DeviceStream::State::Settle(size_t most) {
     const MutexLock lock(&mutex);
     kernels.Add(lease->times);
     if (!lease->alone) continue;
-    timeline.Stamp(
-        {lease->span.begin, lease->position, SlabState::kLeased, Hop::kDevice, lease->num_slabs});
-    timeline.Stamp(
-        {lease->span.end, lease->position, SlabState::kFree, Hop::kDevice, lease->num_slabs});
+    const Visit& visit = lease->visit;
+    timeline.Stamp({lease->span.begin, visit.pass, visit.slab, SlabState::kLeased, Hop::kDevice,
+                    lease->num_slabs});
+    timeline.Stamp({lease->span.end, visit.pass, visit.slab, SlabState::kFree, Hop::kDevice,
+                    lease->num_slabs});
   }
 }
 
@@ -112,20 +113,17 @@ DeviceStream::~DeviceStream() {
 absl::StatusOr<Lease> DeviceStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
   absl::Status settled = state.Settle(kMostUnsettled);
-  int64_t position;
-  {
+  if (!settled.ok()) {
     const MutexLock lock(&state.mutex);
-    if (!settled.ok()) state.End(std::move(settled));
-    position = state.position;
+    state.End(std::move(settled));
   }
-  const auto n = static_cast<int64_t>(state.cycle.size());
-  return state.cycle[position % n].kept && position >= n ? NextKept(position)
-                                                         : NextCopied(position, stop);
+  const Visit next = *state.walk.Next();
+  return state.cycle[next.slab].kept && next.pass > 0 ? NextKept() : NextCopied(stop);
 }
 
-absl::StatusOr<Lease> DeviceStream::NextKept(int64_t position) {
+absl::StatusOr<Lease> DeviceStream::NextKept() {
   State& state = *state_;
-  const int slab = static_cast<int>(position % static_cast<int64_t>(state.cycle.size()));
+  const int slab = state.walk.Next()->slab;
   const int num_slabs = state.kept.run_slabs[slab];
   const int last = slab + num_slabs - 1;
   const int64_t begin = state.kept.offset[slab];
@@ -133,27 +131,27 @@ absl::StatusOr<Lease> DeviceStream::NextKept(int64_t position) {
   {
     const MutexLock lock(&state.mutex);
     SLUICE_RETURN_IF_ERROR(state.ended);
-    state.position += num_slabs;
   }
-  KernelTimer::Lease timed = {.position = position, .num_slabs = num_slabs};
+  const Visit visit = state.walk.Pop();
+  for (int more = 1; more < num_slabs; ++more) state.walk.Pop();
+  KernelTimer::Lease timed = {.visit = visit, .num_slabs = num_slabs};
   if (state.every_lease) {
     SLUICE_ASSIGN_OR_RETURN(timed.come, state.events.Take());
     SLUICE_RETURN_IF_ERROR(state.compute->Record(timed.come.get()));
   }
   timed.asked = State::Now();
   if (state.every_lease || state.LastKept(last)) state.kernel_timer.Add(std::move(timed));
-  return Lease(this, {.position = position,
-                      .slab = slab,
+  return Lease(this, {.visit = visit,
                       .num_slabs = num_slabs,
                       .on_host = false,
                       .bytes = state.kept_memory.span().subspan(begin, end - begin)});
 }
 
-absl::StatusOr<Lease> DeviceStream::NextCopied(int64_t position, const std::atomic<bool>* stop) {
+absl::StatusOr<Lease> DeviceStream::NextCopied(const std::atomic<bool>* stop) {
   State& state = *state_;
-  const int slab = static_cast<int>(position % static_cast<int64_t>(state.cycle.size()));
+  const int slab = state.walk.Next()->slab;
   const auto size = static_cast<size_t>(state.cycle[slab].bytes);
-  KernelTimer::Lease timed = {.position = position};
+  KernelTimer::Lease timed;
   State::Copied item;
   {
     const MutexLock lock(&state.mutex);
@@ -171,15 +169,14 @@ absl::StatusOr<Lease> DeviceStream::NextCopied(int64_t position, const std::atom
     }
     item = std::move(state.copied.front());
     state.copied.pop_front();
-    ABSL_ASSERT(item.position == position);
-    ++state.position;
+    timed.visit = state.walk.Pop();
+    ABSL_ASSERT(item.visit.slab == slab && item.visit.pass == timed.visit.pass);
     if (item.ticket >= 0) state.ring.Lease(item.ticket);
     const auto after = state.consumer.Seconds();
     timed.times.host_disk = after[State::kWaitingForDisk] - before[State::kWaitingForDisk];
     timed.times.host_copy = after[State::kWaitingForCopy] - before[State::kWaitingForCopy];
   }
-  Lease lease(this, {.position = position,
-                     .slab = slab,
+  Lease lease(this, {.visit = timed.visit,
                      .ticket = item.ticket,
                      .on_host = item.done == nullptr,
                      .bytes = {item.data, size}});
@@ -195,7 +192,7 @@ absl::StatusOr<Lease> DeviceStream::NextCopied(int64_t position, const std::atom
 
 void DeviceStream::Release(const Lease::Grant& grant) {
   State& state = *state_;
-  KernelTimer::Lease* const timed = state.kernel_timer.Find(grant.position);
+  KernelTimer::Lease* const timed = state.kernel_timer.Find(grant.visit.id);
   if (timed == nullptr && grant.ticket < 0) return;
   absl::StatusOr<EventPool::Handle> done = state.events.Take();
   absl::Status status = done.status();
@@ -213,14 +210,17 @@ void DeviceStream::Release(const Lease::Grant& grant) {
 }
 
 int DeviceStream::ComputeOnHost() {
-  const MutexLock lock(&state_->mutex);
-  const auto n = static_cast<int64_t>(state_->cycle.size());
-  const int64_t begin = state_->position;
-  ABSL_ASSERT(begin % n == 0);
-  if (begin == 0) return static_cast<int>(n);
-  state_->on_host_from = std::max(begin, state_->decided);
-  state_->on_host_until = begin + n;
-  return static_cast<int>(std::min(state_->on_host_from - begin, n));
+  State& state = *state_;
+  const auto n = static_cast<int>(state.cycle.size());
+  const Visit next = *state.walk.Next();
+  ABSL_ASSERT(next.slab == 0);
+  if (next.pass == 0) return n;
+  const MutexLock lock(&state.mutex);
+  state.on_host_pass = next.pass;
+  state.on_host_from = state.decided.pass > next.pass    ? n
+                       : state.decided.pass == next.pass ? state.decided.slab + 1
+                                                         : 0;
+  return state.on_host_from;
 }
 
 absl::Span<const std::byte> DeviceStream::HostBytes(int slab) const {

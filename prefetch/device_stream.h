@@ -75,9 +75,9 @@ class DeviceStream : public SlabSource {
   // Device memory that a stream over `cycle` holds.
   static int64_t MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes);
 
-  // Takes `host`, a stream over the same slabs, of which nothing was taken yet; starts copying at
-  // once. InvalidArgument: a slab that does not fit the ring; ResourceExhausted: no such device
-  // memory.
+  // Takes `host`, a stream over the same slabs, of which nothing was taken yet, and to whose walk
+  // nothing is appended; starts copying at once. InvalidArgument: a slab that does not fit the
+  // ring; ResourceExhausted: no such device memory.
   static absl::StatusOr<std::unique_ptr<DeviceStream>> Create(std::unique_ptr<SlabStream> host,
                                                               std::vector<DeviceSlab> cycle,
                                                               const DeviceStreamOptions& options);
@@ -118,8 +118,8 @@ class DeviceStream : public SlabSource {
   struct State;
   explicit DeviceStream(std::unique_ptr<State> state);
   // A slab that stays, from the second walk on, and any other.
-  absl::StatusOr<Lease> NextKept(int64_t position);
-  absl::StatusOr<Lease> NextCopied(int64_t position, const std::atomic<bool>* stop);
+  absl::StatusOr<Lease> NextKept();
+  absl::StatusOr<Lease> NextCopied(const std::atomic<bool>* stop);
   void Release(const Lease::Grant& grant) override;
   std::unique_ptr<State> state_;
 };

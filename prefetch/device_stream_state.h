@@ -28,6 +28,7 @@
 #include "prefetch/kept_places.h"
 #include "prefetch/slab_stream.h"
 #include "prefetch/timeline.h"
+#include "prefetch/walk.h"
 
 namespace sluice {
 
@@ -62,15 +63,15 @@ struct DeviceStream::State {
 
   // What was copied, or is being copied, and not leased yet.
   struct Copied {
-    int64_t position;  // of the walk
-    int64_t ticket;    // -1: a kept slab, or one on the host
-    const std::byte* data;
-    EventPool::Handle done;  // null: on the host
+    Visit visit;          // of the host's walk
+    int64_t ticket = -1;  // -1: a kept slab, or one on the host
+    const std::byte* data = nullptr;
+    EventPool::Handle done = nullptr;  // null: on the host
   };
   // A copy that may still read host memory.
   struct InFlight {
-    Lease lease;
-    int64_t position;
+    Visit visit;
+    Lease lease;  // the host's
     EventPool::Handle begun;
     EventPool::Handle done;
     Time asked;
@@ -82,7 +83,7 @@ struct DeviceStream::State {
   absl::Status CopyNext();
   absl::StatusOr<Lease> NextOfHost();
   // Whether a slab of the host's stays there in this walk; if so, hands it on.
-  bool LeaveOnHost(const Lease& lease, int64_t at);
+  bool LeaveOnHost(const Lease& lease);
   // Waits for room in the ring. Cancelled: the stream is being closed.
   absl::StatusOr<DeviceRing::Room> TakeRoom(int64_t bytes);
   // Returns when the simulated link has room for `bytes` more, and when it will be done with them.
@@ -118,11 +119,11 @@ struct DeviceStream::State {
   DeviceRange ring_memory;
   DeviceRange kept_memory;
   std::unique_ptr<Stream> copies;  // the copying thread's
-  int64_t copy_position = 0;       // the copying thread's: of the walk
 
   CopyTimer copy_timer;      // the retiring thread's
   KernelTimer kernel_timer;  // the compute thread's
   bool every_lease = false;  // the compute thread's
+  Walk walk;                 // the compute thread's: what Next() hands out
 
   mutable Mutex mutex;
   CondVar copied_more;     // to Next()
@@ -134,13 +135,12 @@ struct DeviceStream::State {
   int64_t retired ABSL_GUARDED_BY(mutex) = 0;  // copies that are done, their host leases dropped
   // What Next() returns when nothing is left in `copied`.
   absl::Status failure ABSL_GUARDED_BY(mutex);
-  absl::Status ended ABSL_GUARDED_BY(mutex);    // what every Next() returns at once
-  int64_t position ABSL_GUARDED_BY(mutex) = 0;  // Next()'s
-  // Slabs marked `host` are left on the host from the one position to the other. What is before
-  // `decided` goes the way that it went on.
-  int64_t on_host_from ABSL_GUARDED_BY(mutex) = 0;
-  int64_t on_host_until ABSL_GUARDED_BY(mutex) = 0;
-  int64_t decided ABSL_GUARDED_BY(mutex) = 0;
+  absl::Status ended ABSL_GUARDED_BY(mutex);  // what every Next() returns at once
+  // In pass `on_host_pass` slabs marked `host` are left on the host, from `on_host_from` on. The
+  // visit that was `decided` last, and all before it, went the way that they went on.
+  int64_t on_host_pass ABSL_GUARDED_BY(mutex) = -1;
+  int on_host_from ABSL_GUARDED_BY(mutex) = 0;
+  Visit decided ABSL_GUARDED_BY(mutex);
   // [num_slabs], of those marked `host` as they were read.
   std::vector<absl::Span<const std::byte>> host_bytes ABSL_GUARDED_BY(mutex);
   int64_t slabs_copied ABSL_GUARDED_BY(mutex) = 0;

@@ -37,10 +37,9 @@ absl::Status KernelTimer::Start(Stream* compute, EventPool* events) {
   return Origin(compute, events, &last_, &clock_);
 }
 
-KernelTimer::Lease* KernelTimer::Find(int64_t position) {
-  const auto lease = std::find_if(leases_.rbegin(), leases_.rend(), [position](const Lease& other) {
-    return other.position == position;
-  });
+KernelTimer::Lease* KernelTimer::Find(int64_t visit) {
+  const auto lease = std::find_if(leases_.rbegin(), leases_.rend(),
+                                  [visit](const Lease& other) { return other.visit.id == visit; });
   return lease == leases_.rend() ? nullptr : &*lease;
 }
 
@@ -61,7 +60,7 @@ absl::StatusOr<std::optional<KernelTimer::Settled>> KernelTimer::SettleOldest(si
   const double late = std::clamp(times.copy_late, 0.0, std::max(0.0, times.until_end));
   const DeviceClock::Span span = clock_.Place(times.paused + late, times.until_end - late,
                                               lease.asked, std::chrono::steady_clock::now());
-  return Settled{.position = lease.position,
+  return Settled{.visit = lease.visit,
                  .num_slabs = lease.num_slabs,
                  .alone = lease.come != nullptr,
                  .times = times,

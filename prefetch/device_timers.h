@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/device.h"
 #include "prefetch/device_clock.h"
 #include "prefetch/event_pool.h"
+#include "prefetch/walk.h"
 
 namespace sluice {
 
@@ -36,7 +38,7 @@ class KernelTimer {
  public:
   // A lease whose times are not known yet.
   struct Lease {
-    int64_t position;
+    Visit visit;
     int num_slabs = 1;
     EventPool::Handle come = nullptr;    // the compute stream came to it; null: the last of slabs
                                          // that stay, timed together
@@ -46,7 +48,7 @@ class KernelTimer {
     KernelTimes times = {};  // what the host waited, so far
   };
   struct Settled {
-    int64_t position;
+    Visit visit;
     int num_slabs;
     bool alone;  // false: `span` is of slabs that stay, timed together
     KernelTimes times;
@@ -56,8 +58,8 @@ class KernelTimer {
   // Times are counted from here: once all that `compute` has queued is done, for which it waits.
   absl::Status Start(Stream* compute, EventPool* events);
   void Add(Lease lease) { leases_.push_back(std::move(lease)); }
-  // The lease that begins at `position`; null where it is not timed.
-  Lease* Find(int64_t position);
+  // The lease of the visit with this id; null where it is not timed.
+  Lease* Find(int64_t visit);
   // The times of the oldest lease, for whose work it waits. Nothing where `most` leases are left,
   // or the oldest one is held.
   absl::StatusOr<std::optional<Settled>> SettleOldest(size_t most);

@@ -19,11 +19,11 @@ bool MayMove(SlabState from, SlabState to) {
     case SlabState::kUnpacking:
       return to == SlabState::kReady || to == SlabState::kFailed;
     case SlabState::kReady:
-      return to == SlabState::kLeased;
+      return to == SlabState::kLeased || to == SlabState::kFree;
     case SlabState::kLeased:
       return to == SlabState::kFree;
     case SlabState::kFailed:
-      return false;
+      return to == SlabState::kFree;
   }
   return false;
 }

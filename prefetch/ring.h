@@ -16,6 +16,8 @@ namespace sluice {
 //                 |                    |              |
 //                 +--------------------+--------------+----> kFailed, which ends the stream
 //
+// kReady, kFailed -> kFree: of a visit that was dropped.
+//
 // kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's,
 // then a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was
 // verified before and need not be again skips kVerifying, one that is not compressed kUnpacking.

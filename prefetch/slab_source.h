@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
+#include "prefetch/walk.h"
 
 namespace sluice {
 
@@ -25,9 +26,8 @@ class Lease {
  public:
   // What a source hands out.
   struct Grant {
-    int64_t position = -1;  // of the walk
-    int slab = -1;
-    int num_slabs = 1;
+    Visit visit;
+    int num_slabs = 1;    // from visit.slab on
     int64_t ticket = -1;  // of the source's ring; -1: the slab is not in it
     bool on_host = true;
     absl::Span<const std::byte> bytes;
@@ -40,7 +40,8 @@ class Lease {
   Lease& operator=(Lease&& other) noexcept;
   ~Lease();
 
-  int slab() const { return grant_.slab; }  // index into the cycle
+  const Visit& visit() const { return grant_.visit; }
+  int slab() const { return grant_.visit.slab; }  // index into the cycle
   // From slab() on: more than one where slabs that stay on a device lie one behind the other.
   int num_slabs() const { return grant_.num_slabs; }
   // A host's: 4096-byte aligned. A device's: 256-byte aligned in its ring; of slabs that stay, as

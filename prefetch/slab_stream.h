@@ -1,4 +1,5 @@
-// Hands out slabs in cycle order, for ever, reading ahead as far as the ring has room.
+// Hands out slabs in cycle order, for ever, and those that a pass appends, reading ahead as far as
+// its rings have room.
 #ifndef SLUICE_PREFETCH_SLAB_STREAM_H_
 #define SLUICE_PREFETCH_SLAB_STREAM_H_
 
@@ -16,32 +17,18 @@
 #include "kernels/device.h"
 #include "prefetch/io/io_engine.h"
 #include "prefetch/slab_source.h"
+#include "prefetch/stream_slab.h"
 #include "prefetch/timeline.h"
-#include "storage/store/slab_codec.h"
 
 namespace sluice {
-
-// One slab of the cycle.
-struct StreamSlab {
-  int file = 0;                  // index into the paths given to Create
-  int64_t offset = 0;            // a multiple of 4096
-  int64_t bytes = 0;             // stored bytes, at least 1: what is read and verified
-  uint64_t checksum = 0;         // XXH3-64 over them
-  bool resident = false;         // read once, on the first walk, into memory of its own, and kept
-  bool first_walk_only = false;  // streamed on the first walk and left out of later walks, because
-                                 // the caller keeps a copy. Not with `resident`.
-  SlabCompression compression = SlabCompression::kNone;
-  int64_t raw_bytes = 0;  // of a compressed slab, after decoding
-
-  int64_t leased_bytes() const;  // what Next() hands out
-  int64_t place_bytes() const;   // what it takes in memory, a multiple of 4096
-};
 
 struct StreamOptions {
   IoOptions io = {};
   int64_t ring_bytes = 0;  // for streamed slabs; at least the largest place_bytes() of them.
                            // 0 is right where every slab is resident. From 2 MiB on it is rounded
                            // up to 2 MiB, and all of that is used.
+  // For streamed slabs of visits that are appended; 0: there are none.
+  int64_t appended_ring_bytes = 0;
   // They verify and decode. One checks 7 GB/s and more, but decodes only some 2 GB/s.
   int worker_threads = 1;
   bool verify_once = false;  // only the first time that a slab is read
@@ -102,6 +89,14 @@ class SlabStream : public SlabSource {
   // first walk of a cycle that is for the first walk only.
   absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
   absl::Status Settle() override { return absl::OkStatus(); }
+
+  // Wants a visit to a slab ahead of those of the loop that were not handed out yet, behind what
+  // was appended before: the next calls of Next() hand it out. Appended visits have a ring of their
+  // own, which what was read ahead for the loop cannot fill. `pass` is for the timeline. Returns
+  // the visit's id. InvalidArgument: no such slab, or it does not fit that ring. Any thread.
+  absl::StatusOr<int64_t> Append(int slab, int64_t pass, Urgency urgency);
+  // Takes back an appended visit; without effect once it was handed out. Any thread.
+  void Drop(int64_t id);
 
   // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a
   // worker checks them, as always while off, which it is at first. For threads that compute on all

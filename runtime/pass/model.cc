@@ -203,17 +203,18 @@ void Model::NoteOtherMoves() {
   if (kv_staging_ != nullptr) pages = kv_staging_->TakeMoves();
   if (!timeline_sink_) return;
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  const int64_t first = (walks_ - 1) * static_cast<int64_t>(slabs.size());
+  const int64_t pass = walks_ - 1;
   for (const HostProducts::Span& span : products) {
-    other_events_.push_back({span.begin, first + span.slab, SlabState::kLeased, Hop::kCpu});
-    other_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
+    other_events_.push_back({span.begin, pass, span.slab, SlabState::kLeased, Hop::kCpu});
+    other_events_.push_back({span.end, pass, span.slab, SlabState::kFree, Hop::kCpu});
   }
   for (const KvStaging::Move& move : pages) {
     const auto slab =
         std::lower_bound(slabs.begin(), slabs.end(), AttentionBlock(move.layer),
                          [](const ManifestSlab& a, int block) { return a.block < block; });
     TimelineEvent event = {.time = move.begin,
-                           .position = first + (slab - slabs.begin()),
+                           .pass = pass,
+                           .slab = static_cast<int>(slab - slabs.begin()),
                            .to = SlabState::kReading,
                            .hop = move.in ? Hop::kKvIn : Hop::kKvOut,
                            .bytes = move.bytes};

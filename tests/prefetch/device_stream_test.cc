@@ -366,8 +366,8 @@ TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
   ASSERT_TRUE(pipeline.stream->Settle().ok());
   std::vector<std::pair<int64_t, int>> used;
   for (const TimelineEvent& event : pipeline.stream->TakeTimeline()) {
-    if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.position < n) continue;
-    used.emplace_back(event.position - n, event.num_slabs);
+    if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.pass == 0) continue;
+    used.emplace_back(event.slab, event.num_slabs);
   }
   EXPECT_THAT(used,
               testing::ElementsAre(testing::Pair(0, 4), testing::Pair(4, 4), testing::Pair(8, 3)));
@@ -397,13 +397,14 @@ TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
       for (size_t i = 1; i < events->size(); ++i)
         EXPECT_LE((*events)[i - 1].time, (*events)[i].time) << i;
       for (size_t i = 0; i + 1 < events->size(); i += 2) {
-        EXPECT_EQ((*events)[i].position, (*events)[i + 1].position);
+        EXPECT_EQ((*events)[i].pass, (*events)[i + 1].pass);
+        EXPECT_EQ((*events)[i].slab, (*events)[i + 1].slab);
       }
     }
     std::vector<int64_t> used;
     for (size_t i = 0; i < kernels.size(); i += 2) {
       EXPECT_EQ(kernels[i].to, SlabState::kLeased);
-      used.push_back(kernels[i].position);
+      used.push_back(kernels[i].pass * n + kernels[i].slab);
     }
     std::vector<int64_t> want;
     for (int i = 0; i < 2 * n; ++i) {
