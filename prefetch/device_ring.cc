@@ -16,8 +16,6 @@ bool MayMoveOnDevice(DeviceSlot from, DeviceSlot to) {
     case DeviceSlot::kCopying:
       return to == DeviceSlot::kLeased;
     case DeviceSlot::kLeased:
-      return to == DeviceSlot::kReleased;
-    case DeviceSlot::kReleased:
       return to == DeviceSlot::kFree;
   }
   return false;
@@ -35,7 +33,7 @@ std::optional<DeviceRing::Room> DeviceRing::Allocate(int64_t bytes) {
   const std::optional<int64_t> place = space_.Allocate(bytes);
   if (!place.has_value()) return std::nullopt;
   room.begin = *place;
-  Slot& slot = slots_.emplace_back();
+  Slot& slot = slots_[room.ticket];
   MoveDeviceSlot(&slot.state, DeviceSlot::kCopying);
   slot.bytes = RoundUp(bytes, kReadAlignment);
   const int64_t begin = room.begin;
@@ -54,17 +52,17 @@ std::optional<DeviceRing::Room> DeviceRing::Allocate(int64_t bytes) {
   return room;
 }
 
-void DeviceRing::Lease(int64_t ticket) { MoveDeviceSlot(&At(ticket).state, DeviceSlot::kLeased); }
+void DeviceRing::Lease(int64_t ticket) {
+  MoveDeviceSlot(&slots_.at(ticket).state, DeviceSlot::kLeased);
+}
 
 void DeviceRing::Release(int64_t ticket, EventPool::Handle read) {
-  MoveDeviceSlot(&At(ticket).state, DeviceSlot::kReleased);
+  Slot& slot = slots_.at(ticket);
+  MoveDeviceSlot(&slot.state, DeviceSlot::kFree);
   const int64_t begin = space_.begin(ticket);
-  being_read_.push_back({begin, begin + At(ticket).bytes, std::move(read)});
+  being_read_.push_back({begin, begin + slot.bytes, std::move(read)});
   space_.Free(ticket);
-  for (; first_ < space_.first_ticket(); ++first_) {
-    MoveDeviceSlot(&slots_.front().state, DeviceSlot::kFree);
-    slots_.pop_front();
-  }
+  slots_.erase(ticket);
 }
 
 }  // namespace sluice

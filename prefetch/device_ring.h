@@ -4,7 +4,7 @@
 #define SLUICE_PREFETCH_DEVICE_RING_H_
 
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -15,14 +15,14 @@ namespace sluice {
 
 // Where a slot of the ring stands.
 //
-//   kFree -> kCopying -> kLeased -> kReleased -> kFree
+//   kFree -> kCopying -> kLeased -> kFree
 //
 // kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself
-// starts once what computed from those bytes before is done. Leasing and releasing are the compute
-// thread's: a lease may be had while the copy still runs (the compute stream waits for it). The
-// room of a released slot is free once all older slots are released, too, and may be given to the
-// next slab while kernels still read it (the copy stream waits for them).
-enum class DeviceSlot : uint8_t { kFree, kCopying, kLeased, kReleased };
+// starts once what computed from those bytes before is done. Leasing and freeing are the compute
+// thread's: a lease may be had while the copy still runs (the compute stream waits for it), and the
+// room of a dropped lease may be given to the next slab while kernels still read it (the copy
+// stream waits for them).
+enum class DeviceSlot : uint8_t { kFree, kCopying, kLeased };
 
 // Makes the move; asserts that it is one of those above.
 void MoveDeviceSlot(DeviceSlot* slot, DeviceSlot to);
@@ -44,7 +44,7 @@ class DeviceRing {
   std::optional<Room> Allocate(int64_t bytes);
   // kCopying -> kLeased.
   void Lease(int64_t ticket);
-  // kLeased -> kReleased; the bytes are read until `read`.
+  // kLeased -> kFree; the bytes are read until `read`.
   void Release(int64_t ticket, EventPool::Handle read);
 
   int64_t capacity() const { return space_.capacity(); }
@@ -60,11 +60,9 @@ class DeviceRing {
     DeviceSlot state = DeviceSlot::kFree;
     int64_t bytes = 0;  // a multiple of 4096
   };
-  Slot& At(int64_t ticket) { return slots_[ticket - first_]; }
 
   RingSpace space_;
-  std::deque<Slot> slots_;  // of the space's tickets, the oldest first
-  int64_t first_ = 0;       // the ticket of the first slot
+  std::map<int64_t, Slot> slots_;  // of the space's tickets
   std::vector<ReadRange> being_read_;
 };
 

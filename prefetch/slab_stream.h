@@ -82,11 +82,11 @@ class SlabStream : public SlabSource {
   ~SlabStream() override;
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only);
-  // blocks until it is verified. A lease not yet dropped keeps its room in the ring, and so does
-  // what came after it. DataLoss: wrong checksum; Unavailable: failed or short read; both name
-  // file, slab and offset, come when the walk reaches that slab (those before it are still handed
-  // out), and every later call returns the same. Cancelled after Cancel(). OutOfRange: after the
-  // first walk of a cycle that is for the first walk only.
+  // blocks until it is verified. A lease not yet dropped keeps its room in the ring. DataLoss:
+  // wrong checksum; Unavailable: failed or short read; both name file, slab and offset, come when
+  // the walk reaches that slab (those before it are still handed out), and every later call returns
+  // the same. Cancelled after Cancel(). OutOfRange: after the first walk of a cycle that is for the
+  // first walk only.
   absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
   absl::Status Settle() override { return absl::OkStatus(); }
 

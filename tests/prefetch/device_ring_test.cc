@@ -62,14 +62,22 @@ TEST_F(DeviceRingTest, WhatIsLeftOfAReadRangeStillHasItsReader) {
   }
 }
 
-TEST_F(DeviceRingTest, ASlotThatIsHeldKeepsTheRoomOfThoseBehindIt) {
+TEST_F(DeviceRingTest, ASlotThatIsHeldDoesNotKeepTheRoomBehindIt) {
   DeviceRing ring(2 * kRingPage);
   ASSERT_TRUE(ring.Allocate(kRingPage).has_value());
-  ASSERT_TRUE(ring.Allocate(kRingPage).has_value());
   ring.Lease(0);
-  ring.Lease(1);
-  ring.Release(1, NewEvent());
-  EXPECT_FALSE(ring.Allocate(kRingPage).has_value());
+  EventPool::Handle last;
+  for (int64_t ticket = 1; ticket < 10; ++ticket) {
+    const std::optional<DeviceRing::Room> room = ring.Allocate(kRingPage);
+    ASSERT_TRUE(room.has_value()) << ticket;
+    EXPECT_EQ(room->begin, kRingPage);
+    EXPECT_EQ(room->readers.size(), ticket > 1 ? 1 : 0);
+    if (ticket > 1) EXPECT_EQ(room->readers[0], last);
+    EXPECT_FALSE(ring.Allocate(kRingPage).has_value());
+    ring.Lease(ticket);
+    last = NewEvent();
+    ring.Release(ticket, last);
+  }
   ring.Release(0, NewEvent());
   EXPECT_TRUE(ring.Allocate(2 * kRingPage).has_value());
 }
@@ -79,7 +87,7 @@ TEST(DeviceSlotDeathTest, RefusesMovesThatTheDrawingDoesNotHave) {
   DeviceSlot slot = DeviceSlot::kFree;
   EXPECT_DEATH(MoveDeviceSlot(&slot, DeviceSlot::kLeased), "MayMoveOnDevice");
   MoveDeviceSlot(&slot, DeviceSlot::kCopying);
-  EXPECT_DEATH(MoveDeviceSlot(&slot, DeviceSlot::kReleased), "MayMoveOnDevice");
+  EXPECT_DEATH(MoveDeviceSlot(&slot, DeviceSlot::kFree), "MayMoveOnDevice");
   EXPECT_DEATH(MoveDeviceSlot(&slot, DeviceSlot::kCopying), "MayMoveOnDevice");
 }
 #endif
