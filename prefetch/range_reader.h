@@ -22,8 +22,8 @@ class RangeReader {
   // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
   RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : batch_(engine), bounce_(bounce) {}
 
-  // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several
-  // failures the first range's is returned.
+  // Reads all ranges, ahead of slabs, as many at once as the bounce buffer holds, and waits. Of
+  // several failures the first range's is returned.
   absl::Status Read(absl::Span<const SlabStream::Range> ranges);
 
  private:

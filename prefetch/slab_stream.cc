@@ -150,7 +150,7 @@ void SlabStream::State::Request(const Place& place) {
   request.offset = slab.offset;
   request.buffer = ReadBufferOf(place);
   request.bytes = slab.bytes;
-  request.urgent = place.visit.urgency == Urgency::kNow;
+  request.priority = place.visit.urgency == Urgency::kNow ? IoPriority::kSoon : IoPriority::kInTurn;
   request.done = [this, place](absl::Status status) { Arrived(place, status); };
   engine->Submit(std::move(request));
 }

@@ -11,7 +11,7 @@
 namespace sluice {
 
 // How soon a visit's slab is wanted: kInTurn, after those that were asked for before it; or kNow,
-// ahead of all slabs that are not being read yet.
+// ahead of all slabs that are not being read yet (IoPriority).
 enum class Urgency : uint8_t { kInTurn, kNow };
 
 // A place in the walk, at which one slab is handed out.

@@ -35,15 +35,24 @@ struct IoOptions {
       {};  // called where some of the threads that would help cannot be started
 };
 
+// Which requests go out first, among those that are not in flight yet; equals in the order they
+// came. There is one queue for all that goes to a disk and comes from it.
+enum class IoPriority : uint8_t {
+  kWaitedFor,  // embedding rows and pages of the KV cache: the pass stands, or soon will
+  kSoon,       // slabs that the pass found it needs
+  kInTurn,     // slabs that are read ahead
+};
+inline constexpr int kNumIoPriorities = 3;
+
 // One read of a whole range, or one write. `buffer` must stay until `done` was called.
 struct IoRequest {
   int file = 0;        // index into the engine's files
   int64_t offset = 0;  // a multiple of 4096
   // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end inside the last 4096).
   absl::Span<std::byte> buffer;
-  int64_t bytes = 0;    // bytes that must arrive, at least 1
-  bool write = false;   // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
-  bool urgent = false;  // goes ahead of everything that is not in flight yet
+  int64_t bytes = 0;   // bytes that must arrive, at least 1
+  bool write = false;  // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
+  IoPriority priority = IoPriority::kInTurn;
   // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
   // or write failed or the file ended, with path and offset.
   std::function<void(absl::Status)> done;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "absl/base/macros.h"
@@ -74,11 +75,11 @@ bool ReadQueue::Push(IoRequest request) {
               RoundUp(request.bytes, kReadAlignment));
   ABSL_ASSERT(!request.write || request.bytes % kReadAlignment == 0);
   auto job = std::make_shared<ReadJob>();
-  const bool urgent = request.urgent;
+  const auto priority = static_cast<int>(request.priority);
   job->request = std::move(request);
   const MutexLock lock(&mutex_);
   if (!HasWorkLocked()) disk_.Wake(Clock::now());
-  (urgent ? urgent_ : ordinary_).push_back(std::move(job));
+  queues_[priority].push_back(std::move(job));
   work_.NotifyOne();
   return std::exchange(taker_sleeps_, false);
 }
@@ -101,7 +102,7 @@ bool ReadQueue::WaitAndTake(Read* read) {
   const MutexLock lock(&mutex_);
   while (!closed_) {
     if (TakeLocked(read)) {
-      if (!urgent_.empty() || !ordinary_.empty()) work_.NotifyOne();  // a request is many reads
+      if (HasWorkLocked()) work_.NotifyOne();  // a request is many reads
       return true;
     }
     if (HasWorkLocked()) {
@@ -119,15 +120,18 @@ bool ReadQueue::ShortOfTakers(int takers) const {
   return HasWorkLocked() && in_flight_ >= takers;
 }
 
-bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
+bool ReadQueue::HasWorkLocked() const {
+  return std::any_of(std::begin(queues_), std::end(queues_),
+                     [](const auto& queue) { return !queue.empty(); });
+}
 
 bool ReadQueue::TakeLocked(Read* read) {
   if (!disk_.Ready(Clock::now())) return false;
-  for (auto* queue : {&urgent_, &ordinary_}) {
-    while (!queue->empty()) {
-      ReadJob& job = *queue->front();
+  for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
+    while (!queue.empty()) {
+      ReadJob& job = *queue.front();
       if (job.issued == job.size()) {  // it failed while a part of it waited here
-        queue->pop_front();
+        queue.pop_front();
         continue;
       }
       const IoRequest& request = job.request;
@@ -138,10 +142,10 @@ bool ReadQueue::TakeLocked(Read* read) {
       read->room = std::min(read_bytes_, job.size() - job.issued);
       read->wanted = std::min(read->room, request.bytes - job.issued);
       read->attempts = 0;
-      read->job = queue->front();
+      read->job = queue.front();
       job.issued += read->room;
       ++job.in_flight;
-      if (job.issued == job.size()) queue->pop_front();
+      if (job.issued == job.size()) queue.pop_front();
       const Clock::time_point now = Clock::now();
       if (in_flight_++ == 0) busy_since_ = std::max(now, idle_since_);
       disk_.Begin(read->room, now);
@@ -199,14 +203,14 @@ void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
   const MutexLock lock(&mutex_);
   for (;;) {
     std::vector<std::shared_ptr<ReadJob>> answers;
-    for (auto* queue : {&urgent_, &ordinary_}) {
-      for (std::shared_ptr<ReadJob>& job : *queue) {
+    for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
+      for (std::shared_ptr<ReadJob>& job : queue) {
         if (job->issued == job->size()) continue;  // the last of its reads answers
         job->status.Update(absl::Status(status.code(), status.message()));
         job->issued = job->size();
         if (job->in_flight == 0) answers.push_back(std::move(job));
       }
-      queue->clear();
+      queue.clear();
     }
     if (!answers.empty()) {
       mutex_.Unlock();

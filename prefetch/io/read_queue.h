@@ -39,7 +39,7 @@ struct Read {
 // or the file ended, or the disk took nothing.
 absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
 
-// Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that
+// Thread-safe. Requests go out by priority, and in the order they came. One engine thread that
 // sleeps in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
 class ReadQueue {
  public:
@@ -87,8 +87,8 @@ class ReadQueue {
 
   mutable Mutex mutex_;
   CondVar work_;  // signalled when a queue grows or closed_ is set
-  std::deque<std::shared_ptr<ReadJob>> urgent_ ABSL_GUARDED_BY(mutex_);
-  std::deque<std::shared_ptr<ReadJob>> ordinary_ ABSL_GUARDED_BY(mutex_);
+  // By priority.
+  std::deque<std::shared_ptr<ReadJob>> queues_[kNumIoPriorities] ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool taker_sleeps_ ABSL_GUARDED_BY(mutex_) = false;
   int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -59,9 +59,9 @@ class ManualEngine : public IoEngine {
     std::lock_guard<std::mutex> lock(mutex_);
     return requests_[i].offset;
   }
-  bool urgent(int i) const {
+  IoPriority priority(int i) const {
     std::lock_guard<std::mutex> lock(mutex_);
-    return requests_[i].urgent;
+    return requests_[i].priority;
   }
 
   static std::byte ByteAt(int64_t offset) { return static_cast<std::byte>(offset * 31 >> 3); }
@@ -278,12 +278,12 @@ TEST_F(FaultTest, AppendedVisitsComeNext) {
   for (int slab : {3, 1}) ASSERT_TRUE(stream_->Append(slab, 0, Urgency::kNow).ok());
   ASSERT_TRUE(stream_->Append(2, 0, Urgency::kInTurn).ok());
   ASSERT_EQ(engine_->waiting(), 2) << "the third one waits for room";
-  EXPECT_TRUE(engine_->urgent(0));
+  EXPECT_EQ(engine_->priority(0), IoPriority::kSoon);
   engine_->Answer(1);
   engine_->Answer(0);
   ExpectNext(3);
   ASSERT_EQ(engine_->waiting(), 1);
-  EXPECT_FALSE(engine_->urgent(0));
+  EXPECT_EQ(engine_->priority(0), IoPriority::kInTurn);
   EXPECT_EQ(engine_->offset(0), 2 * kRoom);
   ExpectNext(1);
   engine_->Answer(0);
@@ -361,7 +361,7 @@ TEST_F(FaultTest, KeepsLeasesValidAfterAnError) {
   EXPECT_EQ(lease.bytes()[0], ManualEngine::ByteAt(0));
 }
 
-TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
+TEST_F(FaultTest, SendsRangesAheadOfSlabsAndAllAtOnce) {
   Open(Cycle(4), 2 * kRoom);
   std::vector<std::byte> out(4 * 100);
   std::vector<SlabStream::Range> ranges;
@@ -371,7 +371,7 @@ TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
   absl::Status status = absl::UnknownError("not read");
   std::thread reader([&] { status = stream_->ReadRanges(ranges); });
   while (engine_->waiting() < 6) std::this_thread::yield();
-  for (int i = 2; i < 6; ++i) EXPECT_TRUE(engine_->urgent(i));
+  for (int i = 2; i < 6; ++i) EXPECT_EQ(engine_->priority(i), IoPriority::kWaitedFor);
   for (int i = 0; i < 4; ++i) engine_->Answer(2);
   reader.join();
   ASSERT_TRUE(status.ok()) << status;
