@@ -190,7 +190,7 @@ absl::Status SlabStream::State::AwaitFront(const std::atomic<bool>* stop) {
     const Place* const front = Front();
     if (front == nullptr && ended.ok()) SLUICE_RETURN_IF_ERROR(WhyNotAsked());
     if (front != nullptr && ended.ok() && StateOf(*front) == SlabState::kFailed)
-      ended = failures[front->visit.id];
+      ended = failures[FailureKey(front->visit)];
     SLUICE_RETURN_IF_ERROR(ended);
     if (front != nullptr && StateOf(*front) == SlabState::kReady) return absl::OkStatus();
     consumer.Enter(kWaiting);
@@ -206,10 +206,10 @@ absl::Status SlabStream::State::AwaitFront(const std::atomic<bool>* stop) {
 }
 
 int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
-                                int worker_threads) {
-  return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(ArenaBytes(cycle)) +
-         HostBuffer::RoundedBytes(kBounceBytes) + kOverheadBytes +
-         worker_threads * SlabDecoder::MemoryBytes() +
+                                int worker_threads, int64_t appended_ring_bytes) {
+  return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(appended_ring_bytes) +
+         HostBuffer::RoundedBytes(ArenaBytes(cycle)) + HostBuffer::RoundedBytes(kBounceBytes) +
+         kOverheadBytes + worker_threads * SlabDecoder::MemoryBytes() +
          kTableBytesPerSlab * static_cast<int64_t>(cycle.size());
 }
 
@@ -335,7 +335,7 @@ void SlabStream::Drop(int64_t id) {
     state.dropped.insert(id);
     return;
   }
-  state.failures.erase(id);
+  state.failures.erase(state.FailureKey(place.visit));
   state.Move(place, SlabState::kFree);
   state.RequestAhead();
 }

@@ -58,11 +58,11 @@ struct StreamCounters {
 
 class SlabStream : public SlabSource {
  public:
-  // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
+  // Memory that a stream over `cycle` holds: its rings (rounded to a huge page where they are that
   // large) plus the places of resident slabs, and what its tables and threads take. For the
   // planner.
   static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
-                             int worker_threads = 1);
+                             int worker_threads = 1, int64_t appended_ring_bytes = 0);
 
   // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses
   // (the embedding's, for ReadRanges).

@@ -57,6 +57,10 @@ struct SlabStream::State {
   absl::Span<std::byte> ReadBufferOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   SlabState StateOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void Move(const Place& place, SlabState to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Visits to a resident slab share its failure.
+  int64_t FailureKey(const Visit& visit) const {
+    return cycle[visit.slab].resident ? -1 - visit.slab : visit.id;
+  }
   // The place that Next() hands out; null: its visit is not asked for yet.
   Place* Front() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
 
@@ -108,14 +112,14 @@ struct SlabStream::State {
   // What was asked for and is not handed out; appended visits go first.
   std::deque<Place> asked ABSL_GUARDED_BY(mutex);
   std::deque<Place> asked_appended ABSL_GUARDED_BY(mutex);
-  std::set<int64_t> dropped
-      ABSL_GUARDED_BY(mutex);  // ids of visits on their way that nobody wants any more
-  std::vector<SlabState> resident
-      ABSL_GUARDED_BY(mutex);                          // [num_slabs]; kFree for those of the rings
+  // Ids of visits on their way that nobody wants any more.
+  std::set<int64_t> dropped ABSL_GUARDED_BY(mutex);
+  // [num_slabs]; kFree for slabs of the rings.
+  std::vector<SlabState> resident ABSL_GUARDED_BY(mutex);
   std::deque<Place> arrived ABSL_GUARDED_BY(mutex);    // kRead
   bool left_to_caller ABSL_GUARDED_BY(mutex) = false;  // LeaveVerifying
   std::vector<bool> verified ABSL_GUARDED_BY(mutex);   // [num_slabs]: it need not be checked again
-  std::map<int64_t, absl::Status> failures ABSL_GUARDED_BY(mutex);  // by visit
+  std::map<int64_t, absl::Status> failures ABSL_GUARDED_BY(mutex);  // by FailureKey
   absl::Status ended ABSL_GUARDED_BY(mutex);       // once not OK, what every Next() returns
   bool closing ABSL_GUARDED_BY(mutex) = false;     // the workers are to go home
   StreamCounters counters ABSL_GUARDED_BY(mutex);  // but for the engine's and the clocks'

@@ -119,7 +119,7 @@ void SlabStream::State::Checked(const Place& place, absl::Status status) {
     Move(place, SlabState::kFree);
     RequestAhead();
   } else if (!status.ok()) {
-    failures.emplace(place.visit.id, std::move(status));
+    failures.emplace(FailureKey(place.visit), std::move(status));
   }
   slab_ready.NotifyOne();
 }
