@@ -30,9 +30,9 @@ DeviceStream::State::State(std::unique_ptr<SlabStream> host_in, std::vector<Devi
       kept(PlaceKept(cycle)),
       compute(options.compute),
       events(options.device),
+      link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
       walk(Walk::Loop(static_cast<int>(cycle.size()))),
       ring(RoundUp(options.ring_bytes, kReadAlignment)),
-      link(options.max_bytes_per_s, LinkWindow(cycle, options.max_bytes_per_s)),
       host(std::move(host_in)) {
   host_bytes.resize(cycle.size());
 }
@@ -119,8 +119,7 @@ DeviceStream::State::Time DeviceStream::State::TakeLink(int64_t bytes) {
     room.WaitUntil(&mutex, std::chrono::system_clock::now() + (link.next_start() - Now()));
   }
   MoveCopier(kIssuing);
-  link.Begin(bytes, Now());
-  return link.next_start();
+  return link.Begin(bytes, Now());
 }
 
 bool DeviceStream::State::LeaveOnHost(const Lease& lease) {

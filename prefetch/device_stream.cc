@@ -232,6 +232,8 @@ absl::Status DeviceStream::Settle() { return state_->Settle(0); }
 
 void DeviceStream::TimeEveryLease(bool every) { state_->every_lease = every; }
 
+DeviceLink* DeviceStream::link() const { return &state_->link; }
+
 SlabStream* DeviceStream::host() const { return state_->host.get(); }
 
 DeviceStreamCounters DeviceStream::counters() const {

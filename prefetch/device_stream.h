@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/device.h"
+#include "prefetch/device_link.h"
 #include "prefetch/slab_source.h"
 #include "prefetch/slab_stream.h"
 
@@ -106,6 +107,8 @@ class DeviceStream : public SlabSource {
   // lease. For the same thread.
   void TimeEveryLease(bool every);
 
+  // What else is copied to the device or back takes its time there, too. Any thread.
+  DeviceLink* link() const;
   // The host stream, for ranges of files and its counters; not for its slabs.
   SlabStream* host() const;
 

@@ -20,11 +20,11 @@
 #include "kernels/cpu/thread.h"
 #include "kernels/device.h"
 #include "prefetch/device_clock.h"
+#include "prefetch/device_link.h"
 #include "prefetch/device_ring.h"
 #include "prefetch/device_stream.h"
 #include "prefetch/device_timers.h"
 #include "prefetch/event_pool.h"
-#include "prefetch/io/simulated_disk.h"
 #include "prefetch/kept_places.h"
 #include "prefetch/slab_stream.h"
 #include "prefetch/timeline.h"
@@ -116,6 +116,7 @@ struct DeviceStream::State {
   const KeptPlaces kept;
   Stream* const compute;
   EventPool events;
+  DeviceLink link;
   DeviceRange ring_memory;
   DeviceRange kept_memory;
   std::unique_ptr<Stream> copies;  // the copying thread's
@@ -149,7 +150,6 @@ struct DeviceStream::State {
   std::chrono::steady_clock::duration link_busy ABSL_GUARDED_BY(mutex){0};
   Time link_busy_until ABSL_GUARDED_BY(mutex);
   KernelSums kernels ABSL_GUARDED_BY(mutex);
-  SimulatedDisk link ABSL_GUARDED_BY(mutex);
   StageClock<kCopierStates> copier_clock ABSL_GUARDED_BY(mutex);
   StageClock<kConsumerStates> consumer ABSL_GUARDED_BY(mutex);  // Next()
   Timeline timeline ABSL_GUARDED_BY(mutex);                     // of the device

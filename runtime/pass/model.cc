@@ -108,9 +108,9 @@ absl::Status Model::CreateKvMover(ComputePlace* place) {
                                  kv_cache_.page_stride(), host_stream_->io_engine(), scratch_file_);
   }
   if (plan_.KvInHostMemory()) {
-    SLUICE_ASSIGN_OR_RETURN(
-        kv_staging_,
-        KvStaging::Create(&kv_cache_, place, plan_.device->kv_staged_pages, h.layer_windows));
+    SLUICE_ASSIGN_OR_RETURN(kv_staging_,
+                            KvStaging::Create(&kv_cache_, place, device_stream_->link(),
+                                              plan_.device->kv_staged_pages, h.layer_windows));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");

@@ -439,5 +439,24 @@ TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
       << "as long as the simulated link would have, of copies looked at";
 }
 
+// What else goes over the link takes its time from the slabs.
+TEST(DeviceStream, CopiesOfOthersTakeTheSimulatedLinksTime) {
+  constexpr int64_t kRate = 10'000'000;
+  constexpr int64_t kPages = 1'000'000;
+  LateDevice device(13);
+  Pipeline pipeline(
+      &device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
+  int64_t walk = 0;
+  for (const int64_t bytes : kOddSizes) walk += bytes;
+  const auto start = std::chrono::steady_clock::now();
+  pipeline.Walk(1);
+  pipeline.stream->link()->Begin(kPages, std::chrono::steady_clock::now());
+  pipeline.Walk(3 * static_cast<int>(kOddSizes.size()) - 1);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(taken.count(), static_cast<double>(3 * walk + kPages - 6 * 65536) / kRate);
+  ASSERT_TRUE(pipeline.stream->Settle().ok());
+  EXPECT_EQ(pipeline.wrong, 0);
+}
+
 }  // namespace
 }  // namespace sluice
