@@ -23,7 +23,7 @@ absl::StatusOr<IoKind> ParseIoKind(absl::string_view name);
 
 struct IoOptions {
   IoKind kind = IoKind::kAuto;  // kAuto: io_uring where it is permitted, else the pread threads
-  int queue_depth = 32;         // reads in flight
+  int queue_depth = 32;         // reads in flight, of each disk
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
@@ -36,7 +36,7 @@ struct IoOptions {
 };
 
 // Which requests go out first, among those that are not in flight yet; equals in the order they
-// came. There is one queue for all that goes to a disk and comes from it.
+// came. Each disk has one queue for all that goes to it and comes from it.
 enum class IoPriority : uint8_t {
   kWaitedFor,  // embedding rows and pages of the KV cache: the pass stands, or soon will
   kSoon,       // slabs that the pass found it needs
@@ -66,8 +66,8 @@ struct IoCounters {
   double idle_seconds = 0;  // the rest of the time since the engine was created
 };
 
-// One queue of reads and writes. Thread-safe. Owns its threads (joined by the destructor, which
-// first lets what is in flight end and answers the queued ones with Cancelled).
+// Reads and writes, in one queue a disk. Thread-safe. Owns its threads (joined by the destructor,
+// which first lets what is in flight end and answers the queued ones with Cancelled).
 class IoEngine {
  public:
   virtual ~IoEngine() = default;
