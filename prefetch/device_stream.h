@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/device.h"
+#include "prefetch/device_link.h"
+#include "prefetch/slab_source.h"
 #include "prefetch/slab_stream.h"
 
 namespace sluice {
@@ -47,6 +49,7 @@ struct DeviceStreamCounters {
   double room_wait_seconds = 0;  // waiting for room in the device's ring
   double held_back_seconds = 0;  // the simulated link is not done with the slab before
   double issue_seconds = 0;      // giving work to the copy stream
+  double ended_seconds = 0;      // with nothing left to copy: all slabs stay, or one had an error
   // The link, of copies that are known to be done, by the device's clock:
   double link_busy_seconds = 0;  // copying, or as long as the simulated link would have
   double link_idle_seconds = 0;
@@ -63,71 +66,31 @@ struct DeviceStreamCounters {
 };
 
 // Owns two threads: one takes slabs from the host stream and queues their copies, one gives the
-// host's memory back once a copy is done. A slot of the device's ring:
+// host's memory back once a copy is done. prefetch/device_ring.h draws how a slot of the device's
+// ring moves. The copying thread never waits for the device, and the compute thread only for what
+// it queued some slabs ago, to look at its times.
 //
-//   kFree -> kCopying -> kLeased -> kReleased -> kFree
-//
-// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself
-// starts once what computed from those bytes before is done. Leasing and releasing are the compute
-// thread's: a lease may be had while the copy still runs (the compute stream waits for it), and the
-// room of a dropped lease may be given to the next slab while kernels still read it (the copy
-// stream waits for them). So the copying thread never waits for the device, and the compute thread
-// only for what it queued some slabs ago, to look at its times.
-class DeviceStream {
+// A lease lets work on the compute stream read a slab; dropping it marks where that work ends.
+class DeviceStream : public SlabSource {
  public:
-  // The right to let work on the compute stream read a slab. Dropping it marks where that work
-  // ends.
-  class Lease {
-   public:
-    Lease() = default;
-    Lease(Lease&& other) noexcept;
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease();
-    int slab() const { return slab_; }  // index into the cycle
-    int num_slabs() const {
-      return num_slabs_;
-    }  // from that one on: more than one where kept slabs follow it
-    // Device memory: of a ring 256-byte aligned, of slabs that are kept so as those before them
-    // leave it.
-    absl::Span<const std::byte> bytes() const { return bytes_; }
-    bool on_host() const {
-      return on_host_;
-    }  // then bytes() are the host's, and stay until the stream is destroyed
-
-   private:
-    friend class DeviceStream;
-    Lease(DeviceStream* stream, int slab, int64_t position, int64_t ticket,
-          absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), position_(position), ticket_(ticket), bytes_(bytes) {}
-    DeviceStream* stream_ = nullptr;  // null: there is nothing to give back
-    int slab_ = -1;
-    int num_slabs_ = 1;
-    int64_t position_ = -1;  // of the walk
-    int64_t ticket_ = -1;    // of the ring; -1: a kept slab, or one of the host's
-    absl::Span<const std::byte> bytes_;
-    bool on_host_ = false;
-  };
-
   // Device memory that a stream over `cycle` holds.
   static int64_t MemoryBytes(absl::Span<const DeviceSlab> cycle, int64_t ring_bytes);
 
-  // Takes `host`, a stream over the same slabs, of which nothing was taken yet; starts copying at
-  // once. InvalidArgument: a slab that does not fit the ring; ResourceExhausted: no such device
-  // memory.
+  // Takes `host`, a stream over the same slabs, of which nothing was taken yet, and to whose walk
+  // nothing is appended; starts copying at once. InvalidArgument: a slab that does not fit the
+  // ring; ResourceExhausted: no such device memory.
   static absl::StatusOr<std::unique_ptr<DeviceStream>> Create(std::unique_ptr<SlabStream> host,
                                                               std::vector<DeviceSlab> cycle,
                                                               const DeviceStreamOptions& options);
 
   // Waits for the copies in flight and for the compute stream. No lease may be held.
-  ~DeviceStream();
+  ~DeviceStream() override;
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ...; blocks until its copy is queued, and makes
   // the compute stream wait for it. From the second walk on, kept slabs that follow each other come
   // together. Errors of the host stream come when the walk reaches their slab, those of the device
-  // at once; every later call returns the same. Holding so many leases that the next slab cannot
-  // fit is FailedPrecondition, never a deadlock, and the call may be repeated once one was dropped.
-  // `stop` as SlabStream's.
-  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
+  // at once; every later call returns the same.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
 
   // To be called before a walk begins, by the thread that calls Next(). In this walk, slabs that
   // are marked `host` are handed out in host memory, without a copy to the device. Returns the
@@ -139,26 +102,28 @@ class DeviceStream {
   // the same thread.
   absl::Span<const std::byte> HostBytes(int slab) const;
 
-  // Takes the times of all dropped leases into account, waiting for their work. For the thread that
-  // calls Next(), after a pass.
-  absl::Status Settle();
+  absl::Status Settle() override;
   // From here on leases of slabs that stay are timed, each by itself, too: that takes two events a
   // lease. For the same thread.
   void TimeEveryLease(bool every);
 
+  // What else is copied to the device or back takes its time there, too. Any thread.
+  DeviceLink* link() const;
   // The host stream, for ranges of files and its counters; not for its slabs.
   SlabStream* host() const;
 
   // Any thread.
   DeviceStreamCounters counters() const;
-  // The moves of slabs on the host and on the device since the last call; those of either in order
-  // of time. Any thread.
-  std::vector<TimelineEvent> TakeTimeline();
+  // Of slabs on the host, too.
+  std::vector<TimelineEvent> TakeTimeline() override;
 
  private:
   struct State;
   explicit DeviceStream(std::unique_ptr<State> state);
-  void Release(int64_t position, int64_t ticket);
+  // A slab that stays, from the second walk on, and any other.
+  absl::StatusOr<Lease> NextKept();
+  absl::StatusOr<Lease> NextCopied(const std::atomic<bool>* stop);
+  void Release(const Lease::Grant& grant) override;
   std::unique_ptr<State> state_;
 };
 

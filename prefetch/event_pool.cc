@@ -10,7 +10,7 @@ namespace sluice {
 absl::StatusOr<EventPool::Handle> EventPool::Take() {
   std::unique_ptr<Event> event;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     if (!idle_.empty()) {
       event = std::move(idle_.back());
       idle_.pop_back();
@@ -20,7 +20,7 @@ absl::StatusOr<EventPool::Handle> EventPool::Take() {
     SLUICE_ASSIGN_OR_RETURN(event, device_->NewEvent());
   }
   return Handle(event.release(), [this](Event* returned) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     idle_.emplace_back(returned);
   });
 }

@@ -3,10 +3,10 @@
 #define SLUICE_PREFETCH_EVENT_POOL_H_
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/base/mutex.h"
 #include "kernels/device.h"
 
 namespace sluice {
@@ -23,8 +23,8 @@ class EventPool {
 
  private:
   Device* const device_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Event>> idle_;  // guarded by mutex_
+  Mutex mutex_;
+  std::vector<std::unique_ptr<Event>> idle_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice

@@ -11,7 +11,7 @@
 namespace sluice {
 
 absl::Status RangeReader::Read(absl::Span<const SlabStream::Range> ranges) {
-  std::lock_guard<std::mutex> turn(turn_);
+  const MutexLock turn(&turn_);
   std::vector<Window> windows;
   int64_t used = 0;
   for (const SlabStream::Range& range : ranges) {
@@ -48,7 +48,7 @@ absl::Status RangeReader::ReadWindows(absl::Span<const Window> windows) {
     request.offset = window.offset;
     request.buffer = {window.data, static_cast<size_t>(RoundUp(bytes, kReadAlignment))};
     request.bytes = bytes;
-    request.urgent = true;
+    request.priority = IoPriority::kWaitedFor;
     batch_.Submit(std::move(request));
   }
   for (const absl::Status& status : batch_.Wait()) SLUICE_RETURN_IF_ERROR(status);

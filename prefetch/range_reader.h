@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "kernels/base/mutex.h"
 #include "prefetch/io/io_batch.h"
 #include "prefetch/io/io_engine.h"
 #include "prefetch/slab_stream.h"
@@ -22,8 +22,8 @@ class RangeReader {
   // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
   RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : batch_(engine), bounce_(bounce) {}
 
-  // Reads all ranges, urgently, as many at once as the bounce buffer holds, and waits. Of several
-  // failures the first range's is returned.
+  // Reads all ranges, ahead of slabs, as many at once as the bounce buffer holds, and waits. Of
+  // several failures the first range's is returned.
   absl::Status Read(absl::Span<const SlabStream::Range> ranges);
 
  private:
@@ -36,11 +36,11 @@ class RangeReader {
     absl::Span<std::byte> out;
   };
 
-  absl::Status ReadWindows(absl::Span<const Window> windows);
+  absl::Status ReadWindows(absl::Span<const Window> windows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
 
-  IoBatch batch_;
-  const absl::Span<std::byte> bounce_;
-  std::mutex turn_;  // held for a whole Read; guards batch_ and the bytes of bounce_
+  Mutex turn_;  // held for a whole Read
+  IoBatch batch_ ABSL_GUARDED_BY(turn_);
+  const absl::Span<std::byte> bounce_;  // turn_ guards its bytes
 };
 
 }  // namespace sluice

@@ -19,11 +19,11 @@ bool MayMove(SlabState from, SlabState to) {
     case SlabState::kUnpacking:
       return to == SlabState::kReady || to == SlabState::kFailed;
     case SlabState::kReady:
-      return to == SlabState::kLeased;
+      return to == SlabState::kLeased || to == SlabState::kFree;
     case SlabState::kLeased:
       return to == SlabState::kFree;
     case SlabState::kFailed:
-      return false;
+      return to == SlabState::kFree;
   }
   return false;
 }
@@ -36,17 +36,21 @@ void MoveSlab(SlabState* slab, SlabState to) {
 }
 
 std::optional<int64_t> Ring::Allocate(int64_t bytes) {
+  const int64_t ticket = next_ticket();
   const std::optional<int64_t> begin = space_.Allocate(bytes);
-  if (begin.has_value()) MoveSlab(&states_.emplace_back(SlabState::kFree), SlabState::kReading);
+  if (begin.has_value()) {
+    MoveSlab(&states_.try_emplace(ticket, SlabState::kFree).first->second, SlabState::kReading);
+  }
   return begin;
 }
 
 void Ring::Move(int64_t ticket, SlabState to) {
-  ABSL_ASSERT(ticket >= first_ && ticket < next_ticket());
-  MoveSlab(&states_[ticket - first_], to);
+  const auto state = states_.find(ticket);
+  ABSL_ASSERT(state != states_.end() && "the ring has no such ticket");
+  MoveSlab(&state->second, to);
   if (to != SlabState::kFree) return;
   space_.Free(ticket);
-  for (; first_ < space_.first_ticket(); ++first_) states_.pop_front();
+  states_.erase(state);
 }
 
 }  // namespace sluice

@@ -3,7 +3,7 @@
 #define SLUICE_PREFETCH_RING_H_
 
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <optional>
 
 #include "prefetch/ring_space.h"
@@ -15,6 +15,8 @@ namespace sluice {
 //   kFree -> kReading -> kRead [-> kVerifying] [-> kUnpacking] -> kReady -> kLeased -> kFree
 //                 |                    |              |
 //                 +--------------------+--------------+----> kFailed, which ends the stream
+//
+// kReady, kFailed -> kFree: of a visit that was dropped.
 //
 // kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's,
 // then a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was
@@ -46,15 +48,14 @@ class Ring {
   // Moves a slab of the ring; kFree gives up its ticket.
   void Move(int64_t ticket, SlabState to);
 
-  SlabState state(int64_t ticket) const { return states_[ticket - first_]; }
+  SlabState state(int64_t ticket) const { return states_.at(ticket); }
   int64_t begin(int64_t ticket) const { return space_.begin(ticket); }
   int64_t next_ticket() const { return space_.next_ticket(); }
   int64_t capacity() const { return space_.capacity(); }
 
  private:
   RingSpace space_;
-  std::deque<SlabState> states_;  // of the space's tickets, the oldest first
-  int64_t first_ = 0;             // the ticket of the first state
+  std::map<int64_t, SlabState> states_;  // of the space's tickets
 };
 
 }  // namespace sluice

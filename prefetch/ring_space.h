@@ -4,15 +4,19 @@
 #define SLUICE_PREFETCH_RING_SPACE_H_
 
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <optional>
 
 namespace sluice {
 
 // Counts bytes only; the memory is its owner's. Not thread-safe. Slabs are known by tickets 0, 1,
-// 2, ... in the order of their allocation. Memory comes back in that order: what was freed ahead of
-// an older slab waits for it. Invariant, asserted after every change: slabs + room for more + the
-// unused end == capacity.
+// 2, ... in the order of their allocation.
+//
+// Room is looked for from the end of the newest slab on, around the end of the ring, up to the
+// oldest slab; slabs that are freed in order make it a plain ring. A slab that stays while newer
+// ones are freed is passed over: the ring goes on behind it. (Frames of one size would do so, too,
+// but waste what a slab is smaller than its frame; slabs of a second ring for those that stay would
+// have to be known when they are read.)
 class RingSpace {
  public:
   // `capacity`: a multiple of 4096.
@@ -26,24 +30,23 @@ class RingSpace {
   // Gives up a ticket.
   void Free(int64_t ticket);
 
-  int64_t begin(int64_t ticket) const { return slots_[ticket - first_ticket_].begin; }
-  int64_t first_ticket() const { return first_ticket_; }  // the oldest whose memory is taken
-  int64_t next_ticket() const { return first_ticket_ + static_cast<int64_t>(slots_.size()); }
+  int64_t begin(int64_t ticket) const { return begins_.at(ticket); }
+  int64_t next_ticket() const { return next_ticket_; }
   int64_t capacity() const { return capacity_; }
 
  private:
   struct Slot {
-    int64_t begin;
-    int64_t bytes;
-    bool free = false;
+    int64_t end;
+    int64_t ticket;
   };
   bool Consistent() const;
 
   int64_t capacity_;
-  std::deque<Slot> slots_;  // the oldest first; bytes in this order, around the end once
-  int64_t first_ticket_ = 0;
-  int64_t head_ = 0;    // where the newest slab ends
-  int64_t unused_ = 0;  // bytes at the end that were too few for the slab that went to the start
+  std::map<int64_t, Slot> slots_;      // by where they begin
+  std::map<int64_t, int64_t> begins_;  // of slots, by ticket
+  int64_t next_ticket_ = 0;
+  int64_t newest_freed_ = -1;  // the highest ticket that was given up
+  int64_t head_ = 0;           // where the newest slab ends
 };
 
 }  // namespace sluice

@@ -2,30 +2,19 @@
 // the engine's thread reads them, a worker checks and decodes them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "absl/base/macros.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/cpu/thread.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/pinned_memory.h"
-#include "prefetch/range_reader.h"
-#include "prefetch/ring.h"
-#include "storage/store/repair_advice.h"
+#include "prefetch/slab_stream_state.h"
 
 namespace sluice {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Rows of a prompt's tokens are gathered through this; one huge page.
 constexpr int64_t kBounceBytes = kHugePageBytes;
@@ -35,8 +24,9 @@ constexpr int64_t kOverheadBytes = int64_t{1} << 20;
 // once.
 constexpr int64_t kTableBytesPerSlab = 256;
 
-// What a worker does, for its clock.
-enum WorkerState { kIdle, kChecking, kDecoding, kWorkerStates };
+// Visits of the loop that are asked for ahead of Next() are limited to a pass and these: where a
+// few small slabs are streamed, the ring has room for those of many passes.
+constexpr size_t kLeastAhead = 64;
 
 int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
   int64_t bytes = 0;
@@ -46,398 +36,180 @@ int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
   return bytes;
 }
 
-// What a manifest may have got wrong, or the caller's plan.
-absl::Status Check(const std::vector<std::string>& paths, absl::Span<const StreamSlab> cycle,
-                   int64_t ring_bytes) {
-  if (cycle.empty()) return absl::InvalidArgumentError("a stream of no slabs");
-  const int num_files = static_cast<int>(paths.size());
+Walk WalkOf(absl::Span<const StreamSlab> cycle) {
+  std::vector<int> first, later;
   for (size_t i = 0; i < cycle.size(); ++i) {
-    const StreamSlab& slab = cycle[i];
-    if (slab.file < 0 || slab.file >= num_files) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("slab ", i, " is in file ", slab.file, " of ", num_files));
-    }
-    const std::string& path = paths[slab.file];
-    if (slab.offset < 0 || slab.offset % kReadAlignment != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": slab ", i, " is at byte ", slab.offset, ", not a multiple of ", kReadAlignment));
-    }
-    if (slab.bytes <= 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": slab ", i, " has ", slab.bytes, " bytes"));
-    }
-    if (slab.compression != SlabCompression::kNone && slab.raw_bytes < slab.bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " is compressed from ",
-                                                     slab.raw_bytes, " to ", slab.bytes, " bytes"));
-    }
-    if (slab.resident && slab.first_walk_only) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": slab ", i, " is to stay and to be kept elsewhere"));
-    }
-    if (!slab.resident && slab.place_bytes() > RoundUp(ring_bytes, kReadAlignment)) {
-      return absl::InvalidArgumentError(absl::StrCat(path, ": slab ", i, " of ", slab.place_bytes(),
-                                                     " bytes does not fit a ring of ", ring_bytes));
-    }
+    first.push_back(static_cast<int>(i));
+    if (!cycle[i].first_walk_only) later.push_back(static_cast<int>(i));
   }
-  return absl::OkStatus();
+  return Walk(std::move(first), std::move(later));
 }
 
 }  // namespace
 
-int64_t StreamSlab::leased_bytes() const {
-  return compression == SlabCompression::kNone ? bytes : raw_bytes;
-}
-
-int64_t StreamSlab::place_bytes() const {
-  return compression == SlabCompression::kNone ? RoundUp(bytes, kReadAlignment)
-                                               : CompressedPlaceBytes(raw_bytes);
-}
-
-// A slab's visit is known by its position in the walk: pass * slabs of the cycle + slab. Streamed
-// slabs take the ring's tickets in that order; the first walk has more of them than the others
-// where some are for it only.
-struct SlabStream::State {
-  State(std::vector<std::string> paths, std::vector<StreamSlab> cycle, bool verify_once,
-        HostBuffer ring_memory, HostBuffer arena, HostBuffer bounce);
-  ~State();
-
-  int SlabAt(int64_t position) const { return static_cast<int>(position % n); }
-  int64_t TicketAt(int64_t position) const {
-    const int slab = SlabAt(position);
-    const int64_t pass = position / n;
-    return pass == 0 ? first_rank[slab]
-                     : streamed_first + (pass - 1) * streamed_per_walk + place[slab];
-  }
-  bool LeftOut(int64_t position) const {
-    return position >= n && cycle[SlabAt(position)].first_walk_only;
-  }
-  // Whether every walk from `position` on is empty.
-  bool NothingFrom(int64_t position) const {
-    return position >= n && streamed_first == n && streamed_per_walk == 0;
-  }
-  // Where the slab lies; a streamed one must have room in the ring.
-  std::byte* PlaceAt(int64_t position) const;
-  // Where it is read to: a compressed one at the end of its place, from where it is decoded
-  // forward.
-  absl::Span<std::byte> ReadBufferAt(int64_t position) const;
-  SlabState StateAt(int64_t position) const;  // kFree: not yet asked for
-  void MoveAt(int64_t position, SlabState to);
-
-  // These take the mutex; the others want it held.
-  absl::Status StartWorkers(int count, const ThreadShortageFn& on_fewer_threads);
-  void RunWorker(StageClock<kWorkerStates>* clock);
-  void Arrived(int64_t position, const absl::Status& status);  // on an engine thread
-  void VerifyArrived();
-  absl::Status Verify(int64_t position, const std::byte* data) const;
-  absl::Status Decode(int64_t position, std::byte* place, SlabDecoder* decoder) const;
-
-  // Whether slabs that have arrived are for a worker.
-  bool ForWorkers() const { return !left_to_caller || consumer.state() == kWaiting; }
-  // What follows from a slab's checking.
-  void Checked(int64_t position, absl::Status status);
-  void RequestAhead();
-  void Request(int64_t position);
-  void Fail(int64_t position, absl::Status status);
-
-  const std::vector<std::string> paths;
-  const std::vector<StreamSlab> cycle;
-  const int64_t n;
-  std::vector<int64_t>
-      place;  // a resident slab's offset in the arena, a streamed one's rank in a walk
-  std::vector<int64_t> first_rank;  // a streamed slab's rank in the first walk
-  int64_t streamed_first = 0;       // slabs that the first walk streams
-  int64_t streamed_per_walk = 0;    // that each later one does
-  const bool verify_once;
-  bool any_compressed = false;
-  const HostBuffer ring_memory;
-  const HostBuffer arena;
-  const HostBuffer bounce;
-  std::vector<DeviceRange> pinned_ring;  // for copies to a device, where there is one
-  std::vector<DeviceRange> pinned_arena;
-
-  mutable std::mutex mutex;            // guards all down to `timeline`
-  std::condition_variable slab_ready;  // signalled when a slab is ready or failed, and by Cancel()
-  std::condition_variable work;        // signalled when arrived grows or closing is set
-  Ring ring;
-  std::vector<SlabState> resident;  // a slab of the cycle each; kFree for those of the ring
-  int64_t requested = 0;            // positions below it were asked for
-  int64_t position = 0;             // Next()'s
-  std::deque<int64_t> arrived;      // positions that are kRead
-  bool left_to_caller = false;      // LeaveVerifying
-  std::vector<bool> verified;       // a slab of the cycle each: it need not be checked again
-  int64_t failed_at = -1;           // the lowest position known to have failed; -1: none
-  absl::Status failure;             // of failed_at
-  absl::Status ended;               // once not OK, what every Next() returns
-  bool closing = false;             // the workers are to go home
-  StreamCounters counters;          // but for the engine's and the clocks'
-  enum { kNotWaiting, kWaiting, kConsumerStates };
-  StageClock<kConsumerStates> consumer;  // Next()
-  std::deque<StageClock<kWorkerStates>> worker_clocks;
-  Timeline timeline;
-
-  std::unique_ptr<IoEngine> engine;
-  std::optional<RangeReader> range_reader;
-  std::vector<Thread> workers;
-};
-
 SlabStream::State::State(std::vector<std::string> paths_in, std::vector<StreamSlab> cycle_in,
-                         bool verify_once_in, HostBuffer ring_memory_in, HostBuffer arena_in,
-                         HostBuffer bounce_in)
+                         bool verify_once_in, HostBuffer ring_memory_in,
+                         HostBuffer appended_memory_in, HostBuffer arena_in, HostBuffer bounce_in)
     : paths(std::move(paths_in)),
       cycle(std::move(cycle_in)),
-      n(static_cast<int64_t>(cycle.size())),
+      most_ahead(cycle.size() + kLeastAhead),
       verify_once(verify_once_in),
       ring_memory(std::move(ring_memory_in)),
+      appended_memory(std::move(appended_memory_in)),
       arena(std::move(arena_in)),
       bounce(std::move(bounce_in)),
+      walk(WalkOf(cycle)),
       ring(ring_memory.size()),
+      appended_ring(appended_memory.size()),
       resident(cycle.size(), SlabState::kFree),
       verified(cycle.size(), false) {
   int64_t arena_end = 0;
   for (const StreamSlab& slab : cycle) {
-    first_rank.push_back(streamed_first);
     any_compressed |= slab.compression != SlabCompression::kNone;
-    if (slab.resident) {
-      place.push_back(arena_end);
-      arena_end += slab.place_bytes();
-    } else {
-      ++streamed_first;
-      place.push_back(slab.first_walk_only ? -1 : streamed_per_walk++);
-    }
+    arena_offset.push_back(arena_end);
+    if (slab.resident) arena_end += slab.place_bytes();
   }
-  counters.ring_bytes = ring_memory.size();
+  counters.ring_bytes = ring_memory.size() + appended_memory.size();
   counters.resident_bytes = arena.size();
 }
 
 SlabStream::State::~State() {
   {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     ended.Update(absl::CancelledError("the stream is being closed"));
   }
   engine.reset();  // answers every request, so nothing reaches the memory or `arrived` from here on
   {
-    std::lock_guard<std::mutex> lock(mutex);
+    const MutexLock lock(&mutex);
     closing = true;
-    work.notify_all();
+    work.NotifyAll();
   }
   workers.clear();  // joins them
 }
 
-absl::Span<std::byte> SlabStream::State::ReadBufferAt(int64_t position) const {
-  const StreamSlab& slab = cycle[SlabAt(position)];
+absl::Span<std::byte> SlabStream::State::ReadBufferOf(const Place& place) {
+  const StreamSlab& slab = cycle[place.visit.slab];
   const int64_t size = RoundUp(slab.bytes, kReadAlignment);
-  return {PlaceAt(position) + slab.place_bytes() - size, static_cast<size_t>(size)};
+  return {AddressOf(place) + slab.place_bytes() - size, static_cast<size_t>(size)};
 }
 
-std::byte* SlabStream::State::PlaceAt(int64_t position) const {
-  const int slab = SlabAt(position);
-  return cycle[slab].resident ? arena.data() + place[slab]
-                              : ring_memory.data() + ring.begin(TicketAt(position));
+std::byte* SlabStream::State::AddressOf(const Place& place) {
+  const Ring* const its_ring = RingOf(place.visit);
+  if (its_ring == nullptr) return arena.data() + arena_offset[place.visit.slab];
+  return (place.visit.appended ? appended_memory : ring_memory).data() +
+         its_ring->begin(place.ticket);
 }
 
-SlabState SlabStream::State::StateAt(int64_t position) const {
-  const int slab = SlabAt(position);
-  if (cycle[slab].resident) return resident[slab];
-  return position < requested ? ring.state(TicketAt(position)) : SlabState::kFree;
+SlabState SlabStream::State::StateOf(const Place& place) {
+  const Ring* const its_ring = RingOf(place.visit);
+  return its_ring != nullptr ? its_ring->state(place.ticket) : resident[place.visit.slab];
 }
 
-void SlabStream::State::MoveAt(int64_t position, SlabState to) {
-  const int slab = SlabAt(position);
-  if (cycle[slab].resident) {
-    MoveSlab(&resident[slab], to);
+void SlabStream::State::Move(const Place& place, SlabState to) {
+  if (Ring* const its_ring = RingOf(place.visit); its_ring != nullptr) {
+    its_ring->Move(place.ticket, to);
   } else {
-    ring.Move(TicketAt(position), to);
+    MoveSlab(&resident[place.visit.slab], to);
   }
-  timeline.Stamp(position, to);
+  timeline.Stamp(place.visit, to);
+}
+
+SlabStream::State::Place* SlabStream::State::Front() {
+  if (!asked_appended.empty()) return &asked_appended.front();
+  const std::optional<Visit> next = walk.Next();
+  if (asked.empty() || (next.has_value() && next->appended)) return nullptr;
+  return &asked.front();
 }
 
 void SlabStream::State::RequestAhead() {
-  while (ended.ok() && failed_at < 0) {
-    const StreamSlab& slab = cycle[SlabAt(requested)];
-    if (requested >= n && streamed_per_walk == 0) return;  // all is here, or on its way
-    if (slab.resident) {
-      if (requested < n) {
-        MoveAt(requested, SlabState::kReading);
-        Request(requested);
-      }
-    } else if (!LeftOut(requested)) {
-      if (!ring.Allocate(slab.place_bytes()).has_value()) return;
-      timeline.Stamp(requested, SlabState::kReading);
-      Request(requested);
+  while (ended.ok() && failures.empty()) {
+    const std::optional<Visit> next = walk.Next();
+    if (!next.has_value() || (!next->appended && asked.size() >= most_ahead)) return;
+    Place place;
+    Ring* const its_ring = RingOf(*next);
+    if (its_ring != nullptr) {
+      place.ticket = its_ring->next_ticket();
+      if (!its_ring->Allocate(cycle[next->slab].place_bytes()).has_value()) return;
     }
-    ++requested;
+    place.visit = walk.Pop();
+    (place.visit.appended ? asked_appended : asked).push_back(place);
+    if (its_ring != nullptr) {
+      timeline.Stamp(place.visit, SlabState::kReading);
+      Request(place);
+    } else if (resident[place.visit.slab] == SlabState::kFree) {
+      Move(place, SlabState::kReading);
+      Request(place);
+    }
   }
 }
 
-void SlabStream::State::Request(int64_t position) {
-  const StreamSlab& slab = cycle[SlabAt(position)];
+void SlabStream::State::Request(const Place& place) {
+  const StreamSlab& slab = cycle[place.visit.slab];
   IoRequest request;
   request.file = slab.file;
   request.offset = slab.offset;
-  request.buffer = ReadBufferAt(position);
+  request.buffer = ReadBufferOf(place);
   request.bytes = slab.bytes;
-  request.done = [this, position](absl::Status status) { Arrived(position, status); };
+  request.priority = place.visit.urgency == Urgency::kNow ? IoPriority::kSoon : IoPriority::kInTurn;
+  request.done = [this, place](absl::Status status) { Arrived(place, status); };
   engine->Submit(std::move(request));
 }
 
-void SlabStream::State::Arrived(int64_t position, const absl::Status& status) {
-  std::lock_guard<std::mutex> lock(mutex);
+void SlabStream::State::Arrived(const Place& place, const absl::Status& status) {
+  const MutexLock lock(&mutex);
+  const int slab = place.visit.slab;
   if (!status.ok()) {
-    Fail(position, absl::Status(status.code(),
-                                absl::StrCat(status.message(), " (slab ", SlabAt(position),
-                                             " at byte ", cycle[SlabAt(position)].offset, ")")));
+    Checked(place, absl::Status(status.code(), absl::StrCat(status.message(), " (slab ", slab,
+                                                            " at byte ", cycle[slab].offset, ")")));
     return;
   }
-  MoveAt(position, SlabState::kRead);
-  const int slab = SlabAt(position);
+  Move(place, SlabState::kRead);
   if (cycle[slab].resident || cycle[slab].first_walk_only)
     counters.kept_bytes_read += cycle[slab].bytes;
   if (verified[slab] && cycle[slab].compression == SlabCompression::kNone) {
-    MoveAt(position, SlabState::kReady);
-    slab_ready.notify_one();
+    Checked(place, absl::OkStatus());
     return;
   }
-  arrived.push_back(position);
-  if (ForWorkers()) work.notify_one();
+  arrived.push_back(place);
+  if (ForWorkers()) work.NotifyOne();
 }
 
-void SlabStream::State::Fail(int64_t position, absl::Status status) {
-  MoveAt(position, SlabState::kFailed);
-  if (failed_at < 0 || position < failed_at) {
-    failed_at = position;
-    failure = std::move(status);
-  }
-  slab_ready.notify_one();
+absl::Status SlabStream::State::WhyNotAsked() const {
+  const std::optional<Visit> next = walk.Next();
+  if (!next.has_value()) return absl::OutOfRangeError("the stream was for one walk, which is over");
+  if (next->appended && !dropped.empty()) return absl::OkStatus();  // their room comes back
+  // All before it was handed out: the leases take up the room.
+  return absl::FailedPreconditionError(absl::StrCat(
+      "slab ", next->slab, " of ", cycle[next->slab].place_bytes(),
+      " bytes does not fit a ring of ", (next->appended ? appended_ring : ring).capacity(),
+      " bytes beside the leases held; drop one first"));
 }
 
-absl::Status SlabStream::State::Verify(int64_t position, const std::byte* data) const {
-  const StreamSlab& slab = cycle[SlabAt(position)];
-  const uint64_t got = XXH3_64bits(data, slab.bytes);
-  if (got == slab.checksum) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat(paths[slab.file], ": slab ", SlabAt(position), " at byte ", slab.offset,
-                   ": XXH3 ", absl::Hex(got, absl::kZeroPad16), ", manifest says ",
-                   absl::Hex(slab.checksum, absl::kZeroPad16), "; ", kRepairAdvice));
-}
-
-absl::Status SlabStream::State::Decode(int64_t position, std::byte* place,
-                                       SlabDecoder* decoder) const {
-  const StreamSlab& slab = cycle[SlabAt(position)];
-  const absl::Status status =
-      decoder->Decode(slab.compression, {place, static_cast<size_t>(slab.place_bytes())},
-                      slab.bytes, slab.raw_bytes);
-  if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(paths[slab.file], ": slab ", SlabAt(position), " at byte ",
-                                   slab.offset, ": ", status.message()));
-}
-
-void SlabStream::State::Checked(int64_t position, absl::Status status) {
-  if (!status.ok()) {
-    Fail(position, std::move(status));
-    return;
-  }
-  MoveAt(position, SlabState::kReady);
-  slab_ready.notify_one();
-}
-
-void SlabStream::State::VerifyArrived() {
-  std::unique_lock<std::mutex> lock(mutex);
-  if (!left_to_caller || arrived.empty()) return;
-  const int64_t position = arrived.front();
-  arrived.pop_front();
-  const std::byte* const data = ReadBufferAt(position).data();
-  MoveAt(position, SlabState::kVerifying);
-  lock.unlock();
-  const Clock::time_point start = Clock::now();
-  absl::Status status = Verify(position, data);
-  const std::chrono::duration<double> seconds = Clock::now() - start;
-  lock.lock();
-  counters.aside_seconds += seconds.count();
-  if (status.ok()) verified[SlabAt(position)] = verify_once;
-  Checked(position, std::move(status));
-}
-
-absl::Status SlabStream::State::StartWorkers(int count, const ThreadShortageFn& on_fewer_threads) {
-  while (static_cast<int>(workers.size()) < count) {
-    StageClock<kWorkerStates>* const clock = &worker_clocks.emplace_back();
-    absl::StatusOr<Thread> worker =
-        Thread::Start("sluice-worker", [this, clock] { RunWorker(clock); });
-    if (worker.ok()) {
-      workers.push_back(*std::move(worker));
-      continue;
-    }
-    worker_clocks.pop_back();
-    absl::Status shortage = ThreadShortage("for checking slabs", count,
-                                           static_cast<int64_t>(workers.size()), worker.status());
-    if (workers.empty()) return shortage;
-    if (on_fewer_threads) on_fewer_threads(shortage);
-    break;
-  }
-  return absl::OkStatus();
-}
-
-void SlabStream::State::RunWorker(StageClock<kWorkerStates>* clock) {
-  SlabDecoder decoder;
-  std::unique_lock<std::mutex> lock(mutex);
-  // Both leave the lock for the work.
-  const auto verify = [&](int64_t position) -> absl::Status {
-    const std::byte* const data = ReadBufferAt(position).data();
-    clock->Enter(kChecking);
-    MoveAt(position, SlabState::kVerifying);
-    lock.unlock();
-    absl::Status status = Verify(position, data);
-    lock.lock();
-    clock->Enter(kIdle);
-    if (status.ok()) verified[SlabAt(position)] = verify_once;
-    return status;
-  };
-  const auto decode = [&](int64_t position) -> absl::Status {
-    std::byte* const place = PlaceAt(position);
-    clock->Enter(kDecoding);
-    MoveAt(position, SlabState::kUnpacking);
-    lock.unlock();
-    absl::Status status = Decode(position, place, &decoder);
-    lock.lock();
-    clock->Enter(kIdle);
-    return status;
-  };
+absl::Status SlabStream::State::AwaitFront(const std::atomic<bool>* stop) {
   for (;;) {
-    work.wait(lock, [this] { return closing || (!arrived.empty() && ForWorkers()); });
-    if (closing) return;
-    const int64_t position = arrived.front();
-    arrived.pop_front();
-    const int slab = SlabAt(position);
-    absl::Status status = verified[slab] ? absl::OkStatus() : verify(position);
-    if (status.ok() && cycle[slab].compression != SlabCompression::kNone) status = decode(position);
-    Checked(position, std::move(status));
+    const Place* const front = Front();
+    if (front == nullptr && ended.ok()) SLUICE_RETURN_IF_ERROR(WhyNotAsked());
+    if (front != nullptr && ended.ok() && StateOf(*front) == SlabState::kFailed)
+      ended = failures[FailureKey(front->visit)];
+    SLUICE_RETURN_IF_ERROR(ended);
+    if (front != nullptr && StateOf(*front) == SlabState::kReady) return absl::OkStatus();
+    consumer.Enter(kWaiting);
+    if (left_to_caller && !arrived.empty()) work.NotifyOne();
+    if (stop == nullptr) {
+      slab_ready.Wait(&mutex);
+    } else if (stop->load()) {
+      return absl::CancelledError("interrupted");
+    } else {
+      slab_ready.WaitFor(&mutex, kStopInterval);
+    }
   }
-}
-
-SlabStream::Lease::Lease(Lease&& other) noexcept
-    : stream_(std::exchange(other.stream_, nullptr)),
-      slab_(std::exchange(other.slab_, -1)),
-      position_(std::exchange(other.position_, -1)),
-      bytes_(std::exchange(other.bytes_, {})) {}
-
-SlabStream::Lease& SlabStream::Lease::operator=(Lease&& other) noexcept {
-  Lease taken(std::move(other));  // takes along what was held here, and drops it
-  std::swap(stream_, taken.stream_);
-  std::swap(slab_, taken.slab_);
-  std::swap(position_, taken.position_);
-  std::swap(bytes_, taken.bytes_);
-  return *this;
-}
-
-SlabStream::Lease::~Lease() {
-  if (stream_ != nullptr) stream_->Release(position_);
 }
 
 int64_t SlabStream::MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
-                                int worker_threads) {
-  return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(ArenaBytes(cycle)) +
-         HostBuffer::RoundedBytes(kBounceBytes) + kOverheadBytes +
-         worker_threads * SlabDecoder::MemoryBytes() +
+                                int worker_threads, int64_t appended_ring_bytes) {
+  return HostBuffer::RoundedBytes(ring_bytes) + HostBuffer::RoundedBytes(appended_ring_bytes) +
+         HostBuffer::RoundedBytes(ArenaBytes(cycle)) + HostBuffer::RoundedBytes(kBounceBytes) +
+         kOverheadBytes + worker_threads * SlabDecoder::MemoryBytes() +
          kTableBytesPerSlab * static_cast<int64_t>(cycle.size());
 }
 
@@ -450,12 +222,15 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::Create(std::vector<std::
 absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
     std::vector<std::string> paths, std::vector<StreamSlab> cycle, const StreamOptions& options,
     const EngineFactory& make_engine) {
-  SLUICE_RETURN_IF_ERROR(Check(paths, cycle, HostBuffer::RoundedBytes(options.ring_bytes)));
+  SLUICE_RETURN_IF_ERROR(CheckSlabs(paths, cycle, HostBuffer::RoundedBytes(options.ring_bytes)));
   SLUICE_ASSIGN_OR_RETURN(HostBuffer ring_memory, HostBuffer::Create(options.ring_bytes));
+  SLUICE_ASSIGN_OR_RETURN(HostBuffer appended_memory,
+                          HostBuffer::Create(options.appended_ring_bytes));
   SLUICE_ASSIGN_OR_RETURN(HostBuffer arena, HostBuffer::Create(ArenaBytes(cycle)));
   SLUICE_ASSIGN_OR_RETURN(HostBuffer bounce, HostBuffer::Create(kBounceBytes));
   auto state = std::make_unique<State>(std::move(paths), std::move(cycle), options.verify_once,
-                                       std::move(ring_memory), std::move(arena), std::move(bounce));
+                                       std::move(ring_memory), std::move(appended_memory),
+                                       std::move(arena), std::move(bounce));
   if (options.pinned_bytes != nullptr) *options.pinned_bytes = 0;
   if (options.device != nullptr) {
     std::vector<int64_t> places;
@@ -471,13 +246,15 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
   // The arena is not registered: that would take all of its pages before the first read, and each
   // is read into once.
   std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
-  if (state->ring_memory.size() > 0) buffers.push_back(state->ring_memory.span());
+  for (const HostBuffer* memory : {&state->ring_memory, &state->appended_memory}) {
+    if (memory->size() > 0) buffers.push_back(memory->span());
+  }
   SLUICE_ASSIGN_OR_RETURN(state->engine, make_engine(state->paths, buffers, options.io));
   state->range_reader.emplace(state->engine.get(), state->bounce.span());
   SLUICE_RETURN_IF_ERROR(
       state->StartWorkers(std::max(1, options.worker_threads), options.io.on_fewer_threads));
   {
-    std::lock_guard<std::mutex> lock(state->mutex);
+    const MutexLock lock(&state->mutex);
     state->RequestAhead();
   }
   return std::unique_ptr<SlabStream>(new SlabStream(std::move(state)));
@@ -487,66 +264,86 @@ SlabStream::SlabStream(std::unique_ptr<State> state) : state_(std::move(state)) 
 
 SlabStream::~SlabStream() = default;
 
-absl::StatusOr<SlabStream::Lease> SlabStream::Next(const std::atomic<bool>* stop) {
+absl::StatusOr<Lease> SlabStream::Next(const std::atomic<bool>* stop) {
   State& state = *state_;
-  std::unique_lock<std::mutex> lock(state.mutex);
-  if (state.NothingFrom(state.position)) {
-    return absl::OutOfRangeError("the stream was for one walk, which is over");
-  }
-  while (state.LeftOut(state.position)) ++state.position;
-  const int64_t position = state.position;
-  const StreamSlab& slab = state.cycle[state.SlabAt(position)];
-  for (;;) {
-    if (state.failed_at == position && state.ended.ok()) state.ended = state.failure;
-    if (!state.ended.ok()) break;
-    const SlabState now = state.StateAt(position);
-    if (now == SlabState::kReady) break;
-    if (now == SlabState::kFree) {  // all before it went out: their leases take up the room
-      return absl::FailedPreconditionError(
-          absl::StrCat("slab ", state.SlabAt(position), " of ", slab.place_bytes(),
-                       " bytes does not fit a ring of ", state.ring.capacity(),
-                       " bytes beside the leases held; drop one first"));
-    }
-    state.consumer.Enter(State::kWaiting);
-    if (state.left_to_caller && !state.arrived.empty()) state.work.notify_one();
-    if (stop == nullptr) {
-      state.slab_ready.wait(lock);
-      continue;
-    }
-    if (stop->load()) {
-      state.consumer.Enter(State::kNotWaiting);
-      return absl::CancelledError("interrupted");
-    }
-    state.slab_ready.wait_for(lock, kStopInterval);
-  }
+  const MutexLock lock(&state.mutex);
+  const absl::Status status = state.AwaitFront(stop);
   if (state.consumer.state() == State::kWaiting) state.consumer.Enter(State::kNotWaiting);
-  SLUICE_RETURN_IF_ERROR(state.ended);
-  if (slab.resident) {
-    state.timeline.Stamp(position, SlabState::kLeased);
+  SLUICE_RETURN_IF_ERROR(status);
+  const State::Place place = *state.Front();
+  (place.visit.appended ? state.asked_appended : state.asked).pop_front();
+  if (state.RingOf(place.visit) == nullptr) {
+    state.timeline.Stamp(place.visit, SlabState::kLeased);
   } else {
-    state.MoveAt(position, SlabState::kLeased);
+    state.Move(place, SlabState::kLeased);
   }
-  ++state.position;
+  const int64_t bytes = state.cycle[place.visit.slab].leased_bytes();
   ++state.counters.slabs_leased;
-  state.counters.bytes_leased += slab.leased_bytes();
-  return Lease(this, state.SlabAt(position), position,
-               {state.PlaceAt(position), static_cast<size_t>(slab.leased_bytes())});
+  state.counters.bytes_leased += bytes;
+  const Lease::Grant grant = {.visit = place.visit,
+                              .ticket = place.ticket,
+                              .bytes = {state.AddressOf(place), static_cast<size_t>(bytes)}};
+  state.RequestAhead();
+  return Lease(this, grant);
 }
 
-void SlabStream::Release(int64_t position) {
-  std::lock_guard<std::mutex> lock(state_->mutex);
-  if (state_->cycle[state_->SlabAt(position)].resident) {
-    state_->timeline.Stamp(position, SlabState::kFree);
+void SlabStream::Release(const Lease::Grant& grant) {
+  const MutexLock lock(&state_->mutex);
+  if (state_->RingOf(grant.visit) == nullptr) {
+    state_->timeline.Stamp(grant.visit, SlabState::kFree);
     return;
   }
-  state_->MoveAt(position, SlabState::kFree);
+  state_->Move({grant.visit, grant.ticket}, SlabState::kFree);
   state_->RequestAhead();
 }
 
+absl::StatusOr<int64_t> SlabStream::Append(int slab, int64_t pass, Urgency urgency) {
+  State& state = *state_;
+  if (slab < 0 || slab >= static_cast<int>(state.cycle.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a visit to slab ", slab, " of ", state.cycle.size()));
+  }
+  const int64_t bytes = state.cycle[slab].place_bytes();
+  const MutexLock lock(&state.mutex);
+  if (!state.cycle[slab].resident && bytes > state.appended_ring.capacity()) {
+    return absl::InvalidArgumentError(absl::StrCat("slab ", slab, " of ", bytes,
+                                                   " bytes does not fit a ring for appended "
+                                                   "visits of ",
+                                                   state.appended_ring.capacity()));
+  }
+  const int64_t id = state.walk.Append(slab, pass, urgency);
+  state.RequestAhead();
+  return id;
+}
+
+void SlabStream::Drop(int64_t id) {
+  State& state = *state_;
+  const MutexLock lock(&state.mutex);
+  if (state.walk.Drop(id)) {
+    state.RequestAhead();
+    return;
+  }
+  std::deque<State::Place>& asked = state.asked_appended;
+  const auto found = std::find_if(asked.begin(), asked.end(),
+                                  [id](const State::Place& place) { return place.visit.id == id; });
+  if (found == asked.end()) return;
+  const State::Place place = *found;
+  asked.erase(found);
+  if (state.RingOf(place.visit) == nullptr) return;
+  const SlabState now = state.StateOf(place);
+  if (now != SlabState::kReady && now != SlabState::kFailed) {
+    state.dropped.insert(id);
+    return;
+  }
+  state.failures.erase(state.FailureKey(place.visit));
+  state.Move(place, SlabState::kFree);
+  state.RequestAhead();
+}
+
 void SlabStream::LeaveVerifying(bool on) {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   state_->left_to_caller = on && !state_->any_compressed;
-  if (!state_->left_to_caller && !state_->arrived.empty()) state_->work.notify_all();
+  if (!state_->left_to_caller && !state_->arrived.empty()) state_->work.NotifyAll();
 }
 
 void SlabStream::VerifyArrived() { state_->VerifyArrived(); }
@@ -563,23 +360,23 @@ absl::Status SlabStream::ReadRanges(absl::Span<const Range> ranges) {
 }
 
 void SlabStream::Cancel() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   state_->ended.Update(absl::CancelledError("the stream was cancelled"));
-  state_->slab_ready.notify_one();
+  state_->slab_ready.NotifyOne();
 }
 
 StreamCounters SlabStream::counters() const {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   StreamCounters counters = state_->counters;
   counters.io = state_->engine->counters();
   const auto consumer = state_->consumer.Seconds();
   counters.wait_seconds = consumer[State::kWaiting];
   counters.wall_seconds = consumer[State::kWaiting] + consumer[State::kNotWaiting];
-  for (const StageClock<kWorkerStates>& clock : state_->worker_clocks) {
+  for (const StageClock<State::kWorkerStates>& clock : state_->worker_clocks) {
     const auto seconds = clock.Seconds();
-    counters.verify_seconds += seconds[kChecking];
-    counters.unpack_seconds += seconds[kDecoding];
-    counters.worker_idle_seconds += seconds[kIdle];
+    counters.verify_seconds += seconds[State::kChecking];
+    counters.unpack_seconds += seconds[State::kDecoding];
+    counters.worker_idle_seconds += seconds[State::kIdle];
   }
   return counters;
 }
@@ -589,7 +386,7 @@ const std::string& SlabStream::io_description() const { return state_->engine->d
 IoEngine* SlabStream::io_engine() const { return state_->engine.get(); }
 
 std::vector<TimelineEvent> SlabStream::TakeTimeline() {
-  std::lock_guard<std::mutex> lock(state_->mutex);
+  const MutexLock lock(&state_->mutex);
   return state_->timeline.Take();
 }
 

@@ -1,9 +1,9 @@
-// Hands out slabs in cycle order, for ever, reading ahead as far as the ring has room.
+// Hands out slabs in cycle order, for ever, and those that a pass appends, reading ahead as far as
+// its rings have room.
 #ifndef SLUICE_PREFETCH_SLAB_STREAM_H_
 #define SLUICE_PREFETCH_SLAB_STREAM_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,35 +16,19 @@
 #include "absl/types/span.h"
 #include "kernels/device.h"
 #include "prefetch/io/io_engine.h"
+#include "prefetch/slab_source.h"
+#include "prefetch/stream_slab.h"
 #include "prefetch/timeline.h"
-#include "storage/store/slab_codec.h"
 
 namespace sluice {
-
-// How often a wait for a slab looks at its `stop` flag.
-inline constexpr std::chrono::milliseconds kStopInterval(50);
-
-// One slab of the cycle.
-struct StreamSlab {
-  int file = 0;                  // index into the paths given to Create
-  int64_t offset = 0;            // a multiple of 4096
-  int64_t bytes = 0;             // stored bytes, at least 1: what is read and verified
-  uint64_t checksum = 0;         // XXH3-64 over them
-  bool resident = false;         // read once, on the first walk, into memory of its own, and kept
-  bool first_walk_only = false;  // streamed on the first walk and left out of later walks, because
-                                 // the caller keeps a copy. Not with `resident`.
-  SlabCompression compression = SlabCompression::kNone;
-  int64_t raw_bytes = 0;  // of a compressed slab, after decoding
-
-  int64_t leased_bytes() const;  // what Next() hands out
-  int64_t place_bytes() const;   // what it takes in memory, a multiple of 4096
-};
 
 struct StreamOptions {
   IoOptions io = {};
   int64_t ring_bytes = 0;  // for streamed slabs; at least the largest place_bytes() of them.
                            // 0 is right where every slab is resident. From 2 MiB on it is rounded
                            // up to 2 MiB, and all of that is used.
+  // For streamed slabs of visits that are appended; 0: there are none.
+  int64_t appended_ring_bytes = 0;
   // They verify and decode. One checks 7 GB/s and more, but decodes only some 2 GB/s.
   int worker_threads = 1;
   bool verify_once = false;  // only the first time that a slab is read
@@ -72,37 +56,13 @@ struct StreamCounters {
       0;  // of the slabs that are read on the first walk only, resident ones and others
 };
 
-class SlabStream {
+class SlabStream : public SlabSource {
  public:
-  // The right to read a slab's bytes: 4096-byte aligned, verified, valid until the lease is
-  // destroyed (any order, before the stream).
-  class Lease {
-   public:
-    Lease() = default;
-    Lease(Lease&& other) noexcept;
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease();
-    int slab() const { return slab_; }   // index into the cycle
-    int num_slabs() const { return 1; }  // as DeviceStream's
-    absl::Span<const std::byte> bytes() const { return bytes_; }
-
-   private:
-    friend class SlabStream;
-    // `stream` takes the lease back.
-    Lease(SlabStream* stream, int slab, int64_t position, absl::Span<const std::byte> bytes)
-        : stream_(stream), slab_(slab), position_(position), bytes_(bytes) {}
-
-    SlabStream* stream_ = nullptr;  // null: there is nothing to give back
-    int slab_ = -1;
-    int64_t position_ = -1;  // of the walk
-    absl::Span<const std::byte> bytes_;
-  };
-
-  // Memory that a stream over `cycle` holds: ring_bytes (rounded to a huge page where it is that
+  // Memory that a stream over `cycle` holds: its rings (rounded to a huge page where they are that
   // large) plus the places of resident slabs, and what its tables and threads take. For the
   // planner.
   static int64_t MemoryBytes(absl::Span<const StreamSlab> cycle, int64_t ring_bytes,
-                             int worker_threads = 1);
+                             int worker_threads = 1, int64_t appended_ring_bytes = 0);
 
   // Opens the files and starts reading at once. `paths` may hold more files than the cycle uses
   // (the embedding's, for ReadRanges).
@@ -119,19 +79,24 @@ class SlabStream {
       const EngineFactory& make_engine);
 
   // Waits for the reads in flight. No lease may be held, and no call may be running.
-  ~SlabStream();
+  ~SlabStream() override;
 
   // The next slab of the walk 0, 1, ..., n-1, 0, ... (without what was for the first walk only);
-  // blocks until it is verified. For one thread. A lease not yet dropped keeps its room in the
-  // ring, and so does what came after it: holding so many that the next slab cannot fit is
-  // FailedPrecondition, never a deadlock, and the call may be repeated once a lease was dropped.
-  // DataLoss: wrong checksum; Unavailable: failed or short read; both name file, slab and offset,
-  // come when the walk reaches that slab (those before it are still handed out), and every later
-  // call returns the same. Cancelled after Cancel(). Leases stay valid after any error. OutOfRange:
-  // after the first walk of a cycle that is for the first walk only. Where `stop` is given and
-  // becomes true while the call waits, it returns Cancelled within kStopInterval, and may be
-  // repeated: a signal handler sets the flag, which can wake nobody.
-  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr);
+  // blocks until it is verified. A lease not yet dropped keeps its room in the ring. DataLoss:
+  // wrong checksum; Unavailable: failed or short read; both name file, slab and offset, come when
+  // the walk reaches that slab (those before it are still handed out), and every later call returns
+  // the same. Cancelled after Cancel(). OutOfRange: after the first walk of a cycle that is for the
+  // first walk only.
+  absl::StatusOr<Lease> Next(const std::atomic<bool>* stop = nullptr) override;
+  absl::Status Settle() override { return absl::OkStatus(); }
+
+  // Wants a visit to a slab ahead of those of the loop that were not handed out yet, behind what
+  // was appended before: the next calls of Next() hand it out. Appended visits have a ring of their
+  // own, which what was read ahead for the loop cannot fill. `pass` is for the timeline. Returns
+  // the visit's id. InvalidArgument: no such slab, or it does not fit that ring. Any thread.
+  absl::StatusOr<int64_t> Append(int slab, int64_t pass, Urgency urgency);
+  // Takes back an appended visit; without effect once it was handed out. Any thread.
+  void Drop(int64_t id);
 
   // While on, slabs that arrive are left for VerifyArrived(), except while Next() waits: then a
   // worker checks them, as always while off, which it is at first. For threads that compute on all
@@ -163,14 +128,12 @@ class SlabStream {
   // The engine that reads the slabs, for whoever else reads or writes. What is given to it must
   // outlive the stream.
   IoEngine* io_engine() const;
-  // The moves of slabs since the last call, the oldest first; of more than Timeline::kEvents the
-  // latest. Any thread.
-  std::vector<TimelineEvent> TakeTimeline();
+  std::vector<TimelineEvent> TakeTimeline() override;
 
  private:
   struct State;
   explicit SlabStream(std::unique_ptr<State> state);
-  void Release(int64_t position);
+  void Release(const Lease::Grant& grant) override;
   std::unique_ptr<State> state_;
 };
 

@@ -8,15 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/encodings/encoding.h"
 #include "prefetch/io/host_buffer.h"
@@ -60,11 +59,14 @@ class Reader {
     const Clock::time_point start = Clock::now();
     deadline_ =
         start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-    outstanding_ = num_slots;
-    next_ = num_slots;
+    {
+      const MutexLock lock(&mutex_);
+      outstanding_ = num_slots;
+      next_ = num_slots;
+    }
     for (int slot = 0; slot < num_slots; ++slot) Submit(slot, slot);
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return outstanding_ == 0; });
+    const MutexLock lock(&mutex_);
+    while (outstanding_ != 0) done_.Wait(&mutex_);
     SLUICE_RETURN_IF_ERROR(status_);
     const std::chrono::duration<double> taken = last_ - start;
     return static_cast<double>(bytes_) / taken.count();
@@ -88,7 +90,7 @@ class Reader {
   void Arrived(int slot, int64_t bytes, absl::Status status) {
     int64_t number;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(&mutex_);
       const Clock::time_point now = Clock::now();
       if (now <= deadline_ || bytes_ == 0) {  // the queue is full until then
         bytes_ += bytes;
@@ -96,7 +98,7 @@ class Reader {
       }
       if (!status.ok()) status_ = std::move(status);
       if (!status_.ok() || now >= deadline_) {
-        if (--outstanding_ == 0) done_.notify_one();
+        if (--outstanding_ == 0) done_.NotifyOne();
         return;
       }
       number = next_++;
@@ -110,13 +112,13 @@ class Reader {
   IoEngine& engine_;
   Clock::time_point deadline_;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable done_;
-  int outstanding_ = 0;
-  int64_t next_ = 0;
-  int64_t bytes_ = 0;
-  Clock::time_point last_;  // when the last of bytes_ arrived
-  absl::Status status_;
+  Mutex mutex_;
+  CondVar done_;
+  int outstanding_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t next_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Clock::time_point last_ ABSL_GUARDED_BY(mutex_);  // when the last of bytes_ arrived
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "prefetch/ring.h"
+#include "prefetch/walk.h"
 
 namespace sluice {
 
@@ -21,11 +22,12 @@ enum class Hop : uint8_t { kHost, kDevice, kCpu, kKvIn, kKvOut };
 
 struct TimelineEvent {
   std::chrono::steady_clock::time_point time;
-  int64_t position;  // of the walk: pass * slabs of the cycle + slab
+  int64_t pass;  // from 0
+  int slab;      // index into the slabs of the source
   SlabState to;
   Hop hop = Hop::kHost;
-  int num_slabs =
-      1;  // from `position` on, that moved as one: kernels on a device have several where they stay
+  // From `slab` on, that moved as one: kernels on a device have several where they stay.
+  int num_slabs = 1;
   int64_t bytes = 0;  // of pages; of slabs nothing
 };
 
@@ -36,8 +38,8 @@ class Timeline {
  public:
   static constexpr int kEvents = 4096;
 
-  void Stamp(int64_t position, SlabState to) {
-    Stamp({std::chrono::steady_clock::now(), position, to});
+  void Stamp(const Visit& visit, SlabState to) {
+    Stamp({std::chrono::steady_clock::now(), visit.pass, visit.slab, to});
   }
   void Stamp(const TimelineEvent& event) { events_[count_++ % kEvents] = event; }
   // What was stamped since the last Take, the oldest first.

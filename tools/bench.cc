@@ -120,7 +120,7 @@ class ModelBench {
     SLUICE_RETURN_IF_ERROR(run);
     const Manifest& manifest = session_.store->manifest();
     const int64_t pass = model().pass_counters().passes - 2;
-    return DrawPass(manifest, events, resident_, pass,
+    return DrawPass(events, resident_, pass,
                     absl::StrFormat("One pass of %s (%s of weights, %s streamed), a token",
                                     manifest.source, FormatBytes(model().plan().weight_bytes),
                                     FormatBytes(model().plan().residency.streamed_bytes)));

@@ -70,16 +70,15 @@ std::string Axis(double length, double bottom) {
 // Which slices belong in the picture, as bars; rows get the lanes of each stage in order.
 class Picture {
  public:
-  Picture(Time begin, Time end, int64_t first, int64_t last)
-      : begin_(begin), end_(end), first_(first), last_(last) {}
+  Picture(Time begin, Time end, int64_t pass) : begin_(begin), end_(end), pass_(pass) {}
 
   void Add(const Slice& slice, bool resident) {
     if (slice.end <= begin_ || slice.begin >= end_) return;
     const int stage = static_cast<int>(slice.stage);
     lanes_[stage] = std::max(lanes_[stage], slice.lane + 1);
-    const bool own = slice.position >= first_ && slice.position < last_;
+    const bool own = slice.pass == pass_;
     const Colour& colour = kColours[stage];
-    const char* fill = slice.position % 2 == 0 ? colour.fill : colour.other;
+    const char* fill = slice.slab % 2 == 0 ? colour.fill : colour.other;
     if (slice.stage == Stage::kCompute && resident) fill = kResidentFill;
     busy_[stage] += Seconds(std::min(slice.end, end_) - std::max(slice.begin, begin_));
     bars_.push_back({stage * 1000 + slice.lane, Seconds(std::max(slice.begin, begin_) - begin_),
@@ -148,8 +147,7 @@ class Picture {
 
   const Time begin_;
   const Time end_;
-  const int64_t first_;  // positions of the pass
-  const int64_t last_;
+  const int64_t pass_;
   int lanes_[kNumStages] = {};
   double busy_[kNumStages] = {};
   std::vector<Bar> bars_;  // row: 1000 * stage + lane
@@ -157,24 +155,23 @@ class Picture {
 
 }  // namespace
 
-std::string DrawPass(const Manifest& manifest, absl::Span<const TimelineEvent> events,
-                     const std::vector<bool>& resident, int64_t pass, const std::string& title) {
-  const int64_t n = static_cast<int64_t>(manifest.slabs.size());
+std::string DrawPass(absl::Span<const TimelineEvent> events, const std::vector<bool>& resident,
+                     int64_t pass, const std::string& title) {
   const std::vector<Slice> slices = SliceBuilder().Add(events);
   // From the end of the pass before, or of the first one from where its reading begins.
   Time begin = Time::max();
   Time end = Time::min();
   Time before = Time::min();
   for (const Slice& slice : slices) {
-    if (slice.position / n == pass) begin = std::min(begin, slice.begin);
+    if (slice.pass == pass) begin = std::min(begin, slice.begin);
     if (slice.stage != Stage::kCompute && slice.stage != Stage::kCpu) continue;
-    if (slice.position / n == pass) end = std::max(end, slice.end);
-    if (slice.position / n == pass - 1) before = std::max(before, slice.end);
+    if (slice.pass == pass) end = std::max(end, slice.end);
+    if (slice.pass == pass - 1) before = std::max(before, slice.end);
   }
   if (begin >= end) return "";
   if (before > Time::min()) begin = before;
-  Picture picture(begin, end, pass * n, (pass + 1) * n);
-  for (const Slice& slice : slices) picture.Add(slice, resident[slice.position % n]);
+  Picture picture(begin, end, pass);
+  for (const Slice& slice : slices) picture.Add(slice, resident[slice.slab]);
   return picture.Draw(title);
 }
 

@@ -8,7 +8,6 @@
 
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
-#include "storage/store/manifest.h"
 
 namespace sluice {
 
@@ -16,8 +15,8 @@ namespace sluice {
 // of time, at least of that pass. Each stage is a row, and each slab is a bar; slabs that a device
 // computed with as one are one bar. Work for the pass before or after is drawn paler. `resident`:
 // for each slab. Returns "" if the pass is not in the events.
-std::string DrawPass(const Manifest& manifest, absl::Span<const TimelineEvent> events,
-                     const std::vector<bool>& resident, int64_t pass, const std::string& title);
+std::string DrawPass(absl::Span<const TimelineEvent> events, const std::vector<bool>& resident,
+                     int64_t pass, const std::string& title);
 
 }  // namespace sluice
 

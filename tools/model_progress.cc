@@ -30,9 +30,12 @@ void ModelProgress::BeginRows(int64_t rows) {
   if (!terminal_) return;
   End();
   const ModelActivity now = model_.activity();
-  rows_ = rows;
-  first_row_ = now.rows;
-  first_byte_ = now.bytes_read;
+  {
+    const MutexLock lock(&mutex_);
+    rows_ = rows;
+    first_row_ = now.rows;
+    first_byte_ = now.bytes_read;
+  }
   Start();
 }
 
@@ -46,7 +49,7 @@ void ModelProgress::ShowCounts(int64_t done, int64_t total, absl::string_view no
     return;
   }
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     rows_ = -1;
     done_ = done;
     total_ = total;
@@ -56,40 +59,46 @@ void ModelProgress::ShowCounts(int64_t done, int64_t total, absl::string_view no
 }
 
 void ModelProgress::Say(absl::string_view line) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  bar_.reset();
-  phase_ = Phase::kNone;
+  const MutexLock lock(&mutex_);
+  EndBar();
   std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
 }
 
 void ModelProgress::End() {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     drawing_ = false;
-    ended_.notify_all();
+    ended_.NotifyAll();
   }
   thread_.Join();
+  const MutexLock lock(&mutex_);
+  EndBar();
+}
+
+void ModelProgress::EndBar() {
   bar_.reset();
   phase_ = Phase::kNone;
 }
 
 void ModelProgress::Start() {
-  drawing_ = true;
+  const MutexLock lock(&mutex_);
   absl::StatusOr<Thread> thread = Thread::Start("sluice-progress", [this] { Run(); });
-  if (thread.ok()) {
-    thread_ = *std::move(thread);
-  } else {  // a system that refuses a thread gets no progress
-    drawing_ = false;
-  }
+  drawing_ = thread.ok();  // a system that refuses a thread gets no progress
+  if (thread.ok()) thread_ = *std::move(thread);
 }
 
 void ModelProgress::Run() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  ended_.wait_for(lock, kFirstDraw, [this] { return !drawing_; });
+  const MutexLock lock(&mutex_);
+  Pause(kFirstDraw);
   while (drawing_) {
     Draw();
-    ended_.wait_for(lock, kBetweenDraws, [this] { return !drawing_; });
+    Pause(kBetweenDraws);
   }
+}
+
+void ModelProgress::Pause(std::chrono::milliseconds most) {
+  bool over = false;
+  while (drawing_ && !over) over = ended_.WaitFor(&mutex_, most);
 }
 
 Progress& ModelProgress::BarOf(Phase phase) {

@@ -4,13 +4,13 @@
 #ifndef SLUICE_TOOLS_MODEL_PROGRESS_H_
 #define SLUICE_TOOLS_MODEL_PROGRESS_H_
 
-#include <condition_variable>
+#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "kernels/base/mutex.h"
 #include "kernels/cpu/thread.h"
 #include "runtime/pass/model.h"
 #include "tools/progress.h"
@@ -45,27 +45,30 @@ class ModelProgress {
 
   void Start();
   void Run();
-  // These want the mutex held.
-  void Draw();
+  // Returns after `most`, or once nothing is to be drawn any more.
+  void Pause(std::chrono::milliseconds most) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The bar of a phase, which another phase's gives way to.
-  Progress& BarOf(Phase phase);
+  Progress& BarOf(Phase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndBar() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Model& model_;
   const std::string what_;
   const bool terminal_;
   Progress lines_;  // elsewhere than on a terminal
 
-  std::mutex mutex_;  // the drawing thread shares all below
-  std::condition_variable ended_;
-  bool drawing_ = false;
-  int64_t rows_ = -1;       // BeginRows; -1: counts are shown
-  int64_t first_row_ = 0;   // of the model's rows when they began
-  int64_t first_byte_ = 0;  // and of what it has read
-  int64_t done_ = 0, total_ = 0;
-  std::string note_;
-  Phase phase_ = Phase::kNone;
-  std::unique_ptr<Progress> bar_;  // of phase_
-  Thread thread_;                  // while drawing
+  Mutex mutex_;  // the drawing thread shares what it guards
+  CondVar ended_;
+  bool drawing_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t rows_ ABSL_GUARDED_BY(mutex_) = -1;       // BeginRows; -1: counts are shown
+  int64_t first_row_ ABSL_GUARDED_BY(mutex_) = 0;   // of the model's rows when they began
+  int64_t first_byte_ ABSL_GUARDED_BY(mutex_) = 0;  // and of what it has read
+  int64_t done_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t total_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string note_ ABSL_GUARDED_BY(mutex_);
+  Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kNone;
+  std::unique_ptr<Progress> bar_ ABSL_GUARDED_BY(mutex_);  // of phase_
+  Thread thread_;                                          // while drawing
 };
 
 }  // namespace sluice

@@ -55,25 +55,27 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
       AddDevice(event, &slices);
       continue;
     }
-    const auto visit = visits_.find(event.position);
-    if (visit != visits_.end()) {
-      if (const std::optional<Stage> stage = StageOf(visit->second.state); stage.has_value()) {
-        Time begin = visit->second.since;
+    const Key key = {event.pass, event.slab};
+    const auto moved = moved_.find(key);
+    if (moved != moved_.end()) {
+      if (const std::optional<Stage> stage = StageOf(moved->second.state); stage.has_value()) {
+        Time begin = moved->second.since;
         if (stage == Stage::kDisk) {
           begin = std::max(begin, disk_end_);
           disk_end_ = event.time;
         }
         slices.push_back({.stage = *stage,
                           .lane = Lane(*stage, begin, event.time),
-                          .position = event.position,
+                          .pass = event.pass,
+                          .slab = event.slab,
                           .begin = begin,
                           .end = event.time});
       }
     }
     if (event.to == SlabState::kFree || event.to == SlabState::kFailed) {
-      visits_.erase(event.position);
+      moved_.erase(key);
     } else {
-      visits_[event.position] = {event.to, event.time};
+      moved_[key] = {event.to, event.time};
     }
   }
   return slices;
@@ -83,16 +85,18 @@ std::vector<Slice> SliceBuilder::Add(absl::Span<const TimelineEvent> events) {
 // here says nothing.
 void SliceBuilder::AddDevice(const TimelineEvent& event, std::vector<Slice>* slices) {
   const Stage stage = DeviceStageOf(event);
-  absl::flat_hash_map<int64_t, Time>& begun = begun_[static_cast<int>(stage)];
+  const Key key = {event.pass, event.slab};
+  std::map<Key, Time>& begun = begun_[static_cast<int>(stage)];
   if (event.to == SlabState::kReading || event.to == SlabState::kLeased) {
-    begun[event.position] = event.time;
+    begun[key] = event.time;
     return;
   }
-  const auto found = begun.find(event.position);
+  const auto found = begun.find(key);
   if (found == begun.end()) return;
   slices->push_back({.stage = stage,
                      .lane = Lane(stage, found->second, event.time),
-                     .position = event.position,
+                     .pass = event.pass,
+                     .slab = event.slab,
                      .num_slabs = event.num_slabs,
                      .bytes = event.bytes,
                      .begin = found->second,

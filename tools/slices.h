@@ -4,10 +4,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
@@ -24,8 +25,9 @@ absl::string_view StageName(Stage stage);
 
 struct Slice {
   Stage stage;
-  int lane = 0;       // of the stage: slices of one lane do not overlap
-  int64_t position;   // of the walk: pass * slabs of the cycle + slab
+  int lane = 0;  // of the stage: slices of one lane do not overlap
+  int64_t pass;
+  int slab;
   int num_slabs = 1;  // from that one on
   int64_t bytes = 0;  // of pages
   std::chrono::steady_clock::time_point begin;
@@ -42,17 +44,17 @@ class SliceBuilder {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  struct Visit {
+  using Key = std::pair<int64_t, int>;  // pass and slab
+  struct Moved {
     SlabState state;
     Time since;
   };
   int Lane(Stage stage, Time begin, Time end);
   void AddDevice(const TimelineEvent& event, std::vector<Slice>* slices);
 
-  absl::flat_hash_map<int64_t, Visit> visits_;  // by position: slabs in flight
-  absl::flat_hash_map<int64_t, Time>
-      begun_[kNumStages];  // by position: since when, of moves that the host's are not
-  std::vector<Time> lanes_[kNumStages];  // when each lane's last slice ended
+  std::map<Key, Moved> moved_;             // slabs in flight
+  std::map<Key, Time> begun_[kNumStages];  // since when, of moves that are not the host's
+  std::vector<Time> lanes_[kNumStages];    // when each lane's last slice ended
   Time disk_end_;
 };
 

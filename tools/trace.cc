@@ -67,8 +67,7 @@ void TraceWriter::NameLane(Stage stage, int lane) {
 }
 
 void TraceWriter::WriteSlice(const Slice& slice) {
-  const int64_t n = static_cast<int64_t>(manifest_.slabs.size());
-  const int index = static_cast<int>(slice.position % n);
+  const int index = slice.slab;
   const bool pages = slice.stage == Stage::kKvIn || slice.stage == Stage::kKvOut;
   int64_t bytes = slice.bytes;
   for (int i = 0; i < slice.num_slabs && !pages; ++i) bytes += manifest_.slabs[index + i].bytes;
@@ -84,27 +83,26 @@ void TraceWriter::WriteSlice(const Slice& slice) {
                R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s","cat":"%s",)"
                R"("args":{"slab":%d,"slabs":%d,"pass":%lld,"bytes":%lld}})",
                walk_, tid, begin, length, name.c_str(), std::string(StageName(slice.stage)).c_str(),
-               index, pages ? 0 : slice.num_slabs, static_cast<long long>(slice.position / n),
+               index, pages ? 0 : slice.num_slabs, static_cast<long long>(slice.pass),
                static_cast<long long>(bytes));
   // The arrow starts and ends inside a slice: at its middle.
   const bool read = slice.stage == Stage::kDisk;
   if (read) {
-    arrows_.insert(slice.position);
-  } else if (slice.stage != Stage::kCompute || arrows_.erase(slice.position) == 0) {
+    arrows_.insert({slice.pass, slice.slab});
+  } else if (slice.stage != Stage::kCompute || arrows_.erase({slice.pass, slice.slab}) == 0) {
     return;
   }
   Separate();
   std::fprintf(
       file_,
-      R"({"ph":"%s","pid":%d,"tid":%d,"ts":%.3f,"id":"%d.%lld","name":"slab","cat":"slab"%s})",
-      read ? "s" : "f", walk_, tid, begin + length / 2, walk_,
-      static_cast<long long>(slice.position), read ? "" : R"(,"bp":"e")");
+      R"({"ph":"%s","pid":%d,"tid":%d,"ts":%.3f,"id":"%d.%lld.%d","name":"slab","cat":"slab"%s})",
+      read ? "s" : "f", walk_, tid, begin + length / 2, walk_, static_cast<long long>(slice.pass),
+      slice.slab, read ? "" : R"(,"bp":"e")");
 }
 
 void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
   if (event.hop != Hop::kHost) return;
-  const ManifestSlab& slab =
-      manifest_.slabs[event.position % static_cast<int64_t>(manifest_.slabs.size())];
+  const ManifestSlab& slab = manifest_.slabs[event.slab];
   const int64_t bytes = slab.bytes;
   if (event.to == SlabState::kReading || event.to == SlabState::kRead) {
     reading_bytes_ += event.to == SlabState::kReading ? bytes : -bytes;
@@ -124,7 +122,7 @@ void TraceWriter::WriteCounters(const TimelineEvent& event, bool resident) {
 
 void TraceWriter::Add(absl::Span<const TimelineEvent> events, const std::vector<bool>& resident) {
   for (const TimelineEvent& event : events) {
-    WriteCounters(event, resident[event.position % static_cast<int64_t>(resident.size())]);
+    WriteCounters(event, resident[event.slab]);
   }
   for (const Slice& slice : builder_.Add(events)) WriteSlice(slice);
 }

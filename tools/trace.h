@@ -6,10 +6,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -30,7 +31,7 @@ class TraceWriter {
                                                              const Manifest& manifest);
   ~TraceWriter();
 
-  // Begins another walk, such as another run of a benchmark, whose positions start anew.
+  // Begins another walk, such as another run of a benchmark, whose passes start anew.
   void BeginWalk(absl::string_view name);
   // `resident`: of each slab of the manifest. Moves in order of time.
   void Add(absl::Span<const TimelineEvent> events, const std::vector<bool>& resident);
@@ -53,7 +54,7 @@ class TraceWriter {
   SliceBuilder builder_;
   int walk_ = 0;  // a process each in the trace
   int named_lanes_[kNumStages] = {};
-  absl::flat_hash_set<int64_t> arrows_;  // positions whose arrow has begun
+  std::set<std::pair<int64_t, int>> arrows_;  // passes and slabs whose arrow has begun
   bool first_ = true;
   int64_t reading_bytes_ = 0;
   int64_t ring_bytes_ = 0;

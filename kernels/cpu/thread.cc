@@ -1,14 +1,13 @@
 // pthreads, as std::thread knows neither errors without exceptions nor the size of a stack.
 #include "kernels/cpu/thread.h"
 
-#include <condition_variable>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/process_limits.h"
 
 namespace sluice {
@@ -17,6 +16,13 @@ namespace {
 struct ThreadBody {
   const char* name;
   std::function<void()> run;
+};
+
+// Where threads wait until it is open.
+struct Gate {
+  Mutex mutex;
+  CondVar changed;
+  bool open ABSL_GUARDED_BY(mutex) = false;
 };
 
 // An exception that gets here ends the process: std::terminate.
@@ -69,16 +75,14 @@ absl::Status ThreadShortage(absl::string_view purpose, int64_t wanted, int64_t s
 }
 
 absl::Status CheckThreadsStart(absl::string_view purpose, int count) {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool over = false;
+  Gate gate;
   std::vector<Thread> threads;
   absl::Status status;
   while (status.ok() && static_cast<int>(threads.size()) < count) {
     absl::StatusOr<Thread> thread =
         Thread::Start("sluice-check", [&] {  // all at once: each stays until the last is there
-          std::unique_lock<std::mutex> lock(mutex);
-          changed.wait(lock, [&] { return over; });
+          const MutexLock lock(&gate.mutex);
+          while (!gate.open) gate.changed.Wait(&gate.mutex);
         });
     if (thread.ok()) {
       threads.push_back(*std::move(thread));
@@ -87,9 +91,9 @@ absl::Status CheckThreadsStart(absl::string_view purpose, int count) {
           ThreadShortage(purpose, count, static_cast<int64_t>(threads.size()), thread.status());
     }
   }
-  const std::lock_guard<std::mutex> lock(mutex);
-  over = true;
-  changed.notify_all();
+  const MutexLock lock(&gate.mutex);
+  gate.open = true;
+  gate.changed.NotifyAll();
   return status;  // the threads end as the lock is left, and are joined after that
 }
 

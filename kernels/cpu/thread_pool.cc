@@ -15,10 +15,10 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "kernels/base/mutex.h"
 #include "kernels/cpu/cpu_topology.h"
 #include "kernels/cpu/thread.h"
 
@@ -90,14 +90,14 @@ struct ThreadPool::State {
   absl::Status shortage;
   std::vector<Thread> workers;
 
-  std::mutex thrown_mutex;
-  std::exception_ptr thrown;  // the first of a loop's bodies; guarded by thrown_mutex
+  Mutex thrown_mutex;
+  std::exception_ptr thrown ABSL_GUARDED_BY(thrown_mutex);  // the first of a loop's bodies
 
   void TakeRangesOrKeepException() {
     try {
       TakeRanges();
     } catch (...) {
-      const std::lock_guard<std::mutex> lock(thrown_mutex);
+      const MutexLock lock(&thrown_mutex);
       if (thrown == nullptr) thrown = std::current_exception();
     }
   }
@@ -221,7 +221,7 @@ void ThreadPool::Run(int64_t count, int64_t grain,
   state.TakeRangesOrKeepException();
   uint32_t now = state.word.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
   while ((now & kMembers) != 0) now = state.WaitForChange(now);
-  const std::lock_guard<std::mutex> lock(state.thrown_mutex);
+  const MutexLock lock(&state.thrown_mutex);
   if (state.thrown != nullptr) std::rethrow_exception(std::exchange(state.thrown, nullptr));
 }
 

@@ -7,11 +7,11 @@ namespace sluice {
 
 void IoBatch::Submit(IoRequest request) {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     request.done = [this, i = statuses_.size()](absl::Status status) {
-      std::lock_guard<std::mutex> done_lock(mutex_);
+      const MutexLock done_lock(&mutex_);
       statuses_[i] = std::move(status);
-      if (--pending_ == 0) answered_.notify_one();
+      if (--pending_ == 0) answered_.NotifyOne();
     };
     ++pending_;
     statuses_.emplace_back();
@@ -20,8 +20,8 @@ void IoBatch::Submit(IoRequest request) {
 }
 
 std::vector<absl::Status> IoBatch::Wait() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  answered_.wait(lock, [this] { return pending_ == 0; });
+  const MutexLock lock(&mutex_);
+  while (pending_ != 0) answered_.Wait(&mutex_);
   return std::exchange(statuses_, {});
 }
 

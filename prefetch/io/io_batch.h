@@ -2,11 +2,10 @@
 #ifndef SLUICE_PREFETCH_IO_IO_BATCH_H_
 #define SLUICE_PREFETCH_IO_IO_BATCH_H_
 
-#include <condition_variable>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/base/mutex.h"
 #include "prefetch/io/io_engine.h"
 
 namespace sluice {
@@ -25,10 +24,10 @@ class IoBatch {
 
  private:
   IoEngine* const engine_;
-  std::mutex mutex_;
-  std::condition_variable answered_;    // signalled when pending_ becomes 0
-  int pending_ = 0;                     // guarded by mutex_; requests not yet answered
-  std::vector<absl::Status> statuses_;  // guarded by mutex_; a request each
+  Mutex mutex_;
+  CondVar answered_;                                            // signalled when pending_ becomes 0
+  int pending_ ABSL_GUARDED_BY(mutex_) = 0;                     // requests not yet answered
+  std::vector<absl::Status> statuses_ ABSL_GUARDED_BY(mutex_);  // a request each
 };
 
 }  // namespace sluice

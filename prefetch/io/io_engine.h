@@ -23,7 +23,7 @@ absl::StatusOr<IoKind> ParseIoKind(absl::string_view name);
 
 struct IoOptions {
   IoKind kind = IoKind::kAuto;  // kAuto: io_uring where it is permitted, else the pread threads
-  int queue_depth = 32;         // reads in flight
+  int queue_depth = 32;         // reads in flight, of each disk
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
@@ -35,15 +35,24 @@ struct IoOptions {
       {};  // called where some of the threads that would help cannot be started
 };
 
+// Which requests go out first, among those that are not in flight yet; equals in the order they
+// came. Each disk has one queue for all that goes to it and comes from it.
+enum class IoPriority : uint8_t {
+  kWaitedFor,  // embedding rows and pages of the KV cache: the pass stands, or soon will
+  kSoon,       // slabs that the pass found it needs
+  kInTurn,     // slabs that are read ahead
+};
+inline constexpr int kNumIoPriorities = 3;
+
 // One read of a whole range, or one write. `buffer` must stay until `done` was called.
 struct IoRequest {
   int file = 0;        // index into the engine's files
   int64_t offset = 0;  // a multiple of 4096
   // 4096-aligned; its size is `bytes` rounded up to 4096 (a file may end inside the last 4096).
   absl::Span<std::byte> buffer;
-  int64_t bytes = 0;    // bytes that must arrive, at least 1
-  bool write = false;   // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
-  bool urgent = false;  // goes ahead of everything that is not in flight yet
+  int64_t bytes = 0;   // bytes that must arrive, at least 1
+  bool write = false;  // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
+  IoPriority priority = IoPriority::kInTurn;
   // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
   // or write failed or the file ended, with path and offset.
   std::function<void(absl::Status)> done;
@@ -57,8 +66,8 @@ struct IoCounters {
   double idle_seconds = 0;  // the rest of the time since the engine was created
 };
 
-// One queue of reads and writes. Thread-safe. Owns its threads (joined by the destructor, which
-// first lets what is in flight end and answers the queued ones with Cancelled).
+// Reads and writes, in one queue a disk. Thread-safe. Owns its threads (joined by the destructor,
+// which first lets what is in flight end and answers the queued ones with Cancelled).
 class IoEngine {
  public:
   virtual ~IoEngine() = default;

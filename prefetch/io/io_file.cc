@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,6 +58,13 @@ UniqueFd::UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
   std::swap(fd_, other.fd_);
   return *this;
+}
+
+IoFile::IoFile(std::string path, UniqueFd fd, bool direct)
+    : path_(std::move(path)), fd_(std::move(fd)), direct_(direct) {
+  struct stat status = {};
+  fstat(fd_.get(), &status);  // a descriptor that is open has one
+  disk_ = status.st_dev;
 }
 
 UniqueFd::~UniqueFd() {

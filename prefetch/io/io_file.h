@@ -3,6 +3,8 @@
 #ifndef SLUICE_PREFETCH_IO_IO_FILE_H_
 #define SLUICE_PREFETCH_IO_IO_FILE_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -39,17 +41,19 @@ class IoFile {
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
   bool direct() const { return direct_; }
+  // Files on one disk have the same number: that of their file system's device.
+  dev_t disk() const { return disk_; }
 
   // Takes [offset, offset + bytes) out of the page cache, where a buffered read has put it.
   void DropPages(int64_t offset, int64_t bytes) const;
 
  private:
-  IoFile(std::string path, UniqueFd fd, bool direct)
-      : path_(std::move(path)), fd_(std::move(fd)), direct_(direct) {}
+  IoFile(std::string path, UniqueFd fd, bool direct);
 
   std::string path_;
   UniqueFd fd_;
   bool direct_;
+  dev_t disk_;
 };
 
 // For the report, of an engine that was asked for O_DIRECT or not: "O_DIRECT", "buffered reads", or

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "absl/base/macros.h"
@@ -74,17 +75,17 @@ bool ReadQueue::Push(IoRequest request) {
               RoundUp(request.bytes, kReadAlignment));
   ABSL_ASSERT(!request.write || request.bytes % kReadAlignment == 0);
   auto job = std::make_shared<ReadJob>();
-  const bool urgent = request.urgent;
+  const auto priority = static_cast<int>(request.priority);
   job->request = std::move(request);
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (!HasWorkLocked()) disk_.Wake(Clock::now());
-  (urgent ? urgent_ : ordinary_).push_back(std::move(job));
-  work_.notify_one();
+  queues_[priority].push_back(std::move(job));
+  work_.NotifyOne();
   return std::exchange(taker_sleeps_, false);
 }
 
 ReadQueue::Taken ReadQueue::TryTake(Read* read) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (closed_) return Taken::kClosed;
   if (TakeLocked(read)) return Taken::kRead;
   taker_sleeps_ = true;
@@ -93,42 +94,44 @@ ReadQueue::Taken ReadQueue::TryTake(Read* read) {
 }
 
 ReadQueue::Clock::time_point ReadQueue::next_start() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return disk_.next_start();
 }
 
 bool ReadQueue::WaitAndTake(Read* read) {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   while (!closed_) {
     if (TakeLocked(read)) {
-      if (!urgent_.empty() || !ordinary_.empty()) work_.notify_one();  // a request is many reads
+      if (HasWorkLocked()) work_.NotifyOne();  // a request is many reads
       return true;
     }
     if (HasWorkLocked()) {
-      // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
-      work_.wait_until(lock,
-                       std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
+      work_.WaitUntil(&mutex_,
+                      std::chrono::system_clock::now() + (disk_.next_start() - Clock::now()));
     } else {
-      work_.wait(lock);
+      work_.Wait(&mutex_);
     }
   }
   return false;
 }
 
 bool ReadQueue::ShortOfTakers(int takers) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return HasWorkLocked() && in_flight_ >= takers;
 }
 
-bool ReadQueue::HasWorkLocked() const { return !urgent_.empty() || !ordinary_.empty(); }
+bool ReadQueue::HasWorkLocked() const {
+  return std::any_of(std::begin(queues_), std::end(queues_),
+                     [](const auto& queue) { return !queue.empty(); });
+}
 
 bool ReadQueue::TakeLocked(Read* read) {
   if (!disk_.Ready(Clock::now())) return false;
-  for (auto* queue : {&urgent_, &ordinary_}) {
-    while (!queue->empty()) {
-      ReadJob& job = *queue->front();
+  for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
+    while (!queue.empty()) {
+      ReadJob& job = *queue.front();
       if (job.issued == job.size()) {  // it failed while a part of it waited here
-        queue->pop_front();
+        queue.pop_front();
         continue;
       }
       const IoRequest& request = job.request;
@@ -139,10 +142,10 @@ bool ReadQueue::TakeLocked(Read* read) {
       read->room = std::min(read_bytes_, job.size() - job.issued);
       read->wanted = std::min(read->room, request.bytes - job.issued);
       read->attempts = 0;
-      read->job = queue->front();
+      read->job = queue.front();
       job.issued += read->room;
       ++job.in_flight;
-      if (job.issued == job.size()) queue->pop_front();
+      if (job.issued == job.size()) queue.pop_front();
       const Clock::time_point now = Clock::now();
       if (in_flight_++ == 0) busy_since_ = std::max(now, idle_since_);
       disk_.Begin(read->room, now);
@@ -157,7 +160,7 @@ bool ReadQueue::Complete(int64_t result, Read* read) {
   if (!file.direct() && !read->write && result > 0) file.DropPages(read->offset, read->room);
   absl::StatusOr<bool> arrived = Advance(file, result, read);
   if (result > 0) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     (read->write ? bytes_written_ : bytes_read_) += result;
   }
   if (arrived.ok() && !*arrived) return true;
@@ -171,7 +174,7 @@ void ReadQueue::End(absl::Status status, Read* read) {
   const std::shared_ptr<ReadJob> job = std::move(read->job);
   bool last;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     last = EndLocked(std::move(status), job.get());
   }
   if (last) job->request.done(std::move(job->status));
@@ -190,39 +193,39 @@ bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
 }
 
 bool ReadQueue::Close() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   closed_ = true;
-  work_.notify_all();
+  work_.NotifyAll();
   return std::exchange(taker_sleeps_, false);
 }
 
 void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (;;) {
     std::vector<std::shared_ptr<ReadJob>> answers;
-    for (auto* queue : {&urgent_, &ordinary_}) {
-      for (std::shared_ptr<ReadJob>& job : *queue) {
+    for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
+      for (std::shared_ptr<ReadJob>& job : queue) {
         if (job->issued == job->size()) continue;  // the last of its reads answers
         job->status.Update(absl::Status(status.code(), status.message()));
         job->issued = job->size();
         if (job->in_flight == 0) answers.push_back(std::move(job));
       }
-      queue->clear();
+      queue.clear();
     }
     if (!answers.empty()) {
-      lock.unlock();
+      mutex_.Unlock();
       for (const auto& job : answers) job->request.done(std::move(job->status));
-      lock.lock();
+      mutex_.Lock();
     } else if (closed_) {
       return;
     } else {
-      work_.wait(lock);
+      work_.Wait(&mutex_);
     }
   }
 }
 
 IoCounters ReadQueue::counters() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   const Clock::time_point now = Clock::now();
   Clock::duration busy = busy_;
   if (in_flight_ > 0) {

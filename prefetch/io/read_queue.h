@@ -4,16 +4,15 @@
 #define SLUICE_PREFETCH_IO_READ_QUEUE_H_
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/base/mutex.h"
 #include "prefetch/io/io_engine.h"
 #include "prefetch/io/io_file.h"
 #include "prefetch/io/simulated_disk.h"
@@ -40,7 +39,7 @@ struct Read {
 // or the file ended, or the disk took nothing.
 absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read);
 
-// Thread-safe. Requests go out in the order they came, urgent ones first. One engine thread that
+// Thread-safe. Requests go out by priority, and in the order they came. One engine thread that
 // sleeps in the kernel uses TryTake; threads that wait for work here use WaitAndTake.
 class ReadQueue {
  public:
@@ -76,29 +75,29 @@ class ReadQueue {
   IoCounters counters() const;
 
  private:
-  bool TakeLocked(Read* read);
+  bool TakeLocked(Read* read) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // After TakeLocked found nothing: what there is waits for the simulated disk.
-  bool HasWorkLocked() const;
+  bool HasWorkLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends one read of `job`. True: that was its last, and it must be answered, without the lock.
-  bool EndLocked(absl::Status status, ReadJob* job);
+  bool EndLocked(absl::Status status, ReadJob* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::vector<IoFile>& files_;
   const int64_t read_bytes_;
   const Clock::time_point created_ = Clock::now();
 
-  mutable std::mutex mutex_;
-  std::condition_variable work_;                   // signalled when a queue grows or closed_ is set
-  std::deque<std::shared_ptr<ReadJob>> urgent_;    // guarded by mutex_
-  std::deque<std::shared_ptr<ReadJob>> ordinary_;  // guarded by mutex_
-  bool closed_ = false;                            // guarded by mutex_
-  bool taker_sleeps_ = false;                      // guarded by mutex_
-  int in_flight_ = 0;                              // guarded by mutex_
-  int64_t bytes_read_ = 0;                         // guarded by mutex_
-  int64_t bytes_written_ = 0;                      // guarded by mutex_
-  SimulatedDisk disk_;                             // guarded by mutex_
-  Clock::duration busy_{0};                        // guarded by mutex_; up to idle_since_
-  Clock::time_point busy_since_;                   // guarded by mutex_; of use while in_flight_ > 0
-  Clock::time_point idle_since_;                   // guarded by mutex_; may lie ahead: simulated
+  mutable Mutex mutex_;
+  CondVar work_;  // signalled when a queue grows or closed_ is set
+  // By priority.
+  std::deque<std::shared_ptr<ReadJob>> queues_[kNumIoPriorities] ABSL_GUARDED_BY(mutex_);
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool taker_sleeps_ ABSL_GUARDED_BY(mutex_) = false;
+  int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_read_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_written_ ABSL_GUARDED_BY(mutex_) = 0;
+  SimulatedDisk disk_ ABSL_GUARDED_BY(mutex_);
+  Clock::duration busy_ ABSL_GUARDED_BY(mutex_){0};       // up to idle_since_
+  Clock::time_point busy_since_ ABSL_GUARDED_BY(mutex_);  // of use while in_flight_ > 0
+  Clock::time_point idle_since_ ABSL_GUARDED_BY(mutex_);  // may lie ahead: simulated
 };
 
 }  // namespace sluice

@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> ThreadEngine::Create(std::vector<IoFil
                                                                absl::string_view reason,
                                                                const IoOptions& options) {
   std::unique_ptr<ThreadEngine> engine(new ThreadEngine(std::move(files), reason, options));
+  const MutexLock lock(&engine->threads_mutex_);
   if (absl::Status refusal = engine->StartThread(); !refusal.ok()) {
     return ThreadShortage("for reading", engine->most_threads_, 0, refusal);
   }
@@ -45,7 +46,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> ThreadEngine::Create(std::vector<IoFil
 
 ThreadEngine::~ThreadEngine() {
   {
-    const std::lock_guard<std::mutex> lock(threads_mutex_);
+    const MutexLock lock(&threads_mutex_);
     most_threads_ = 0;  // from here on threads_ stays as it is
   }
   (void)queue_.Close();  // wakes them all
@@ -63,7 +64,7 @@ absl::Status ThreadEngine::StartThread() {
 }
 
 void ThreadEngine::StartThreadIfShort() {
-  const std::lock_guard<std::mutex> lock(threads_mutex_);
+  const MutexLock lock(&threads_mutex_);
   const auto started = static_cast<int>(threads_.size());
   if (started >= most_threads_ || !queue_.ShortOfTakers(started)) return;
   const absl::Status refusal = StartThread();

@@ -4,12 +4,12 @@
 #define SLUICE_PREFETCH_IO_THREAD_ENGINE_H_
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/base/mutex.h"
 #include "kernels/cpu/thread.h"
 #include "prefetch/io/io_engine.h"
 #include "prefetch/io/io_file.h"
@@ -34,7 +34,7 @@ class ThreadEngine : public IoEngine {
 
  private:
   ThreadEngine(std::vector<IoFile> files, absl::string_view reason, const IoOptions& options);
-  absl::Status StartThread();
+  absl::Status StartThread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(threads_mutex_);
   void StartThreadIfShort();  // any thread
   void Run();
 
@@ -44,9 +44,10 @@ class ThreadEngine : public IoEngine {
       cpus_;  // of the thread that created this; later ones may be started by a thread with fewer
   ReadQueue queue_;
   std::string description_;
-  std::mutex threads_mutex_;  // guards what follows
-  int most_threads_;          // fewer once the system refused one; 0: the engine is being closed
-  std::vector<Thread> threads_;
+  Mutex threads_mutex_;
+  // Fewer once the system refused one; 0: the engine is being closed.
+  int most_threads_ ABSL_GUARDED_BY(threads_mutex_);
+  std::vector<Thread> threads_ ABSL_GUARDED_BY(threads_mutex_);
 };
 
 }  // namespace sluice

@@ -29,7 +29,7 @@ IoRequest KvFile::Request(bool write, int64_t layer, int64_t slot,
   request.buffer = pages;
   request.bytes = static_cast<int64_t>(pages.size());
   request.write = write;
-  request.urgent = true;
+  request.priority = IoPriority::kWaitedFor;
   return request;
 }
 

@@ -44,19 +44,22 @@ int64_t KvStaging::HostBytes(int64_t kv_pages) {
   return kv_pages * static_cast<int64_t>(sizeof(PageUse) + 2 * sizeof(int32_t));
 }
 
-KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots,
+KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots,
                      std::vector<int64_t> windows)
     : cache_(cache),
       place_(place),
+      link_(link),
       num_slots_(num_slots),
       windows_(std::move(windows)),
       widest_(WidestOf(windows_)),
       events_(place->device()) {}
 
 absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache,
-                                                             ComputePlace* place, int64_t num_slots,
+                                                             ComputePlace* place, DeviceLink* link,
+                                                             int64_t num_slots,
                                                              std::vector<int64_t> windows) {
-  std::unique_ptr<KvStaging> staging(new KvStaging(cache, place, num_slots, std::move(windows)));
+  std::unique_ptr<KvStaging> staging(
+      new KvStaging(cache, place, link, num_slots, std::move(windows)));
   const int64_t half_bytes = num_slots * cache->page_stride();
   SLUICE_ASSIGN_OR_RETURN(staging->memory_, place->Allocate(2 * half_bytes));
   Device* const device = place->device();
@@ -115,6 +118,7 @@ absl::Status KvStaging::BeginCopy(int layer, bool in) {
 absl::Status KvStaging::EndCopy() {
   const Copy& copy = copies_of_pass_.back();
   (copy.in ? counters_.bytes_in : counters_.bytes_out) += copy.bytes;
+  if (copy.bytes > 0) link_->Begin(copy.bytes, std::chrono::steady_clock::now());
   return copies_->Record(copy.done.get());
 }
 

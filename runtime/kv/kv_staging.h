@@ -15,6 +15,7 @@
 #include "kernels/device.h"
 #include "kernels/ops.h"
 #include "prefetch/device_clock.h"
+#include "prefetch/device_link.h"
 #include "prefetch/event_pool.h"
 #include "runtime/kv/kv_cache.h"
 #include "runtime/kv/kv_mover.h"
@@ -64,10 +65,11 @@ class KvStaging : public KvMover {
   // Of host memory, beside the cache.
   static int64_t HostBytes(int64_t kv_pages);
 
-  // `cache`, pinned in host memory (KvCache::CreatePinned), and `place`, which computes, must
-  // outlive it. ResourceExhausted: no such device memory.
+  // `cache`, pinned in host memory (KvCache::CreatePinned), `place`, which computes, and `link`,
+  // over which slabs go, too, must outlive it. ResourceExhausted: no such device memory.
   static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache,
-                                                           ComputePlace* place, int64_t num_slots,
+                                                           ComputePlace* place, DeviceLink* link,
+                                                           int64_t num_slots,
                                                            std::vector<int64_t> windows);
   // Waits for its copies and for the compute stream.
   ~KvStaging() override;
@@ -105,7 +107,7 @@ class KvStaging : public KvMover {
         nullptr;  // on the compute stream, where it came to the layer; null: back, or it did not
   };
 
-  KvStaging(const KvCache* cache, ComputePlace* place, int64_t num_slots,
+  KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots,
             std::vector<int64_t> windows);
   Half& HalfOf(int layer) { return halves_[layer % 2]; }
   absl::Status BeginCopy(int layer, bool in);
@@ -119,6 +121,7 @@ class KvStaging : public KvMover {
 
   const KvCache* const cache_;
   ComputePlace* const place_;
+  DeviceLink* const link_;
   const int64_t num_slots_;
   const std::vector<int64_t> windows_;
   const int64_t widest_;  // of the windows; 0: one layer has none

@@ -54,6 +54,7 @@ absl::Status HostProducts::Allocate(const HostProductSizes& sizes) {
   SLUICE_ASSIGN_OR_RETURN(back_, place_->device()->NewStream());
   SLUICE_ASSIGN_OR_RETURN(arrived_, place_->device()->NewEvent());
   SLUICE_ASSIGN_OR_RETURN(sent_, place_->device()->NewEvent());
+  const MutexLock lock(&mutex_);
   spans_.reserve(kMostSpans);
   return absl::OkStatus();
 }
@@ -61,9 +62,9 @@ absl::Status HostProducts::Allocate(const HostProductSizes& sizes) {
 HostProducts::~HostProducts() {
   stopping_ = true;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     closing_ = true;
-    moved_.notify_all();
+    moved_.NotifyAll();
   }
   thread_.Join();
   // What is queued still reads the buffers. Errors were told, or nobody waits for them any more.
@@ -96,16 +97,16 @@ absl::Status HostProducts::Start(const Activations& activations,
   products_.assign(products.begin(), products.end());
   collected_ = 0;
   collected_at_ = 0;
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   ABSL_ASSERT(state_ == State::kIdle);
   state_ = State::kStarted;
-  moved_.notify_all();
+  moved_.NotifyAll();
   return absl::OkStatus();
 }
 
 void HostProducts::AwaitDone() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  moved_.wait(lock, [this] { return state_ != State::kStarted; });
+  const MutexLock lock(&mutex_);
+  while (state_ == State::kStarted) moved_.Wait(&mutex_);
   state_ = State::kIdle;
 }
 
@@ -114,7 +115,7 @@ absl::Status HostProducts::Collect(int end) {
   const Clock::time_point begin = Clock::now();
   AwaitDone();
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     counters_.wait_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   }
   SLUICE_RETURN_IF_ERROR(status_);
@@ -147,28 +148,28 @@ void HostProducts::Drop() {
 }
 
 HostProductCounters HostProducts::counters() const {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return counters_;
 }
 
 std::vector<HostProducts::Span> HostProducts::TakeSpans() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   std::vector<Span> spans = spans_;
   spans_.clear();
   return spans;
 }
 
 void HostProducts::Run() {
-  std::unique_lock<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   for (;;) {
-    moved_.wait(lock, [this] { return closing_ || state_ == State::kStarted; });
+    while (!closing_ && state_ != State::kStarted) moved_.Wait(&mutex_);
     if (closing_) return;
-    lock.unlock();
+    mutex_.Unlock();
     absl::Status status = Compute();
-    lock.lock();
+    mutex_.Lock();
     status_.Update(std::move(status));
     state_ = State::kDone;
-    moved_.notify_all();
+    moved_.NotifyAll();
   }
 }
 
@@ -193,7 +194,7 @@ absl::Status HostProducts::Compute() {
     SLUICE_RETURN_IF_ERROR(place_->host_ops()->MatMul(args));
     const Clock::time_point end = Clock::now();
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(&mutex_);
       if (spans_.size() < kMostSpans) spans_.push_back({product.slab, begin, end});
       const int64_t tiles = args.num_tiles * (args.epilogue == Epilogue::kSwiGlu ? 2 : 1);
       ++counters_.slabs;

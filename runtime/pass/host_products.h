@@ -5,16 +5,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/base/mutex.h"
 #include "kernels/cpu/thread.h"
 #include "kernels/device.h"
 #include "kernels/ops.h"
@@ -114,13 +113,13 @@ class HostProducts {
   int64_t collected_at_ = 0;  // floats that they take
   absl::Status status_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable moved_;
-  State state_ = State::kIdle;          // guarded by mutex_
+  mutable Mutex mutex_;
+  CondVar moved_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;
   std::atomic<bool> stopping_ = false;  // the thread is to leave out what it has not begun
-  bool closing_ = false;                // guarded by mutex_
-  std::vector<Span> spans_;             // guarded by mutex_
-  HostProductCounters counters_;        // guarded by mutex_
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Span> spans_ ABSL_GUARDED_BY(mutex_);
+  HostProductCounters counters_ ABSL_GUARDED_BY(mutex_);
   Thread thread_;
 };
 

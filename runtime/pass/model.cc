@@ -51,15 +51,22 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read,
   stream_options.worker_threads = plan_.worker_threads;
   stream_options.device = place->device();
   stream_options.pinned_bytes = pinned_bytes;
-  SLUICE_ASSIGN_OR_RETURN(stream_, SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
-                                                                stream_options, read.make_engine));
-  if (place->device() == nullptr) return absl::OkStatus();
-  SLUICE_ASSIGN_OR_RETURN(device_stream_,
-                          DeviceStream::Create(std::move(stream_), std::move(device_cycle),
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<SlabStream> host,
+                          SlabStream::CreateWithEngine(std::move(paths), std::move(cycle),
+                                                       stream_options, read.make_engine));
+  host_stream_ = host.get();
+  if (place->device() == nullptr) {
+    source_ = std::move(host);
+    return absl::OkStatus();
+  }
+  SLUICE_ASSIGN_OR_RETURN(std::unique_ptr<DeviceStream> device,
+                          DeviceStream::Create(std::move(host), std::move(device_cycle),
                                                {.device = place->device(),
                                                 .compute = place->stream(),
                                                 .ring_bytes = plan_.device->ring_bytes,
                                                 .max_bytes_per_s = read.copy_bytes_per_s}));
+  device_stream_ = device.get();
+  source_ = std::move(device);
   return absl::OkStatus();
 }
 
@@ -96,14 +103,14 @@ absl::Status Model::CreateKvCache(ComputePlace* place, int64_t* pinned_bytes) {
 absl::Status Model::CreateKvMover(ComputePlace* place) {
   const HyperParameters& h = store_.hyper_parameters();
   if (scratch_file_ >= 0 && kv_cache_.in_host_memory()) {
-    kv_file_ = std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
-                                        kv_cache_.page_stride(), host_stream()->io_engine(),
-                                        scratch_file_);
+    kv_file_ =
+        std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
+                                 kv_cache_.page_stride(), host_stream_->io_engine(), scratch_file_);
   }
   if (plan_.KvInHostMemory()) {
-    SLUICE_ASSIGN_OR_RETURN(
-        kv_staging_,
-        KvStaging::Create(&kv_cache_, place, plan_.device->kv_staged_pages, h.layer_windows));
+    SLUICE_ASSIGN_OR_RETURN(kv_staging_,
+                            KvStaging::Create(&kv_cache_, place, device_stream_->link(),
+                                              plan_.device->kv_staged_pages, h.layer_windows));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
@@ -130,7 +137,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store,
   SLUICE_ASSIGN_OR_RETURN(model->executor_, BlockExecutor::Create(store, model->plan_, place,
                                                                   &model->kv_cache_, mover));
   if (place->device() == nullptr) {
-    model->executor_->SetAside([stream = model->stream_.get()] { stream->VerifyArrived(); });
+    model->executor_->SetAside([stream = model->host_stream_] { stream->VerifyArrived(); });
   }
   return model;
 }
@@ -156,7 +163,7 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
     ranges.push_back({embedding_file_, row.token * stride, absl::MakeSpan(place, row_bytes + 8)});
   }
   clock_.Enter(kWaitingForDisk);
-  const absl::Status gathered = host_stream()->ReadRanges(ranges);
+  const absl::Status gathered = host_stream_->ReadRanges(ranges);
   clock_.Enter(kComputing);
   SLUICE_RETURN_IF_ERROR(gathered);
   for (const SlabStream::Range& range : ranges) {
@@ -185,7 +192,7 @@ absl::Status Model::GatherEmbeddings(absl::Span<const PassRow> rows) {
 
 void Model::LeaveVerifying(bool on) {
   if (device_stream_ != nullptr || on == verifying_left_) return;
-  stream_->LeaveVerifying(on);
+  host_stream_->LeaveVerifying(on);
   verifying_left_ = on;
 }
 
@@ -196,17 +203,18 @@ void Model::NoteOtherMoves() {
   if (kv_staging_ != nullptr) pages = kv_staging_->TakeMoves();
   if (!timeline_sink_) return;
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
-  const int64_t first = (walks_ - 1) * static_cast<int64_t>(slabs.size());
+  const int64_t pass = walks_ - 1;
   for (const HostProducts::Span& span : products) {
-    other_events_.push_back({span.begin, first + span.slab, SlabState::kLeased, Hop::kCpu});
-    other_events_.push_back({span.end, first + span.slab, SlabState::kFree, Hop::kCpu});
+    other_events_.push_back({span.begin, pass, span.slab, SlabState::kLeased, Hop::kCpu});
+    other_events_.push_back({span.end, pass, span.slab, SlabState::kFree, Hop::kCpu});
   }
   for (const KvStaging::Move& move : pages) {
     const auto slab = std::lower_bound(
         slabs.begin(), slabs.end(), store_.manifest().program.FirstBlock(move.layer),
         [](const ManifestSlab& a, int block) { return a.block < block; });
     TimelineEvent event = {.time = move.begin,
-                           .position = first + (slab - slabs.begin()),
+                           .pass = pass,
+                           .slab = static_cast<int>(slab - slabs.begin()),
                            .to = SlabState::kReading,
                            .hop = move.in ? Hop::kKvIn : Hop::kKvOut,
                            .bytes = move.bytes};
@@ -229,8 +237,7 @@ absl::Span<const absl::Span<const std::byte>> Model::ShareWithHost(int64_t rows)
   return host_tiles_;
 }
 
-template <typename Source>
-absl::Status Model::Walk(Source* source, int64_t rows, const std::atomic<bool>* stop) {
+absl::Status Model::Walk(int64_t rows, const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   size_t flush_at = 1;  // once a walk at least, however short it is
   for (size_t i = 0; i < slabs.size();) {
@@ -238,7 +245,7 @@ absl::Status Model::Walk(Source* source, int64_t rows, const std::atomic<bool>* 
       return absl::CancelledError("interrupted");
     }
     clock_.Enter(slab_wait());
-    auto lease = source->Next(stop);
+    absl::StatusOr<Lease> lease = source_->Next(stop);
     clock_.Enter(kComputing);
     SLUICE_RETURN_IF_ERROR(lease.status());
     i += lease->num_slabs();
@@ -254,13 +261,12 @@ absl::Status Model::Walk(Source* source, int64_t rows, const std::atomic<bool>* 
   return absl::OkStatus();
 }
 
-template <typename Source>
-absl::Status Model::FinishWalk(Source* source, const std::atomic<bool>* stop) {
+absl::Status Model::FinishWalk(const std::atomic<bool>* stop) {
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
   clock_.Enter(slab_wait());
   for (size_t flush_at = next_slab_ + kSlabsPerFlush; next_slab_ != 0;) {
     if (stop != nullptr && stop->load()) return absl::CancelledError("interrupted");
-    SLUICE_ASSIGN_OR_RETURN(const auto lease, source->Next(stop));
+    SLUICE_ASSIGN_OR_RETURN(const Lease lease, source_->Next(stop));
     next_slab_ = (next_slab_ + lease.num_slabs()) % slabs.size();
     if (timeline_sink_ && next_slab_ >= flush_at) {
       FlushTimeline();
@@ -282,7 +288,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
     // Whatever ended the pass: the host may read and move pages from here on.
     if (kv_staging_ != nullptr) kv_staging_->End().IgnoreError();
     // Of a pass that was cancelled, the timeline has what it did.
-    if (device_stream_ != nullptr) device_stream_->Settle().IgnoreError();
+    source_->Settle().IgnoreError();
     pass_counters_.pass_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     EndActivity(computed_rows);
@@ -296,8 +302,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
                                             " with logits: the plan has room for ", plan_.pass_rows,
                                             " and ", plan_.logit_rows));
   }
-  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? FinishWalk(device_stream_.get(), stop)
-                                                   : FinishWalk(stream_.get(), stop));
+  SLUICE_RETURN_IF_ERROR(FinishWalk(stop));
   SLUICE_RETURN_IF_ERROR(GatherEmbeddings(rows));
   std::vector<BlockRow> block_rows;
   block_rows.reserve(rows.size());
@@ -308,10 +313,9 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
       executor_->Begin(std::move(block_rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
   NoteOtherMoves();
   ++walks_;
-  SLUICE_RETURN_IF_ERROR(device_stream_ != nullptr ? Walk(device_stream_.get(), num_rows, stop)
-                                                   : Walk(stream_.get(), num_rows, stop));
+  SLUICE_RETURN_IF_ERROR(Walk(num_rows, stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
-  if (device_stream_ != nullptr) SLUICE_RETURN_IF_ERROR(device_stream_->Settle());
+  SLUICE_RETURN_IF_ERROR(source_->Settle());
   ++pass_counters_.passes;
   pass_counters_.rows += num_rows;
   computed_rows = num_rows;
@@ -319,13 +323,13 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
 }
 
 void Model::NoteActivity(int64_t rows, double share) {
-  std::lock_guard<std::mutex> lock(activity_mutex_);
+  const MutexLock lock(&activity_mutex_);
   activity_.pass_rows = rows;
   activity_.pass_share = share;
 }
 
 void Model::EndActivity(int64_t rows) {
-  std::lock_guard<std::mutex> lock(activity_mutex_);
+  const MutexLock lock(&activity_mutex_);
   activity_.rows += rows;
   activity_.pass_rows = 0;
   activity_.pass_share = 0;
@@ -334,7 +338,7 @@ void Model::EndActivity(int64_t rows) {
 ModelActivity Model::activity() const {
   ModelActivity activity;
   {
-    std::lock_guard<std::mutex> lock(activity_mutex_);
+    const MutexLock lock(&activity_mutex_);
     activity = activity_;
   }
   const std::vector<ManifestSlab>& slabs = store_.manifest().slabs;
@@ -379,8 +383,7 @@ void Model::SetTimelineSink(TimelineSink sink) {
 
 void Model::FlushTimeline() {
   if (!timeline_sink_) return;
-  std::vector<TimelineEvent> events =
-      device_stream_ != nullptr ? device_stream_->TakeTimeline() : stream_->TakeTimeline();
+  std::vector<TimelineEvent> events = source_->TakeTimeline();
   NoteOtherMoves();
   events.insert(events.end(), other_events_.begin(), other_events_.end());
   other_events_.clear();

@@ -6,14 +6,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "kernels/base/mutex.h"
 #include "prefetch/device_stream.h"
+#include "prefetch/slab_source.h"
 #include "prefetch/slab_stream.h"
 #include "prefetch/timeline.h"
 #include "runtime/kv/kv_cache.h"
@@ -92,7 +93,7 @@ class Model {
   const HyperParameters& hyper_parameters() const { return store_.hyper_parameters(); }
   const MemoryPlan& plan() const { return plan_; }
   KvCache& kv_cache() { return kv_cache_; }
-  StreamCounters stream_counters() const { return host_stream()->counters(); }
+  StreamCounters stream_counters() const { return host_stream_->counters(); }
   // Zeros where it computes on the host.
   DeviceStreamCounters device_counters() const;
   PassCounters pass_counters() const;
@@ -107,7 +108,7 @@ class Model {
   using TimelineSink = std::function<void(absl::Span<const TimelineEvent>)>;
   void SetTimelineSink(TimelineSink sink);
   void FlushTimeline();
-  const std::string& io_description() const { return host_stream()->io_description(); }
+  const std::string& io_description() const { return host_stream_->io_description(); }
   // The scratch file: the cache's pages on disk, and behind them as many slots as the cache has
   // pages. Null where the options named no folder for one, and where pages are in memory of a
   // device.
@@ -123,9 +124,6 @@ class Model {
 
  private:
   Model(const LayerStore& store, const MemoryPlan& plan) : store_(store), plan_(plan) {}
-  SlabStream* host_stream() const {
-    return device_stream_ != nullptr ? device_stream_->host() : stream_.get();
-  }
   // The clock's state while a slab is not there: on a device its own events tell what the kernels
   // wait for.
   int slab_wait() const { return device_stream_ != nullptr ? kComputing : kWaitingForDisk; }
@@ -144,12 +142,10 @@ class Model {
   // The products of the CPU in the walk that goes on, and the pages that were copied in it, for the
   // timeline's sink.
   void NoteOtherMoves();
-  // All slabs, from either stream.
-  template <typename Source>
-  absl::Status Walk(Source* source, int64_t rows, const std::atomic<bool>* stop);
+  // All slabs.
+  absl::Status Walk(int64_t rows, const std::atomic<bool>* stop);
   absl::Status GatherEmbeddings(absl::Span<const PassRow> rows);
-  template <typename Source>
-  absl::Status FinishWalk(Source* source, const std::atomic<bool>* stop);
+  absl::Status FinishWalk(const std::atomic<bool>* stop);
   // A pass of `rows` rows has `share` of its walk behind it.
   void NoteActivity(int64_t rows, double share);
   // No pass runs any more; the last one computed `rows` rows.
@@ -158,9 +154,10 @@ class Model {
   const LayerStore& store_;
   MemoryPlan plan_;
   KvCache kv_cache_;
-  HostBuffer staging_;                           // [pass_rows] rows of embedding.rows as stored
-  std::unique_ptr<SlabStream> stream_;           // one of the two: on the host,
-  std::unique_ptr<DeviceStream> device_stream_;  // or on to a device
+  HostBuffer staging_;  // [pass_rows] rows of embedding.rows as stored
+  std::unique_ptr<SlabSource> source_;
+  SlabStream* host_stream_ = nullptr;      // source_, or what that copies to a device
+  DeviceStream* device_stream_ = nullptr;  // source_ where a device computes, else null
   std::unique_ptr<KvFile> kv_file_;
   std::unique_ptr<KvPager> kv_pager_;  // null: no page is on disk
   std::unique_ptr<KvStaging>
@@ -171,8 +168,8 @@ class Model {
   PassCounters pass_counters_;  // but for the clock's
   enum { kOther, kComputing, kWaitingForDisk, kStates };
   StageClock<kStates> clock_;
-  mutable std::mutex activity_mutex_;  // another thread shows it
-  ModelActivity activity_;             // guarded by it; without the bytes
+  mutable Mutex activity_mutex_;                             // another thread shows it
+  ModelActivity activity_ ABSL_GUARDED_BY(activity_mutex_);  // without the bytes
   TimelineSink timeline_sink_;
   bool verifying_left_ = false;
   int64_t walks_ = 0;                        // that passes began

@@ -63,7 +63,7 @@ struct Pipeline {
   // Takes `count` slabs; a kernel a slab compares what it finds when it runs.
   void Walk(int count) {
     for (int i = 0; i < count;) {
-      absl::StatusOr<DeviceStream::Lease> lease = stream->Next();
+      absl::StatusOr<Lease> lease = stream->Next();
       ASSERT_TRUE(lease.ok()) << lease.status();
       ASSERT_EQ(lease->slab(), next % static_cast<int>(kOddSizes.size()));
       ++leases;
@@ -73,7 +73,7 @@ struct Pipeline {
       LaunchCompare(*lease);
     }
   }
-  void LaunchCompare(const DeviceStream::Lease& lease) {
+  void LaunchCompare(const Lease& lease) {
     absl::Span<const std::byte> got = lease.bytes();
     for (int i = 0; i < lease.num_slabs(); ++i) {
       const absl::Span<const std::byte> want = store.slab(lease.slab() + i);
@@ -294,10 +294,10 @@ TEST(DeviceStream, RefusesWhatCannotFit) {
 TEST(DeviceStream, SaysWhenLeasesTakeUpTheRoom) {
   LateDevice device(6);
   Pipeline pipeline(&device, 2 * 65536, 65536);
-  std::vector<DeviceStream::Lease> held;
+  std::vector<Lease> held;
   absl::Status status;
   for (size_t i = 0; i < kOddSizes.size(); ++i) {
-    absl::StatusOr<DeviceStream::Lease> lease = pipeline.stream->Next();
+    absl::StatusOr<Lease> lease = pipeline.stream->Next();
     status = lease.status();
     if (!lease.ok()) break;
     held.push_back(*std::move(lease));
@@ -327,7 +327,7 @@ TEST(DeviceStream, MayBeClosedAnywhere) {
 void ExpectTimesAddUp(const DeviceStreamCounters& c) {
   constexpr double kRounding = 1e-6;
   EXPECT_NEAR(c.issue_seconds + c.host_wait_seconds + c.copy_wait_seconds + c.room_wait_seconds +
-                  c.held_back_seconds,
+                  c.held_back_seconds + c.ended_seconds,
               c.wall_seconds, kRounding);
   EXPECT_NEAR(c.link_busy_seconds + c.link_idle_seconds, c.wall_seconds, kRounding);
   EXPECT_GE(c.link_idle_seconds, -kRounding);
@@ -366,8 +366,8 @@ TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
   ASSERT_TRUE(pipeline.stream->Settle().ok());
   std::vector<std::pair<int64_t, int>> used;
   for (const TimelineEvent& event : pipeline.stream->TakeTimeline()) {
-    if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.position < n) continue;
-    used.emplace_back(event.position - n, event.num_slabs);
+    if (event.hop != Hop::kDevice || event.to != SlabState::kLeased || event.pass == 0) continue;
+    used.emplace_back(event.slab, event.num_slabs);
   }
   EXPECT_THAT(used,
               testing::ElementsAre(testing::Pair(0, 4), testing::Pair(4, 4), testing::Pair(8, 3)));
@@ -397,13 +397,14 @@ TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
       for (size_t i = 1; i < events->size(); ++i)
         EXPECT_LE((*events)[i - 1].time, (*events)[i].time) << i;
       for (size_t i = 0; i + 1 < events->size(); i += 2) {
-        EXPECT_EQ((*events)[i].position, (*events)[i + 1].position);
+        EXPECT_EQ((*events)[i].pass, (*events)[i + 1].pass);
+        EXPECT_EQ((*events)[i].slab, (*events)[i + 1].slab);
       }
     }
     std::vector<int64_t> used;
     for (size_t i = 0; i < kernels.size(); i += 2) {
       EXPECT_EQ(kernels[i].to, SlabState::kLeased);
-      used.push_back(kernels[i].position);
+      used.push_back(kernels[i].pass * n + kernels[i].slab);
     }
     std::vector<int64_t> want;
     for (int i = 0; i < 2 * n; ++i) {
@@ -436,6 +437,25 @@ TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
   EXPECT_GT(counters.held_back_seconds, 0);
   EXPECT_GE(counters.link_busy_seconds, least / 2)
       << "as long as the simulated link would have, of copies looked at";
+}
+
+// What else goes over the link takes its time from the slabs.
+TEST(DeviceStream, CopiesOfOthersTakeTheSimulatedLinksTime) {
+  constexpr int64_t kRate = 10'000'000;
+  constexpr int64_t kPages = 1'000'000;
+  LateDevice device(13);
+  Pipeline pipeline(
+      &device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
+  int64_t walk = 0;
+  for (const int64_t bytes : kOddSizes) walk += bytes;
+  const auto start = std::chrono::steady_clock::now();
+  pipeline.Walk(1);
+  pipeline.stream->link()->Begin(kPages, std::chrono::steady_clock::now());
+  pipeline.Walk(3 * static_cast<int>(kOddSizes.size()) - 1);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(taken.count(), static_cast<double>(3 * walk + kPages - 6 * 65536) / kRate);
+  ASSERT_TRUE(pipeline.stream->Settle().ok());
+  EXPECT_EQ(pipeline.wrong, 0);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/io/io_file.h"
 #include "tests/prefetch/test_store.h"
@@ -226,6 +228,48 @@ TEST_P(EngineTest, ReadsBackWhatItWroteToAFileThatHasNoName) {
     (*engine)->Submit(std::move(behind));
     EXPECT_THAT(std::string(answers.WaitFor(1).message()), HasSubstr("the file ended"));
   }
+}
+
+// /dev/shm is a file system of its own on most machines.
+TEST_P(EngineTest, ReadsFromSeveralDisksAtOnce) {
+  struct stat here, there;
+  if (stat("/dev/shm", &there) != 0 || access("/dev/shm", W_OK) != 0 ||
+      stat(dir_.Path("").c_str(), &here) != 0 || here.st_dev == there.st_dev) {
+    GTEST_SKIP() << "there is one file system only";
+  }
+  const std::string other = (std::filesystem::path("/dev/shm") /
+                             std::filesystem::path(dir_.Path("")).parent_path().filename())
+                                .string();
+  std::vector<std::string> paths = {dir_.Path("0"), other + "-1", dir_.Path("2"), other + "-3"};
+  std::vector<std::vector<std::byte>> bytes;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    bytes.push_back(RandomBytes(50000 + static_cast<int64_t>(i), static_cast<uint32_t>(i)));
+    WriteFile(paths[i], bytes[i]);
+  }
+  const absl::Cleanup remove = [&paths] {
+    for (const std::string& path : paths) unlink(path.c_str());
+  };
+  constexpr int64_t kRoom = 16 * 4096;
+  const HostBuffer buffer = *HostBuffer::Create(4 * kRoom);
+  const absl::Span<std::byte> region = buffer.span();
+  auto engine = IoEngine::Create(paths, {&region, 1}, GetParam().Options(4, 8192));
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  EXPECT_THAT((*engine)->description(), HasSubstr("2 disks; "));
+  Answers answers;
+  int64_t read = 0;
+  for (int i = 0; i < 4; ++i) {
+    IoRequest request =
+        ReadOf(region.subspan(i * kRoom), 0, static_cast<int64_t>(bytes[i].size()), &answers);
+    request.file = i;
+    (*engine)->Submit(std::move(request));
+    read += static_cast<int64_t>(bytes[i].size());
+  }
+  const absl::Status status = answers.WaitFor(4);
+  ASSERT_TRUE(status.ok()) << status;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(std::equal(bytes[i].begin(), bytes[i].end(), region.data() + i * kRoom)) << i;
+  }
+  EXPECT_EQ((*engine)->counters().bytes_read, read);
 }
 
 TEST(IoEngine, NamesTheFolderThatTakesNoScratchFile) {

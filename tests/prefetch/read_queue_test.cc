@@ -30,13 +30,13 @@ class ReadQueueTest : public testing::Test {
   }
 
   // Offset and buffer begin at the same byte. The answer is appended to answers_.
-  IoRequest Request(int64_t offset, int64_t bytes, bool urgent = false) {
+  IoRequest Request(int64_t offset, int64_t bytes, IoPriority priority = IoPriority::kInTurn) {
     IoRequest request;
     request.file = 1;
     request.offset = offset;
     request.buffer = buffer_.span().subspan(offset, RoundUp(bytes, 4096));
     request.bytes = bytes;
-    request.urgent = urgent;
+    request.priority = priority;
     request.done = [this](absl::Status status) { answers_.push_back(std::move(status)); };
     return request;
   }
@@ -71,19 +71,20 @@ TEST_F(ReadQueueTest, CutsARequestIntoReadsOfTheAskedSize) {
   EXPECT_EQ(queue.counters().bytes_read, 20000);
 }
 
-TEST_F(ReadQueueTest, HandsOutUrgentRequestsFirst) {
+TEST_F(ReadQueueTest, HandsOutRequestsByPriority) {
   ReadQueue queue(&files_, {.read_bytes = 4096});
   for (int64_t page : {0, 1}) (void)queue.Push(Request(page * 8192, 8192));
   Read first;
   ASSERT_EQ(queue.TryTake(&first), ReadQueue::Taken::kRead);
-  for (int64_t page : {20, 21}) (void)queue.Push(Request(page * 4096, 1, true));
+  for (int64_t page : {30, 31}) (void)queue.Push(Request(page * 4096, 1, IoPriority::kSoon));
+  for (int64_t page : {20, 21}) (void)queue.Push(Request(page * 4096, 1, IoPriority::kWaitedFor));
   std::vector<int64_t> pages;
-  std::vector<Read> reads(5);
+  std::vector<Read> reads(7);
   for (Read& read : reads) {
     ASSERT_EQ(queue.TryTake(&read), ReadQueue::Taken::kRead);
     pages.push_back(read.offset / 4096);
   }
-  EXPECT_THAT(pages, testing::ElementsAre(20, 21, 1, 2, 3));
+  EXPECT_THAT(pages, testing::ElementsAre(20, 21, 30, 31, 1, 2, 3));
 }
 
 // What was asked for first goes first, whether it reads or writes: neither holds the other up for

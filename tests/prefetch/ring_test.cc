@@ -68,16 +68,46 @@ TEST(Ring, HasRoomForAllOfItWhenEmpty) {
   EXPECT_EQ(none.Allocate(1), std::nullopt);
 }
 
-TEST(Ring, GivesRoomBackInOrderThoughFreedInAny) {
+TEST(Ring, GivesRoomBackInAnyOrder) {
   Ring ring(4 * kPage);
   for (int i = 0; i < 4; ++i) ASSERT_EQ(ring.Allocate(kPage), i * kPage);
   for (int i = 0; i < 4; ++i) MakeLeased(&ring, i);
   ring.Move(2, SlabState::kFree);
   ring.Move(1, SlabState::kFree);
-  EXPECT_EQ(ring.Allocate(kPage), std::nullopt);
+  EXPECT_EQ(ring.Allocate(3 * kPage), std::nullopt) << "two pages are free";
+  EXPECT_EQ(ring.Allocate(kPage), kPage) << "behind slab 0, which is passed over";
+  EXPECT_EQ(ring.Allocate(kPage), 2 * kPage);
+  EXPECT_EQ(ring.Allocate(kPage), std::nullopt) << "it was not slab 3's turn yet";
   ring.Move(0, SlabState::kFree);
-  EXPECT_EQ(ring.Allocate(3 * kPage), 0);
-  EXPECT_EQ(ring.state(3), SlabState::kLeased);
+  EXPECT_EQ(ring.Allocate(kPage), std::nullopt);
+  ring.Move(3, SlabState::kFree);
+  EXPECT_EQ(ring.Allocate(kPage), 3 * kPage);
+  EXPECT_EQ(ring.Allocate(kPage), 0);
+  EXPECT_EQ(ring.state(4), SlabState::kReading);
+}
+
+// However long a slab is kept, the ring goes on in what lies around it.
+TEST(Ring, GoesAroundASlabThatIsKept) {
+  for (int kept = 0; kept < 4; ++kept) {
+    Ring ring(4 * kPage);
+    for (int i = 0; i < 4; ++i) {
+      ASSERT_EQ(ring.Allocate(kPage), i * kPage);
+      MakeLeased(&ring, i);
+    }
+    std::vector<int64_t> others;
+    for (int64_t i = 0; i < 4; ++i) {
+      if (i != kept) others.push_back(i);
+    }
+    for (int64_t ticket = 4; ticket < 100; ++ticket) {
+      ring.Move(others.front(), SlabState::kFree);
+      others.erase(others.begin());
+      ASSERT_TRUE(ring.Allocate(kPage).has_value()) << ticket << ", slab " << kept << " is kept";
+      EXPECT_EQ(ring.Allocate(kPage), std::nullopt);
+      MakeLeased(&ring, ticket);
+      others.push_back(ticket);
+    }
+    EXPECT_EQ(ring.begin(kept), kept * kPage);
+  }
 }
 
 TEST(Ring, NeverHandsOutTheSameByteTwice) {

@@ -25,7 +25,6 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
-using Lease = SlabStream::Lease;
 
 // Holds requests until Answer(), which acts as the engine's thread.
 class ManualEngine : public IoEngine {
@@ -60,9 +59,9 @@ class ManualEngine : public IoEngine {
     std::lock_guard<std::mutex> lock(mutex_);
     return requests_[i].offset;
   }
-  bool urgent(int i) const {
+  IoPriority priority(int i) const {
     std::lock_guard<std::mutex> lock(mutex_);
-    return requests_[i].urgent;
+    return requests_[i].priority;
   }
 
   static std::byte ByteAt(int64_t offset) { return static_cast<std::byte>(offset * 31 >> 3); }
@@ -108,9 +107,13 @@ std::vector<StreamSlab> Cycle(int n, const std::vector<int>& resident = {}) {
 
 class FaultTest : public testing::Test {
  protected:
-  void Open(const std::vector<StreamSlab>& cycle, int64_t ring_bytes, bool verify_once = false) {
+  void Open(const std::vector<StreamSlab>& cycle, int64_t ring_bytes, bool verify_once = false,
+            int64_t appended_ring_bytes = 0) {
     auto stream = SlabStream::CreateWithEngine(
-        {"/store/000.slabs"}, cycle, {.ring_bytes = ring_bytes, .verify_once = verify_once},
+        {"/store/000.slabs"}, cycle,
+        {.ring_bytes = ring_bytes,
+         .appended_ring_bytes = appended_ring_bytes,
+         .verify_once = verify_once},
         [this](const std::vector<std::string>&, absl::Span<const absl::Span<std::byte>>,
                const IoOptions&) -> absl::StatusOr<std::unique_ptr<IoEngine>> {
           auto engine = std::make_unique<ManualEngine>();
@@ -246,12 +249,91 @@ TEST_F(FaultTest, SaysWhenLeasesLeaveNoRoom) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("slab 2 of 8192 bytes"));
   second = Lease();
-  EXPECT_TRUE(absl::IsFailedPrecondition(stream_->Next().status()))
-      << "room comes back in the order of the walk";
+  ASSERT_EQ(engine_->waiting(), 1) << "the lease that is held does not keep the room behind it";
+  engine_->Answer(0);
+  ExpectNext(2);
   first = Lease();
   ASSERT_EQ(engine_->waiting(), 2);
   engine_->Answer(0);
-  ExpectNext(2);
+  ExpectNext(3);
+}
+
+TEST_F(FaultTest, ALeaseThatIsKeptDoesNotStopTheWalk) {
+  Open(Cycle(5), 3 * kRoom);
+  engine_->Answer(0);
+  const Lease kept = *stream_->Next();
+  for (int i = 1; i < 40; ++i) {
+    ASSERT_EQ(engine_->waiting(), 2) << i;
+    engine_->Answer(0);
+    ExpectNext(i % 5);
+  }
+  EXPECT_EQ(kept.bytes()[kSlabBytes - 1], ManualEngine::ByteAt(kSlabBytes - 1));
+}
+
+// What was read ahead for the loop neither comes before an appended visit nor takes its room.
+TEST_F(FaultTest, AppendedVisitsComeNext) {
+  Open(Cycle(4), 3 * kRoom, false, 2 * kRoom);
+  for (int i = 0; i < 3; ++i) engine_->Answer(0);
+  ASSERT_EQ(engine_->waiting(), 0) << "the loop's ring is full";
+  for (int slab : {3, 1}) ASSERT_TRUE(stream_->Append(slab, 0, Urgency::kNow).ok());
+  ASSERT_TRUE(stream_->Append(2, 0, Urgency::kInTurn).ok());
+  ASSERT_EQ(engine_->waiting(), 2) << "the third one waits for room";
+  EXPECT_EQ(engine_->priority(0), IoPriority::kSoon);
+  engine_->Answer(1);
+  engine_->Answer(0);
+  ExpectNext(3);
+  ASSERT_EQ(engine_->waiting(), 1);
+  EXPECT_EQ(engine_->priority(0), IoPriority::kInTurn);
+  EXPECT_EQ(engine_->offset(0), 2 * kRoom);
+  ExpectNext(1);
+  engine_->Answer(0);
+  for (int slab : {2, 0, 1, 2}) ExpectNext(slab);
+}
+
+TEST_F(FaultTest, LeasesOfAppendedVisitsTakeUpTheirRingOnly) {
+  Open(Cycle(4), kRoom, false, kRoom);
+  engine_->Answer(0);
+  for (int slab : {3, 1}) ASSERT_TRUE(stream_->Append(slab, 0, Urgency::kNow).ok());
+  engine_->Answer(0);
+  Lease held = *stream_->Next();
+  EXPECT_EQ(held.slab(), 3);
+  const absl::Status status = stream_->Next().status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(status.message(), HasSubstr("slab 1 of 8192 bytes"));
+  held = Lease();
+  engine_->Answer(0);
+  ExpectNext(1);
+  ExpectNext(0);
+}
+
+TEST_F(FaultTest, VisitsThatWereDroppedAreNotHandedOut) {
+  Open(Cycle(4), kRoom, false, 3 * kRoom);
+  engine_->Answer(0);
+  std::vector<int64_t> ids;
+  for (int slab : {1, 2, 3, 1}) ids.push_back(*stream_->Append(slab, 0, Urgency::kNow));
+  ASSERT_EQ(engine_->waiting(), 3);
+  stream_->Drop(ids[3]);  // not asked for
+  stream_->Drop(ids[0]);  // on its way
+  stream_->Drop(ids[1]);  // on its way, where it is lost
+  EXPECT_EQ(engine_->waiting(), 3);
+  engine_->Answer(1, absl::UnavailableError("gone"));
+  engine_->Answer(0);
+  engine_->Answer(0);
+  ExpectNext(3);
+  stream_->Drop(ids[2]);  // handed out
+  ids = {*stream_->Append(1, 0, Urgency::kNow), *stream_->Append(2, 0, Urgency::kNow)};
+  for (int i = 0; i < 2; ++i) engine_->Answer(0);
+  ExpectNext(1);
+  stream_->Drop(ids[1]);  // ready, or soon
+  ExpectNext(0);
+}
+
+TEST_F(FaultTest, SaysWhichAppendedVisitCannotFit) {
+  Open(Cycle(2), kRoom);
+  EXPECT_TRUE(absl::IsInvalidArgument(stream_->Append(2, 0, Urgency::kNow).status()));
+  const absl::Status status = stream_->Append(1, 0, Urgency::kNow).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(status.message(), HasSubstr("slab 1 of 8192 bytes does not fit"));
 }
 
 TEST_F(FaultTest, WakesAWaitingNextWhenCancelled) {
@@ -279,7 +361,7 @@ TEST_F(FaultTest, KeepsLeasesValidAfterAnError) {
   EXPECT_EQ(lease.bytes()[0], ManualEngine::ByteAt(0));
 }
 
-TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
+TEST_F(FaultTest, SendsRangesAheadOfSlabsAndAllAtOnce) {
   Open(Cycle(4), 2 * kRoom);
   std::vector<std::byte> out(4 * 100);
   std::vector<SlabStream::Range> ranges;
@@ -289,7 +371,7 @@ TEST_F(FaultTest, SendsRangesUrgentlyAndAllAtOnce) {
   absl::Status status = absl::UnknownError("not read");
   std::thread reader([&] { status = stream_->ReadRanges(ranges); });
   while (engine_->waiting() < 6) std::this_thread::yield();
-  for (int i = 2; i < 6; ++i) EXPECT_TRUE(engine_->urgent(i));
+  for (int i = 2; i < 6; ++i) EXPECT_EQ(engine_->priority(i), IoPriority::kWaitedFor);
   for (int i = 0; i < 4; ++i) engine_->Answer(2);
   reader.join();
   ASSERT_TRUE(status.ok()) << status;
@@ -378,7 +460,7 @@ TEST_F(FaultTest, StampsEveryMove) {
   ExpectNext(0);
   std::vector<std::pair<int64_t, SlabState>> moves;
   const std::vector<TimelineEvent> events = stream_->TakeTimeline();
-  for (const TimelineEvent& event : events) moves.emplace_back(event.position, event.to);
+  for (const TimelineEvent& event : events) moves.emplace_back(event.slab, event.to);
   EXPECT_THAT(moves,
               testing::ElementsAre(
                   testing::Pair(0, SlabState::kReading), testing::Pair(0, SlabState::kRead),
@@ -391,11 +473,11 @@ TEST_F(FaultTest, StampsEveryMove) {
 TEST(Timeline, KeepsTheLatestMoves) {
   Timeline timeline;
   EXPECT_TRUE(timeline.Take().empty());
-  for (int i = 0; i < Timeline::kEvents + 10; ++i) timeline.Stamp(i, SlabState::kReady);
+  for (int i = 0; i < Timeline::kEvents + 10; ++i) timeline.Stamp({.slab = i}, SlabState::kReady);
   const std::vector<TimelineEvent> events = timeline.Take();
   ASSERT_EQ(events.size(), Timeline::kEvents);
-  EXPECT_EQ(events.front().position, 10);
-  EXPECT_EQ(events.back().position, Timeline::kEvents + 9);
+  EXPECT_EQ(events.front().slab, 10);
+  EXPECT_EQ(events.back().slab, Timeline::kEvents + 9);
   EXPECT_EQ(timeline.lost(), 10);
   EXPECT_TRUE(timeline.Take().empty()) << "each is taken once";
 }

@@ -21,7 +21,6 @@ namespace sluice {
 namespace {
 
 using testing::HasSubstr;
-using Lease = SlabStream::Lease;
 
 const std::vector<int64_t> kOddSizes = {1,    64,    4095,   4096,    4097, 2304 * 7, 65536,
                                         8191, 70000, 131073, 1048576, 12,   1300001,  4096};
@@ -297,6 +296,7 @@ TEST(SlabStream, CountsItsMemory) {
   const int64_t tables = SlabStream::MemoryBytes({&cycle[2], 1}, 0) - fixed;
   EXPECT_EQ(SlabStream::MemoryBytes(cycle, 0), fixed + 3 * tables + 3 * 4096);
   EXPECT_EQ(SlabStream::MemoryBytes({}, 50000), fixed + 53248);
+  EXPECT_EQ(SlabStream::MemoryBytes({}, 50000, 1, 4097), fixed + 53248 + 8192);
   EXPECT_EQ(SlabStream::MemoryBytes({}, (2 << 20) + 1), fixed + (4 << 20));
 }
 

@@ -104,9 +104,9 @@ TEST(DeviceModel, GivesTheSinkAllMovesOfShortWalks) {
   TestModel host(*store, config);
   for (Model* const model : {late.model.get(), host.model.get()}) {
     std::vector<bool> used(passes * n);
-    model->SetTimelineSink([&used](absl::Span<const TimelineEvent> events) {
+    model->SetTimelineSink([&used, n](absl::Span<const TimelineEvent> events) {
       for (const TimelineEvent& event : events) {
-        if (event.to == SlabState::kLeased) used[event.position] = true;
+        if (event.to == SlabState::kLeased) used[event.pass * n + event.slab] = true;
       }
     });
     KvSequence sequence;

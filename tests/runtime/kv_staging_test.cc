@@ -78,7 +78,6 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
 void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& events,
                    const KvStagingCounters& counters) {
   const std::vector<ManifestSlab>& slabs = store.manifest().slabs;
-  const int64_t n = static_cast<int64_t>(slabs.size());
   std::vector<TimelineEvent> moves;
   for (const TimelineEvent& event : events) {
     if (event.hop == Hop::kKvIn || event.hop == Hop::kKvOut) moves.push_back(event);
@@ -90,11 +89,12 @@ void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& ev
     const TimelineEvent &begin = moves[i], &end = moves[i + 1];
     EXPECT_EQ(begin.to, SlabState::kReading);
     EXPECT_EQ(end.to, SlabState::kReady);
-    EXPECT_EQ(begin.position, end.position);
+    EXPECT_EQ(begin.pass, end.pass);
+    EXPECT_EQ(begin.slab, end.slab);
     EXPECT_EQ(begin.hop, end.hop);
     EXPECT_LE(begin.time, end.time);
     EXPECT_LE(moves[i > 0 ? i - 1 : 0].time, begin.time);
-    const int64_t slab = begin.position % n;
+    const int64_t slab = begin.slab;
     EXPECT_EQ(slabs[slab].block % 2, 0) << "attention";
     EXPECT_TRUE(slab == 0 || slabs[slab - 1].block != slabs[slab].block);
     (begin.hop == Hop::kKvIn ? bytes_in : bytes_out) += begin.bytes;

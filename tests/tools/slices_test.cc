@@ -34,21 +34,21 @@ int Millis(Time time) {
 
 // Two slabs that are read at once; the second is kept.
 const std::vector<TimelineEvent> kEvents = {
-    {At(0), 0, SlabState::kReading}, {At(1), 1, SlabState::kReading},
-    {At(5), 0, SlabState::kRead},    {At(6), 0, SlabState::kVerifying},
-    {At(7), 1, SlabState::kRead},    {At(7), 1, SlabState::kVerifying},
-    {At(8), 0, SlabState::kReady},   {At(9), 1, SlabState::kReady},
-    {At(10), 0, SlabState::kLeased}, {At(14), 0, SlabState::kFree},
-    {At(15), 1, SlabState::kLeased}, {At(18), 1, SlabState::kFree},
-    {At(20), 3, SlabState::kLeased}, {At(21), 3, SlabState::kFree},
+    {At(0), 0, 0, SlabState::kReading}, {At(1), 0, 1, SlabState::kReading},
+    {At(5), 0, 0, SlabState::kRead},    {At(6), 0, 0, SlabState::kVerifying},
+    {At(7), 0, 1, SlabState::kRead},    {At(7), 0, 1, SlabState::kVerifying},
+    {At(8), 0, 0, SlabState::kReady},   {At(9), 0, 1, SlabState::kReady},
+    {At(10), 0, 0, SlabState::kLeased}, {At(14), 0, 0, SlabState::kFree},
+    {At(15), 0, 1, SlabState::kLeased}, {At(18), 0, 1, SlabState::kFree},
+    {At(20), 1, 1, SlabState::kLeased}, {At(21), 1, 1, SlabState::kFree},
 };
 
 TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
   std::vector<std::string> seen;
   for (const Slice& s : SliceBuilder().Add(kEvents)) {
     seen.push_back(std::string(StageName(s.stage)) + " " + std::to_string(s.lane) + " slab " +
-                   std::to_string(s.position) + ": " + std::to_string(Millis(s.begin)) + "-" +
-                   std::to_string(Millis(s.end)));
+                   std::to_string(2 * s.pass + s.slab) + ": " + std::to_string(Millis(s.begin)) +
+                   "-" + std::to_string(Millis(s.end)));
   }
   EXPECT_THAT(
       seen, testing::ElementsAre("disk 0 slab 0: 0-5", "disk 0 slab 1: 5-7", "verify 0 slab 0: 6-8",
@@ -59,29 +59,49 @@ TEST(SliceBuilder, SplitsTheDisksTimeAndPutsOverlappingSlicesOnLanes) {
 // On a device a slab is copied, then computed with; the two come by different ways, here in the
 // wrong order.
 const std::vector<TimelineEvent> kDeviceEvents = {
-    {At(0), 0, SlabState::kReading},
-    {At(2), 0, SlabState::kRead},
-    {At(3), 0, SlabState::kReady},
-    {At(9), 0, SlabState::kFree},
-    {At(8), 0, SlabState::kLeased, Hop::kDevice},
-    {At(11), 0, SlabState::kFree, Hop::kDevice},
-    {At(4), 0, SlabState::kReading, Hop::kDevice},
-    {At(8), 0, SlabState::kReady, Hop::kDevice},
-    {At(12), 2, SlabState::kLeased, Hop::kDevice, 2},
-    {At(13), 2, SlabState::kFree, Hop::kDevice, 2},
-    {At(11), 4, SlabState::kLeased, Hop::kCpu},
-    {At(14), 4, SlabState::kFree, Hop::kCpu},
-    {.time = At(13), .position = 2, .to = SlabState::kReading, .hop = Hop::kKvIn, .bytes = 300},
-    {.time = At(14), .position = 2, .to = SlabState::kReady, .hop = Hop::kKvIn, .bytes = 300},
-    {.time = At(15), .position = 2, .to = SlabState::kReading, .hop = Hop::kKvOut, .bytes = 200},
-    {.time = At(17), .position = 2, .to = SlabState::kReady, .hop = Hop::kKvOut, .bytes = 200},
+    {At(0), 0, 0, SlabState::kReading},
+    {At(2), 0, 0, SlabState::kRead},
+    {At(3), 0, 0, SlabState::kReady},
+    {At(9), 0, 0, SlabState::kFree},
+    {At(8), 0, 0, SlabState::kLeased, Hop::kDevice},
+    {At(11), 0, 0, SlabState::kFree, Hop::kDevice},
+    {At(4), 0, 0, SlabState::kReading, Hop::kDevice},
+    {At(8), 0, 0, SlabState::kReady, Hop::kDevice},
+    {At(12), 1, 0, SlabState::kLeased, Hop::kDevice, 2},
+    {At(13), 1, 0, SlabState::kFree, Hop::kDevice, 2},
+    {At(11), 2, 0, SlabState::kLeased, Hop::kCpu},
+    {At(14), 2, 0, SlabState::kFree, Hop::kCpu},
+    {.time = At(13),
+     .pass = 0,
+     .slab = 2,
+     .to = SlabState::kReading,
+     .hop = Hop::kKvIn,
+     .bytes = 300},
+    {.time = At(14),
+     .pass = 0,
+     .slab = 2,
+     .to = SlabState::kReady,
+     .hop = Hop::kKvIn,
+     .bytes = 300},
+    {.time = At(15),
+     .pass = 0,
+     .slab = 2,
+     .to = SlabState::kReading,
+     .hop = Hop::kKvOut,
+     .bytes = 200},
+    {.time = At(17),
+     .pass = 0,
+     .slab = 2,
+     .to = SlabState::kReady,
+     .hop = Hop::kKvOut,
+     .bytes = 200},
 };
 
 TEST(SliceBuilder, HasCopiesAndKernelsOfADeviceAndTheCpusBesideThem) {
   std::vector<std::string> seen;
   for (const Slice& s : SliceBuilder().Add(kDeviceEvents)) {
     seen.push_back(
-        absl::StrCat(StageName(s.stage), " slab ", s.position,
+        absl::StrCat(StageName(s.stage), " slab ", 2 * s.pass + s.slab,
                      s.num_slabs > 1 ? absl::StrCat(" and ", s.num_slabs - 1, " more") : "", ": ",
                      Millis(s.begin), "-", Millis(s.end)));
   }
@@ -198,12 +218,11 @@ TEST(TraceWriter, SaysSoWhereTheDiskIsFull) {
 }
 
 TEST(Gantt, DrawsThePassThatIsAskedFor) {
-  const Manifest manifest = TwoSlabs();
-  const std::string svg = DrawPass(manifest, kEvents, {false, true}, 0, "one <pass>");
+  const std::string svg = DrawPass(kEvents, {false, true}, 0, "one <pass>");
   EXPECT_THAT(svg, HasSubstr("one &lt;pass&gt;"));
   for (const char* stage : {"disk", "verify", "compute"}) EXPECT_THAT(svg, HasSubstr(stage));
   EXPECT_EQ(svg.substr(svg.size() - 7), "</svg>\n");
-  EXPECT_EQ(DrawPass(manifest, kEvents, {false, true}, 7, "none"), "");
+  EXPECT_EQ(DrawPass(kEvents, {false, true}, 7, "none"), "");
 }
 
 // The whole way, over a real model.
