@@ -16,7 +16,8 @@
 #include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
-namespace sluice::scalar {
+namespace sluice {
+namespace scalar {
 namespace {
 
 constexpr int kSegment = 1024;
@@ -101,7 +102,7 @@ struct Blocks32 {
 
 // value = d * (quant - offset)
 template <int kFifthBit>
-struct Q45_0 {
+struct Q45_0Format {
   static constexpr int kHeadBytes = 2;
   static constexpr int kFifthBits = kFifthBit;
   static constexpr bool kMin = false;
@@ -109,9 +110,12 @@ struct Q45_0 {
   static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
 };
 
+using Q4_0 = Blocks32<Q45_0Format<0>>;
+using Q5_0 = Blocks32<Q45_0Format<1>>;
+
 // value = d * quant + m
 template <int kFifthBit>
-struct Q45_1 {
+struct Q45_1Format {
   static constexpr int kHeadBytes = 4;
   static constexpr int kFifthBits = kFifthBit;
   static constexpr bool kMin = true;
@@ -120,7 +124,10 @@ struct Q45_1 {
   static float Min(const uint8_t* group, int block, int r) { return Half(group, 2 * block + 1, r); }
 };
 
-struct IQ4_NL {
+using Q4_1 = Blocks32<Q45_1Format<0>>;
+using Q5_1 = Blocks32<Q45_1Format<1>>;
+
+struct IQ4_NLFormat {
   static constexpr int kHeadBytes = 2;
   static constexpr int kFifthBits = 0;
   static constexpr bool kMin = false;
@@ -128,7 +135,9 @@ struct IQ4_NL {
   static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
 };
 
-struct MXFP4 {
+using IQ4_NL = Blocks32<IQ4_NLFormat>;
+
+struct MXFP4Format {
   static constexpr int kHeadBytes = 1;
   static constexpr int kFifthBits = 0;
   static constexpr bool kMin = false;
@@ -138,6 +147,8 @@ struct MXFP4 {
     return e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, e - 128);
   }
 };
+
+using MXFP4 = Blocks32<MXFP4Format>;
 
 // q4_k (kFifthBit = 0) and q5_k: value = d * scale * quant - dmin * min, a scale and a min per 32.
 template <int kFifthBit>
@@ -172,6 +183,9 @@ struct Q45_K {
     return std::fma(-static_cast<float>(minima), Half(group, 1, r) * a.scale, acc);
   }
 };
+
+using Q4_K = Q45_K<0>;
+using Q5_K = Q45_K<1>;
 
 // value = d * scale * (quant - 32), a scale per 16.
 struct Q6_K {
@@ -366,22 +380,12 @@ void MatMul(const MatMulJob& job) {
 }
 
 }  // namespace
+}  // namespace scalar
 
-void MatMulF32(const MatMulJob& job) { MatMul<FloatDot<LoadF32>>(job); }
-void MatMulF16(const MatMulJob& job) { MatMul<FloatDot<LoadF16>>(job); }
-void MatMulBF16(const MatMulJob& job) { MatMul<FloatDot<LoadBF16>>(job); }
-void MatMulQ8_0(const MatMulJob& job) { MatMul<QuantizedDot<Q8_0>>(job); }
-void MatMulQ6_K(const MatMulJob& job) { MatMul<QuantizedDot<Q6_K>>(job); }
-void MatMulQ5_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<1>>>(job); }
-void MatMulQ4_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<0>>>(job); }
-void MatMulQ4_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<0>>>>(job); }
-void MatMulQ3_K(const MatMulJob& job) { MatMul<QuantizedDot<Q3_K>>(job); }
-void MatMulQ2_K(const MatMulJob& job) { MatMul<QuantizedDot<Q2_K>>(job); }
-void MatMulQ4_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<0>>>>(job); }
-void MatMulQ5_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<1>>>>(job); }
-void MatMulQ5_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<1>>>>(job); }
-void MatMulIQ4_NL(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<IQ4_NL>>>(job); }
-void MatMulIQ4_XS(const MatMulJob& job) { MatMul<QuantizedDot<IQ4_XS>>(job); }
-void MatMulMXFP4(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<MXFP4>>>(job); }
+const MatMuls kScalarMatMuls = {{
+#define SLUICE_FLOAT_ENCODING(name, ...) scalar::MatMul<scalar::FloatDot<scalar::Load##name>>,
+#define SLUICE_QUANTIZED_ENCODING(name, ...) scalar::MatMul<scalar::QuantizedDot<scalar::name>>,
+#include "kernels/encodings/encodings.def"
+}};
 
-}  // namespace sluice::scalar
+}  // namespace sluice

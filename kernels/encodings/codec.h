@@ -17,7 +17,7 @@ static_assert(std::endian::native == std::endian::little,
               "blocks and tiles are little-endian and are read as they lie in memory");
 
 struct Codec {
-  EncodingInfo info;
+  int block_values, block_bytes, group_values;  // as in EncodingInfo
 
   // DecodeRow and EncodeRow of kernels/encodings/encoding.h.
   void (*decode)(const std::byte* blocks, int64_t num_values, float* values);
@@ -35,10 +35,9 @@ struct Codec {
   void (*unpack_lane)(const std::byte* group, int num_values, int lane, std::byte* blocks);
 };
 
-extern const Codec kF32Codec, kF16Codec, kBF16Codec;
-extern const Codec kQ8_0Codec, kQ5_1Codec, kQ5_0Codec, kQ4_1Codec, kQ4_0Codec;
-extern const Codec kQ6_KCodec, kQ5_KCodec, kQ4_KCodec, kQ3_KCodec, kQ2_KCodec;
-extern const Codec kIQ4_NLCodec, kIQ4_XSCodec, kMXFP4Codec;
+// Each is defined in a file of its own.
+#define SLUICE_ENCODING(name, ...) extern const Codec k##name##Codec;
+#include "kernels/encodings/encodings.def"
 
 const Codec& CodecOf(Encoding encoding);
 

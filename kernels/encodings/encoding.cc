@@ -2,7 +2,6 @@
 #include "kernels/encodings/encoding.h"
 
 #include <array>
-#include <iterator>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,27 +13,37 @@
 namespace sluice {
 namespace {
 
-// In the order of the enum.
-constexpr const Codec* kCodecs[] = {&kF32Codec,  &kF16Codec,    &kBF16Codec,   &kQ8_0Codec,
-                                    &kQ6_KCodec, &kQ5_KCodec,   &kQ4_KCodec,   &kQ4_0Codec,
-                                    &kQ3_KCodec, &kQ2_KCodec,   &kQ4_1Codec,   &kQ5_0Codec,
-                                    &kQ5_1Codec, &kIQ4_NLCodec, &kIQ4_XSCodec, &kMXFP4Codec};
-static_assert(std::size(kCodecs) == kNumEncodings);
+constexpr const Codec* kCodecs[kNumEncodings] = {
+#define SLUICE_ENCODING(name, ...) &k##name##Codec,
+#include "kernels/encodings/encodings.def"
+};
+
+EncodingInfo InfoOf(Encoding encoding, absl::string_view name, ActivationFormat activations,
+                    Redundancy redundancy) {
+  const Codec& codec = CodecOf(encoding);
+  return {.encoding = encoding,
+          .name = name,
+          .block_values = codec.block_values,
+          .block_bytes = codec.block_bytes,
+          .group_values = codec.group_values,
+          .activations = activations,
+          .redundancy = redundancy};
+}
 
 }  // namespace
 
 const Codec& CodecOf(Encoding encoding) { return *kCodecs[static_cast<int>(encoding)]; }
 
 absl::Span<const EncodingInfo> Encodings() {
-  static const std::array<EncodingInfo, std::size(kCodecs)> infos = [] {
-    std::array<EncodingInfo, std::size(kCodecs)> all;
-    for (int i = 0; i < all.size(); ++i) all[i] = kCodecs[i]->info;
-    return all;
-  }();
+  static const std::array<EncodingInfo, kNumEncodings> infos = {
+#define SLUICE_ENCODING(name, text, activations, redundancy) \
+  InfoOf(Encoding::k##name, text, ActivationFormat::activations, Redundancy::redundancy),
+#include "kernels/encodings/encodings.def"
+  };
   return infos;
 }
 
-const EncodingInfo& Info(Encoding encoding) { return CodecOf(encoding).info; }
+const EncodingInfo& Info(Encoding encoding) { return Encodings()[static_cast<int>(encoding)]; }
 
 absl::StatusOr<Encoding> ParseEncoding(absl::string_view name) {
   for (const EncodingInfo& info : Encodings()) {

@@ -64,7 +64,9 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 }  // namespace
 
 constexpr Codec kF32Codec = {
-    .info = {Encoding::kF32, "f32", 1, 4, kGroupValues, ActivationFormat::kF32},
+    .block_values = 1,
+    .block_bytes = 4,
+    .group_values = kGroupValues,
     .decode = DecodeF32,
     .encode = EncodeF32,
     .group_bytes = GroupBytes<4>,
@@ -73,7 +75,9 @@ constexpr Codec kF32Codec = {
 };
 
 constexpr Codec kF16Codec = {
-    .info = {Encoding::kF16, "f16", 1, 2, kGroupValues, ActivationFormat::kF32},
+    .block_values = 1,
+    .block_bytes = 2,
+    .group_values = kGroupValues,
     .decode = Decode16<half::F16ToF32>,
     .encode = Encode16<half::F32ToF16>,
     .group_bytes = GroupBytes<2>,
@@ -82,7 +86,9 @@ constexpr Codec kF16Codec = {
 };
 
 constexpr Codec kBF16Codec = {
-    .info = {Encoding::kBF16, "bf16", 1, 2, kGroupValues, ActivationFormat::kF32},
+    .block_values = 1,
+    .block_bytes = 2,
+    .group_values = kGroupValues,
     .decode = Decode16<half::BF16ToF32>,
     .encode = Encode16<half::F32ToBF16>,
     .group_bytes = GroupBytes<2>,

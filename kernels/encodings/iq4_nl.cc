@@ -26,8 +26,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }  // namespace
 
 constexpr Codec kIQ4_NLCodec = {
-    .info = {Encoding::kIQ4_NL, "iq4_nl", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = EncodeBlocks32<Layout, SearchIq4Block32>,
     .group_bytes = Layout::GroupBytes,

@@ -84,8 +84,9 @@ void UnpackLane(const std::byte* group, int /*num_values*/, int lane, std::byte*
 }  // namespace
 
 constexpr Codec kIQ4_XSCodec = {
-    .info = {Encoding::kIQ4_XS, "iq4_xs", kSuperBlockValues, kBlockBytes, kSuperBlockValues,
-             ActivationFormat::kInt8Block256},
+    .block_values = kSuperBlockValues,
+    .block_bytes = kBlockBytes,
+    .group_values = kSuperBlockValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,

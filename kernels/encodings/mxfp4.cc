@@ -86,8 +86,9 @@ void Encode(const float* values, int64_t num_values, std::byte* blocks) {
 }  // namespace
 
 constexpr Codec kMXFP4Codec = {
-    .info = {Encoding::kMXFP4, "mxfp4", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = Layout::GroupBytes,

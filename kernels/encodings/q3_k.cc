@@ -119,8 +119,9 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 }  // namespace
 
 constexpr Codec kQ3_KCodec = {
-    .info = {Encoding::kQ3_K, "q3_k", kSuperBlockValues, kBlockBytes, kGroupValues,
-             ActivationFormat::kInt8Block256},
+    .block_values = kSuperBlockValues,
+    .block_bytes = kBlockBytes,
+    .group_values = kGroupValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,

@@ -24,8 +24,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }  // namespace
 
 constexpr Codec kQ4_0Codec = {
-    .info = {Encoding::kQ4_0, "q4_0", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = EncodeBlocks32<Layout, SearchSymmetric32<8>>,
     .group_bytes = Layout::GroupBytes,

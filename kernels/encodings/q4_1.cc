@@ -25,8 +25,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }  // namespace
 
 constexpr Codec kQ4_1Codec = {
-    .info = {Encoding::kQ4_1, "q4_1", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = EncodeBlocks32<Layout, SearchAffine32<15>>,
     .group_bytes = Layout::GroupBytes,

@@ -25,8 +25,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }  // namespace
 
 constexpr Codec kQ5_0Codec = {
-    .info = {Encoding::kQ5_0, "q5_0", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = EncodeBlocks32<Layout, SearchSymmetric32<16>>,
     .group_bytes = Layout::GroupBytes,

@@ -25,8 +25,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
 }  // namespace
 
 constexpr Codec kQ5_1Codec = {
-    .info = {Encoding::kQ5_1, "q5_1", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = Layout::kValues,
+    .block_bytes = Layout::kBytes,
+    .group_values = Layout::kGroupValues,
     .decode = Decode,
     .encode = EncodeBlocks32<Layout, SearchAffine32<31>>,
     .group_bytes = Layout::GroupBytes,

@@ -95,8 +95,9 @@ void UnpackLane(const std::byte* group, int /*num_values*/, int lane, std::byte*
 }  // namespace
 
 constexpr Codec kQ5_KCodec = {
-    .info = {Encoding::kQ5_K, "q5_k", kSuperBlockValues, kBlockBytes, kSuperBlockValues,
-             ActivationFormat::kInt8Block256},
+    .block_values = kSuperBlockValues,
+    .block_bytes = kBlockBytes,
+    .group_values = kSuperBlockValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,

@@ -110,8 +110,9 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 }  // namespace
 
 constexpr Codec kQ6_KCodec = {
-    .info = {Encoding::kQ6_K, "q6_k", kSuperBlockValues, kBlockBytes, kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = kSuperBlockValues,
+    .block_bytes = kBlockBytes,
+    .group_values = kGroupValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,

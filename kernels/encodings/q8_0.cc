@@ -83,8 +83,9 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 }  // namespace
 
 constexpr Codec kQ8_0Codec = {
-    .info = {Encoding::kQ8_0, "q8_0", kBlockValues, kBlockBytes, kGroupValues,
-             ActivationFormat::kInt8Block32},
+    .block_values = kBlockValues,
+    .block_bytes = kBlockBytes,
+    .group_values = kGroupValues,
     .decode = Decode,
     .encode = Encode,
     .group_bytes = GroupBytes,
