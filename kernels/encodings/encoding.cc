@@ -1,12 +1,12 @@
 // The table of encodings, and the functions of encoding.h that look things up in it.
 #include "kernels/encodings/encoding.h"
 
-#include <array>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/encodings/all_planes.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 
@@ -18,32 +18,36 @@ constexpr const Codec* kCodecs[kNumEncodings] = {
 #include "kernels/encodings/encodings.def"
 };
 
-EncodingInfo InfoOf(Encoding encoding, absl::string_view name, ActivationFormat activations,
-                    Redundancy redundancy) {
-  const Codec& codec = CodecOf(encoding);
-  return {.encoding = encoding,
-          .name = name,
-          .block_values = codec.block_values,
-          .block_bytes = codec.block_bytes,
-          .group_values = codec.group_values,
-          .activations = activations,
-          .redundancy = redundancy};
+// One entry an encoding. What products read as activations is what their sums need.
+template <class P>
+constexpr bool Reads(ActivationFormat activations) {
+  if constexpr (P::kBlockValues == 1) {
+    return activations == ActivationFormat::kF32;
+  } else {
+    return activations == (P::kSums == Sums::kSuperBlock ? ActivationFormat::kInt8Block256
+                                                         : ActivationFormat::kInt8Block32);
+  }
 }
+#define SLUICE_ENCODING(name, text, activations, redundancy) \
+  static_assert(Reads<name##Planes>(ActivationFormat::activations));
+#include "kernels/encodings/encodings.def"
+
+constexpr EncodingInfo kInfos[kNumEncodings] = {
+#define SLUICE_ENCODING(name, text, activations, redundancy)  \
+  {Encoding::k##name,          text,                          \
+   name##Planes::kBlockValues, name##Planes::kBlockBytes,     \
+   name##Planes::kGroupValues, ActivationFormat::activations, \
+   Redundancy::redundancy},
+#include "kernels/encodings/encodings.def"
+};
 
 }  // namespace
 
 const Codec& CodecOf(Encoding encoding) { return *kCodecs[static_cast<int>(encoding)]; }
 
-absl::Span<const EncodingInfo> Encodings() {
-  static const std::array<EncodingInfo, kNumEncodings> infos = {
-#define SLUICE_ENCODING(name, text, activations, redundancy) \
-  InfoOf(Encoding::k##name, text, ActivationFormat::activations, Redundancy::redundancy),
-#include "kernels/encodings/encodings.def"
-  };
-  return infos;
-}
+absl::Span<const EncodingInfo> Encodings() { return kInfos; }
 
-const EncodingInfo& Info(Encoding encoding) { return Encodings()[static_cast<int>(encoding)]; }
+const EncodingInfo& Info(Encoding encoding) { return kInfos[static_cast<int>(encoding)]; }
 
 absl::StatusOr<Encoding> ParseEncoding(absl::string_view name) {
   for (const EncodingInfo& info : Encodings()) {
