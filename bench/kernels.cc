@@ -125,6 +125,11 @@ int Main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   ThreadPool pool(threads);
   const Limits limits = MeasureLimits(pool);
+  std::printf("bits a weight:");
+  for (const EncodingInfo& info : Encodings()) {
+    std::printf(" %s %g", std::string(info.name).c_str(), info.bits_per_weight());
+  }
+  std::printf("\n");
   const auto add = [&](absl::string_view name, Encoding encoding, Isa isa, bool rounded) {
     for (int64_t tokens : {int64_t{1}, int64_t{4}, int64_t{64}, int64_t{512}}) {
       if (isa == Isa::kScalar && tokens > 64) continue;  // minutes

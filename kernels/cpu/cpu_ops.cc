@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,7 +23,7 @@ namespace sluice {
 namespace {
 
 // The tables are indexed by these.
-static_assert(static_cast<int>(Encoding::kF32) == 0 && static_cast<int>(Encoding::kQ4_0) == 7);
+static_assert(std::size(MatMuls{}.of) == kNumEncodings);
 static_assert(static_cast<int>(KvType::kF32) == 0 && static_cast<int>(KvType::kQ8_0) == 2);
 
 constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512, Isa::kNeon};
@@ -171,7 +172,7 @@ class CpuOps : public Ops {
     };
     if (args.num_tokens <= 0) return absl::OkStatus();
     const auto matmul =
-        rounded ? rounded_->matmul_bf16 : kernels_->matmul[static_cast<int>(args.encoding)];
+        rounded ? rounded_->matmul_bf16 : kernels_->matmul->of[static_cast<int>(args.encoding)];
     pool_->Run(args.num_tiles, 1, [&job, &args, matmul](int64_t begin, int64_t end) {
       // Behind the middle a thread that does something else would be waited for.
       if (args.aside != nullptr && begin < args.num_tiles / 2) (*args.aside)();

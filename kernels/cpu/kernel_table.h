@@ -61,7 +61,14 @@ struct AttentionJob {
 };
 
 using MatMulKernel = void (*)(const MatMulJob& job);
-inline constexpr int kNumMatMuls = 16;  // as many as there are encodings
+
+// One product an encoding, by the enum's integer value.
+#define SLUICE_ENCODING(...) +1
+struct MatMuls {
+  MatMulKernel of[0
+#include "kernels/encodings/encodings.def"
+  ];
+};
 
 struct KernelTable {
   // One row of k values into one activation row (kernels/encodings/activation_layout.h), all of it
@@ -69,7 +76,7 @@ struct KernelTable {
   void (*quantize_block32)(const float* x, int64_t k, void* row);
   void (*quantize_block256)(const float* x, int64_t k, void* row);
 
-  const MatMulKernel* matmul;  // [kNumMatMuls], by Encoding
+  const MatMuls* matmul;
 
   void (*rms_norm)(const float* x, int64_t n, const float* weight, float eps, float* out);
   // x [2 * half], cos_sin [2][half].
@@ -99,11 +106,12 @@ struct RoundedKernels {
   MatMulKernel matmul_bf16;
 };
 
-extern const MatMulKernel kAvx2MatMuls[kNumMatMuls];
-extern const MatMulKernel kAvxVnniMatMuls[kNumMatMuls];
-extern const MatMulKernel kAvxVnniAsEvexMatMuls[kNumMatMuls];  // tests only
-extern const MatMulKernel kAvx512MatMuls[kNumMatMuls];
-extern const MatMulKernel kNeonMatMuls[kNumMatMuls];
+extern const MatMuls kScalarMatMuls;
+extern const MatMuls kAvx2MatMuls;
+extern const MatMuls kAvxVnniMatMuls;
+extern const MatMuls kAvxVnniAsEvexMatMuls;  // tests only
+extern const MatMuls kAvx512MatMuls;
+extern const MatMuls kNeonMatMuls;
 
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;     // x86-64 only

@@ -11,7 +11,7 @@ namespace sluice {
 
 namespace {
 
-constexpr KernelTable TableWith(const MatMulKernel* matmul) {
+constexpr KernelTable TableWith(const MatMuls* matmul) {
   return {
       .quantize_block32 = avx2::QuantizeBlock32,
       .quantize_block256 = avx2::QuantizeBlock256,
@@ -29,8 +29,8 @@ constexpr KernelTable TableWith(const MatMulKernel* matmul) {
 
 }  // namespace
 
-const KernelTable kAvx2Kernels = TableWith(kAvx2MatMuls);
-const KernelTable kAvxVnniKernels = TableWith(kAvxVnniMatMuls);
+const KernelTable kAvx2Kernels = TableWith(&kAvx2MatMuls);
+const KernelTable kAvxVnniKernels = TableWith(&kAvxVnniMatMuls);
 
 }  // namespace sluice
 #endif

@@ -11,7 +11,7 @@ namespace sluice {
 const KernelTable kAvx512Kernels = {
     .quantize_block32 = avx512::QuantizeBlock32,
     .quantize_block256 = avx512::QuantizeBlock256,
-    .matmul = kAvx512MatMuls,
+    .matmul = &kAvx512MatMuls,
     .rms_norm = avx512::RmsNorm,
     .rope = avx512::Rope,
     .exp = avx512::ExpRow,

@@ -11,7 +11,7 @@ namespace sluice {
 const KernelTable kNeonKernels = {
     .quantize_block32 = neon::QuantizeBlock32,
     .quantize_block256 = neon::QuantizeBlock256,
-    .matmul = kNeonMatMuls,
+    .matmul = &kNeonMatMuls,
     .rms_norm = neon::RmsNorm,
     .rope = neon::Rope,
     .exp = neon::ExpRow,

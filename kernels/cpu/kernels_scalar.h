@@ -1,4 +1,5 @@
-// What the scalar table consists of; the definition of every operation on the CPU.
+// What the scalar table consists of beside its products; the definition of every operation on the
+// CPU.
 #ifndef SLUICE_KERNELS_CPU_KERNELS_SCALAR_H_
 #define SLUICE_KERNELS_CPU_KERNELS_SCALAR_H_
 
@@ -11,23 +12,6 @@ namespace sluice::scalar {
 // Contracts as in KernelTable.
 void QuantizeBlock32(const float* x, int64_t k, void* row);
 void QuantizeBlock256(const float* x, int64_t k, void* row);
-
-void MatMulF32(const MatMulJob& job);
-void MatMulF16(const MatMulJob& job);
-void MatMulBF16(const MatMulJob& job);
-void MatMulQ8_0(const MatMulJob& job);
-void MatMulQ6_K(const MatMulJob& job);
-void MatMulQ5_K(const MatMulJob& job);
-void MatMulQ4_K(const MatMulJob& job);
-void MatMulQ4_0(const MatMulJob& job);
-void MatMulQ3_K(const MatMulJob& job);
-void MatMulQ2_K(const MatMulJob& job);
-void MatMulQ4_1(const MatMulJob& job);
-void MatMulQ5_0(const MatMulJob& job);
-void MatMulQ5_1(const MatMulJob& job);
-void MatMulIQ4_NL(const MatMulJob& job);
-void MatMulIQ4_XS(const MatMulJob& job);
-void MatMulMXFP4(const MatMulJob& job);
 
 void RmsNorm(const float* x, int64_t n, const float* weight, float eps, float* out);
 void Rope(float* x, int64_t half, const float* cos_sin);

@@ -1,8 +1,7 @@
 // Matrix products in scalar code: the definition of each encoding's product (docs/arithmetic.md).
 //
-// A decoder adds one group of a tile's row times the same values of an activation row to a chain;
-// planes are those of kernels/encodings/tile.h. Plain and slow: every value is looked up where it
-// lies.
+// One loop for all quantized encodings: what differs is in their headers of planes
+// (kernels/encodings/planes.h). Plain and slow: every value is looked up where it lies.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -12,17 +11,15 @@
 #include "kernels/cpu/kernels_scalar.h"
 #include "kernels/cpu/scalar_math.h"
 #include "kernels/encodings/activation_layout.h"
-#include "kernels/encodings/codebooks.h"
+#include "kernels/encodings/all_planes.h"
 #include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
 
-namespace sluice::scalar {
+namespace sluice {
+namespace scalar {
 namespace {
 
 constexpr int kSegment = 1024;
-constexpr int kLine = 64;
-
-int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 template <typename T>
 T Load(const uint8_t* p) {
@@ -33,267 +30,168 @@ T Load(const uint8_t* p) {
 
 // Byte i of row r's word in line `line` of a plane.
 uint8_t Byte(const uint8_t* plane, int line, int r, int i) {
-  return plane[line * kLine + 4 * r + i];
+  return plane[line * kLineBytes + 4 * r + i];
 }
 
 // Row r's half `index` of a plane of f16.
 float Half(const uint8_t* plane, int index, int r) {
-  return F16ToF32(Load<uint16_t>(plane + index * 32 + 2 * r));
+  return F16ToF32(Load<uint16_t>(plane + index * kHalfLineBytes + 2 * r));
 }
 
-// Value v (0..31) of the 4-bit sub-block of four lines at `lines`.
-int Nibble(const uint8_t* lines, int r, int v) {
-  const int quad = v / 4;
-  const uint8_t byte = Byte(lines, quad % 4, r, v % 4);
-  return quad < 4 ? byte & 15 : byte >> 4;
+// Pair of bits of value v (0..255) of a plane with two bits a value.
+int PairOfBits(const uint8_t* plane, int r, int v) {
+  return Byte(plane, v / 16, r, v % 4) >> v % 16 / 4 * 2 & 3;
 }
 
-// Each decoder: kGroup values a group; Bytes(n) of a group of n values; Add() continues the chain.
-
-struct Q8_0 {
-  static constexpr int kGroup = 256;
-  static int64_t Bytes(int n) { return PadTo64(n / 32 * 32) + n / 32 * 8 * kLine; }
-  static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
-    const auto& a = *reinterpret_cast<const ActivationGroup32*>(activations);
-    const uint8_t* quants = group + PadTo64(n / 32 * 32);
-    for (int block = 0; block < n / 32; ++block) {
-      int32_t isum = 0;
-      for (int v = 0; v < 32; ++v) {
-        const int w = Byte(quants, 8 * block + v / 4, r, v % 4) - 128;
-        isum += w * a.quants[32 * block + v];
-      }
-      acc = std::fma(static_cast<float>(isum), Half(group, block, r) * a.scales[block], acc);
-    }
-    return acc;
+// Value v's quant in a block.
+template <class P>
+int Quant(const BlockPlanes<const uint8_t>& block, int r, int v) {
+  const int quad = v % 32 / 4;
+  int quant;
+  if constexpr (P::kQuantBits == 8) {
+    quant = Byte(block.quants, v / 4, r, v % 4);
+  } else if constexpr (P::kQuantBits == 4) {
+    const int pair = Byte(block.quants, v / 32 * 4 + quad % 4, r, v % 4);
+    quant = quad < 4 ? pair & 15 : pair >> 4;
+  } else {
+    static_assert(P::kQuantBits == 2);
+    quant = PairOfBits(block.quants, r, v);
   }
-};
-
-// Blocks of 32 whose quants lie as those of q4_0 and q5_0. Each format: kHeadBytes of scales a
-// block and row, kFifthBits, Weight(quant), Scale() and, where kMin, Min() of a block.
-template <class Format>
-struct Blocks32 {
-  static constexpr int kGroup = 256;
-  static int64_t Fifth(int n) { return PadTo64(n / 32 * Format::kHeadBytes * 16); }
-  static int64_t Quants(int n) { return Fifth(n) + Format::kFifthBits * n / 32 * kLine; }
-  static int64_t Bytes(int n) { return Quants(n) + n / 32 * 4 * kLine; }
-  static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
-    const auto& a = *reinterpret_cast<const ActivationGroup32*>(activations);
-    for (int block = 0; block < n / 32; ++block) {
-      int32_t isum = 0;
-      int32_t asum = 0;
-      for (int v = 0; v < 32; ++v) {
-        int quant = Nibble(group + Quants(n) + 4 * block * kLine, r, v);
-        if (Format::kFifthBits) {
-          quant |= ((Byte(group + Fifth(n), block, r, v % 4) >> (v / 4)) & 1) << 4;
-        }
-        isum += Format::Weight(quant) * a.quants[32 * block + v];
-        asum += a.quants[32 * block + v];
-      }
-      const float scale = a.scales[block];
-      acc = std::fma(static_cast<float>(isum), Format::Scale(group, block, r) * scale, acc);
-      if constexpr (Format::kMin) {
-        acc = std::fma(static_cast<float>(asum), Format::Min(group, block, r) * scale, acc);
-      }
-    }
-    return acc;
+  if constexpr (P::kExtraBits == 1) {
+    quant |= (Byte(block.extra, v / 32, r, v % 4) >> quad & 1) << P::kQuantBits;
+  } else if constexpr (P::kExtraBits == 2) {
+    quant |= PairOfBits(block.extra, r, v) << P::kQuantBits;
   }
-};
+  return quant;
+}
 
-// value = d * (quant - offset)
-template <int kFifthBit>
-struct Q45_0 {
-  static constexpr int kHeadBytes = 2;
-  static constexpr int kFifthBits = kFifthBit;
-  static constexpr bool kMin = false;
-  static int Weight(int quant) { return quant - (8 << kFifthBit); }
-  static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
-};
+// What value v is but for its scales.
+template <class P>
+int Weight(const BlockPlanes<const uint8_t>& block, int r, int v) {
+  const int quant = Quant<P>(block, r, v);
+  if constexpr (P::kHasBook) {
+    return P::kBook[quant];
+  } else {
+    return quant - P::kOffset;
+  }
+}
 
-// value = d * quant + m
-template <int kFifthBit>
-struct Q45_1 {
-  static constexpr int kHeadBytes = 4;
-  static constexpr int kFifthBits = kFifthBit;
-  static constexpr bool kMin = true;
-  static int Weight(int quant) { return quant; }
-  static float Scale(const uint8_t* group, int block, int r) { return Half(group, 2 * block, r); }
-  static float Min(const uint8_t* group, int block, int r) { return Half(group, 2 * block + 1, r); }
+// The sum of weights times activations of values [begin, end), and the sum of the activations.
+struct Sum {
+  int32_t isum = 0;
+  int32_t asum = 0;
 };
+template <class P>
+Sum SumOf(const BlockPlanes<const uint8_t>& block, int r, int begin, int end,
+          const int8_t* activations) {
+  Sum sum;
+  for (int v = begin; v < end; ++v) {
+    sum.isum += Weight<P>(block, r, v) * activations[v];
+    sum.asum += activations[v];
+  }
+  return sum;
+}
 
-struct IQ4_NL {
-  static constexpr int kHeadBytes = 2;
-  static constexpr int kFifthBits = 0;
-  static constexpr bool kMin = false;
-  static int Weight(int quant) { return kIq4Values[quant]; }
-  static float Scale(const uint8_t* group, int block, int r) { return Half(group, block, r); }
-};
-
-struct MXFP4 {
-  static constexpr int kHeadBytes = 1;
-  static constexpr int kFifthBits = 0;
-  static constexpr bool kMin = false;
-  static int Weight(int quant) { return kMxfp4Values[quant]; }
-  static float Scale(const uint8_t* group, int block, int r) {
-    const int e = group[16 * block + r];
+// A scale that is one for the whole block: f16, or 2^(e - 128) with e = 255 being NaN.
+template <class P>
+float BlockScale(const BlockPlanes<const uint8_t>& block, int r) {
+  if constexpr (P::kHeadBytes == 1) {
+    const int e = block.head[r];
     return e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, e - 128);
+  } else {
+    return Half(block.head, 0, r);
   }
-};
-
-// q4_k (kFifthBit = 0) and q5_k: value = d * scale * quant - dmin * min, a scale and a min per 32.
-template <int kFifthBit>
-struct Q45_K {
-  static constexpr int kGroup = 256;
-  static constexpr int kQuants = (4 + 8 * kFifthBit) * kLine;
-  static int64_t Bytes(int) { return kQuants + 32 * kLine; }
-  static float Add(const uint8_t* group, int, int r, const uint8_t* activations, float acc) {
-    const auto& a = *reinterpret_cast<const ActivationGroup256*>(activations);
-    int32_t scaled = 0;
-    int32_t minima = 0;
-    for (int s = 0; s < 8; ++s) {
-      // A scale: 4 low bits and 2 high bits.
-      const int i = s % 4;
-      const int shift = s / 4;  // sub-blocks 4..7 use the upper part of each byte
-      const int high = Byte(group, 3, r, i);
-      const int scale = ((Byte(group, 1, r, i) >> 4 * shift) & 15) | ((high >> 2 * shift) & 3) << 4;
-      const int min = ((Byte(group, 2, r, i) >> 4 * shift) & 15) | ((high >> (4 + 2 * shift)) & 3)
-                                                                       << 4;
-      int32_t isum = 0;
-      int32_t asum = 0;
-      for (int v = 0; v < 32; ++v) {
-        int w = Nibble(group + kQuants + 4 * s * kLine, r, v);
-        if (kFifthBit) w |= ((Byte(group, 4 + s, r, v % 4) >> (v / 4)) & 1) << 4;
-        isum += w * a.quants[32 * s + v];
-        asum += a.quants[32 * s + v];
-      }
-      scaled += scale * isum;
-      minima += min * asum;
-    }
-    acc = std::fma(static_cast<float>(scaled), Half(group, 0, r) * a.scale, acc);
-    return std::fma(-static_cast<float>(minima), Half(group, 1, r) * a.scale, acc);
-  }
-};
-
-// value = d * scale * (quant - 32), a scale per 16.
-struct Q6_K {
-  static constexpr int kGroup = 512;
-  static int64_t Bytes(int n) { return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine; }
-  static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
-    const int blocks = n / 256;
-    const uint8_t* scales = group + PadTo64(blocks * 32);
-    const uint8_t* high = scales + blocks * 4 * kLine;
-    const uint8_t* low = high + blocks * 16 * kLine;
-    for (int b = 0; b < blocks; ++b) {
-      const auto& a = reinterpret_cast<const ActivationGroup32*>(activations)[b];
-      float sum = 0.0f;
-      for (int block = 0; block < 8; ++block) {
-        int32_t scaled = 0;
-        for (int s = 2 * block; s < 2 * block + 2; ++s) {  // sub-blocks of 16
-          int32_t isum = 0;
-          for (int v = 16 * s; v < 16 * s + 16; ++v) {
-            const int lines = 8 * b + block;
-            const int quad = v % 32 / 4;
-            int w = Nibble(low + 4 * lines * kLine, r, v % 32);
-            w |= ((Byte(high, 2 * lines + quad / 4, r, v % 4) >> 2 * (quad % 4)) & 3) << 4;
-            isum += (w - 32) * a.quants[v];
-          }
-          scaled += static_cast<int8_t>(Byte(scales, 4 * b + s / 4, r, s % 4)) * isum;
-        }
-        sum = std::fma(static_cast<float>(scaled), a.scales[block], sum);
-      }
-      acc = std::fma(sum, Half(group, b, r), acc);
-    }
-    return acc;
-  }
-};
-
-// Pair of bits of value v (0..255) of the super-block whose 16 lines are at `lines`.
-int PairOfBits(const uint8_t* lines, int r, int v) {
-  return (Byte(lines, v / 16, r, v % 4) >> (v % 16 / 4 * 2)) & 3;
 }
 
-// value = d * scale * quant - dmin * min, a scale and a min per 16.
-struct Q2_K {
-  static constexpr int kGroup = 256;
-  static int64_t Bytes(int) { return (1 + 4 + 16) * kLine; }
-  static float Add(const uint8_t* group, int, int r, const uint8_t* activations, float acc) {
-    const auto& a = *reinterpret_cast<const ActivationGroup256*>(activations);
-    int32_t scaled = 0;
-    int32_t minima = 0;
-    for (int s = 0; s < 16; ++s) {
-      const int scales = Byte(group, 1 + s / 4, r, s % 4);
-      int32_t isum = 0;
-      int32_t asum = 0;
-      for (int v = 16 * s; v < 16 * s + 16; ++v) {
-        isum += PairOfBits(group + 5 * kLine, r, v) * a.quants[v];
-        asum += a.quants[v];
-      }
-      scaled += (scales & 15) * isum;
-      minima += (scales >> 4) * asum;
-    }
-    acc = std::fma(static_cast<float>(scaled), Half(group, 0, r) * a.scale, acc);
-    return std::fma(-static_cast<float>(minima), Half(group, 1, r) * a.scale, acc);
+// Continues the chain by a block of 32 values, number `at` of its group of activations.
+template <class P>
+float AddBlock(const BlockPlanes<const uint8_t>& block, int r, const ActivationGroup32& a, int at,
+               float acc) {
+  const Sum sum = SumOf<P>(block, r, 0, 32, a.quants + 32 * at);
+  acc = std::fma(static_cast<float>(sum.isum), BlockScale<P>(block, r) * a.scales[at], acc);
+  if constexpr (P::kMinima) {
+    acc = std::fma(static_cast<float>(sum.asum), Half(block.head, 1, r) * a.scales[at], acc);
   }
-};
+  return acc;
+}
 
-// value = d * (scale - 32) * (quant - 4), a scale per 16.
-struct Q3_K {
-  static constexpr int kGroup = 512;
-  static int64_t Bytes(int n) { return PadTo64(n / 256 * 32) + n / 256 * (3 + 8 + 16) * kLine; }
-  static float Add(const uint8_t* group, int n, int r, const uint8_t* activations, float acc) {
-    const int blocks = n / 256;
-    const uint8_t* scales = group + PadTo64(blocks * 32);
-    const uint8_t* third = scales + blocks * 3 * kLine;
-    const uint8_t* low = third + blocks * 8 * kLine;
-    for (int b = 0; b < blocks; ++b) {
-      const auto& a = reinterpret_cast<const ActivationGroup256*>(activations)[b];
-      int32_t scaled = 0;
-      for (int s = 0; s < 16; ++s) {
-        int scale = (Byte(scales, 3 * b + s / 4 % 2, r, s % 4) >> 4 * (s / 8)) & 15;
-        scale |= ((Byte(scales, 3 * b + 2, r, s % 4) >> 2 * (s / 4)) & 3) << 4;
-        int32_t isum = 0;
-        for (int v = 16 * s; v < 16 * s + 16; ++v) {
-          int w = PairOfBits(low + 16 * b * kLine, r, v);
-          w |= ((Byte(third, 8 * b + v / 32, r, v % 4) >> (v % 32 / 4)) & 1) << 2;
-          isum += (w - 4) * a.quants[v];
-        }
-        scaled += (scale - 32) * isum;
-      }
-      acc = std::fma(static_cast<float>(scaled), Half(group, b, r) * a.scale, acc);
-    }
-    return acc;
+template <class P>
+typename P::Factors FactorsOf(const BlockPlanes<const uint8_t>& block, int r) {
+  uint32_t scales[P::kScaleLines];
+  for (int line = 0; line < P::kScaleLines; ++line) {
+    scales[line] = Load<uint32_t>(block.scales + line * kLineBytes + 4 * r);
   }
-};
+  uint32_t second = 0;
+  if constexpr (P::kHeadBytes == 4) second = Load<uint16_t>(block.head + kHalfLineBytes + 2 * r);
+  return P::FactorsOf(scales, second);
+}
 
-// value = d * (scale - 32) * kIq4Values[quant], a scale per 32.
-struct IQ4_XS {
-  static constexpr int kGroup = 256;
-  static int64_t Bytes(int) { return (2 + 32) * kLine; }
-  static float Add(const uint8_t* group, int, int r, const uint8_t* activations, float acc) {
-    const auto& a = *reinterpret_cast<const ActivationGroup256*>(activations);
-    const uint32_t high = Load<uint16_t>(group + 32 + 2 * r);
-    const uint32_t low = Load<uint32_t>(group + kLine + 4 * r);
-    int32_t scaled = 0;
-    for (int s = 0; s < 8; ++s) {
-      const int scale = static_cast<int>(((low >> 4 * s) & 15) | ((high >> 2 * s) & 3) << 4) - 32;
-      int32_t isum = 0;
-      for (int v = 0; v < 32; ++v) {
-        isum += kIq4Values[Nibble(group + (2 + 4 * s) * kLine, r, v)] * a.quants[32 * s + v];
-      }
-      scaled += scale * isum;
-    }
-    return std::fma(static_cast<float>(scaled), Half(group, 0, r) * a.scale, acc);
+// Continues the chain by a super-block with one sum.
+template <class P>
+float AddSuperBlock(const BlockPlanes<const uint8_t>& block, int r, const ActivationGroup256& a,
+                    float acc) {
+  constexpr int kEach = P::kSubBlockValues;
+  const typename P::Factors factors = FactorsOf<P>(block, r);
+  int32_t scaled = 0;
+  int32_t minima = 0;
+  for (int s = 0; s < P::kBlockValues / kEach; ++s) {
+    const Sum sum = SumOf<P>(block, r, kEach * s, kEach * (s + 1), a.quants);
+    scaled += P::Factor(factors, s) * sum.isum;
+    if constexpr (P::kMinima) minima += P::Minimum(factors, s) * sum.asum;
   }
-};
+  acc = std::fma(static_cast<float>(scaled), Half(block.head, 0, r) * a.scale, acc);
+  if constexpr (P::kMinima) {
+    acc = std::fma(-static_cast<float>(minima), Half(block.head, 1, r) * a.scale, acc);
+  }
+  return acc;
+}
+
+// Continues the chain by a super-block with a sum for each 32 values.
+template <class P>
+float AddScaledBlocks(const BlockPlanes<const uint8_t>& block, int r, const ActivationGroup32& a,
+                      float acc) {
+  constexpr int kEach = P::kSubBlockValues;
+  const typename P::Factors factors = FactorsOf<P>(block, r);
+  float total = 0.0f;
+  for (int run = 0; run < P::kBlockValues / 32; ++run) {
+    int32_t scaled = 0;
+    for (int s = run * 32 / kEach; s < (run + 1) * 32 / kEach; ++s) {
+      scaled +=
+          P::Factor(factors, s) * SumOf<P>(block, r, kEach * s, kEach * (s + 1), a.quants).isum;
+    }
+    total = std::fma(static_cast<float>(scaled), a.scales[run], total);
+  }
+  return std::fma(total, Half(block.head, 0, r), acc);
+}
+
+// Continues the chain by a group of `blocks` blocks, whose activations begin at `activations`.
+template <class P>
+float AddGroup(const uint8_t* group, int blocks, int r, const uint8_t* activations, float acc) {
+  const auto* a32 = reinterpret_cast<const ActivationGroup32*>(activations);
+  const auto* a256 = reinterpret_cast<const ActivationGroup256*>(activations);
+  for (int b = 0; b < blocks; ++b) {
+    const BlockPlanes<const uint8_t> block = P::At(group, blocks, b);
+    if constexpr (P::kSums == Sums::kBlocks) {
+      acc = AddBlock<P>(block, r, *a32, b, acc);
+    } else if constexpr (P::kSums == Sums::kSuperBlock) {
+      acc = AddSuperBlock<P>(block, r, a256[b], acc);
+    } else {
+      acc = AddScaledBlocks<P>(block, r, a32[b], acc);
+    }
+  }
+  return acc;
+}
 
 // Row r of a tile times one activation row.
-template <class Decoder>
+template <class P>
 float QuantizedDot(const uint8_t* tile, int r, int64_t k, const uint8_t* activations) {
   float total = 0.0f;
   float acc = 0.0f;
-  for (int64_t begin = 0; begin < k; begin += Decoder::kGroup) {
-    const int n = static_cast<int>(std::min<int64_t>(Decoder::kGroup, k - begin));
-    acc = Decoder::Add(tile, n, r, activations + begin / 256 * sizeof(ActivationGroup256), acc);
-    tile += Decoder::Bytes(n);
+  for (int64_t begin = 0; begin < k; begin += P::kGroupValues) {
+    const int n = static_cast<int>(std::min<int64_t>(P::kGroupValues, k - begin));
+    const int blocks = n / P::kBlockValues;
+    acc = AddGroup<P>(tile, blocks, r, activations + begin / 256 * sizeof(ActivationGroup256), acc);
+    tile += P::GroupBytes(blocks);
     if ((begin + n) % kSegment == 0 || begin + n == k) {
       total = total + acc;
       acc = 0.0f;
@@ -303,13 +201,13 @@ float QuantizedDot(const uint8_t* tile, int r, int64_t k, const uint8_t* activat
 }
 
 float LoadF32(const uint8_t* tile, int r, int64_t i) {
-  return Load<float>(tile + i * kLine + 4 * r);
+  return Load<float>(tile + i * kLineBytes + 4 * r);
 }
 float LoadF16(const uint8_t* tile, int r, int64_t i) {
-  return F16ToF32(Load<uint16_t>(tile + i / 2 * kLine + 4 * r + 2 * (i % 2)));
+  return F16ToF32(Load<uint16_t>(tile + i / 2 * kLineBytes + 4 * r + 2 * (i % 2)));
 }
 float LoadBF16(const uint8_t* tile, int r, int64_t i) {
-  return BF16ToF32(Load<uint16_t>(tile + i / 2 * kLine + 4 * r + 2 * (i % 2)));
+  return BF16ToF32(Load<uint16_t>(tile + i / 2 * kLineBytes + 4 * r + 2 * (i % 2)));
 }
 
 template <float (*kWeight)(const uint8_t*, int, int64_t)>
@@ -366,22 +264,12 @@ void MatMul(const MatMulJob& job) {
 }
 
 }  // namespace
+}  // namespace scalar
 
-void MatMulF32(const MatMulJob& job) { MatMul<FloatDot<LoadF32>>(job); }
-void MatMulF16(const MatMulJob& job) { MatMul<FloatDot<LoadF16>>(job); }
-void MatMulBF16(const MatMulJob& job) { MatMul<FloatDot<LoadBF16>>(job); }
-void MatMulQ8_0(const MatMulJob& job) { MatMul<QuantizedDot<Q8_0>>(job); }
-void MatMulQ6_K(const MatMulJob& job) { MatMul<QuantizedDot<Q6_K>>(job); }
-void MatMulQ5_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<1>>>(job); }
-void MatMulQ4_K(const MatMulJob& job) { MatMul<QuantizedDot<Q45_K<0>>>(job); }
-void MatMulQ4_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<0>>>>(job); }
-void MatMulQ3_K(const MatMulJob& job) { MatMul<QuantizedDot<Q3_K>>(job); }
-void MatMulQ2_K(const MatMulJob& job) { MatMul<QuantizedDot<Q2_K>>(job); }
-void MatMulQ4_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<0>>>>(job); }
-void MatMulQ5_0(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_0<1>>>>(job); }
-void MatMulQ5_1(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<Q45_1<1>>>>(job); }
-void MatMulIQ4_NL(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<IQ4_NL>>>(job); }
-void MatMulIQ4_XS(const MatMulJob& job) { MatMul<QuantizedDot<IQ4_XS>>(job); }
-void MatMulMXFP4(const MatMulJob& job) { MatMul<QuantizedDot<Blocks32<MXFP4>>>(job); }
+const MatMuls kScalarMatMuls = {{
+#define SLUICE_FLOAT_ENCODING(name, ...) scalar::MatMul<scalar::FloatDot<scalar::Load##name>>,
+#define SLUICE_QUANTIZED_ENCODING(name, ...) scalar::MatMul<scalar::QuantizedDot<name##Planes>>,
+#include "kernels/encodings/encodings.def"
+}};
 
-}  // namespace sluice::scalar
+}  // namespace sluice

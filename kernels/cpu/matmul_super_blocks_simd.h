@@ -96,6 +96,9 @@ struct Q45_K {
   }
 };
 
+using Q4_K = Q45_K<0>;
+using Q5_K = Q45_K<1>;
+
 struct Q6_K {
   static constexpr int kGroup = 512;
   static constexpr int kTokens = kMaxTokens;

@@ -2,7 +2,6 @@
 #include "kernels/cuda/cuda_ops.h"
 
 #include <cstring>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,13 +38,11 @@ constexpr MatMulKernels kQuantized = {LaunchDp4a<Decoder>, LaunchMma<Decoder>};
 template <class Weights>
 constexpr MatMulKernels kFloat = {LaunchFma<Weights>, LaunchFma<Weights>};
 
-// In the order of the enum.
-constexpr MatMulKernels kKernels[] = {
-    kFloat<F32Weights>, kFloat<F16Weights>, kFloat<BF16Weights>, kQuantized<Q8_0>,
-    kQuantized<Q6_K>,   kQuantized<Q5_K>,   kQuantized<Q4_K>,    kQuantized<Q4_0>,
-    kQuantized<Q3_K>,   kQuantized<Q2_K>,   kQuantized<Q4_1>,    kQuantized<Q5_0>,
-    kQuantized<Q5_1>,   kQuantized<IQ4_NL>, kQuantized<IQ4_XS>,  kQuantized<MXFP4>};
-static_assert(std::size(kKernels) == kNumEncodings);
+constexpr MatMulKernels kKernels[kNumEncodings] = {
+#define SLUICE_FLOAT_ENCODING(name, ...) kFloat<name##Weights>,
+#define SLUICE_QUANTIZED_ENCODING(name, ...) kQuantized<name>,
+#include "kernels/encodings/encodings.def"
+};
 
 // Of an encoding whose activations are rounded, and what to.
 struct RoundedKernels {

@@ -137,6 +137,9 @@ struct Q45_0 : Blocks<2, kFifthBit, 4> {
   }
 };
 
+struct Q4_0 : Q45_0<0> {};
+struct Q5_0 : Q45_0<1> {};
+
 // q4_1 (kFifthBit = 0) and q5_1: a minimum a block, too.
 template <int kFifthBit>
 struct Q45_1 : Blocks<4, kFifthBit, 4> {
@@ -152,6 +155,9 @@ struct Q45_1 : Blocks<4, kFifthBit, 4> {
     return Half(chunk.heads, 2 * block + 1, row);
   }
 };
+
+struct Q4_1 : Q45_1<0> {};
+struct Q5_1 : Q45_1<1> {};
 
 // Values 4i .. 4i + 3 of a codebook, the bytes of a word. A kernel has the four words as constants.
 constexpr uint32_t BookWord(const int8_t (&values)[16], int i) {
@@ -256,6 +262,9 @@ struct Q45_K : SuperBlock<36 + 8 * kFifthBit> {
     return static_cast<int32_t>(ByteOf(factors.minima, s));
   }
 };
+
+struct Q4_K : Q45_K<0> {};
+struct Q5_K : Q45_K<1> {};
 
 // Planes of a group of two super-blocks, or of one at the end of a row whose number of them is odd.
 // Lines of a super-block in each plane; ahead of them is half a line of d.

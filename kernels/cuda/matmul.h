@@ -29,31 +29,11 @@ struct MatMulJob {
   int64_t out_stride;
 };
 
-// Decoders of quantized weights (kernels/cuda/decoders.h).
-struct Q8_0;
-struct Q6_K;
-template <int kFifthBit>
-struct Q45_K;
-using Q5_K = Q45_K<1>;
-using Q4_K = Q45_K<0>;
-struct Q3_K;
-struct Q2_K;
-template <int kFifthBit>
-struct Q45_0;
-using Q4_0 = Q45_0<0>;
-using Q5_0 = Q45_0<1>;
-template <int kFifthBit>
-struct Q45_1;
-using Q4_1 = Q45_1<0>;
-using Q5_1 = Q45_1<1>;
-struct IQ4_NL;
-struct IQ4_XS;
-struct MXFP4;
-
-// Floating-point weights (matmul_float.cu).
-struct F32Weights;
-struct F16Weights;
-struct BF16Weights;
+// Decoders of quantized weights (kernels/cuda/decoders.h) by their names, and floating-point
+// weights (matmul_float.cu): F32Weights and so on.
+#define SLUICE_FLOAT_ENCODING(name, ...) struct name##Weights;
+#define SLUICE_QUANTIZED_ENCODING(name, ...) struct name;
+#include "kernels/encodings/encodings.def"
 
 // 16-bit floats whose activations are rounded to the weights' own type (matmul_rounded.cu).
 struct RoundedF16;

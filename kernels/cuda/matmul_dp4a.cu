@@ -260,18 +260,9 @@ cudaError_t LaunchDp4a(const MatMulJob& job, cudaStream_t stream) {
   return LaunchSegments<4>(Dp4aKernel<Decoder, 4>, job, stream);
 }
 
-template cudaError_t LaunchDp4a<Q8_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q6_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q5_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q4_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q4_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q3_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q2_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q4_1>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q5_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<Q5_1>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<IQ4_NL>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<IQ4_XS>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchDp4a<MXFP4>(const MatMulJob&, cudaStream_t);
+#define SLUICE_FLOAT_ENCODING(...)
+#define SLUICE_QUANTIZED_ENCODING(name, ...) \
+  template cudaError_t LaunchDp4a<name>(const MatMulJob&, cudaStream_t);
+#include "kernels/encodings/encodings.def"
 
 }  // namespace sluice::cuda

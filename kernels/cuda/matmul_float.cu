@@ -98,8 +98,9 @@ cudaError_t LaunchFma(const MatMulJob& job, cudaStream_t stream) {
   return LaunchSegments<8>(FmaKernel<Weights, 8>, job, stream);
 }
 
-template cudaError_t LaunchFma<F32Weights>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchFma<F16Weights>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchFma<BF16Weights>(const MatMulJob&, cudaStream_t);
+#define SLUICE_FLOAT_ENCODING(name, ...) \
+  template cudaError_t LaunchFma<name##Weights>(const MatMulJob&, cudaStream_t);
+#define SLUICE_QUANTIZED_ENCODING(...)
+#include "kernels/encodings/encodings.def"
 
 }  // namespace sluice::cuda

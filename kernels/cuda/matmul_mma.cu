@@ -272,18 +272,9 @@ cudaError_t LaunchMma(const MatMulJob& job, cudaStream_t stream) {
                 job, stream);
 }
 
-template cudaError_t LaunchMma<Q8_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q6_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q5_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q4_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q4_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q3_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q2_K>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q4_1>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q5_0>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<Q5_1>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<IQ4_NL>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<IQ4_XS>(const MatMulJob&, cudaStream_t);
-template cudaError_t LaunchMma<MXFP4>(const MatMulJob&, cudaStream_t);
+#define SLUICE_FLOAT_ENCODING(...)
+#define SLUICE_QUANTIZED_ENCODING(name, ...) \
+  template cudaError_t LaunchMma<name>(const MatMulJob&, cudaStream_t);
+#include "kernels/encodings/encodings.def"
 
 }  // namespace sluice::cuda

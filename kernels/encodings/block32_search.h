@@ -6,11 +6,9 @@
 #define SLUICE_KERNELS_ENCODINGS_BLOCK32_SEARCH_H_
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/encodings/codec.h"
 #include "kernels/encodings/lanes.h"
 
 namespace sluice {
@@ -35,9 +33,10 @@ void SearchAffine32(const float* x, Block32 (&blocks)[kNumLanes]);
 // value = d * kIq4Values[quant].
 void SearchIq4Block32(const float* x, Block32 (&blocks)[kNumLanes]);
 
-// The encoder of a codec whose blocks are a Block32Layout with d, or d and m, ahead.
-template <class Layout, SearchBlocks32 kSearch>
-void EncodeBlocks32(const float* values, int64_t num_values, std::byte* blocks) {
+// Calls store(b, found) for each block b of a row.
+template <class Store>
+void EachBlock32(SearchBlocks32 search, const float* values, int64_t num_values,
+                 const Store& store) {
   const int64_t num_blocks = num_values / kBlock32Values;
   for (int64_t b = 0; b < num_blocks; b += kNumLanes) {
     const float* x = values + b * kBlock32Values;
@@ -48,13 +47,8 @@ void EncodeBlocks32(const float* values, int64_t num_values, std::byte* blocks) 
       x = padded;
     }
     Block32 found[kNumLanes];
-    kSearch(x, found);
-    for (int i = 0; i < n; ++i) {
-      std::byte* block = blocks + (b + i) * Layout::kBytes;
-      Store16(found[i].d, block);
-      if constexpr (Layout::kHead == 4) Store16(found[i].m, block + 2);
-      Layout::StoreQuants(found[i].quants, block);
-    }
+    search(x, found);
+    for (int i = 0; i < n; ++i) store(b + i, found[i]);
   }
 }
 

@@ -1,40 +1,53 @@
 // The table of encodings, and the functions of encoding.h that look things up in it.
 #include "kernels/encodings/encoding.h"
 
-#include <array>
-#include <iterator>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/encodings/all_planes.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 
 namespace sluice {
 namespace {
 
-// In the order of the enum.
-constexpr const Codec* kCodecs[] = {&kF32Codec,  &kF16Codec,    &kBF16Codec,   &kQ8_0Codec,
-                                    &kQ6_KCodec, &kQ5_KCodec,   &kQ4_KCodec,   &kQ4_0Codec,
-                                    &kQ3_KCodec, &kQ2_KCodec,   &kQ4_1Codec,   &kQ5_0Codec,
-                                    &kQ5_1Codec, &kIQ4_NLCodec, &kIQ4_XSCodec, &kMXFP4Codec};
-static_assert(std::size(kCodecs) == kNumEncodings);
+constexpr const Codec* kCodecs[kNumEncodings] = {
+#define SLUICE_ENCODING(name, ...) &k##name##Codec,
+#include "kernels/encodings/encodings.def"
+};
+
+// One entry an encoding. What products read as activations is what their sums need.
+template <class P>
+constexpr bool Reads(ActivationFormat activations) {
+  if constexpr (P::kBlockValues == 1) {
+    return activations == ActivationFormat::kF32;
+  } else {
+    return activations == (P::kSums == Sums::kSuperBlock ? ActivationFormat::kInt8Block256
+                                                         : ActivationFormat::kInt8Block32);
+  }
+}
+#define SLUICE_ENCODING(name, text, activations, redundancy) \
+  static_assert(Reads<name##Planes>(ActivationFormat::activations));
+#include "kernels/encodings/encodings.def"
+
+constexpr EncodingInfo kInfos[kNumEncodings] = {
+#define SLUICE_ENCODING(name, text, activations, redundancy)  \
+  {Encoding::k##name,          text,                          \
+   name##Planes::kBlockValues, name##Planes::kBlockBytes,     \
+   name##Planes::kGroupValues, ActivationFormat::activations, \
+   Redundancy::redundancy},
+#include "kernels/encodings/encodings.def"
+};
 
 }  // namespace
 
 const Codec& CodecOf(Encoding encoding) { return *kCodecs[static_cast<int>(encoding)]; }
 
-absl::Span<const EncodingInfo> Encodings() {
-  static const std::array<EncodingInfo, std::size(kCodecs)> infos = [] {
-    std::array<EncodingInfo, std::size(kCodecs)> all;
-    for (int i = 0; i < all.size(); ++i) all[i] = kCodecs[i]->info;
-    return all;
-  }();
-  return infos;
-}
+absl::Span<const EncodingInfo> Encodings() { return kInfos; }
 
-const EncodingInfo& Info(Encoding encoding) { return CodecOf(encoding).info; }
+const EncodingInfo& Info(Encoding encoding) { return kInfos[static_cast<int>(encoding)]; }
 
 absl::StatusOr<Encoding> ParseEncoding(absl::string_view name) {
   for (const EncodingInfo& info : Encodings()) {

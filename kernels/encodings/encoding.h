@@ -1,4 +1,5 @@
-// Weight encodings: names, sizes, and the scalar codecs that define each one.
+// Weight encodings: names, sizes, and the scalar codecs that define each one; their list is
+// kernels/encodings/encodings.def.
 //
 // Quantized encodings are the block formats of GGUF (ggml's block_q8_0, block_q6_K, ...); a row of
 // K values is K / block_values blocks one after the other. Each encoding's formula, decoder,
@@ -17,24 +18,13 @@
 namespace sluice {
 
 enum class Encoding : uint8_t {
-  kF32,
-  kF16,
-  kBF16,
-  kQ8_0,
-  kQ6_K,
-  kQ5_K,
-  kQ4_K,
-  kQ4_0,
-  kQ3_K,
-  kQ2_K,
-  kQ4_1,
-  kQ5_0,
-  kQ5_1,
-  kIQ4_NL,
-  kIQ4_XS,
-  kMXFP4,
+#define SLUICE_ENCODING(name, ...) k##name,
+#include "kernels/encodings/encodings.def"
 };
-inline constexpr int kNumEncodings = 16;
+#define SLUICE_ENCODING(...) +1
+inline constexpr int kNumEncodings = 0
+#include "kernels/encodings/encodings.def"
+    ;
 
 // What a matrix product reads its activations as; docs/arithmetic.md defines the products.
 enum class ActivationFormat : uint8_t {
@@ -46,6 +36,13 @@ enum class ActivationFormat : uint8_t {
 };
 inline constexpr int kNumActivationFormats = 5;
 
+// What a lossless compressor finds in the weights of an encoding.
+enum class Redundancy : uint8_t {
+  kNone,       // nothing: bits are as good as random
+  kBytes,      // some bytes are more frequent than others
+  kExponents,  // the high bytes of 16-bit words are, which hold a sign and an exponent
+};
+
 struct EncodingInfo {
   Encoding encoding;
   absl::string_view name;  // as users and manifests spell it: "q4_k"
@@ -53,6 +50,7 @@ struct EncodingInfo {
   int block_bytes;         // bytes a block takes in a row
   int group_values;  // K values that one group of a tile's planes covers (kernels/encodings/tile.h)
   ActivationFormat activations;
+  Redundancy redundancy;
   bool quantized() const { return block_values > 1; }
   double bits_per_weight() const { return 8.0 * block_bytes / block_values; }
 };

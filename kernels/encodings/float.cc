@@ -1,17 +1,13 @@
 // f32, f16 and bf16: a "block" is one little-endian float.
-//
-// Groups have no planes: a tile is one line a value (f32) or a pair of values (f16, bf16), padded
-// to a multiple of 4 values. group_values only bounds how many lines are packed at a time.
 #include <algorithm>
 #include <cstring>
 
 #include "kernels/encodings/codec.h"
+#include "kernels/encodings/float_planes.h"
 #include "kernels/encodings/half.h"
 
 namespace sluice {
 namespace {
-
-constexpr int kGroupValues = 256;
 
 void DecodeF32(const std::byte* blocks, int64_t num_values, float* values) {
   std::copy_n(blocks, num_values * sizeof(float), reinterpret_cast<std::byte*>(values));
@@ -31,9 +27,9 @@ void Encode16(const float* values, int64_t num_values, std::byte* blocks) {
   for (int64_t i = 0; i < num_values; ++i) Store16(kNarrow(values[i]), blocks + 2 * i);
 }
 
-template <int kValueBytes>
+template <class P>
 int64_t GroupBytes(int num_values) {
-  return int64_t{(num_values + 3) / 4 * 4} * kValueBytes * kTileRows;
+  return P::GroupBytes(num_values);
 }
 
 // A row is cut into words of 32 bits; the last one may be half a word.
@@ -64,28 +60,25 @@ void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blo
 }  // namespace
 
 constexpr Codec kF32Codec = {
-    .info = {Encoding::kF32, "f32", 1, 4, kGroupValues, ActivationFormat::kF32},
     .decode = DecodeF32,
     .encode = EncodeF32,
-    .group_bytes = GroupBytes<4>,
+    .group_bytes = GroupBytes<F32Planes>,
     .pack_lane = PackLane<4>,
     .unpack_lane = UnpackLane<4>,
 };
 
 constexpr Codec kF16Codec = {
-    .info = {Encoding::kF16, "f16", 1, 2, kGroupValues, ActivationFormat::kF32},
     .decode = Decode16<half::F16ToF32>,
     .encode = Encode16<half::F32ToF16>,
-    .group_bytes = GroupBytes<2>,
+    .group_bytes = GroupBytes<F16Planes>,
     .pack_lane = PackLane<2>,
     .unpack_lane = UnpackLane<2>,
 };
 
 constexpr Codec kBF16Codec = {
-    .info = {Encoding::kBF16, "bf16", 1, 2, kGroupValues, ActivationFormat::kF32},
     .decode = Decode16<half::BF16ToF32>,
     .encode = Encode16<half::F32ToBF16>,
-    .group_bytes = GroupBytes<2>,
+    .group_bytes = GroupBytes<BF16Planes>,
     .pack_lane = PackLane<2>,
     .unpack_lane = UnpackLane<2>,
 };

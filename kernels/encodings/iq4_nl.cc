@@ -4,35 +4,12 @@
 //   value = d * kIq4Values[q]
 #include "kernels/encodings/block32_layout.h"
 #include "kernels/encodings/block32_search.h"
-#include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/codec.h"
-#include "kernels/encodings/half.h"
+#include "kernels/encodings/iq4_nl_planes.h"
 
 namespace sluice {
-namespace {
 
-using Layout = Block32Layout<2, false>;
-
-void Decode(const std::byte* blocks, int64_t num_values, float* values) {
-  for (int64_t b = 0; b < num_values / Layout::kValues; ++b) {
-    const std::byte* block = blocks + b * Layout::kBytes;
-    const float d = half::F16ToF32(Load16(block));
-    for (int v = 0; v < Layout::kValues; ++v) {
-      values[b * Layout::kValues + v] = d * kIq4Values[Layout::Quant(block, v)];
-    }
-  }
-}
-
-}  // namespace
-
-constexpr Codec kIQ4_NLCodec = {
-    .info = {Encoding::kIQ4_NL, "iq4_nl", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
-    .decode = Decode,
-    .encode = EncodeBlocks32<Layout, SearchIq4Block32>,
-    .group_bytes = Layout::GroupBytes,
-    .pack_lane = Layout::PackLane,
-    .unpack_lane = Layout::UnpackLane,
-};
+constexpr Codec kIQ4_NLCodec =
+    CodecOfBlocks<IQ4_NLPlanes, ScaledBlocks32<IQ4_NLPlanes, SearchIq4Block32>>::kCodec;
 
 }  // namespace sluice

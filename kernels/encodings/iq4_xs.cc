@@ -7,30 +7,29 @@
 #include "kernels/encodings/codebooks.h"
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
+#include "kernels/encodings/iq4_xs_planes.h"
+#include "kernels/encodings/kquant_layout.h"
 #include "kernels/encodings/kquant_search.h"
 
 namespace sluice {
 namespace {
 
+using P = IQ4_XSPlanes;
+
 constexpr int kSubBlocks = 8;
 constexpr int kHighOffset = 2;
 constexpr int kLowOffset = 4;
 constexpr int kQuantsOffset = 8;
-constexpr int kBlockBytes = kQuantsOffset + 128;
+static_assert(kQuantsOffset + 128 == P::kBlockBytes);
 
-// Planes of a tile: d and h as halves in the first line, l in the second, then the quants.
-constexpr int kHeadLines = 2;
-constexpr int kQuantLines = 32;
-
-void Decode(const std::byte* blocks, int64_t num_values, float* values) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const std::byte* block = blocks + b * kBlockBytes;
+struct IQ4_XSBlocks {
+  static void Decode(const std::byte* block, float* values) {
     const float d = half::F16ToF32(Load16(block));
     const uint32_t high = Load16(block + kHighOffset), low = Load32(block + kLowOffset);
     for (int s = 0; s < kSubBlocks; ++s) {
       const int scale = static_cast<int>((low >> 4 * s & 15) | (high >> 2 * s & 3) << 4);
       const float step = d * (scale - 32);
-      float* out = values + b * kSuperBlockValues + 32 * s;
+      float* out = values + 32 * s;
       for (int i = 0; i < 16; ++i) {
         const int pair = static_cast<int>(block[kQuantsOffset + 16 * s + i]);
         out[i] = step * kIq4Values[pair & 15];
@@ -38,12 +37,9 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
       }
     }
   }
-}
 
-void Encode(const float* values, int64_t num_values, std::byte* blocks) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const SymmetricSuperBlock found = QuantizeIq4(values + b * kSuperBlockValues);
-    std::byte* block = blocks + b * kBlockBytes;
+  static void Encode(const float* values, std::byte* block) {
+    const SymmetricSuperBlock found = QuantizeIq4(values);
     uint32_t high = 0, low = 0;
     for (int s = 0; s < kSubBlocks; ++s) {
       const uint32_t scale = static_cast<uint32_t>(found.scales[s] + 32);
@@ -58,39 +54,25 @@ void Encode(const float* values, int64_t num_values, std::byte* blocks) {
     Store16(static_cast<uint16_t>(high), block + kHighOffset);
     Store32(low, block + kLowOffset);
   }
-}
 
-int64_t GroupBytes(int /*num_values*/) { return (kHeadLines + kQuantLines) * kLineBytes; }
-
-// Words of quants stay as they are: word l of a sub-block is quads l and l + 4.
-void PackLane(const std::byte* blocks, int /*num_values*/, int lane, std::byte* group) {
-  Store16(Load16(blocks), Half(group, 0, lane));
-  Store16(Load16(blocks + kHighOffset), Half(group, 1, lane));
-  Store32(Load32(blocks + kLowOffset), Word(group, 1, lane));
-  for (int l = 0; l < kQuantLines; ++l) {
-    Store32(Load32(blocks + kQuantsOffset + 4 * l), Word(group, kHeadLines + l, lane));
+  // Words of quants stay as they are: word l of a sub-block is quads l and l + 4.
+  static void Pack(const std::byte* block, const BlockPlanes<std::byte>& planes, int lane) {
+    Store16(Load16(block), Half(planes.head, 0, lane));
+    Store16(Load16(block + kHighOffset), Half(planes.head, 1, lane));
+    Store32(Load32(block + kLowOffset), Word(planes.scales, 0, lane));
+    PackWords(block + kQuantsOffset, P::kQuantLines, planes.quants, lane);
   }
-}
 
-void UnpackLane(const std::byte* group, int /*num_values*/, int lane, std::byte* blocks) {
-  Store16(Load16(Half(group, 0, lane)), blocks);
-  Store16(Load16(Half(group, 1, lane)), blocks + kHighOffset);
-  Store32(Load32(Word(group, 1, lane)), blocks + kLowOffset);
-  for (int l = 0; l < kQuantLines; ++l) {
-    Store32(Load32(Word(group, kHeadLines + l, lane)), blocks + kQuantsOffset + 4 * l);
+  static void Unpack(const BlockPlanes<const std::byte>& planes, int lane, std::byte* block) {
+    Store16(Load16(Half(planes.head, 0, lane)), block);
+    Store16(Load16(Half(planes.head, 1, lane)), block + kHighOffset);
+    Store32(Load32(Word(planes.scales, 0, lane)), block + kLowOffset);
+    UnpackWords(planes.quants, P::kQuantLines, lane, block + kQuantsOffset);
   }
-}
+};
 
 }  // namespace
 
-constexpr Codec kIQ4_XSCodec = {
-    .info = {Encoding::kIQ4_XS, "iq4_xs", kSuperBlockValues, kBlockBytes, kSuperBlockValues,
-             ActivationFormat::kInt8Block256},
-    .decode = Decode,
-    .encode = Encode,
-    .group_bytes = GroupBytes,
-    .pack_lane = PackLane,
-    .unpack_lane = UnpackLane,
-};
+constexpr Codec kIQ4_XSCodec = CodecOfBlocks<IQ4_XSPlanes, IQ4_XSBlocks>::kCodec;
 
 }  // namespace sluice

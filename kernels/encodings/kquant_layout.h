@@ -1,14 +1,12 @@
 // Moves the parts of k-quant super-blocks between the order of GGUF and that of a tile's lane:
-// packed 6-bit scales and mins (q4_k, q5_k), nibbles, and extra bits.
+// packed 6-bit scales and mins (q4_k, q5_k), words, nibbles, and extra bits.
 #ifndef SLUICE_KERNELS_ENCODINGS_KQUANT_LAYOUT_H_
 #define SLUICE_KERNELS_ENCODINGS_KQUANT_LAYOUT_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "kernels/encodings/codec.h"
-#include "kernels/encodings/kquant_search.h"
 
 namespace sluice {
 
@@ -41,47 +39,12 @@ inline int SubBlockByte(const uint32_t (&words)[2], int s) {
   return static_cast<int>(words[s / 4] >> 8 * (s % 4) & 0xFF);
 }
 
-// A super-block's head: d (f16), dmin (f16), scales; and the planes of a tile that hold the heads
-// of 16 rows: d and dmin in the first line, then low nibbles of scales, of mins, and all high bits.
-inline constexpr int kHeadBytes = 4 + kScaleBytes;
-inline constexpr int kHeadLines = 4;
-
-inline void StoreHead(const AffineSuperBlock& block, std::byte* head) {
-  Store16(block.d, head);
-  Store16(block.dmin, head + 2);
-  ScaleWords words;
-  std::memcpy(words.scales, block.scales, sizeof words.scales);
-  std::memcpy(words.mins, block.mins, sizeof words.mins);
-  StoreScales(words, head + 4);
+// Words of scales that a tile keeps as they are, 4 bytes each.
+inline void PackWords(const std::byte* bytes, int num_words, std::byte* plane, int lane) {
+  for (int w = 0; w < num_words; ++w) Store32(Load32(bytes + 4 * w), Word(plane, w, lane));
 }
-
-inline void PackHeadLane(const std::byte* head, int lane, std::byte* planes) {
-  Store16(Load16(head), Half(planes, 0, lane));
-  Store16(Load16(head + 2), Half(planes, 1, lane));
-  const ScaleWords words = LoadScales(head + 4);
-  const auto low = [](const uint32_t(&w)[2]) {
-    return (w[0] & 0x0F0F0F0Fu) | (w[1] & 0x0F0F0F0Fu) << 4;
-  };
-  const auto high = [](const uint32_t(&w)[2]) {
-    return (w[0] >> 4 & 0x03030303u) | (w[1] >> 4 & 0x03030303u) << 2;
-  };
-  Store32(low(words.scales), Word(planes, 1, lane));
-  Store32(low(words.mins), Word(planes, 2, lane));
-  Store32(high(words.scales) | high(words.mins) << 4, Word(planes, 3, lane));
-}
-
-inline void UnpackHeadLane(const std::byte* planes, int lane, std::byte* head) {
-  Store16(Load16(Half(planes, 0, lane)), head);
-  Store16(Load16(Half(planes, 1, lane)), head + 2);
-  const uint32_t scales = Load32(Word(planes, 1, lane));
-  const uint32_t mins = Load32(Word(planes, 2, lane));
-  const uint32_t high = Load32(Word(planes, 3, lane));
-  const auto join = [](uint32_t low, uint32_t bits) {
-    return (low & 0x0F0F0F0Fu) | (bits & 0x03030303u) << 4;
-  };
-  StoreScales({.scales = {join(scales, high), join(scales >> 4, high >> 2)},
-               .mins = {join(mins, high >> 4), join(mins >> 4, high >> 6)}},
-              head + 4);
+inline void UnpackWords(const std::byte* plane, int num_words, int lane, std::byte* bytes) {
+  for (int w = 0; w < num_words; ++w) Store32(Load32(Word(plane, w, lane)), bytes + 4 * w);
 }
 
 // Nibbles: GGUF keeps two sub-blocks in 32 bytes, one in the low and one in the high nibbles; a
@@ -125,11 +88,37 @@ inline void TransposeBits(uint32_t (&w)[8]) {
   for (int i = 0; i < 8; i += 2) SwapFields(w[i], w[i + 1], 1, 0x55555555u);
 }
 
+// One bit a value in 32 bytes: bit s of byte i is that of value i of sub-block s of 32. In a tile's
+// lane word s has those of sub-block s, bit 8i + t being that of value 4t + i.
+inline constexpr int kBitsBytes = 32;
+
+// Stores bit `shift` of 256 quants.
+inline void StoreBits(const uint8_t* quants, int shift, std::byte* bytes) {
+  for (int i = 0; i < kBitsBytes; ++i) {
+    int bits = 0;
+    for (int s = 0; s < 8; ++s) bits |= (quants[32 * s + i] >> shift & 1) << s;
+    bytes[i] = static_cast<std::byte>(bits);
+  }
+}
+
+inline void PackBits(const std::byte* bytes, std::byte* plane, int lane) {
+  uint32_t bits[8];  // by quad; after transposing by sub-block
+  for (int t = 0; t < 8; ++t) bits[t] = Load32(bytes + 4 * t);
+  TransposeBits(bits);
+  for (int s = 0; s < 8; ++s) Store32(bits[s], Word(plane, s, lane));
+}
+
+inline void UnpackBits(const std::byte* plane, int lane, std::byte* bytes) {
+  uint32_t bits[8];
+  for (int s = 0; s < 8; ++s) bits[s] = Load32(Word(plane, s, lane));
+  TransposeBits(bits);
+  for (int t = 0; t < 8; ++t) Store32(bits[t], bytes + 4 * t);
+}
+
 // Pairs of bits of 256 values in 64 bytes (q2_k, q3_k, q6_k): those of value i of run j of 32 in
 // half h of 128 are bits 2j and 2j + 1 of byte 32h + i. A tile's lane has them in 16 words, a word
 // 16 values: bits 8i + 2t and the next of word w are those of value 16w + 4t + i.
 inline constexpr int kPairsBytes = 64;
-inline constexpr int kPairsLines = 16;
 
 inline int PairOfBits(const std::byte* bytes, int v) {
   return static_cast<int>(bytes[v / 128 * 32 + v % 32]) >> 2 * (v % 128 / 32) & 3;
@@ -145,21 +134,21 @@ inline void StorePairsOfBits(const uint8_t* quants, int shift, std::byte* bytes)
   }
 }
 
-inline void PackPairsOfBits(const std::byte* bytes, std::byte* plane, int line, int lane) {
+inline void PackPairsOfBits(const std::byte* bytes, std::byte* plane, int lane) {
   for (int part = 0; part < 4; ++part) {  // half h and word w of its four runs
     const int h = part / 2, w = part % 2;
     uint32_t bits[4];  // by quad; after transposing by run
     for (int t = 0; t < 4; ++t) bits[t] = Load32(bytes + 16 * part + 4 * t);
     TransposePairsOfBits(bits);
-    for (int j = 0; j < 4; ++j) Store32(bits[j], Word(plane, line + 2 * (4 * h + j) + w, lane));
+    for (int j = 0; j < 4; ++j) Store32(bits[j], Word(plane, 2 * (4 * h + j) + w, lane));
   }
 }
 
-inline void UnpackPairsOfBits(const std::byte* plane, int line, int lane, std::byte* bytes) {
+inline void UnpackPairsOfBits(const std::byte* plane, int lane, std::byte* bytes) {
   for (int part = 0; part < 4; ++part) {
     const int h = part / 2, w = part % 2;
     uint32_t bits[4];
-    for (int j = 0; j < 4; ++j) bits[j] = Load32(Word(plane, line + 2 * (4 * h + j) + w, lane));
+    for (int j = 0; j < 4; ++j) bits[j] = Load32(Word(plane, 2 * (4 * h + j) + w, lane));
     TransposePairsOfBits(bits);
     for (int t = 0; t < 4; ++t) Store32(bits[t], bytes + 16 * part + 4 * t);
   }

@@ -3,44 +3,36 @@
 // (f16), dmin (f16).
 //
 //   value = (d * scale) * q - dmin * min
-#include <cstring>
-
 #include "kernels/encodings/codec.h"
 #include "kernels/encodings/half.h"
 #include "kernels/encodings/kquant_layout.h"
 #include "kernels/encodings/kquant_search.h"
+#include "kernels/encodings/q2_k_planes.h"
 
 namespace sluice {
 namespace {
 
-constexpr AffineFormat kFormat = {.sub_block_values = 16, .max_quant = 3, .max_scale = 15};
+using P = Q2_KPlanes;
 
+constexpr AffineFormat kFormat = {.sub_block_values = 16, .max_quant = 3, .max_scale = 15};
 constexpr int kSubBlocks = 16;
 constexpr int kQuantsOffset = kSubBlocks;
 constexpr int kDOffset = kQuantsOffset + kPairsBytes;
-constexpr int kBlockBytes = kDOffset + 4;
+static_assert(kDOffset + 4 == P::kBlockBytes);
 
-// Lines of a tile's planes: d and dmin in the first, then scales and mins, then quants.
-constexpr int kScaleLines = 4;
-constexpr int kLines = 1 + kScaleLines + kPairsLines;
-
-void Decode(const std::byte* blocks, int64_t num_values, float* values) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const std::byte* block = blocks + b * kBlockBytes;
+struct Q2_KBlocks {
+  static void Decode(const std::byte* block, float* values) {
     const float d = half::F16ToF32(Load16(block + kDOffset));
     const float dmin = half::F16ToF32(Load16(block + kDOffset + 2));
-    for (int v = 0; v < kSuperBlockValues; ++v) {
+    for (int v = 0; v < P::kBlockValues; ++v) {
       const int scales = static_cast<int>(block[v / 16]);
       const float scale = d * (scales & 15), min = dmin * (scales >> 4);
-      values[b * kSuperBlockValues + v] = scale * PairOfBits(block + kQuantsOffset, v) - min;
+      values[v] = scale * PairOfBits(block + kQuantsOffset, v) - min;
     }
   }
-}
 
-void Encode(const float* values, int64_t num_values, std::byte* blocks) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const AffineSuperBlock found = QuantizeAffine(values + b * kSuperBlockValues, kFormat);
-    std::byte* block = blocks + b * kBlockBytes;
+  static void Encode(const float* values, std::byte* block) {
+    const AffineSuperBlock found = QuantizeAffine(values, kFormat);
     for (int s = 0; s < kSubBlocks; ++s) {
       block[s] = static_cast<std::byte>(found.scales[s] | found.mins[s] << 4);
     }
@@ -48,34 +40,24 @@ void Encode(const float* values, int64_t num_values, std::byte* blocks) {
     Store16(found.d, block + kDOffset);
     Store16(found.dmin, block + kDOffset + 2);
   }
-}
 
-int64_t GroupBytes(int /*num_values*/) { return kLines * kLineBytes; }
+  static void Pack(const std::byte* block, const BlockPlanes<std::byte>& planes, int lane) {
+    Store16(Load16(block + kDOffset), Half(planes.head, 0, lane));
+    Store16(Load16(block + kDOffset + 2), Half(planes.head, 1, lane));
+    PackWords(block, P::kScaleLines, planes.scales, lane);
+    PackPairsOfBits(block + kQuantsOffset, planes.quants, lane);
+  }
 
-void PackLane(const std::byte* blocks, int /*num_values*/, int lane, std::byte* group) {
-  Store16(Load16(blocks + kDOffset), Half(group, 0, lane));
-  Store16(Load16(blocks + kDOffset + 2), Half(group, 1, lane));
-  for (int w = 0; w < kScaleLines; ++w) Store32(Load32(blocks + 4 * w), Word(group, 1 + w, lane));
-  PackPairsOfBits(blocks + kQuantsOffset, group, 1 + kScaleLines, lane);
-}
-
-void UnpackLane(const std::byte* group, int /*num_values*/, int lane, std::byte* blocks) {
-  Store16(Load16(Half(group, 0, lane)), blocks + kDOffset);
-  Store16(Load16(Half(group, 1, lane)), blocks + kDOffset + 2);
-  for (int w = 0; w < kScaleLines; ++w) Store32(Load32(Word(group, 1 + w, lane)), blocks + 4 * w);
-  UnpackPairsOfBits(group, 1 + kScaleLines, lane, blocks + kQuantsOffset);
-}
+  static void Unpack(const BlockPlanes<const std::byte>& planes, int lane, std::byte* block) {
+    Store16(Load16(Half(planes.head, 0, lane)), block + kDOffset);
+    Store16(Load16(Half(planes.head, 1, lane)), block + kDOffset + 2);
+    UnpackWords(planes.scales, P::kScaleLines, lane, block);
+    UnpackPairsOfBits(planes.quants, lane, block + kQuantsOffset);
+  }
+};
 
 }  // namespace
 
-constexpr Codec kQ2_KCodec = {
-    .info = {Encoding::kQ2_K, "q2_k", kSuperBlockValues, kBlockBytes, kSuperBlockValues,
-             ActivationFormat::kInt8Block256},
-    .decode = Decode,
-    .encode = Encode,
-    .group_bytes = GroupBytes,
-    .pack_lane = PackLane,
-    .unpack_lane = UnpackLane,
-};
+constexpr Codec kQ2_KCodec = CodecOfBlocks<Q2_KPlanes, Q2_KBlocks>::kCodec;
 
 }  // namespace sluice

@@ -5,33 +5,11 @@
 #include "kernels/encodings/block32_layout.h"
 #include "kernels/encodings/block32_search.h"
 #include "kernels/encodings/codec.h"
-#include "kernels/encodings/half.h"
+#include "kernels/encodings/q5_0_planes.h"
 
 namespace sluice {
-namespace {
 
-using Layout = Block32Layout<2, true>;
-
-void Decode(const std::byte* blocks, int64_t num_values, float* values) {
-  for (int64_t b = 0; b < num_values / Layout::kValues; ++b) {
-    const std::byte* block = blocks + b * Layout::kBytes;
-    const float d = half::F16ToF32(Load16(block));
-    for (int v = 0; v < Layout::kValues; ++v) {
-      values[b * Layout::kValues + v] = d * (Layout::Quant(block, v) - 16);
-    }
-  }
-}
-
-}  // namespace
-
-constexpr Codec kQ5_0Codec = {
-    .info = {Encoding::kQ5_0, "q5_0", Layout::kValues, Layout::kBytes, Layout::kGroupValues,
-             ActivationFormat::kInt8Block32},
-    .decode = Decode,
-    .encode = EncodeBlocks32<Layout, SearchSymmetric32<16>>,
-    .group_bytes = Layout::GroupBytes,
-    .pack_lane = Layout::PackLane,
-    .unpack_lane = Layout::UnpackLane,
-};
+constexpr Codec kQ5_0Codec =
+    CodecOfBlocks<Q5_0Planes, ScaledBlocks32<Q5_0Planes, SearchSymmetric32<16>>>::kCodec;
 
 }  // namespace sluice

@@ -10,24 +10,20 @@
 #include "kernels/encodings/half.h"
 #include "kernels/encodings/kquant_layout.h"
 #include "kernels/encodings/kquant_search.h"
+#include "kernels/encodings/q6_k_planes.h"
 
 namespace sluice {
 namespace {
 
+using P = Q6_KPlanes;
+
 constexpr int kHighOffset = 128;
 constexpr int kScalesOffset = kHighOffset + kPairsBytes;
 constexpr int kDOffset = kScalesOffset + 16;
-constexpr int kBlockBytes = kDOffset + 2;
-constexpr int kGroupValues = 2 * kSuperBlockValues;
+static_assert(kDOffset + 2 == P::kBlockBytes);
 
-// Lines that a super-block takes in each plane.
-constexpr int kScaleLines = 4;
-constexpr int kHighLines = kPairsLines;
-constexpr int kQuantLines = 32;
-
-void Decode(const std::byte* blocks, int64_t num_values, float* values) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const std::byte* block = blocks + b * kBlockBytes;
+struct Q6_KBlocks {
+  static void Decode(const std::byte* block, float* values) {
     const float d = half::F16ToF32(Load16(block + kDOffset));
     for (int s = 0; s < 16; ++s) {
       const float scale = d * static_cast<int8_t>(block[kScalesOffset + s]);
@@ -36,16 +32,13 @@ void Decode(const std::byte* blocks, int64_t num_values, float* values) {
         const int i = 16 * (s % 2) + v;
         const int low = static_cast<int>(block[64 * h + 32 * (j % 2) + i]) >> 4 * (j / 2) & 15;
         const int high = static_cast<int>(block[kHighOffset + 32 * h + i]) >> 2 * j & 3;
-        values[b * kSuperBlockValues + 16 * s + v] = scale * ((low | high << 4) - 32);
+        values[16 * s + v] = scale * ((low | high << 4) - P::kOffset);
       }
     }
   }
-}
 
-void Encode(const float* values, int64_t num_values, std::byte* blocks) {
-  for (int64_t b = 0; b < num_values / kSuperBlockValues; ++b) {
-    const SymmetricSuperBlock found = QuantizeQ6(values + b * kSuperBlockValues);
-    std::byte* block = blocks + b * kBlockBytes;
+  static void Encode(const float* values, std::byte* block) {
+    const SymmetricSuperBlock found = QuantizeQ6(values);
     for (int h = 0; h < 2; ++h) {
       const uint8_t* q = found.quants + 128 * h;
       for (int i = 0; i < 64; ++i) {
@@ -56,67 +49,32 @@ void Encode(const float* values, int64_t num_values, std::byte* blocks) {
     std::memcpy(block + kScalesOffset, found.scales, sizeof found.scales);
     Store16(found.d, block + kDOffset);
   }
-}
 
-// Where the planes of a group begin.
-struct Planes {
-  explicit Planes(int num_values)
-      : num_blocks(num_values / kSuperBlockValues),
-        scales(PadTo64(num_blocks * kHalfLineBytes)),
-        high(scales + num_blocks * kScaleLines * kLineBytes),
-        quants(high + num_blocks * kHighLines * kLineBytes),
-        end(quants + num_blocks * kQuantLines * kLineBytes) {}
-  int num_blocks;
-  int64_t scales, high, quants, end;
+  // 32 bytes of nibbles hold the sub-blocks (of 32) s and s + 2: the lines from this one on, and
+  // from 8 lines behind it.
+  static int LineOf(int p) { return 4 * (p / 2 * 4 + p % 2); }
+
+  static void Pack(const std::byte* block, const BlockPlanes<std::byte>& planes, int lane) {
+    Store16(Load16(block + kDOffset), Half(planes.head, 0, lane));
+    PackWords(block + kScalesOffset, P::kScaleLines, planes.scales, lane);
+    PackPairsOfBits(block + kHighOffset, planes.extra, lane);
+    for (int p = 0; p < 4; ++p) {
+      PackNibbles(block + 32 * p, planes.quants, LineOf(p), LineOf(p) + 8, lane);
+    }
+  }
+
+  static void Unpack(const BlockPlanes<const std::byte>& planes, int lane, std::byte* block) {
+    Store16(Load16(Half(planes.head, 0, lane)), block + kDOffset);
+    UnpackWords(planes.scales, P::kScaleLines, lane, block + kScalesOffset);
+    UnpackPairsOfBits(planes.extra, lane, block + kHighOffset);
+    for (int p = 0; p < 4; ++p) {
+      UnpackNibbles(planes.quants, LineOf(p), LineOf(p) + 8, lane, block + 32 * p);
+    }
+  }
 };
-
-int64_t GroupBytes(int num_values) { return Planes(num_values).end; }
-
-void PackLane(const std::byte* blocks, int num_values, int lane, std::byte* group) {
-  const Planes planes(num_values);
-  for (int b = 0; b < planes.num_blocks; ++b) {
-    const std::byte* block = blocks + b * kBlockBytes;
-    Store16(Load16(block + kDOffset), Half(group, b, lane));
-    for (int w = 0; w < kScaleLines; ++w) {
-      Store32(Load32(block + kScalesOffset + 4 * w),
-              Word(group + planes.scales, b * kScaleLines + w, lane));
-    }
-    PackPairsOfBits(block + kHighOffset, group + planes.high, b * kHighLines, lane);
-    // 32 bytes of nibbles hold the sub-blocks (of 32) s and s + 2.
-    for (int p = 0; p < 4; ++p) {
-      const int line = b * kQuantLines + 4 * (p / 2 * 4 + p % 2);
-      PackNibbles(block + 32 * p, group + planes.quants, line, line + 8, lane);
-    }
-  }
-}
-
-void UnpackLane(const std::byte* group, int num_values, int lane, std::byte* blocks) {
-  const Planes planes(num_values);
-  for (int b = 0; b < planes.num_blocks; ++b) {
-    std::byte* block = blocks + b * kBlockBytes;
-    Store16(Load16(Half(group, b, lane)), block + kDOffset);
-    for (int w = 0; w < kScaleLines; ++w) {
-      Store32(Load32(Word(group + planes.scales, b * kScaleLines + w, lane)),
-              block + kScalesOffset + 4 * w);
-    }
-    UnpackPairsOfBits(group + planes.high, b * kHighLines, lane, block + kHighOffset);
-    for (int p = 0; p < 4; ++p) {
-      const int line = b * kQuantLines + 4 * (p / 2 * 4 + p % 2);
-      UnpackNibbles(group + planes.quants, line, line + 8, lane, block + 32 * p);
-    }
-  }
-}
 
 }  // namespace
 
-constexpr Codec kQ6_KCodec = {
-    .info = {Encoding::kQ6_K, "q6_k", kSuperBlockValues, kBlockBytes, kGroupValues,
-             ActivationFormat::kInt8Block32},
-    .decode = Decode,
-    .encode = Encode,
-    .group_bytes = GroupBytes,
-    .pack_lane = PackLane,
-    .unpack_lane = UnpackLane,
-};
+constexpr Codec kQ6_KCodec = CodecOfBlocks<Q6_KPlanes, Q6_KBlocks>::kCodec;
 
 }  // namespace sluice

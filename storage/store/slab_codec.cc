@@ -87,15 +87,15 @@ absl::StatusOr<SlabCompression> ParseSlabCompression(absl::string_view name) {
 }
 
 SlabCompression CompressionFor(Encoding encoding) {
-  switch (encoding) {
-    case Encoding::kBF16:
-    case Encoding::kF16:
+  switch (Info(encoding).redundancy) {
+    case Redundancy::kExponents:
       return SlabCompression::kZstdPlanes;
-    case Encoding::kQ8_0:
+    case Redundancy::kBytes:
       return SlabCompression::kZstd;
-    default:
+    case Redundancy::kNone:
       return SlabCompression::kNone;
   }
+  return SlabCompression::kNone;
 }
 
 int64_t CompressedPlaceBytes(int64_t raw_bytes) {

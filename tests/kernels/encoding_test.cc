@@ -139,12 +139,12 @@ TEST(Encoding, TableIsInTheOrderOfTheEnumAndKnowsGgufsSizes) {
     const char* name;
     int values, bytes;
   };
-  const Case kCases[] = {
+  static constexpr Case kCases[] = {
       {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},       {"q8_0", 32, 34},
       {"q6_k", 256, 210}, {"q5_k", 256, 176}, {"q4_k", 256, 144},   {"q4_0", 32, 18},
       {"q3_k", 256, 110}, {"q2_k", 256, 84},  {"q4_1", 32, 20},     {"q5_0", 32, 22},
       {"q5_1", 32, 24},   {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}, {"mxfp4", 32, 17}};
-  ASSERT_EQ(std::size(kCases), kNumEncodings);
+  static_assert(std::size(kCases) == kNumEncodings);
   ASSERT_EQ(Encodings().size(), std::size(kCases));
   for (int i = 0; i < std::size(kCases); ++i) {
     const EncodingInfo& info = Encodings()[i];
@@ -382,7 +382,7 @@ TEST(Encoding, EncodersGiveTheSameBytesInEveryBuild) {
     Encoding encoding;
     uint64_t hash;
   };
-  const Case kCases[] = {
+  static constexpr Case kCases[] = {
       {Encoding::kQ8_0, 0x7E45D228A4FA944B},   {Encoding::kQ6_K, 0x1460AE6E16D9902F},
       {Encoding::kQ5_K, 0x7BD609B7D312FA4A},   {Encoding::kQ4_K, 0x013AA7006DBEF0E5},
       {Encoding::kQ4_0, 0xF3231D1DF8510EFC},   {Encoding::kQ3_K, 0x7B9CE41C3862D701},
@@ -391,6 +391,11 @@ TEST(Encoding, EncodersGiveTheSameBytesInEveryBuild) {
       {Encoding::kIQ4_NL, 0xBD2E9B331F6A9B45}, {Encoding::kIQ4_XS, 0x3D60C8514994B52F},
       {Encoding::kMXFP4, 0x8B8293F329FE894A},
   };
+#define SLUICE_FLOAT_ENCODING(...)
+#define SLUICE_QUANTIZED_ENCODING(...) +1
+  static_assert(std::size(kCases) == 0
+#include "kernels/encodings/encodings.def"
+  );
   const std::vector<float> values = RandomValues(32768, 7);
   for (const Case& c : kCases) {
     EXPECT_EQ(Hash(Encode(c.encoding, values)), c.hash) << Info(c.encoding).name;

@@ -142,7 +142,7 @@ struct AvxVnniAsEvex {
     const std::vector<Isa> isas = SupportedIsas();
     if (std::find(isas.begin(), isas.end(), Isa::kAvx512) == isas.end()) return;
     kernels = kAvx2Kernels;
-    kernels.matmul = kAvxVnniAsEvexMatMuls;
+    kernels.matmul = &kAvxVnniAsEvexMatMuls;
     ops = MakeCpuOpsOf(&kernels, &pool);
 #endif
   }

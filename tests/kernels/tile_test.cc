@@ -98,9 +98,9 @@ TEST(Tile, GivesBackEveryByteOfTheRows) {
   }
 }
 
-// A slow twin of PackTile that looks at one value at a time: where the comment of
-// kernels/encodings/tile.h puts its bits, and where GGUF has them in the row. Shares nothing with
-// the code under test.
+// A slow twin of PackTile that looks at one value at a time: where the comments
+// of kernels/encodings/*_planes.h put its bits, and where GGUF has them in the row. Shares nothing
+// with the code under test.
 class SlowTile {
  public:
   SlowTile(Encoding encoding, int64_t k)

@@ -1,0 +1,24 @@
+// q8_0's planes: value = d * (quant - 128). Heads are d; quants are GGUF's int8 plus 128.
+#ifndef SLUICE_KERNELS_ENCODINGS_Q8_0_PLANES_H_
+#define SLUICE_KERNELS_ENCODINGS_Q8_0_PLANES_H_
+
+#include "kernels/encodings/planes.h"
+
+namespace sluice {
+
+struct Q8_0Planes : Planes<PlaneSizes{.block_values = 32,
+                                      .group_blocks = 8,
+                                      .head_bytes = 2,
+                                      .scale_lines = 0,
+                                      .extra_lines = 0,
+                                      .quant_lines = 8}> {
+  static constexpr Sums kSums = Sums::kBlocks;
+  static constexpr int kSubBlockValues = 32;
+  static constexpr bool kMinima = false;
+  static constexpr bool kHasBook = false;
+  static constexpr int kOffset = 128;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_KERNELS_ENCODINGS_Q8_0_PLANES_H_
