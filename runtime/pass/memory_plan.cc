@@ -418,13 +418,22 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
     put_kv(place);
     const int64_t base = fixed;
     int64_t rows = request.pass_rows;
-    while (rows > least_rows) {
+    const auto all_fits = [&] {
       describe(rows);
+      return fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
+    };
+    while (rows > least_rows) {
+      const bool all = all_fits();
       const bool host_fits = plan.fixed_bytes + min_ring <= request.max_ram_bytes;
-      const bool all_fits = fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
-      if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all_fits)) break;
+      if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all)) break;
       rows = std::max((rows + 1) / 2, least_rows);
     }
+    // Where fewer rows let all weights stay, no pass reads any: more passes then cost nothing.
+    const int64_t granted = rows;
+    while (!plan.device.has_value() && !all_fits() && rows > least_rows + kRowTile) {
+      rows = (rows + 1) / 2;
+    }
+    if (!all_fits()) rows = granted;
     describe(rows);
     return rows;
   };
