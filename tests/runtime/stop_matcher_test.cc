@@ -1,9 +1,10 @@
 // Stop texts: found across pieces, nothing of them shown, nothing else withheld in the end.
+#include "runtime/engine/stop_matcher.h"
+
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/engine/stop_matcher.h"
 
 namespace sluice {
 namespace {
