@@ -139,7 +139,8 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
     own = PassScheduler::OwnPages{std::exchange(cache->pages, {}), s.reused};
     cache->tokens.clear();
   }
-  const int64_t id = scheduler_.Add(std::move(tokens), most, first_logit, std::move(own));
+  const int64_t id =
+      scheduler_.Add(std::move(tokens), most, first_logit, std::move(own), s.request.priority);
   sequences_.emplace(id, std::move(sequence));
   return id;
 }
@@ -298,6 +299,14 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
   }
 }
 
+void Engine::TellPrompt(const PassScheduler::Chunk& chunk) {
+  const auto found = sequences_.find(chunk.id);
+  if (found == sequences_.end() || !found->second->request.on_prompt) return;
+  const auto total = static_cast<int64_t>(found->second->request.prompt.size());
+  if (chunk.first >= total) return;
+  found->second->request.on_prompt(std::min(chunk.first + chunk.count, total), total);
+}
+
 absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
   StepReport report;
   while (!finished_.empty()) {
@@ -330,6 +339,7 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
       link.bytes_in + link.bytes_out - link_before.bytes_in - link_before.bytes_out;
   const int64_t vocab_size = model_->hyper_parameters().vocab_size;
   for (const PassScheduler::Chunk& chunk : chunks) {
+    TellPrompt(chunk);
     for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {
       TakeLogits(chunk.id, position, logits.first(vocab_size), &report);
       logits.remove_prefix(vocab_size);

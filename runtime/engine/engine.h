@@ -72,7 +72,11 @@ struct SequenceRequest {
   // afterwards, also after an error, it has the tokens that were computed. The pages are not shared
   // with other sequences. Must outlive the sequence, and is not touched while it lives; null: none.
   CachedTokens* cache = nullptr;
-  // Called by Step, may call Submit and Cancel. A token that was chosen, and the text that is now
+  Priority priority = Priority::kInteractive;
+  // Called by Step, may call Submit and Cancel. Behind each pass with rows of the prompt: how many
+  // of its tokens are in the cache now, and of how many.
+  std::function<void(int64_t done, int64_t total)> on_prompt = nullptr;
+  // The same. A token that was chosen, and the text that is now
   // certain.
   std::function<void(int32_t token, absl::string_view text)> on_token = nullptr;
   std::function<void(SequenceResult result)> on_finish = nullptr;
@@ -148,6 +152,8 @@ class Engine {
   // The logits of the row at `position`.
   void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
   void Deliver(int64_t id);
+  // Calls on_prompt where the chunk has rows of a prompt.
+  void TellPrompt(const PassScheduler::Chunk& chunk);
   // Takes the sequence out of the scheduler; its cache gets its pages back.
   void Release(int64_t id, Sequence& sequence);
 

@@ -12,6 +12,9 @@
 namespace sluice {
 namespace {
 
+// Numbers of a batch's sequences are above all others.
+constexpr int64_t kFirstBatchId = int64_t{1} << 62;
+
 int64_t PagesFor(int64_t tokens) { return (tokens + kKvPageTokens - 1) / kKvPageTokens; }
 
 ScheduleLimits Consistent(ScheduleLimits limits) {
@@ -26,9 +29,9 @@ PassScheduler::PassScheduler(const ScheduleLimits& limits, PagePool* pool, SwapS
     : limits_(Consistent(limits)), pool_(pool), swap_(swap) {}
 
 int64_t PassScheduler::Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit,
-                           std::optional<OwnPages> own) {
+                           std::optional<OwnPages> own, Priority priority) {
   ABSL_ASSERT(!tokens.empty() && PagesFor(max_tokens) <= pool_->num_pages());
-  const int64_t id = ++last_id_;
+  const int64_t id = ++last_id_ + (priority == Priority::kBatch ? kFirstBatchId : 0);
   Sequence sequence{std::move(tokens), max_tokens, first_logit};
   if (own.has_value()) {
     ABSL_ASSERT(own->rows <= first_logit);
@@ -218,6 +221,18 @@ bool PassScheduler::PreemptYoungest(int64_t id, Room* room) {
   return preempted != id;
 }
 
+// Preempts younger sequences where one waits that counts as older: an interactive one behind those
+// of a batch.
+void PassScheduler::MakeRoomForOlder() {
+  while (!waiting_.empty() && !running_.empty()) {
+    const auto& [id, sequence] = *waiting_.begin();
+    if (id > youngest_running()) return;
+    if (num_running() < limits_.max_sequences && FitsBehindTheRunning(sequence)) return;
+    Room room = {};
+    PreemptYoungest(id, &room);
+  }
+}
+
 void PassScheduler::FillWithRunning(Room* room, std::vector<Chunk>* pass) {
   for (auto it = running_.begin(); it != running_.end(); ++it) {
     auto& [id, sequence] = *it;
@@ -260,8 +275,7 @@ void PassScheduler::FillWithWaiting(Room* room, std::vector<Chunk>* pass) {
       DropPages(head->second);
       return;
     }
-    Sequence& sequence = running_.insert(waiting_.extract(head)).position->second;
-    const int64_t id = std::prev(running_.end())->first;
+    auto& [id, sequence] = *running_.insert(waiting_.extract(head)).position;
     RestorePages(sequence);
     const int64_t count = TakePages(sequence, Wanted(sequence, sequence.done, *room));
     if (count > 0) Give(id, sequence, count, room, pass);
@@ -269,11 +283,10 @@ void PassScheduler::FillWithWaiting(Room* room, std::vector<Chunk>* pass) {
 }
 
 std::vector<PassScheduler::Chunk> PassScheduler::NextPass() {
+  for (auto& [id, sequence] : running_) sequence.settled = sequence.done;
+  MakeRoomForOlder();
   Room room = {limits_.pass_rows, limits_.logit_rows, 0, 0};
-  for (auto& [id, sequence] : running_) {
-    room.decoding += sequence.left() == 1;
-    sequence.settled = sequence.done;
-  }
+  for (const auto& [id, sequence] : running_) room.decoding += sequence.left() == 1;
   room.prompt_rows = std::max(limits_.balanced_rows - room.decoding, kLeastPromptRows);
   std::vector<Chunk> pass;
   const int64_t preemptions = counters_.preemptions;

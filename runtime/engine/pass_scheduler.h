@@ -17,6 +17,9 @@ namespace sluice {
 // However many sequences generate, prompts get this many rows of a pass that has room for them.
 inline constexpr int64_t kLeastPromptRows = 64;
 
+// Interactive sequences run before all of a batch's, which make room for them.
+enum class Priority : uint8_t { kInteractive, kBatch };
+
 struct ScheduleLimits {
   int64_t pass_rows = 1;      // rows that a pass has room for
   int64_t logit_rows = 1;     // of them with logits
@@ -33,8 +36,9 @@ struct ScheduleLimits {
 //             where they were
 //                          swapped, else its rows are computed again
 //
-// Invariant: every running sequence is older than every waiting one. So the oldest always runs and
-// is never preempted, and none starves. Rows depend on the calls alone, and no result depends on
+// Invariant: every running sequence is older than every waiting one, where all interactive
+// sequences count as older than all of a batch. So the oldest always runs and is never preempted,
+// and none of its priority starves. Rows depend on the calls alone, and no result depends on
 // the rows.
 class PassScheduler {
  public:
@@ -51,9 +55,10 @@ class PassScheduler {
   // Adds a sequence of `tokens` (at least 1) that may grow to `max_tokens` in the cache. Rows from
   // position `first_logit` on are to give logits. With `own` it goes on with these pages (`rows` is
   // at most first_logit), and it neither shares pages nor lets others find its own. Returns its
-  // number; later ones are higher.
+  // number; later ones of the same priority are higher.
   int64_t Add(std::vector<int32_t> tokens, int64_t max_tokens, int64_t first_logit,
-              std::optional<OwnPages> own = std::nullopt);
+              std::optional<OwnPages> own = std::nullopt,
+              Priority priority = Priority::kInteractive);
 
   // Rows `first` .. `first + count - 1` of a sequence; those from `first_logit` on want logits.
   struct Chunk {
@@ -130,6 +135,7 @@ class PassScheduler {
   void Give(int64_t id, Sequence& sequence, int64_t count, Room* room, std::vector<Chunk>* pass);
   // False where `id` itself was the one to go.
   bool PreemptYoungest(int64_t id, Room* room);
+  void MakeRoomForOlder();
   void FillWithRunning(Room* room, std::vector<Chunk>* pass);
   void FillWithWaiting(Room* room, std::vector<Chunk>* pass);
 
