@@ -1,49 +1,82 @@
-// Decoders of weights in blocks of 32 values for matrix products: tiles as in
-// kernels/encodings/tile.h, sums as in docs/arithmetic.md.
-//
-// Each decoder has kGroup, Bytes(n) of a group of n values, and Add(), which continues the chains
-// of R tokens by one group: `a` is the group's place in the first token's activations, `stride`
-// bytes before the next token's.
+// Decoders of weights in blocks of 32 values for matrix products: all that differs is in the
+// encodings' headers of planes (kernels/encodings/planes.h); sums as in docs/arithmetic.md.
 #ifndef SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 
 #include "kernels/cpu/matmul_lines_simd.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/encodings/activation_layout.h"
-#include "kernels/encodings/codebooks.h"
+#include "kernels/encodings/planes.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
-// Blocks with one scale and weights of 8 bits. Each format: kLines a block, kQuads a line, and a
-// table from which Load() makes weights of a line: quads l and, where there are two, l + 4.
-template <class Format>
+// These are a codebook's lowest value, and how far its highest one is above it.
+template <class P>
+SLUICE_INLINE constexpr int LowestOfBook() {
+  int lowest = P::kBook[0];
+  for (int i = 1; i < 16; ++i) lowest = P::kBook[i] < lowest ? P::kBook[i] : lowest;
+  return lowest;
+}
+template <class P>
+SLUICE_INLINE constexpr int SpanOfBook() {
+  int highest = P::kBook[0];
+  for (int i = 1; i < 16; ++i) highest = P::kBook[i] > highest ? P::kBook[i] : highest;
+  return highest - LowestOfBook<P>();
+}
+
+// Weights need a signed byte each; others have 5 bits at most above some lowest value.
+template <class P>
+SLUICE_INLINE constexpr bool HasByteWeights() {
+  if constexpr (P::kHasBook) {
+    return SpanOfBook<P>() > 31;
+  } else {
+    return P::kQuantBits == 8;
+  }
+}
+
+// Makes weights of 8 bits of a line: quads l and, where there are two, l + 4.
+template <class P>
+struct ByteQuads {
+  static constexpr int kQuads = 1;
+  SLUICE_INLINE void Load(I32 line, ByteWeights (&w)[1]) const { w[0] = PrepareBytes(line); }
+};
+template <class P>
+requires P::kHasBook struct ByteQuads<P> {
+  static constexpr int kQuads = 2;
+  const ByteTable table = LoadByteTable(P::kBook);
+  SLUICE_INLINE void Load(I32 line, ByteWeights (&w)[2]) const {
+    w[0] = LookUpBytes(table, LowNibbles(line));
+    w[1] = LookUpBytes(table, HighNibbles(line));
+  }
+};
+
+// Blocks with one scale and weights of 8 bits.
+template <class P>
 struct ByteBlocks {
-  static constexpr int kGroup = 256;
   static constexpr int kTokens = kMaxTokens;
   static constexpr bool kManyPlanes = false;
-  SLUICE_INLINE static int64_t Bytes(int n) {
-    return PadTo64(n / 32 * 32) + n / 32 * Format::kLines * kLine;
-  }
+  static_assert(P::kHeadBytes == 2 && P::kExtraLines == 0);
 
   template <int R>
-  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+  SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    const Format format;
-    const uint8_t* quants = group + PadTo64(n / 32 * 32);
-    for (int block = 0; block < n / 32; ++block) {
+    using Quads = ByteQuads<P>;
+    const Quads format;
+    const uint8_t* quants = group + P::Quants(blocks);
+    for (int block = 0; block < blocks; ++block) {
       I32 sum[R];
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
         sum[r] = StartBytes(at->minus_sums + block);
       }
 #pragma GCC unroll 8
-      for (int l = 0; l < Format::kLines; ++l) {
-        ByteWeights w[Format::kQuads];
-        format.Load(LoadLine<Ahead(R, kManyPlanes)>(quants + (Format::kLines * block + l) * kLine),
+      for (int l = 0; l < P::kQuantLines; ++l) {
+        ByteWeights w[Quads::kQuads];
+        format.Load(LoadLine<Ahead(R, kManyPlanes)>(quants + (P::kQuantLines * block + l) * kLine),
                     w);
         for (int r = 0; r < R; ++r) {
           const uint8_t* x = a + r * stride + 32 * block + 4 * l;
-          for (int i = 0; i < Format::kQuads; ++i) {
+          for (int i = 0; i < Quads::kQuads; ++i) {
             sum[r] = DotBytes(sum[r], w[i], BroadcastI(x + 16 * i));
           }
         }
@@ -57,56 +90,78 @@ struct ByteBlocks {
   }
 };
 
-struct Q8_0Format {
-  static constexpr int kLines = 8;
-  static constexpr int kQuads = 1;
-  SLUICE_INLINE void Load(I32 line, ByteWeights (&w)[1]) const { w[0] = PrepareBytes(line); }
-};
-using Q8_0 = ByteBlocks<Q8_0Format>;
-
-struct IQ4_NLFormat {
-  static constexpr int kLines = 4;
-  static constexpr int kQuads = 2;
-  const ByteTable table = LoadByteTable(kIq4Values);
-  SLUICE_INLINE void Load(I32 line, ByteWeights (&w)[2]) const {
-    w[0] = LookUpBytes(table, LowNibbles(line));
-    w[1] = LookUpBytes(table, HighNibbles(line));
+// x times a constant, by shifts.
+template <int kFactor>
+SLUICE_INLINE I32 Times(I32 x) {
+  if constexpr (kFactor == 0) {
+    return ZeroI();
+  } else {
+    constexpr int kTop = 31 - __builtin_clz(kFactor);
+    constexpr int kRest = kFactor - (1 << kTop);
+    if constexpr (kRest == 0) {
+      return Shl<kTop>(x);
+    } else {
+      return AddI(Shl<kTop>(x), Times<kRest>(x));
+    }
   }
-};
-using IQ4_NL = ByteBlocks<IQ4_NLFormat>;
+}
 
-// Blocks of nibbles, with fifth bits or without. Each format: kScaleBytes of a block, kFifthBit,
-// kMin, kMaxWeight, Weights() from quants, LoadScale() of 16 rows, and Offset(), by which weights
-// are above what they stand for, times what it is given.
-template <class Format>
+// Weights of quants, kMost at most, and kOffset, by which they are above what they stand for.
+template <class P>
+struct SmallWeights {
+  static constexpr int kMost = (1 << (P::kQuantBits + P::kExtraBits)) - 1;
+  static constexpr int kOffset = P::kOffset;
+  SLUICE_INLINE I32 Of(I32 quants) const { return quants; }
+};
+template <class P>
+requires P::kHasBook struct SmallWeights<P> {
+  static constexpr int kMost = SpanOfBook<P>();
+  static constexpr int kOffset = -LowestOfBook<P>();
+  const Table table = AddToTable(LoadTable(P::kBook), kOffset);
+  SLUICE_INLINE I32 Of(I32 quants) const { return LookUp(table, quants); }
+};
+
+// The scales of a block's 16 rows: f16, or the exponents of 2^(e - 128), e = 255 being NaN.
+template <class P, int kAhead>
+SLUICE_INLINE F32 LoadBlockScales(const uint8_t* p) {
+  if constexpr (P::kHeadBytes == 1) {
+    // The exponent of an f32, which for e = 0 is the subnormal 2^-127, is halved; what is 2^128 is
+    // infinite, and infinity times 0 is NaN.
+    if constexpr (kAhead > 0) PrefetchL2(p + kAhead);
+    const F32 scale = AsFloat(MaxI(Shl<23>(WidenBytes(p)), SetI(1 << 22)));
+    return Fma(scale, SetF(0.5f), Mul(scale, ZeroF()));
+  } else {
+    return LoadScales<kAhead>(p);
+  }
+}
+
+// Blocks of nibbles, with fifth bits or without, and with minima or without.
+template <class P>
 struct NibbleBlocks {
-  static constexpr int kGroup = 256;
+  using Weights = SmallWeights<P>;
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kFifthBit = P::kExtraLines == 1;
   // q4_1's scales jump as far as a plane of fifth bits: 25 GB/s on Zen 4, without our prefetches 9.
-  static constexpr bool kManyPlanes = Format::kFifthBit || Format::kMin;
-  SLUICE_INLINE static int64_t Fifth(int n) { return PadTo64(n / 32 * Format::kScaleBytes); }
-  SLUICE_INLINE static int64_t Quants(int n) {
-    return Fifth(n) + Format::kFifthBit * (n / 32) * kLine;
-  }
-  SLUICE_INLINE static int64_t Bytes(int n) { return Quants(n) + n / 32 * 4 * kLine; }
+  static constexpr bool kManyPlanes = kFifthBit || P::kMinima;
+  static_assert(P::kQuantLines == 4 && P::kExtraLines <= 1);
 
   // Where a partial sum has room for half of a block only, low and high quads go apart.
-  static constexpr bool kApart = Format::kMaxWeight > 15 && kQuadsOf5Bits < 8;
+  static constexpr bool kApart = Weights::kMost > 15 && kQuadsOf5Bits < 8;
 
   template <int kL, int R>
-  SLUICE_INLINE static void AddLine(const Format& format, const uint8_t* quants, I32 fifth,
+  SLUICE_INLINE static void AddLine(const Weights& weights, const uint8_t* quants, I32 fifth,
                                     const uint8_t* x, int64_t stride, Partial (&sum)[R],
                                     Partial (&other)[R]) {
     const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
     I32 low = LowNibbles(line);
     I32 high = HighNibbles(line);
-    if constexpr (Format::kFifthBit) {
+    if constexpr (kFifthBit) {
       const I32 mask = SetI(0x10101010);
       low = Or(low, And(Shl<4 - kL>(fifth), mask));
       high = Or(high, And(Shr<kL>(fifth), mask));
     }
-    low = format.Weights(low);
-    high = format.Weights(high);
+    low = weights.Of(low);
+    high = weights.Of(high);
     for (int r = 0; r < R; ++r) {
       const uint8_t* at = x + r * stride + 4 * kL;
       sum[r] = Dot(sum[r], low, BroadcastI(at));
@@ -116,32 +171,32 @@ struct NibbleBlocks {
   }
 
   template <int R>
-  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+  SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    const Format format;
-    for (int block = 0; block < n / 32; ++block) {
-      const uint8_t* quants = group + Quants(n) + 4 * block * kLine;
+    const Weights weights;
+    for (int block = 0; block < blocks; ++block) {
+      const uint8_t* quants = group + P::Quants(blocks) + 4 * block * kLine;
       const uint8_t* x = a + 32 * block;
-      const I32 fifth = Format::kFifthBit
-                            ? LoadLine<Ahead(R, kManyPlanes)>(group + Fifth(n) + block * kLine)
-                            : ZeroI();
+      const I32 fifth =
+          kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + P::Extra(blocks) + block * kLine)
+                    : ZeroI();
       Partial sum[R], other[R];
       for (int r = 0; r < R; ++r) sum[r] = other[r] = ZeroPartial();
-      AddLine<0>(format, quants, fifth, x, stride, sum, other);
-      AddLine<1>(format, quants, fifth, x, stride, sum, other);
-      AddLine<2>(format, quants, fifth, x, stride, sum, other);
-      AddLine<3>(format, quants, fifth, x, stride, sum, other);
-      const uint8_t* scales = group + block * Format::kScaleBytes;
-      const F32 d = format.template LoadScale<Ahead(R, kManyPlanes)>(scales);
+      AddLine<0>(weights, quants, fifth, x, stride, sum, other);
+      AddLine<1>(weights, quants, fifth, x, stride, sum, other);
+      AddLine<2>(weights, quants, fifth, x, stride, sum, other);
+      AddLine<3>(weights, quants, fifth, x, stride, sum, other);
+      const uint8_t* scales = group + block * P::kHeadBytes * kTileRows;
+      const F32 d = LoadBlockScales<P, Ahead(R, kManyPlanes)>(scales);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
         const I32 minus_sum = BroadcastI(at->minus_sums + block);
         const F32 scale = BroadcastF(at->scales + block);
         I32 isum = Widen(sum[r]);
         if constexpr (kApart) isum = AddI(isum, Widen(other[r]));
-        isum = AddI(isum, format.Offset(minus_sum));
+        isum = AddI(isum, Times<Weights::kOffset>(minus_sum));
         acc[r] = Fma(ToFloat(isum), Mul(d, scale), acc[r]);
-        if constexpr (Format::kMin) {
+        if constexpr (P::kMinima) {
           const F32 m = LoadHalves(scales + 32);
           acc[r] = NegFma(ToFloat(minus_sum), Mul(m, scale), acc[r]);
         }
@@ -150,51 +205,12 @@ struct NibbleBlocks {
   }
 };
 
-// value = d * (quant - offset)
-template <int kFifth>
-struct Q45_0Format {
-  static constexpr int kScaleBytes = 32;
-  static constexpr int kFifthBit = kFifth;
-  static constexpr bool kMin = false;
-  static constexpr int kMaxWeight = kFifth ? 31 : 15;
-  SLUICE_INLINE I32 Weights(I32 quants) const { return quants; }
-  SLUICE_INLINE I32 Offset(I32 x) const { return Shl<3 + kFifth>(x); }
-  template <int kAhead>
-  SLUICE_INLINE F32 LoadScale(const uint8_t* p) const {
-    return LoadScales<kAhead>(p);
-  }
+template <class P>
+requires(P::kSums == Sums::kBlocks && HasByteWeights<P>()) struct Decoder<P> : ByteBlocks<P> {
 };
-using Q4_0 = NibbleBlocks<Q45_0Format<0>>;
-using Q5_0 = NibbleBlocks<Q45_0Format<1>>;
-
-// value = d * quant + m
-template <int kFifth>
-struct Q45_1Format : Q45_0Format<kFifth> {
-  static constexpr int kScaleBytes = 64;
-  static constexpr bool kMin = true;
-  SLUICE_INLINE I32 Offset(I32) const { return ZeroI(); }
+template <class P>
+requires(P::kSums == Sums::kBlocks && !HasByteWeights<P>()) struct Decoder<P> : NibbleBlocks<P> {
 };
-using Q4_1 = NibbleBlocks<Q45_1Format<0>>;
-using Q5_1 = NibbleBlocks<Q45_1Format<1>>;
-
-struct MXFP4Format {
-  static constexpr int kScaleBytes = 16;
-  static constexpr int kFifthBit = 0;
-  static constexpr bool kMin = false;
-  static constexpr int kMaxWeight = 24;
-  const Table table = AddToTable(LoadTable(kMxfp4Values), 12);
-  SLUICE_INLINE I32 Weights(I32 quants) const { return LookUp(table, quants); }
-  SLUICE_INLINE I32 Offset(I32 x) const { return AddI(Shl<3>(x), Shl<2>(x)); }  // 12
-  // 2^(e - 128), e = 255 being NaN: the exponent of an f32, which for e = 0 is the subnormal
-  // 2^-127, is halved; what is 2^128 is infinite, and infinity times 0 is NaN.
-  template <int kAhead>
-  SLUICE_INLINE F32 LoadScale(const uint8_t* p) const {
-    if constexpr (kAhead > 0) PrefetchL2(p + kAhead);
-    const F32 scale = AsFloat(MaxI(Shl<23>(WidenBytes(p)), SetI(1 << 22)));
-    return Fma(scale, SetF(0.5f), Mul(scale, ZeroF()));
-  }
-};
-using MXFP4 = NibbleBlocks<MXFP4Format>;
 
 }  // namespace sluice::SLUICE_SIMD_NAMESPACE
 

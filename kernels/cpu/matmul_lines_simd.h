@@ -4,12 +4,12 @@
 
 #include "kernels/cpu/simd.h"
 #include "kernels/encodings/activation_layout.h"
+#include "kernels/encodings/planes.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
-inline constexpr int kLine = 64;
+inline constexpr int kLine = kLineBytes;
 inline constexpr int64_t kActivationGroupBytes = sizeof(ActivationGroup256);
-SLUICE_INLINE int64_t PadTo64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Bytes ahead of the line in use that are asked for into the L2 cache, or 0. Measured on Zen 4: a
 // single token's stream is best left to the hardware's prefetchers (q4_k: 30 GB/s, with ours 24-28,
@@ -35,6 +35,12 @@ SLUICE_INLINE F32 LoadScales(const uint8_t* p) {
 SLUICE_INLINE I32 LowNibbles(I32 x) { return And(x, SetI(0x0F0F0F0F)); }
 SLUICE_INLINE I32 HighNibbles(I32 x) { return And(Shr<4>(x), SetI(0x0F0F0F0F)); }
 SLUICE_INLINE F32 BroadcastF(const float* p) { return SetF(*p); }
+
+// The decoder of the encoding with planes `P`: kTokens at once at most, and Add(), which continues
+// the chains of R tokens by one group of `blocks` blocks: `a` is the group's place in the first
+// token's activations, `stride` bytes before the next token's.
+template <class P>
+struct Decoder;
 
 }  // namespace sluice::SLUICE_SIMD_NAMESPACE
 

@@ -20,11 +20,11 @@ inline constexpr int kSegment = 1024;
 
 // A tile's weights by segments of K: acc[r] = the chains' end for token r over `k` (at most
 // kSegment) values from `segment` on. `a` is the segment's place in the first token's activations.
-template <class Decoder>
+template <class P>
 struct QuantizedTile {
-  static constexpr int kTokens = Decoder::kTokens;
+  static constexpr int kTokens = Decoder<P>::kTokens;
   SLUICE_INLINE static int64_t SegmentBytes() {
-    return kSegment / Decoder::kGroup * Decoder::Bytes(Decoder::kGroup);
+    return kSegment / P::kGroupValues * P::GroupBytes(P::kGroupBlocks);
   }
   static constexpr int64_t kActivationBytes = kSegment / 256 * kActivationGroupBytes;
 
@@ -32,10 +32,11 @@ struct QuantizedTile {
   SLUICE_INLINE static void Run(const uint8_t* segment, int k, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
     for (int r = 0; r < R; ++r) acc[r] = ZeroF();
-    for (int at = 0; at < k; at += Decoder::kGroup) {
-      const int n = k - at < Decoder::kGroup ? k - at : Decoder::kGroup;
-      Decoder::Add(segment, n, a + at / 256 * kActivationGroupBytes, stride, acc);
-      segment += Decoder::Bytes(n);
+    for (int at = 0; at < k; at += P::kGroupValues) {
+      const int n = k - at < P::kGroupValues ? k - at : P::kGroupValues;
+      const int blocks = P::kGroupBlocks == 1 ? 1 : n / P::kBlockValues;
+      Decoder<P>::Add(segment, blocks, a + at / 256 * kActivationGroupBytes, stride, acc);
+      segment += P::GroupBytes(blocks);
     }
   }
 };

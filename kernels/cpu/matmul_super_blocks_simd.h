@@ -5,18 +5,31 @@
 #include "kernels/cpu/matmul_lines_simd.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/encodings/activation_layout.h"
-#include "kernels/encodings/codebooks.h"
+#include "kernels/encodings/iq4_xs_planes.h"
+#include "kernels/encodings/planes.h"
+#include "kernels/encodings/q2_k_planes.h"
+#include "kernels/encodings/q3_k_planes.h"
+#include "kernels/encodings/q4_k_planes.h"
+#include "kernels/encodings/q5_k_planes.h"
+#include "kernels/encodings/q6_k_planes.h"
 
 namespace sluice::SLUICE_SIMD_NAMESPACE {
 
-// q4_k (kFifthBit = 0) and q5_k.
-template <int kFifthBit>
-struct Q45_K {
-  static constexpr int kGroup = 256;
+// The scales of four sub-blocks, the bytes of `four`.
+SLUICE_INLINE void SignedScales(I32 four, I32 (&scales)[4]) {
+  scales[0] = SignedScaleOfHighByte(Shl<24>(four));
+  scales[1] = SignedScaleOfHighByte(Shl<16>(four));
+  scales[2] = SignedScaleOfHighByte(Shl<8>(four));
+  scales[3] = SignedScaleOfHighByte(four);
+}
+
+// q4_k and q5_k.
+template <class P>
+struct AffineDecoder {
   static constexpr int kTokens = kMaxTokens;
+  static constexpr bool kFifthBit = P::kExtraBits == 1;
   static constexpr bool kManyPlanes = kFifthBit;
-  static constexpr int kQuants = (4 + 8 * kFifthBit) * kLine;
-  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
+  static constexpr int kQuants = P::Quants(1);
 
   // Low nibbles and bits of quad l in `low`, of quad l + 4 in `high`.
   template <int R, int kL>
@@ -35,9 +48,10 @@ struct Q45_K {
   SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
     // Six bits each: scales and minima 0..3 and 4..7, one a byte.
-    const I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + kLine);
-    const I32 low_minima = LoadLine<Ahead(R, kManyPlanes)>(group + 2 * kLine);
-    const I32 high = LoadLine<Ahead(R, kManyPlanes)>(group + 3 * kLine);
+    const uint8_t* six_bits = group + P::Scales(1);
+    const I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(six_bits);
+    const I32 low_minima = LoadLine<Ahead(R, kManyPlanes)>(six_bits + kLine);
+    const I32 high = LoadLine<Ahead(R, kManyPlanes)>(six_bits + 2 * kLine);
     const I32 top = SetI(0x30303030);
     const I32 scales[2] = {Or(LowNibbles(low_scales), And(Shl<4>(high), top)),
                            Or(HighNibbles(low_scales), And(Shl<2>(high), top))};
@@ -50,7 +64,7 @@ struct Q45_K {
       for (int s = 4 * half; s < 4 * half + 4; ++s) {
         const uint8_t* quants = group + kQuants + 4 * s * kLine;
         const I32 fifth =
-            kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + (4 + s) * kLine) : ZeroI();
+            kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + P::Extra(1) + s * kLine) : ZeroI();
         const I32 scale = ScaleOfLowByte(rest);
         rest = Shr<8>(rest);
         // Where a partial sum has room for half of the sub-block only, low and high quads go apart.
@@ -96,16 +110,16 @@ struct Q45_K {
   }
 };
 
-using Q4_K = Q45_K<0>;
-using Q5_K = Q45_K<1>;
+template <>
+struct Decoder<Q4_KPlanes> : AffineDecoder<Q4_KPlanes> {};
+template <>
+struct Decoder<Q5_KPlanes> : AffineDecoder<Q5_KPlanes> {};
 
-struct Q6_K {
-  static constexpr int kGroup = 512;
+template <>
+struct Decoder<Q6_KPlanes> {
+  using P = Q6_KPlanes;
   static constexpr int kTokens = kMaxTokens;
   static constexpr bool kManyPlanes = true;
-  SLUICE_INLINE static int64_t Bytes(int n) {
-    return PadTo64(n / 256 * 32) + n / 256 * (4 + 16 + 32) * kLine;
-  }
 
   template <int R, int kL>
   SLUICE_INLINE static void Unpack(const uint8_t* quants, I32 high0, I32 high1, I32* low,
@@ -122,20 +136,18 @@ struct Q6_K {
   }
 
   template <int R>
-  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+  SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    const int blocks = n / 256;
-    const uint8_t* scales = group + PadTo64(blocks * 32);
-    const uint8_t* high_bits = scales + blocks * 4 * kLine;
-    const uint8_t* low_bits = high_bits + blocks * 16 * kLine;
+    const uint8_t* scales = group + P::Scales(blocks);
+    const uint8_t* high_bits = group + P::Extra(blocks);
+    const uint8_t* low_bits = group + P::Quants(blocks);
     for (int b = 0; b < blocks; ++b) {
       F32 total[R];  // of the super-block, but for d
       for (int r = 0; r < R; ++r) total[r] = ZeroF();
       for (int w = 0; w < 4; ++w) {  // 64 values: two blocks of 32, four scales
-        const I32 four = LoadLine<Ahead(R, kManyPlanes)>(scales + (4 * b + w) * kLine);
-        const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
-                                 SignedScaleOfHighByte(Shl<16>(four)),
-                                 SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+        const I32 four = LoadLine<Ahead(R, kManyPlanes)>(scales + (P::kScaleLines * b + w) * kLine);
+        I32 scale_of[4];
+        SignedScales(four, scale_of);
         // 32 times each pair of scales: what minus the sums of the quants take off for the offset.
         const I32 low_byte = SetI(0x0000FF00), high_byte = SetI(0xFF000000);
         const I32 offset_of[2] = {
@@ -210,12 +222,12 @@ SLUICE_INLINE I32 PairsOfBits(I32 line) {
   return And(Shr<2 * kT>(line), SetI(0x03030303));
 }
 
-struct Q2_K {
-  static constexpr int kGroup = 256;
+template <>
+struct Decoder<Q2_KPlanes> {
+  using P = Q2_KPlanes;
   static constexpr int kTokens = kMaxTokens;
   static constexpr bool kManyPlanes = false;
-  static constexpr int kQuants = (1 + 4) * kLine;
-  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 16 * kLine; }
+  static constexpr int kQuants = P::Quants(1);
 
   template <int R>
   SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
@@ -223,7 +235,7 @@ struct Q2_K {
     I32 scaled[R], minima[R];
     for (int r = 0; r < R; ++r) scaled[r] = minima[r] = ZeroI();
     for (int w = 0; w < 4; ++w) {  // four sub-blocks of 16
-      const I32 four = LoadLine<Ahead(R, kManyPlanes)>(group + (1 + w) * kLine);
+      const I32 four = LoadLine<Ahead(R, kManyPlanes)>(group + P::Scales(1) + w * kLine);
       I32 rest = LowNibbles(four);
       for (int s = 4 * w; s < 4 * w + 4; ++s) {
         const I32 line = LoadLine<Ahead(R, kManyPlanes)>(group + kQuants + s * kLine);
@@ -257,13 +269,11 @@ struct Q2_K {
   }
 };
 
-struct Q3_K {
-  static constexpr int kGroup = 512;
+template <>
+struct Decoder<Q3_KPlanes> {
+  using P = Q3_KPlanes;
   static constexpr int kTokens = kMaxTokens;
   static constexpr bool kManyPlanes = true;
-  SLUICE_INLINE static int64_t Bytes(int n) {
-    return PadTo64(n / 256 * 32) + n / 256 * (3 + 8 + 16) * kLine;
-  }
 
   // Quad kT of 16 values; its third bits are bit kBit of the bytes of `third`.
   template <int kT, int kBit>
@@ -291,16 +301,13 @@ struct Q3_K {
   }
 
   template <int R>
-  SLUICE_INLINE static void Add(const uint8_t* group, int n, const uint8_t* a, int64_t stride,
+  SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    const int blocks = n / 256;
-    const uint8_t* scales = group + PadTo64(blocks * 32);
-    const uint8_t* third_bits = scales + blocks * 3 * kLine;
-    const uint8_t* low_bits = third_bits + blocks * 8 * kLine;
     for (int b = 0; b < blocks; ++b) {
-      const I32 low[2] = {LoadLine<Ahead(R, kManyPlanes)>(scales + 3 * b * kLine),
-                          LoadLine<Ahead(R, kManyPlanes)>(scales + (3 * b + 1) * kLine)};
-      I32 high = LoadLine<Ahead(R, kManyPlanes)>(scales + (3 * b + 2) * kLine);
+      const BlockPlanes<const uint8_t> block = P::At(group, blocks, b);
+      const I32 low[2] = {LoadLine<Ahead(R, kManyPlanes)>(block.scales),
+                          LoadLine<Ahead(R, kManyPlanes)>(block.scales + kLine)};
+      I32 high = LoadLine<Ahead(R, kManyPlanes)>(block.scales + 2 * kLine);
       I32 scaled[R], offset[R];
       for (int r = 0; r < R; ++r) scaled[r] = offset[r] = ZeroI();
       for (int w = 0; w < 4; ++w) {  // 64 values: four scales
@@ -308,14 +315,13 @@ struct Q3_K {
         const I32 four =
             SubBytes(Or(nibbles, Shl<4>(And(high, SetI(0x03030303)))), SetI(0x20202020));
         high = Shr<2>(high);
-        const I32 scale_of[4] = {SignedScaleOfHighByte(Shl<24>(four)),
-                                 SignedScaleOfHighByte(Shl<16>(four)),
-                                 SignedScaleOfHighByte(Shl<8>(four)), SignedScaleOfHighByte(four)};
+        I32 scale_of[4];
+        SignedScales(four, scale_of);
 #pragma GCC unroll 2
         for (int s = 0; s < 2; ++s) {
           const int run = 2 * w + s;  // of 32 values
-          const I32 third = LoadLine<Ahead(R, kManyPlanes)>(third_bits + (8 * b + run) * kLine);
-          const uint8_t* quants = low_bits + (16 * b + 2 * run) * kLine;
+          const I32 third = LoadLine<Ahead(R, kManyPlanes)>(block.extra + run * kLine);
+          const uint8_t* quants = block.quants + 2 * run * kLine;
           const uint8_t* x = a + b * kActivationGroupBytes + 32 * run;
           AddSubBlock<0>(quants, third, scale_of[2 * s], x, stride, scaled);
           AddSubBlock<4>(quants + kLine, third, scale_of[2 * s + 1], x + 16, stride, scaled);
@@ -328,7 +334,7 @@ struct Q3_K {
           offset[r] = MulAddPairs(offset[r], odd, BroadcastI(at->sums16 + 4 * w + 2));
         }
       }
-      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * b);
+      const F32 d = LoadScales<Ahead(R, kManyPlanes)>(block.head);
       for (int r = 0; r < R; ++r) {
         const auto* at =
             reinterpret_cast<const ActivationGroup256*>(a + b * kActivationGroupBytes + r * stride);
@@ -339,19 +345,19 @@ struct Q3_K {
   }
 };
 
-struct IQ4_XS {
-  static constexpr int kGroup = 256;
+template <>
+struct Decoder<IQ4_XSPlanes> {
+  using P = IQ4_XSPlanes;
   static constexpr int kTokens = kMaxTokens;
   static constexpr bool kManyPlanes = false;
-  static constexpr int kQuants = 2 * kLine;
-  SLUICE_INLINE static int64_t Bytes(int) { return kQuants + 32 * kLine; }
+  static constexpr int kQuants = P::Quants(1);
 
   template <int R>
   SLUICE_INLINE static void Add(const uint8_t* group, int, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    const ByteTable table = LoadByteTable(kIq4Values);
+    const ByteTable table = LoadByteTable(P::kBook);
     I32 high_scales = Shl<4>(WidenHalves(group + 32));
-    I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + kLine);
+    I32 low_scales = LoadLine<Ahead(R, kManyPlanes)>(group + P::Scales(1));
     I32 scaled[R];
     for (int r = 0; r < R; ++r) scaled[r] = ZeroI();
     for (int s = 0; s < 8; ++s) {

@@ -83,7 +83,7 @@ struct Terms<Decoder, Sums::kScaledBlocks> {
 template <class Decoder, int kTokens>
 __device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, int block, int row,
                                          const int8_t* const (&quants)[kTokens],
-                                         int32_t (&isum)[kTokens][32 / Decoder::kWide]) {
+                                         int32_t (&isum)[kTokens][32 / Decoder::kSubBlockValues]) {
   uint32_t low[4], high[4];
 #pragma unroll
   for (int line = 0; line < 4; ++line)
@@ -95,11 +95,11 @@ __device__ __forceinline__ void DotBlock(const typename Decoder::Chunk& chunk, i
     int32_t first = 0;
 #pragma unroll
     for (int line = 0; line < 4; ++line) first = Dp4a(low[line], x_low.words[line], first);
-    int32_t second = Decoder::kWide == 32 ? first : 0;
+    int32_t second = Decoder::kSubBlockValues == 32 ? first : 0;
 #pragma unroll
     for (int line = 0; line < 4; ++line) second = Dp4a(high[line], x_high.words[line], second);
-    isum[token][0] = Decoder::kWide == 32 ? second : first;
-    if constexpr (Decoder::kWide == 16) isum[token][1] = second;
+    isum[token][0] = Decoder::kSubBlockValues == 32 ? second : first;
+    if constexpr (Decoder::kSubBlockValues == 16) isum[token][1] = second;
   }
 }
 
@@ -135,7 +135,7 @@ __device__ __forceinline__ void TurnTerms(const typename Decoder::Chunk& chunk, 
       }
     }
   } else if constexpr (Decoder::kSums == Sums::kScaledBlocks) {
-    constexpr int kEach = 32 / Decoder::kWide;
+    constexpr int kEach = 32 / Decoder::kSubBlockValues;
     const typename Decoder::Factors factors = Decoder::LoadFactors(chunk, row);
     float sums[kTokens] = {};
 #pragma unroll
@@ -161,7 +161,7 @@ __device__ __forceinline__ void TurnTerms(const typename Decoder::Chunk& chunk, 
       terms[token].b = Decoder::D(chunk, row);
     }
   } else {
-    constexpr int kEach = 32 / Decoder::kWide;
+    constexpr int kEach = 32 / Decoder::kSubBlockValues;
     const typename Decoder::Factors factors = Decoder::LoadFactors(chunk, row);
     int32_t scaled[kTokens] = {};
     int32_t minima[kTokens] = {};

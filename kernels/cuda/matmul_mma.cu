@@ -96,7 +96,7 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
       }
     }
   } else {
-    constexpr int kEach = 32 / Decoder::kWide;
+    constexpr int kEach = 32 / Decoder::kSubBlockValues;
     const typename Decoder::Factors factors[2] = {Decoder::LoadFactors(chunk, g),
                                                   Decoder::LoadFactors(chunk, g + 8)};
     constexpr bool kScaledBlocks = Decoder::kSums == Sums::kScaledBlocks;

@@ -1,9 +1,9 @@
 // How a quantized activation row lies in memory: one group of 352 bytes per 256 values of K.
 //
 // A product reads one stream a token: the quants of 256 values, then what belongs to them. Values
-// beyond K are zeros. The sums are the quants' (kernels/encodings/tile.h offsets come off through
-// them), in the order in which a pair of 16-bit sums meets a pair of scales or minima without a
-// shuffle.
+// beyond K are zeros. The sums are the quants' (kernels/encodings/planes.h: offsets come off
+// through them), in the order in which a pair of 16-bit sums meets a pair of scales or minima
+// without a shuffle.
 #ifndef SLUICE_KERNELS_ENCODINGS_ACTIVATION_LAYOUT_H_
 #define SLUICE_KERNELS_ENCODINGS_ACTIVATION_LAYOUT_H_
 

@@ -18,7 +18,7 @@ constexpr const Codec* kCodecs[kNumEncodings] = {
 #include "kernels/encodings/encodings.def"
 };
 
-// One entry an encoding. What products read as activations is what their sums need.
+// Whether products read the activations that their sums need.
 template <class P>
 constexpr bool Reads(ActivationFormat activations) {
   if constexpr (P::kBlockValues == 1) {

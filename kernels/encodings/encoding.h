@@ -48,7 +48,7 @@ struct EncodingInfo {
   absl::string_view name;  // as users and manifests spell it: "q4_k"
   int block_values;        // values a block holds; 1 for floats
   int block_bytes;         // bytes a block takes in a row
-  int group_values;  // K values that one group of a tile's planes covers (kernels/encodings/tile.h)
+  int group_values;        // K values that one group of a tile's planes covers (planes.h)
   ActivationFormat activations;
   Redundancy redundancy;
   bool quantized() const { return block_values > 1; }

@@ -95,8 +95,9 @@ struct Planes {
   // Where the planes of a group of `blocks` blocks begin; kGroupBlocks or, at the end of a row,
   // fewer. Heads are at 0.
   SLUICE_PLANES static constexpr int Scales(int blocks) {
-    if (kGroupBlocks * kHeadBytes * kTileRows <= kLineBytes) return kLineBytes;
-    return (blocks * kHeadBytes * kTileRows + kLineBytes - 1) / kLineBytes * kLineBytes;
+    constexpr int kBytes = kHeadBytes * kTileRows;  // of a block
+    if (kGroupBlocks * kBytes <= kLineBytes) return kLineBytes;
+    return (blocks * kBytes + kLineBytes - 1) / kLineBytes * kLineBytes;
   }
   SLUICE_PLANES static constexpr int Extra(int blocks) {
     return Scales(blocks) + blocks * kScaleLines * kLineBytes;

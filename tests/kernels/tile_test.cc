@@ -1,4 +1,4 @@
-// Tiles: every bit lies where the comment in kernels/encodings/tile.h puts it, and comes back.
+// Tiles: every bit lies where the comments of kernels/encodings/*_planes.h put it, and comes back.
 #include "kernels/encodings/tile.h"
 
 #include <algorithm>
