@@ -279,7 +279,7 @@ absl::StatusOr<bool> BlockExecutor::EnterInput(const ManifestSlab& slab) {
   if (slab.block != block_) SLUICE_RETURN_IF_ERROR(NoteNonFinite());
   block_ = slab.block;
   reads_ = product.reads;
-  if (reads_ == Buffer::kAttended) {
+  if (reads_ == PassBuffer::kAttended) {
     const LayerSpec& layer = manifest_.spec.layers[block.layer];
     SLUICE_RETURN_IF_ERROR(Attend(block.layer, std::get<AttentionSpec>(layer.mixer)));
   }
@@ -290,24 +290,24 @@ absl::StatusOr<bool> BlockExecutor::EnterInput(const ManifestSlab& slab) {
   return true;
 }
 
-float* BlockExecutor::RowsOf(Buffer buffer) const {
+float* BlockExecutor::RowsOf(PassBuffer buffer) const {
   switch (buffer) {
-    case Buffer::kNormed:
-    case Buffer::kNormedLast:
+    case PassBuffer::kNormed:
+    case PassBuffer::kNormedLast:
       return normed_;
-    case Buffer::kQ:
+    case PassBuffer::kQ:
       return q_;
-    case Buffer::kK:
+    case PassBuffer::kK:
       return k_;
-    case Buffer::kV:
+    case PassBuffer::kV:
       return v_;
-    case Buffer::kAttended:
+    case PassBuffer::kAttended:
       return attended_;
-    case Buffer::kGated:
+    case PassBuffer::kGated:
       return gate_;
-    case Buffer::kResidual:
+    case PassBuffer::kResidual:
       return residual_;
-    case Buffer::kLogits:
+    case PassBuffer::kLogits:
       return logits_;
   }
   return nullptr;
@@ -348,7 +348,7 @@ absl::Status BlockExecutor::StartHostProducts(int first) {
   started_.clear();
   HostProducts::Activations activations;
   const ManifestSlab& of = manifest_.slabs[first];
-  const Buffer input = manifest_.ProductOf(of).reads;
+  const PassBuffer input = manifest_.ProductOf(of).reads;
   for (int i = first; i < static_cast<int>(manifest_.slabs.size()); ++i) {
     const ManifestSlab& slab = manifest_.slabs[i];
     const ManifestTensor& tensor = manifest_.tensors[slab.tensors[0]];

@@ -108,7 +108,7 @@ class BlockExecutor {
   bool ByHost(int slab) const { return !host_tiles_.empty() && !host_tiles_[slab].empty(); }
   // All but `tiles` and `activations`. `on_host`: with addends in host memory.
   MatMulArgs ProductOf(int slab, bool on_host) const;
-  float* RowsOf(Buffer buffer) const;
+  float* RowsOf(PassBuffer buffer) const;
   // `count` rows of the input, from `first` on, as floats.
   absl::StatusOr<const float*> InputTile(int64_t first, int64_t count);
   absl::Status Attend(int layer, const AttentionSpec& attention);
@@ -151,7 +151,7 @@ class BlockExecutor {
   std::vector<int64_t> positions_;
   std::vector<int64_t> logit_rows_;  // indices of the rows that want logits
   int block_ = -1;
-  Buffer reads_ = Buffer::kNormed;  // what input_ is, in block_
+  PassBuffer reads_ = PassBuffer::kNormed;  // what input_ is, in block_
   Input input_;
   std::function<void()> aside_;
   absl::Span<const absl::Span<const std::byte>> host_tiles_;

@@ -239,7 +239,7 @@ HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_
   HostProductSizes sizes;
   int64_t together = 0;  // of slabs that read the same
   int block = -1;
-  Buffer input = Buffer::kNormed;
+  PassBuffer input = PassBuffer::kNormed;
   for (const ManifestSlab& slab : manifest.slabs) {
     const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
     const Product& product = manifest.ProductOf(slab);

@@ -12,7 +12,7 @@ ProductMatrix Matrix(TensorRole slot, std::optional<TensorRole> bias,
   return {slot, bias, epilogue};
 }
 
-Product One(ProductMatrix matrix, Buffer reads, Buffer writes) {
+Product One(ProductMatrix matrix, PassBuffer reads, PassBuffer writes) {
   return {.first = matrix, .second = std::nullopt, .reads = reads, .writes = writes};
 }
 
@@ -22,34 +22,36 @@ Block BlockOf(const AttentionSpec&, int layer) {
           .layer = layer,
           .norm = kAttentionNorm,
           .products = {
-              One(Matrix(kQ, kQBias), Buffer::kNormed, Buffer::kQ),
-              One(Matrix(kK, kKBias), Buffer::kNormed, Buffer::kK),
-              One(Matrix(kV, kVBias), Buffer::kNormed, Buffer::kV),
-              One(Matrix(kO, kOBias, Epilogue::kAdd), Buffer::kAttended, Buffer::kResidual),
+              One(Matrix(kQ, kQBias), PassBuffer::kNormed, PassBuffer::kQ),
+              One(Matrix(kK, kKBias), PassBuffer::kNormed, PassBuffer::kK),
+              One(Matrix(kV, kVBias), PassBuffer::kNormed, PassBuffer::kV),
+              One(Matrix(kO, kOBias, Epilogue::kAdd), PassBuffer::kAttended, PassBuffer::kResidual),
           }};
 }
 
 Block BlockOf(const GatedMlpSpec&, int layer) {
   using enum TensorRole;
-  return {.kind = BlockKind::kGatedMlp,
-          .layer = layer,
-          .norm = kMlpNorm,
-          .products = {
-              {.first = Matrix(kGate, kGateBias),
-               .second = Matrix(kUp, kUpBias, Epilogue::kMultiply),
-               .together = Epilogue::kSwiGlu,
-               .reads = Buffer::kNormed,
-               .writes = Buffer::kGated},
-              One(Matrix(kDown, kDownBias, Epilogue::kAdd), Buffer::kGated, Buffer::kResidual),
-          }};
+  return {
+      .kind = BlockKind::kGatedMlp,
+      .layer = layer,
+      .norm = kMlpNorm,
+      .products = {
+          {.first = Matrix(kGate, kGateBias),
+           .second = Matrix(kUp, kUpBias, Epilogue::kMultiply),
+           .together = Epilogue::kSwiGlu,
+           .reads = PassBuffer::kNormed,
+           .writes = PassBuffer::kGated},
+          One(Matrix(kDown, kDownBias, Epilogue::kAdd), PassBuffer::kGated, PassBuffer::kResidual),
+      }};
 }
 
 Block HeadBlockOf() {
   using enum TensorRole;
-  return {.kind = BlockKind::kHead,
-          .layer = -1,
-          .norm = kFinalNorm,
-          .products = {One(Matrix(kHead, std::nullopt), Buffer::kNormedLast, Buffer::kLogits)}};
+  return {
+      .kind = BlockKind::kHead,
+      .layer = -1,
+      .norm = kFinalNorm,
+      .products = {One(Matrix(kHead, std::nullopt), PassBuffer::kNormedLast, PassBuffer::kLogits)}};
 }
 
 }  // namespace

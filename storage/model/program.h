@@ -16,7 +16,7 @@
 namespace sluice {
 
 // What a product reads or writes: rows of f32, one for each row of the pass.
-enum class Buffer : uint8_t {
+enum class PassBuffer : uint8_t {
   kNormed,      // the residual stream through the norm of the block
   kNormedLast,  // the same, only the rows that want logits
   kQ,           // [q_dim], from here to kAttended of the block's attention
@@ -42,18 +42,18 @@ struct Product {
   ProductMatrix first;
   std::optional<ProductMatrix> second;
   Epilogue together = Epilogue::kStore;
-  Buffer reads;
-  Buffer writes;
+  PassBuffer reads;
+  PassBuffer writes;
 
   // The matrix in this slot, or null.
   const ProductMatrix* Find(TensorRole slot) const;
 };
 
 // Whether the product is computed only for rows that want logits.
-inline bool OfLogitRows(const Product& product) { return product.reads == Buffer::kNormedLast; }
+inline bool OfLogitRows(const Product& product) { return product.reads == PassBuffer::kNormedLast; }
 // Whether it reads the residual stream, through a norm, and not what the block computed before.
 inline bool ReadsStream(const Product& product) {
-  return product.reads == Buffer::kNormed || product.reads == Buffer::kNormedLast;
+  return product.reads == PassBuffer::kNormed || product.reads == PassBuffer::kNormedLast;
 }
 
 enum class BlockKind : uint8_t { kAttention, kGatedMlp, kHead };

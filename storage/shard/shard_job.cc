@@ -26,19 +26,19 @@ int64_t TileBufferBytes(const StorePlan& plan, const std::vector<int>& tensors) 
     const int64_t k = tensor.shape[1];
     output += TileBytes(tensor.encoding, k);
     const CheckpointTensor& source = *plan.sources[index];
-    const int64_t copies =
-        source.interleaved_head_rows > 0 ? 2 : 1;  // as it is stored, and in order
+    // Of a row that is not stored where it belongs: as it is stored, and in order.
+    const int64_t copies = 1 + source.view->ScratchRows(1) - source.view->ScratchRows(0);
     rows = std::max(rows, copies * SourceRowBytes(source) + RowBytes(tensor.encoding, k));
   }
   return output + kTileRows * rows;
 }
 
-// Rows that are brought into order are read by the whole head: what that can add to a unit.
+// Rows that are brought into order may need others beside them: what that can add to a unit.
 int64_t PartHeadBytes(const StorePlan& plan) {
   int64_t most = 0;
   for (const CheckpointTensor* source : plan.sources) {
     if (source->shape.size() == 1) continue;
-    most = std::max(most, 2 * source->interleaved_head_rows * SourceRowBytes(*source));
+    most = std::max(most, source->view->ScratchRows(0) * SourceRowBytes(*source));
   }
   return most;
 }

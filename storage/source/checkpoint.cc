@@ -195,20 +195,10 @@ absl::Status Checkpoint::ReadRows(const CheckpointTensor& tensor, int64_t first_
                                   int64_t num_rows, absl::Span<std::byte> out,
                                   std::vector<std::byte>* scratch) const {
   if (tensor.shape.size() == 1) num_rows = tensor.shape[0];
-  const int64_t row_bytes = static_cast<int64_t>(out.size()) / num_rows;
-  if (tensor.interleaved_head_rows == 0) return Read(tensor, first_row * row_bytes, out);
-  const int64_t head_rows = tensor.interleaved_head_rows, half = head_rows / 2;
-  const int64_t begin = first_row / head_rows * head_rows;
-  const int64_t end = (first_row + num_rows + head_rows - 1) / head_rows * head_rows;
-  scratch->resize((end - begin) * row_bytes);
-  SLUICE_RETURN_IF_ERROR(Read(tensor, begin * row_bytes, absl::MakeSpan(*scratch)));
-  for (int64_t row = first_row; row < first_row + num_rows; ++row) {
-    const int64_t i = row % head_rows;
-    const int64_t stored = row - i + (i < half ? 2 * i : 2 * (i - half) + 1);
-    std::memcpy(out.data() + (row - first_row) * row_bytes,
-                scratch->data() + (stored - begin) * row_bytes, row_bytes);
-  }
-  return absl::OkStatus();
+  const auto read = [&](int64_t begin, absl::Span<std::byte> bytes) {
+    return Read(tensor, begin, bytes);
+  };
+  return tensor.view->ReadRows(read, first_row, num_rows, out, scratch);
 }
 
 }  // namespace sluice

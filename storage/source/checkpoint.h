@@ -20,6 +20,7 @@
 #include "storage/file/durable_file.h"
 #include "storage/model/architecture.h"
 #include "storage/model/hyper_parameters.h"
+#include "storage/source/views/tensor_view.h"
 
 namespace sluice {
 
@@ -31,10 +32,7 @@ struct CheckpointTensor {
   int file;        // index into Checkpoint::files()
   int64_t offset;  // from the start of the file
   int64_t bytes;
-  // 0, or the rows of one attention head whose halves take turns in the file: row i of the first
-  // half is stored as row 2i, of the second as row 2i + 1. GGUF files of Llama have q and k so;
-  // ReadRows undoes it.
-  int64_t interleaved_head_rows = 0;
+  std::shared_ptr<const TensorView> view = PlainRows();  // how its rows are stored
 };
 
 // Where the weights and all else come from.

@@ -206,11 +206,10 @@ class Opener {
         }
         CheckpointTensor tensor{name,          *encoding,   stored.shape, static_cast<int>(i),
                                 stored.offset, stored.bytes};
-        if (spec != specs.end() && spec->second.gguf_rows == GgufRows::kHalvesTakeTurns) {
-          tensor.interleaved_head_rows = h.head_dim;
-        }
-        if (tensor.shape.size() == 1 && tensor.interleaved_head_rows > 0 &&
-            Info(*encoding).quantized()) {
+        const bool turns =
+            spec != specs.end() && spec->second.gguf_rows == GgufRows::kHalvesTakeTurns;
+        if (turns) tensor.view = InterleavedRows(h.head_dim);
+        if (turns && tensor.shape.size() == 1 && Info(*encoding).quantized()) {
           return absl::UnimplementedError(absl::StrCat(files_[i].path(), ": the bias ", stored.name,
                                                        " is stored as ", type->name,
                                                        "; sluice reads f32, f16 and bf16 there"));

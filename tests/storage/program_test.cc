@@ -18,25 +18,28 @@ namespace {
 struct ExpectedProduct {
   BlockKind kind;
   TensorRole norm;
-  Buffer reads, writes;
+  PassBuffer reads, writes;
   std::optional<TensorRole> bias;
   Epilogue alone;
 };
 
-const std::map<TensorRole, ExpectedProduct>& Expected() {
+const std::map<TensorRole, ExpectedProduct>& ExpectedProducts() {
   using enum TensorRole;
   constexpr BlockKind kAttention = BlockKind::kAttention, kMlp = BlockKind::kGatedMlp;
   constexpr Epilogue kStore = Epilogue::kStore, kAdd = Epilogue::kAdd;
   static const auto& expected = *new std::map<TensorRole, ExpectedProduct>{
-      {kQ, {kAttention, kAttentionNorm, Buffer::kNormed, Buffer::kQ, kQBias, kStore}},
-      {kK, {kAttention, kAttentionNorm, Buffer::kNormed, Buffer::kK, kKBias, kStore}},
-      {kV, {kAttention, kAttentionNorm, Buffer::kNormed, Buffer::kV, kVBias, kStore}},
-      {kO, {kAttention, kAttentionNorm, Buffer::kAttended, Buffer::kResidual, kOBias, kAdd}},
-      {kGate, {kMlp, kMlpNorm, Buffer::kNormed, Buffer::kGated, kGateBias, kStore}},
-      {kUp, {kMlp, kMlpNorm, Buffer::kNormed, Buffer::kGated, kUpBias, Epilogue::kMultiply}},
-      {kDown, {kMlp, kMlpNorm, Buffer::kGated, Buffer::kResidual, kDownBias, kAdd}},
+      {kQ, {kAttention, kAttentionNorm, PassBuffer::kNormed, PassBuffer::kQ, kQBias, kStore}},
+      {kK, {kAttention, kAttentionNorm, PassBuffer::kNormed, PassBuffer::kK, kKBias, kStore}},
+      {kV, {kAttention, kAttentionNorm, PassBuffer::kNormed, PassBuffer::kV, kVBias, kStore}},
+      {kO,
+       {kAttention, kAttentionNorm, PassBuffer::kAttended, PassBuffer::kResidual, kOBias, kAdd}},
+      {kGate, {kMlp, kMlpNorm, PassBuffer::kNormed, PassBuffer::kGated, kGateBias, kStore}},
+      {kUp,
+       {kMlp, kMlpNorm, PassBuffer::kNormed, PassBuffer::kGated, kUpBias, Epilogue::kMultiply}},
+      {kDown, {kMlp, kMlpNorm, PassBuffer::kGated, PassBuffer::kResidual, kDownBias, kAdd}},
       {kHead,
-       {BlockKind::kHead, kFinalNorm, Buffer::kNormedLast, Buffer::kLogits, std::nullopt, kStore}},
+       {BlockKind::kHead, kFinalNorm, PassBuffer::kNormedLast, PassBuffer::kLogits, std::nullopt,
+        kStore}},
   };
   return expected;
 }
@@ -54,7 +57,7 @@ TEST(Program, SaysOfEverySlabOfEveryModelWhatItComputes) {
       ASSERT_EQ(manifest.program.blocks.size(), 2 * layers + 1) << model;
       for (const ManifestSlab& slab : manifest.slabs) {
         const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
-        const ExpectedProduct& expected = Expected().at(tensor.role);
+        const ExpectedProduct& expected = ExpectedProducts().at(tensor.role);
         const Block& block = manifest.BlockOf(slab);
         EXPECT_EQ(block.layer, tensor.layer);
         EXPECT_EQ(block.kind, expected.kind);
@@ -82,7 +85,7 @@ TEST(Program, SaysOfEverySlabOfEveryModelWhatItComputes) {
 TEST(Program, HasProductsThatReadTheSameNextToEachOther) {
   const Program program = ProgramOf({.layers = std::vector<LayerSpec>(2)});
   for (const Block& block : program.blocks) {
-    std::vector<Buffer> inputs;
+    std::vector<PassBuffer> inputs;
     for (const Product& product : block.products) {
       if (inputs.empty() || inputs.back() != product.reads) {
         EXPECT_EQ(std::count(inputs.begin(), inputs.end(), product.reads), 0);
