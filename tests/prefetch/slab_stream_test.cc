@@ -40,7 +40,7 @@ bool Holds(const Lease& lease, const TestStore& store) {
 }
 
 // Takes `count` slabs, one at a time, and compares them.
-void Walk(SlabStream* stream, const TestStore& store, int count) {
+void WalkOver(SlabStream* stream, const TestStore& store, int count) {
   const int n = static_cast<int>(store.cycle().size());
   for (int i = 0; i < count; ++i) {
     absl::StatusOr<Lease> lease = stream->Next();
@@ -72,7 +72,7 @@ TEST_P(StreamTest, DeliversEverySlabInOrderWalkAfterWalk) {
             Open(store, {.io = GetParam().Options(depth, read_bytes), .ring_bytes = ring_bytes});
         ASSERT_NE(stream, nullptr);
         EXPECT_THAT(stream->io_description(), HasSubstr(GetParam().description));
-        Walk(stream.get(), store, 2 * kOddSizes.size() + 3);
+        WalkOver(stream.get(), store, 2 * kOddSizes.size() + 3);
         EXPECT_EQ(stream->counters().ring_bytes, HostBuffer::RoundedBytes(ring_bytes));
       }
     }
@@ -162,7 +162,7 @@ TEST_P(StreamTest, ReadsRangesOfAnyAlignmentAmidTheStream) {
     for (const SlabStream::Range& range : ranges) {
       ASSERT_TRUE(Equal(range.out, store.file(range.file).subspan(range.offset, range.out.size())));
     }
-    Walk(stream.get(), store, 4);
+    WalkOver(stream.get(), store, 4);
   }
 }
 
@@ -173,7 +173,7 @@ TEST_P(StreamTest, ReportsTheSlabWhoseByteFlipped) {
     auto stream =
         Open(store, {.io = GetParam().Options(8, 65536), .ring_bytes = 8 * store.largest()});
     ASSERT_NE(stream, nullptr);
-    Walk(stream.get(), store, bad);
+    WalkOver(stream.get(), store, bad);
     for (int again = 0; again < 2; ++again) {
       const absl::Status status = stream->Next().status();
       EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
@@ -191,7 +191,7 @@ TEST_P(StreamTest, ReportsTheFileThatWasCutShort) {
   auto stream =
       Open(store, {.io = GetParam().Options(8, 16384), .ring_bytes = 8 * store.largest()});
   ASSERT_NE(stream, nullptr);
-  Walk(stream.get(), store, 3);
+  WalkOver(stream.get(), store, 3);
   for (int again = 0; again < 2; ++again) {
     const absl::Status status = stream->Next().status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
@@ -212,7 +212,7 @@ TEST_P(StreamTest, EndsCleanlyAtAnyMoment) {
     auto stream =
         Open(store, {.io = GetParam().Options(4, 65536), .ring_bytes = 4 * store.largest()});
     ASSERT_NE(stream, nullptr);
-    Walk(stream.get(), store, taken);
+    WalkOver(stream.get(), store, taken);
   }
 }
 
