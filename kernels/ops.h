@@ -36,8 +36,8 @@ struct MatMulArgs {
   int64_t k;            // input features
   int64_t first_row;    // row of the matrix that the first tile begins with
   int64_t matrix_rows;  // rows of the whole matrix: rows beyond are padding, not stored
-  const std::byte*
-      activations;  // [num_tokens] rows of ActivationRowBytes(Info(encoding).activations, k)
+  // [num_tokens] rows of ActivationRowBytes(Info(encoding).activations, k)
+  const std::byte* activations;
   int64_t num_tokens;
   const float* addend = nullptr;     // [matrix_rows], or null
   const float* up_addend = nullptr;  // kSwiGlu: the same for up

@@ -48,8 +48,8 @@ class DeviceClock {
 // What became of a slab on the compute stream, in seconds.
 struct KernelTimes {
   double paused = 0;  // from the end of the work before until the stream came to this slab
-  double copy_late =
-      0;  // from then until its copy was done; negative where the copy was there already
+  // From then until its copy was done; negative where the copy was there already
+  double copy_late = 0;
   double until_end = 0;  // from when the stream came to this slab until its kernels were done
   // How long the host waited before it could queue the slab's work: because the disk had not
   // brought it, or because copies before it were not done.

@@ -22,18 +22,19 @@ struct DeviceSlab {
   int64_t bytes = 0;  // that the host stream hands out
   bool kept = false;  // copied on the first walk, into memory of its own. Its StreamSlab is then
                       // first_walk_only.
-  bool host =
-      false;  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
-  bool follows = false;  // where it and the slab before it in the cycle are kept, its bytes lie
-                         // right behind those, and one lease has both
+  // its StreamSlab is resident: walks that ComputeOnHost() began leave it where it lies
+  bool host = false;
+  // Its bytes lie right behind those of the slab before it in the cycle, where both are kept. One
+  // lease then has both.
+  bool follows = false;
 };
 
 struct DeviceStreamOptions {
   Device* device = nullptr;
-  Stream* compute =
-      nullptr;  // where leases are used; of the thread that calls Next() and drops leases
-  int64_t ring_bytes =
-      0;  // for slabs that are not kept; at least the largest of them. Rounded up to 4096.
+  // Where leases are used; of the thread that calls Next() and drops leases
+  Stream* compute = nullptr;
+  // For slabs that are not kept; at least the largest of them. Rounded up to 4096.
+  int64_t ring_bytes = 0;
   // A slower link, simulated (prefetch/io/simulated_disk.h). 0: as fast as the link is.
   int64_t max_bytes_per_s = 0;
 };
@@ -55,13 +56,13 @@ struct DeviceStreamCounters {
   double link_idle_seconds = 0;
   // The compute stream, by the device's clock, of leases that were settled. A pass's time that is
   // neither of the waits is its computing.
-  double kernel_seconds =
-      0;  // between the first use of a slab and the end of its lease, with waits for anything but
-          // its copy, such as pages of a KV cache. Of slabs that stay,
-          // one after the other, from the first to the last; a cycle of nothing else has none
+  // between the first use of a slab and the end of its lease, with waits for anything but its copy,
+  // such as pages of a KV cache. Of slabs that stay, one after the other, from the first to the
+  // last; a cycle of nothing else has none
+  double kernel_seconds = 0;
   double wait_disk_seconds = 0;  // with nothing to do, while Next() waited for the host stream
-  double wait_copy_seconds =
-      0;  // for a copy that was queued, or that could not be as others were not done
+  // For a copy that was queued, or that could not be as others were not done
+  double wait_copy_seconds = 0;
   double wait_seconds = 0;  // the host in Next(), for either
 };
 

@@ -23,8 +23,8 @@ struct Residency {
 struct SlabSize {
   int64_t stored_bytes;  // read from disk
   int64_t place_bytes;   // taken in memory
-  // Computing with it takes less time for its bytes than with the others, as the head's slabs do
-  // when one row of a prompt wants logits: nothing would hide its reading.
+  // The pass computes with this slab for a shorter time than the disk needs to read it, as with the
+  // head's slabs when one row of a prompt wants logits. So such slabs stay first.
   bool brief = false;
 };
 

@@ -52,8 +52,8 @@ struct StreamCounters {
   double aside_seconds = 0;        // of the threads that called VerifyArrived(): checking XXH3
   int64_t ring_bytes = 0;
   int64_t resident_bytes = 0;  // memory held for resident slabs
-  int64_t kept_bytes_read =
-      0;  // of the slabs that are read on the first walk only, resident ones and others
+  // Of the slabs that are read on the first walk only, resident ones and others
+  int64_t kept_bytes_read = 0;
 };
 
 class SlabStream : public SlabSource {

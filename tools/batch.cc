@@ -355,6 +355,58 @@ absl::Status WhatWasKept(const absl::Status& status, const BatchOptions& batch) 
                    "command to go on, or give another -o"));
 }
 
+// Measures the machine where that has not been done. Without rates `options` lose their probe.
+void ProbeOrSay(const Session& session, SessionOptions* options) {
+  const absl::Status probed = ProbeForSession(options, session);
+  if (probed.ok()) return;
+  std::fprintf(stderr,
+               "this machine could not be measured, so the number of requests at once is chosen "
+               "for a slow disk: %s\n",
+               std::string(probed.message()).c_str());
+  options->probe.reset();
+}
+
+// Runs the job, with a line of progress.
+absl::StatusOr<BatchReport> RunJob(BatchJob* job, const Engine& engine, Model& model,
+                                   int64_t num_lines, FloorSum* floor,
+                                   const std::atomic<bool>* stop) {
+  bool said = false;
+  ModelProgress progress(&model, "requests");
+  progress.BeginCounts(num_lines);
+  return job->Run(stop, [&](const BatchReport& now, const StepReport& step) {
+    floor->Add(step);
+    if (!said && !engine.swap_status().ok()) {
+      progress.Say(absl::StrCat("preempted requests are computed again from here on, not swapped: ",
+                                engine.swap_status().message()));
+      said = true;
+    }
+    const PassCounters passes = model.pass_counters();
+    progress.ShowCounts(
+        now.lines, num_lines,
+        absl::StrFormat("%.3g tokens/s  %.3g s/pass  %d in flight",
+                        static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
+                        passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
+                        engine.num_running()));
+  });
+}
+
+// What the command ends with once the report is printed.
+absl::Status EndOf(const BatchReport& report, const Failures& failures, const BatchOptions& batch,
+                   const InputSummary& input) {
+  if (report.interrupted) {
+    return absl::CancelledError("interrupted; run the same command again to continue");
+  }
+  if (const absl::Status status = CheckInputUnchanged(batch.input, input);
+      absl::IsAborted(status)) {
+    return absl::Status(status.code(),
+                        absl::StrCat(status.message(), "; all ", input.num_lines,
+                                     " lines that it had are done with, and ", batch.output,
+                                     " has their answers; run the new lines with another -o"));
+  }
+  if (report.succeeded == 0 && report.failed > 0) return AllFailed(failures);
+  return absl::OkStatus();
+}
+
 absl::Status Batch(const Arguments& args) {
   if (args.Has("--merge")) return Merge(args);
   if (args.positionals().empty()) return UsageError("STORE is missing");
@@ -367,16 +419,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const InputSummary input, SummarizeInput(batch.input));
   SLUICE_RETURN_IF_ERROR(CheckSampling(
       batch.output, {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts}));
-  if (batch.batch_size == 0) {
-    const absl::Status probed = ProbeForSession(&options, session);
-    if (!probed.ok()) {
-      std::fprintf(stderr,
-                   "this machine could not be measured, so the number of requests at once is "
-                   "chosen for a slow disk: %s\n",
-                   std::string(probed.message()).c_str());
-      options.probe.reset();
-    }
-  }
+  if (batch.batch_size == 0) ProbeOrSay(session, &options);
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request,
                           RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
@@ -422,49 +465,17 @@ absl::Status Batch(const Arguments& args) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "batch", *args.Get("--trace")));
   }
   FloorSum floor(session, options, rates);
-  BatchReport report;
-  bool said = false;
-  {
-    ModelProgress progress(session.model.get(), "requests");
-    progress.BeginCounts(input.num_lines);
-    absl::StatusOr<BatchReport> ran =
-        batch_job.Run(stop, [&](const BatchReport& now, const StepReport& step) {
-          floor.Add(step);
-          if (!said && !engine.swap_status().ok()) {
-            progress.Say(
-                absl::StrCat("preempted requests are computed again from here on, not swapped: ",
-                             engine.swap_status().message()));
-            said = true;
-          }
-          const PassCounters passes = session.model->pass_counters();
-          progress.ShowCounts(
-              now.lines, input.num_lines,
-              absl::StrFormat(
-                  "%.3g tokens/s  %.3g s/pass  %d in flight",
-                  static_cast<double>(now.tokens) / std::max(passes.wall_seconds, 1e-9),
-                  passes.pass_seconds / static_cast<double>(std::max<int64_t>(now.passes, 1)),
-                  engine.num_running()));
-        });
-    if (!ran.ok()) return WhatWasKept(ran.status(), batch);
-    report = *std::move(ran);
-  }
+  absl::StatusOr<BatchReport> ran =
+      RunJob(&batch_job, engine, *session.model, input.num_lines, &floor, stop);
+  if (!ran.ok()) return WhatWasKept(ran.status(), batch);
+  const BatchReport report = *std::move(ran);
   if (trace != nullptr) {
     session.model->FlushTimeline();
     SLUICE_RETURN_IF_ERROR(trace->Close());
   }
   const Failures failures = FailuresOf(batch.output, report.failed);
   PrintBatchReport(report, session, plan, floor, engine.counters(), failures, args.Has("--json"));
-  if (report.interrupted)
-    return absl::CancelledError("interrupted; run the same command again to continue");
-  if (const absl::Status status = CheckInputUnchanged(batch.input, input);
-      absl::IsAborted(status)) {
-    return absl::Status(status.code(),
-                        absl::StrCat(status.message(), "; all ", input.num_lines,
-                                     " lines that it had are done with, and ", batch.output,
-                                     " has their answers; run the new lines with another -o"));
-  }
-  if (report.succeeded == 0 && report.failed > 0) return AllFailed(failures);
-  return absl::OkStatus();
+  return EndOf(report, failures, batch, input);
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ struct DeviceChoice {
   int ordinal = 0;                    // of CUDA devices
   int64_t max_vram_bytes = 0;         // 0: what is free
   KvPlace kv_place = KvPlace::kAuto;  // of no effect where the CPU computes
-  std::optional<double>
-      cpu_share;  // of the weights in host memory, computed by the CPU; nothing: what is fastest
+  // Of the weights in host memory, computed by the CPU; nothing: what is fastest
+  std::optional<double> cpu_share;
   int64_t copy_bytes_per_s = 0;  // a slower link, simulated; 0: as fast as it is
 };
 

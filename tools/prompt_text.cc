@@ -146,8 +146,8 @@ absl::Status CheckPromptOptions(const Arguments& args) {
 int64_t MostPromptRows(const Arguments& args) {
   int64_t most = kPrefillRows;
   if (const auto text = args.Get("--prompt"); text.has_value()) {
-    most =
-        static_cast<int64_t>(text->size()) + 2;  // bos, and a space that some tokenizers put first
+    // Bos, and a space that some tokenizers put first
+    most = static_cast<int64_t>(text->size()) + 2;
   } else if (const auto ids = args.Get("--prompt-ids"); ids.has_value()) {
     most = std::count(ids->begin(), ids->end(), ',') + 1;
   } else if (const auto file = args.Get("--file"); file.has_value() && *file != "-") {

@@ -260,6 +260,60 @@ bool MissesChatTemplate(const Arguments& args, const Session& session,
          });
 }
 
+// Opens the store, starts the model and reads the prompt, as early as each can be. `generate` gets
+// what ends the answer of a chat.
+absl::StatusOr<std::vector<int32_t>> StartAndReadPrompt(const Arguments& args,
+                                                        const SessionOptions& options,
+                                                        Session* session,
+                                                        GenerateOptions* generate) {
+  const bool chat = args.Has("--chat");
+  SLUICE_ASSIGN_OR_RETURN(*session, OpenStoreAlone(options));
+  SLUICE_RETURN_IF_ERROR(
+      StartModelEarly(*session, options, chat ? kPrefillRows : MostPromptRows(args)));
+  SLUICE_RETURN_IF_ERROR(LoadTokenizer(*session));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> prompt,
+                          chat ? ChatPromptIds(args, *session, options, generate)
+                               : ReadPrompt(args, *session, options));
+  if (prompt.empty()) {
+    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
+  }
+  if (MissesChatTemplate(args, *session, prompt)) {
+    std::fprintf(stderr,
+                 "sluice run: the store has a chat template; --chat puts it around the prompt, "
+                 "--no-chat leaves it out without this line\n");
+  }
+  if (session->model == nullptr) {
+    const auto rows = std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size()));
+    SLUICE_RETURN_IF_ERROR(StartModel(*session, options, rows, /*logits_of_all_rows=*/false));
+  }
+  return prompt;
+}
+
+// What is printed once the text is complete.
+void PrintResult(const Session& session, const std::vector<int32_t>& prompt,
+                 const GenerateResult& result, const RunReport& report, bool json) {
+  if (json) {
+    const nlohmann::json object = {
+        {"prompt_ids", prompt},
+        {"ids", result.ids},
+        {"text", result.text},
+        {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
+        {"report", ReportToJson(report)}};
+    std::printf("%s\n",
+                object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return;
+  }
+  if (session.tokenizer == nullptr) {
+    for (size_t i = 0; i < result.ids.size(); ++i) {
+      std::printf("%s%d", i == 0 ? "" : ",", result.ids[i]);
+    }
+  }
+  std::printf("\n");
+  std::fflush(stdout);
+  std::fprintf(stderr, "\n");
+  PrintReport(report);
+}
+
 absl::Status Run(const Arguments& given) {
   const auto start = std::chrono::steady_clock::now();
   const Arguments args = WithEscapes(given);
@@ -273,26 +327,9 @@ absl::Status Run(const Arguments& given) {
   const bool json = args.Has("--json");
   generate.interrupt = InstallInterruptHandler();
 
-  SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
-  SLUICE_RETURN_IF_ERROR(
-      StartModelEarly(session, options, chat ? kPrefillRows : MostPromptRows(args)));
-  SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
-  SLUICE_ASSIGN_OR_RETURN(
-      const std::vector<int32_t> prompt,
-      chat ? ChatPromptIds(args, session, options, &generate) : ReadPrompt(args, session, options));
-  if (prompt.empty())
-    return absl::InvalidArgumentError("the prompt is empty; give at least one token");
-  if (MissesChatTemplate(args, session, prompt)) {
-    std::fprintf(stderr,
-                 "sluice run: the store has a chat template; --chat puts it around the prompt, "
-                 "--no-chat leaves it out "
-                 "without this line\n");
-  }
-  if (session.model == nullptr) {
-    SLUICE_RETURN_IF_ERROR(StartModel(
-        session, options, std::min<int64_t>(kPrefillRows, static_cast<int64_t>(prompt.size())),
-        /*logits_of_all_rows=*/false));
-  }
+  Session session;
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
+                          StartAndReadPrompt(args, options, &session, &generate));
   SLUICE_ASSIGN_OR_RETURN(generate.constraint,
                           MakeConstraint(grammar, session, generate.end_tokens));
   std::unique_ptr<TraceWriter> trace;
@@ -306,8 +343,8 @@ absl::Status Run(const Arguments& given) {
     shown |= !text.empty();
     return WriteOut(text);
   };
-  std::string
-      held;  // the prompt, which comes with the first text where the line of progress would hide it
+  // The prompt, which comes with the first text where the line of progress would hide it
+  std::string held;
   const auto show_held = [&] { return show(std::exchange(held, "")); };
   if (!json) {
     if (session.tokenizer != nullptr && !chat && !args.Has("--no-display-prompt")) {
@@ -338,25 +375,7 @@ absl::Status Run(const Arguments& given) {
   }
   const RunReport report = MakeReport(session, options, generate,
                                       static_cast<int64_t>(prompt.size()), before.count(), result);
-  if (json) {
-    const nlohmann::json object = {
-        {"prompt_ids", prompt},
-        {"ids", result.ids},
-        {"text", result.text},
-        {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
-        {"report", ReportToJson(report)}};
-    std::printf("%s\n",
-                object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-  } else {
-    if (session.tokenizer == nullptr) {
-      for (size_t i = 0; i < result.ids.size(); ++i)
-        std::printf("%s%d", i == 0 ? "" : ",", result.ids[i]);
-    }
-    std::printf("\n");
-    std::fflush(stdout);
-    std::fprintf(stderr, "\n");
-    PrintReport(report);
-  }
+  PrintResult(session, prompt, result, report, json);
   if (result.finish_reason == FinishReason::kInterrupt) return absl::CancelledError("interrupted");
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/engine/scorer.h"
+#include "runtime/sample/log_probs.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
@@ -30,10 +31,10 @@ absl::Status Score(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadPrompt(args, session, options));
   if (ids.empty())
     return absl::InvalidArgumentError("the text is empty: there are no tokens to score");
+  const int64_t top_each = std::min(top_k, session.store->hyper_parameters().vocab_size);
   options.kept_bytes =
       static_cast<int64_t>(ids.size()) *
-      (kBytesPerScore +
-       kBytesPerTop * std::min(top_k, session.store->hyper_parameters().vocab_size));
+      (kBytesPerScore + kBytesPerTop * top_each + LogProbList::BytesPerToken(top_each));
   SLUICE_RETURN_IF_ERROR(StartModel(
       session, options, std::min<int64_t>(kPrefillRows, static_cast<int64_t>(ids.size())),
       /*logits_of_all_rows=*/true));

@@ -34,8 +34,8 @@ struct SessionOptions {
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   ReadOptions read;
-  int64_t grammar_bytes =
-      0;  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
+  // CheckGrammar's, where a grammar is followed (ReadGrammarOption sets it)
+  int64_t grammar_bytes = 0;
   int64_t kept_bytes = 0;  // of what the command keeps while the model runs: a text's ids, results
   bool reads_prompts = false;        // while the model runs (PlanRequest)
   std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk

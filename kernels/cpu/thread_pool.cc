@@ -84,8 +84,8 @@ struct ThreadPool::State {
   alignas(64) const Body* body = nullptr;
   Ranges ranges = {};
 
-  bool spin =
-      true;  // false where threads outnumber CPUs: spinning would take a CPU from one that works
+  // False where threads outnumber CPUs: spinning would take a CPU from one that works
+  bool spin = true;
   ThreadPlacement placement;
   absl::Status shortage;
   std::vector<Thread> workers;

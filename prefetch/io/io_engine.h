@@ -31,8 +31,8 @@ struct IoOptions {
   int64_t max_bytes_per_s = 0;
   // Not empty: a file without a name in this folder follows `paths`, and can be written, too.
   std::string scratch_dir = {};
-  ThreadShortageFn on_fewer_threads =
-      {};  // called where some of the threads that would help cannot be started
+  // Called where some of the threads that would help cannot be started
+  ThreadShortageFn on_fewer_threads = {};
 };
 
 // Which requests go out first, among those that are not in flight yet; equals in the order they

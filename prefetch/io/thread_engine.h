@@ -40,8 +40,8 @@ class ThreadEngine : public IoEngine {
 
   const std::vector<IoFile> files_;
   const ThreadShortageFn on_fewer_threads_;
-  const std::vector<int>
-      cpus_;  // of the thread that created this; later ones may be started by a thread with fewer
+  // Of the thread that created this; later ones may be started by a thread with fewer
+  const std::vector<int> cpus_;
   ReadQueue queue_;
   std::string description_;
   Mutex threads_mutex_;

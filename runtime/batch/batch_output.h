@@ -33,8 +33,8 @@ struct DoneBefore {
   // By ResultIds::line: answered, or failed. Not Abseil's set: tests fill this one, and they are
   // built without the sanitizer that its slots are marked for.
   std::unordered_set<uint64_t> lines;
-  std::map<std::pair<int64_t, int32_t>, int64_t> tokens =
-      {};  // of sequences in flight, by line and choice
+  // Of sequences in flight, by line and choice
+  std::map<std::pair<int64_t, int32_t>, int64_t> tokens = {};
 };
 // Changes nothing. Files that are not there or are no job's give nothing: BatchOutput::Open says
 // what is wrong.

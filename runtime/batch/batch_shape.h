@@ -22,8 +22,8 @@ struct BatchShape {
   // Each of these, in their order, where all are known: up to kMostMeasuredSequences. A job of more
   // is taken to have no end: its last sequences are few among them.
   std::vector<SequenceLength> left = {};
-  double shared_pages_each =
-      0;  // of a prompt's pages of the KV cache, those that others begin with, too
+  // Of a prompt's pages of the KV cache, those that others begin with, too
+  double shared_pages_each = 0;
   double shared_pages = 0;  // how many different ones those are among `shared_among` sequences that
   double shared_among = 1;  // follow each other
   int64_t bookkeeping_bytes = 0;  // what the job holds whatever the batch size

@@ -28,8 +28,8 @@ struct JobRecord {
   std::string arithmetic = "exact";  // ArithmeticOf (runtime/pass/memory_plan.h)
   int64_t context_tokens = 0;
   uint64_t seed = 0;
-  std::string
-      chat;  // what was asked for chats: another template than the store's (its hash), plain text
+  // What was asked for chats: another template than the store's (its hash), plain text
+  std::string chat;
   int64_t part = 0;
   int64_t num_parts = 1;
 };

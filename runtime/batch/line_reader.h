@@ -32,8 +32,8 @@ struct InputSummary {
   bool names_grammars =
       false;        // a line has "response_format" or "grammar" in it, as a member or otherwise
   FileStamp stamp;  // before the walk
-  std::vector<uint64_t>
-      chunk_checksums;  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
+  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
+  std::vector<uint64_t> chunk_checksums;
 };
 inline constexpr size_t kInputChunkBytes = size_t{256} << 10;
 

@@ -58,8 +58,8 @@ class ChatFront {
       : template_(std::move(chat_template)), tokenizer_(tokenizer) {}
 
   ChatTemplate template_;
-  std::optional<ChatTemplate>
-      with_tools_;  // where the folder has another one for conversations with tools
+  // Where the folder has another one for conversations with tools
+  std::optional<ChatTemplate> with_tools_;
   const Tokenizer* tokenizer_;
   bool add_special_tokens_ = false;
   std::optional<PlainTextMarker> marker_;  // where messages are plain text

@@ -14,8 +14,8 @@ namespace sluice {
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
   std::string content;
-  std::string reasoning =
-      {};  // of an assistant: what it thought before; templates know it as reasoning_content
+  // Of an assistant: what it thought before; templates know it as reasoning_content
+  std::string reasoning = {};
   bool operator==(const ChatMessage&) const = default;
 };
 

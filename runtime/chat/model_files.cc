@@ -23,8 +23,8 @@ absl::StatusOr<ModelFiles> ModelFiles::Open(const std::string& path) {
   files.gguf_ = IsGgufFile(path);
   if (!files.gguf_) {
     std::error_code error;
-    const std::string of_store =
-        absl::StrCat(path, "/tokenizer");  // a store keeps them in a folder of its own
+    // A store keeps them in a folder of its own
+    const std::string of_store = absl::StrCat(path, "/tokenizer");
     if (std::filesystem::is_directory(of_store, error)) files.path_ = of_store;
     return files;
   }

@@ -28,8 +28,8 @@ namespace sluice {
 
 // What a session can only go on with.
 struct SessionIdentity {
-  uint64_t store_hash =
-      0;  // of the manifest, which has the checksums of all weights and tokenizer files
+  // Of the manifest, which has the checksums of all weights and tokenizer files
+  uint64_t store_hash = 0;
   uint64_t template_hash = 0;
   int64_t num_layers = 0;
   int64_t vocab_size = 0;

@@ -41,8 +41,8 @@ struct Engine::Sequence {
   int64_t limit = 0;       // of generated tokens
   int64_t reused = 0;      // tokens of the prompt that the cache had
   std::optional<FinishReason> finish_reason;
-  int64_t last_logits =
-      0;  // of a finished one: the position whose logits are the last that it needs
+  // Of a finished one: the position whose logits are the last that it needs
+  int64_t last_logits = 0;
 };
 
 Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& options)
@@ -117,7 +117,7 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
   tokens.insert(tokens.end(), s.result.ids.begin(), s.result.ids.end());
   const bool wants_prompt = s.request.top_logprobs >= 0 && s.request.prompt_logprobs;
   const bool wants_answer = s.request.top_logprobs >= 0 && !s.result.ids.empty();
-  int64_t first_logit = wants_prompt   ? 0
+  int64_t first_logit = wants_prompt   ? s.request.first_prompt_logprob - 1
                         : wants_answer ? prompt_tokens - 1
                                        : static_cast<int64_t>(tokens.size()) - 1;
   if (s.finished())

@@ -33,12 +33,12 @@ namespace sluice {
 
 struct SequenceResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
-  std::string
-      text;  // of the ids, without the eos and from a stop text on; empty without a tokenizer
+  // Of the ids, without the eos and from a stop text on; empty without a tokenizer
+  std::string text;
   FinishReason finish_reason = FinishReason::kLength;
   LogProbList log_probs;              // of the ids, where they were asked for
   std::vector<int64_t> text_offsets;  // of the ids: characters that were certain before each
-  LogProbList prompt_log_probs;       // of the prompt's second token and on
+  LogProbList prompt_log_probs;       // of the prompt's tokens from first_prompt_logprob on
   absl::Status status;  // an error: the grammar could not be followed, and the rest says nothing
 };
 
@@ -56,8 +56,8 @@ struct SequenceRequest {
   // With fewer tokens neither a token nor a stop text ends it, unless its constraint allows nothing
   // else.
   int64_t min_new_tokens = 0;
-  bool show_stop =
-      false;  // what ends it is part of the text: a stop text, or a token that has text
+  // What ends it is part of the text: a stop text, or a token that has text
+  bool show_stop = false;
   bool skip_special = true;  // control tokens are not part of the text
   // No others are chosen; null: all may be. Not beside a constraint.
   std::shared_ptr<const std::vector<int32_t>> allowed_tokens = nullptr;
@@ -65,9 +65,10 @@ struct SequenceRequest {
   // grammar does, without an eos where nothing else could come, and max_new_tokens is kept to if
   // any text is that short.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
-  int64_t top_logprobs =
-      -1;  // below 0: no log probabilities; else also of that many likeliest tokens
-  bool prompt_logprobs = false;  // with top_logprobs
+  // Below 0: no log probabilities; else also of that many likeliest tokens
+  int64_t top_logprobs = -1;
+  bool prompt_logprobs = false;      // with top_logprobs
+  int64_t first_prompt_logprob = 1;  // then: the first position that has one
   // Pages of an earlier sequence, whose tokens up to the first other one are not computed again;
   // afterwards, also after an error, it has the tokens that were computed. The pages are not shared
   // with other sequences. Must outlive the sequence, and is not touched while it lives; null: none.

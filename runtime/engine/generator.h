@@ -42,13 +42,13 @@ struct GenerateOptions {
 
 struct GenerateResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
-  std::string
-      text;  // of the ids, without the eos and from a stop text on; empty without a tokenizer
+  // Of the ids, without the eos and from a stop text on; empty without a tokenizer
+  std::string text;
   FinishReason finish_reason = FinishReason::kLength;
   int64_t reused_tokens = 0;  // of the prompt, whose keys and values the cache had
   double prompt_seconds = 0;
-  double loading_seconds =
-      0;  // of prompt_seconds: the model's first pass waiting for weights that stay from then on
+  // Of prompt_seconds: the model's first pass waiting for weights that stay from then on
+  double loading_seconds = 0;
   double first_token_seconds = 0;  // until the first one was chosen; 0 without any
   double generation_seconds = 0;   // of the passes after the prompt's
   int64_t prompt_bytes_read = 0;

@@ -5,10 +5,9 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "runtime/sample/log_probs.h"
+#include "runtime/engine/engine.h"
 
 namespace sluice {
 
@@ -17,33 +16,30 @@ absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t
                          absl::FunctionRef<void(const TokenScore&)> on_score) {
   const int64_t n = static_cast<int64_t>(tokens.size());
   const int64_t context = model.plan().request.context_tokens;
-  const int64_t vocab_size = model.hyper_parameters().vocab_size;
   if (n == 0) return absl::InvalidArgumentError("there are no tokens to score");
   if (n > context) {
     return absl::InvalidArgumentError(absl::StrCat(
         "there are ", n, " tokens to score, the context has only ", context, "; give a larger -c"));
   }
-  KvSequence sequence;
-  const absl::Cleanup release = [&] { model.kv_cache().Release(sequence); };
-  SLUICE_RETURN_IF_ERROR(model.kv_cache().Reserve(sequence, n));
-  std::vector<PassRow> rows;
-  for (int64_t done = 0; done < n;) {
-    const int64_t count = std::min(n - done, model.plan().pass_rows);
-    rows.clear();
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t position = done + i;  // its logits score the token at position + 1
-      rows.push_back({&sequence, position, tokens[position],
-                      position + 1 >= first_scored && position + 1 < n});
+  if (first_scored >= n) return absl::OkStatus();
+  SequenceRequest request;
+  request.prompt.assign(tokens.begin(), tokens.end());
+  request.max_new_tokens = 0;
+  request.top_logprobs = std::max<int64_t>(top_k, 0);
+  request.prompt_logprobs = true;
+  request.first_prompt_logprob = first_scored;
+  request.on_finish = [&](SequenceResult result) {
+    for (size_t i = 0; i < result.prompt_log_probs.size(); ++i) {
+      TokenLogProb score = result.prompt_log_probs[i];
+      on_score({first_scored + static_cast<int64_t>(i), score.log_prob, std::move(score.top)});
     }
-    SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model.RunPass(rows, stop));
-    for (const PassRow& row : rows) {
-      if (!row.wants_logits) continue;
-      TokenLogProb score = LogProbOf(logits.first(vocab_size), tokens[row.position + 1], top_k);
-      on_score({row.position + 1, score.log_prob, std::move(score.top)});
-      logits.remove_prefix(vocab_size);
-    }
-    done += count;
+  };
+  Engine engine(&model, /*tokenizer=*/nullptr, {.max_sequences = 1});
+  if (const auto error = engine.Check(request); error.has_value()) {
+    return absl::InvalidArgumentError(error->message);
   }
+  SLUICE_RETURN_IF_ERROR(engine.Submit(std::move(request)).status());
+  while (!engine.idle()) SLUICE_RETURN_IF_ERROR(engine.Step(stop).status());
   return absl::OkStatus();
 }
 

@@ -17,13 +17,13 @@ namespace sluice {
 struct TokenScore {
   int64_t position;  // of the token that is scored: 1 .. n - 1
   double log_prob;   // natural, of tokens[position] given tokens[0 .. position - 1]
-  std::vector<std::pair<int32_t, double>>
-      top;  // the most likely tokens, best first; at most `top_k`
+  // The most likely tokens, best first; at most `top_k`
+  std::vector<std::pair<int32_t, double>> top;
 };
 
-// Runs `tokens` (1 .. context) as one sequence and calls `on_score` for positions first_scored (at
-// least 1) .. n - 1, in order. The model's plan must have logits_of_all_rows. InvalidArgument: no
-// tokens, or more than the context. Cancelled: `stop` was set.
+// Runs `tokens` (1 .. context) as one sequence of an Engine and then calls `on_score` for positions
+// first_scored (at least 1) .. n - 1, in order. The model's plan must have logits_of_all_rows.
+// InvalidArgument: no tokens, or more than the context. Cancelled: `stop` was set.
 absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t first_scored,
                          int64_t top_k, const std::atomic<bool>* stop,
                          absl::FunctionRef<void(const TokenScore&)> on_score);

@@ -14,12 +14,11 @@
 
 namespace sluice {
 
-// Slabs in host memory reach a device over the link, pass after pass. Slabs that the CPU computes
-// with are not copied: their activations come from the device and their products go there, a few
-// KiB for each MiB of weights.
+// A slab in host memory crosses the link in each pass, unless the CPU computes with it. Then only
+// its activations and products cross the link: a few KiB for each MiB of weights.
 struct HostShareRequest {
-  std::optional<double>
-      fraction;  // of the bytes of slabs in host memory, 0 to 1; nothing: what `rates` say is best
+  // Of the bytes of slabs in host memory, 0 to 1; nothing: what `rates` say is best
+  std::optional<double> fraction;
   MachineRates rates;
   int num_threads = 1;
   bool verify_once = false;
@@ -27,8 +26,8 @@ struct HostShareRequest {
 
 struct HostShare {
   std::vector<bool> slabs;  // [num_slabs], or empty: none
-  int64_t most_rows =
-      0;  // a pass of more rows has all slabs copied: the CPU would be slower than the link
+  // A pass of more rows has all slabs copied: the CPU would be slower than the link
+  int64_t most_rows = 0;
   int64_t num_slabs = 0;
   int64_t bytes = 0;  // of tiles
 };
@@ -36,10 +35,11 @@ struct HostShare {
 // Passes of more rows than this are never shared: buffers are sized by it.
 inline constexpr int64_t kMostSharedRows = 16;
 
-// The least share of what lies between `copied` and `by_host`, the same pass with nothing and with
-// all that could be computed by the CPU, with which host memory's link is not what bounds the pass
-// any more: it is done when the CPU is, or when the disk is. 0 where the link bounds nothing to
-// begin with, 1 where it always does. Where the rates of link or kernels are not known: 0.
+// Returns the smallest share of the slabs that the CPU should compute so that the link no longer
+// bounds the pass: the link is then done when the CPU is, or when the disk is. `copied` describes
+// the pass with no slab on the CPU, `by_host` the same pass with all slabs there that can be. The
+// result is 0 where the link does not bound the pass at all, or where its rate or the kernels' is
+// unknown, and 1 where the link always bounds it.
 double BalancedHostShare(const PassWork& copied, const PassWork& by_host,
                          const MachineRates& rates);
 

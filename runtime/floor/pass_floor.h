@@ -36,8 +36,8 @@ struct MachineRates {
   int num_threads = 0;            // that the kernels were measured with
   int num_cpus = 0;
   std::vector<KernelRate> kernels;  // the CPU's, by encoding, then by rows
-  std::vector<KernelRate>
-      fast_kernels;  // the same with --fast-math, of the encodings that it changes
+  // The same with --fast-math, of the encodings that it changes
+  std::vector<KernelRate> fast_kernels;
   // Of the device that computes, where one does.
   double link_bytes_per_s = 0;           // from host memory to its own
   double device_memory_bytes_per_s = 0;  // of that

@@ -103,8 +103,8 @@ class KvStaging : public KvMover {
     std::chrono::steady_clock::time_point asked = {};
     EventPool::Handle begun = nullptr;  // on the copy stream
     EventPool::Handle done = nullptr;
-    EventPool::Handle come =
-        nullptr;  // on the compute stream, where it came to the layer; null: back, or it did not
+    // On the compute stream, where it came to the layer; null: back, or it did not
+    EventPool::Handle come = nullptr;
   };
 
   KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots,

@@ -357,8 +357,8 @@ absl::Status BlockExecutor::StartHostProducts(int first) {
     MatMulArgs args = ProductOf(i, /*on_host=*/true);
     if (args.num_tokens == 0) continue;
     args.tiles = host_tiles_[i].data();
-    const ActivationFormat format =
-        Info(tensor.encoding).activations;  // those that are rounded are the device's
+    // Those that are rounded are the device's
+    const ActivationFormat format = Info(tensor.encoding).activations;
     SLUICE_ASSIGN_OR_RETURN(const std::byte* const prepared, Prepared(format));
     activations[static_cast<int>(format)] = {
         prepared, static_cast<size_t>(args.num_tokens * ActivationRowBytes(format, args.k))};

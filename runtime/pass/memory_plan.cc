@@ -7,7 +7,6 @@
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cpu/attention.h"
-#include "kernels/encodings/tile.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/kv/kv_cache.h"
@@ -20,8 +19,6 @@
 namespace sluice {
 namespace {
 
-// As memory of a ComputePlace is aligned.
-constexpr int64_t kWorkspaceAlignment = 256;
 constexpr int kSlabsBehindTheDisk = 4;
 // On a device: two on their way, one that waits, one that is computed with.
 constexpr int kDeviceRingSlabs = 4;
@@ -145,26 +142,9 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
           .raw_bytes = slab.raw_bytes};
 }
 
-int64_t WorkspaceSizes::activations() const {
-  int64_t bytes = residual_bytes + normed_bytes + ahead_bytes + block_bytes + note_bytes;
-  for (const int64_t of_format : activation_bytes) bytes += of_format;
-  return bytes;
-}
-
-int64_t WorkspaceSizes::total() const {
-  return activations() + logits_bytes + rope_bytes + staging_bytes;
-}
-
 Rounding RoundingOf(const PlanRequest& request) {
   if (!request.fast_math) return Rounding::kNone;
   return request.device.has_value() ? Rounding::kBF16AndF16 : Rounding::kBF16;
-}
-
-ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding) {
-  if (encoding == Encoding::kBF16 && rounding != Rounding::kNone) return ActivationFormat::kBF16;
-  if (encoding == Encoding::kF16 && rounding == Rounding::kBF16AndF16)
-    return ActivationFormat::kF16;
-  return Info(encoding).activations;
 }
 
 void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work) {
@@ -183,305 +163,304 @@ std::string ArithmeticOf(const PlanRequest& request) {
   return absl::StrCat("fast-math on compute capability ", capability / 10, ".", capability % 10);
 }
 
-int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes) {
-  const int64_t growth = std::max<int64_t>(prepared_row_bytes - float_row_bytes, 0);
-  return RoundUp(std::min(rows, kRowTile) * prepared_row_bytes + rows * growth,
-                 kWorkspaceAlignment);
-}
-
-WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens, Rounding rounding) {
-  const HyperParameters& h = manifest.hyper_parameters;
-  const int64_t q_dim = h.num_attention_heads * h.head_dim;
-  const int64_t kv_dim = h.num_key_value_heads * h.head_dim;
-  const auto rounded = [](int64_t bytes) { return HostBuffer::RoundedBytes(bytes); };
-  WorkspaceSizes sizes = {};
-  sizes.residual_bytes = rounded(pass_rows * h.hidden_size * 4);
-  sizes.normed_bytes = rounded(std::min(pass_rows, kRowTile) * h.hidden_size * 4);
-  for (const Block& block : manifest.program.blocks) {
-    for (const Product& product : block.products) {
-      for (const int matrix : MatricesOf(product, block.layer, manifest.index)) {
-        const ManifestTensor& tensor = manifest.tensors[matrix];
-        const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
-        const int64_t k = tensor.shape[1];
-        if (ReadsStream(product)) {
-          sizes.activation_bytes[static_cast<int>(format)] =
-              rounded(pass_rows * ActivationRowBytes(format, k));
-        } else {
-          const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
-          sizes.ahead_bytes = std::max(sizes.ahead_bytes, ahead);
-        }
-      }
-    }
-  }
-  // One buffer with what is ahead of it.
-  const int64_t block_bytes = pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4;
-  sizes.block_bytes = rounded(sizes.ahead_bytes + block_bytes) - sizes.ahead_bytes;
-  sizes.logits_bytes = rounded(logit_rows * h.vocab_size * 4);
-  sizes.rope_bytes = rounded(context_tokens * h.head_dim * 4);
-  sizes.note_bytes = rounded(sizeof(int32_t));
-  sizes.staging_bytes = rounded(pass_rows * manifest.embedding_stride);
-  return sizes;
-}
-
-int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab) {
-  const int64_t first = slab.first_tile * kTileRows;
-  return std::min(slab.num_tiles * kTileRows, manifest.tensors[slab.tensors[0]].shape[0] - first);
-}
-
-int64_t HostProductSizes::host_bytes() const {
-  int64_t bytes = product_bytes;
-  for (const int64_t of_format : activation_bytes) bytes += of_format;
-  return bytes;
-}
-
-HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows) {
-  HostProductSizes sizes;
-  int64_t together = 0;  // of slabs that read the same
-  int block = -1;
-  PassBuffer input = PassBuffer::kNormed;
-  for (const ManifestSlab& slab : manifest.slabs) {
-    const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
-    const Product& product = manifest.ProductOf(slab);
-    const int64_t count = OfLogitRows(product) ? std::min(rows, logit_rows) : rows;
-    if (slab.block != block || product.reads != input) together = 0;
-    block = slab.block;
-    input = product.reads;
-    together += count * ProductRows(manifest, slab) * static_cast<int64_t>(sizeof(float));
-    sizes.product_bytes = std::max(sizes.product_bytes, HostBuffer::RoundedBytes(together));
-    const ActivationFormat format = Info(tensor.encoding).activations;
-    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
-    bytes = std::max(bytes,
-                     HostBuffer::RoundedBytes(count * ActivationRowBytes(format, tensor.shape[1])));
-  }
-  return sizes;
-}
-
 namespace {
 
-absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& request) {
-  const Manifest& manifest = store.manifest();
-  const HyperParameters& h = manifest.hyper_parameters;
-  if (request.context_tokens <= 0 || request.num_sequences <= 0 || request.pass_rows <= 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a plan needs a positive context, not ", request.context_tokens, " tokens"));
+// Makes one plan: what is always needed, where keys and values lie, how many rows a pass has, and
+// then which slabs stay.
+class MemoryPlanner {
+ public:
+  MemoryPlanner(const LayerStore& store, const PlanRequest& request)
+      : store_(store), manifest_(store.manifest()), h_(manifest_.hyper_parameters) {
+    plan_.request = request;
   }
-  MemoryPlan plan;
-  plan.request = request;
 
-  std::vector<SlabSize> slab_sizes;
-  std::vector<StreamSlab> cycle;
-  int64_t all_resident = 0;
-  for (const ManifestSlab& slab : manifest.slabs) {
-    cycle.push_back(StreamSlabOf(slab, /*resident=*/false));
-    const bool brief = OfLogitRows(manifest.ProductOf(slab)) && request.pass_rows > 1 &&
-                       request.num_sequences == 1 && !request.logits_of_all_rows;
-    slab_sizes.push_back({slab.bytes, cycle.back().place_bytes(), brief});
-    plan.weight_bytes += slab.bytes;
-    plan.raw_bytes += slab.raw_bytes;
-    all_resident += cycle.back().place_bytes();
+  absl::StatusOr<MemoryPlan> Plan();
+
+ private:
+  const PlanRequest& request() const { return plan_.request; }
+  bool on_device() const { return plan_.device.has_value(); }
+  // The budget and the fixed bytes of the memory that computes.
+  int64_t budget() const {
+    return on_device() ? request().device->max_bytes : request().max_ram_bytes;
   }
-  if (plan.raw_bytes > plan.weight_bytes) plan.worker_threads = kDecodingThreads;
-  const int64_t stream_tables = SlabStream::MemoryBytes(cycle, 0, plan.worker_threads);
-  const int64_t context_pages = (request.context_tokens + kKvPageTokens - 1) / kKvPageTokens;
-  plan.kv_pages = request.kv_pages > 0 ? std::max(request.kv_pages, context_pages)
-                                       : context_pages * request.num_sequences;
-  const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
-  plan.kv_disk_pages = std::min(request.kv_disk_pages, plan.kv_pages);
-  if (plan.kv_disk_pages > 0 && request.device.has_value()) {
+  int64_t fixed() const { return on_device() ? plan_.device->fixed_bytes : plan_.fixed_bytes; }
+
+  void TakeSlabs();
+  absl::Status TakeKv();
+  // Fills the items of a plan for passes of `rows` rows.
+  void Describe(int64_t rows);
+  void DescribeHost(const WorkspaceSizes& work);
+  void DescribeDevice(const WorkspaceSizes& work, int64_t rows);
+  // The same for the fewest rows, with keys and values in `place`.
+  void PutKv(KvPlace place);
+  Least LeastWith(KvPlace place);
+  // The places of keys and values that can work; also finds the smallest budgets.
+  absl::StatusOr<std::vector<KvPlace>> PossiblePlaces();
+  bool AllFits(int64_t rows);
+  int64_t GrantRows(KvPlace place);
+  int64_t DeviceCapacity();
+  int64_t HostCapacity(int64_t room);
+  void PlaceAll();
+
+  const LayerStore& store_;
+  const Manifest& manifest_;
+  const HyperParameters& h_;
+  MemoryPlan plan_;
+  std::vector<SlabSize> slab_sizes_;
+  std::vector<StreamSlab> cycle_;
+  int64_t all_resident_ = 0;  // bytes of all slabs in memory
+  int64_t stream_tables_ = 0;
+  KvShape kv_ = {};
+  int64_t kv_bytes_ = 0;       // of the pages in memory
+  int64_t kv_disk_bytes_ = 0;  // that pages on disk take in memory
+  int64_t min_ring_ = 0;
+  int64_t least_rows_ = 0;
+};
+
+void MemoryPlanner::TakeSlabs() {
+  for (const ManifestSlab& slab : manifest_.slabs) {
+    cycle_.push_back(StreamSlabOf(slab, /*resident=*/false));
+    const bool brief = OfLogitRows(manifest_.ProductOf(slab)) && request().pass_rows > 1 &&
+                       request().num_sequences == 1 && !request().logits_of_all_rows;
+    slab_sizes_.push_back({slab.bytes, cycle_.back().place_bytes(), brief});
+    plan_.weight_bytes += slab.bytes;
+    plan_.raw_bytes += slab.raw_bytes;
+    all_resident_ += cycle_.back().place_bytes();
+  }
+  if (plan_.raw_bytes > plan_.weight_bytes) plan_.worker_threads = kDecodingThreads;
+  stream_tables_ = SlabStream::MemoryBytes(cycle_, 0, plan_.worker_threads);
+  // Two slabs: one is computed with while the next one arrives.
+  min_ring_ = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle_), all_resident_));
+  least_rows_ = std::min(request().num_sequences, request().pass_rows);
+}
+
+absl::Status MemoryPlanner::TakeKv() {
+  const int64_t context_pages = (request().context_tokens + kKvPageTokens - 1) / kKvPageTokens;
+  plan_.kv_pages = request().kv_pages > 0 ? std::max(request().kv_pages, context_pages)
+                                          : context_pages * request().num_sequences;
+  kv_ = {request().k_type, request().v_type, h_.num_key_value_heads, h_.head_dim};
+  plan_.kv_disk_pages = std::min(request().kv_disk_pages, plan_.kv_pages);
+  if (plan_.kv_disk_pages > 0 && on_device()) {
     return absl::InvalidArgumentError(
         "keys and values cannot lie on disk where a device computes; leave them in its memory or "
         "in the host's");
   }
-  const int64_t kv_bytes =
-      KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages - plan.kv_disk_pages);
-  const int64_t kv_disk_bytes =
-      KvCache::BytesForPages(kv, h.num_hidden_layers, plan.kv_pages, plan.kv_disk_pages) -
-      kv_bytes + KvFile::MemoryBytes(h.num_hidden_layers, plan.kv_disk_pages) +
-      KvPager::MemoryBytes(plan.kv_disk_pages);
+  kv_bytes_ =
+      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages - plan_.kv_disk_pages);
+  kv_disk_bytes_ =
+      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages, plan_.kv_disk_pages) -
+      kv_bytes_ + KvFile::MemoryBytes(h_.num_hidden_layers, plan_.kv_disk_pages) +
+      KvPager::MemoryBytes(plan_.kv_disk_pages);
+  return absl::OkStatus();
+}
 
-  std::vector<KvPlace> kv_places = {KvPlace::kDevice};
-  if (request.device.has_value()) {
-    plan.device.emplace();
-    if (request.device->kv_place == KvPlace::kAuto) {
-      kv_places.push_back(KvPlace::kHost);
-    } else {
-      kv_places = {request.device->kv_place};
-    }
+void MemoryPlanner::DescribeHost(const WorkspaceSizes& work) {
+  plan_.items = {
+      {"KV cache", kv_bytes_},
+      {"activations", work.activations() + work.staging_bytes},
+      {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h_.vocab_size)},
+      {"rotary tables", work.rope_bytes},
+      {"norms, biases and manifest", store_.MemoryBytes()},
+      {"tokenizer", request().tokenizer_bytes},
+      {"I/O tables and kernel scratch",
+       stream_tables_ +
+           CpuAttention::ScratchBytes(h_.num_attention_heads, h_.head_dim, request().num_threads)},
+  };
+}
+
+void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
+  const bool kv_on_host = plan_.KvInHostMemory();
+  DevicePlan& device = *plan_.device;
+  device.kv_staged_pages =
+      kv_on_host
+          ? KvStaging::MostPages(h_.layer_windows, request().num_sequences, rows, plan_.kv_pages)
+          : 0;
+  const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, h_));
+  device.items = {
+      kv_on_host
+          ? PlanItem{"KV pages on their way", KvStaging::DeviceBytes(kv_, device.kv_staged_pages)}
+          : PlanItem{"KV cache", kv_bytes_},
+      {"activations", work.activations()},
+      {"logits", work.logits_bytes},
+      {"rotary tables", work.rope_bytes},
+      {"norms and biases", manifest_.resident_bytes},
+      {"kernels and the device's runtime", request().device->scratch_bytes + upload_bytes},
+  };
+  plan_.items = {
+      {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes + upload_bytes +
+                                   (kv_on_host ? KvStaging::HostBytes(plan_.kv_pages) : 0)},
+      {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h_.vocab_size)},
+      {"norms, biases and manifest", store_.MemoryBytes()},
+      {"tokenizer", request().tokenizer_bytes},
+      {"I/O tables", stream_tables_},
+  };
+  if (request().device->host_bytes > 0) {
+    plan_.items.push_back({"the device's driver", request().device->host_bytes});
   }
-  const auto describe = [&](int64_t rows) {
-    plan.pass_rows = rows;
-    plan.logit_rows = request.logits_of_all_rows ? rows : std::min(rows, request.num_sequences);
-    const WorkspaceSizes work =
-        SizeWorkspace(manifest, rows, plan.logit_rows, request.context_tokens, RoundingOf(request));
-    const int64_t sampler_bytes = Sampler::MemoryBytes(h.vocab_size);
-    if (plan.device.has_value()) {
-      const bool kv_on_host = plan.KvInHostMemory();
-      plan.device->kv_staged_pages =
-          kv_on_host
-              ? KvStaging::MostPages(h.layer_windows, request.num_sequences, rows, plan.kv_pages)
-              : 0;
-      const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan, h));
-      plan.device->items = {
-          kv_on_host ? PlanItem{"KV pages on their way",
-                                KvStaging::DeviceBytes(kv, plan.device->kv_staged_pages)}
-                     : PlanItem{"KV cache", kv_bytes},
-          {"activations", work.activations()},
-          {"logits", work.logits_bytes},
-          {"rotary tables", work.rope_bytes},
-          {"norms and biases", manifest.resident_bytes},
-          {"kernels and the device's runtime", request.device->scratch_bytes + upload_bytes},
-      };
-      plan.items = {
-          {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes + upload_bytes +
-                                       (kv_on_host ? KvStaging::HostBytes(plan.kv_pages) : 0)},
-          {"logits and sampling", work.logits_bytes + sampler_bytes},
-          {"norms, biases and manifest", store.MemoryBytes()},
-          {"tokenizer", request.tokenizer_bytes},
-          {"I/O tables", stream_tables},
-      };
-      if (request.device->host_bytes > 0)
-        plan.items.push_back({"the device's driver", request.device->host_bytes});
-      if (kv_on_host) plan.items.insert(plan.items.begin(), {"KV cache", kv_bytes});
-      plan.device->fixed_bytes = SumOf(plan.device->items);
-    } else {
-      plan.items = {
-          {"KV cache", kv_bytes},
-          {"activations", work.activations() + work.staging_bytes},
-          {"logits and sampling", work.logits_bytes + sampler_bytes},
-          {"rotary tables", work.rope_bytes},
-          {"norms, biases and manifest", store.MemoryBytes()},
-          {"tokenizer", request.tokenizer_bytes},
-          {"I/O tables and kernel scratch",
-           stream_tables +
-               CpuAttention::ScratchBytes(h.num_attention_heads, h.head_dim, request.num_threads)},
-      };
-    }
-    if (plan.device.has_value() && request.host_share.has_value()) {
-      const HostProductSizes shared =
-          SizeHostProducts(manifest, std::min(rows, kMostSharedRows), plan.logit_rows);
-      plan.device->items.push_back({"products of the CPU", shared.product_bytes});
-      plan.device->fixed_bytes += shared.product_bytes;
-      plan.items.push_back({"products for the device", shared.host_bytes()});
-    }
-    if (plan.kv_disk_pages > 0) plan.items.push_back({"KV pages on their way", kv_disk_bytes});
-    if (request.constraint_bytes > 0) plan.items.push_back({"grammars", request.constraint_bytes});
-    if (request.requests_bytes > 0)
-      plan.items.push_back({"requests in flight", request.requests_bytes});
-    if (request.reads_prompts) {
-      plan.items.push_back({"prompts on their way to ids", PromptWorkBytes(request.max_ram_bytes)});
-    }
-    plan.fixed_bytes = SumOf(plan.items);
-  };
+  if (kv_on_host) plan_.items.insert(plan_.items.begin(), {"KV cache", kv_bytes_});
+  if (request().host_share.has_value()) {
+    const HostProductSizes shared =
+        SizeHostProducts(manifest_, std::min(rows, kMostSharedRows), plan_.logit_rows);
+    device.items.push_back({"products of the CPU", shared.product_bytes});
+    plan_.items.push_back({"products for the device", shared.host_bytes()});
+  }
+  device.fixed_bytes = SumOf(device.items);
+}
 
-  // Two slabs: one is computed with while the next one arrives.
-  const int64_t min_ring =
-      HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle), all_resident));
-  const int64_t least_rows = std::min(request.num_sequences, request.pass_rows);
-  const auto put_kv = [&](KvPlace place) {
-    if (plan.device.has_value())
-      plan.device->kv_host_bytes = place == KvPlace::kHost ? kv_bytes : 0;
-    describe(least_rows);
-  };
+void MemoryPlanner::Describe(int64_t rows) {
+  plan_.pass_rows = rows;
+  plan_.logit_rows = request().logits_of_all_rows ? rows : std::min(rows, request().num_sequences);
+  const WorkspaceSizes work = SizeWorkspace(manifest_, rows, plan_.logit_rows,
+                                            request().context_tokens, RoundingOf(request()));
+  if (on_device()) {
+    DescribeDevice(work, rows);
+  } else {
+    DescribeHost(work);
+  }
+  const std::pair<const char*, int64_t> further[] = {
+      {"KV pages on their way", plan_.kv_disk_pages > 0 ? kv_disk_bytes_ : 0},
+      {"grammars", request().constraint_bytes},
+      {"requests in flight", request().requests_bytes},
+      {"prompts on their way to ids",
+       request().reads_prompts ? PromptWorkBytes(request().max_ram_bytes) : 0}};
+  for (const auto& [name, bytes] : further) {
+    if (bytes > 0) plan_.items.push_back({name, bytes});
+  }
+  plan_.fixed_bytes = SumOf(plan_.items);
+}
+
+void MemoryPlanner::PutKv(KvPlace place) {
+  if (on_device()) plan_.device->kv_host_bytes = place == KvPlace::kHost ? kv_bytes_ : 0;
+  Describe(least_rows_);
+}
+
+Least MemoryPlanner::LeastWith(KvPlace place) {
+  PutKv(place);
+  Least least = {place, plan_.fixed_bytes + min_ring_, 0, 0};
+  if (request().reads_prompts) {
+    least.ram_bytes =
+        SmallestWithPrompts(least.ram_bytes - PromptWorkBytes(request().max_ram_bytes));
+  }
+  if (on_device()) {
+    least.vram_bytes = plan_.device->fixed_bytes + min_ring_;
+    least.pinned_bytes = plan_.device->kv_host_bytes + min_ring_;
+  }
+  return least;
+}
+
+absl::StatusOr<std::vector<KvPlace>> MemoryPlanner::PossiblePlaces() {
+  std::vector<KvPlace> places = {KvPlace::kDevice};
+  if (on_device() && request().device->kv_place == KvPlace::kAuto) {
+    places.push_back(KvPlace::kHost);
+  } else if (on_device()) {
+    places = {request().device->kv_place};
+  }
   std::vector<Least> leasts;
-  for (const KvPlace place : kv_places) {
-    put_kv(place);
-    Least least = {place, plan.fixed_bytes + min_ring, 0, 0};
-    if (request.reads_prompts) {
-      least.ram_bytes =
-          SmallestWithPrompts(least.ram_bytes - PromptWorkBytes(request.max_ram_bytes));
-    }
-    if (plan.device.has_value()) {
-      least.vram_bytes = plan.device->fixed_bytes + min_ring;
-      least.pinned_bytes = plan.device->kv_host_bytes + min_ring;
-    }
-    leasts.push_back(least);
-  }
+  for (const KvPlace place : places) leasts.push_back(LeastWith(place));
   std::vector<KvPlace> possible;
   int64_t least_vram = std::numeric_limits<int64_t>::max();
-  plan.minimum_bytes = least_vram;
+  plan_.minimum_bytes = least_vram;
   for (const Least& least : leasts) {
-    if (least.Fits(request)) possible.push_back(least.kv_place);
-    if (!least.FitsPinned(request)) continue;
-    if (least.FitsVram(request)) plan.minimum_bytes = std::min(plan.minimum_bytes, least.ram_bytes);
-    if (least.FitsRam(request)) least_vram = std::min(least_vram, least.vram_bytes);
-  }
-  if (possible.empty()) return Refusal(store, request, NearestOf(leasts, request));
-  if (plan.device.has_value()) plan.device->minimum_bytes = least_vram;
-  // As many rows a pass as are wanted, unless their buffers take more than a third of what could
-  // hold weights (but a row for each sequence): each halving doubles the passes of a prompt, each
-  // byte here is one less resident. On a device, its memory is what they take.
-  const int64_t budget =
-      plan.device.has_value() ? request.device->max_bytes : request.max_ram_bytes;
-  const int64_t& fixed = plan.device.has_value() ? plan.device->fixed_bytes : plan.fixed_bytes;
-  const auto grant_rows = [&](KvPlace place) {
-    put_kv(place);
-    const int64_t base = fixed;
-    int64_t rows = request.pass_rows;
-    const auto all_fits = [&] {
-      describe(rows);
-      return fixed + HostBuffer::RoundedBytes(all_resident) <= budget;
-    };
-    while (rows > least_rows) {
-      const bool all = all_fits();
-      const bool host_fits = plan.fixed_bytes + min_ring <= request.max_ram_bytes;
-      if (host_fits && (fixed - base <= (budget - base - min_ring) / 3 || all)) break;
-      rows = std::max((rows + 1) / 2, least_rows);
+    if (least.Fits(request())) possible.push_back(least.kv_place);
+    if (!least.FitsPinned(request())) continue;
+    if (least.FitsVram(request())) {
+      plan_.minimum_bytes = std::min(plan_.minimum_bytes, least.ram_bytes);
     }
-    // Where fewer rows let all weights stay, no pass reads any: more passes then cost nothing.
-    const int64_t granted = rows;
-    while (!plan.device.has_value() && !all_fits() && rows > least_rows + kRowTile) {
-      rows = (rows + 1) / 2;
-    }
-    if (!all_fits()) rows = granted;
-    describe(rows);
-    return rows;
-  };
-  const int64_t rows = grant_rows(possible.front());
-  if (possible.size() > 1 && rows < request.pass_rows && grant_rows(possible.back()) <= rows) {
-    grant_rows(possible.front());
+    if (least.FitsRam(request())) least_vram = std::min(least_vram, least.vram_bytes);
   }
+  if (possible.empty()) return Refusal(store_, request(), NearestOf(leasts, request()));
+  if (on_device()) plan_.device->minimum_bytes = least_vram;
+  return possible;
+}
 
-  std::vector<int64_t> capacities;  // of the tiers
-  if (plan.device.has_value()) {
-    int64_t capacity = request.device->max_bytes - fixed;
-    if (all_resident > capacity) {
-      const int64_t ring = std::min(kDeviceRingSlabs * RingSlabBytes(cycle), all_resident / 8);
-      plan.device->ring_bytes =
-          std::clamp(ring, min_ring, capacity) / kReadAlignment * kReadAlignment;
-      capacity -= plan.device->ring_bytes;
-    }
-    capacities.push_back(capacity);
+bool MemoryPlanner::AllFits(int64_t rows) {
+  Describe(rows);
+  return fixed() + HostBuffer::RoundedBytes(all_resident_) <= budget();
+}
+
+// As many rows a pass as are wanted, unless their buffers take more than a third of what could
+// hold weights (but a row for each sequence): each halving doubles the passes of a prompt, each
+// byte here is one less resident. On a device, its memory is what they take.
+int64_t MemoryPlanner::GrantRows(KvPlace place) {
+  PutKv(place);
+  const int64_t base = fixed();
+  int64_t rows = request().pass_rows;
+  while (rows > least_rows_) {
+    const bool all_fits = AllFits(rows);
+    const bool host_fits = plan_.fixed_bytes + min_ring_ <= request().max_ram_bytes;
+    const bool small = fixed() - base <= (budget() - base - min_ring_) / 3;
+    if (host_fits && (small || all_fits)) break;
+    rows = std::max((rows + 1) / 2, least_rows_);
   }
-  int64_t room = request.max_ram_bytes - plan.fixed_bytes;
-  const int64_t unlimited = room;
-  if (plan.device.has_value()) {
-    room = std::min(room, request.device->max_pinned_bytes - plan.device->kv_host_bytes);
+  // Where fewer rows let all weights stay, no pass reads any: more passes then cost nothing.
+  if (!on_device()) {
+    int64_t fewer = rows;
+    while (!AllFits(fewer) && fewer > least_rows_ + kRowTile) fewer = (fewer + 1) / 2;
+    if (AllFits(fewer)) rows = fewer;
   }
-  int64_t capacity = HostBuffer::RoundedBytes(all_resident);
+  Describe(rows);
+  return rows;
+}
+
+// What is left for slabs that stay on the device, besides the ring that it takes from there.
+int64_t MemoryPlanner::DeviceCapacity() {
+  const int64_t capacity = budget() - fixed();
+  if (all_resident_ <= capacity) return capacity;
+  const int64_t ring = std::min(kDeviceRingSlabs * RingSlabBytes(cycle_), all_resident_ / 8);
+  plan_.device->ring_bytes =
+      std::clamp(ring, min_ring_, capacity) / kReadAlignment * kReadAlignment;
+  return capacity - plan_.device->ring_bytes;
+}
+
+// The same of `room` bytes of host memory, in buffers that do not round up.
+int64_t MemoryPlanner::HostCapacity(int64_t room) {
+  const auto whole_pages = [](int64_t bytes) {
+    return bytes > kHugePageBytes ? bytes / kHugePageBytes * kHugePageBytes : bytes;
+  };
+  const int64_t all = HostBuffer::RoundedBytes(all_resident_);
   // What stays on a device passes the host's ring once.
-  if (capacity > room || plan.device.has_value()) {
-    const int64_t ring = std::clamp(RingBytes(cycle, plan, all_resident), min_ring, room);
-    plan.ring_bytes = ring / kReadAlignment * kReadAlignment;
-    if (plan.ring_bytes > kHugePageBytes)
-      plan.ring_bytes = plan.ring_bytes / kHugePageBytes * kHugePageBytes;
-    // What is left, in a buffer that does not round up.
-    capacity = room - plan.ring_bytes;
-    if (capacity > kHugePageBytes) capacity = capacity / kHugePageBytes * kHugePageBytes;
+  if (all <= room && !on_device()) return all;
+  const int64_t ring = std::clamp(RingBytes(cycle_, plan_, all_resident_), min_ring_, room);
+  plan_.ring_bytes = whole_pages(ring / kReadAlignment * kReadAlignment);
+  return whole_pages(room - plan_.ring_bytes);
+}
+
+void MemoryPlanner::PlaceAll() {
+  std::vector<int64_t> capacities;  // of the tiers
+  if (on_device()) capacities.push_back(DeviceCapacity());
+  const int64_t unlimited = request().max_ram_bytes - plan_.fixed_bytes;
+  int64_t room = unlimited;
+  if (on_device()) {
+    room = std::min(room, request().device->max_pinned_bytes - plan_.device->kv_host_bytes);
   }
-  capacities.push_back(capacity);
-  plan.residency = PlaceSlabs(slab_sizes, capacities);
-  plan.resident_bytes =
-      HostBuffer::RoundedBytes(plan.residency.tier_bytes[plan.residency.host_tier()]);
-  if (plan.device.has_value()) {
-    plan.device->kept_bytes = plan.residency.tier_bytes[0];
-    plan.device->unpinned_bytes = std::min(unlimited - room, plan.residency.streamed_bytes);
+  capacities.push_back(HostCapacity(room));
+  plan_.residency = PlaceSlabs(slab_sizes_, capacities);
+  plan_.resident_bytes =
+      HostBuffer::RoundedBytes(plan_.residency.tier_bytes[plan_.residency.host_tier()]);
+  if (!on_device()) return;
+  plan_.device->kept_bytes = plan_.residency.tier_bytes[0];
+  plan_.device->unpinned_bytes = std::min(unlimited - room, plan_.residency.streamed_bytes);
+  if (!request().host_share.has_value()) return;
+  plan_.host_share = ChooseHostShare(manifest_, plan_.residency, *request().host_share, least_rows_,
+                                     plan_.logit_rows, RoundingOf(request()) != Rounding::kNone);
+}
+
+absl::StatusOr<MemoryPlan> MemoryPlanner::Plan() {
+  if (request().context_tokens <= 0 || request().num_sequences <= 0 || request().pass_rows <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a plan needs a positive context, not ", request().context_tokens, " tokens"));
   }
-  if (plan.device.has_value() && request.host_share.has_value()) {
-    plan.host_share = ChooseHostShare(manifest, plan.residency, *request.host_share, least_rows,
-                                      plan.logit_rows, RoundingOf(request) != Rounding::kNone);
+  if (request().device.has_value()) plan_.device.emplace();
+  TakeSlabs();
+  SLUICE_RETURN_IF_ERROR(TakeKv());
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<KvPlace> possible, PossiblePlaces());
+  // Keys and values lie in host memory only where that gives a pass more rows.
+  const int64_t rows = GrantRows(possible.front());
+  if (possible.size() > 1 && rows < request().pass_rows && GrantRows(possible.back()) <= rows) {
+    GrantRows(possible.front());
   }
-  return plan;
+  PlaceAll();
+  return std::move(plan_);
 }
 
 }  // namespace
@@ -489,10 +468,10 @@ absl::StatusOr<MemoryPlan> PlanFor(const LayerStore& store, const PlanRequest& r
 absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request) {
   PlanRequest without = request;
   without.host_share.reset();
-  absl::StatusOr<MemoryPlan> plan = PlanFor(store, without);
+  absl::StatusOr<MemoryPlan> plan = MemoryPlanner(store, without).Plan();
   if (!request.host_share.has_value() || !request.device.has_value() || !plan.ok()) return plan;
   plan->request.host_share = request.host_share;
-  absl::StatusOr<MemoryPlan> shared = PlanFor(store, request);
+  absl::StatusOr<MemoryPlan> shared = MemoryPlanner(store, request).Plan();
   // No room for what that takes, or only in the place of keys and values, or nothing for the CPU:
   // buffers would lie idle.
   if (!shared.ok() || shared->host_share.slabs.empty() ||

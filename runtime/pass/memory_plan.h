@@ -14,6 +14,7 @@
 #include "prefetch/residency.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/floor/host_share.h"
+#include "runtime/pass/workspace.h"
 #include "storage/store/layer_store.h"
 
 namespace sluice {
@@ -26,8 +27,8 @@ enum class KvPlace : uint8_t { kAuto, kDevice, kHost };
 // Memory of the device that computes.
 struct DeviceBudget {
   int64_t max_bytes = 0;  // for everything that sluice allocates there
-  int64_t scratch_bytes =
-      0;  // part of max_bytes for the operations (without uploads) and the device's own runtime
+  // Part of max_bytes for the operations (without uploads) and the device's own runtime
+  int64_t scratch_bytes = 0;
   int64_t host_bytes = 0;  // host memory that its driver takes
   // Of host memory that can be pinned for copies: the ring, slabs that stay there and the KV cache,
   // if it is there, share it.
@@ -43,8 +44,8 @@ struct PlanRequest {
   int64_t context_tokens = 0;  // of each sequence
   int64_t num_sequences = 1;   // at once; each may want logits of one row a pass
   int64_t kv_pages = 0;        // they share; 0: pages for the whole context of each
-  int64_t kv_disk_pages =
-      0;  // of these, in a file, where the host computes; the others are in memory
+  // Of these, in a file, where the host computes; the others are in memory
+  int64_t kv_disk_pages = 0;
   int64_t requests_bytes = 0;  // what the caller keeps of them: prompts, answers, ids
   bool reads_prompts = false;  // while it runs: PromptWorkBytes are set aside
   int num_threads = 64;        // that compute on the host: each has scratch of its own
@@ -80,12 +81,12 @@ struct DevicePlan {
   int64_t fixed_bytes = 0;      // their sum
   int64_t ring_bytes = 0;
   int64_t kept_bytes = 0;  // of slabs that stay
-  int64_t minimum_bytes =
-      0;  // the smallest budget that can work with this request, wherever kAuto has the KV cache
+  // The smallest budget that can work with this request, wherever kAuto has the KV cache
+  int64_t minimum_bytes = 0;
   int64_t kv_host_bytes = 0;    // of the KV cache, pinned in host memory; 0: it lies on the device
   int64_t kv_staged_pages = 0;  // then: of each of the two layers that the device has room for
-  int64_t unpinned_bytes =
-      0;  // of slabs that would stay in the host's memory if that could be pinned
+  // Of slabs that would stay in the host's memory if that could be pinned
+  int64_t unpinned_bytes = 0;
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 
@@ -142,56 +143,12 @@ StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);
 // on disk for a device.
 absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest& request);
 
-// Sizes of the buffers that executing `rows` rows a pass takes; the model allocates just these.
-struct WorkspaceSizes {
-  int64_t residual_bytes;  // [rows, hidden_size] f32
-  int64_t normed_bytes;    // [a tile of rows, hidden_size] f32
-  int64_t ahead_bytes;     // in front of the block's, for PreparedAhead
-  int64_t block_bytes;     // attention output, q, k and v, or the MLP's gate, f32
-  int64_t activation_bytes[kNumActivationFormats];  // the hidden state, 0 if nothing needs it
-  int64_t logits_bytes;                             // [logit_rows, vocab_size] f32
-  int64_t rope_bytes;                               // [context, head_dim] f32
-  int64_t note_bytes;                               // Ops::NoteNonFinite's note
-  int64_t staging_bytes;                            // embedding rows as stored
-  int64_t total() const;
-  // Without logits, rotary tables and what is staged on the host.
-  int64_t activations() const;
-};
-
-// Rows of the matrix that a slab's product gives for each row of activations.
-int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab);
-
-// Sizes of what lies between a device and the CPU that computes slabs for it, in passes of up to
-// `rows` rows: activations of one matrix in each format, none of them rounded, and products of all
-// matrices that read the same.
-struct HostProductSizes {
-  int64_t activation_bytes[kNumActivationFormats] = {};  // pinned host memory
-  int64_t product_bytes = 0;  // f32: pinned host memory, and the same on the device
-  int64_t host_bytes() const;
-};
-HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows);
-
-// Which 16-bit floats meet activations that are rounded to their own type.
-enum class Rounding : uint8_t { kNone, kBF16, kBF16AndF16 };
 // --fast-math rounds for bf16 weights on a CPU, and for f16 ones, too, on a device.
 Rounding RoundingOf(const PlanRequest& request);
-// The format of the activations that weights of `encoding` are multiplied with.
-ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding);
 // Names what results depend on: "exact", the same everywhere; "fast-math", on CPUs; or "fast-math
 // on compute capability 9.0". Jobs and conversations continue only with the arithmetic that they
 // began with.
 std::string ArithmeticOf(const PlanRequest& request);
-
-// Rows that are normed and prepared as products read them, one tile after the other: between
-// residual stream and product only a tile of them is there as floats.
-inline constexpr int64_t kRowTile = 64;
-// Attention's output and the MLP's gate are each read by one matrix only, so they are prepared in
-// place: the first prepared row begins this many bytes before the floats. So a prepared tile never
-// overwrites floats that are still needed.
-int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_row_bytes);
-
-WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens, Rounding rounding);
 
 }  // namespace sluice
 

@@ -46,8 +46,8 @@ struct PassCounters {
   double wall_seconds = 0;
   double compute_seconds = 0;
   double wait_disk_seconds = 0;  // for a slab, for embedding rows, or for pages of the KV cache
-  double wait_copy_seconds =
-      0;  // for a slab's copy to the device, or for pages of the KV cache on their way there
+  // For a slab's copy to the device, or for pages of the KV cache on their way there
+  double wait_copy_seconds = 0;
   double other_seconds = 0;  // between passes: sampling, swapping, the terminal
 };
 
@@ -160,8 +160,8 @@ class Model {
   DeviceStream* device_stream_ = nullptr;  // source_ where a device computes, else null
   std::unique_ptr<KvFile> kv_file_;
   std::unique_ptr<KvPager> kv_pager_;  // null: no page is on disk
-  std::unique_ptr<KvStaging>
-      kv_staging_;  // null: no page is in host memory while a device computes
+  // Null: no page is in host memory while a device computes
+  std::unique_ptr<KvStaging> kv_staging_;
   std::unique_ptr<BlockExecutor> executor_;
   std::vector<absl::Span<const std::byte>>
       host_tiles_;              // [num_slabs], or empty: the CPU computes none

@@ -13,8 +13,8 @@ namespace sluice {
 
 struct TokenLogProb {
   double log_prob = 0;  // natural, at temperature 1
-  std::vector<std::pair<int32_t, double>>
-      top;  // the most likely tokens, best first; equal ones by id
+  // The most likely tokens, best first; equal ones by id
+  std::vector<std::pair<int32_t, double>> top;
 };
 
 // Of `token`, and of the `top_k` most likely tokens. logits [vocab_size], finite.

@@ -19,8 +19,8 @@
 namespace sluice {
 
 struct ShardProgress {
-  int64_t source_bytes_done =
-      0;  // of the checkpoint's tensors, finished files of a resumed run included
+  // Of the checkpoint's tensors, finished files of a resumed run included
+  int64_t source_bytes_done = 0;
   int64_t source_bytes_total = 0;
   int64_t stored_bytes = 0;
 };

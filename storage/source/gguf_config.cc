@@ -102,8 +102,8 @@ class Converter {
     config_["attention_bias"] = facts_.attention_bias;
     config_["mlp_bias"] = facts_.mlp_bias;
     config_["vocab_size"] = facts_.vocab_size;
-    config_["tie_word_embeddings"] =
-        true;  // Checkpoint::Open sees whether there is a head of its own
+    // Checkpoint::Open sees whether there is a head of its own
+    config_["tie_word_embeddings"] = true;
     SLUICE_ASSIGN_OR_RETURN(const auto bos, GgufTokenId(gguf_, "tokenizer.ggml.bos_token_id"));
     config_["bos_token_id"] = bos.has_value() ? json(*bos) : json(nullptr);
     SLUICE_ASSIGN_OR_RETURN(config_["eos_token_id"], GgufEosTokenIds(gguf_));

@@ -11,8 +11,8 @@
 namespace sluice {
 
 struct GgufPreTokenizer {
-  std::vector<std::string>
-      patterns;  // applied one after the other; matches and what lies between are words
+  // Applied one after the other; matches and what lies between are words
+  std::vector<std::string> patterns;
   bool ignore_merges = false;  // a word that is a token is that token
   bool add_bos = false;        // where tokenizer.ggml.add_bos_token is missing
   bool nfc = false;            // the text is normalized first

@@ -18,8 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kSpace[] =
-    "\xE2\x96\x81";  // U+2581, which stands for a space in SentencePiece's tokens
+// U+2581, which stands for a space in SentencePiece's tokens
+constexpr char kSpace[] = "\xE2\x96\x81";
 constexpr absl::string_view kTemplateKey = "tokenizer.chat_template";
 
 // The special tokens that a file may name.

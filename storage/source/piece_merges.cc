@@ -23,8 +23,8 @@ std::vector<PieceMerge> MergesByScore(absl::Span<const std::string> pieces,
   for (size_t id = 0; id < pieces.size(); ++id) {
     const absl::string_view piece = pieces[id];
     if (piece.size() > kMaxMergedBytes || find(piece) != static_cast<int64_t>(id)) continue;
-    std::vector<std::pair<std::pair<int64_t, int64_t>, size_t>>
-        splits;  // ids of the parts, where they meet
+    // Ids of the parts, where they meet
+    std::vector<std::pair<std::pair<int64_t, int64_t>, size_t>> splits;
     for (size_t at = 1; at < piece.size(); ++at) {
       if (!BeginsCharacter(piece[at])) continue;
       const int64_t left = find(piece.substr(0, at));

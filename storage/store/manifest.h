@@ -48,8 +48,8 @@ struct ManifestSlab {
   int64_t first_tile;        // of each tensor
   int64_t num_tiles;         // of each tensor
   SlabCompression compression = SlabCompression::kNone;
-  int64_t raw_bytes =
-      0;  // bytes of its tiles, what a device consumes; `bytes` where not compressed
+  // Bytes of its tiles, what a device consumes; `bytes` where not compressed
+  int64_t raw_bytes = 0;
 };
 
 // What was asked for when the store was made. Each slab says itself whether it is compressed.

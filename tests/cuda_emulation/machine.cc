@@ -31,8 +31,8 @@ namespace {
 
 struct Operation {
   std::function<void()> run;
-  CUevent_st* waits_for =
-      nullptr;  // until it has fired as often as it was recorded when the wait was queued
+  // Until it has fired as often as it was recorded when the wait was queued
+  CUevent_st* waits_for = nullptr;
   uint64_t times = 0;
 };
 

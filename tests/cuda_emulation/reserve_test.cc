@@ -38,8 +38,8 @@ absl::Status RunPass(Ops& ops, const PassLimits& pass, DeviceBuffer& memory) {
       ops.Rope(x, width, pass.rows, pass.num_heads, pass.kv.head_dim, x, positions, nullptr, 0);
   if (status.ok()) status = ops.AppendKv(all, x, x, width);
   for (int call = 0; status.ok() && call < kUploadBuffers; ++call) {
-    status =
-        ops.Attention(call % 2 == 0 ? few : all, x, width, x, width);  // split in chunks, and not
+    // Split in chunks, and not
+    status = ops.Attention(call % 2 == 0 ? few : all, x, width, x, width);
   }
   return status;
 }

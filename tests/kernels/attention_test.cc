@@ -401,7 +401,7 @@ TEST(CpuAttention, TakesTheScratchThatItSaysWithAnyNumberOfThreads) {
   constexpr int64_t kHeads = 16, kDim = 40, kRows = 140;
   const KvShape kv = {kQ8, kQ8, /*num_kv_heads=*/2, kDim};
   std::vector<std::byte> page(KvPageBytes(kv));
-  const std::vector<int32_t> table(64, 0);  // one page over and over
+  const std::vector<int32_t> table(72, 0);  // one page over and over
   std::vector<AttentionRow> rows;
   for (int64_t i = 0; i < kRows; ++i) rows.push_back({table.data(), 4000 + i, 0});
   const std::vector<float> q(kRows * kHeads * kDim, 1.0f);

@@ -72,7 +72,9 @@ TEST_F(DeviceRingTest, ASlotThatIsHeldDoesNotKeepTheRoomBehindIt) {
     ASSERT_TRUE(room.has_value()) << ticket;
     EXPECT_EQ(room->begin, kRingPage);
     EXPECT_EQ(room->readers.size(), ticket > 1 ? 1 : 0);
-    if (ticket > 1) EXPECT_EQ(room->readers[0], last);
+    if (ticket > 1) {
+      EXPECT_EQ(room->readers[0], last);
+    }
     EXPECT_FALSE(ring.Allocate(kRingPage).has_value());
     ring.Lease(ticket);
     last = NewEvent();

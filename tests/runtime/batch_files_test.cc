@@ -176,8 +176,8 @@ TEST(JobRecord, SurvivesItsFileAndNamesWhatDiffers) {
     c.change(other);
     EXPECT_THAT(std::string(CheckSameJob(Job(), other, "x").message()), HasSubstr(c.name));
   }
-  std::string older =
-      SerializeJobRecord(Job());  // begun before there was another arithmetic than the exact one
+  // Begun before there was another arithmetic than the exact one
+  std::string older = SerializeJobRecord(Job());
   const std::string line = "  \"arithmetic\": \"exact\",\n";
   ASSERT_NE(older.find(line), std::string::npos);
   older.erase(older.find(line), line.size());

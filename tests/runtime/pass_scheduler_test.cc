@@ -273,8 +273,8 @@ class Simulation {
   ScheduleLimits limits_;
   int64_t context_, pages_, disk_pages_, requests_, prefix_, period_, needed_ = 0;
   std::map<int64_t, Live> live_;
-  std::vector<uint64_t>
-      slots_;  // of all pages: the hash of the tokens up to the one whose key is there
+  // Of all pages: the hash of the tokens up to the one whose key is there
+  std::vector<uint64_t> slots_;
 };
 
 TEST(PassScheduler, RunsRandomWorkloadsWithinTheirLimitsInOrderAndToTheEnd) {

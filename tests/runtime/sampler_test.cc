@@ -200,7 +200,9 @@ TEST(Sampler, DrawsTheSameTokenWhereATruncationKeepsIt) {
   for (int64_t position = 0; position < 500; ++position) {
     const int32_t drawn = sampler.Sample(kLogits, OpenAiSampling(), {}, {}, position);
     const auto fewer = OpenAiWith([](SamplerOptions& o) { o.top_k = 3; });
-    if (drawn < 3) EXPECT_EQ(sampler.Sample(kLogits, fewer, {}, {}, position), drawn);
+    if (drawn < 3) {
+      EXPECT_EQ(sampler.Sample(kLogits, fewer, {}, {}, position), drawn);
+    }
   }
 }
 

@@ -294,8 +294,8 @@ TEST_F(Cli, OneSignalEndsACommandThatWaitsForItsInput) {
             (dir_ / "pipe").c_str(), nullptr);
       _exit(127);
     }
-    const int writer =
-        open((dir_ / "pipe").c_str(), O_WRONLY | O_CLOEXEC);  // returns once the command reads
+    // Returns once the command reads
+    const int writer = open((dir_ / "pipe").c_str(), O_WRONLY | O_CLOEXEC);
     ASSERT_GE(writer, 0);
     kill(pid, SIGTERM);
     int status = 0;

@@ -60,8 +60,9 @@ TEST(Folders, HaveRoomsThatIncludeOnlyThemselvesAndRoomsToTheirRight) {
       {"prefetch", {"", "io"}},
       {"storage", {"shard", "store", "source", "model", "file"}},
       {"kernels", {"cuda", "cpu", "", "encodings", "base"}}};
-  for (const auto& [folder, order] : rooms) {
-    const auto place = [&](const std::string& room) {
+  for (const auto& [folder, rooms_of_folder] : rooms) {
+    const std::vector<std::string>& order = rooms_of_folder;  // for the lambda: clang 14
+    const auto place = [&order](const std::string& room) {
       return std::find(order.begin(), order.end(), room) - order.begin();
     };
     const auto places = static_cast<int64_t>(order.size());

@@ -431,8 +431,8 @@ std::vector<int32_t> Automaton::BytesToEnd(const std::bitset<256>& usable) const
   std::vector<Back> back;
   std::vector<uint32_t> back_begin;
   Place(backwards, n, &back, &back_begin);
-  std::vector<std::pair<State, State>>
-      calls;  // of the rule that starts at a state: source, way back
+  // Of the rule that starts at a state: source, way back
+  std::vector<std::pair<State, State>> calls;
   std::vector<uint32_t> calls_begin;
   Place(calls_of, n, &calls, &calls_begin);
 

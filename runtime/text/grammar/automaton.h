@@ -40,8 +40,8 @@ class Automaton {
   };
   struct Rule {
     State start = 0;
-    int32_t rank =
-        0;  // a rule that begins with another one, with nothing before it, has the smaller rank
+    // A rule that begins with another one, with nothing before it, has the smaller rank
+    int32_t rank = 0;
     std::string name = {};
   };
 

@@ -64,10 +64,10 @@ class Constraint {
   struct PlainLevels {
     int all = 0;  // any n plain characters may follow, for n up to this
     int any = 0;  // some n plain characters may
-    std::vector<int32_t>
-        most_to_finish;  // what up to n plain characters lead to needs at most, n from 1 to `all`
-    std::vector<int32_t>
-        fewest_to_finish;  // what n plain characters lead to needs at least, n from 1 to `any`
+    // What up to n plain characters lead to needs at most, n from 1 to `all`
+    std::vector<int32_t> most_to_finish;
+    // What n plain characters lead to needs at least, n from 1 to `any`
+    std::vector<int32_t> fewest_to_finish;
   };
 
   Constraint(Automaton automaton, std::vector<Grammar::Token> tokens,

@@ -401,10 +401,10 @@ absl::StatusOr<std::optional<Grammar::ExprId>> PatternIntersection(
   }
   int64_t longest = bounds.max;
   for (const ExprId pattern : patterns) longest = std::min(longest, lengths[pattern].max);
-  const int64_t max_length =
-      longest < bounds.max ? kEndless : bounds.max;  // no text gets there, so nothing need count
-  const int64_t limit =
-      limits.expressions / 4;  // of edges, each of which becomes a few expressions
+  // No text gets there, so nothing need count
+  const int64_t max_length = longest < bounds.max ? kEndless : bounds.max;
+  // Of edges, each of which becomes a few expressions
+  const int64_t limit = limits.expressions / 4;
   Positions a(g, lengths, longest, limit * 128), b(g, lengths, longest, limit * 128);
   SLUICE_RETURN_IF_ERROR(a.Build(patterns[0]));
   SLUICE_RETURN_IF_ERROR(b.Build(patterns.size() > 1 ? patterns[1] : any));

@@ -24,8 +24,8 @@ inline constexpr absl::string_view kPieceSpace = "\xE2\x96\x81";
 class SentencePieceNormalizer {
  public:
   struct Options {
-    std::string charsmap =
-        {};  // precompiled_charsmap of the model file; empty: no character changes
+    // Precompiled_charsmap of the model file; empty: no character changes
+    std::string charsmap = {};
     bool add_dummy_prefix = true;    // a space before the text
     bool prefix_first_only = false;  // not before a text that is not the first one of the input
     bool remove_extra_whitespaces = true;   // spaces at the ends, and all but one between words

@@ -75,8 +75,8 @@ struct FileToken {
   AddedToken token;
   bool is_string = false;
   bool of_map = false;  // an object of special_tokens_map.json
-  bool standard =
-      false;  // a member bos_token, ... of a file: a listed token of this text takes its place
+  // A member bos_token, ... of a file: a listed token of this text takes its place
+  bool standard = false;
   const TokenFile* file = nullptr;
 
   // Equal for what is equal in Python.
@@ -334,8 +334,8 @@ class TokenCollector {
   std::vector<FileToken> additional_;  // counts where nothing else makes `extra_`
   bool has_extra_ = false;
   std::map<int64_t, FileToken> listed_;
-  absl::flat_hash_map<std::string, FileToken>
-      by_content_;  // those of `listed_` and those whose id came twice
+  // Those of `listed_` and those whose id came twice
+  absl::flat_hash_map<std::string, FileToken> by_content_;
 };
 
 // A token of tokenizer.json and its place in "added_tokens".

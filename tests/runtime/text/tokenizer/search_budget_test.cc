@@ -37,8 +37,8 @@ absl::Status Search(const std::string& pattern, const std::string& text,
 }
 
 TEST(SearchBudget, EndsPatternsThatSearchTooLong) {
-  const std::string text =
-      std::string(20'000, 'a') + "\n\tbcx";  // has what patterns end with, at another place
+  // Has what patterns end with, at another place
+  const std::string text = std::string(20'000, 'a') + "\n\tbcx";
   const std::string many = Repeated("a*+b|", 300);
   for (const std::string& pattern : {many,           // matches the empty text at each place
                                      many + "a*+b",  // matches nowhere
