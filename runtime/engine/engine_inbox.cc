@@ -73,8 +73,13 @@ void EngineInbox::TakeArrivals() {
       if (on_finish) on_finish(std::move(result));
     };
     const absl::StatusOr<int64_t> id = engine_->Submit(*std::move(arrival.request));
-    // Submit has looked at it: only an engine that broke its word would refuse it now.
-    if (id.ok()) id_of_ticket_[ticket] = *id;
+    if (id.ok()) {
+      id_of_ticket_[ticket] = *id;
+    } else if (on_finish) {
+      SequenceResult refused;
+      refused.status = id.status();
+      on_finish(std::move(refused));
+    }
   }
 }
 

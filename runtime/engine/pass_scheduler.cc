@@ -47,7 +47,9 @@ PassScheduler::OwnPages PassScheduler::TakeOut(int64_t id, bool pass_failed) {
   auto& from = running_.contains(id) ? running_ : waiting_;
   Sequence& sequence = from.at(id);
   ABSL_ASSERT(sequence.owns_pages);
-  OwnPages own = {std::move(sequence.pages), pass_failed ? sequence.settled : sequence.done};
+  // A preempted sequence has lost its pages, whatever had been settled before.
+  const int64_t rows = pass_failed ? std::min(sequence.settled, sequence.done) : sequence.done;
+  OwnPages own = {std::move(sequence.pages), rows};
   DropSaved(sequence);
   from.erase(id);
   return own;

@@ -432,5 +432,22 @@ TEST(PassScheduler, SharesAPrefixWithinThePassThatComputesIt) {
   EXPECT_EQ(pool.available(), 64 - 3 - 4);
 }
 
+// Preempted in a pass that then failed, a sequence has none of its rows any more.
+TEST(PassScheduler, GivesBackNoRowsOfPagesThatWerePreempted) {
+  PagePool pool(4);
+  PassScheduler scheduler({.pass_rows = 64, .logit_rows = 1, .max_sequences = 1}, &pool);
+  const int64_t batch = scheduler.Add(std::vector<int32_t>(40, 1), 60, 39,
+                                      PassScheduler::OwnPages{}, Priority::kBatch);
+  ASSERT_EQ(scheduler.NextPass().size(), 1u);
+  scheduler.Append(batch, 2);
+  const int64_t first = scheduler.Add(std::vector<int32_t>(10, 1), 20, 9);
+  const std::vector<PassScheduler::Chunk> pass = scheduler.NextPass();
+  ASSERT_EQ(pass.size(), 1u);
+  EXPECT_EQ(pass[0].id, first) << "the batch makes room";
+  const PassScheduler::OwnPages own = scheduler.TakeOut(batch, /*pass_failed=*/true);
+  EXPECT_EQ(own.rows, 0);
+  EXPECT_TRUE(own.pages.pages.empty());
+}
+
 }  // namespace
 }  // namespace sluice
