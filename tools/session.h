@@ -99,7 +99,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const SessionOpti
                                        int64_t pass_rows, bool logits_of_all_rows);
 // --kv-disk as pages of the cache that `request` asks for; nothing: auto.
 OptionSpec KvDiskOptionSpec();
-absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
+absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const Manifest& manifest,
                                                    const PlanRequest& request);
 // Starts threads, kernels and the model.
 absl::Status StartPlanned(Session& session, const SessionOptions& options, const MemoryPlan& plan);
