@@ -91,8 +91,6 @@ std::string CommandHelp(const CommandSpec& command);
 
 // "3GiB", "8M", "1.5GB", "4096": binary for KiB MiB GiB TiB and K M G T, decimal for KB MB GB TB.
 absl::StatusOr<int64_t> ParseByteSize(absl::string_view text);
-// "12.3 MiB"
-std::string FormatBytes(int64_t bytes);
 
 }  // namespace sluice
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tools/command.h"
+#include "kernels/base/format_bytes.h"
 
 namespace sluice {
 

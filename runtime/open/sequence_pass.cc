@@ -1,10 +1,10 @@
 // Weights, the ring, and pages of the KV cache that go over a link.
-#include "tools/sequence_pass.h"
+#include "runtime/open/sequence_pass.h"
 
 namespace sluice {
 
 PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan,
-                              const SessionOptions& options, int64_t context, int64_t rows,
+                              const OpenOptions& options, int64_t context, int64_t rows,
                               int64_t logit_rows) {
   PassWork work = DescribePass(manifest, plan.residency, rows, logit_rows, options.num_threads,
                                options.read.verify_once, plan.HostSlabs(rows));

@@ -1,5 +1,5 @@
 // Each rate by the code that a run uses: the engine, XXH3, the matrix kernels.
-#include "tools/machine_probe.h"
+#include "runtime/floor/probe/machine_probe.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,7 +19,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/base/memory_limits.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "kernels/cpu/bandwidth.h"
 #include "kernels/cpu/matmul_rate.h"
 #include "kernels/cpu/thread_pool.h"
@@ -27,9 +29,6 @@
 #include "storage/file/durable_file.h"
 #include "storage/file/free_space.h"
 #include "storage/store/layer_store.h"
-#include "tools/compute_threads.h"
-#include "tools/memory_limits.h"
-#include "tools/system_memory.h"
 
 namespace sluice {
 namespace {
@@ -140,7 +139,9 @@ class Prober {
     result_.isa = std::string(IsaName(options_.isa));
     SLUICE_RETURN_IF_ERROR(Disk(settings));
     pool_.Grow(options_.num_threads);  // without threads that read, no other is of use
-    if (!pool_.shortage().ok()) SayFewerThreads()(pool_.shortage());
+    if (!pool_.shortage().ok() && options_.on_fewer_threads) {
+      options_.on_fewer_threads(pool_.shortage());
+    }
     MachineRates& rates = result_.rates;
     rates.num_threads = pool_.num_threads();
     rates.num_cpus = AvailableCpus();
@@ -218,7 +219,7 @@ class Prober {
         io.kind = options_.io;
         io.read_bytes = settings[i].read_bytes;
         io.queue_depth = settings[i].queue_depth;
-        io.on_fewer_threads = SayFewerThreads();
+        io.on_fewer_threads = options_.on_fewer_threads;
         Step(absl::StrCat("disk, ", io.queue_depth, " reads of ", io.read_bytes / kKiB, " KiB"));
         SLUICE_ASSIGN_OR_RETURN(const double rate,
                                 MeasureReadRate(sources, io, options_.quick ? 0.06 : 0.1));

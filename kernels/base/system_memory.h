@@ -1,6 +1,6 @@
 // How much memory this process has taken, and its CPUs.
-#ifndef SLUICE_TOOLS_SYSTEM_MEMORY_H_
-#define SLUICE_TOOLS_SYSTEM_MEMORY_H_
+#ifndef SLUICE_KERNELS_BASE_SYSTEM_MEMORY_H_
+#define SLUICE_KERNELS_BASE_SYSTEM_MEMORY_H_
 
 #include <cstdint>
 
@@ -17,4 +17,4 @@ int AvailableCpus();
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_SYSTEM_MEMORY_H_
+#endif  // SLUICE_KERNELS_BASE_SYSTEM_MEMORY_H_

@@ -1,6 +1,6 @@
 // How much memory this process may take: what the machine, its cgroups and its ulimits leave it.
-#ifndef SLUICE_TOOLS_MEMORY_LIMITS_H_
-#define SLUICE_TOOLS_MEMORY_LIMITS_H_
+#ifndef SLUICE_KERNELS_BASE_MEMORY_LIMITS_H_
+#define SLUICE_KERNELS_BASE_MEMORY_LIMITS_H_
 
 #include <cstdint>
 #include <optional>
@@ -38,4 +38,4 @@ std::optional<std::string> BudgetWarning(int64_t max_ram_bytes,
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_MEMORY_LIMITS_H_
+#endif  // SLUICE_KERNELS_BASE_MEMORY_LIMITS_H_

@@ -1,6 +1,6 @@
 // Measures what this machine can do, with sluice's own reader and kernels, and remembers it.
-#ifndef SLUICE_TOOLS_MACHINE_PROBE_H_
-#define SLUICE_TOOLS_MACHINE_PROBE_H_
+#ifndef SLUICE_RUNTIME_FLOOR_PROBE_MACHINE_PROBE_H_
+#define SLUICE_RUNTIME_FLOOR_PROBE_MACHINE_PROBE_H_
 
 #include <cstdint>
 #include <functional>
@@ -18,8 +18,8 @@
 #include "nlohmann/json.hpp"
 #include "prefetch/io/io_engine.h"
 #include "runtime/floor/pass_floor.h"
+#include "runtime/floor/probe/samples.h"
 #include "storage/store/manifest.h"
-#include "tools/samples.h"
 
 namespace sluice {
 
@@ -64,6 +64,7 @@ struct ProbeOptions {
   int64_t memory_bytes = kMostProbedBytes;
   // Called before each step, with what is measured next and how many steps are done of how many.
   std::function<void(absl::string_view what, int done, int total)> on_step;
+  ThreadShortageFn on_fewer_threads;  // as IoOptions'
 };
 
 // Errors name the folder: NotFound, ResourceExhausted (no room for the file), or as IoEngine's.
@@ -84,8 +85,6 @@ absl::StatusOr<std::string> DiskName(const std::string& dir);
 
 nlohmann::json ProbeToJson(const ProbeResult& result);
 
-// $XDG_CACHE_HOME/sluice/probe.json, or below ~/.cache; empty where neither variable is set.
-std::string ProbeCachePath();
 // What was remembered for this CPU and the disk that `dir` is on.
 std::optional<ProbeResult> RecallProbe(const std::string& path, const std::string& dir);
 // Replaces what was remembered for the same CPU and disk. A damaged file is replaced as a whole.
@@ -106,4 +105,4 @@ void KeepOtherKernels(const ProbeResult& before, ProbeResult* result);
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_MACHINE_PROBE_H_
+#endif  // SLUICE_RUNTIME_FLOOR_PROBE_MACHINE_PROBE_H_

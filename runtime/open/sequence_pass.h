@@ -1,23 +1,23 @@
 // What a pass of one sequence has to do: plan predicts it, run's report and bench hold what they
 // measured against it.
-#ifndef SLUICE_TOOLS_SEQUENCE_PASS_H_
-#define SLUICE_TOOLS_SEQUENCE_PASS_H_
+#ifndef SLUICE_RUNTIME_OPEN_SEQUENCE_PASS_H_
+#define SLUICE_RUNTIME_OPEN_SEQUENCE_PASS_H_
 
 #include <cstdint>
 
 #include "runtime/floor/pass_floor.h"
+#include "runtime/open/open_options.h"
 #include "runtime/pass/memory_plan.h"
 #include "storage/store/manifest.h"
-#include "tools/session.h"
 
 namespace sluice {
 
 // A pass of `rows` rows behind `context` tokens, of which `logit_rows` give logits, through the
 // plan's ring.
 PassWork DescribeSequencePass(const Manifest& manifest, const MemoryPlan& plan,
-                              const SessionOptions& options, int64_t context, int64_t rows,
+                              const OpenOptions& options, int64_t context, int64_t rows,
                               int64_t logit_rows);
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_SEQUENCE_PASS_H_
+#endif  // SLUICE_RUNTIME_OPEN_SEQUENCE_PASS_H_

@@ -1,5 +1,5 @@
 // Sorts.
-#include "tools/samples.h"
+#include "runtime/floor/probe/samples.h"
 
 #include <algorithm>
 

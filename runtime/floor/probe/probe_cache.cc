@@ -1,18 +1,14 @@
 // probe.json: a list of results, one a pair of CPU and disk.
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/floor/probe/machine_probe.h"
 #include "storage/file/durable_file.h"
 #include "storage/file/input_file.h"
-#include "tools/machine_probe.h"
 
 namespace sluice {
 namespace {
@@ -136,7 +132,7 @@ ProbeResult FromJson(const nlohmann::json& json) {
 }
 
 // What the file holds and can be read; nothing where there is none.
-std::vector<ProbeResult> Load(const std::string& path) {
+std::vector<ProbeResult> LoadProbes(const std::string& path) {
   const absl::StatusOr<std::string> text = ReadTextFile(path, kMaxCacheBytes);
   if (!text.ok()) return {};
   std::vector<ProbeResult> results;
@@ -157,20 +153,10 @@ nlohmann::json ProbeToJson(const ProbeResult& result) { return ToJson(result); }
 std::optional<ProbeResult> RecallProbe(const std::string& path, const std::string& dir) {
   const absl::StatusOr<std::string> disk = DiskName(dir);
   if (!disk.ok()) return std::nullopt;
-  for (ProbeResult& result : Load(path)) {
+  for (ProbeResult& result : LoadProbes(path)) {
     if (result.cpu == CpuName() && result.disk == *disk) return std::move(result);
   }
   return std::nullopt;
-}
-
-std::string ProbeCachePath() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
-    return absl::StrCat(cache, "/sluice/probe.json");
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return absl::StrCat(home, "/.cache/sluice/probe.json");
-  }
-  return "";
 }
 
 absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
@@ -185,7 +171,7 @@ absl::Status RememberProbe(const std::string& path, const ProbeResult& result) {
         absl::StrCat("cannot make ", file.parent_path().string(), ": ", error.message()));
   }
   nlohmann::json list = nlohmann::json::array();
-  for (const ProbeResult& other : Load(path)) {
+  for (const ProbeResult& other : LoadProbes(path)) {
     if (other.cpu != result.cpu || other.disk != result.disk) list.push_back(ToJson(other));
   }
   list.push_back(ToJson(result));

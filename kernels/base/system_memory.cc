@@ -1,5 +1,5 @@
 // Reads /proc.
-#include "tools/system_memory.h"
+#include "kernels/base/system_memory.h"
 
 #include <sched.h>
 

@@ -1,6 +1,6 @@
 // What several runs of one measurement gave, and whether they agree.
-#ifndef SLUICE_TOOLS_SAMPLES_H_
-#define SLUICE_TOOLS_SAMPLES_H_
+#ifndef SLUICE_RUNTIME_FLOOR_PROBE_SAMPLES_H_
+#define SLUICE_RUNTIME_FLOOR_PROBE_SAMPLES_H_
 
 #include <string>
 #include <vector>
@@ -29,4 +29,4 @@ std::string DescribeSamples(absl::string_view what, const Samples& samples);
 
 }  // namespace sluice
 
-#endif  // SLUICE_TOOLS_SAMPLES_H_
+#endif  // SLUICE_RUNTIME_FLOOR_PROBE_SAMPLES_H_

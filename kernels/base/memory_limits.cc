@@ -1,6 +1,6 @@
 // Reads /proc/meminfo and the cgroups' files (the kernel's Documentation/admin-guide/cgroup-v2.rst
 // and cgroup-v1/memory.rst).
-#include "tools/memory_limits.h"
+#include "kernels/base/memory_limits.h"
 
 #include <sys/sysinfo.h>
 
@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/cgroup.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/process_limits.h"
-#include "tools/command.h"
 
 namespace sluice {
 namespace {

@@ -1,5 +1,5 @@
 // What a process may take of memory, on systems that are folders here.
-#include "tools/memory_limits.h"
+#include "kernels/base/memory_limits.h"
 
 #include <filesystem>
 #include <fstream>
