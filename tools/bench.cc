@@ -223,7 +223,7 @@ class ModelBench {
     const MemoryPlan& plan = model().plan();
     row.resident_bytes = plan.weight_bytes - plan.residency.streamed_bytes;
     row.streamed_bytes = plan.residency.streamed_bytes;
-    row.ring_bytes = plan.ring_bytes;
+    row.ring_bytes = plan.host().ring_bytes;
     for (const double rate : rates) row.tokens_per_s += rate / reps;
     for (const double rate : rates)
       row.stddev += (rate - row.tokens_per_s) * (rate - row.tokens_per_s);
@@ -247,7 +247,7 @@ class ModelBench {
     if (session_.gpu == nullptr) return row;
     row.device = session_.gpu->name();
     row.max_vram_bytes = plan.request.device->max_bytes;
-    row.device_bytes = plan.device->total_bytes();
+    row.device_bytes = plan.nearest().total_bytes();
     row.cpu_bytes = (after.products.bytes - before.products.bytes) / options_.repetitions;
     row.cpu_s = (after.products.seconds - before.products.seconds) / reps;
     row.wait_cpu_s = (after.products.wait_seconds - before.products.wait_seconds) / reps;

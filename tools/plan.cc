@@ -47,10 +47,11 @@ void PrintPrediction(const Session& session, const PlanReport& prediction) {
         "             and %.4g s of waiting at the turns of the ring: it has room for %s, which "
         "come and go %.0f "
         "times a pass\n",
-        token.turns_s, FormatBytes(plan.ring_bytes).c_str(),
-        static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.ring_bytes));
+        token.turns_s, FormatBytes(plan.host().ring_bytes).c_str(),
+        static_cast<double>(plan.residency.streamed_bytes) /
+            static_cast<double>(plan.host().ring_bytes));
   }
-  if (plan.device.has_value()) {
+  if (plan.on_device()) {
     std::printf(
         "             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's "
         "kernels are not "
@@ -73,7 +74,7 @@ void PrintPrediction(const Session& session, const PlanReport& prediction) {
 }
 
 void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
-  const DevicePlan& device = *plan.device;
+  const PlacePlan& device = plan.nearest();
   const int64_t budget = plan.request.device->max_bytes;
   std::printf("\n%s: budget%*s\n", session.gpu->name().c_str(),
               std::max(1, 37 - static_cast<int>(session.gpu->name().size())),
@@ -91,7 +92,7 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
     std::printf(
         "KV cache     in host memory; on the device %d pages of each of two layers, which take "
         "turns\n",
-        static_cast<int>(device.kv_staged_pages));
+        static_cast<int>(plan.kv_staged_pages));
   } else {
     std::printf("KV cache     on the device\n");
   }
@@ -102,12 +103,12 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
         FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs),
         static_cast<int>(share.most_rows));
   }
-  if (device.unpinned_bytes > 0) {
+  if (plan.unpinned_bytes > 0) {
     std::printf(
         "pinning      the system pins no more than %s of host memory, so %s of weights are read in "
         "each pass\n",
         FormatBytes(plan.request.device->max_pinned_bytes).c_str(),
-        FormatBytes(device.unpinned_bytes).c_str());
+        FormatBytes(plan.unpinned_bytes).c_str());
   }
 }
 
@@ -143,14 +144,15 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
               plan.request.max_ram_source.empty()
                   ? ""
                   : absl::StrCat("  (", plan.request.max_ram_source, ")").c_str());
-  for (const PlanItem& item : plan.items) {
+  for (const PlanItem& item : plan.host().items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for streamed slabs", FormatBytes(plan.ring_bytes).c_str());
-  std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs",
+              FormatBytes(plan.host().ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.host().kept_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left",
-              FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
-  if (plan.device.has_value()) PrintDevicePlan(session, plan);
+              FormatBytes(plan.request.max_ram_bytes - plan.host().total_bytes()).c_str());
+  if (plan.on_device()) PrintDevicePlan(session, plan);
   std::printf("\ncontext      %d tokens, passes of up to %d rows\n",
               static_cast<int>(plan.request.context_tokens), static_cast<int>(plan.pass_rows));
   std::printf("resident     %s in %d slabs, spread evenly over the pass\n",
@@ -158,10 +160,12 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
   const auto mib = [](int64_t bytes) { return static_cast<int>((bytes + 1048575) / 1048576); };
   if (plan.request.reads_prompts) {
-    std::printf("smallest     --max-ram %dMiB works at this context\n", mib(plan.minimum_bytes));
+    std::printf("smallest     --max-ram %dMiB works at this context\n",
+                mib(plan.host().minimum_bytes));
   } else {
     std::printf("smallest     --max-ram %dMiB works at this context, for chat %dMiB\n",
-                mib(plan.minimum_bytes), mib(SmallestWithPrompts(plan.minimum_bytes)));
+                mib(plan.host().minimum_bytes),
+                mib(SmallestWithPrompts(plan.host().minimum_bytes)));
   }
 }
 
@@ -175,9 +179,9 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
                                      FormatBytes(batch.kv_disk_bytes), " read and written a pass)");
   std::printf("KV cache     %d pages of %d tokens %s%s, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages - disk_pages), kKvPageTokens,
-              batch.memory.KvInHostMemory()     ? "in host memory"
-              : batch.memory.device.has_value() ? "on the device"
-                                                : "in RAM",
+              batch.memory.KvInHostMemory() ? "in host memory"
+              : batch.memory.on_device()    ? "on the device"
+                                            : "in RAM",
               on_disk.c_str(),
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
@@ -190,7 +194,7 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
       "             kernels take as long as the disk at %d rows\n",
       batch.pass.Seconds(kDiskTerm), batch.pass.Seconds(kMemoryTerm), batch.pass.verify_s,
       batch.pass.compute_s, static_cast<int>(batch.balanced_rows));
-  if (batch.memory.device.has_value()) {
+  if (batch.memory.on_device()) {
     std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.Seconds(kLinkTerm),
                 batch.pass.Seconds(kDeviceMemoryTerm));
   }
@@ -244,7 +248,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
     return absl::OkStatus();
   }
   nlohmann::json object = {{"max_ram_bytes", request.max_ram_bytes},
-                           {"fixed_bytes", batch.memory.fixed_bytes},
+                           {"fixed_bytes", batch.memory.host().fixed_bytes},
                            {"streamed_bytes", batch.memory.residency.streamed_bytes},
                            {"weight_bytes", batch.memory.weight_bytes},
                            {"pass_rows", batch.memory.pass_rows},

@@ -112,7 +112,7 @@ absl::StatusOr<std::vector<int32_t>> ParsePromptIds(absl::string_view text) {
 int64_t TextRoom(const Session& session, const OpenOptions& options) {
   const int64_t tokenizer = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   const int64_t all =
-      session.model != nullptr ? session.model->plan().fixed_bytes : options.max_ram_bytes;
+      session.model != nullptr ? session.model->plan().host().fixed_bytes : options.max_ram_bytes;
   return std::max(all - tokenizer, kLeastTextRoom);
 }
 

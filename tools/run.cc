@@ -104,7 +104,7 @@ RunReport MakeReport(const Session& session, const OpenOptions& options,
   r.disk_bytes = stream.io.bytes_read;
   r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
   r.streamed_bytes = model.plan().residency.streamed_bytes;
-  r.ring_bytes = model.plan().ring_bytes;
+  r.ring_bytes = model.plan().host().ring_bytes;
   r.peak_rss_bytes = PeakRssBytes();
   r.max_ram_bytes = options.max_ram_bytes;
   r.max_ram_source = options.max_ram_source;

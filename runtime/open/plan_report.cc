@@ -41,14 +41,14 @@ nlohmann::json DeviceToJson(const PlanReport& report) {
   const MemoryPlan& plan = report.plan;
   return {{"name", report.device},
           {"max_vram_bytes", plan.request.device->max_bytes},
-          {"minimum_bytes", plan.device->minimum_bytes},
-          {"fixed_bytes", plan.device->fixed_bytes},
-          {"fixed", ItemsToJson(plan.device->items)},
-          {"ring_bytes", plan.device->ring_bytes},
-          {"kept_bytes", plan.device->kept_bytes},
+          {"minimum_bytes", plan.nearest().minimum_bytes},
+          {"fixed_bytes", plan.nearest().fixed_bytes},
+          {"fixed", ItemsToJson(plan.nearest().items)},
+          {"ring_bytes", plan.nearest().ring_bytes},
+          {"kept_bytes", plan.nearest().kept_bytes},
           {"kv_place", plan.KvInHostMemory() ? "host" : "device"},
-          {"kv_staged_pages", plan.device->kv_staged_pages},
-          {"unpinned_bytes", plan.device->unpinned_bytes},
+          {"kv_staged_pages", plan.kv_staged_pages},
+          {"unpinned_bytes", plan.unpinned_bytes},
           {"cpu_slabs", plan.host_share.num_slabs},
           {"cpu_bytes", plan.host_share.bytes},
           {"cpu_most_rows", plan.host_share.most_rows}};
@@ -91,18 +91,18 @@ nlohmann::json PlanReportToJson(const PlanReport& report) {
   const MemoryPlan& plan = report.plan;
   nlohmann::json object = {
       {"max_ram_bytes", plan.request.max_ram_bytes},
-      {"minimum_bytes", plan.minimum_bytes},
-      {"fixed_bytes", plan.fixed_bytes},
-      {"fixed", ItemsToJson(plan.items)},
-      {"ring_bytes", plan.ring_bytes},
-      {"resident_memory_bytes", plan.resident_bytes},
+      {"minimum_bytes", plan.host().minimum_bytes},
+      {"fixed_bytes", plan.host().fixed_bytes},
+      {"fixed", ItemsToJson(plan.host().items)},
+      {"ring_bytes", plan.host().ring_bytes},
+      {"resident_memory_bytes", plan.host().kept_bytes},
       {"weight_bytes", plan.weight_bytes},
       {"resident_bytes", plan.weight_bytes - plan.residency.streamed_bytes},
       {"streamed_bytes", plan.residency.streamed_bytes},
       {"context_tokens", plan.request.context_tokens},
       {"pass_rows", plan.pass_rows},
   };
-  if (plan.device.has_value()) object["device"] = DeviceToJson(report);
+  if (plan.on_device()) object["device"] = DeviceToJson(report);
   if (report.predicts()) {
     object["predicted_s"] = report.token.predicted_s();
     object["predicted_prompt_s"] = report.prompt.predicted_s();

@@ -203,7 +203,7 @@ absl::Status StartModelEarly(Session& session, const OpenOptions& options, int64
   request.tokenizer_bytes = 2 * file_bytes;
   const absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
   // Loading holds the text and its parsed form for a moment.
-  if (!plan.ok() || plan->fixed_bytes < 8 * file_bytes) return absl::OkStatus();
+  if (!plan.ok() || plan->host().fixed_bytes < 8 * file_bytes) return absl::OkStatus();
   return StartPlanned(session, options, *plan);
 }
 

@@ -138,7 +138,7 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
         ASSERT_TRUE(logits.ok()) << logits.status();
         ASSERT_EQ(*logits, expected);
       }
-      EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+      EXPECT_LE(late.device.allocated(), late.plan.nearest().total_bytes());
       EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + late.plan.pinned_bytes());
       PassWork work;
       work.memories.resize(3);
@@ -358,7 +358,7 @@ TEST(DeviceKvStaging, GivesWayWhereItsPagesCannotBePinned) {
   request.bytes_in_flight = 1;
   request.max_ram_bytes = int64_t{1} << 33;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
-  const int64_t kv_bytes = PlanMemory(*store, request)->device->fixed_bytes;  // and little more
+  const int64_t kv_bytes = PlanMemory(*store, request)->nearest().fixed_bytes;  // and little more
   for (const KvPlace kv : {KvPlace::kHost, KvPlace::kAuto}) {
     LateDevice device(1, {.pinnable_bytes = ComputePlace::kStagingBytes + (1 << 20)});
     ASSERT_GT(kv_bytes, 1 << 20);

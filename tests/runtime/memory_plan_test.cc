@@ -124,12 +124,13 @@ TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
     const MemoryPlan plan = *PlanMemory(*store, request);
     EXPECT_EQ(plan.kv_pages, 400);
     EXPECT_EQ(plan.kv_disk_pages, disk_pages);
-    const int64_t saved = in_memory.minimum_bytes - plan.minimum_bytes;
+    const int64_t saved = in_memory.host().minimum_bytes - plan.host().minimum_bytes;
     const int64_t wanted = disk_pages * (layout.page_bytes() - 2 * layout.largest_page_bytes());
     EXPECT_LE(saved, wanted + kHugePageBytes) << "a buffer in whole huge pages";
     EXPECT_GE(saved, wanted - disk_pages * 2048 - kHugePageBytes) << disk_pages;
     int64_t items = 0;
-    for (const PlanItem& item : plan.items) items += item.name.starts_with("KV") ? item.bytes : 0;
+    for (const PlanItem& item : plan.host().items)
+      items += item.name.starts_with("KV") ? item.bytes : 0;
     EXPECT_GE(items, KvCache::BytesForPages(layout, 400, disk_pages));
   }
   request.kv_disk_pages = 1000;
