@@ -1,5 +1,5 @@
-// What the events of a device say: when in the host's time its work was done, and what its compute
-// stream waited for.
+// Turns the events of a device into times of the host: when work was done, and for how long the
+// compute stream waited for what.
 #ifndef SLUICE_PREFETCH_DEVICE_CLOCK_H_
 #define SLUICE_PREFETCH_DEVICE_CLOCK_H_
 
@@ -8,9 +8,9 @@
 
 namespace sluice {
 
-// Puts what one stream did, one span after the other, into the host's time. A device's clock knows
-// nothing of the host's and drifts from it; but work was asked for before it began, and was over
-// when the host saw that. Not thread-safe.
+// Places the spans of one stream, one after the other, in the host's time. A device's clock is not
+// the host's and drifts from it; two facts tie them together: work begins after the host asked for
+// it, and has ended before the host sees that. Not thread-safe.
 class DeviceClock {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -19,11 +19,11 @@ class DeviceClock {
     Time end;
   };
 
-  // `origin`: when the mark was reached from which the first span is counted.
+  // `origin`: the time of the mark from which the first span is counted.
   explicit DeviceClock(Time origin) : last_(origin) {}
 
-  // A span that began `pause` seconds after the one before had ended, and took `seconds`. It was
-  // asked for at `asked`, and known to be over at `seen`.
+  // Places a span that began `pause` seconds after the previous one had ended, and took `seconds`.
+  // The host asked for it at `asked` and saw its end at `seen`.
   Span Place(double pause, double seconds, Time asked, Time seen) {
     Time begin = last_ + Of(pause);
     Time end = begin + Of(seconds);
@@ -45,26 +45,27 @@ class DeviceClock {
   Time last_;
 };
 
-// What became of a slab on the compute stream, in seconds.
+// The times of one slab on the compute stream, in seconds.
 struct KernelTimes {
-  double paused = 0;  // from the end of the work before until the stream came to this slab
-  // From then until its copy was done; negative where the copy was there already
+  double paused = 0;  // from the end of the previous work until the stream came to this slab
+  // From then until the slab's copy was done; negative if the copy was done before.
   double copy_late = 0;
   double until_end = 0;  // from when the stream came to this slab until its kernels were done
-  // How long the host waited before it could queue the slab's work: because the disk had not
-  // brought it, or because copies before it were not done.
+  // How long the host waited before it could queue the slab's work: for the disk to bring the slab
+  // (host_disk), or for earlier copies to be done (host_copy).
   double host_disk = 0;
   double host_copy = 0;
 };
 
-// Sums over slabs: where the compute stream's time went.
+// Sums over slabs that say where the compute stream's time went.
 struct KernelSums {
   double kernel_seconds = 0;
   double wait_disk_seconds = 0;
   double wait_copy_seconds = 0;
 
-  // A stream that had nothing queued waited for what the host waited for, and no longer than the
-  // host did: the rest of such a pause is between passes, or launches that came late.
+  // Adds the times of one slab. While the stream had nothing queued, it waited for the same thing
+  // as the host, and for no longer than the host. The rest of such a pause lies between passes, or
+  // comes from launches that were late.
   void Add(const KernelTimes& times) {
     const double late = std::clamp(times.copy_late, 0.0, std::max(0.0, times.until_end));
     kernel_seconds += std::max(0.0, times.until_end) - late;

@@ -1,4 +1,4 @@
-// The two threads of a stream to a device: what one copies, the other one sees done.
+// The two threads of a DeviceStream: one queues copies, the other waits until they are done.
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -87,7 +87,7 @@ absl::StatusOr<Lease> DeviceStream::State::NextOfHost() {
     mutex.Unlock();
     absl::StatusOr<Lease> lease = host->Next();
     mutex.Lock();
-    // The host's ring may be full of slabs whose copies run: one of them comes back.
+    // The host's ring may be full of slabs whose copies still run: room comes back as they end.
     if (absl::IsFailedPrecondition(lease.status()) && before < slabs_copied && ended.ok()) {
       MoveCopier(kWaitingForCopies);
       while (retired == before && ended.ok()) room.Wait(&mutex);
@@ -195,7 +195,7 @@ void DeviceStream::State::RunCopier() {
     if (!ended.ok()) break;
   }
   const MutexLock lock(&mutex);
-  // One walk was all there is to copy.
+  // The end of the host's first walk is no failure if all slabs are kept: nothing is left to copy.
   if (!(AllKept() && absl::IsOutOfRange(status))) failure = std::move(status);
   MoveCopier(kEnded);
   copied_more.NotifyAll();

@@ -1,4 +1,4 @@
-// The link to a device, as far as it is simulated: what --throttle-copy slows down.
+// The link to a device, slowed down as --throttle-copy asks.
 #ifndef SLUICE_PREFETCH_DEVICE_LINK_H_
 #define SLUICE_PREFETCH_DEVICE_LINK_H_
 
@@ -10,16 +10,17 @@
 
 namespace sluice {
 
-// All that goes over the link takes its time on it, slabs and pages of a KV cache: slabs wait until
-// the link is ready, pages go at once, and the slabs behind them wait for longer. Thread-safe.
+// Everything that is copied takes its time on the link: slabs, and pages of a KV cache. A slab
+// waits until the link is ready. A page is copied at once, and the slabs behind it wait for longer.
+// Thread-safe.
 class DeviceLink {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // As SimulatedDisk's. bytes_per_s 0: no limit.
+  // The parameters are SimulatedDisk's. bytes_per_s 0: no limit.
   DeviceLink(int64_t bytes_per_s, int64_t window_bytes) : simulated_(bytes_per_s, window_bytes) {}
 
-  // A copy is wanted, after a time in which none was.
+  // Tells the link that a copy is wanted, after a time in which none was.
   void Wake(Time now) {
     const MutexLock lock(&mutex_);
     simulated_.Wake(now);
@@ -28,12 +29,13 @@ class DeviceLink {
     const MutexLock lock(&mutex_);
     return simulated_.Ready(now);
   }
-  // When the next copy may begin.
+  // Returns when the next copy may begin.
   Time next_start() const {
     const MutexLock lock(&mutex_);
     return simulated_.next_start();
   }
-  // A copy of `bytes`, either way, begins. Returns when the link will be done with it.
+  // Tells the link that a copy of `bytes` begins, in either direction. Returns when the link will
+  // be done with it.
   Time Begin(int64_t bytes, Time now) {
     const MutexLock lock(&mutex_);
     simulated_.Begin(bytes, now);

@@ -1,4 +1,4 @@
-// Which moves there are, and whom a copy must wait for.
+// Checks moves of slots and finds the work that a copy must wait for.
 #include "prefetch/device_ring.h"
 
 #include <utility>

@@ -1,5 +1,5 @@
-// The ring in device memory: the place and the state of each slab that does not stay, and which
-// kernels may still read its bytes.
+// The ring in device memory: the place and the state of each slab that is not resident there, and
+// the kernels that may still read its bytes.
 #ifndef SLUICE_PREFETCH_DEVICE_RING_H_
 #define SLUICE_PREFETCH_DEVICE_RING_H_
 
@@ -13,22 +13,22 @@
 
 namespace sluice {
 
-// Where a slot of the ring stands.
+// The states of a slot of the ring:
 //
 //   kFree -> kCopying -> kLeased -> kFree
 //
-// kFree -> kCopying is the copying thread's move, as soon as the ring has room; the copy itself
-// starts once what computed from those bytes before is done. Leasing and freeing are the compute
-// thread's: a lease may be had while the copy still runs (the compute stream waits for it), and the
-// room of a dropped lease may be given to the next slab while kernels still read it (the copy
-// stream waits for them).
+// The copying thread moves a slot to kCopying as soon as the ring has room. The copy itself starts
+// once the kernels are done that read the slot's former bytes. The compute thread leases and frees.
+// It may lease a slot whose copy still runs, as the compute stream waits for the copy. It may free
+// a slot that kernels still read, as the copy stream waits for those kernels before it writes the
+// next slab there.
 enum class DeviceSlot : uint8_t { kFree, kCopying, kLeased };
 
-// Makes the move; asserts that it is one of those above.
+// Makes the move; asserts that the drawing above has it.
 void MoveDeviceSlot(DeviceSlot* slot, DeviceSlot to);
 
-// Counts bytes only; the memory is its owner's. Not thread-safe. Slots are known by the tickets of
-// RingSpace.
+// Does the bookkeeping; the memory is its owner's. Slots are known by the tickets of RingSpace. Not
+// thread-safe.
 class DeviceRing {
  public:
   // `capacity`: a multiple of 4096.
@@ -37,20 +37,20 @@ class DeviceRing {
   struct Room {
     int64_t ticket;
     int64_t begin;
-    std::vector<EventPool::Handle> readers;  // ends of the work that reads these bytes
+    std::vector<EventPool::Handle> readers;  // the ends of the work that reads these bytes
   };
-  // Finds room for `bytes`, where there is some; its slot is kCopying. What is copied there must
-  // wait for the readers, which the ring forgets.
+  // Finds room for `bytes` and moves its slot to kCopying; returns nothing if there is no room now.
+  // The caller's copy must wait for the `readers`, which the ring then forgets.
   std::optional<Room> Allocate(int64_t bytes);
-  // kCopying -> kLeased.
+  // Moves the slot kCopying -> kLeased.
   void Lease(int64_t ticket);
-  // kLeased -> kFree; the bytes are read until `read`.
+  // Moves the slot kLeased -> kFree. Work on the device reads its bytes until `read`.
   void Release(int64_t ticket, EventPool::Handle read);
 
   int64_t capacity() const { return space_.capacity(); }
 
  private:
-  // Bytes that work on the compute stream may still read, until `read`.
+  // A range that work on the compute stream may still read, until the event `read`.
   struct ReadRange {
     int64_t begin;
     int64_t end;
@@ -62,7 +62,7 @@ class DeviceRing {
   };
 
   RingSpace space_;
-  std::map<int64_t, Slot> slots_;  // of the space's tickets
+  std::map<int64_t, Slot> slots_;  // by the tickets of space_
   std::vector<ReadRange> being_read_;
 };
 

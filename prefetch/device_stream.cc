@@ -1,5 +1,6 @@
-// The hop from host memory to a device. Order on the device is kept by events alone: a slab's copy
-// waits for whoever last read those bytes of the ring, and what reads the slab waits for its copy.
+// The hop from host memory to a device. Events alone keep the order on the device: a slab's copy
+// waits for the work that last read its place in the ring, and work that reads the slab waits for
+// its copy.
 #include "prefetch/device_stream.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@
 namespace sluice {
 namespace {
 
-// Leases whose times wait to be looked at: enough work for the device while the host does.
+// The number of leases whose times may be unread: enough that the device has work while the host
+// reads them.
 constexpr size_t kMostUnsettled = 8;
 absl::Status Check(absl::Span<const DeviceSlab> cycle, const DeviceStreamOptions& options) {
   if (cycle.empty()) return absl::InvalidArgumentError("a stream of no slabs");
@@ -105,7 +107,7 @@ DeviceStream::~DeviceStream() {
   state_->host->Cancel();
   state_->copier.Join();
   state_->retirer.Join();
-  // Errors were told by Next(), or nobody waits for them any more.
+  // Next() has returned the errors, or nobody waits for them any more.
   state_->copies->Finish().IgnoreError();
   state_->compute->Finish().IgnoreError();
 }
@@ -199,7 +201,7 @@ void DeviceStream::Release(const Lease::Grant& grant) {
   if (status.ok()) status = state.compute->Record(done->get());
   if (status.ok() && timed != nullptr) timed->done = *done;
   const MutexLock lock(&state.mutex);
-  if (!status.ok()) {  // nobody knows when these bytes are free: the ring keeps them
+  if (!status.ok()) {  // the ring keeps these bytes, as nobody knows when they are free
     state.End(std::move(status));
     return;
   }
@@ -263,7 +265,7 @@ DeviceStreamCounters DeviceStream::counters() const {
 
 std::vector<TimelineEvent> DeviceStream::TakeTimeline() {
   std::vector<TimelineEvent> events = state_->host->TakeTimeline();
-  // A lease of the host stream is a copy, which the device's own moves show.
+  // The host stream's leases are left out: each is a copy, which the device's own moves show.
   std::erase_if(events, [](const TimelineEvent& event) { return event.to == SlabState::kLeased; });
   const MutexLock lock(&state_->mutex);
   const std::vector<TimelineEvent> own = state_->timeline.Take();

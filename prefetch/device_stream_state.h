@@ -1,4 +1,4 @@
-// What a stream to a device consists of: for the files that it is made of.
+// The state of a DeviceStream and the functions that its source files share.
 #ifndef SLUICE_PREFETCH_DEVICE_STREAM_STATE_H_
 #define SLUICE_PREFETCH_DEVICE_STREAM_STATE_H_
 
@@ -36,15 +36,15 @@ struct DeviceStream::State {
   using Time = std::chrono::steady_clock::time_point;
   static Time Now() { return std::chrono::steady_clock::now(); }
 
-  // What the copying thread does, and where its time goes:
+  // The copying thread's states, and where its time goes:
   //
-  //   kIssuing -> kWaitingForHost <-> kWaitingForCopies  for the next slab; its ring is full
+  //   kIssuing -> kWaitingForHost <-> kWaitingForCopies  for the next slab; the host's ring is full
   //   kIssuing -> kWaitingForRoom                        in the device's ring
   //   kIssuing -> kHeldBack                              by the simulated link
-  //   kIssuing -> kEnded                                 by an error, or as all slabs stay
+  //   kIssuing -> kEnded                                 an error, or all slabs are kept
   //
-  // and back to kIssuing, but from kEnded. The compute thread moves it from kWaitingForRoom, as it
-  // drops a lease; all other moves are the copying thread's.
+  // Each state but kEnded goes back to kIssuing. The compute thread makes that move from
+  // kWaitingForRoom when it drops a lease; the copying thread makes all others.
   enum CopierState {
     kIssuing,
     kWaitingForHost,
@@ -55,13 +55,13 @@ struct DeviceStream::State {
     kCopierStates
   };
 
-  // What Next() does, and where its time goes.
+  // The states of Next(), and where its time goes.
   enum ConsumerState { kNotWaiting, kWaitingForDisk, kWaitingForCopy, kConsumerStates };
 
   State(std::unique_ptr<SlabStream> host, std::vector<DeviceSlab> cycle,
         const DeviceStreamOptions& options);
 
-  // What was copied, or is being copied, and not leased yet.
+  // A slab that was copied, or is being copied, and is not leased yet.
   struct Copied {
     Visit visit;          // of the host's walk
     int64_t ticket = -1;  // -1: a kept slab, or one on the host
@@ -75,25 +75,25 @@ struct DeviceStream::State {
     EventPool::Handle begun;
     EventPool::Handle done;
     Time asked;
-    Time simulated_end;  // of the simulated link; long ago where there is none
+    Time simulated_end;  // when the simulated link is done; long ago if no link is simulated
   };
   absl::Status StartThreads();
   void RunCopier();
   void RunRetirer();
   absl::Status CopyNext();
   absl::StatusOr<Lease> NextOfHost();
-  // Whether a slab of the host's stays there in this walk; if so, hands it on.
+  // If this walk leaves the host's slab in host memory, hands it on and returns true.
   bool LeaveOnHost(const Lease& lease);
   // Waits for room in the ring. Cancelled: the stream is being closed.
   absl::StatusOr<DeviceRing::Room> TakeRoom(int64_t bytes);
-  // Returns when the simulated link has room for `bytes` more, and when it will be done with them.
+  // Takes `bytes` of the simulated link. Returns when the link will be done with them.
   Time TakeLink(int64_t bytes);
-  // Looks at the times of a copy that is done.
+  // Adds the times of a copy that is done to the counters.
   absl::Status TimeCopy(const InFlight& copy);
-  // Looks at the times of the oldest leases until `most` are left.
+  // Adds the times of the oldest leases to the counters until `most` are left.
   absl::Status Settle(size_t most);
-  // Whether the end of a lease must be known whose last slab is this one, which stays: only if
-  // another kind comes next.
+  // Returns whether a run of kept slabs ends with this one, so that the end of its lease must be
+  // known.
   bool LastKept(int slab) const { return !cycle[(slab + 1) % cycle.size()].kept; }
   bool AllKept() const {
     return std::all_of(cycle.begin(), cycle.end(),
@@ -102,12 +102,12 @@ struct DeviceStream::State {
 
   static bool MayMoveCopier(int from, CopierState to);
   void End(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  // Moves the copying thread; asserts that the move is one of those above. Does nothing where the
-  // thread is in that state.
+  // Moves the copying thread to a state; asserts that the drawing above has the move. Does nothing
+  // if the thread is in that state.
   void MoveCopier(CopierState to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  // What Next() waits for while the copying thread is in its state.
+  // Returns what Next() waits for while the copying thread is in its state.
   ConsumerState ConsumerWait() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  // Whether Next() has something to return.
+  // Returns whether Next() has something to hand out.
   bool HasCome() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   // Blocks until HasCome(). Cancelled: `stop` was set.
   absl::Status AwaitCopied(const std::atomic<bool>* stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -134,19 +134,20 @@ struct DeviceStream::State {
   std::deque<Copied> copied ABSL_GUARDED_BY(mutex);
   std::deque<InFlight> in_flight ABSL_GUARDED_BY(mutex);
   int64_t retired ABSL_GUARDED_BY(mutex) = 0;  // copies that are done, their host leases dropped
-  // What Next() returns when nothing is left in `copied`.
+  // What Next() returns once `copied` is empty.
   absl::Status failure ABSL_GUARDED_BY(mutex);
   absl::Status ended ABSL_GUARDED_BY(mutex);  // what every Next() returns at once
-  // In pass `on_host_pass` slabs marked `host` are left on the host, from `on_host_from` on. The
-  // visit that was `decided` last, and all before it, went the way that they went on.
+  // In pass `on_host_pass`, slabs marked `host` stay on the host from slab `on_host_from` on. For
+  // the visit `decided`, and for all before it, the choice between copying and staying is made.
   int64_t on_host_pass ABSL_GUARDED_BY(mutex) = -1;
   int on_host_from ABSL_GUARDED_BY(mutex) = 0;
   Visit decided ABSL_GUARDED_BY(mutex);
-  // [num_slabs], of those marked `host` as they were read.
+  // [num_slabs]: the bytes of slabs marked `host`, noted as they were read.
   std::vector<absl::Span<const std::byte>> host_bytes ABSL_GUARDED_BY(mutex);
   int64_t slabs_copied ABSL_GUARDED_BY(mutex) = 0;
   int64_t bytes_copied ABSL_GUARDED_BY(mutex) = 0;
-  // Up to link_busy_until, which may lie ahead: simulated.
+  // How long the link was busy up to link_busy_until, which may lie ahead when the link is
+  // simulated.
   std::chrono::steady_clock::duration link_busy ABSL_GUARDED_BY(mutex){0};
   Time link_busy_until ABSL_GUARDED_BY(mutex);
   KernelSums kernels ABSL_GUARDED_BY(mutex);

@@ -1,4 +1,4 @@
-// Events are compared on the device; the host's clock only says where they lie in its time.
+// Compares events on the device; the host's clock only says where they lie in the host's time.
 #include "prefetch/device_timers.h"
 
 #include <algorithm>

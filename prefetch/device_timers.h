@@ -1,4 +1,4 @@
-// When copies to a device and the kernels that read them ran: what the events around them say.
+// Times copies to a device and the kernels that read them, by the events around them.
 #ifndef SLUICE_PREFETCH_DEVICE_TIMERS_H_
 #define SLUICE_PREFETCH_DEVICE_TIMERS_H_
 
@@ -21,47 +21,49 @@ namespace sluice {
 // Times copies in the order of their stream. For one thread.
 class CopyTimer {
  public:
-  // Times are counted from here: once all that `copies` has queued is done, for which it waits.
+  // Begins to count, from the end of all that `copies` has queued; waits for that.
   absl::Status Start(Stream* copies, EventPool* events);
-  // When the copy between two events ran, which is done; it was asked for at `asked`.
+  // Returns when the copy between two events ran. The copy is done; the host asked for it at
+  // `asked`.
   absl::StatusOr<DeviceClock::Span> Time(Event* begun, EventPool::Handle done,
                                          DeviceClock::Time asked);
 
  private:
-  EventPool::Handle last_;  // the end of the copy before
+  EventPool::Handle last_;  // the end of the previous copy
   DeviceClock clock_{std::chrono::steady_clock::now()};
 };
 
-// Times the work of leases in the order of the compute stream. For the thread that takes and drops
-// the leases.
+// Times the work of leases in the order of the compute stream. Used by the thread that takes and
+// drops the leases.
 class KernelTimer {
  public:
   // A lease whose times are not known yet.
   struct Lease {
     Visit visit;
     int num_slabs = 1;
-    EventPool::Handle come = nullptr;    // the compute stream came to it; null: the last of slabs
-                                         // that stay, timed together
-    EventPool::Handle copied = nullptr;  // null: a slab that stays
-    EventPool::Handle done = nullptr;    // null: the lease is held
+    // when the compute stream came to the slab; null: not the first of a run of kept slabs, which
+    // are timed together
+    EventPool::Handle come = nullptr;
+    EventPool::Handle copied = nullptr;  // null: the slab is kept
+    EventPool::Handle done = nullptr;    // null: the lease is still held
     DeviceClock::Time asked = {};
-    KernelTimes times = {};  // what the host waited, so far
+    KernelTimes times = {};  // what the host has waited so far
   };
   struct Settled {
     Visit visit;
     int num_slabs;
-    bool alone;  // false: `span` is of slabs that stay, timed together
+    bool alone;  // false: `span` is of a run of kept slabs
     KernelTimes times;
     DeviceClock::Span span;
   };
 
-  // Times are counted from here: once all that `compute` has queued is done, for which it waits.
+  // Begins to count, from the end of all that `compute` has queued; waits for that.
   absl::Status Start(Stream* compute, EventPool* events);
   void Add(Lease lease) { leases_.push_back(std::move(lease)); }
-  // The lease of the visit with this id; null where it is not timed.
+  // Returns the lease of the visit with this id; null if the lease is not timed.
   Lease* Find(int64_t visit);
-  // The times of the oldest lease, for whose work it waits. Nothing where `most` leases are left,
-  // or the oldest one is held.
+  // Waits for the work of the oldest lease and returns its times. Returns nothing if only `most`
+  // leases are left, or the oldest one is still held.
   absl::StatusOr<std::optional<Settled>> SettleOldest(size_t most);
 
  private:

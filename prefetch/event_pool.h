@@ -1,4 +1,4 @@
-// Events that are used again and again, as making one is a call into the driver.
+// A pool of events that are used again and again, because making one is a call into the driver.
 #ifndef SLUICE_PREFETCH_EVENT_POOL_H_
 #define SLUICE_PREFETCH_EVENT_POOL_H_
 
@@ -11,10 +11,10 @@
 
 namespace sluice {
 
-// Any thread. Outlives what it gave out.
+// Thread-safe. The pool outlives the events that it gave out.
 class EventPool {
  public:
-  // Back in the pool when the last holder lets go of it.
+  // The event goes back to the pool when its last holder lets go of it.
   using Handle = std::shared_ptr<Event>;
 
   explicit EventPool(Device* device) : device_(device) {}

@@ -1,4 +1,4 @@
-// Where slabs that stay on a device lie in its memory.
+// Places the slabs that are kept on a device in its memory.
 #ifndef SLUICE_PREFETCH_KEPT_PLACES_H_
 #define SLUICE_PREFETCH_KEPT_PLACES_H_
 
@@ -13,11 +13,12 @@ struct DeviceSlab;
 
 struct KeptPlaces {
   std::vector<int64_t> offset;  // [num_slabs]
-  std::vector<int> run_slabs;   // [num_slabs]: how many lie one behind the other from this one on
-  int64_t bytes = 0;            // of all
+  // [num_slabs]: how many slabs lie one behind the other, beginning with this one
+  std::vector<int> run_slabs;
+  int64_t bytes = 0;  // of all
 };
 
-// A slab that follows the one before it lies right behind that one, any other at a multiple of
+// Places a slab with `follows` right behind the one before it, and any other slab at a multiple of
 // 4096.
 KeptPlaces PlaceKept(absl::Span<const DeviceSlab> cycle);
 

@@ -1,5 +1,5 @@
-// Pieces end where a place does; where one cannot be pinned, smaller and smaller ones find out how
-// much can.
+// Pins memory in pieces that end where a place ends. If one cannot be pinned, smaller and smaller
+// pieces find out how many bytes can.
 #include "prefetch/pinned_memory.h"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ absl::Status CountPinnable(Device* device, absl::Span<std::byte> memory, int64_t
   return absl::OkStatus();
 }
 
-// Sizes of the pieces of `total` bytes.
+// Returns the sizes of the pieces of `total` bytes.
 std::vector<int64_t> CutPieces(int64_t total, absl::Span<const int64_t> places) {
   std::vector<int64_t> pieces = {0};
   for (const int64_t place : places) {
@@ -37,7 +37,7 @@ std::vector<int64_t> CutPieces(int64_t total, absl::Span<const int64_t> places) 
     pieces.back() += place;
     total -= place;
   }
-  pieces.back() += total;  // what rounding added
+  pieces.back() += total;  // the bytes that rounding added
   return pieces;
 }
 

@@ -1,4 +1,5 @@
-// Cuts ranges into windows of whole blocks until the bounce buffer is full; reads, copies, goes on.
+// Cuts ranges into windows of whole blocks until the bounce buffer is full, reads and copies them,
+// and goes on.
 #include "prefetch/range_reader.h"
 
 #include <algorithm>

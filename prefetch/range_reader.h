@@ -15,19 +15,19 @@
 
 namespace sluice {
 
-// Thread-safe; calls take turns. The engine and the bounce buffer must outlive it, and the engine
-// must be alive while a call runs.
+// Thread-safe; calls take turns. The engine and the bounce buffer must outlive the reader, and the
+// engine must be alive while a call runs.
 class RangeReader {
  public:
-  // `bounce`: 4096-aligned, a multiple of 4096, at least one of them.
+  // `bounce`: memory aligned to 4096, of a positive multiple of 4096 bytes.
   RangeReader(IoEngine* engine, absl::Span<std::byte> bounce) : batch_(engine), bounce_(bounce) {}
 
-  // Reads all ranges, ahead of slabs, as many at once as the bounce buffer holds, and waits. Of
-  // several failures the first range's is returned.
+  // Reads all ranges and waits for them. They go ahead of slabs, as many at once as the bounce
+  // buffer holds. If several fail, the status is that of the first range.
   absl::Status Read(absl::Span<const SlabStream::Range> ranges);
 
  private:
-  // A part of a range, and the blocks around it in the bounce buffer.
+  // A part of a range, and the blocks around that part in the bounce buffer.
   struct Window {
     int file;
     int64_t offset;  // of the first block in the file
@@ -38,7 +38,7 @@ class RangeReader {
 
   absl::Status ReadWindows(absl::Span<const Window> windows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
 
-  Mutex turn_;  // held for a whole Read
+  Mutex turn_;  // held for a whole Read()
   IoBatch batch_ ABSL_GUARDED_BY(turn_);
   const absl::Span<std::byte> bounce_;  // turn_ guards its bytes
 };

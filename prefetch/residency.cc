@@ -6,7 +6,7 @@
 namespace sluice {
 namespace {
 
-// Places those slabs that are on disk and as brief as asked into one tier.
+// Places slabs that are on disk and brief, or not, as asked, into one tier.
 void FillTier(absl::Span<const SlabSize> slabs, bool brief, int tier, int64_t capacity,
               Residency* result) {
   int64_t& used = result->tier_bytes[tier];
@@ -33,7 +33,7 @@ void FillTier(absl::Span<const SlabSize> slabs, bool brief, int tier, int64_t ca
     credit += bytes * share;
     if (credit + 0.5 >= bytes && place(i)) credit -= bytes;
   }
-  // What is left of the capacity by rounding: whatever still fits.
+  // The capacity that rounding has left takes whatever still fits.
   for (size_t i = 0; i < slabs.size(); ++i) {
     if (waits(i)) place(i);
   }

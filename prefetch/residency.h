@@ -1,4 +1,4 @@
-// Which slabs stay in which memory: a pure function of sizes and capacities.
+// Decides which slabs are resident in which memory: a pure function of sizes and capacities.
 #ifndef SLUICE_PREFETCH_RESIDENCY_H_
 #define SLUICE_PREFETCH_RESIDENCY_H_
 
@@ -9,8 +9,8 @@
 
 namespace sluice {
 
-// Memories where slabs can stay, the tiers, stand in a list: first the one next to the processor
-// that computes, last the host's, where slabs from disk arrive.
+// A tier is a memory where slabs can be resident. Tiers stand in a list: the first belongs to the
+// processor that computes, the last is the host's, where slabs from disk arrive.
 inline constexpr int kOnDisk = -1;  // behind the last tier
 
 struct Residency {
@@ -23,14 +23,15 @@ struct Residency {
 struct SlabSize {
   int64_t stored_bytes;  // read from disk
   int64_t place_bytes;   // taken in memory
-  // The pass computes with this slab for a shorter time than the disk needs to read it, as with the
-  // head's slabs when one row of a prompt wants logits. So such slabs stay first.
+  // The pass computes with this slab in less time than the disk takes to read it: for example the
+  // head's slabs, when one row of a prompt wants logits. Such slabs are made resident first.
   bool brief = false;
 };
 
-// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs
-// first. Within a tier the slabs that stay are spread evenly over the walk, so that the disk reads
-// on while resident slabs compute: a least-recently-used cache would never hit on a cycle.
+// Fills the tiers in order, with brief slabs first; `capacities` are the tiers' bytes for places of
+// resident slabs. Within a tier the resident slabs are spread evenly over the walk, so that the
+// disk goes on reading while they compute. (A least-recently-used cache would never hit on a
+// cycle.)
 Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Which moves there are.
+// Checks the moves of slabs.
 #include "prefetch/ring.h"
 
 #include "absl/base/macros.h"

@@ -10,18 +10,18 @@
 
 namespace sluice {
 
-// Where a slab in host memory stands.
+// The states of a slab in host memory:
 //
 //   kFree -> kReading -> kRead [-> kVerifying] [-> kUnpacking] -> kReady -> kLeased -> kFree
 //                 |                    |              |
 //                 +--------------------+--------------+----> kFailed, which ends the stream
 //
-// kReady, kFailed -> kFree: of a visit that was dropped.
+// A visit that is dropped moves its slab kReady, kFailed -> kFree.
 //
-// kFree -> kReading is the move of whichever thread found room; kReading -> kRead the engine's,
-// then a worker's up to kReady; leasing and freeing are the compute thread's. A slab that was
-// verified before and need not be again skips kVerifying, one that is not compressed kUnpacking.
-// All are made under the stream's mutex. A resident slab stays kReady, leased or not.
+// The thread that finds room moves a slab to kReading, the engine to kRead, a worker from there up
+// to kReady; the compute thread leases and frees. kVerifying is skipped for a slab that was
+// verified before and need not be again, kUnpacking for one that is not compressed. All moves are
+// made under the stream's mutex. A resident slab stays kReady, leased or not.
 enum class SlabState : uint8_t {
   kFree,
   kReading,
@@ -33,19 +33,19 @@ enum class SlabState : uint8_t {
   kFailed
 };
 
-// Makes the move; asserts that it is one of those above.
+// Makes the move; asserts that the drawing above has it.
 void MoveSlab(SlabState* slab, SlabState to);
 
-// RingSpace with a state a slab: moves are checked. Not thread-safe.
+// A RingSpace that also has a state for each slab and checks the moves. Not thread-safe.
 class Ring {
  public:
   // `capacity`: a multiple of 4096.
   explicit Ring(int64_t capacity) : space_(capacity) {}
 
-  // As RingSpace::Allocate; the slab is kReading.
+  // Allocates as RingSpace::Allocate does; the slab is then kReading.
   std::optional<int64_t> Allocate(int64_t bytes);
 
-  // Moves a slab of the ring; kFree gives up its ticket.
+  // Moves a slab of the ring to a state; kFree gives its ticket back.
   void Move(int64_t ticket, SlabState to);
 
   SlabState state(int64_t ticket) const { return states_.at(ticket); }
@@ -55,7 +55,7 @@ class Ring {
 
  private:
   RingSpace space_;
-  std::map<int64_t, SlabState> states_;  // of the space's tickets
+  std::map<int64_t, SlabState> states_;  // by the tickets of space_
 };
 
 }  // namespace sluice

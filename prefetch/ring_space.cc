@@ -1,4 +1,4 @@
-// Gaps are what lies between slots; the search begins at the head.
+// Looks for room in the gaps between slots, from the head on.
 #include "prefetch/ring_space.h"
 
 #include "absl/base/macros.h"
@@ -18,7 +18,7 @@ std::optional<int64_t> RingSpace::Allocate(int64_t bytes) {
       wrapped = true;
       begin = 0;
     } else {
-      if (next->second.ticket > newest_freed_) return std::nullopt;  // its turn has not passed
+      if (next->second.ticket > newest_freed_) return std::nullopt;  // its turn has not passed yet
       begin = next->second.end;
       if (wrapped && begin >= head_) return std::nullopt;
     }

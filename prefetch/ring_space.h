@@ -1,5 +1,5 @@
-// The bytes of a ring: room for slabs in the order of the walk, each contiguous, freed in any
-// order.
+// Gives out the bytes of a ring: contiguous room for each slab, in the order of the walk, freed in
+// any order.
 #ifndef SLUICE_PREFETCH_RING_SPACE_H_
 #define SLUICE_PREFETCH_RING_SPACE_H_
 
@@ -9,25 +9,25 @@
 
 namespace sluice {
 
-// Counts bytes only; the memory is its owner's. Not thread-safe. Slabs are known by tickets 0, 1,
-// 2, ... in the order of their allocation.
+// Does the bookkeeping; the memory is its owner's. Slabs are known by tickets 0, 1, 2, ... in the
+// order of their allocation. Not thread-safe.
 //
-// Room is looked for from the end of the newest slab on, around the end of the ring, up to the
-// oldest slab; slabs that are freed in order make it a plain ring. A slab that stays while newer
-// ones are freed is passed over: the ring goes on behind it. (Frames of one size would do so, too,
-// but waste what a slab is smaller than its frame; slabs of a second ring for those that stay would
-// have to be known when they are read.)
+// Allocate() looks for room from the end of the newest slab on, around the end of the ring, up to
+// the oldest slab. If slabs are freed in order, that is a plain ring. A slab that is held while
+// newer ones are freed is passed over: the ring goes on behind it. (Frames of one size would do
+// that as well, but waste the difference between a slab and its frame. A second ring for slabs that
+// are held for longer would have to be chosen when they are read.)
 class RingSpace {
  public:
   // `capacity`: a multiple of 4096.
   explicit RingSpace(int64_t capacity) : capacity_(capacity) {}
 
-  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096;
-  // the slab has the ticket that next_ticket() was. Nothing where there is no such room now. An
-  // empty ring has room for anything up to its capacity.
+  // Finds room for `bytes`, rounded up to 4096, and returns where it starts, a multiple of 4096.
+  // The slab's ticket is the value of next_ticket() before the call. Returns nothing if there is no
+  // room now. An empty ring has room for anything up to its capacity.
   std::optional<int64_t> Allocate(int64_t bytes);
 
-  // Gives up a ticket.
+  // Gives a ticket back.
   void Free(int64_t ticket);
 
   int64_t begin(int64_t ticket) const { return begins_.at(ticket); }
@@ -42,10 +42,10 @@ class RingSpace {
   bool Consistent() const;
 
   int64_t capacity_;
-  std::map<int64_t, Slot> slots_;      // by where they begin
-  std::map<int64_t, int64_t> begins_;  // of slots, by ticket
+  std::map<int64_t, Slot> slots_;      // by where they begin in the ring
+  std::map<int64_t, int64_t> begins_;  // by ticket: where the slot begins
   int64_t next_ticket_ = 0;
-  int64_t newest_freed_ = -1;  // the highest ticket that was given up
+  int64_t newest_freed_ = -1;  // the highest ticket that was given back
   int64_t head_ = 0;           // where the newest slab ends
 };
 

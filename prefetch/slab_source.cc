@@ -9,7 +9,7 @@ Lease::Lease(Lease&& other) noexcept
     : source_(std::exchange(other.source_, nullptr)), grant_(std::exchange(other.grant_, {})) {}
 
 Lease& Lease::operator=(Lease&& other) noexcept {
-  Lease taken(std::move(other));  // takes along what was held here, and drops it
+  Lease taken(std::move(other));  // takes the lease that was held here along, and drops it
   std::swap(source_, taken.source_);
   std::swap(grant_, taken.grant_);
   return *this;

@@ -1,4 +1,4 @@
-// The walk ahead of the compute: whoever frees room in the ring asks for the slabs that now fit,
+// Reads ahead of the compute thread: whoever frees room in a ring asks for the slabs that now fit,
 // the engine's thread reads them, a worker checks and decodes them, and Next() hands them out.
 #include "prefetch/slab_stream.h"
 
@@ -16,16 +16,16 @@
 namespace sluice {
 namespace {
 
-// Rows of a prompt's tokens are gathered through this; one huge page.
+// The bounce buffer for rows of a prompt's tokens: one huge page.
 constexpr int64_t kBounceBytes = kHugePageBytes;
-// io_uring's rings, stacks as far as they are touched, the timeline.
+// The memory of io_uring's rings, of stacks as far as they are touched, and of the timeline.
 constexpr int64_t kOverheadBytes = int64_t{1} << 20;
-// Its StreamSlab and place, and a request in the queue: the first walk asks for resident slabs at
-// once.
+// The memory of a slab's StreamSlab, its place, and a request in the queue: the first walk asks for
+// all resident slabs at once.
 constexpr int64_t kTableBytesPerSlab = 256;
 
-// Visits of the loop that are asked for ahead of Next() are limited to a pass and these: where a
-// few small slabs are streamed, the ring has room for those of many passes.
+// Visits of the loop may be asked for ahead of Next() for one pass and this many more. (If a few
+// small slabs are streamed, the ring would have room for the visits of many passes.)
 constexpr size_t kLeastAhead = 64;
 
 int64_t ArenaBytes(absl::Span<const StreamSlab> cycle) {
@@ -177,8 +177,9 @@ void SlabStream::State::Arrived(const Place& place, const absl::Status& status) 
 absl::Status SlabStream::State::WhyNotAsked() const {
   const std::optional<Visit> next = walk.Next();
   if (!next.has_value()) return absl::OutOfRangeError("the stream was for one walk, which is over");
-  if (next->appended && !dropped.empty()) return absl::OkStatus();  // their room comes back
-  // All before it was handed out: the leases take up the room.
+  // The room of the dropped visits comes back
+  if (next->appended && !dropped.empty()) return absl::OkStatus();
+  // All earlier slabs were handed out, so that their leases take up the room.
   return absl::FailedPreconditionError(absl::StrCat(
       "slab ", next->slab, " of ", cycle[next->slab].place_bytes(),
       " bytes does not fit a ring of ", (next->appended ? appended_ring : ring).capacity(),
@@ -237,14 +238,14 @@ absl::StatusOr<std::unique_ptr<SlabStream>> SlabStream::CreateWithEngine(
     for (const StreamSlab& slab : state->cycle) {
       if (slab.resident) places.push_back(slab.place_bytes());
     }
-    // A slab may lie anywhere in the ring, which therefore is one piece.
+    // The ring must be one piece, as a slab may lie anywhere in it.
     SLUICE_ASSIGN_OR_RETURN(state->pinned_ring, PinMemory(options.device, state->ring_memory.span(),
                                                           {}, options.pinned_bytes));
     SLUICE_ASSIGN_OR_RETURN(state->pinned_arena, PinMemory(options.device, state->arena.span(),
                                                            places, options.pinned_bytes));
   }
-  // The arena is not registered: that would take all of its pages before the first read, and each
-  // is read into once.
+  // The arena is not registered with the engine: that would take all of its pages before the first
+  // read, and each page is read into only once.
   std::vector<absl::Span<std::byte>> buffers = {state->bounce.span()};
   for (const HostBuffer* memory : {&state->ring_memory, &state->appended_memory}) {
     if (memory->size() > 0) buffers.push_back(memory->span());

@@ -1,4 +1,4 @@
-// What is done with a slab between its arrival and its lease: it is checked, and decoded.
+// Checks and decodes slabs between their arrival and their lease.
 #include <xxhash.h>
 
 #include <chrono>

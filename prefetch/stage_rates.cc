@@ -1,4 +1,4 @@
-// As many requests as keep the queue full; whoever is answered asks for the next piece.
+// Keeps the queue full with as many requests as that takes; each answer asks for the next piece.
 #include "prefetch/stage_rates.h"
 
 #include <fcntl.h>
@@ -107,7 +107,7 @@ class Reader {
   }
 
   const std::vector<Piece> pieces_;
-  const int64_t piece_bytes_;  // of the largest
+  const int64_t piece_bytes_;  // bytes of the largest piece
   const HostBuffer& buffer_;
   IoEngine& engine_;
   Clock::time_point deadline_;
@@ -135,7 +135,7 @@ absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
     return absl::InvalidArgumentError(
         absl::StrCat("measuring a disk needs files of ", kLeastBytes, " bytes, not ", total));
   }
-  // Two requests more than what is in flight: one has arrived, one waits for its turn.
+  // Two requests more than are in flight: one that has arrived and one that waits for its turn.
   const int64_t in_flight = options.queue_depth * std::min(options.read_bytes, kPieceBytes);
   const int64_t piece_bytes = std::min(kPieceBytes, in_flight);
   const int num_slots = static_cast<int>((in_flight + piece_bytes - 1) / piece_bytes + 2);
@@ -192,7 +192,7 @@ absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, 
 }
 
 double MeasureVerifyRate(double seconds, int64_t memory_bytes) {
-  // More than a core's caches, if there may be so much.
+  // A piece is larger than a core's caches, if there is so much memory.
   const int64_t piece_bytes = std::clamp(memory_bytes / 8, kLeastBytes, kPieceBytes);
   const int64_t all_bytes = 8 * piece_bytes;
   const std::unique_ptr<std::byte[]> bytes(new std::byte[all_bytes]);
@@ -208,12 +208,12 @@ double MeasureVerifyRate(double seconds, int64_t memory_bytes) {
     const std::chrono::duration<double> taken = Clock::now() - begin;
     best = std::max(best, static_cast<double>(piece_bytes) / taken.count());
   }
-  return sum == 0 ? 0 : best;  // the sum is used, so that it is computed
+  return sum == 0 ? 0 : best;  // using the sum makes the compiler compute it
 }
 
 absl::StatusOr<UnpackRate> MeasureUnpackRate(double seconds) {
-  // A mebibyte of Gaussian weights, repeated: what entropy coding sees of them does not repeat
-  // less.
+  // A mebibyte of Gaussian weights, repeated. An entropy coder finds no more repetition in that
+  // than in weights that do not repeat.
   constexpr int64_t kDistinct = int64_t{1} << 20;
   std::vector<std::byte> raw(kPieceBytes);
   std::mt19937 random(1);

@@ -1,4 +1,4 @@
-// Measures what the stages of a stream can do on their own: reading, verifying and decoding.
+// Measures how fast each stage of a stream is on its own: reading, verifying and decoding.
 #ifndef SLUICE_PREFETCH_STAGE_RATES_H_
 #define SLUICE_PREFETCH_STAGE_RATES_H_
 
@@ -17,25 +17,26 @@ struct ReadSource {
   int64_t bytes;
 };
 
-// Bytes a second that the engine reads from `sources`, one after the other and around, in requests
-// of a slab's size with options.queue_depth reads of options.read_bytes in flight, over about
-// `seconds`. A slab is 8 MiB, or as much as is in flight where that is less: what little memory has
-// room for. InvalidArgument: less than 1 MiB in all. Otherwise errors as IoEngine's.
+// Returns the bytes a second that the engine reads from `sources`, one after the other and around,
+// for about `seconds`. Requests have a slab's size, with options.queue_depth reads of
+// options.read_bytes in flight. A slab is 8 MiB here, or as much as is in flight if that is less.
+// InvalidArgument: the sources have less than 1 MiB in all. Other errors are IoEngine's.
 absl::StatusOr<double> MeasureReadRate(const std::vector<ReadSource>& sources,
                                        const IoOptions& options, double seconds);
 
-// Bytes a second that a SlabStream hands out, with a ring of kSmallRingBytes and slabs of an eighth
-// of that: what is left of the disk's rate where each turn of the ring waits for a read's latency
-// and for threads to wake up. Over about `seconds`. Errors as MeasureReadRate's.
+// Returns the bytes a second that a SlabStream hands out, for about `seconds`, with a ring of
+// kSmallRingBytes and slabs of an eighth of that. It shows what is left of the disk's rate if each
+// turn of the ring waits for a read's latency and for threads to wake up. Errors as for
+// MeasureReadRate.
 inline constexpr int64_t kSmallRingBytes = int64_t{1536} << 10;
 absl::StatusOr<double> MeasureSmallRing(const std::vector<ReadSource>& sources, IoKind kind,
                                         double seconds);
 
-// Bytes a second that one thread verifies, out of up to 64 MiB of memory, or `memory_bytes` where
-// that is less.
+// Returns the bytes a second that one thread verifies, in a buffer of up to 64 MiB, or of
+// `memory_bytes` if that is less.
 double MeasureVerifyRate(double seconds, int64_t memory_bytes = int64_t{64} << 20);
 
-// What one thread makes of compressed slabs of bf16 weights.
+// How fast one thread decodes compressed slabs of bf16 weights.
 struct UnpackRate {
   double raw_bytes_per_s;
   double stored_share;  // stored over raw bytes

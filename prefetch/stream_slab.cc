@@ -1,4 +1,4 @@
-// Sizes in memory, and what cannot be streamed.
+// Computes sizes in memory and checks which slabs can be streamed.
 #include "prefetch/stream_slab.h"
 
 #include "absl/strings/str_cat.h"

@@ -1,4 +1,4 @@
-// When each slab changed hands, for traces; and where a stage's time went.
+// Records when each slab changed hands, for traces, and where a stage's time went.
 #ifndef SLUICE_PREFETCH_TIMELINE_H_
 #define SLUICE_PREFETCH_TIMELINE_H_
 
@@ -12,12 +12,11 @@
 
 namespace sluice {
 
-// Which memory's slot of a slab moved. A device's goes kReading (its copy began) -> kReady ->
-// kLeased (kernels began) -> kFree, by the device's clock; a slab that stays there is stamped
-// kLeased and kFree only, and so is, by the host's clock, one that the CPU computes with in the
-// device's place (kCpu). A layer's pages of a KV cache in host memory go kReading -> kReady on
-// their way to the device (kKvIn), and again on their way back (kKvOut); they are stamped for the
-// layer's first slab.
+// The memory in which a slab moved. kDevice: kReading (its copy began) -> kReady -> kLeased (its
+// kernels began) -> kFree, by the device's clock; a slab that is kept there has only kLeased and
+// kFree. kCpu: the CPU computes with the slab in the device's place; kLeased and kFree by the
+// host's clock. kKvIn, kKvOut: the pages of a layer's KV cache go from host memory to the device,
+// and back; kReading -> kReady, with the number of the layer's first slab.
 enum class Hop : uint8_t { kHost, kDevice, kCpu, kKvIn, kKvOut };
 
 struct TimelineEvent {
@@ -26,14 +25,15 @@ struct TimelineEvent {
   int slab;      // index into the slabs of the source
   SlabState to;
   Hop hop = Hop::kHost;
-  // From `slab` on, that moved as one: kernels on a device have several where they stay.
+  // The number of slabs that moved as one, from `slab` on; kernels have several where slabs are
+  // kept on a device.
   int num_slabs = 1;
-  int64_t bytes = 0;  // of pages; of slabs nothing
+  int64_t bytes = 0;  // of pages of a KV cache; 0 for slabs
 };
 
-// Holds up to kEvents that nobody took yet, in memory of its own; then the oldest are lost. A
-// resident slab is stamped kLeased and kFree as well, though its state stays kReady. Not
-// thread-safe.
+// Holds up to kEvents events that were not taken yet, in memory of its own; beyond that the oldest
+// are lost. A resident slab has events for kLeased and kFree as well, though its state stays
+// kReady. Not thread-safe.
 class Timeline {
  public:
   static constexpr int kEvents = 4096;
@@ -42,7 +42,7 @@ class Timeline {
     Stamp({std::chrono::steady_clock::now(), visit.pass, visit.slab, to});
   }
   void Stamp(const TimelineEvent& event) { events_[count_++ % kEvents] = event; }
-  // What was stamped since the last Take, the oldest first.
+  // Returns the events since the last call, the oldest first.
   std::vector<TimelineEvent> Take();
   int64_t lost() const { return lost_; }
 
@@ -53,8 +53,8 @@ class Timeline {
   int64_t lost_ = 0;
 };
 
-// Which of `kStates` states a stage is in, and how long it was in each: all of its time is in one
-// of them, so they add up to the wall time. Begins in state 0. Not thread-safe.
+// Measures how long a stage was in each of `kStates` states. The stage is always in one of them, so
+// that the times add up to the wall time. It begins in state 0. Not thread-safe.
 template <int kStates>
 class StageClock {
  public:
@@ -67,7 +67,7 @@ class StageClock {
     state_ = state;
   }
   int state() const { return state_; }
-  // Seconds in each state, up to now.
+  // Returns the seconds in each state, up to now.
   std::array<double, kStates> Seconds() const {
     std::array<double, kStates> seconds;
     for (int i = 0; i < kStates; ++i) {

@@ -1,4 +1,4 @@
-// One cursor in the loop, and a queue in front of it.
+// Keeps a cursor in the loop, and a queue in front of it.
 #include "prefetch/walk.h"
 
 #include <algorithm>

@@ -428,7 +428,7 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
   SLUICE_ASSIGN_OR_RETURN(std::optional<int64_t> kv_disk_pages,
-                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+                          ParseKvDisk(args, session.store->manifest(), request));
   // That it pays is something only measured rates can say.
   if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value())
     kv_disk_pages = 0;

@@ -179,7 +179,7 @@ absl::Status Inspect(const Arguments& args) {
       PrintJson(manifest.hyper_parameters, tensors, StoreJson(manifest));
       return absl::OkStatus();
     }
-    Print(absl::StrCat(path, ": a layer store, format ", FormatVersion(manifest.compression)),
+    Print(absl::StrCat(path, ": a layer store, format ", FormatVersion(manifest)),
           manifest.hyper_parameters, tensors, StoreFacts(manifest));
     return absl::OkStatus();
   }

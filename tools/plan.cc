@@ -225,7 +225,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
-                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+                          ParseKvDisk(args, session.store->manifest(), request));
   const auto plan_for = [&](int64_t sequences) {
     return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
                      shape, sequences, kv_disk_pages);

@@ -155,7 +155,7 @@ OptionSpec KvDiskOptionSpec() {
               "more requests at once saves more time than reading them in each pass costs)."};
 }
 
-absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
+absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const Manifest& manifest,
                                                    const PlanRequest& request) {
   if (args.Get("--kv-disk").value_or("auto") == "auto") return std::nullopt;
   SLUICE_ASSIGN_OR_RETURN(const int64_t bytes, args.Bytes("--kv-disk", 0));
@@ -163,9 +163,7 @@ absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const 
     return UsageError(
         "--kv-disk is for the CPU: with a GPU keys and values lie in its memory or the host's");
   }
-  const int64_t page_bytes =
-      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim}) *
-      h.num_hidden_layers;
+  const int64_t page_bytes = LayoutOf(manifest, request).page_bytes();
   return (bytes + page_bytes - 1) / page_bytes;
 }
 

@@ -25,7 +25,7 @@ absl::StatusOr<Isa> ParseIsaOption(const Arguments& args);
 
 // --kv-disk as pages of the cache that `request` asks for; nothing: auto.
 OptionSpec KvDiskOptionSpec();
-absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const HyperParameters& h,
+absl::StatusOr<std::optional<int64_t>> ParseKvDisk(const Arguments& args, const Manifest& manifest,
                                                    const PlanRequest& request);
 
 // $XDG_CACHE_HOME/sluice/probe.json, or below ~/.cache; empty where neither variable is set.

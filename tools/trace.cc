@@ -72,7 +72,8 @@ void TraceWriter::WriteSlice(const Slice& slice) {
   int64_t bytes = slice.bytes;
   for (int i = 0; i < slice.num_slabs && !pages; ++i) bytes += manifest_.slabs[index + i].bytes;
   const std::string name =
-      pages ? absl::StrCat("layer ", manifest_.slabs[index].block / 2, " keys and values")
+      pages ? absl::StrCat("layer ", manifest_.BlockOf(manifest_.slabs[index]).layer,
+                           " keys and values")
             : SlabName(manifest_, index);
   NameLane(slice.stage, slice.lane);
   const int tid = ThreadId(slice.stage, slice.lane);

@@ -1,4 +1,4 @@
-// Requests change their file's number on the way.
+// Passes requests on to the engine of their disk, under the file's number there.
 #include "prefetch/io/disk_set.h"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ DiskSet::DiskSet(std::vector<std::unique_ptr<IoEngine>> engines, std::vector<Pla
 
 DiskSet::~DiskSet() {
   {
-    // From here on no answer of one engine asks something of another one.
+    // From here on no engine's answer makes a request of another engine.
     const MutexLock lock(&mutex_);
     closing_ = true;
   }

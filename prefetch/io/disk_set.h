@@ -1,4 +1,4 @@
-// Files on several disks: an engine with a queue of its own for each.
+// Files on several disks: each disk has an engine with a queue of its own.
 #ifndef SLUICE_PREFETCH_IO_DISK_SET_H_
 #define SLUICE_PREFETCH_IO_DISK_SET_H_
 
@@ -15,25 +15,25 @@
 
 namespace sluice {
 
-// Hands each request to the engine of its file's disk: what waits for one disk holds no other up.
-// Disks are told apart by the device number of the file system. IoOptions are those of each disk,
-// its speed where it is simulated, too.
+// Hands each request to the engine of its file's disk, so that a wait for one disk holds up no
+// other. Disks are told apart by the device number of the file system. IoOptions, with the speed of
+// a simulated disk, hold for each disk.
 class DiskSet : public IoEngine {
  public:
-  // The numbers of the files on each disk, by the number of the first.
+  // Returns the numbers of the files on each disk; the disks are in the order of their first file.
   static std::vector<std::vector<int>> GroupByDisk(absl::Span<const IoFile> files);
 
-  // Where a file went: its engine, and its number there.
+  // The engine that a file went to, and its number there.
   struct Place {
     int engine;
     int file;
   };
-  // `places`: of each file, in the order of the caller's numbers.
+  // `places`: where each file went, in the order of the caller's numbers.
   DiskSet(std::vector<std::unique_ptr<IoEngine>> engines, std::vector<Place> places);
   ~DiskSet() override;
 
   void Submit(IoRequest request) override;
-  // Bytes of all disks; seconds of the one that was busy for the longest time.
+  // Bytes are those of all disks, seconds those of the disk that was busy for the longest time.
   IoCounters counters() const override;
   const std::string& description() const override { return description_; }
 
@@ -41,7 +41,7 @@ class DiskSet : public IoEngine {
   const std::vector<Place> places_;
   std::string description_;
   Mutex mutex_;
-  // Changed by the destructor only, after closing_.
+  // Only the destructor changes it, after closing_.
   std::vector<std::unique_ptr<IoEngine>> engines_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 };

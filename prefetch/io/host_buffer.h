@@ -1,4 +1,4 @@
-// A region of host memory for reads: page-aligned, in huge pages where they can be had.
+// A page-aligned region of host memory for reads, in huge pages if the system has them.
 #ifndef SLUICE_PREFETCH_IO_HOST_BUFFER_H_
 #define SLUICE_PREFETCH_IO_HOST_BUFFER_H_
 
@@ -11,7 +11,8 @@
 
 namespace sluice {
 
-// What O_DIRECT asks of offsets, sizes and addresses, and where slabs start on disk and in memory.
+// O_DIRECT asks for this alignment of offsets, sizes and addresses; slabs start at it on disk and
+// in memory.
 inline constexpr int64_t kReadAlignment = 4096;
 inline constexpr int64_t kHugePageBytes = int64_t{2} << 20;
 
@@ -19,13 +20,14 @@ inline constexpr int64_t kHugePageBytes = int64_t{2} << 20;
 // system as they are touched, 2 MiB at a time where transparent huge pages are on.
 class HostBuffer {
  public:
-  // What a buffer of `bytes` really holds: whole huge pages from 2 MiB on, whole pages below.
+  // Returns what a buffer of `bytes` really holds: whole huge pages from 2 MiB on, whole pages
+  // below.
   static constexpr int64_t RoundedBytes(int64_t bytes) {
     return RoundUp(bytes, bytes >= kHugePageBytes ? kHugePageBytes : kReadAlignment);
   }
 
-  // RoundedBytes(bytes) of memory, aligned to a huge page from 2 MiB on; empty for 0.
-  // ResourceExhausted where the system has no such range.
+  // Maps RoundedBytes(bytes) of memory, aligned to a huge page from 2 MiB on; empty for 0.
+  // ResourceExhausted: the system has no such range.
   static absl::StatusOr<HostBuffer> Create(int64_t bytes);
 
   HostBuffer() = default;

@@ -10,16 +10,17 @@
 
 namespace sluice {
 
-// For one thread at a time, again and again. The engine must be alive while something is submitted
-// and not waited for.
+// May be used again and again, by one thread at a time. The engine must be alive while something is
+// submitted and not waited for.
 class IoBatch {
  public:
   explicit IoBatch(IoEngine* engine) : engine_(engine) {}
   ~IoBatch() { Wait(); }
 
-  // Sets the request's `done`.
+  // Submits a request; the batch sets its `done`.
   void Submit(IoRequest request);
-  // Waits for everything since the last call; an answer each, in the order of Submit.
+  // Waits for everything that was submitted since the last call. Returns a status for each request,
+  // in the order of Submit().
   std::vector<absl::Status> Wait();
 
  private:
@@ -27,7 +28,7 @@ class IoBatch {
   Mutex mutex_;
   CondVar answered_;                                            // signalled when pending_ becomes 0
   int pending_ ABSL_GUARDED_BY(mutex_) = 0;                     // requests not yet answered
-  std::vector<absl::Status> statuses_ ABSL_GUARDED_BY(mutex_);  // a request each
+  std::vector<absl::Status> statuses_ ABSL_GUARDED_BY(mutex_);  // one for each request
 };
 
 }  // namespace sluice

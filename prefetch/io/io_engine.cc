@@ -13,14 +13,14 @@
 namespace sluice {
 namespace {
 
-// One queue for all of `files`.
+// Creates one engine, with one queue, for all of `files`.
 absl::StatusOr<std::unique_ptr<IoEngine>> EngineFor(std::vector<IoFile> files,
                                                     absl::Span<const absl::Span<std::byte>> buffers,
                                                     const IoOptions& options) {
   std::string reason;
   if (options.kind != IoKind::kThreads) {
     absl::StatusOr<std::unique_ptr<IoEngine>> uring = UringEngine::Create(&files, buffers, options);
-    // Where no thread starts, other threads would not, either.
+    // If no thread starts for io_uring, the other engine's threads would not start, either.
     if (uring.ok() || options.kind == IoKind::kUring || absl::IsResourceExhausted(uring.status()))
       return uring;
     reason = std::string(uring.status().message());

@@ -1,4 +1,4 @@
-// Reads and writes past the page cache, several in flight, in order of priority.
+// Reads and writes past the page cache, with several requests in flight, in order of priority.
 #ifndef SLUICE_PREFETCH_IO_IO_ENGINE_H_
 #define SLUICE_PREFETCH_IO_IO_ENGINE_H_
 
@@ -27,16 +27,16 @@ struct IoOptions {
   int64_t read_bytes = int64_t{1} << 20;  // a larger request is split into reads of this size
   bool direct = true;            // O_DIRECT where the file system has it, else buffered and dropped
   bool register_buffers = true;  // with io_uring, where RLIMIT_MEMLOCK has room for them
-  // A slower disk, simulated (prefetch/io/simulated_disk.h). 0: as fast as the disk is.
+  // Simulates a slower disk (prefetch/io/simulated_disk.h). 0: as fast as the disk is.
   int64_t max_bytes_per_s = 0;
-  // Not empty: a file without a name in this folder follows `paths`, and can be written, too.
+  // If not empty, a file without a name in this folder follows `paths`; it can be written, too.
   std::string scratch_dir = {};
-  // Called where some of the threads that would help cannot be started
+  // Called if some of the engine's threads cannot be started.
   ThreadShortageFn on_fewer_threads = {};
 };
 
-// Which requests go out first, among those that are not in flight yet; equals in the order they
-// came. Each disk has one queue for all that goes to it and comes from it.
+// The order in which requests go out, among those that are not in flight yet; equal ones go in the
+// order they came. Each disk has one queue for reads and writes.
 enum class IoPriority : uint8_t {
   kWaitedFor,  // embedding rows and pages of the KV cache: the pass stands, or soon will
   kSoon,       // slabs that the pass found it needs
@@ -44,7 +44,7 @@ enum class IoPriority : uint8_t {
 };
 inline constexpr int kNumIoPriorities = 3;
 
-// One read of a whole range, or one write. `buffer` must stay until `done` was called.
+// A read of a whole range, or a write. `buffer` must stay until `done` was called.
 struct IoRequest {
   int file = 0;        // index into the engine's files
   int64_t offset = 0;  // a multiple of 4096
@@ -53,36 +53,36 @@ struct IoRequest {
   int64_t bytes = 0;   // bytes that must arrive, at least 1
   bool write = false;  // of the whole buffer to the scratch file, `bytes` being a multiple of 4096
   IoPriority priority = IoPriority::kInTurn;
-  // Called on an engine thread, exactly once; must not block. It may Submit. Unavailable: the read
-  // or write failed or the file ended, with path and offset.
+  // Called on an engine thread, exactly once. It must not block; it may Submit. Unavailable: the
+  // read or write failed, or the file ended; names path and offset.
   std::function<void(absl::Status)> done;
 };
 
 struct IoCounters {
   int64_t bytes_read = 0;
   int64_t bytes_written = 0;
-  double busy_seconds = 0;  // with at least one read or write in flight, or as long as the
-                            // simulated disk would have taken
+  // With at least one read or write in flight, or as long as the simulated disk would have taken
+  double busy_seconds = 0;
   double idle_seconds = 0;  // the rest of the time since the engine was created
 };
 
-// Reads and writes, in one queue a disk. Thread-safe. Owns its threads (joined by the destructor,
-// which first lets what is in flight end and answers the queued ones with Cancelled).
+// Reads and writes, with one queue a disk. Thread-safe. Owns its threads. The destructor lets the
+// requests in flight end, answers the queued ones with Cancelled and joins the threads.
 class IoEngine {
  public:
   virtual ~IoEngine() = default;
 
-  // Opens `paths`, and creates the scratch file where there is to be one. `buffers` are regions
-  // that requests will mostly read into: io_uring registers them where the system allows (in pieces
-  // of at most 1 GiB). Every fallback that was taken stands in description(). Unavailable where
-  // `options.kind` was demanded and cannot be had. ResourceExhausted: the system starts no thread.
+  // Opens `paths`, and creates the scratch file if one is asked for. `buffers` are regions that
+  // requests will mostly read into: io_uring registers them if the system allows (in pieces of at
+  // most 1 GiB). description() names every fallback that was taken. Unavailable: the system does
+  // not have the kind that `options.kind` demands. ResourceExhausted: the system starts no thread.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       const std::vector<std::string>& paths, absl::Span<const absl::Span<std::byte>> buffers,
       const IoOptions& options);
 
   virtual void Submit(IoRequest request) = 0;
   virtual IoCounters counters() const = 0;
-  // What is in use, for the report: "io_uring, O_DIRECT, registered buffers".
+  // Says what is in use, for the report: "io_uring, O_DIRECT, registered buffers".
   virtual const std::string& description() const = 0;
 };
 

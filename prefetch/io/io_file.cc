@@ -27,20 +27,21 @@ int OpenRetrying(const std::string& path, int flags) {
 
 bool NoDirectIo(int error) { return error == EINVAL || error == EOPNOTSUPP || error == ENOSYS; }
 
-// Any other error than "no such reads here" will come again, with its slab, when the slab is read.
+// Any error but a refusal of such reads is left for later: it comes again, with its slab, when the
+// slab is read.
 bool RefusesDirectReads(int fd) {
   alignas(kReadAlignment) std::byte probe[kReadAlignment];
   return pread(fd, probe, sizeof(probe), 0) < 0 && NoDirectIo(errno);
 }
 
-// An empty file would answer every read.
+// Writes, because a read of an empty file would succeed.
 bool RefusesDirectWrites(int fd) {
   alignas(kReadAlignment) const std::byte probe[kReadAlignment] = {};
   return pwrite(fd, probe, sizeof(probe), 0) < 0 && NoDirectIo(errno);
 }
 
-// Without a name from the start, or, on file systems that have no such files, from right after; -1
-// and errno.
+// Opens a file that has no name, or loses it at once on file systems without unnamed files. Returns
+// -1 and sets errno if it cannot.
 int OpenUnnamed(const std::string& dir) {
   const int fd = OpenRetrying(dir, O_RDWR | O_TMPFILE);
   if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOSYS))
@@ -63,7 +64,7 @@ UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
 IoFile::IoFile(std::string path, UniqueFd fd, bool direct)
     : path_(std::move(path)), fd_(std::move(fd)), direct_(direct) {
   struct stat status = {};
-  fstat(fd_.get(), &status);  // a descriptor that is open has one
+  fstat(fd_.get(), &status);  // cannot fail: the descriptor is open
   disk_ = status.st_dev;
 }
 
@@ -81,7 +82,7 @@ absl::StatusOr<IoFile> IoFile::Open(absl::string_view path, bool direct) {
   }
   UniqueFd fd(OpenRetrying(name, O_RDONLY));
   if (fd.get() < 0) return absl::ErrnoToStatus(errno, absl::StrCat(name, ": cannot be opened"));
-  // Without readahead: it reads past what was asked for, into folios that straddle the ranges, and
+  // Readahead is off: it reads more than was asked for, into folios that straddle the ranges, and
   // DropPages() cannot drop a part of a folio (95% of a 4 GB file stayed in the cache).
   posix_fadvise(fd.get(), 0, 0, POSIX_FADV_RANDOM);
   return IoFile(std::move(name), std::move(fd), false);

@@ -1,5 +1,5 @@
-// A file opened for reads past the page cache, or for buffered reads that drop their pages; scratch
-// files, for writes, too.
+// A file that is opened for reads past the page cache, or for buffered reads that drop their pages;
+// scratch files, which can be written, too.
 #ifndef SLUICE_PREFETCH_IO_IO_FILE_H_
 #define SLUICE_PREFETCH_IO_IO_FILE_H_
 
@@ -30,21 +30,21 @@ class UniqueFd {
 
 class IoFile {
  public:
-  // Opens `path` with O_DIRECT where `direct` and its file system has it: one read of 4096 bytes is
-  // tried, as some take the flag and refuse the reads. NotFound, PermissionDenied, ... name the
-  // path.
+  // Opens `path`, with O_DIRECT if `direct` is set and its file system has it: one read of 4096
+  // bytes is tried, as some systems take the flag and refuse the reads. NotFound, PermissionDenied,
+  // ... name the path.
   static absl::StatusOr<IoFile> Open(absl::string_view path, bool direct);
-  // A new file in `dir` that has no name, so that nothing is left of it however this process ends.
-  // Direct as above; here one write is tried.
+  // Creates a file without a name in `dir`, so that nothing is left of it however this process
+  // ends. `direct` as above, but one write is tried.
   static absl::StatusOr<IoFile> CreateScratch(absl::string_view dir, bool direct);
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
   bool direct() const { return direct_; }
-  // Files on one disk have the same number: that of their file system's device.
+  // Returns the device number of the file's file system: equal for files on one disk.
   dev_t disk() const { return disk_; }
 
-  // Takes [offset, offset + bytes) out of the page cache, where a buffered read has put it.
+  // Takes [offset, offset + bytes) out of the page cache, after a buffered read has put it there.
   void DropPages(int64_t offset, int64_t bytes) const;
 
  private:
@@ -56,8 +56,8 @@ class IoFile {
   dev_t disk_;
 };
 
-// For the report, of an engine that was asked for O_DIRECT or not: "O_DIRECT", "buffered reads", or
-// both, with the file whose system refuses O_DIRECT.
+// Describes the files of an engine that was asked for O_DIRECT or not, for the report: "O_DIRECT",
+// "buffered reads", or both, with the file whose system refuses O_DIRECT.
 std::string DescribeFiles(absl::Span<const IoFile> files, bool asked_direct);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// A request stays at the front of its queue until its last read was handed out.
+// Keeps a request at the front of its queue until its last read was handed out.
 #include "prefetch/io/read_queue.h"
 
 #include <algorithm>
@@ -13,11 +13,11 @@
 
 namespace sluice {
 
-// Guarded by the queue's mutex, but for what never changes (request).
+// The queue's mutex guards all members but `request`, which never changes.
 struct ReadJob {
   IoRequest request;
   int64_t issued = 0;   // bytes of request.buffer handed out; all of them once it failed
-  int in_flight = 0;    // reads
+  int in_flight = 0;    // reads in flight
   absl::Status status;  // the first failure
 
   int64_t size() const { return static_cast<int64_t>(request.buffer.size()); }
@@ -25,7 +25,7 @@ struct ReadJob {
 
 namespace {
 
-// A call that is interrupted this often in a row is not going to get through.
+// A call that is interrupted so often in a row will not get through.
 constexpr int kMaxAttempts = 1000;
 // The kernel cuts a read at 2 GiB less a page.
 constexpr int64_t kMaxReadBytes = int64_t{1} << 30;
@@ -44,8 +44,8 @@ absl::StatusOr<bool> Advance(const IoFile& file, int64_t result, Read* read) {
   }
   if (result < 0) return FailedRead(file, *read, std::strerror(static_cast<int>(-result)));
   if (result >= read->wanted) return true;
-  // A direct one goes on where the last whole block ended; a read stops short of one only at the
-  // end.
+  // A direct read goes on after the last whole block; only at the end of the file does it stop
+  // inside one.
   const int64_t progress = file.direct() ? result / kReadAlignment * kReadAlignment : result;
   if (progress == 0) {
     return FailedRead(
@@ -89,7 +89,7 @@ ReadQueue::Taken ReadQueue::TryTake(Read* read) {
   if (closed_) return Taken::kClosed;
   if (TakeLocked(read)) return Taken::kRead;
   taker_sleeps_ = true;
-  // Asked only now, a queue that was held back a moment ago would look empty.
+  // HasWorkLocked() is asked only now: a queue that was held back a moment ago would look empty.
   return HasWorkLocked() ? Taken::kLater : Taken::kEmpty;
 }
 
@@ -102,7 +102,8 @@ bool ReadQueue::WaitAndTake(Read* read) {
   const MutexLock lock(&mutex_);
   while (!closed_) {
     if (TakeLocked(read)) {
-      if (HasWorkLocked()) work_.NotifyOne();  // a request is many reads
+      // Another taker may take the next read of the request
+      if (HasWorkLocked()) work_.NotifyOne();
       return true;
     }
     if (HasWorkLocked()) {
@@ -130,7 +131,7 @@ bool ReadQueue::TakeLocked(Read* read) {
   for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
     while (!queue.empty()) {
       ReadJob& job = *queue.front();
-      if (job.issued == job.size()) {  // it failed while a part of it waited here
+      if (job.issued == job.size()) {  // the request failed while a part of it waited here
         queue.pop_front();
         continue;
       }
@@ -168,8 +169,8 @@ bool ReadQueue::Complete(int64_t result, Read* read) {
   return false;
 }
 
-// A status is handed over, never shared: its reference count is Abseil's, which is not built for
-// TSan.
+// Hands the status over and never shares it: Abseil counts its references, and Debian's Abseil is
+// not built for TSan.
 void ReadQueue::End(absl::Status status, Read* read) {
   const std::shared_ptr<ReadJob> job = std::move(read->job);
   bool last;
@@ -183,7 +184,7 @@ void ReadQueue::End(absl::Status status, Read* read) {
 bool ReadQueue::EndLocked(absl::Status status, ReadJob* job) {
   if (!status.ok()) {
     job->status.Update(std::move(status));
-    job->issued = job->size();  // what is left of it is not worth reading
+    job->issued = job->size();  // after a failure the rest is not worth reading
   }
   if (--in_flight_ == 0) {
     idle_since_ = std::max({Clock::now(), busy_since_, disk_.next_start()});
@@ -205,7 +206,7 @@ void ReadQueue::RefuseUntilClosed(const absl::Status& status) {
     std::vector<std::shared_ptr<ReadJob>> answers;
     for (std::deque<std::shared_ptr<ReadJob>>& queue : queues_) {
       for (std::shared_ptr<ReadJob>& job : queue) {
-        if (job->issued == job->size()) continue;  // the last of its reads answers
+        if (job->issued == job->size()) continue;  // its last read will answer
         job->status.Update(absl::Status(status.code(), status.message()));
         job->issued = job->size();
         if (job->in_flight == 0) answers.push_back(std::move(job));

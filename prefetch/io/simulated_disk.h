@@ -1,5 +1,5 @@
-// When a disk or a link of a given speed would begin each transfer: what --throttle-disk and
-// --throttle-copy mean.
+// Computes when a disk or a link of a given speed would begin each transfer, for --throttle-disk
+// and --throttle-copy.
 #ifndef SLUICE_PREFETCH_IO_SIMULATED_DISK_H_
 #define SLUICE_PREFETCH_IO_SIMULATED_DISK_H_
 
@@ -10,10 +10,10 @@
 
 namespace sluice {
 
-// A disk works through what was asked of it without its owner: a thread that comes late to hand out
-// the next read loses nothing as long as the disk's own queue, of `window_bytes`, would have kept
-// it busy. With nothing asked it stands still, and that time does not come back. A link to a device
-// is the same, with copies for reads. Not thread-safe.
+// Simulates a disk that works on with what was asked of it: a thread that comes late to hand out
+// the next read loses nothing, if the disk's own queue, of `window_bytes`, would have kept it busy.
+// With nothing asked the disk stands still, and that time does not come back. A link to a device is
+// the same, with copies for reads. Not thread-safe.
 class SimulatedDisk {
  public:
   using Clock = std::chrono::steady_clock;
@@ -22,14 +22,14 @@ class SimulatedDisk {
   SimulatedDisk(int64_t bytes_per_s, int64_t window_bytes)
       : bytes_per_s_(bytes_per_s), window_(Cost(window_bytes)) {}
 
-  // The first request after nothing was waiting.
+  // Tells the disk of the first request after a time in which none was waiting.
   void Wake(Clock::time_point now) { next_start_ = std::max(next_start_, now); }
   bool Ready(Clock::time_point now) const { return bytes_per_s_ == 0 || now >= next_start_; }
-  // A read of `bytes` begins.
+  // Tells the disk that a read of `bytes` begins.
   void Begin(int64_t bytes, Clock::time_point now) {
     next_start_ = std::max(next_start_, now - window_) + Cost(bytes);
   }
-  // When the next read may begin: the one before has come.
+  // Returns when the next read may begin: when the previous one has come.
   Clock::time_point next_start() const { return next_start_; }
 
  private:

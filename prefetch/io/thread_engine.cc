@@ -1,4 +1,4 @@
-// Each thread waits for a read or a write, does it to its end, and answers.
+// Runs threads that each wait for a read or a write, do it to its end, and answer.
 #include "prefetch/io/thread_engine.h"
 
 #include <unistd.h>
@@ -15,7 +15,7 @@
 namespace sluice {
 namespace {
 
-// More than any one disk needs; each costs a stack.
+// The largest number of threads: more than any one disk needs. Each costs a stack.
 constexpr int kMaxThreads = 64;
 constexpr int64_t kIoStackBytes = int64_t{256} << 10;  // a call and its answer
 
@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<IoEngine>> ThreadEngine::Create(std::vector<IoFil
 ThreadEngine::~ThreadEngine() {
   {
     const MutexLock lock(&threads_mutex_);
-    most_threads_ = 0;  // from here on threads_ stays as it is
+    most_threads_ = 0;  // from here on threads_ does not change
   }
   (void)queue_.Close();  // wakes them all
   threads_.clear();      // joins them
@@ -55,7 +55,7 @@ ThreadEngine::~ThreadEngine() {
 
 absl::Status ThreadEngine::StartThread() {
   const auto body = [this] {
-    RunOnCpus(cpus_).IgnoreError();  // a thread in another place reads the same
+    RunOnCpus(cpus_).IgnoreError();  // a thread that cannot be moved reads all the same
     Run();
   };
   SLUICE_ASSIGN_OR_RETURN(Thread thread, Thread::Start("sluice-io", body, kIoStackBytes));
@@ -81,7 +81,7 @@ void ThreadEngine::Submit(IoRequest request) {
 void ThreadEngine::Run() {
   Read read;
   while (queue_.WaitAndTake(&read)) {
-    StartThreadIfShort();  // a request is many reads
+    StartThreadIfShort();  // the request may be many reads
     int64_t result;
     do {
       const int fd = files_[read.file].fd();

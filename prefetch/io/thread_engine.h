@@ -1,4 +1,4 @@
-// Reads and writes through a pool of threads, each in one pread or pwrite: for systems that do not
+// Reads and writes through a pool of threads, each in one pread or pwrite, for systems that do not
 // permit io_uring.
 #ifndef SLUICE_PREFETCH_IO_THREAD_ENGINE_H_
 #define SLUICE_PREFETCH_IO_THREAD_ENGINE_H_
@@ -17,11 +17,11 @@
 
 namespace sluice {
 
-// Owns threads "sluice-io": one at first, and another whenever there is a call to make and all
-// threads are in one, up to the calls that may be in flight.
+// Owns threads "sluice-io": one at first, and another one whenever there is a call to make and all
+// threads are in a call, up to as many as calls may be in flight.
 class ThreadEngine : public IoEngine {
  public:
-  // `reason`: why not io_uring, for description(); empty where these threads were asked for.
+  // `reason`: why io_uring is not used, for description(); empty if these threads were asked for.
   // ResourceExhausted: the system does not start the first thread.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(std::vector<IoFile> files,
                                                           absl::string_view reason,
@@ -40,12 +40,12 @@ class ThreadEngine : public IoEngine {
 
   const std::vector<IoFile> files_;
   const ThreadShortageFn on_fewer_threads_;
-  // Of the thread that created this; later ones may be started by a thread with fewer
+  // The CPUs of the thread that created the engine; a thread with fewer may start later ones.
   const std::vector<int> cpus_;
   ReadQueue queue_;
   std::string description_;
   Mutex threads_mutex_;
-  // Fewer once the system refused one; 0: the engine is being closed.
+  // Falls once the system has refused a thread; 0: the engine is being closed.
   int most_threads_ ABSL_GUARDED_BY(threads_mutex_);
   std::vector<Thread> threads_ ABSL_GUARDED_BY(threads_mutex_);
 };

@@ -1,5 +1,5 @@
-// The thread sleeps in io_uring_enter only: a Submit to a sleeping engine writes to an eventfd that
-// the ring polls, and one to a busy engine costs no system call.
+// Runs one thread that sleeps only in io_uring_enter. A Submit to a sleeping engine writes to an
+// eventfd that the ring polls; a Submit to a busy engine costs no system call.
 #include "prefetch/io/uring_engine.h"
 
 #include <poll.h>
@@ -23,7 +23,8 @@ constexpr uint64_t kWakeUserData = ~uint64_t{0};
 // The kernel registers no larger region.
 constexpr size_t kMaxRegisteredBytes = size_t{1} << 30;
 constexpr int kMaxQueueDepth = 1024;
-// io_uring_enter that fails this often in a row, with nothing reaped, does not recover.
+// After so many failures of io_uring_enter in a row, with nothing reaped, the ring does not
+// recover.
 constexpr int kMaxEnterFailures = 1000;
 
 absl::Status NoUring(absl::string_view call, int error) {
@@ -56,7 +57,8 @@ absl::StatusOr<std::unique_ptr<IoEngine>> UringEngine::Create(
     const IoOptions& options) {
   const int depth = std::clamp(options.queue_depth, 1, kMaxQueueDepth);
   auto uring = std::make_unique<Uring>();
-  if (const int result = uring->Init(depth + 1); result < 0) {  // one more: the poll of the eventfd
+  // One entry more, for the poll of the eventfd
+  if (const int result = uring->Init(depth + 1); result < 0) {
     return NoUring("io_uring_setup", -result);
   }
   if (!HasReadsAndWrites(uring->get())) return NoUring("IORING_OP_READ", ENOSYS);
@@ -96,7 +98,8 @@ UringEngine::~UringEngine() {
 void UringEngine::RegisterFiles() {
   std::vector<int> fds;
   for (const IoFile& file : files_) fds.push_back(file.fd());
-  // Refused (RLIMIT_NOFILE bounds them), plain descriptors cost a reference count a read.
+  // If the kernel refuses (RLIMIT_NOFILE bounds them), plain descriptors cost a reference count a
+  // read.
   files_registered_ = io_uring_register_files(uring_->get(), fds.data(), fds.size()) == 0;
 }
 
@@ -137,14 +140,15 @@ void UringEngine::Submit(IoRequest request) {
 
 void UringEngine::Wake() {
   const uint64_t one = 1;
-  // It cannot fail but for a counter at its limit, and then the engine is being woken already.
+  // The write fails only if the counter is at its limit, and then the engine is being woken
+  // already.
   [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof(one));
 }
 
 void UringEngine::Run() {
   ArmWake();
   int failures = 0;
-  // With all slots taken a read will end, and that wakes as well.
+  // If all slots are taken, the end of a read wakes this thread as well.
   Filled filled;
   while ((filled = Fill()) != Filled::kClosed || free_slots_.size() < slots_.size()) {
     const int result = filled == Filled::kLater ? SubmitAndWaitUntil(queue_.next_start())
@@ -192,7 +196,7 @@ UringEngine::Filled UringEngine::Fill() {
 
 void UringEngine::Prepare(int slot) {
   const Read& read = slots_[slot];
-  // There is always one: the ring has an entry a slot, and one for the eventfd.
+  // There is always a free entry: the ring has one for each slot, and one for the eventfd.
   io_uring_sqe* const sqe = io_uring_get_sqe(uring_->get());
   const int fd = files_registered_ ? read.file : files_[read.file].fd();
   const auto holds = [&read](absl::Span<std::byte> buffer) {
@@ -233,9 +237,9 @@ void UringEngine::Reap() {
       continue;
     }
     const int slot = static_cast<int>(user_data);
-    // Nothing is cancelled here. What a file system cannot do without blocking goes to threads of
-    // the kernel, which count as this process's; where none of them starts, the kernel cancels the
-    // call.
+    // A read that comes back as cancelled is done here. Nobody cancelled it: calls that block go to
+    // threads of the kernel, which count as this process's, and the kernel cancels the call if none
+    // of them starts.
     if (queue_.Complete(result == -ECANCELED ? CallHere(slots_[slot]) : result, &slots_[slot])) {
       Prepare(slot);
     } else {
@@ -252,7 +256,7 @@ int UringEngine::CallHere(const Read& read) {
   const int fd = files_[read.file].fd();
   const ssize_t result = read.write ? pwrite(fd, read.data, read.room, read.offset)
                                     : pread(fd, read.data, read.room, read.offset);
-  return result < 0 ? -errno : static_cast<int>(result);  // at most 1 GiB: ReadQueue
+  return result < 0 ? -errno : static_cast<int>(result);  // at most 1 GiB, as ReadQueue cuts reads
 }
 
 void UringEngine::Break(const absl::Status& status) {

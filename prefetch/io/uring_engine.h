@@ -23,9 +23,9 @@ namespace sluice {
 // Owns the thread "sluice-io", which alone touches the io_uring once it runs.
 class UringEngine : public IoEngine {
  public:
-  // Takes `files` where it succeeds, and leaves them where it does not. Unavailable: this process
-  // may not use io_uring, or the kernel's is too old (reads need Linux 5.6). ResourceExhausted: the
-  // system does not start its thread.
+  // Takes over `files` on success, and leaves them to the caller on failure. Unavailable: this
+  // process may not use io_uring, or the kernel's is too old (reads need Linux 5.6).
+  // ResourceExhausted: the system does not start the engine's thread.
   static absl::StatusOr<std::unique_ptr<IoEngine>> Create(
       std::vector<IoFile>* files, absl::Span<const absl::Span<std::byte>> buffers,
       const IoOptions& options);
@@ -36,7 +36,7 @@ class UringEngine : public IoEngine {
   const std::string& description() const override { return description_; }
 
  private:
-  // An initialized io_uring, given back by the destructor.
+  // An initialized io_uring; the destructor gives it back.
   class Uring {
    public:
     Uring() = default;
@@ -58,19 +58,19 @@ class UringEngine : public IoEngine {
   void RegisterFiles();
   void RegisterBuffers(absl::Span<const absl::Span<std::byte>> buffers, const IoOptions& options);
 
-  // All below: the engine thread's.
+  // Everything below is called on the engine's thread, unless it says otherwise.
   void Run();
-  // Queues reads while there are slots. kLater: the next one waits for the simulated disk.
+  // Queues reads while there are free slots. kLater: the next read waits for the simulated disk.
   enum class Filled : uint8_t { kAll, kLater, kClosed };
   Filled Fill();
   int SubmitAndWaitUntil(ReadQueue::Clock::time_point time);  // 0 or more, or -errno
   void Prepare(int slot);
   void ArmWake();
   void Reap();
-  // Does a call on this thread, as the kernel gave it up for want of a thread of its own. Bytes, or
-  // -errno.
+  // Makes a call on this thread after the kernel has given it up, because it could start no thread
+  // of its own for it. Returns bytes or -errno.
   int CallHere(const Read& read);
-  // Ends the io_uring; what is in flight, and all that comes after, is answered with `status`.
+  // Ends the io_uring. Requests in flight, and all that come after, are answered with `status`.
   void Break(const absl::Status& status);
   void Wake();  // any thread
 
@@ -78,12 +78,12 @@ class UringEngine : public IoEngine {
   ThreadShortageFn on_fewer_threads_;  // empty once it was called
   ReadQueue queue_;
   std::unique_ptr<Uring> uring_;
-  UniqueFd wake_;  // an eventfd; readable: look at the queue
+  UniqueFd wake_;  // an eventfd; once it is readable, the thread looks at the queue
   bool files_registered_ = false;
   std::vector<absl::Span<std::byte>> registered_;  // by buffer index
   std::string description_;
 
-  std::vector<Read> slots_;  // reads in flight, by user_data; `job` is null in a free one
+  std::vector<Read> slots_;  // the reads in flight, by user_data; `job` is null in a free slot
   std::vector<int> free_slots_;
   Thread thread_;
 };

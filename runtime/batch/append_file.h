@@ -15,18 +15,18 @@ namespace sluice {
 
 class AppendFile {
  public:
-  // Opens `path` for appending behind what it holds, or creates it. Errors of FileError.
+  // Opens `path` for appending, or creates it. Errors of FileError.
   static absl::StatusOr<AppendFile> Open(const std::string& path);
 
-  // Takes an exclusive lock, which goes with this object. Unavailable: another process has it. On a
-  // file system without locks the file is not locked, and `on_note`, where given, is called to say
-  // so.
+  // Takes an exclusive lock, which this object holds to its end. Unavailable: another process has
+  // it. On a file system without locks the file is not locked, and `on_note`, if given, is called
+  // to say so.
   absl::Status Lock(const OnNote& on_note = nullptr) const;
   // Writes all of `bytes` at the end. If that fails, the part that was written is cut off again.
   absl::Status Append(absl::string_view bytes);
   absl::Status Truncate(int64_t bytes);
   absl::Status Sync() const;  // fsync
-  // DataLoss: the path is not there any more, or has another size: somebody moved, removed or
+  // DataLoss: the path is gone, or the file there has another size: somebody moved, removed or
   // changed the file.
   absl::Status CheckStillThere() const;
 

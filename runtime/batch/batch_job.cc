@@ -1,4 +1,4 @@
-// Lines to sequences, sequences to lines.
+// Turns lines into sequences, and sequences into lines.
 #include "runtime/batch/batch_job.h"
 
 #include <algorithm>
@@ -113,7 +113,7 @@ absl::Status BatchJob::SubmitNext() {
   return absl::OkStatus();
 }
 
-// Has the engine know enough sequences for the next pass.
+// Gives the engine enough sequences for the next pass.
 absl::Status BatchJob::Fill(LineReader* reader) {
   while (engine_->num_waiting() < read_ahead_) {
     if (submitting_ != nullptr) {
@@ -129,8 +129,8 @@ absl::Status BatchJob::Fill(LineReader* reader) {
     lines_read_ = line.number;
     const int64_t in_flight = static_cast<int64_t>(in_flight_.size());
     if (!IsBlankLine(line.text)) TakeLine(line);
-    // A long run of lines that are done or wrong gives the engine nothing, and errors must not pile
-    // up.
+    // A long run of lines that are done or wrong gives the engine nothing to do, and errors must
+    // not pile up.
     if (static_cast<int64_t>(in_flight_.size()) == in_flight && line.number % 1024 == 0) {
       SLUICE_RETURN_IF_ERROR(output_->EndPass(/*computed=*/false));
     }
@@ -193,8 +193,8 @@ absl::StatusOr<BatchReport> BatchJob::Run(
       return report_;
     }
     if (const absl::Status status = Fill(&reader); !status.ok()) {
-      // Lines that failed since the last pass, and all before them. The first error is the one that
-      // matters.
+      // Writes the lines that failed since the last pass, and all before them. The first error is
+      // the one that matters.
       output_->EndPass(/*computed=*/false).IgnoreError();
       output_->Sync().IgnoreError();
       return status;

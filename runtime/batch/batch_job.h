@@ -1,4 +1,4 @@
-// A file of requests through an engine, to a file of results.
+// Runs a file of requests through an engine, into a file of results.
 #ifndef SLUICE_RUNTIME_BATCH_BATCH_JOB_H_
 #define SLUICE_RUNTIME_BATCH_BATCH_JOB_H_
 
@@ -27,11 +27,11 @@
 
 namespace sluice {
 
-// Longer lines are answered with an error and never held whole.
+// A longer line is answered with an error and never held whole.
 inline constexpr int64_t kMaxBatchLineBytes = int64_t{4} << 20;
 
 struct BatchReport {
-  int64_t lines = 0;      // done with: answered, failed, of other parts, blank
+  int64_t lines = 0;      // answered, failed, of other parts, or blank
   int64_t succeeded = 0;  // requests of this job, in this run and earlier ones
   int64_t failed = 0;
   int64_t prompt_tokens = 0;  // of requests that ended in this run
@@ -43,16 +43,16 @@ struct BatchReport {
 };
 
 // Requests are read in the order of the file as the engine has room for them, so that memory does
-// not grow with the file, but for kBytesPerLine: which custom_ids were seen, and which results an
-// earlier run has written. What requests hold until all of their choices are there stays within a
-// limit: the next one waits for room.
+// not grow with the file, except for kBytesPerLine: the custom_ids that were seen, and the results
+// that an earlier run has written. The bytes that requests hold until all of their choices are
+// there stay within a limit: the next request waits for room.
 class BatchJob {
  public:
-  // Of two hash sets, which hold both copies while they grow.
+  // The share of two hash sets, which hold both copies while they grow.
   static constexpr int64_t kBytesPerLine = 48;
 
-  // All but `constraints` must outlive the job. `tokenizer` may be null; `encoder` is over the same
-  // one. `summary` is SummarizeInput's of `input`.
+  // All arguments but `constraints` must outlive the job. `tokenizer` may be null; `encoder` uses
+  // the same one. `summary` is the result of SummarizeInput for `input`.
   BatchJob(std::string input, const InputSummary* summary, const Tokenizer* tokenizer,
            const PromptEncoder* encoder, Constraints constraints, Engine* engine,
            BatchOutput* output, int64_t max_sequences, HeldLimit held_limit)
@@ -67,8 +67,8 @@ class BatchJob {
         held_limit_(held_limit) {}
 
   // Runs until every line has its result or its error, or, between two passes, until `stop` is set.
-  // `on_pass` comes after each pass, with what it did. Aborted: the input has changed; what was
-  // answered is written, and the tokens of what is in flight are in the journal.
+  // `on_pass` is called after each pass, with its report. Aborted: the input has changed; all
+  // answers so far are written, and the tokens of requests in flight are in the journal.
   absl::StatusOr<BatchReport> Run(
       const std::atomic<bool>* stop,
       absl::FunctionRef<void(const BatchReport&, const StepReport&)> on_pass);
@@ -93,7 +93,7 @@ class BatchJob {
   void Fail(const InFlight& flight, const ApiError& error);
   // Prepares the request, and counts what it will hold.
   std::optional<ApiError> PrepareFlight(InFlight& flight);
-  // Counts what the flight holds, unless those before it have to end first.
+  // Counts the bytes that the flight holds; returns false if earlier ones have to end first.
   bool Hold(const InFlight& flight);
   SequenceRequest RequestFor(const InFlight& flight, int64_t choice) const;
   absl::Status SubmitNext();
@@ -108,16 +108,16 @@ class BatchJob {
   Constraints constraints_;
   Engine* const engine_;
   BatchOutput* const output_;
-  const int64_t read_ahead_;  // sequences that wait, so that the next pass finds as many as can end
-                              // in this one
+  // Sequences that wait, so that the next pass finds as many as can end in this one
+  const int64_t read_ahead_;
   const HeldLimit held_limit_;
-  int64_t held_bytes_ = 0;  // of requests with choices that were submitted
+  int64_t held_bytes_ = 0;  // of requests whose choices were submitted
   bool input_ended_ = false;
   int64_t lines_read_ = 0;
   absl::flat_hash_set<uint64_t> seen_;  // hashes of custom_ids
   std::map<int64_t, std::unique_ptr<InFlight>> in_flight_;
-  InFlight* submitting_ = nullptr;  // has choices that were not submitted yet
-  std::vector<int64_t> finished_;   // lines, since WriteFinished
+  InFlight* submitting_ = nullptr;  // the request that has choices which were not submitted yet
+  std::vector<int64_t> finished_;   // lines that ended since WriteFinished
   BatchReport report_;
 };
 

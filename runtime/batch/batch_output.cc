@@ -1,4 +1,4 @@
-// Order of writes and syncs, and recovery.
+// Orders writes and syncs, and recovers after a crash.
 #include "runtime/batch/batch_output.h"
 
 #include <algorithm>
@@ -20,16 +20,16 @@ constexpr std::chrono::seconds kSecondsPerSync(10);
 constexpr int64_t kLeastJournalLimit = int64_t{4} << 20;
 constexpr size_t kLongResults = size_t{256} << 10;
 constexpr absl::string_view kLineStart = "{\"id\": \"batch_req_";
-// Longer answers are looked at as far as this, and may be of any kind behind it.
+// A longer answer is looked at only up to here; behind that it may be of any kind.
 constexpr int64_t kMaxLookedAtBytes = 1 << 20;
 
 absl::Status WithAdvice(const absl::Status& status, absl::string_view advice) {
   return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
 }
 
-// Whether an answer could have been another with another context. Its tokens and those of its
-// prompts are known as a sum, and an answer that the context ended has one more than the context.
-// Quotes in texts have a backslash before them.
+// Returns whether another context could have given another answer. The line has the sum of its
+// tokens and its prompts' tokens, and an answer that the context ended has one more than the
+// context. Quotes in texts have a backslash before them.
 bool ContextMatters(const LineReader::Line& line, int64_t was, int64_t is) {
   constexpr absl::string_view kTotal = "\"total_tokens\":";
   const size_t usage = line.text.find("\"usage\":{");
@@ -137,7 +137,7 @@ absl::Status BatchOutput::GoOnWithOtherOptions(const JobRecord& begun, bool retr
                       "no answer depends on it: give --retry-errors to accept it and to run the "
                       "failed requests again");
   }
-  // First, as its tokens are of the job that it was.
+  // The journal goes first, as its tokens are of the former job.
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));
   job_ = changed;
   return WriteRecord();
@@ -164,7 +164,7 @@ absl::StatusOr<BatchOutput> BatchOutput::Open(const std::string& path, const Job
   SLUICE_ASSIGN_OR_RETURN(output.results_, AppendFile::Open(output.paths_.results));
   SLUICE_RETURN_IF_ERROR(output.results_.Lock(on_note));
   SLUICE_ASSIGN_OR_RETURN(output.errors_, AppendFile::Open(output.paths_.errors));
-  // Which -o results and -o results.jsonl share, as they do the journal.
+  // -o results and -o results.jsonl share this file, as they share the journal.
   SLUICE_RETURN_IF_ERROR(output.errors_.Lock());
   SLUICE_RETURN_IF_ERROR(output.BeginOrGoOn(retry_errors));
   if (retry_errors) SLUICE_RETURN_IF_ERROR(output.errors_.Truncate(0));
@@ -248,7 +248,7 @@ absl::Status BatchOutput::CompactJournal(std::vector<JournalEntry> in_flight) {
 absl::Status BatchOutput::Finish() {
   SLUICE_RETURN_IF_ERROR(EndPass(/*computed=*/false));
   SLUICE_RETURN_IF_ERROR(Sync());
-  // The journal stays where answers may be lost: then the same command completes the job.
+  // The journal stays if answers may be lost: then the same command completes the job.
   SLUICE_RETURN_IF_ERROR(results_.CheckStillThere());
   SLUICE_RETURN_IF_ERROR(errors_.CheckStillThere());
   SLUICE_RETURN_IF_ERROR(RemoveFile(paths_.journal));

@@ -33,7 +33,8 @@ struct BatchPlan {
   ResumeCosts resume;  // of a sequence that is preempted from such a pass
 };
 
-// Pages of the KV cache that an average pass reads from disk and writes there, all layers of each.
+// The pages of the KV cache, all layers of each, that an average pass reads from disk and writes
+// there.
 struct KvDiskTraffic {
   double pages_read = 0;
   double pages_written = 0;
@@ -70,8 +71,8 @@ absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request
                                     const BatchShape& shape, int64_t batch_size,
                                     std::optional<int64_t> kv_disk_pages = 0);
 
-// Why that many run at once, in a line: the waves, what they take, and what the budget has room
-// for. Empty where no rate is known.
+// Says in a line why this many sequences run at once: the waves, their time, and how many the
+// budget has room for. Empty if no rate is known.
 std::string DescribeWaves(const BatchPlan& plan, const BatchShape& shape);
 
 }  // namespace sluice

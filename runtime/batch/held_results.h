@@ -1,4 +1,4 @@
-// What requests hold in memory from their first answer until their last, when their line is
+// Counts the memory that requests hold from their first answer until their last, when their line is
 // written.
 #ifndef SLUICE_RUNTIME_BATCH_HELD_RESULTS_H_
 #define SLUICE_RUNTIME_BATCH_HELD_RESULTS_H_
@@ -14,34 +14,33 @@
 
 namespace sluice {
 
-// Tokens of a prompt, as far as they are known.
+// The tokens of a prompt, as far as they are known.
 struct PromptTokens {
   int64_t least = 1;
   int64_t most = 1;
 };
 
-// The most that `request` holds, with one of `prompts` for each of its prompts: log probabilities,
-// and what its choices and prompts take but for the first, which counts as a sequence of
-// PlanBatch's like those of plain requests. So a request with one answer and no log probabilities
-// holds 0.
+// Returns the most bytes that `request` holds; `prompts` has the tokens of each of its prompts.
+// They are the bytes of log probabilities, and of all choices and prompts but the first, which
+// PlanBatch counts as a sequence. So a request with one answer and no log probabilities holds 0.
 int64_t HeldBytes(const CompletionRequest& request, absl::Span<const PromptTokens> prompts,
                   int64_t context_tokens);
 
-// What a job may hold.
+// The bytes that requests may hold.
 struct HeldLimit {
-  int64_t bytes = 0;  // at once; a request that holds more is refused
-  // What the budget would have had room for, for the error of one that is refused.
+  int64_t bytes = 0;  // of all requests at once; a request that holds more is refused
+  // The bytes that the budget would have had room for, for the error of a request that is refused.
   int64_t most_bytes = 0;
 };
 
-// The most bytes that a request of a batch file holds; requests that hold more than `most_bytes`
-// are left out, and so are lines that may not be read (ParseBatchLine's max_bytes). Prompts are not
-// tokenized, but taken to be as long as their text allows.
+// Returns the most bytes that a request of a batch file holds. Requests that hold more than
+// `most_bytes` are left out, and so are lines that may not be read (ParseBatchLine's max_bytes).
+// Prompts are not tokenized; they are assumed to be as long as their text allows.
 absl::StatusOr<int64_t> LargestHeldBytes(const std::string& input, bool plain_text,
                                          int64_t context_tokens, int64_t max_line_bytes,
                                          int64_t most_bytes = std::numeric_limits<int64_t>::max());
 
-// LargestHeldBytes of the requests that there is room for, as `fits` says.
+// Returns the largest held bytes for which `fits` finds room.
 absl::StatusOr<HeldLimit> FindHeldLimit(const std::string& input, bool plain_text,
                                         int64_t context_tokens, int64_t max_line_bytes,
                                         absl::FunctionRef<bool(int64_t bytes)> fits);

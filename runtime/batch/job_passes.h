@@ -1,5 +1,5 @@
-// How many passes a batch job takes with so many sequences at once, and how long: the scheduler's
-// order, without tokens.
+// Counts the passes that a batch job takes with a number of sequences at once, and their time: it
+// follows the scheduler's order, without tokens.
 #ifndef SLUICE_RUNTIME_BATCH_JOB_PASSES_H_
 #define SLUICE_RUNTIME_BATCH_JOB_PASSES_H_
 
@@ -10,13 +10,13 @@
 
 namespace sluice {
 
-// What a sequence that is left takes.
+// The length of a sequence that is left.
 struct SequenceLength {
   int64_t prompt_tokens;  // rows to compute before its next token; at least 1
-  int64_t answer_tokens;  // at the most, as nobody knows which answers end earlier
+  int64_t answer_tokens;  // an upper bound, as nobody knows which answers end earlier
 };
 
-// As ScheduleLimits.
+// The limits of a pass, as in ScheduleLimits.
 struct PassRoom {
   int64_t sequences = 1;
   int64_t pass_rows = 1;
@@ -28,10 +28,10 @@ struct JobPasses {
   double seconds = 0;
 };
 
-// Passes as PassScheduler makes them of sequences that wait in this order, with pages for all that
-// run: a row for each that generates, the oldest prompts in the rows that are left, and a waiting
-// sequence as soon as one has ended. So the last sequences, with few beside them, count as the
-// passes that they take. `seconds` says how long a pass of that many rows takes.
+// Counts passes as PassScheduler makes them of sequences that wait in this order, with pages for
+// all that run: a row for each sequence that generates, the oldest prompts in the other rows, and a
+// waiting sequence as soon as one has ended. So the last passes, with few sequences, count in full.
+// `seconds` returns the time of a pass of a number of rows.
 JobPasses CountPasses(absl::Span<const SequenceLength> left, const PassRoom& room,
                       absl::FunctionRef<double(int64_t rows)> seconds);
 

@@ -1,5 +1,4 @@
-// results.journal: the tokens of sequences in flight, so that a job that was killed continues after
-// them.
+// results.journal: the tokens of sequences in flight, from which a job that was killed goes on.
 #ifndef SLUICE_RUNTIME_BATCH_JOURNAL_H_
 #define SLUICE_RUNTIME_BATCH_JOURNAL_H_
 
@@ -29,17 +28,17 @@ class Journal {
  public:
   static constexpr int64_t kHeaderBytes = 16;
 
-  // Opens or creates the journal of job `job_hash` and gives its entries to `on_entry`. A torn or
-  // damaged record is cut off with all behind it. FailedPrecondition: the file is another job's, or
-  // no journal.
+  // Opens or creates the journal of job `job_hash` and calls `on_entry` with its entries. A torn or
+  // damaged record is cut off, with everything behind it. FailedPrecondition: the file is another
+  // job's, or no journal.
   static absl::StatusOr<Journal> Open(const std::string& path, uint64_t job_hash,
                                       absl::FunctionRef<void(const JournalEntry&)> on_entry);
 
-  // The entries of a journal, whichever job's it is, without changing it; none where there is no
+  // Reads the entries of a journal of any job, without changing it; there are none if there is no
   // file.
   static void Read(const std::string& path, absl::FunctionRef<void(const JournalEntry&)> on_entry);
 
-  // One record, in one write. Nothing for no entries.
+  // Appends one record, in one write; none if there are no entries.
   absl::Status Append(absl::Span<const JournalEntry> entries);
   absl::Status Sync() const { return file_.Sync(); }
   // Replaces the file by one with just these entries, durably, by rename.

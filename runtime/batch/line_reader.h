@@ -1,5 +1,5 @@
-// Reads a file line by line in bounded memory, however long its lines and however many; and notices
-// that a job's input is no longer the file that the job was planned for.
+// Reads a file line by line in bounded memory, whatever the length and number of its lines, and
+// notices when a job's input has changed since the job was planned.
 #ifndef SLUICE_RUNTIME_BATCH_LINE_READER_H_
 #define SLUICE_RUNTIME_BATCH_LINE_READER_H_
 
@@ -14,7 +14,7 @@
 
 namespace sluice {
 
-// What stat says of a file: another value means that somebody may have changed the file.
+// What stat tells about a file: another value means that somebody may have changed the file.
 struct FileStamp {
   uint64_t device = 0;
   uint64_t inode = 0;
@@ -24,15 +24,15 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 
-// What the input of a job is, in one walk over it.
+// Facts about the input of a job, found in one walk over it.
 struct InputSummary {
   uint64_t checksum = 0;  // XXH3-64
   int64_t num_lines = 0;  // blank ones too
   int64_t num_bytes = 0;
   bool names_grammars =
       false;        // a line has "response_format" or "grammar" in it, as a member or otherwise
-  FileStamp stamp;  // before the walk
-  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter
+  FileStamp stamp;  // taken before the walk
+  // XXH3-64 of each kInputChunkBytes; the last chunk may be shorter.
   std::vector<uint64_t> chunk_checksums;
 };
 inline constexpr size_t kInputChunkBytes = size_t{256} << 10;
@@ -41,46 +41,47 @@ inline constexpr size_t kInputChunkBytes = size_t{256} << 10;
 // mark says UTF-16 or UTF-32.
 absl::StatusOr<InputSummary> SummarizeInput(const std::string& path);
 
-// Aborted says how the bytes of `path` differ from those that were summarized. A file that was only
+// Aborted: says how the bytes of `path` differ from the summarized ones. A file that was only
 // touched, or that is gone by now, has not changed.
 absl::Status CheckInputUnchanged(const std::string& path, const InputSummary& summary);
 
 class LineReader {
  public:
   struct Line {
-    int64_t number;          // from 1
-    int64_t offset;          // of its first byte; a byte order mark is in front of the first line's
+    int64_t number;  // from 1
+    // Where its first byte is; a byte order mark stands in front of the first line's
+    int64_t offset;
     absl::string_view text;  // without its end ("\n" or "\r\n"); valid until the next call
     bool too_long;           // longer than the limit: `text` is its beginning
     bool whole;              // a newline ends it
   };
 
-  // Lines of up to `max_bytes` are given whole. A byte order mark (UTF-8) at the beginning of the
-  // file is skipped. Errors of FileError; InvalidArgument: no regular file.
+  // Lines of up to `max_bytes` come whole. A byte order mark (UTF-8) at the beginning of the file
+  // is skipped. Errors of FileError. InvalidArgument: no regular file.
   static absl::StatusOr<LineReader> Open(const std::string& path, int64_t max_bytes);
-  // The same for a file that was summarized: Next gives only lines of the bytes that it had then.
+  // Opens a file that was summarized: Next returns only lines of the bytes that it had then.
   // `summary` must outlive the reader.
   static absl::StatusOr<LineReader> OpenInput(const std::string& path, int64_t max_bytes,
                                               const InputSummary* summary);
 
-  // The next line into `line`; false at the end of the file. Unavailable: it cannot be read.
-  // Aborted: the file has changed since it was summarized, by what CheckInputUnchanged says. What
-  // was appended since then is not read.
+  // Reads the next line into `line`; false at the end of the file. Unavailable: it cannot be read.
+  // Aborted: the file has changed since it was summarized, as CheckInputUnchanged says. Bytes that
+  // were appended since then are not read.
   absl::StatusOr<bool> Next(Line* line);
 
  private:
-  // Reads more behind what the buffer holds; false at the end.
+  // Reads more behind the buffer's content; false at the end.
   absl::StatusOr<bool> Fill();
-  // How many bytes of the file Fill may read next.
+  // Returns how many bytes of the file Fill may read next.
   size_t ReadSize() const;
 
   FileDescriptor fd_;
   std::string path_;
   int64_t max_bytes_ = 0;
   const InputSummary* summary_ = nullptr;
-  size_t chunks_ = 0;  // of summary_ that were read
+  size_t chunks_ = 0;  // chunks of summary_ that were read
   std::string buffer_;
-  size_t begin_ = 0;    // of the next line in buffer_
+  size_t begin_ = 0;    // where the next line begins in buffer_
   int64_t offset_ = 0;  // of begin_ in the file
   int64_t number_ = 0;
 };

@@ -16,9 +16,9 @@ struct MergeReport {
 };
 
 // Writes `output` and its errors file from all its parts (output.partIofN.jsonl), in the order of
-// `input`. All is checked before anything is written, and the files come into being by rename, the
-// results last. FailedPrecondition: a part is missing, is of another job or input, has not answered
-// a line, or `output` exists.
+// `input`. Everything is checked before anything is written, and the files come into being by
+// rename, the results last. FailedPrecondition: a part is missing, belongs to another job or input,
+// or has not answered a line; or `output` exists.
 absl::StatusOr<MergeReport> MergeParts(const std::string& input, const std::string& output);
 
 }  // namespace sluice

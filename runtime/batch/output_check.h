@@ -1,4 +1,4 @@
-// Whether the files of a job can lie where -o says.
+// Checks whether the files of a job can lie where -o says.
 #ifndef SLUICE_RUNTIME_BATCH_OUTPUT_CHECK_H_
 #define SLUICE_RUNTIME_BATCH_OUTPUT_CHECK_H_
 
@@ -8,16 +8,16 @@
 
 namespace sluice {
 
-// Whether `output` names a stream of this process, which no job can go on with: "-", /dev/stdout,
-// /dev/fd/63, ...
+// Returns whether `output` names a stream of this process, which no job can go on with: "-",
+// /dev/stdout, /dev/fd/63, ...
 bool NamesStream(const std::string& output);
 
 // InvalidArgument: `output` is a folder, a pipe or a device, or the errors file of another job.
-// Nothing is opened.
+// Opens nothing.
 absl::Status CheckOutputFile(const std::string& output);
 
 // InvalidArgument: one of the files of the job with these results (BatchPaths) is no regular file,
-// is `input`, or is another one of them by another name.
+// or is `input`, or is another one of them under a second name.
 absl::Status CheckJobFiles(const std::string& results, const std::string& input);
 
 }  // namespace sluice

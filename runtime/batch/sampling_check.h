@@ -1,4 +1,4 @@
-// Whether a job that an older sluice began can go on with today's draws.
+// Checks whether a job that an older sluice began can go on with today's draws.
 #ifndef SLUICE_RUNTIME_BATCH_SAMPLING_CHECK_H_
 #define SLUICE_RUNTIME_BATCH_SAMPLING_CHECK_H_
 
@@ -10,9 +10,9 @@
 namespace sluice {
 
 // FailedPrecondition: the job of the results in `output` was begun before tokens were drawn with
-// Gumbel noise, and a request of `input` is sampled (its name is in the message), so its answers
+// Gumbel noise, and a request of `input`, which the message names, is sampled, so that its answers
 // would not be those that the job began with. OK for jobs whose requests are all greedy, for newer
-// jobs, and where there is no job. A record that cannot be read is BatchOutput::Open's to report.
+// jobs, and if there is no job. BatchOutput::Open reports a record that cannot be read.
 absl::Status CheckSampling(const std::string& output, const JobInput& input);
 
 }  // namespace sluice

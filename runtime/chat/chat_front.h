@@ -1,4 +1,4 @@
-// From a conversation to the token ids of its prompt: what every way to chat with a store shares.
+// Turns a conversation into the token ids of its prompt, for every way to chat with a store.
 #ifndef SLUICE_RUNTIME_CHAT_CHAT_FRONT_H_
 #define SLUICE_RUNTIME_CHAT_CHAT_FRONT_H_
 
@@ -18,8 +18,10 @@
 namespace sluice {
 
 struct ChatFrontOptions {
-  std::string template_file = {};  // instead of the folder's own template: as OpenTemplate takes it
-  // Control tokens in messages are tokens, as with Hugging Face; else plain text (plain_text.h).
+  // Used in place of the folder's own template, as OpenTemplate takes it
+  std::string template_file = {};
+  // Control tokens in messages are tokens, as with Hugging Face; otherwise plain text
+  // (plain_text.h).
   bool parse_special = true;
 };
 
@@ -31,25 +33,25 @@ struct ChatPrompt {
 // Never changes; any thread may use it.
 class ChatFront {
  public:
-  // The template and the special tokens of `folder` (a store's tokenizer/). `tokenizer` must
-  // outlive this. NotFound: there is no template. Else errors of FindTemplate and
+  // Loads the template and the special tokens of `folder` (a store's tokenizer/). `tokenizer` must
+  // outlive this object. NotFound: there is no template. Other errors are those of FindTemplate and
   // ChatTemplate::Parse.
   static absl::StatusOr<ChatFront> Load(const std::string& folder, const ChatFrontOptions& options,
                                         const Tokenizer* tokenizer);
 
-  // The prompt that has the assistant answer `conversation`. The template says where bos and eos
-  // are, and none is added; to the text of one that is known by name the tokenizer's own are. `now`
-  // is what strftime_now sees. Errors are the template's (InvalidArgument, ResourceExhausted) and
-  // the tokenizer's. Of a prompt of more than `max_ids` tokens only the beginning comes back, which
-  // has more than those, too. ResourceExhausted, OutOfRange: the template or the prompt that it
-  // writes takes more than `max_bytes` on the way to ids.
+  // Returns the prompt that makes the assistant answer `conversation`. The template places bos and
+  // eos, and none is added; only around the text of a template that is known by name does the
+  // tokenizer add its own. strftime_now sees `now`. Of a prompt of more than `max_ids` tokens a
+  // beginning comes back that is longer than that, too. Errors are the template's (InvalidArgument,
+  // ResourceExhausted) and the tokenizer's. ResourceExhausted, OutOfRange: the template, or the
+  // prompt that it writes, takes more than `max_bytes` on the way to ids.
   absl::StatusOr<ChatPrompt> Encode(const Conversation& conversation, const std::tm& now,
                                     int64_t max_ids = std::numeric_limits<int64_t>::max(),
                                     int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
-  // Tokens that end an answer beside the model's own eos tokens (turn_end.h).
+  // The tokens that end an answer, beside the model's own eos tokens (turn_end.h).
   const std::vector<int32_t>& turn_ends() const { return turn_ends_; }
-  // Of the template's text.
+  // The hash of the template's text.
   uint64_t template_hash() const { return template_.hash(); }
   const std::string& template_name() const { return template_.name(); }
 
@@ -58,11 +60,11 @@ class ChatFront {
       : template_(std::move(chat_template)), tokenizer_(tokenizer) {}
 
   ChatTemplate template_;
-  // Where the folder has another one for conversations with tools
+  // The folder's template for conversations with tools, if it has another one for those.
   std::optional<ChatTemplate> with_tools_;
   const Tokenizer* tokenizer_;
   bool add_special_tokens_ = false;
-  std::optional<PlainTextMarker> marker_;  // where messages are plain text
+  std::optional<PlainTextMarker> marker_;  // set if messages are plain text
   std::vector<int32_t> turn_ends_;
 };
 

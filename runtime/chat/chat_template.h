@@ -17,17 +17,17 @@ namespace sluice {
 // Never changes; any thread may render.
 class ChatTemplate {
  public:
-  // `variables` are those that a context does not have to name. Errors are the template's, behind
-  // its name.
+  // `variables` are those that a context need not name. Errors are the template's, prefixed by its
+  // name.
   static absl::StatusOr<ChatTemplate> Parse(TemplateSource source, TemplateVariables variables);
 
-  // What the template prints with `variables` behind its own. `now` is the local time that
-  // strftime_now sees.
+  // Returns what the template prints with its own variables and then `variables`. `now` is the
+  // local time for strftime_now.
   absl::StatusOr<std::string> Render(const TemplateVariables& variables, const std::tm& now,
                                      int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 
   const std::string& name() const { return name_; }
-  // XXH3-64 of the template's text.
+  // The XXH3-64 of the template's text.
   uint64_t hash() const { return hash_; }
 
  private:
@@ -43,7 +43,7 @@ class ChatTemplate {
   TemplateVariables variables_;
 };
 
-// The time of this machine's clock and zone.
+// Returns `seconds` by this machine's zone.
 std::tm LocalTime(std::time_t seconds);
 
 }  // namespace sluice

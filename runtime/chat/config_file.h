@@ -1,4 +1,4 @@
-// The small JSON files beside a tokenizer, any of which may be missing.
+// Reads the small JSON files beside a tokenizer, any of which may be missing.
 #ifndef SLUICE_RUNTIME_CHAT_CONFIG_FILE_H_
 #define SLUICE_RUNTIME_CHAT_CONFIG_FILE_H_
 
@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// null where there is no such file. Errors of ModelFiles::Read and ParseJson.
+// Returns null if there is no such file. Errors of ModelFiles::Read and ParseJson.
 absl::StatusOr<nlohmann::json> ReadConfigFile(const ModelFiles& files, const std::string& file);
 
 }  // namespace sluice

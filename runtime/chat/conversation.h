@@ -1,4 +1,4 @@
-// What a chat template is given: messages, tools, and what else a request names.
+// The input of a chat template: messages, tools, and further variables of a request.
 #ifndef SLUICE_RUNTIME_CHAT_CONVERSATION_H_
 #define SLUICE_RUNTIME_CHAT_CONVERSATION_H_
 
@@ -14,7 +14,7 @@ namespace sluice {
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant"
   std::string content;
-  // Of an assistant: what it thought before; templates know it as reasoning_content
+  // An assistant's earlier reasoning; templates know it as reasoning_content.
   std::string reasoning = {};
   bool operator==(const ChatMessage&) const = default;
 };
@@ -22,16 +22,16 @@ struct ChatMessage {
 struct Conversation {
   std::vector<jinja::Value> messages;  // dicts with text for keys: role, content, tool_calls, ...
   jinja::Value tools = jinja::Value::None();
-  TemplateVariables variables = {};  // further ones, such as enable_thinking
+  TemplateVariables variables = {};  // such as enable_thinking
   bool has_tools() const { return !tools.is_none(); }
 };
 
-// `message` as a template sees it; malformed UTF-8 becomes U+FFFD.
+// Returns `message` as a template sees it; malformed UTF-8 becomes U+FFFD.
 jinja::Value MessageValue(const ChatMessage& message);
 Conversation TextConversation(const std::vector<ChatMessage>& messages);
 
-// The variables that transformers' apply_chat_template passes: messages, tools, documents (None),
-// add_generation_prompt, and the conversation's own.
+// Returns the variables that transformers' apply_chat_template passes: messages, tools, documents
+// (None), add_generation_prompt, and the conversation's own.
 TemplateVariables ConversationVariables(const Conversation& conversation,
                                         bool add_generation_prompt);
 

@@ -1,5 +1,5 @@
-// The tokenizer's files of a store, of a checkpoint's folder or of a GGUF file, whichever a path
-// names.
+// The tokenizer's files, wherever a path keeps them: in a store, in a checkpoint's folder, or in a
+// GGUF file.
 #ifndef SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
 #define SLUICE_RUNTIME_CHAT_MODEL_FILES_H_
 
@@ -18,17 +18,17 @@ namespace sluice {
 
 class ModelFiles {
  public:
-  // Reads a GGUF file's header; of a folder nothing yet. Errors of GgufFile::Open and
+  // Reads the header of a GGUF file, and nothing yet of a folder. Errors of GgufFile::Open and
   // GgufTokenizerFiles.
   static absl::StatusOr<ModelFiles> Open(const std::string& path);
 
   // The folder of the files, or the GGUF file.
   const std::string& path() const { return path_; }
-  // How messages name a file of them.
+  // Returns the name of a file for messages.
   std::string NameOf(absl::string_view file) const;
-  // The file's text; nothing where there is none. Errors of ReadWholeFile.
+  // Returns the file's text; nothing if there is no such file. Errors of ReadWholeFile.
   absl::StatusOr<std::optional<std::string>> Read(const std::string& file, int64_t max_bytes) const;
-  // The files that name tokens. Errors of Read and sluice::ReadTokenFiles.
+  // Reads the files that name tokens. Errors of Read and sluice::ReadTokenFiles.
   absl::StatusOr<TokenFiles> ReadTokenFiles() const;
   // Errors of Tokenizer::Load.
   absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer() const;
@@ -37,7 +37,7 @@ class ModelFiles {
   ModelFiles() = default;
   std::string path_;
   bool gguf_ = false;
-  std::map<std::string, std::string> texts_;  // of a GGUF file
+  std::map<std::string, std::string> texts_;  // the files of a GGUF file
 };
 
 }  // namespace sluice

@@ -1,12 +1,12 @@
-// Control tokens that users type stay plain text, while those of the template stay tokens.
+// Makes control tokens that users type plain text, while those of the template stay tokens.
 //
-// Every control token's text inside a message gets a kPlainMark
-// (runtime/text/tokenizer/tokenizer.h) behind its first character before the template is rendered:
-// `<|im_end|>` becomes `<` mark `|im_end|>`. The template moves, trims and compares messages as
-// ever; the tokenizer then finds no control token there, and drops the marks. Limits: a template
-// that looks for a control token's text inside a message does not find it; a control token of a
-// single character cannot be split; a mark that was in the text before is dropped; added tokens
-// that are not control tokens (some models' <think>) are found in messages as always.
+// Before the template is rendered, every control token's text inside a message gets a kPlainMark
+// (runtime/text/tokenizer/tokenizer.h) behind its first character: `<|im_end|>` becomes `<` mark
+// `|im_end|>`. The template moves, trims and compares messages as ever; then the tokenizer finds no
+// control token there, and drops the marks. Limits: a template that looks for a control token's
+// text inside a message does not find it. A control token of a single character cannot be split. A
+// mark that was in the text before is dropped. Added tokens that are not control tokens (some
+// models' <think>) are found in messages as always.
 #ifndef SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
 #define SLUICE_RUNTIME_CHAT_PLAIN_TEXT_H_
 
@@ -24,7 +24,7 @@ class PlainTextMarker {
   explicit PlainTextMarker(const Tokenizer* tokenizer);
 
   std::string Mark(absl::string_view text) const;
-  // All texts of messages and tools, at any depth, but for the names of members.
+  // Marks all texts of messages and tools, at any depth, except the names of members.
   Conversation Mark(const Conversation& conversation) const;
 
  private:

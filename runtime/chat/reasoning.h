@@ -1,4 +1,4 @@
-// Tells what a model thinks (between <think> and </think>) from what it answers, as the text comes.
+// Tells a model's reasoning (between <think> and </think>) from its answer, as the text comes.
 #ifndef SLUICE_RUNTIME_CHAT_REASONING_H_
 #define SLUICE_RUNTIME_CHAT_REASONING_H_
 
@@ -9,9 +9,9 @@
 
 namespace sluice {
 
-// Thinking counts only at the beginning of an answer, behind white space at the most; later tags
-// are text. The tags, the line ends right inside of them and those behind </think> belong to
-// neither part.
+// Reasoning counts only at the beginning of an answer, behind white space at most; later tags are
+// text. The tags belong to neither part, nor do line ends right inside of them and right behind
+// </think>.
 class ReasoningSplitter {
  public:
   struct Piece {
@@ -22,15 +22,15 @@ class ReasoningSplitter {
   // `inside`: the prompt ended with <think>, so that the answer begins inside.
   explicit ReasoningSplitter(bool inside) : state_(inside ? State::kEnter : State::kBegin) {}
 
-  // Takes more text; returns what is certain now.
+  // Takes more text; returns the pieces that are certain now.
   std::vector<Piece> Push(absl::string_view text);
-  // What was held back, at the end.
+  // Returns the text that was held back, at the end.
   std::vector<Piece> Flush();
 
  private:
-  // kBegin -> kEnter -> kThink -> kLeave -> kAnswer; kBegin -> kAnswer where nothing is thought.
+  // kBegin -> kEnter -> kThink -> kLeave -> kAnswer; kBegin -> kAnswer if there is no reasoning.
   enum class State { kBegin, kEnter, kThink, kLeave, kAnswer };
-  // Moves on as far as the held text says; false where it needs more.
+  // Moves on as far as the held text says; returns false if it needs more.
   bool Advance(bool at_end, std::vector<Piece>* pieces);
 
   State state_;
@@ -41,10 +41,10 @@ struct SplitAnswer {
   std::string content;
   std::string reasoning;
 };
-// The same for a whole text.
+// Splits a whole text.
 SplitAnswer SplitReasoning(absl::string_view text, bool inside);
 
-// Whether an answer to this rendered prompt begins inside of <think>.
+// Returns whether an answer to this rendered prompt begins inside of <think>.
 bool OpensReasoning(absl::string_view prompt);
 
 }  // namespace sluice

@@ -26,27 +26,26 @@
 
 namespace sluice {
 
-// What a session can only go on with.
+// A session can go on only with the same values of these.
 struct SessionIdentity {
-  // Of the manifest, which has the checksums of all weights and tokenizer files
+  // The hash of the manifest, which has the checksums of all weights and tokenizer files.
   uint64_t store_hash = 0;
   uint64_t template_hash = 0;
-  int64_t num_layers = 0;
   int64_t vocab_size = 0;
   std::string arithmetic = "exact";  // that the keys and values came from: ArithmeticOf
 };
 
-// Replaces `path`, through a temporary file beside it that is renamed: after an error, or a kill at
-// any point, the file is what it was. Errors of durable_file.h name the file.
+// Replaces `path` through a temporary file beside it, which is renamed: after an error, or a kill
+// at any point, the file is as before. Errors of durable_file.h name the file.
 absl::Status SaveSession(const std::string& path, const SessionIdentity& identity,
                          const std::vector<ChatMessage>& messages, const KvCache& cache,
                          const CachedTokens& cached);
 
-// Reads the keys and values into pages of `cached`, and returns the messages. After an error
-// `cached` may have lost its tokens, which are then computed again. The file may hold anything.
-// ResourceExhausted: its messages could take more than `max_bytes` of memory while they are read,
-// and none was taken. FailedPrecondition names what differs: store, template, KV types, arithmetic,
-// a larger context. DataLoss: damaged, cut, or longer than it says. InvalidArgument: no session.
+// Reads the keys and values into pages of `cached`, and returns the messages. The file may hold
+// anything. After an error `cached` may have lost its tokens, which are then computed again.
+// ResourceExhausted: its messages could take more than `max_bytes` of memory while they are read;
+// none was taken. FailedPrecondition: names what differs: store, template, KV types, arithmetic, a
+// larger context. DataLoss: damaged, cut, or longer than it says. InvalidArgument: no session.
 absl::StatusOr<std::vector<ChatMessage>> LoadSession(const std::string& path,
                                                      const SessionIdentity& identity,
                                                      int64_t context_tokens, int64_t max_bytes,

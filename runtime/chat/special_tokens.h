@@ -10,10 +10,10 @@
 
 namespace sluice {
 
-// Variables of a template: text for keys. Of one name the last counts.
+// The variables of a template: keys are text. Of variables with one name the last counts.
 using TemplateVariables = std::vector<jinja::DictData::Entry>;
 
-// The tokens that the files name (runtime/text/tokenizer/token_files.h) by name, and the lists as
+// Returns the tokens that the files name (runtime/text/tokenizer/token_files.h), and the lists as
 // additional_special_tokens. Errors of ModelFiles::Read, ReadTokenFiles and FindNamedTokens.
 absl::StatusOr<TemplateVariables> ReadSpecialTokens(const ModelFiles& files);
 

@@ -1,4 +1,4 @@
-// Where a model's or store's chat template is, as text.
+// Finds the text of a model's or store's chat template.
 #ifndef SLUICE_RUNTIME_CHAT_TEMPLATE_SOURCE_H_
 #define SLUICE_RUNTIME_CHAT_TEMPLATE_SOURCE_H_
 
@@ -9,22 +9,22 @@
 
 namespace sluice {
 
-// A template and where it was found.
+// A template and the place where it was found.
 struct TemplateSource {
-  std::string name;  // for people: a path, with the template's name where a file has several
+  std::string name;  // for people: a path, with the template's name if a file has several
   std::string text;
-  bool builtin = false;  // what the tokenizer puts around a text (bos) goes around the prompt, too
+  bool builtin = false;  // the tokenizer's additions around a text (bos) go around the prompt, too
 };
 
-// What a user names as a template: a file, else a known name (builtin_templates.h), else a text
-// with {{ or {% in it. NotFound: none of these. Errors of ReadWholeFile.
+// Opens the template that a user names: a file, else a known name (builtin_templates.h), else a
+// text with {{ or {% in it. NotFound: none of these. Errors of ReadWholeFile.
 absl::StatusOr<TemplateSource> OpenTemplate(const std::string& file_or_name);
 
-// The template of a model: chat_template.jinja, else "chat_template" of tokenizer_config.json or
-// chat_template.json, which is text or a list of {name, template}. Of several the one called
-// `name`, or, with an empty `name`, tool_use where there are tools, else default, as transformers
-// chooses. NotFound: no template, or none of that name. InvalidArgument: a file that is not what it
-// should be.
+// Returns the template of a model: chat_template.jinja, else "chat_template" of
+// tokenizer_config.json or chat_template.json, which is text or a list of {name, template}. Of
+// several, the one called `name` is chosen; with an empty `name`, tool_use if there are tools, else
+// default, as in transformers. NotFound: no template, or none of that name. InvalidArgument: a
+// malformed file.
 absl::StatusOr<TemplateSource> FindTemplate(const ModelFiles& files, const std::string& name,
                                             bool has_tools);
 

@@ -1,4 +1,4 @@
-// Which token ends an assistant's turn: the one that the template itself puts there.
+// Finds the token that ends an assistant's turn: the one that the template itself puts there.
 #ifndef SLUICE_RUNTIME_CHAT_TURN_END_H_
 #define SLUICE_RUNTIME_CHAT_TURN_END_H_
 
@@ -9,10 +9,10 @@
 
 namespace sluice {
 
-// The first control token behind an assistant's message at the end of a conversation, with nothing
-// but white space between (<|eot_id|>, <|im_end|>, <end_of_turn>, ...), unless it is part of what
-// begins the next turn. None where the template puts no such token there, or refuses the
-// conversation.
+// Returns the first control token behind an assistant's message at the end of a conversation, with
+// nothing but white space between (<|eot_id|>, <|im_end|>, <end_of_turn>, ...), unless it is part
+// of the beginning of the next turn. Returns none if the template puts no such token there, or
+// refuses the conversation.
 std::optional<int32_t> FindTurnEnd(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
                                    const std::tm& now);
 

@@ -165,7 +165,7 @@ absl::Status StartPlanned(Session& session, const OpenOptions& options, const Me
     session.place = MakeHostPlace(session.ops.get());
   } else {
     SLUICE_RETURN_IF_ERROR(
-        session.gpu->ops()->Reserve(LimitsOf(plan, session.store->hyper_parameters())));
+        session.gpu->ops()->Reserve(LimitsOf(plan, session.store->manifest().spec)));
     SLUICE_ASSIGN_OR_RETURN(session.place,
                             MakeDevicePlace(session.gpu->device(), session.gpu->stream(),
                                             session.gpu->ops(), session.ops.get()));

@@ -1,4 +1,4 @@
-// What is wrong with a request, as the OpenAI API says it.
+// An error of a request, as the OpenAI API reports it.
 #ifndef SLUICE_RUNTIME_OPENAI_API_ERROR_H_
 #define SLUICE_RUNTIME_OPENAI_API_ERROR_H_
 
@@ -9,7 +9,7 @@
 
 namespace sluice {
 
-// Goes out as {"error": {message, type, param, code}} with its status code; an empty param is null.
+// Becomes {"error": {message, type, param, code}} with its status code; an empty param is null.
 struct ApiError {
   std::string message;
   std::string param;

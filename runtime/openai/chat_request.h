@@ -13,18 +13,18 @@ namespace sluice {
 
 // Reads a body. `ordered` is the same body with its members in their order: templates print it.
 // Members are those of completions but prompt and echo, and besides:
-//   messages              role (system, developer, user, assistant, tool); content: text, or parts
-//   of type text, which
-//                         are joined by line ends; name, tool_calls (arguments as JSON text or
-//                         object), tool_call_id, reasoning_content. An assistant's may be as an API
-//                         gave it: annotations, id, parsed and refusal are left out (a refusal is
-//                         the content where there is no other), and reasoning is reasoning_content,
-//                         too
-//   tools, tool_choice    handed to the template; "none" hands over no tools, "auto" is the
-//   default, others are errors chat_template_kwargs  further variables of the template
-//   reasoning_effort, documents
-//                         variables of the template, too
-//   parallel_tool_calls   false is an error where there are tools
+//   messages
+//     role (system, developer, user, assistant, tool); content: text, or parts of type text, which
+//     line ends join; name, tool_calls (arguments as JSON text or object), tool_call_id,
+//     reasoning_content. An assistant's message may be as an API gave it: annotations, id, parsed
+//     and refusal are left out (a refusal is the content if there is no other), and reasoning is
+//     reasoning_content, too
+//   tools, tool_choice
+//     handed to the template; "none" hands over no tools, "auto" is the default, others are errors
+//   chat_template_kwargs, reasoning_effort, documents
+//     further variables of the template
+//   parallel_tool_calls
+//     false is an error if there are tools
 // logprobs is a switch. Without max_tokens an answer ends by itself or with the context.
 std::variant<CompletionRequest, ApiError> ParseChatRequest(const nlohmann::json& body,
                                                            const jinja::Value& ordered);

@@ -12,10 +12,10 @@
 
 namespace sluice {
 
-// A chat completion's body (WriteBody): choices are {index, message, finish_reason, logprobs}. What
-// the model thought between <think> tags at the beginning is the message's reasoning_content; where
-// it is only part of an answer, content is empty. logprobs has all tokens but what ended the
-// answer.
+// Writes a chat completion's body (WriteBody): choices are {index, message, finish_reason,
+// logprobs}. Reasoning between <think> tags at the beginning becomes the message's
+// reasoning_content; if an answer is only a part of reasoning, content is empty. logprobs has all
+// tokens but those that ended the answer.
 void WriteChatCompletionBody(const CompletionRequest& request,
                              const std::vector<CompletionChoice>& choices, absl::string_view id,
                              int64_t created, const Tokenizer& tokenizer, TextSink sink);

@@ -1,4 +1,4 @@
-// A request to /v1/completions or /v1/chat/completions, the body of the former, and a line of a
+// A request to /v1/completions or /v1/chat/completions, the body of a completion, and a line of a
 // batch file around it.
 #ifndef SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
 #define SLUICE_RUNTIME_OPENAI_COMPLETION_REQUEST_H_
@@ -20,7 +20,7 @@
 
 namespace sluice {
 
-// Text, or token ids.
+// A prompt: text, or token ids.
 using PromptInput = std::variant<std::string, std::vector<int32_t>>;
 
 struct CompletionRequest {
@@ -30,22 +30,22 @@ struct CompletionRequest {
   SamplerOptions sampler = OpenAiSampling();  // without its seed
   std::optional<int64_t> seed;
   std::vector<std::string> stop;
-  // vLLM's, as in SequenceRequest (runtime/engine/engine.h).
+  // As in vLLM and in SequenceRequest (runtime/engine/engine.h).
   std::vector<int32_t> stop_token_ids;
   std::shared_ptr<const std::vector<int32_t>> allowed_token_ids;  // null: all
   int64_t min_tokens = 0;
   bool ignore_eos = false;
   bool include_stop = false;
   bool skip_special = true;
-  bool add_special = true;  // what the tokenizer puts around a text, such as bos; a chat's template
-                            // says where that is
+  // The tokenizer's additions around a text, such as bos; a chat's template places those itself
+  bool add_special = true;
   int64_t n = 1;
   int64_t best_of = 1;        // 1 or n: no answer is left out
   int64_t top_logprobs = -1;  // below 0: no log probabilities
   bool echo = false;
-  std::optional<GrammarText> grammar;  // response_format or grammar
-  // A request to /v1/chat/completions: its one prompt is what a chat template makes of this, and
-  // `prompts` has one empty text in its place.
+  std::optional<GrammarText> grammar;  // from response_format or grammar
+  // A request to /v1/chat/completions: a chat template turns it into the one prompt; `prompts` has
+  // one empty text in its place.
   std::optional<Conversation> chat;
 
   int64_t num_choices() const { return n * static_cast<int64_t>(prompts.size()); }
@@ -57,8 +57,8 @@ inline constexpr size_t kMaxStops = 16;
 inline constexpr size_t kMaxStopBytes = size_t{64} << 10;  // of each
 inline constexpr size_t kMaxStopTokens = 1024;
 
-// Reads a body. null is as good as not there, members that change no answer are ignored
-// (neutral_members.h), every other member must be known and of its type.
+// Reads a body. A member that is null counts as missing, and members that change no answer are
+// ignored (neutral_members.h). Every other member must be known and of its type.
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const nlohmann::json& body);
 
 // Reads the JSON text of a body: to /v1/chat/completions where it has messages, else to
@@ -73,18 +73,18 @@ struct BatchLine {
   std::variant<CompletionRequest, ApiError> request;
 };
 
-// Line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone, with or
-// without a custom_id ({"prompt": ...} or {"messages": ...}). With `plain_text` the line is a
-// prompt itself. Any bytes may come. Half of a surrogate pair (\ud800), which is no character,
-// counts as U+FFFD. A line whose JSON could take more than `max_bytes` of memory is an error that
-// is found before it takes any; its custom_id is read all the same.
+// Reads line `number` (from 1) of a batch file: {custom_id, method, url, body}, or a body alone,
+// with or without a custom_id ({"prompt": ...} or {"messages": ...}). With `plain_text` the line is
+// a prompt itself. The line may hold any bytes. Half of a surrogate pair (\ud800), which is no
+// character, counts as U+FFFD. A line whose JSON could take more than `max_bytes` of memory is an
+// error that is found before it takes any; its custom_id is read all the same.
 BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text,
                          int64_t max_bytes = std::numeric_limits<int64_t>::max());
 
 // Such lines are skipped.
 bool IsBlankLine(absl::string_view line);
 
-// What a line is called if nothing else is known of it.
+// Names a line of which nothing else is known.
 std::string DefaultCustomId(int64_t number);
 
 }  // namespace sluice

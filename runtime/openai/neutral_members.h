@@ -1,4 +1,4 @@
-// Members of requests that files for OpenAI's API and for vLLM have, and that say nothing here.
+// Members of requests that exist for OpenAI's API and for vLLM, and change no answer here.
 #ifndef SLUICE_RUNTIME_OPENAI_NEUTRAL_MEMBERS_H_
 #define SLUICE_RUNTIME_OPENAI_NEUTRAL_MEMBERS_H_
 
@@ -10,13 +10,13 @@
 
 namespace sluice {
 
-// Whether a member changes no answer, whatever its value is: the user, the priority, the way an
-// answer is streamed.
+// Returns whether a member changes no answer, whatever its value is: the user, the priority, the
+// way an answer is streamed.
 bool IsIgnoredMember(const std::string& name);
 
-// Whether a member is known here only with the value that stands for its absence, as programs write
-// it that write all that they know; null always does. `error` then says what is wrong with `value`,
-// if anything is.
+// Returns whether a member is known here only with the value that stands for its absence, which
+// some programs always write; null always does. `error` then says what is wrong with `value`, if
+// anything is.
 bool IsDefaultMember(const std::string& name, const nlohmann::json& value,
                      std::optional<ApiError>* error);
 

@@ -14,16 +14,16 @@ namespace sluice {
 
 using MaybeError = std::optional<ApiError>;  // none: all is well
 
-// "'param' message"
+// Makes the error "'param' message".
 ApiError Wrong(absl::string_view param, absl::string_view message,
                absl::string_view code = "invalid_value");
 ApiError WrongType(absl::string_view param, absl::string_view wanted);
-// The beginning of a name that a request made up, to be shown: 100 bytes at most, none of them half
-// a character.
+// Returns the beginning of a name that a request made up, to be shown: at most 100 bytes, without
+// half a character.
 absl::string_view ShortName(absl::string_view name);
 
-// Any member of a completion but logprobs and top_logprobs, which it skips. An unknown one is an
-// error.
+// Reads any member of a completion but logprobs and top_logprobs, which it skips. An unknown member
+// is an error.
 MaybeError ReadMember(const std::string& name, const nlohmann::json& value,
                       CompletionRequest* request);
 
@@ -32,7 +32,7 @@ MaybeError ReadMember(const std::string& name, const nlohmann::json& value,
 MaybeError ReadLogprobs(const nlohmann::json* logprobs, const nlohmann::json* top,
                         CompletionRequest* request);
 
-// What does not depend on the model; the engine checks the rest.
+// Checks everything that does not depend on the model; the engine checks the rest.
 MaybeError CheckRequest(const CompletionRequest& request);
 
 }  // namespace sluice

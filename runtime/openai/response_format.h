@@ -1,4 +1,4 @@
-// The members of a request that say what form its answers have.
+// Reads the members of a request that give its answers a form.
 #ifndef SLUICE_RUNTIME_OPENAI_RESPONSE_FORMAT_H_
 #define SLUICE_RUNTIME_OPENAI_RESPONSE_FORMAT_H_
 

@@ -2,17 +2,18 @@
 #include "runtime/pass/memory_plan.h"
 
 #include <algorithm>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/cpu/attention.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/kv/kv_cache.h"
 #include "runtime/kv/kv_file.h"
 #include "runtime/kv/kv_pager.h"
 #include "runtime/kv/kv_staging.h"
+#include "runtime/pass/host_products.h"
 #include "runtime/place/compute_place.h"
 #include "runtime/sample/sampler.h"
 
@@ -124,12 +125,30 @@ int64_t SmallestWithPrompts(int64_t bytes) {
   return budget;
 }
 
-PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h) {
+StateLayout LayoutOf(const Manifest& manifest, const PlanRequest& request) {
+  return StateLayout::Of(manifest.spec, request.k_type, request.v_type);
+}
+
+PassSize PassSizeOf(const MemoryPlan& plan) {
   return {.rows = plan.pass_rows,
-          .sequences = plan.request.num_sequences,
+          .logit_rows = plan.logit_rows,
           .context_tokens = plan.request.context_tokens,
-          .num_heads = h.num_attention_heads,
-          .kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim}};
+          .num_threads = plan.request.num_threads};
+}
+
+PassLimits LimitsOf(const MemoryPlan& plan, const ModelSpec& model) {
+  PassLimits limits = {.rows = plan.pass_rows,
+                       .sequences = plan.request.num_sequences,
+                       .context_tokens = plan.request.context_tokens,
+                       .num_heads = 0,
+                       .kv = {plan.request.k_type, plan.request.v_type, 0, 0}};
+  for (const LayerSpec& layer : model.layers) {
+    const AttentionSpec& attention = std::get<AttentionSpec>(layer.mixer);
+    limits.num_heads = std::max(limits.num_heads, attention.num_heads);
+    limits.kv.num_kv_heads = std::max(limits.kv.num_kv_heads, attention.num_kv_heads);
+    limits.kv.head_dim = std::max(limits.kv.head_dim, attention.head_dim);
+  }
+  return limits;
 }
 
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
@@ -170,7 +189,10 @@ namespace {
 class MemoryPlanner {
  public:
   MemoryPlanner(const LayerStore& store, const PlanRequest& request)
-      : store_(store), manifest_(store.manifest()), h_(manifest_.hyper_parameters) {
+      : store_(store),
+        manifest_(store.manifest()),
+        h_(manifest_.hyper_parameters),
+        layout_(LayoutOf(manifest_, request)) {
     plan_.request = request;
   }
 
@@ -205,12 +227,12 @@ class MemoryPlanner {
   const LayerStore& store_;
   const Manifest& manifest_;
   const HyperParameters& h_;
+  const StateLayout layout_;
   MemoryPlan plan_;
   std::vector<SlabSize> slab_sizes_;
   std::vector<StreamSlab> cycle_;
   int64_t all_resident_ = 0;  // bytes of all slabs in memory
   int64_t stream_tables_ = 0;
-  KvShape kv_ = {};
   int64_t kv_bytes_ = 0;       // of the pages in memory
   int64_t kv_disk_bytes_ = 0;  // that pages on disk take in memory
   int64_t min_ring_ = 0;
@@ -238,19 +260,16 @@ absl::Status MemoryPlanner::TakeKv() {
   const int64_t context_pages = (request().context_tokens + kKvPageTokens - 1) / kKvPageTokens;
   plan_.kv_pages = request().kv_pages > 0 ? std::max(request().kv_pages, context_pages)
                                           : context_pages * request().num_sequences;
-  kv_ = {request().k_type, request().v_type, h_.num_key_value_heads, h_.head_dim};
   plan_.kv_disk_pages = std::min(request().kv_disk_pages, plan_.kv_pages);
   if (plan_.kv_disk_pages > 0 && on_device()) {
     return absl::InvalidArgumentError(
         "keys and values cannot lie on disk where a device computes; leave them in its memory or "
         "in the host's");
   }
-  kv_bytes_ =
-      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages - plan_.kv_disk_pages);
-  kv_disk_bytes_ =
-      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages, plan_.kv_disk_pages) -
-      kv_bytes_ + KvFile::MemoryBytes(h_.num_hidden_layers, plan_.kv_disk_pages) +
-      KvPager::MemoryBytes(plan_.kv_disk_pages);
+  kv_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages - plan_.kv_disk_pages);
+  kv_disk_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages, plan_.kv_disk_pages) -
+                   kv_bytes_ + KvFile::MemoryBytes(layout_.num_layers(), plan_.kv_disk_pages) +
+                   KvPager::MemoryBytes(plan_.kv_disk_pages);
   return absl::OkStatus();
 }
 
@@ -262,24 +281,22 @@ void MemoryPlanner::DescribeHost(const WorkspaceSizes& work) {
       {"rotary tables", work.rope_bytes},
       {"norms, biases and manifest", store_.MemoryBytes()},
       {"tokenizer", request().tokenizer_bytes},
-      {"I/O tables and kernel scratch",
-       stream_tables_ +
-           CpuAttention::ScratchBytes(h_.num_attention_heads, h_.head_dim, request().num_threads)},
+      {"I/O tables and kernel scratch", stream_tables_ + work.scratch_bytes},
   };
 }
 
 void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
   const bool kv_on_host = plan_.KvInHostMemory();
   DevicePlan& device = *plan_.device;
-  device.kv_staged_pages =
-      kv_on_host
-          ? KvStaging::MostPages(h_.layer_windows, request().num_sequences, rows, plan_.kv_pages)
-          : 0;
-  const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, h_));
+  device.kv_staged_pages = kv_on_host
+                               ? KvStaging::MostPages(layout_.WidestWindow(),
+                                                      request().num_sequences, rows, plan_.kv_pages)
+                               : 0;
+  const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, manifest_.spec));
   device.items = {
-      kv_on_host
-          ? PlanItem{"KV pages on their way", KvStaging::DeviceBytes(kv_, device.kv_staged_pages)}
-          : PlanItem{"KV cache", kv_bytes_},
+      kv_on_host ? PlanItem{"KV pages on their way",
+                            KvStaging::DeviceBytes(layout_, device.kv_staged_pages)}
+                 : PlanItem{"KV cache", kv_bytes_},
       {"activations", work.activations()},
       {"logits", work.logits_bytes},
       {"rotary tables", work.rope_bytes},
@@ -310,8 +327,7 @@ void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
 void MemoryPlanner::Describe(int64_t rows) {
   plan_.pass_rows = rows;
   plan_.logit_rows = request().logits_of_all_rows ? rows : std::min(rows, request().num_sequences);
-  const WorkspaceSizes work = SizeWorkspace(manifest_, rows, plan_.logit_rows,
-                                            request().context_tokens, RoundingOf(request()));
+  const WorkspaceSizes work = SizeWorkspace(manifest_, PassSizeOf(plan_), RoundingOf(request()));
   if (on_device()) {
     DescribeDevice(work, rows);
   } else {

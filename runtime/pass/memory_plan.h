@@ -14,6 +14,7 @@
 #include "prefetch/residency.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/floor/host_share.h"
+#include "runtime/kv/state_layout.h"
 #include "runtime/pass/workspace.h"
 #include "storage/store/layer_store.h"
 
@@ -132,8 +133,14 @@ struct MemoryPlan {
 // Has the pass read through the plan's ring.
 void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work);
 
-// What Ops::Reserve makes room for.
-PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h);
+// How large the passes of a plan are.
+PassSize PassSizeOf(const MemoryPlan& plan);
+
+// What Ops::Reserve makes room for: the largest of what layers have.
+PassLimits LimitsOf(const MemoryPlan& plan, const ModelSpec& model);
+
+// What the model keeps of each sequence, in the types that are asked for.
+StateLayout LayoutOf(const Manifest& manifest, const PlanRequest& request);
 
 // The slab as a stream sees it.
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);

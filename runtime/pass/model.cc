@@ -89,32 +89,28 @@ absl::Status Model::OpenAsPinned(ComputePlace* place, const ReadOptions& read) {
 }
 
 absl::Status Model::CreateKvCache(ComputePlace* place, int64_t* pinned_bytes) {
-  const HyperParameters& h = store_.hyper_parameters();
-  const KvShape kv = {plan_.request.k_type, plan_.request.v_type, h.num_key_value_heads,
-                      h.head_dim};
+  StateLayout layout = LayoutOf(store_.manifest(), plan_.request);
   SLUICE_ASSIGN_OR_RETURN(
       kv_cache_,
       plan_.KvInHostMemory()
-          ? KvCache::CreatePinned(kv, h.num_hidden_layers, plan_.kv_pages, place, pinned_bytes)
-          : KvCache::Create(kv, h.num_hidden_layers, plan_.kv_pages, place, plan_.kv_disk_pages));
+          ? KvCache::CreatePinned(std::move(layout), plan_.kv_pages, place, pinned_bytes)
+          : KvCache::Create(std::move(layout), plan_.kv_pages, place, plan_.kv_disk_pages));
   return absl::OkStatus();
 }
 
 absl::Status Model::CreateKvMover(ComputePlace* place) {
-  const HyperParameters& h = store_.hyper_parameters();
   if (scratch_file_ >= 0 && kv_cache_.in_host_memory()) {
-    kv_file_ =
-        std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
-                                 kv_cache_.page_stride(), host_stream_->io_engine(), scratch_file_);
+    kv_file_ = std::make_unique<KvFile>(kv_cache_.layout(), plan_.kv_disk_pages + plan_.kv_pages,
+                                        host_stream_->io_engine(), scratch_file_);
   }
   if (plan_.KvInHostMemory()) {
     SLUICE_ASSIGN_OR_RETURN(kv_staging_,
                             KvStaging::Create(&kv_cache_, place, device_stream_->link(),
-                                              plan_.device->kv_staged_pages, h.layer_windows));
+                                              plan_.device->kv_staged_pages));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
-  kv_pager_ = std::make_unique<KvPager>(&kv_cache_, kv_file_.get(), h.layer_windows);
+  kv_pager_ = std::make_unique<KvPager>(&kv_cache_, kv_file_.get());
   return absl::OkStatus();
 }
 

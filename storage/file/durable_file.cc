@@ -1,4 +1,4 @@
-// Writing, syncing and renaming by plain system calls.
+// Writes, syncs and renames by plain system calls.
 #include "storage/file/durable_file.h"
 
 #include <fcntl.h>

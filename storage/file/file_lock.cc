@@ -15,8 +15,8 @@
 namespace sluice {
 namespace {
 
-// Where a file's inode number differs from call to call, as some FUSE and 9p file systems have it,
-// its name can never be shown to be the locked file's.
+// On some FUSE and 9p file systems a file's inode number differs from call to call: there its name
+// can never be shown to be the locked file's.
 constexpr int kMostLockAttempts = 64;
 
 }  // namespace
@@ -70,7 +70,8 @@ absl::StatusOr<FolderLock> FolderLock::Acquire(const std::string& dir, const OnN
 }
 
 FolderLock::~FolderLock() {
-  if (fd_.get() >= 0) unlink(path_.c_str());  // before the descriptor, and with it the lock, goes
+  // While the descriptor, and with it the lock, is still there
+  if (fd_.get() >= 0) unlink(path_.c_str());
 }
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Locks that keep a second writer out, on file systems that have locks and on those that do not.
+// Locks that keep a second writer out; on file systems that have no locks, a note says so.
 #ifndef SLUICE_STORAGE_FILE_FILE_LOCK_H_
 #define SLUICE_STORAGE_FILE_FILE_LOCK_H_
 
@@ -12,7 +12,7 @@
 
 namespace sluice {
 
-// Gets one line for the user, about something that was done without: "DIR: ...".
+// Receives one line for the user about something that was left out: "DIR: ...".
 using OnNote = std::function<void(absl::string_view note)>;
 
 enum class LockState : uint8_t {
@@ -21,22 +21,23 @@ enum class LockState : uint8_t {
   kUnsupported,  // the file system has no locks: nobody can hold one
 };
 
-// Takes an exclusive flock on an open file without waiting; it goes with the descriptor. Lustre
-// without `-o flock` answers ENOSYS, NFS without a lock manager ENOLCK, some FUSE and 9p file
-// systems EOPNOTSUPP or EINVAL: kUnsupported. Errors of FileError for all else; `path` is named in
-// them.
+// Takes an exclusive flock on an open file without waiting; closing the descriptor releases it.
+// kUnsupported: Lustre without `-o flock` answers ENOSYS, NFS without a lock manager ENOLCK, some
+// FUSE and 9p file systems EOPNOTSUPP or EINVAL. Everything else is an error of FileError, which
+// names `path`.
 absl::StatusOr<LockState> TryLock(int fd, absl::string_view path);
 
-// Says that `what` ("this store") is written without a lock. Not for a null `on_note`.
+// Says that `what` ("this store") is written without a lock. Does nothing if `on_note` is null.
 void NoteUnlocked(const std::string& path, absl::string_view what, const OnNote& on_note);
 
-// An exclusive flock on `dir`/.lock. The file goes with the lock; one left behind by a killed
-// process means nothing. (Not a lock on the folder itself: NFS wants a file open for writing.)
+// An exclusive flock on `dir`/.lock. The file is removed with the lock; a file that a killed
+// process has left behind means nothing. (The folder itself is not locked, because NFS wants a file
+// open for writing.)
 class FolderLock {
  public:
   static constexpr char kName[] = ".lock";
   // Unavailable: another process holds it. On a file system without locks the folder is not locked,
-  // and `on_note`, where given, is called once to say so.
+  // and `on_note`, if given, is called once to say so.
   static absl::StatusOr<FolderLock> Acquire(const std::string& dir,
                                             const OnNote& on_note = nullptr);
   FolderLock(FolderLock&&) = default;

@@ -1,4 +1,4 @@
-// Telling one source from another by its names, sizes and headers.
+// Tells one source from another by its names, sizes and headers.
 #ifndef SLUICE_STORAGE_FILE_FINGERPRINT_H_
 #define SLUICE_STORAGE_FILE_FINGERPRINT_H_
 

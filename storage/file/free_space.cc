@@ -20,8 +20,8 @@ absl::StatusOr<std::optional<FreeSpace>> ReadFreeSpace(const std::string& dir) {
   if (disk.f_blocks == 0) return std::nullopt;
   FreeSpace space;
   space.block_bytes = static_cast<int64_t>(std::max<unsigned long>(1, disk.f_frsize));
-  // File systems that have no end of their own (object stores) report counts of blocks whose bytes
-  // no integer holds.
+  // File systems without an end (object stores) report counts of blocks whose bytes no integer
+  // holds.
   const auto most_blocks =
       static_cast<uint64_t>(std::numeric_limits<int64_t>::max() / 2 / space.block_bytes);
   space.free_bytes =

@@ -1,4 +1,4 @@
-// Reading by pread, past the page cache where asked.
+// Reads by pread, past the page cache if asked.
 #include "storage/file/input_file.h"
 
 #include <fcntl.h>

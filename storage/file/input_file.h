@@ -15,7 +15,7 @@ namespace sluice {
 
 class InputFile {
  public:
-  // DataLoss where `path` is missing or no regular file: a store's files are there.
+  // DataLoss: `path` is missing or no regular file, as a store's files must be there.
   static absl::StatusOr<InputFile> Open(const std::string& path, PageCache cache);
 
   const std::string& path() const { return path_; }
@@ -24,7 +24,7 @@ class InputFile {
   // Reads up to out.size() bytes; fewer only at the file's end. Thread-safe. Unavailable: I/O
   // error.
   absl::StatusOr<int64_t> ReadAt(int64_t offset, absl::Span<std::byte> out) const;
-  // DataLoss where the file ends before `out` is full.
+  // DataLoss: the file ends before `out` is full.
   absl::Status ReadAllAt(int64_t offset, absl::Span<std::byte> out) const;
 
  private:

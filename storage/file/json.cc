@@ -1,4 +1,4 @@
-// Checked JSON reading on top of nlohmann::json's SAX interface.
+// Reads and checks JSON on top of nlohmann::json's SAX interface.
 #include "storage/file/json.h"
 
 #include <cerrno>
@@ -20,7 +20,7 @@ namespace {
 
 using nlohmann::json;
 
-// Builds the document while it refuses what the library's own parser lets pass: deep nesting (its
+// Builds the document, and refuses input that the library's own parser lets pass: deep nesting (its
 // destructor and most readers recurse) and doubled keys (readers disagree on which one counts).
 class DocumentBuilder : public nlohmann::json_sax<json> {
  public:

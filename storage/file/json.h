@@ -1,4 +1,4 @@
-// Reading JSON that may be hostile: bounded depth, no doubled keys, errors instead of exceptions.
+// Reads JSON that may be hostile: bounded depth, no doubled keys, errors instead of exceptions.
 //
 // nlohmann::json is the document type throughout; its own accessors throw on a wrong type, so code
 // that reads files uses the checked ones below.
@@ -24,12 +24,12 @@ inline constexpr int kMaxJsonDepth = 64;
 // one key twice; the message has the byte offset or the key. A Git LFS pointer is refused as such.
 absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
 
-// An upper bound of the memory that documents made of `text` take beside it, as nlohmann's and as a
-// template's values. It is found in one look at the text, which need not be JSON.
+// Returns an upper bound of the memory that documents made of `text` take beside it, as nlohmann's
+// and as a template's values. The text is read once and need not be JSON.
 int64_t JsonTreeBytes(absl::string_view text);
 
-// The bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied, InvalidArgument
-// where it is larger; all name the path.
+// Returns the bytes of a whole file of at most `max_bytes`. NotFound, PermissionDenied;
+// InvalidArgument: the file is larger. All name the path.
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path, int64_t max_bytes);
 
 // Reads and parses a whole file of at most `max_bytes`. Errors of ReadWholeFile and ParseJson.
@@ -42,7 +42,7 @@ absl::StatusOr<int64_t> JsonInt(const nlohmann::json& object, absl::string_view 
 absl::StatusOr<double> JsonDouble(const nlohmann::json& object, absl::string_view key);
 absl::StatusOr<bool> JsonBool(const nlohmann::json& object, absl::string_view key);
 absl::StatusOr<std::string> JsonString(const nlohmann::json& object, absl::string_view key);
-// The member, or nullptr where it is missing or null.
+// Returns the member, or nullptr if it is missing or null.
 const nlohmann::json* JsonFind(const nlohmann::json& object, absl::string_view key);
 
 }  // namespace sluice

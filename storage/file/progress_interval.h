@@ -1,4 +1,4 @@
-// How often long work says how far it is.
+// How often long work reports its progress.
 #ifndef SLUICE_STORAGE_FILE_PROGRESS_INTERVAL_H_
 #define SLUICE_STORAGE_FILE_PROGRESS_INTERVAL_H_
 

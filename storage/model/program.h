@@ -27,12 +27,14 @@ enum class PassBuffer : uint8_t {
   kResidual,    // [hidden_size]
   kLogits,      // [vocab_size], only of the rows that want them
 };
+inline constexpr int kNumPassBuffers = static_cast<int>(PassBuffer::kLogits) + 1;
 
 // A matrix of a product.
 struct ProductMatrix {
   TensorRole slot;
   std::optional<TensorRole> bias;  // the slot of its bias, which a model need not have
   Epilogue epilogue;               // of slabs that hold this matrix alone
+  bool operator==(const ProductMatrix&) const = default;
 };
 
 // A matrix, or two of one shape that read and write the same. If these two have the same encoding,
@@ -44,7 +46,9 @@ struct Product {
   Epilogue together = Epilogue::kStore;
   PassBuffer reads;
   PassBuffer writes;
+  int expert = -1;  // whose matrices these are; -1: no expert's
 
+  bool operator==(const Product&) const = default;
   // The matrix in this slot, or null.
   const ProductMatrix* Find(TensorRole slot) const;
 };
@@ -57,17 +61,27 @@ inline bool ReadsStream(const Product& product) {
 }
 
 enum class BlockKind : uint8_t { kAttention, kGatedMlp, kHead };
+inline constexpr int kNumBlockKinds = static_cast<int>(BlockKind::kHead) + 1;
+
+// When a pass needs the slabs of a block.
+enum class Demand : uint8_t {
+  kAlways,  // each pass, in the order of the Program
+  kRouted,  // those of the experts that a router picked
+};
 
 // What runs together. Products that read the same buffer stand next to each other.
 struct Block {
   BlockKind kind;
   int layer;        // -1: not of a layer
   TensorRole norm;  // the slot of its norm
+  Demand demand = Demand::kAlways;
   std::vector<Product> products;
+  bool operator==(const Block&) const = default;
 };
 
 struct Program {
   std::vector<Block> blocks;  // in the order in which they run
+  bool operator==(const Program&) const = default;
 
   int FirstBlock(int layer) const;  // of a layer; the number of blocks if there is no such layer
   // The product of a matrix in a block, or null.

@@ -1,4 +1,5 @@
-// Finds out what the store was, which of its files are whole, and lets the sharder finish the rest.
+// Finds out which checkpoint and options a store has, and which of its files are whole, and lets
+// the sharder finish the rest.
 #include "storage/shard/repair.h"
 
 #include <set>
@@ -54,7 +55,8 @@ class StoreRepair {
   absl::Status ProveWeights();
   absl::StatusOr<RepairResult> Write();
 
-  // Of the plan's files; slabs may have been moved, and renamed, in the manifest.
+  // Returns the name of one of the plan's files; in the manifest, files of slabs may have been
+  // moved and renamed.
   std::string NameOf(const Manifest& manifest, size_t planned_file) const {
     const PlannedFile& planned = plan_.files[planned_file];
     if (planned.kind != PlannedFile::Kind::kSlabs) return planned.path;
@@ -72,7 +74,7 @@ class StoreRepair {
   RepairResult result_;
 };
 
-// What the store says about itself.
+// Reads what the store says about itself.
 absl::StatusOr<ShardRecord> StoreRepair::FindKnown() {
   const std::string path = absl::StrCat(dir_, "/", kUnfinishedFile);
   absl::StatusOr<std::string> unfinished = ReadTextFile(path, kMaxUnfinishedBytes);
@@ -153,7 +155,7 @@ absl::Status StoreRepair::CheckWeights() {
 }
 
 absl::Status StoreRepair::Verify() {
-  StorePlan whole = plan_;  // with what the record says of its files
+  StorePlan whole = plan_;  // with the record's contents of its files
   std::set<std::string> listed;
   for (size_t i = 0; i < plan_.files.size(); ++i) {
     const auto file = record_.finished.find(plan_.files[i].path);
@@ -186,7 +188,7 @@ absl::Status StoreRepair::Verify() {
   return absl::OkStatus();
 }
 
-// The headers alone let another model's weights pass, and half a store of each is worse than
+// Headers alone would let another model's weights pass, and half a store of each is worse than
 // damage.
 absl::Status StoreRepair::ProveWeights() {
   const bool record_damaged = damaged_.contains(kRecordFile);
@@ -196,14 +198,15 @@ absl::Status StoreRepair::ProveWeights() {
       files.push_back(static_cast<int>(i));
     }
   }
-  if (!record_damaged && record_.finished.contains(kResidentFile)) files.push_back(0);  // is small
+  // The file is small
+  if (!record_damaged && record_.finished.contains(kResidentFile)) files.push_back(0);
   StorePlan proven = plan_;
   SLUICE_ASSIGN_OR_RETURN(const std::string difference,
                           DisproveSource(checkpoint_, dir_, *found_, files,
                                          {options_.on_compare, options_.stop}, &proven));
   if (!difference.empty()) return RefuseStore(dir_, state_, difference);
   if (!record_damaged) return absl::OkStatus();
-  // All of the checkpoint was read: what record.json should say is known again.
+  // All of the checkpoint was read, so that record.json can be written again.
   for (size_t i = 0; i < plan_.files.size(); ++i) {
     const auto file = record_.finished.find(plan_.files[i].path);
     if (file == record_.finished.end()) continue;

@@ -16,12 +16,12 @@
 namespace sluice {
 
 struct RepairOptions {
-  // What the store must have been made with; none: whatever it was.
+  // The options that the store must have been made with; none: any.
   std::optional<std::string> recipe;
   std::optional<int64_t> slab_bytes;
   std::optional<StoreCompression> compression;
   int num_threads = 1;
-  // From the calling thread, as ShardOptions and VerifyOptions have them.
+  // Called from the calling thread, as ShardOptions' and VerifyOptions' functions are.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_compare;
   std::function<void(const VerifyProgress&)> on_verify;
   std::function<void(const ShardProgress&)> on_progress;
@@ -31,22 +31,22 @@ struct RepairOptions {
 };
 
 struct RepairResult {
-  std::vector<std::string> damage;   // lines, as VerifyStore() gives them
+  std::vector<std::string> damage;   // lines of VerifyStore()
   std::vector<std::string> written;  // files, below the store
   std::vector<std::string> removed;  // damaged tokenizer files that the checkpoint does not have
-  bool judged_by_headers = false;    // as ShardResult has it
+  bool judged_by_headers = false;    // as in ShardResult
 };
 
-// Compares the checkpoint with what the store remembers, verifies the store, and writes files with
-// damage again as Shard() does, over an unfinished.json that lists the others: killed at any point,
-// this call or Shard() goes on. A store without damage is left alone. A manifest that is damaged or
-// missing is made from record.json; an unfinished store is verified as far as it got, and finished.
-// Where the store does not remember the checkpoint's bytes, what is damaged must come out with the
-// checksums that the manifest has, before anything is written.
+// Compares the checkpoint with the checksums that the store remembers of it, verifies the store,
+// and writes damaged files again, as Shard() does. unfinished.json lists the others meanwhile:
+// killed at any point, this call or Shard() goes on. A store without damage is left alone. A
+// manifest that is damaged or missing is made from record.json. An unfinished store is verified as
+// far as it got, and finished. If the store does not remember the checkpoint's bytes, the damaged
+// parts are encoded first, and must have the manifest's checksums before anything is written.
 //
-// NotFound: no store. FailedPrecondition: another checkpoint, other options, a synthetic store
-// (which has no checkpoint), or a store that nothing can be made from, by name. Else the errors of
-// Shard().
+// NotFound: no store. FailedPrecondition, which names the reason: another checkpoint, other
+// options, a synthetic store (which has no checkpoint), or a store of which too little is left.
+// Other errors are Shard()'s.
 absl::StatusOr<RepairResult> RepairStore(const Checkpoint& checkpoint, const std::string& dir,
                                          const RepairOptions& options);
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kInfinityBits = 0x7f800000;
 
-// Magnitudes, as f32 bits, from which on a value would round to infinity.
+// Returns the smallest magnitude, as f32 bits, that would round to infinity.
 uint32_t OverflowBits(Encoding encoding) {
   switch (encoding) {
     case Encoding::kF32:
@@ -27,10 +27,10 @@ uint32_t OverflowBits(Encoding encoding) {
 
 uint32_t Magnitude(float value) { return std::bit_cast<uint32_t>(value) & 0x7fffffff; }
 
-// The first column that `encoding` cannot hold, or -1.
+// Returns the first column that `encoding` cannot hold, or -1.
 int64_t FindUnencodable(Encoding encoding, absl::Span<const float> values) {
   const uint32_t limit = OverflowBits(encoding);
-  // Floats carry NaN and infinity over; a quantized block has no place for them.
+  // Floats carry NaN and infinity over; quantized blocks cannot.
   const uint32_t end = Info(encoding).quantized() ? UINT32_MAX : kInfinityBits;
   int bad = 0;  // counted without a branch, so that the loop becomes vector code
   for (const float value : values) bad |= Magnitude(value) >= limit && Magnitude(value) < end;

@@ -1,4 +1,4 @@
-// Rows of a checkpoint's tensor, in the encoding that the store is to have.
+// Reads rows of a checkpoint's tensor and encodes them as the store is to have them.
 #ifndef SLUICE_STORAGE_SHARD_ROW_ENCODER_H_
 #define SLUICE_STORAGE_SHARD_ROW_ENCODER_H_
 
@@ -18,20 +18,21 @@ class RowEncoder {
  public:
   explicit RowEncoder(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
-  // Rows [first_row, first_row + num_rows) of `tensor` (a vector is one row), RowBytes apart. They
-  // live until the next call. The tensor's own encoding is passed through bit for bit.
-  // InvalidArgument, naming tensor, row and column: a NaN or infinity that is to be quantized, or a
-  // value too large for the encoding (f16, bf16, or the f16 scales of the quantized ones).
+  // Returns rows [first_row, first_row + num_rows) of `tensor` (a vector is one row), RowBytes
+  // apart, valid until the next call. If `encoding` is the tensor's own, the bits are passed
+  // through. InvalidArgument, naming tensor, row and column: a NaN or infinity is to be quantized,
+  // or a value is too large for the encoding (f16, bf16, or the f16 scales of the quantized ones).
   absl::StatusOr<absl::Span<const std::byte>> Rows(const CheckpointTensor& tensor,
                                                    Encoding encoding, int64_t first_row,
                                                    int64_t num_rows);
-  // The same rows as the checkpoint stores their values; until the next call of Rows().
+  // Returns the same rows as the checkpoint stores their values, valid until the next call of
+  // Rows().
   absl::Span<const std::byte> source() const { return source_; }
 
  private:
   const Checkpoint& checkpoint_;
   std::vector<std::byte> source_;   // [num_rows, k] of the checkpoint
-  std::vector<std::byte> scratch_;  // whole heads, where rows are to be brought into order
+  std::vector<std::byte> scratch_;  // whole heads, if rows must be put in order
   std::vector<float> values_;       // [k]
   std::vector<std::byte> encoded_;  // [num_rows] rows of `encoding`
 };

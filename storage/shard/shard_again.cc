@@ -24,8 +24,8 @@
 namespace sluice {
 namespace {
 
-// Writes the tokenizer's files and the manifest anew; all else stays. Readers find an unfinished
-// store meanwhile, never half of two tokenizers.
+// Writes the tokenizer's files and the manifest anew; everything else stays. Meanwhile readers find
+// an unfinished store, never half of two tokenizers.
 absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& dir,
                                const ShardOptions& options, const Manifest& found,
                                const std::vector<ManifestCopy>& copies, ShardRecord record,
@@ -35,7 +35,7 @@ absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& 
   if (SerializeManifest(now) != SerializeManifest(found)) {
     return absl::UnavailableError(absl::StrCat(dir, ": another process has just changed it"));
   }
-  std::vector<ManifestCopy> kept;  // perhaps edited in the store, and the same in the checkpoint
+  std::vector<ManifestCopy> kept;  // perhaps edited in the store; unchanged in the checkpoint
   for (const ManifestCopy& copy : copies) {
     if (absl::c_linear_search(found.tokenizer_files, copy)) kept.push_back(copy);
   }
@@ -44,7 +44,7 @@ absl::Status TakeTokenizerOver(const Checkpoint& checkpoint, const std::string& 
   return FinishStore(checkpoint, dir, options, std::move(record), kept, plan);
 }
 
-// DataLoss: a file of weights is missing. Its content is for `sluice verify`.
+// DataLoss: a file of weights is missing. `sluice verify` checks its content.
 absl::Status CheckFilesAreThere(const std::string& dir, const Manifest& manifest) {
   std::vector<std::string> paths = {absl::StrCat(dir, "/", kEmbeddingFile),
                                     absl::StrCat(dir, "/", kResidentFile)};

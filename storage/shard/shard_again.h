@@ -1,4 +1,4 @@
-// Sharding where a finished store is already.
+// Sharding into a folder that holds a finished store.
 #ifndef SLUICE_STORAGE_SHARD_SHARD_AGAIN_H_
 #define SLUICE_STORAGE_SHARD_SHARD_AGAIN_H_
 
@@ -12,12 +12,12 @@
 
 namespace sluice {
 
-// What Shard() does where `dir` has a manifest and no unfinished.json.
+// Does the work of Shard() if `dir` has a manifest and no unfinished.json.
 absl::StatusOr<ShardResult> ShardAgain(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan);
 
-// What a finished store is: its manifest as a record, with what record.json remembers of the
-// source's bytes, if that is whole. Errors of RecordOfStore.
+// Returns a finished store's manifest as a record, with the checksums of the source's bytes that
+// record.json remembers, if that file is whole. Errors of RecordOfStore.
 absl::StatusOr<ShardRecord> FinishedRecord(const std::string& dir, const Manifest& manifest,
                                            const StorePlan& plan);
 

@@ -1,4 +1,4 @@
-// Reads rows, encodes them, packs tiles, checksums and writes: unit by unit, in a slab's order.
+// Reads rows, encodes them, packs tiles, checksums and writes, unit by unit in a slab's order.
 #include "storage/shard/shard_job.h"
 
 #include <algorithm>
@@ -10,15 +10,15 @@
 namespace sluice {
 namespace {
 
-// Source rows, encoded rows and output of a unit together. Long enough for sequential reads of over
-// a megabyte, short enough for many threads.
+// The size of a unit's source rows, encoded rows and output together. It is large enough for
+// sequential reads of over a megabyte, and small enough for many threads.
 constexpr int64_t kUnitBytes = int64_t{6} << 20;
 
 int64_t SourceRowBytes(const CheckpointTensor& tensor) {
   return RowBytes(tensor.encoding, tensor.shape.back());
 }
 
-// What a tile of each of the slab's tensors needs in a worker's buffers.
+// Returns the bytes that a tile of each of the slab's tensors needs in a worker's buffers.
 int64_t TileBufferBytes(const StorePlan& plan, const std::vector<int>& tensors) {
   int64_t output = 0, rows = 0;
   for (const int index : tensors) {
@@ -26,14 +26,14 @@ int64_t TileBufferBytes(const StorePlan& plan, const std::vector<int>& tensors) 
     const int64_t k = tensor.shape[1];
     output += TileBytes(tensor.encoding, k);
     const CheckpointTensor& source = *plan.sources[index];
-    // Of a row that is not stored where it belongs: as it is stored, and in order.
+    // A row that is not stored in its place needs room as it is stored, and in order.
     const int64_t copies = 1 + source.view->ScratchRows(1) - source.view->ScratchRows(0);
     rows = std::max(rows, copies * SourceRowBytes(source) + RowBytes(tensor.encoding, k));
   }
   return output + kTileRows * rows;
 }
 
-// Rows that are brought into order may need others beside them: what that can add to a unit.
+// Rows that must be put in order may need others beside them; returns what those can add to a unit.
 int64_t PartHeadBytes(const StorePlan& plan) {
   int64_t most = 0;
   for (const CheckpointTensor* source : plan.sources) {
@@ -51,7 +51,7 @@ int64_t EmbeddingRowBufferBytes(const StorePlan& plan) {
   return 2 * plan.manifest.embedding_stride + SourceRowBytes(*plan.sources[0]);
 }
 
-// As many source bytes as all of the tensor's tiles' rows that exist.
+// Returns the source bytes of all rows of the tensor's tiles, as far as the rows exist.
 int64_t SourceBytesOfTiles(const StorePlan& plan, int tensor, int64_t first_tile,
                            int64_t num_tiles) {
   const int64_t end =
@@ -111,7 +111,7 @@ int64_t SourceBytes(const StorePlan& plan, int file) {
 
 int64_t ShardWorker::MaxBytes(const StorePlan& plan) {
   int64_t most = std::max(kUnitBytes, EmbeddingRowBufferBytes(plan));
-  int64_t compressed = 0;  // the longest slab's tiles, and what they are compressed to
+  int64_t compressed = 0;  // the longest slab's tiles, and their compressed bytes
   for (const ManifestSlab& slab : plan.manifest.slabs) {
     most = std::max(most, TileBufferBytes(plan, slab.tensors));
     if (CompressionToTry(plan.manifest, slab) != SlabCompression::kNone) {
@@ -185,7 +185,7 @@ absl::Status ShardWorker::WriteEmbedding(const ShardJob& job, const OutputFile& 
   return Write(output, job.first_row * stride, rows_);
 }
 
-// Packs tiles [first_tile, first_tile + num_tiles) of each of the slab's tensors, taking turns.
+// Packs tiles [first_tile, first_tile + num_tiles) of each of the slab's tensors, which take turns.
 absl::Status ShardWorker::PackTiles(const ManifestSlab& slab, int64_t first_tile, int64_t num_tiles,
                                     std::byte* out) {
   const int64_t num_tensors = static_cast<int64_t>(slab.tensors.size());

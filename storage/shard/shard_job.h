@@ -18,10 +18,10 @@
 
 namespace sluice {
 
-// Memory for O_DIRECT that grows.
+// A buffer for O_DIRECT that grows.
 class AlignedBuffer {
  public:
-  // What was held before is lost where the buffer has to grow.
+  // The former content is lost if the buffer has to grow.
   std::byte* Reserve(int64_t bytes) {
     if (capacity_ < bytes) {
       bytes_.reset();
@@ -43,43 +43,44 @@ struct ShardJob {
   int64_t num_rows = 0;
 };
 
-// The jobs that fill one file. Their order and their number do not depend on threads.
+// Lists the jobs that fill one file. Their order and their number do not depend on threads.
 std::vector<ShardJob> ListJobs(const StorePlan& plan, int file);
 
-// Bytes of the checkpoint that a file is made from.
+// Returns how many bytes of the checkpoint a file is made from.
 int64_t SourceBytes(const StorePlan& plan, int file);
 
-// What all workers count together.
+// The counters that all workers share.
 struct ShardCounters {
   explicit ShardCounters(size_t num_tensors) : sums(num_tensors) {}
   std::atomic<int64_t> source_bytes{0};
   std::atomic<int64_t> stored_bytes{0};
-  SourceSums sums;  // of the tensors of files that this process fills
+  SourceSums sums;  // of the tensors whose files this process fills
 };
 
-// Tells where in its file slab `slab` of `stored_bytes` begins. Blocks until those of its file
-// before it have asked; their jobs must have been begun. Cancelled where one of them failed.
+// Returns where in its file slab `slab`, of `stored_bytes`, begins. Blocks until the file's earlier
+// slabs have asked; their jobs must have begun. Cancelled: one of those jobs failed.
 using PlaceSlab = absl::FunctionRef<absl::StatusOr<int64_t>(int slab, int64_t stored_bytes)>;
 
-// A worker's buffers. Long slabs are done in units of several tiles, so that what a worker holds is
-// bounded by MaxBytes() and not by the slab; one that is to be compressed is held whole.
+// Does jobs with buffers of its own. Long slabs are done in units of several tiles, so that
+// MaxBytes() bounds the buffers, whatever the slab's size. Only a slab that is to be compressed is
+// held whole.
 class ShardWorker {
  public:
-  // Writes checksums, and slabs' offsets, stored bytes and compression, into plan->manifest: those
-  // of a job's own slab or tensors. All must outlive this.
+  // Each job writes checksums, and slabs' offsets, stored bytes and compression, into
+  // plan->manifest, for its own slab or tensors only. All arguments must outlive the worker.
   ShardWorker(const Checkpoint& checkpoint, StorePlan* plan, ShardCounters* counters,
               const std::atomic<bool>& abort)
       : plan_(*plan), counters_(*counters), abort_(abort), encoder_(checkpoint) {}
 
-  // How the file of a job's `output` must be opened: slabs are written in whole 4 KiB blocks, past
-  // the page cache (which took three times as long, writing 1 GB to a virtual NVMe disk).
+  // Returns how the file of a job's `output` must be opened. Slabs are written in whole 4 KiB
+  // blocks past the page cache, which took three times as long (1 GB to a virtual NVMe disk).
   static PageCache CacheFor(const PlannedFile& file);
 
-  // Cancelled once `abort` is set, within a unit. With an output that is not open all is computed
-  // and nothing written.
+  // Cancelled: `abort` was set; the worker looks at it within a unit. If `output` is not open,
+  // everything is computed and nothing written.
   absl::Status Run(const ShardJob& job, const OutputFile& output, PlaceSlab place_slab);
 
-  // The most that a worker's buffers can take for this plan.
+  // Returns the most that a worker's buffers can take for this plan.
   static int64_t MaxBytes(const StorePlan& plan);
 
  private:
@@ -90,7 +91,7 @@ class ShardWorker {
   absl::Status PackTiles(const ManifestSlab& slab, int64_t first_tile, int64_t num_tiles,
                          std::byte* out);
   absl::Status Write(const OutputFile& output, int64_t offset, absl::Span<const std::byte> bytes);
-  // Adds up the rows that the encoder has just read of a tensor, from `first_row` on.
+  // Adds the rows that the encoder has just read of a tensor, from `first_row` on, to the sums.
   void CountRows(int tensor, int64_t first_row);
 
   StorePlan& plan_;
@@ -100,7 +101,8 @@ class ShardWorker {
   RunningChecksum checksum_;
   std::vector<std::byte> rows_;  // of the embedding, with their checksums
   SlabEncoder slab_encoder_;
-  // A unit's, behind the less than 4 KiB that the unit before left; or, to be compressed, a slab's.
+  // The tiles of a unit, behind less than 4 KiB that the previous unit left; or all tiles of a slab
+  // that is to be compressed.
   AlignedBuffer tiles_;
   AlignedBuffer compressed_;
 };

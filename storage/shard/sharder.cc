@@ -5,16 +5,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/base/macros.h"
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/exception_status.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cpu/thread.h"
 #include "storage/file/progress_interval.h"
@@ -56,24 +58,33 @@ class FileWriter {
   enum class State : uint8_t { kWaiting, kWriting, kWritten, kRecorded };
   struct File {
     int planned;  // of StorePlan::files
+    std::once_flag opened;
+    absl::Status open_status;
+    OutputFile output;
+  };
+  struct FileProgress {
     int64_t jobs_left;
     State state = State::kWaiting;
     int next_slab = 0;      // the one that is placed next
     int64_t slabs_end = 0;  // of the ones before
-    std::once_flag opened;
-    absl::Status open_status;
-    OutputFile output;
+  };
+  struct FileJob {
+    int file;  // of files_
+    ShardJob job;
   };
 
   void Prepare();
   absl::Status StartThreads(int num_workers, std::vector<Thread>* threads);
   void RunThread(absl::Status (FileWriter::*work)());
   absl::Status Work();
+  const FileJob* TakeJob();
+  void EndJob(int file);
   absl::Status Finish();
-  absl::Status RunJob(const ShardJob& job, File* file, ShardWorker* worker);
-  absl::StatusOr<int64_t> Place(File* file, int slab, int64_t stored_bytes);
-  absl::Status SyncAndRecord(File* file);
-  void Advance(File* file, State from, State to);
+  absl::Status RunJob(const FileJob& job, ShardWorker* worker);
+  absl::StatusOr<int64_t> Place(int file, int slab, int64_t stored_bytes);
+  std::optional<int64_t> AwaitWritten(int file);
+  absl::Status SyncAndRecord(File* file, int64_t slabs_end);
+  void Advance(int file, State from, State to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fail(absl::Status status);
   void Report() const;
 
@@ -83,17 +94,18 @@ class FileWriter {
   StorePlan& plan_;
   ShardRecord& record_;  // the finisher's
   std::vector<File> files_;
-  std::vector<std::pair<File*, ShardJob>> jobs_;
+  std::vector<FileJob> jobs_;
   ShardCounters counters_;
   int64_t source_bytes_total_ = 0;
   std::atomic<bool> abort_{false};  // set by Fail; read inside long jobs
 
-  std::mutex mutex_;  // guards what follows, and File::state, jobs_left, next_slab and slabs_end
-  std::condition_variable changed_;
-  size_t next_job_ = 0;
-  int recorded_ = 0;  // files_ that are kRecorded
-  int running_threads_ = 0;
-  absl::Status status_;  // the first failure
+  Mutex mutex_;
+  CondVar changed_;  // anything that mutex_ guards, or abort_
+  std::vector<FileProgress> progress_ ABSL_GUARDED_BY(mutex_);  // of files_
+  size_t next_job_ ABSL_GUARDED_BY(mutex_) = 0;
+  int recorded_ ABSL_GUARDED_BY(mutex_) = 0;  // files that are kRecorded
+  int running_threads_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);  // the first failure
 };
 
 void FileWriter::Prepare() {
@@ -111,28 +123,30 @@ void FileWriter::Prepare() {
     }
   }
   files_ = std::vector<File>(left.size());
+  const MutexLock lock(&mutex_);
   for (size_t i = 0; i < left.size(); ++i) {
     files_[i].planned = left[i];
     const std::vector<ShardJob> jobs = ListJobs(plan_, left[i]);
-    files_[i].jobs_left = static_cast<int64_t>(jobs.size());
-    files_[i].next_slab = plan_.files[left[i]].first_slab;
-    for (const ShardJob& job : jobs) jobs_.emplace_back(&files_[i], job);
+    progress_.push_back({.jobs_left = static_cast<int64_t>(jobs.size()),
+                         .next_slab = plan_.files[left[i]].first_slab});
+    for (const ShardJob& job : jobs) jobs_.push_back({static_cast<int>(i), job});
   }
 }
 
-void FileWriter::Advance(File* file, State from, State to) {
-  ABSL_ASSERT(file->state == from && static_cast<int>(to) == static_cast<int>(from) + 1);
+void FileWriter::Advance(int file, State from, State to) {
+  FileProgress& progress = progress_[file];
+  ABSL_ASSERT(progress.state == from && static_cast<int>(to) == static_cast<int>(from) + 1);
   (void)from;
-  file->state = to;
+  progress.state = to;
   if (to == State::kRecorded) ++recorded_;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void FileWriter::Fail(absl::Status status) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (status_.ok()) status_ = std::move(status);
   abort_ = true;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void FileWriter::Report() const {
@@ -140,63 +154,75 @@ void FileWriter::Report() const {
   options_.on_progress({counters_.source_bytes, source_bytes_total_, counters_.stored_bytes});
 }
 
-absl::Status FileWriter::RunJob(const ShardJob& job, File* file, ShardWorker* worker) {
+absl::Status FileWriter::RunJob(const FileJob& job, ShardWorker* worker) {
+  File& file = files_[job.file];
   // The first job of a file creates it; the others wait here. Not under mutex_: reserving may be
   // slow.
-  std::call_once(file->opened, [&] {
-    const PlannedFile& planned = plan_.files[file->planned];
+  std::call_once(file.opened, [&] {
+    const PlannedFile& planned = plan_.files[file.planned];
     absl::StatusOr<OutputFile> output = OutputFile::Create(
-        PlannedPath(dir_, plan_, file->planned), planned.bytes, ShardWorker::CacheFor(planned));
-    file->open_status = output.status();
-    if (output.ok()) file->output = *std::move(output);
+        PlannedPath(dir_, plan_, file.planned), planned.bytes, ShardWorker::CacheFor(planned));
+    file.open_status = output.status();
+    if (output.ok()) file.output = *std::move(output);
   });
-  SLUICE_RETURN_IF_ERROR(file->open_status);
-  return worker->Run(job, file->output, [&](int slab, int64_t stored_bytes) {
-    return Place(file, slab, stored_bytes);
+  SLUICE_RETURN_IF_ERROR(file.open_status);
+  return worker->Run(job.job, file.output, [&](int slab, int64_t stored_bytes) {
+    return Place(job.file, slab, stored_bytes);
   });
 }
 
 // Slabs lie back to back in the manifest's order, and how long a compressed one gets is known only
 // to the worker that has it. Jobs are taken in that order, so the slabs waited for are all in work.
-absl::StatusOr<int64_t> FileWriter::Place(File* file, int slab, int64_t stored_bytes) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return abort_ || file->next_slab == slab; });
+absl::StatusOr<int64_t> FileWriter::Place(int file, int slab, int64_t stored_bytes) {
+  const MutexLock lock(&mutex_);
+  FileProgress& progress = progress_[file];
+  while (!abort_ && progress.next_slab != slab) changed_.Wait(&mutex_);
   if (abort_) return absl::CancelledError("stopped");
-  const int64_t offset = file->slabs_end;
-  file->slabs_end += RoundUp(stored_bytes, kSlabAlignment);
-  ++file->next_slab;
-  changed_.notify_all();
+  const int64_t offset = progress.slabs_end;
+  progress.slabs_end += RoundUp(stored_bytes, kSlabAlignment);
+  ++progress.next_slab;
+  changed_.NotifyAll();
   return offset;
+}
+
+// Waits until the file of the next job may be open. Null: no job is left, or writing has failed.
+const FileWriter::FileJob* FileWriter::TakeJob() {
+  const MutexLock lock(&mutex_);
+  while (!abort_ && next_job_ < jobs_.size() && jobs_[next_job_].file >= recorded_ + kFilesAhead) {
+    changed_.Wait(&mutex_);
+  }
+  if (abort_ || next_job_ == jobs_.size()) return nullptr;
+  const FileJob& job = jobs_[next_job_++];
+  if (progress_[job.file].state == State::kWaiting) {
+    Advance(job.file, State::kWaiting, State::kWriting);
+  }
+  return &job;
+}
+
+void FileWriter::EndJob(int file) {
+  const MutexLock lock(&mutex_);
+  if (--progress_[file].jobs_left == 0) Advance(file, State::kWriting, State::kWritten);
 }
 
 absl::Status FileWriter::Work() {
   ShardWorker worker(checkpoint_, &plan_, &counters_, abort_);
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [&] {
-      return abort_ || next_job_ == jobs_.size() ||
-             jobs_[next_job_].first - files_.data() < recorded_ + kFilesAhead;
-    });
-    if (abort_ || next_job_ == jobs_.size()) break;
-    const auto& [file, job] = jobs_[next_job_++];
-    if (file->state == State::kWaiting) Advance(file, State::kWaiting, State::kWriting);
-    lock.unlock();
-    absl::Status status = RunJob(job, file, &worker);
-    const bool done = status.ok();
-    if (!done) Fail(std::move(status));
-    lock.lock();
-    if (done && --file->jobs_left == 0) Advance(file, State::kWriting, State::kWritten);
+  while (const FileJob* const job = TakeJob()) {
+    if (absl::Status status = RunJob(*job, &worker); status.ok()) {
+      EndJob(job->file);
+    } else {
+      Fail(std::move(status));
+    }
   }
   return absl::OkStatus();
 }
 
 // The names of files are made durable at the end: LoadRecord drops a file that a power cut took
 // away.
-absl::Status FileWriter::SyncAndRecord(File* file) {
+absl::Status FileWriter::SyncAndRecord(File* file, int64_t slabs_end) {
   const PlannedFile& planned = plan_.files[file->planned];
-  if (planned.kind == PlannedFile::Kind::kSlabs && file->slabs_end != planned.bytes) {
-    SLUICE_RETURN_IF_ERROR(file->output.Truncate(file->slabs_end));
-    SetSlabFileBytes(file->planned, file->slabs_end, &plan_);
+  if (planned.kind == PlannedFile::Kind::kSlabs && slabs_end != planned.bytes) {
+    SLUICE_RETURN_IF_ERROR(file->output.Truncate(slabs_end));
+    SetSlabFileBytes(file->planned, slabs_end, &plan_);
   }
   SLUICE_RETURN_IF_ERROR(file->output.Sync());
   for (const int tensor : TensorsOf(plan_, file->planned)) {
@@ -206,19 +232,28 @@ absl::Status FileWriter::SyncAndRecord(File* file) {
   return WriteFileAtomically(dir_, kUnfinishedFile, SerializeShardRecord(record_));
 }
 
+// The end of the file's slabs once all of its jobs are done. None: they never will be, as writing
+// has failed. After a failure, files that are whole are still recorded: nobody has to write them
+// again.
+std::optional<int64_t> FileWriter::AwaitWritten(int file) {
+  const MutexLock lock(&mutex_);
+  const FileProgress& progress = progress_[file];
+  while (progress.state != State::kWritten && !(abort_ && running_threads_ == 1)) {
+    changed_.Wait(&mutex_);
+  }
+  if (progress.state != State::kWritten) return std::nullopt;
+  return progress.slabs_end;
+}
+
 absl::Status FileWriter::Finish() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  for (File& file : files_) {
-    // After a failure, files that are whole are still recorded: nobody has to write them again.
-    changed_.wait(
-        lock, [&] { return file.state == State::kWritten || (abort_ && running_threads_ == 1); });
-    if (file.state != State::kWritten) continue;
-    lock.unlock();
-    absl::Status status = SyncAndRecord(&file);
+  for (int i = 0; i < files_.size(); ++i) {
+    const std::optional<int64_t> slabs_end = AwaitWritten(i);
+    if (!slabs_end.has_value()) continue;
+    absl::Status status = SyncAndRecord(&files_[i], *slabs_end);
     if (!status.ok()) Fail(std::move(status));
-    file.output = OutputFile();
-    lock.lock();
-    Advance(&file, State::kWritten, State::kRecorded);
+    files_[i].output = OutputFile();
+    const MutexLock lock(&mutex_);
+    Advance(i, State::kWritten, State::kRecorded);
   }
   return absl::OkStatus();
 }
@@ -226,13 +261,16 @@ absl::Status FileWriter::Finish() {
 void FileWriter::RunThread(absl::Status (FileWriter::*work)()) {
   if (absl::Status status = CatchExceptions([&] { return (this->*work)(); }); !status.ok())
     Fail(std::move(status));
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   --running_threads_;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::Status FileWriter::StartThreads(int num_workers, std::vector<Thread>* threads) {
-  running_threads_ = num_workers + 1;
+  {
+    const MutexLock lock(&mutex_);
+    running_threads_ = num_workers + 1;
+  }
   for (int i = 0; i <= num_workers; ++i) {  // the finisher, then workers
     absl::StatusOr<Thread> thread = Thread::Start(
         "sluice-shard", [this, i] { RunThread(i == 0 ? &FileWriter::Finish : &FileWriter::Work); });
@@ -242,9 +280,9 @@ absl::Status FileWriter::StartThreads(int num_workers, std::vector<Thread>* thre
     }
     absl::Status shortage = ThreadShortage("for sharding", num_workers + 1, i, thread.status());
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(&mutex_);
       running_threads_ -= num_workers + 1 - i;
-      changed_.notify_all();
+      changed_.NotifyAll();
     }
     if (i < 2) return shortage;
     if (options_.on_fewer_threads) options_.on_fewer_threads(shortage);
@@ -261,21 +299,23 @@ absl::Status FileWriter::Run() {
   std::vector<Thread> threads;
   if (absl::Status status = StartThreads(num_workers, &threads); !status.ok())
     Fail(std::move(status));
-  std::unique_lock<std::mutex> lock(mutex_);
-  do {  // once at least: threads may be done by now
-    // Not wait_for, whose clock gcc 12's ThreadSanitizer does not know.
-    changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
-                        [&] { return running_threads_ == 0; });
-    lock.unlock();
+  bool running = true;
+  do {
+    {
+      const MutexLock lock(&mutex_);
+      const auto report_at = std::chrono::system_clock::now() + kProgressInterval;
+      while (running_threads_ > 0 && !changed_.WaitUntil(&mutex_, report_at)) {
+      }
+      running = running_threads_ > 0;
+    }
     if (options_.stop != nullptr && *options_.stop) {
       Fail(absl::CancelledError(absl::StrCat(
           dir_, ": stopped; run the same command again to continue after the last finished file")));
     }
     Report();
-    lock.lock();
-  } while (running_threads_ > 0);
-  lock.unlock();
+  } while (running);
   threads.clear();  // joins them
+  const MutexLock lock(&mutex_);
   return status_;
 }
 

@@ -19,7 +19,7 @@
 namespace sluice {
 
 struct ShardProgress {
-  // Of the checkpoint's tensors, finished files of a resumed run included
+  // Bytes of the checkpoint's tensors, with those of files that an earlier run finished.
   int64_t source_bytes_done = 0;
   int64_t source_bytes_total = 0;
   int64_t stored_bytes = 0;
@@ -32,50 +32,51 @@ struct ShardOptions {
   bool allow_requantize =
       false;            // give another encoding to a tensor that is quantized in the checkpoint
   int num_threads = 1;  // 1 or more
-  // Buffers of all threads together; fewer threads work where it does not hold theirs. The rest of
-  // the promised 512 MiB is for the manifest and for malloc.
+  // The limit of all threads' buffers together; if it is too low for num_threads, fewer threads
+  // work. The rest of the promised 512 MiB is for the manifest and for malloc.
   int64_t most_buffer_bytes = int64_t{320} << 20;
   std::function<void(const ShardProgress&)>
       on_progress;  // from the calling thread, a few times a second
-  // The same while the checkpoint is compared with what a store remembers of its own.
+  // Progress of comparing the checkpoint with the checksums that a store remembers of it.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_compare;
-  // Whether a finished store takes tokenizer files over that have changed in the checkpoint.
+  // Whether a finished store takes over tokenizer files that have changed in the checkpoint.
   bool take_tokenizer = true;
   OnNote on_note;                           // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler: stop cleanly, resumable
-  ThreadShortageFn on_fewer_threads = {};   // called where the system starts fewer than num_threads
+  ThreadShortageFn on_fewer_threads = {};   // called if the system starts fewer than num_threads
 };
 
 enum class ShardOutcome : uint8_t {
   kWritten,
   kResumed,
-  kComplete,           // a finished store of the same source and options was there; it is untouched
-  kTookTokenizerOver,  // the same, but for the tokenizer's files
+  kComplete,           // there was a finished store of the same source and options; it is untouched
+  kTookTokenizerOver,  // there was one, and only its tokenizer's files were written anew
 };
 
 struct ShardResult {
   Manifest manifest;
   ShardOutcome outcome = ShardOutcome::kWritten;
   int64_t stored_bytes = 0;
-  // An older sluice made or began the store, and did not remember the bytes that it read: whether
-  // the checkpoint is still the same was judged by names, sizes and headers of its files.
+  // Whether only names, sizes and headers of the files told that the checkpoint is the same: an
+  // older sluice made or began the store, and did not remember the bytes that it read.
   bool judged_by_headers = false;
-  std::vector<std::string> tokenizer_changes;  // kTookTokenizerOver: names of files
+  std::vector<std::string> tokenizer_changes;  // kTookTokenizerOver: the names of the files
 };
 
-// Writes the store at `store_dir` (created; its parent must exist). Memory use is below 512 MiB
-// however large the checkpoint. Steps: lock (flock), check disk space, write unfinished.json, the
-// files one after the other (each fsynced and recorded), tokenizer files, record.json,
-// manifest.json by rename, remove unfinished.json. Killed at any point, the same call continues
-// after the last finished file; the result is the same bytes. Going on reads what the finished
-// files were made from, to see that the checkpoint still holds the same weights.
+// Writes the store at `store_dir`, which is created; its parent must exist. Memory use is below 512
+// MiB however large the checkpoint is. Steps: lock the folder (flock), check disk space, write
+// unfinished.json, the files one after the other (each fsynced and recorded), tokenizer files,
+// record.json, manifest.json by rename, remove unfinished.json. Killed at any point, the same call
+// continues after the last finished file, and the result is the same bytes. Before it continues, it
+// reads the tensors of the finished files again, to see that the checkpoint still holds the same
+// weights.
 //
-// A finished store of the same weights and options is left alone, but for tokenizer files that have
-// changed in the checkpoint since. The checkpoint is read once for that.
+// A finished store of the same weights and options is left alone, except for tokenizer files that
+// have changed in the checkpoint since. The checkpoint is read once for that.
 //
-// FailedPrecondition: a quantized tensor would get another encoding; the folder holds something
+// FailedPrecondition: a quantized tensor would get another encoding; or the folder holds something
 // else, or a store of another source or other options (named). Unavailable: another process is
-// writing. ResourceExhausted: disk space, with the numbers; what compression saves is not counted
+// writing. ResourceExhausted: disk space, with the numbers; savings by compression are not counted
 // on. Cancelled: `stop` was set. The source is only read.
 absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
                                   const ShardOptions& options);

@@ -1,4 +1,4 @@
-// Reads a source's tensors in the order of its files, and adds their rows up.
+// Reads a source's tensors in the order of its files, and sums up their rows.
 #include "storage/shard/source_check.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kCompareBytes = int64_t{4} << 20;
 
-// A tensor of the checkpoint, and what its bytes added up to.
+// A tensor of the checkpoint, and the sum of its bytes in the store's record.
 struct RememberedTensor {
   const CheckpointTensor* source;
   uint64_t checksum;
@@ -28,7 +28,7 @@ class SourceComparer {
   SourceComparer(const Checkpoint& checkpoint, const SourceCheckOptions& options)
       : checkpoint_(checkpoint), options_(options) {}
 
-  // The first tensor that differs, or null.
+  // Returns the first tensor that differs, or null.
   absl::StatusOr<const CheckpointTensor*> FirstOther(std::vector<RememberedTensor> remembered) {
     const auto place = [](const RememberedTensor& t) {
       return std::tuple(t.source->file, t.source->offset, t.checksum);
@@ -91,7 +91,7 @@ absl::StatusOr<SourceVerdict> JudgeSource(const Checkpoint& checkpoint, const St
   const std::string other = SourceDifference(record.source, plan.manifest);
   std::vector<RememberedTensor> remembered;
   size_t judged = 0;
-  StorePlan applied = plan;  // with what the record says of files that fit
+  StorePlan applied = plan;  // with the record's contents of files that fit
   for (size_t i = 0; i < plan.files.size(); ++i) {
     const auto found = record.finished.find(plan.files[i].path);
     if (found == record.finished.end()) continue;

@@ -1,4 +1,4 @@
-// Telling whether a checkpoint holds the weights that a store was made from, or begun with.
+// Tells whether a checkpoint holds the weights that a store was made from, or begun with.
 #ifndef SLUICE_STORAGE_SHARD_SOURCE_CHECK_H_
 #define SLUICE_STORAGE_SHARD_SOURCE_CHECK_H_
 
@@ -17,24 +17,25 @@
 namespace sluice {
 
 struct SourceCheckOptions {
-  // From the calling thread, after each few megabytes: bytes of the checkpoint that were read, and
-  // that will be.
+  // Called from the calling thread after each few megabytes, with the bytes of the checkpoint that
+  // were read and that will be.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
   const std::atomic<bool>* stop = nullptr;
 };
 
 struct SourceVerdict {
-  // Why the checkpoint is another one, for RefuseStore(); empty where it is the same.
+  // The reason why the checkpoint is another one, for RefuseStore(); empty if it is the same.
   std::string difference;
-  // Its bytes were not remembered: only names, sizes and headers of its files were compared.
+  // The checkpoint's bytes were not remembered: only names, sizes and headers of its files were
+  // compared.
   bool by_headers = false;
 };
 
-// Compares the checkpoint with what `record` remembers of its finished files, by reading the
-// tensors that they were made from. `store` is the name of the store's source. Where the record has
-// no checksums of source bytes, the fingerprints decide. Files that do not fit the plan count as
-// another checkpoint's where the fingerprints differ, and are ignored where they are the same.
-// Cancelled: `stop`. Errors of Checkpoint::Read.
+// Compares the checkpoint with the checksums that `record` has of its finished files, by reading
+// the tensors that they were made from. `store` is the name of the store's source. If the record
+// has no checksums of source bytes, the fingerprints decide. Finished files that do not fit the
+// plan mean another checkpoint if the fingerprints differ; otherwise they are ignored. Cancelled:
+// `stop` was set. Errors of Checkpoint::Read.
 absl::StatusOr<SourceVerdict> JudgeSource(const Checkpoint& checkpoint, const StorePlan& plan,
                                           const ShardRecord& record,
                                           const SourceCheckOptions& options);

@@ -52,7 +52,7 @@ class SourceProver {
   }
 
  private:
-  // What a job has made otherwise than the store has it, or nothing.
+  // Returns how the store's bytes differ from those of a job, or nothing.
   absl::StatusOr<std::string> Compare(const ShardJob& job) {
     switch (plan_.files[job.file].kind) {
       case PlannedFile::Kind::kSlabs: {
@@ -80,7 +80,7 @@ class SourceProver {
   absl::StatusOr<std::string> CompareRows(const ShardJob& job) {
     const absl::StatusOr<InputFile> file =
         InputFile::Open(PlannedPath(dir_, plan_, job.file), PageCache::kUse);
-    if (!file.ok()) return std::string();  // nothing is left to compare with
+    if (!file.ok()) return std::string();  // there is nothing to compare with
     const ManifestTensor& tensor = store_.tensors[0];
     const int64_t stride = store_.embedding_stride;
     const int64_t row_bytes = RowBytes(tensor.encoding, tensor.shape[1]);
@@ -93,7 +93,8 @@ class SourceProver {
     if (!read.ok()) return std::string();
     for (int64_t row = 0; (row + 1) * stride <= *read; ++row) {
       const auto bytes = absl::MakeConstSpan(stored).subspan(row * stride, row_bytes);
-      if (Checksum(bytes) != LoadChecksum(bytes.data() + row_bytes)) continue;  // the damage
+      // This row of the store is damaged
+      if (Checksum(bytes) != LoadChecksum(bytes.data() + row_bytes)) continue;
       if (bytes != rows.subspan(row * row_bytes, row_bytes)) {
         return absl::StrCat("another row ", job.first_row + row, " of ", kEmbeddingFile);
       }
@@ -106,7 +107,7 @@ class SourceProver {
   const Manifest& store_;
   const SourceCheckOptions& options_;
   StorePlan& plan_;
-  StorePlan made_;  // with the checksums of what was made here
+  StorePlan made_;  // with the checksums of the bytes that were made here
   ShardCounters counters_;
   std::atomic<bool> abort_{false};
   ShardWorker worker_;

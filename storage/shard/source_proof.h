@@ -1,5 +1,5 @@
-// Showing that a checkpoint gives a store's bytes, where the checkpoint's own bytes were not
-// remembered.
+// Shows that a checkpoint gives a store's bytes, for stores that do not remember the checkpoint's
+// own bytes.
 #ifndef SLUICE_STORAGE_SHARD_SOURCE_PROOF_H_
 #define SLUICE_STORAGE_SHARD_SOURCE_PROOF_H_
 
@@ -14,10 +14,11 @@
 
 namespace sluice {
 
-// Encodes what the plan's `files` (indices) are made from once more, in memory, and compares it
-// with the manifest's checksums; rows of the embedding with the store's own, as far as these are
-// whole. Returns why the checkpoint is another one, for RefuseStore(), or nothing. Fills the plan's
-// source checksums of these files' tensors. Cancelled: `stop`. Errors of reading the checkpoint.
+// Encodes the sources of the plan's `files` (indices) once more, in memory, and compares the result
+// with the manifest's checksums; rows of the embedding are compared with the store's own rows, if
+// those are whole. Returns why the checkpoint is another one, for RefuseStore(), or nothing. Fills
+// the plan's source checksums of these files' tensors. Cancelled: `stop` was set. Errors of reading
+// the checkpoint.
 absl::StatusOr<std::string> DisproveSource(const Checkpoint& checkpoint, const std::string& dir,
                                            const Manifest& store, const std::vector<int>& files,
                                            const SourceCheckOptions& options, StorePlan* plan);

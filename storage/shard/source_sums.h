@@ -1,5 +1,5 @@
-// Remembers what was read of a checkpoint by its bytes: one checksum a tensor, whatever the order
-// of reading.
+// Remembers the bytes that were read of a checkpoint: one checksum a tensor, whatever the order of
+// reading.
 #ifndef SLUICE_STORAGE_SHARD_SOURCE_SUMS_H_
 #define SLUICE_STORAGE_SHARD_SOURCE_SUMS_H_
 
@@ -12,12 +12,12 @@
 
 namespace sluice {
 
-// The sum modulo 2^64 of each row's XXH3-64, with the row's number as its seed. So the sums of a
-// tensor's parts add up to the tensor's, and no row can trade places with another one unseen.
-// `rows` are of `row_bytes` each.
+// Returns the sum modulo 2^64 of each row's XXH3-64, seeded with the row's number. The sums of a
+// tensor's parts therefore add up to the tensor's, and two rows cannot trade places unseen. `rows`
+// are of `row_bytes` each.
 uint64_t SumRows(int64_t first_row, int64_t row_bytes, absl::Span<const std::byte> rows);
 
-// The sums of many tensors, added to by any number of threads.
+// The sums of many tensors; any number of threads add to them.
 class SourceSums {
  public:
   explicit SourceSums(size_t num_tensors) : sums_(num_tensors) {}

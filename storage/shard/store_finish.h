@@ -1,5 +1,4 @@
-// The steps that end in a finished store, for the files of storage/ that begin them in different
-// ways.
+// The steps that end in a finished store, shared by the ways to begin one.
 #ifndef SLUICE_STORAGE_SHARD_STORE_FINISH_H_
 #define SLUICE_STORAGE_SHARD_STORE_FINISH_H_
 
@@ -16,15 +15,15 @@
 
 namespace sluice {
 
-// Writes unfinished.json, then what `record` does not list as finished, tokenizer files but for
-// those of `kept`, record.json and manifest.json; removes unfinished.json. The caller holds the
-// folder's lock. Killed at any point, it leaves an unfinished store that Shard() goes on with.
-// Fills the plan's manifest. Errors of Shard().
+// Writes unfinished.json, then the files that `record` does not list as finished, the tokenizer
+// files except those in `kept`, record.json and manifest.json; removes unfinished.json. The caller
+// holds the folder's lock. Killed at any point, it leaves an unfinished store that Shard() goes on
+// with. Fills the plan's manifest. Errors of Shard().
 absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
                          const ShardOptions& options, ShardRecord record,
                          const std::vector<ManifestCopy>& kept, StorePlan* plan);
 
-// Bytes of the finished store's files.
+// Returns the bytes of the finished store's files.
 int64_t StoredBytes(const StorePlan& plan);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Looks at the target before anything is written.
+// Looks into the target folder before anything is written.
 #include "storage/shard/store_folder.h"
 
 #include <dirent.h>
@@ -36,14 +36,15 @@ absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& dir) {
   return names;
 }
 
-// Leftovers of a process that was killed before it wrote unfinished.json; and what mkfs leaves.
+// Leftovers of a process that was killed before it wrote unfinished.json, and the folder that mkfs
+// makes.
 bool IsHarmless(absl::string_view name) {
   return name == FolderLock::kName || name == absl::StrCat(kUnfinishedFile, ".tmp") ||
          name == "lost+found";
 }
 
-// Whether two manifests have the same tensors, cut the same way. Compressed slabs may lie elsewhere
-// in their files.
+// Returns whether two manifests have the same tensors, cut the same way. Compressed slabs may lie
+// elsewhere in their files.
 bool SameLayout(const Manifest& a, const Manifest& b) {
   const auto same_tensor = [](const ManifestTensor& s, const ManifestTensor& t) {
     return s.name == t.name && s.role == t.role && s.layer == t.layer && s.shape == t.shape &&
@@ -57,7 +58,7 @@ bool SameLayout(const Manifest& a, const Manifest& b) {
          absl::c_equal(a.slabs, b.slabs, same_slab);
 }
 
-// Whether a record's `stored_bytes` can be those of the file's slabs, one behind the other.
+// Returns whether a record's `stored_bytes` can be those of the file's slabs, one behind the other.
 bool StoredBytesFit(const StorePlan& plan, const PlannedFile& planned,
                     const ShardRecord::File& file) {
   if (planned.kind != PlannedFile::Kind::kSlabs ||
@@ -98,7 +99,7 @@ absl::StatusOr<FolderState> InspectFolder(const std::string& dir) {
   const auto has = [&](absl::string_view name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  // A store is finished when unfinished.json has gone, not when the manifest has come.
+  // A store is finished once unfinished.json is gone, not once the manifest is there.
   if (has(kUnfinishedFile)) return FolderState::kUnfinished;
   if (has(kManifestFile) || has(kRecordFile)) return FolderState::kFinished;
   if (has(kResidentFile) || has(kEmbeddingFile)) {
@@ -212,8 +213,7 @@ absl::StatusOr<ShardRecord> LoadRecord(const std::string& dir, const StorePlan& 
   for (size_t i = 0; i < plan.files.size(); ++i) {
     const auto found = record.finished.find(plan.files[i].path);
     struct stat info;
-    // The plan's sizes are those before compression; ApplyRecord compares the record's more
-    // closely.
+    // The plan's sizes are those before compression; ApplyRecord compares the record more closely.
     if (found != record.finished.end() && found->second.bytes <= plan.files[i].bytes &&
         stat(PlannedPath(dir, plan, static_cast<int>(i)).c_str(), &info) == 0 &&
         S_ISREG(info.st_mode) && info.st_size == found->second.bytes) {

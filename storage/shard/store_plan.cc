@@ -1,4 +1,4 @@
-// Encodings tensor by tensor, then slabs in the order of a pass, one file a layer.
+// Chooses encodings tensor by tensor, then cuts slabs in the order of a pass, one file a layer.
 #include "storage/shard/store_plan.h"
 
 #include <algorithm>
@@ -16,11 +16,12 @@
 namespace sluice {
 namespace {
 
-// The file's name, or the folder's; in a Hugging Face cache (models--ORG--NAME/snapshots/HASH) the
-// model's.
+// Returns the file's name, or the folder's, or, in a Hugging Face cache
+// (models--ORG--NAME/snapshots/HASH), the model's.
 std::string SourceName(const Checkpoint& checkpoint) {
   std::error_code error;
-  std::filesystem::path path = checkpoint.path();  // a file there is a link to a blob of no name
+  // A file there is a link to a blob without a name
+  std::filesystem::path path = checkpoint.path();
   if (checkpoint.format() == CheckpointFormat::kSafetensors) {
     path = std::filesystem::canonical(checkpoint.path(), error);
     if (error) path = checkpoint.path();
@@ -34,7 +35,7 @@ class Cutter {
  public:
   explicit Cutter(StorePlan* plan) : plan_(*plan), manifest_(plan->manifest) {}
 
-  // All tiles of one matrix, or of two of the same shape.
+  // Adds all tiles of one matrix, or of two of the same shape.
   void AddMatrices(int block, const std::vector<int>& tensors) {
     const auto tile_bytes = [&](int tensor) {
       return TileBytes(manifest_.tensors[tensor].encoding, manifest_.tensors[tensor].shape[1]);
@@ -42,7 +43,7 @@ class Cutter {
     const bool two = tensors.size() == 2;
     const bool shared =
         two && manifest_.tensors[tensors[0]].encoding == manifest_.tensors[tensors[1]].encoding;
-    int64_t unit = tile_bytes(tensors[0]);  // what a slab must hold one of
+    int64_t unit = tile_bytes(tensors[0]);  // a slab holds at least one of these
     if (two) unit = shared ? 2 * unit : std::max(unit, tile_bytes(tensors[1]));
     const int64_t per_slab = std::max<int64_t>(1, manifest_.slab_bytes / unit);
     const int64_t tiles = NumTiles(manifest_.tensors[tensors[0]].shape[0]);
@@ -113,7 +114,7 @@ StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& r
                     int64_t slab_bytes, StoreCompression compression) {
   const auto find = [&checkpoint](const std::string& name) {
     const CheckpointTensor* const tensor = checkpoint.Find(name);
-    ABSL_ASSERT(tensor != nullptr);  // Checkpoint::Open saw to it
+    ABSL_ASSERT(tensor != nullptr);  // Checkpoint::Open has checked that
     return tensor;
   };
   const auto encoding = [&find](const TensorSpec& spec) { return find(spec.name)->encoding; };

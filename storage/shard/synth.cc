@@ -4,17 +4,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <map>
-#include <mutex>
 #include <random>
 #include <utility>
 #include <vector>
 
 #include "absl/base/macros.h"
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/exception_status.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/encodings/tile.h"
 #include "storage/file/durable_file.h"
@@ -118,9 +119,9 @@ class Writer {
                               OutputFile::Create(absl::StrCat(dir_, "/", file.path), file.bytes,
                                                  slabs ? PageCache::kBypass : PageCache::kUse));
       if (slabs) {
-        SLUICE_RETURN_IF_ERROR(WriteSlabs(file, output));
-        SLUICE_RETURN_IF_ERROR(output.Truncate(end_));
-        SetSlabFileBytes(static_cast<int>(i), end_, &plan_);
+        SLUICE_ASSIGN_OR_RETURN(const int64_t end, WriteSlabs(file, output));
+        SLUICE_RETURN_IF_ERROR(output.Truncate(end));
+        SetSlabFileBytes(static_cast<int>(i), end, &plan_);
       } else if (file.kind == PlannedFile::Kind::kEmbedding) {
         SLUICE_RETURN_IF_ERROR(WriteEmbedding(output));
       } else {
@@ -174,39 +175,32 @@ class Writer {
     return absl::OkStatus();
   }
 
-  // Workers take slabs in order; the calling thread reports.
-  absl::Status WriteSlabs(const PlannedFile& file, const OutputFile& output) {
-    placed_ = file.first_slab;
-    end_ = 0;
-    std::mutex mutex;  // guards what follows
-    std::condition_variable changed;
-    int next = file.first_slab;
-    const int wanted = std::max(1, options_.num_threads);
-    int running = wanted;
-    int64_t bytes_written = 0;
-    absl::Status status;
-    const auto take_slabs = [&]() -> absl::Status {
-      const AlignedBytes raw = AllocateAligned(plan_.manifest.max_slab_bytes());
-      const AlignedBytes stored = AllocateAligned(plan_.manifest.max_slab_bytes());
-      SlabEncoder encoder;
-      std::unique_lock<std::mutex> lock(mutex);
-      while (status.ok() && next < file.first_slab + file.num_slabs) {
-        const int index = next++;
-        lock.unlock();
-        absl::Status written = WriteSlab(index, output, &encoder, raw.get(), stored.get());
-        lock.lock();
-        status.Update(std::move(written));
-        bytes_written += plan_.manifest.slabs[index].raw_bytes;
-      }
-      return absl::OkStatus();
-    };
-    const auto work = [&] {
-      absl::Status ended = CatchExceptions(take_slabs);
-      const std::lock_guard<std::mutex> lock(mutex);
-      status.Update(std::move(ended));
-      --running;
-      changed.notify_one();
-    };
+  // Workers take slabs in order; the calling thread reports. Returns the end of the last slab.
+  absl::StatusOr<int64_t> WriteSlabs(const PlannedFile& file, const OutputFile& output) {
+    const int num_workers = std::max(1, options_.num_threads);
+    {
+      const MutexLock lock(&mutex_);
+      next_slab_ = placed_ = file.first_slab;
+      slabs_end_ = 0;
+      running_ = num_workers;
+    }
+    std::vector<Thread> threads = StartWorkers(num_workers, [&] {
+      absl::Status ended =
+          CatchExceptions([&] { return WriteNextSlabs(file.first_slab + file.num_slabs, output); });
+      const MutexLock lock(&mutex_);
+      status_.Update(std::move(ended));
+      --running_;
+      changed_.NotifyAll();
+    });
+    ReportUntilDone();
+    threads.clear();  // joins them
+    const MutexLock lock(&mutex_);
+    SLUICE_RETURN_IF_ERROR(status_);
+    return slabs_end_;
+  }
+
+  // As many threads as the system allows; where that is none, status_ says why.
+  std::vector<Thread> StartWorkers(int wanted, const std::function<void()>& work) {
     std::vector<Thread> threads;
     for (int i = 0; i < wanted; ++i) {
       absl::StatusOr<Thread> thread = Thread::Start("sluice-synth", work);
@@ -218,22 +212,49 @@ class Writer {
       if (i > 0 && options_.on_fewer_threads && !std::exchange(said_fewer_threads_, true)) {
         options_.on_fewer_threads(shortage);
       }
-      const std::lock_guard<std::mutex> lock(mutex);
-      if (i == 0) status = std::move(shortage);
-      running -= wanted - i;
+      const MutexLock lock(&mutex_);
+      if (i == 0) status_ = std::move(shortage);
+      running_ -= wanted - i;
       break;
     }
-    {
-      std::unique_lock<std::mutex> lock(mutex);
-      do {  // once at least: threads may be done by now
-        // By the system's clock: gcc 12's ThreadSanitizer does not know waiting by the steady one.
-        changed.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
-                           [&] { return running == 0; });
-        status.Update(Progress(std::exchange(bytes_written, 0)));
-      } while (running > 0);
+    return threads;
+  }
+
+  void ReportUntilDone() {
+    bool running = true;
+    do {
+      int64_t written;
+      {
+        const MutexLock lock(&mutex_);
+        const auto report_at = std::chrono::system_clock::now() + kProgressInterval;
+        while (running_ > 0 && !changed_.WaitUntil(&mutex_, report_at)) {
+        }
+        written = std::exchange(bytes_written_, 0);
+        running = running_ > 0;
+      }
+      absl::Status status = Progress(written);
+      const MutexLock lock(&mutex_);
+      status_.Update(std::move(status));
+    } while (running);
+  }
+
+  // A worker takes slabs until all before `end` are taken or one has failed.
+  absl::Status WriteNextSlabs(int end, const OutputFile& output) {
+    const AlignedBytes raw = AllocateAligned(plan_.manifest.max_slab_bytes());
+    const AlignedBytes stored = AllocateAligned(plan_.manifest.max_slab_bytes());
+    SlabEncoder encoder;
+    while (true) {
+      int index;
+      {
+        const MutexLock lock(&mutex_);
+        if (!status_.ok() || next_slab_ == end) return absl::OkStatus();
+        index = next_slab_++;
+      }
+      absl::Status written = WriteSlab(index, output, &encoder, raw.get(), stored.get());
+      const MutexLock lock(&mutex_);
+      status_.Update(std::move(written));
+      bytes_written_ += plan_.manifest.slabs[index].raw_bytes;
     }
-    threads.clear();  // joins them
-    return status;
   }
 
   absl::Status WriteSlab(int index, const OutputFile& output, SlabEncoder* encoder, std::byte* raw,
@@ -264,26 +285,32 @@ class Writer {
 
   // Puts a slab behind the one before it, once that has its place.
   void Place(int index) {
-    std::unique_lock<std::mutex> lock(place_mutex_);
-    place_changed_.wait(lock, [&] { return placed_ == index; });
+    const MutexLock lock(&mutex_);
+    while (placed_ != index) changed_.Wait(&mutex_);
     ManifestSlab& slab = plan_.manifest.slabs[index];
-    slab.offset = end_;
-    end_ += RoundUp(slab.bytes, kSlabAlignment);
+    slab.offset = slabs_end_;
+    slabs_end_ += RoundUp(slab.bytes, kSlabAlignment);
     ++placed_;
-    place_changed_.notify_all();
+    changed_.NotifyAll();
   }
 
   const std::string& dir_;
   const SynthOptions& options_;
   StorePlan& plan_;
   const TilePool pool_;
-  std::mutex place_mutex_;  // guards placed_ and end_ while workers run
-  std::condition_variable place_changed_;
-  int placed_ = 0;   // the first slab without a place
-  int64_t end_ = 0;  // of the last slab placed
   int64_t bytes_done_ = 0;
   int64_t bytes_total_ = 0;
   bool said_fewer_threads_ = false;  // each file starts its threads anew
+
+  // Of the file of slabs that is being written, the calling thread's and the workers'.
+  Mutex mutex_;
+  CondVar changed_;                                    // running_ or placed_
+  int next_slab_ ABSL_GUARDED_BY(mutex_) = 0;          // the first that no worker has taken
+  int placed_ ABSL_GUARDED_BY(mutex_) = 0;             // the first slab without a place
+  int64_t slabs_end_ ABSL_GUARDED_BY(mutex_) = 0;      // of the last slab placed
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;            // workers
+  int64_t bytes_written_ ABSL_GUARDED_BY(mutex_) = 0;  // since the last report
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);        // the first failure
 };
 
 uint64_t ShapeFingerprint(const HyperParameters& hyper_parameters) {

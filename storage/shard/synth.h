@@ -28,30 +28,30 @@ struct SynthOptions {
   std::function<void(int64_t bytes_done, int64_t bytes_total)> on_progress;
   OnNote on_note;  // from the calling thread, before the first progress
   const std::atomic<bool>* stop = nullptr;
-  ThreadShortageFn on_fewer_threads = {};  // called where the system starts fewer than num_threads
+  ThreadShortageFn on_fewer_threads = {};  // called if the system starts fewer than num_threads
 };
 
-// What each thread that writes a store takes, about: a slab, and a compressed one.
+// Returns about how much memory each thread takes: a slab, and a compressed one.
 inline int64_t SynthBytesAThread(const SynthOptions& options) {
   return 2 * options.slab_bytes + (int64_t{1} << 20);
 }
 
 struct SynthResult {
   Manifest manifest;
-  bool complete = false;  // the store was there already; nothing was written
+  bool complete = false;  // the store existed; nothing was written
 };
 
 // Rows are Gaussian with a scale of their own, so that they compress and quantize as trained ones
-// do; each matrix is made of a few random tiles in an order that differs from slab to slab, and its
-// checksums are real. The same options give the same bytes. Norms are ones. There is no tokenizer.
+// do. Each matrix is made of a few random tiles in an order that differs from slab to slab, and its
+// checksums are real. Norms are ones. There is no tokenizer. The same options give the same bytes.
 //
-// `dir` must not exist, be empty, or hold what an interrupted call with the same options left,
-// which is written anew. A finished store of the same options is left alone. Errors as Shard():
-// FailedPrecondition where something else is there, ResourceExhausted where the disk is too small,
-// Cancelled after *stop; all name the file.
+// `dir` must not exist, or be empty, or hold the remains of an interrupted call with the same
+// options, which are written anew. A finished store of the same options is left alone. Errors as
+// for Shard(): FailedPrecondition: something else is there; ResourceExhausted: the disk is too
+// small; Cancelled: *stop was set. All name the file.
 absl::StatusOr<SynthResult> Synthesize(const std::string& dir, const SynthOptions& options);
 
-// Whether Synthesize() made a store, so that there is no checkpoint to make it from again.
+// Returns whether Synthesize() made the store, so that no checkpoint can repair it.
 bool IsSynthetic(const Manifest& manifest);
 
 }  // namespace sluice

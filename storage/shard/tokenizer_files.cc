@@ -1,4 +1,4 @@
-// Copies a fixed list of names, or writes what is to have them.
+// Copies the files of a fixed list of names, or writes their texts.
 #include "storage/shard/tokenizer_files.h"
 
 #include <sys/stat.h>

@@ -22,7 +22,7 @@
 namespace sluice {
 namespace {
 
-// The first few of many names, for one line of a message.
+// Joins the first few of many names, for one line of a message.
 template <typename Names>
 std::string ShownList(const Names& names) {
   constexpr size_t kMost = 4;
@@ -46,7 +46,7 @@ absl::Status ChooseTensors(const HyperParameters& h, CheckpointSource stored,
   const std::string& dir = stored.path;
   std::vector<std::string> missing;
   for (const TensorSpec& spec : ListTensors(h)) {
-    if (spec.role == TensorRole::kHead && h.tie_word_embeddings) continue;  // is the embedding
+    if (spec.role == TensorRole::kHead && h.tie_word_embeddings) continue;  // it is the embedding
     if (const auto skipped = stored.skipped.find(spec.name); skipped != stored.skipped.end()) {
       return absl::UnimplementedError(absl::StrCat(dir, ": tensor ", spec.name, " is stored as ",
                                                    ShownName(skipped->second), "; sluice reads ",
@@ -98,8 +98,8 @@ absl::StatusOr<bool> SameBytes(const Checkpoint& checkpoint, const CheckpointTen
   return true;
 }
 
-// A tied model stores one of embedding and head; either name does. Where both are stored and differ
-// they are not tied, whatever config.json says: so does transformers (since 5).
+// A tied model stores one of embedding and head, under either name. If both are stored and differ,
+// they are not tied, whatever config.json says; transformers (since 5) does the same.
 absl::Status ResolveTie(const Checkpoint& checkpoint, CheckpointSource* stored,
                         HyperParameters* h) {
   const auto head = stored->tensors.find(std::string(kHeadName));
@@ -114,7 +114,7 @@ absl::Status ResolveTie(const Checkpoint& checkpoint, CheckpointSource* stored,
   return absl::OkStatus();
 }
 
-// The encoding of most bytes; the first of the enum where two have as many.
+// Returns the encoding that most bytes have; of equal ones the first of the enum.
 Encoding MostBytes(const absl::flat_hash_map<std::string, CheckpointTensor>& tensors) {
   std::map<Encoding, int64_t> bytes;
   for (const auto& [name, tensor] : tensors) bytes[tensor.encoding] += tensor.bytes;

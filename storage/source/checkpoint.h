@@ -24,7 +24,7 @@
 
 namespace sluice {
 
-// Where one tensor's bytes stand. Row-major, little-endian.
+// Says where one tensor's bytes stand. Row-major, little-endian.
 struct CheckpointTensor {
   std::string name;
   Encoding encoding;  // of safetensors f32, f16 or bf16
@@ -35,7 +35,7 @@ struct CheckpointTensor {
   std::shared_ptr<const TensorView> view = PlainRows();  // how its rows are stored
 };
 
-// Where the weights and all else come from.
+// The kind of files that the checkpoint consists of.
 enum class CheckpointFormat : uint8_t { kSafetensors, kGguf };
 
 // The tensors of one safetensors file, with every bound checked against the file's size: header
@@ -52,20 +52,20 @@ struct SafetensorsFile {
   std::vector<Skipped> skipped;
 };
 absl::StatusOr<SafetensorsFile> OpenSafetensors(const std::string& path);
-// The same from the header alone (the fuzzer's way in). `header` excludes the 8 length bytes.
+// Parses the header alone (the fuzzer uses it). `header` excludes the 8 length bytes.
 absl::StatusOr<SafetensorsFile> ParseSafetensorsHeader(absl::string_view header, int64_t file_bytes,
                                                        absl::string_view path);
 
 class Checkpoint {
  public:
-  // Opens a GGUF file (of a split model the first one), or a folder with config.json and
-  // model.safetensors, or its shards and their index (symbolic links are followed). Every tensor
+  // Opens a GGUF file (the first file of a split model), or a folder with config.json and
+  // model.safetensors, or with shards and their index (symbolic links are followed). Every tensor
   // that the architecture needs must be there with its shape, and nothing else: missing, extra and
-  // misshapen ones are named. FailedPrecondition for checkpoints with pickle files only or with
-  // quantization_config. A checkpoint that is tied by config.json but stores a head other than its
-  // embedding is opened as untied. eos_token_ids are those of generation_config.json, then those of
-  // config.json. Unimplemented: an architecture, a type of tensor, a setting that sluice does not
-  // run, by name.
+  // misshapen ones are named. A checkpoint that config.json calls tied, but that stores a head
+  // other than its embedding, is opened as untied. eos_token_ids are those of
+  // generation_config.json, then those of config.json. FailedPrecondition: the checkpoint has
+  // pickle files only, or has quantization_config. Unimplemented: names an architecture, a type of
+  // tensor or a setting that sluice does not run.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
   ~Checkpoint();
 
@@ -73,21 +73,22 @@ class Checkpoint {
   CheckpointFormat format() const { return format_; }
   const HyperParameters& hyper_parameters() const { return hyper_parameters_; }
   const std::vector<std::string>& files() const { return files_; }  // names in their folder, sorted
-  // Every tensor of the files that the architecture uses, by name; null: there is none. A tied
-  // model has one tensor under the embedding's name and the head's, whichever of them is stored.
+  // Returns a tensor that the architecture uses, by name; null if there is none. A tied model has
+  // one tensor under the embedding's name and the head's, whichever of them is stored.
   const CheckpointTensor* Find(absl::string_view name) const;
-  // The encoding that most weight bytes have: what `shard` writes without an option.
+  // Returns the encoding that most weight bytes have; `shard` writes it if no option says
+  // otherwise.
   Encoding dtype() const { return dtype_; }
-  // XXH3-64 over names, sizes and headers of the files, and config.json: tells one source from
-  // another.
+  // Returns the XXH3-64 over config.json and the names, sizes and headers of the files; it tells
+  // one source from another.
   uint64_t fingerprint() const { return fingerprint_; }
 
   // Reads bytes [begin, begin + out.size()) of a tensor. Thread-safe (pread). DataLoss when the
   // file has become shorter, Unavailable on a read error; both name file, tensor and offset.
   absl::Status Read(const CheckpointTensor& tensor, int64_t begin, absl::Span<std::byte> out) const;
   // Reads rows [first_row, first_row + num_rows) of a matrix, or a whole vector (0, 1), in the
-  // order that the architecture has them in. `out` is as long as they are; `scratch` is working
-  // memory. Errors of Read().
+  // architecture's order of rows. `out` has exactly their size; `scratch` is working memory. Errors
+  // of Read().
   absl::Status ReadRows(const CheckpointTensor& tensor, int64_t first_row, int64_t num_rows,
                         absl::Span<std::byte> out, std::vector<std::byte>* scratch) const;
 

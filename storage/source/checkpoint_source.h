@@ -1,5 +1,5 @@
-// What the two ways of opening a checkpoint find, before the architecture chooses; for this folder
-// only.
+// What opening a folder or a GGUF file finds, before the tensors are checked against the
+// architecture. For this folder only.
 #ifndef SLUICE_STORAGE_SOURCE_CHECKPOINT_SOURCE_H_
 #define SLUICE_STORAGE_SOURCE_CHECKPOINT_SOURCE_H_
 
@@ -22,16 +22,19 @@ struct CheckpointSource {
   HyperParameters hyper_parameters;
   std::vector<std::string> files;   // names in the folder
   std::vector<FileDescriptor> fds;  // one a file
-  // By the architecture's names; those that it does not have stay as they are.
+  // Keyed by the architecture's names; tensors that the architecture does not have keep their
+  // names.
   std::map<std::string, CheckpointTensor> tensors;
-  std::map<std::string, std::string> skipped;  // of types that sluice does not read: name -> type
+  // Tensors of types that sluice does not read: name -> type
+  std::map<std::string, std::string> skipped;
   uint64_t fingerprint = 0;
-  // For messages: where hyper-parameters stand, which types are read (and what to do about others).
+  // For messages: where hyper-parameters stand, and which types are read (and what to do about
+  // others).
   std::string settings;
   std::string readable_types;
 };
 
-// Errors as Checkpoint::Open has them.
+// Errors as for Checkpoint::Open.
 absl::StatusOr<CheckpointSource> OpenSafetensorsFolder(const std::string& dir);
 absl::StatusOr<CheckpointSource> OpenGgufModel(const std::string& path);
 

@@ -18,7 +18,7 @@
 namespace sluice {
 namespace {
 
-// ggml's, without those that were removed from it.
+// ggml's types, without those that were removed from it.
 constexpr GgufTensorType kTensorTypes[] = {
     {0, "f32", 1, 4},         {1, "f16", 1, 2},         {2, "q4_0", 32, 18},
     {3, "q4_1", 32, 20},      {6, "q5_0", 32, 22},      {7, "q5_1", 32, 24},
@@ -207,7 +207,7 @@ absl::StatusOr<std::optional<std::vector<absl::string_view>>> GgufFile::Strings(
   if (array == nullptr) return std::nullopt;
   std::vector<absl::string_view> values;
   values.reserve(array->count);
-  absl::string_view rest = array->bytes;  // the reader has been over all of it
+  absl::string_view rest = array->bytes;  // the reader has checked all of it
   for (uint64_t i = 0; i < array->count; ++i) {
     const uint64_t length = Load<uint64_t>(rest.data());
     values.push_back(rest.substr(8, length));

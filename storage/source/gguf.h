@@ -20,7 +20,7 @@
 
 namespace sluice {
 
-// A type of tensor that the format defines. Names of quantized ones are those of
+// A type of tensor that the format defines. Quantized types have the names of
 // kernels/encodings/encoding.h.
 struct GgufTensorType {
   uint32_t id;
@@ -28,48 +28,49 @@ struct GgufTensorType {
   int block_values;
   int block_bytes;
 };
-// Null: unknown.
+// Returns null if the type is unknown.
 const GgufTensorType* FindGgufTensorType(uint32_t id);
 
-// Whether `path` is a regular file that begins with "GGUF", or is named *.gguf.
+// Returns whether `path` is a regular file that begins with "GGUF", or is named *.gguf.
 bool IsGgufFile(const std::string& path);
 
 struct GgufTensor {
   std::string name;
-  uint32_t type;  // perhaps unknown; then bytes is 0 and nothing of its size was checked
+  uint32_t type;               // may be unknown; then bytes is 0 and its size was not checked
   std::vector<int64_t> shape;  // 1 to 4 lengths, slowest first: [rows, cols], unlike in the file
   int64_t offset;              // from the start of the file
   int64_t bytes;
 };
 
-// What is in front of the data, with every bound checked against the file's size. Immutable.
+// The part of a file in front of the data, with every bound checked against the file's size.
+// Immutable.
 class GgufFile {
  public:
   // Reads the header of a regular file. NotFound, PermissionDenied; Unavailable: a failed read.
-  // InvalidArgument: no GGUF file, or a damaged one: it ends early, a length or an offset points
-  // behind its end, tensors overlap, a name comes twice, an alignment that is no power of two, ...
-  // Unimplemented: version 1 or one that is not known, big-endian. All name the path.
+  // InvalidArgument: the file is no GGUF file, or is damaged: it ends early, a length or an offset
+  // points behind its end, tensors overlap, a name comes twice, an alignment is no power of two,
+  // ... Unimplemented: version 1 or an unknown one, or big-endian. All name the path.
   static absl::StatusOr<GgufFile> Open(const std::string& path);
-  // The same from the first bytes of a file of `file_bytes` (the fuzzer's way in). OutOfRange: the
-  // header continues after `head`.
+  // Parses the first bytes of a file of `file_bytes` (the fuzzer uses it). OutOfRange: the header
+  // continues after `head`.
   static absl::StatusOr<GgufFile> Parse(std::string head, int64_t file_bytes,
                                         absl::string_view path);
 
   const std::string& path() const { return path_; }
   int64_t file_bytes() const { return file_bytes_; }
-  // The header's bytes, up to the data.
+  // Returns the header's bytes, up to the data.
   absl::string_view header() const { return absl::string_view(*head_).substr(0, header_bytes_); }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the file's order
 
   bool Has(absl::string_view key) const { return values_.contains(key); }
-  // Keys that begin with `prefix`, sorted.
+  // Returns the keys that begin with `prefix`, sorted.
   std::vector<absl::string_view> Keys(absl::string_view prefix) const;
-  // The value of `key`; nothing where there is none. InvalidArgument: it is of another type
-  // (integers may have any width; they must fit int64), or not finite. Views live as long as this
-  // file.
+  // Returns the value of `key`; nothing if there is no such key. InvalidArgument: the value is of
+  // another type (integers may have any width; they must fit int64), or not finite. Views live as
+  // long as this file.
   absl::StatusOr<std::optional<int64_t>> Int(absl::string_view key) const;
-  // Floats and integers. An f32 becomes the shortest decimal that rounds to it: what the file was
-  // made from, 1e-05 and not 9.9999997e-06.
+  // Accepts floats and integers. An f32 becomes the shortest decimal that rounds to it, which is
+  // the number that the file was made from: 1e-05 and not 9.9999997e-06.
   absl::StatusOr<std::optional<double>> Double(absl::string_view key) const;
   absl::StatusOr<std::optional<bool>> Bool(absl::string_view key) const;
   absl::StatusOr<std::optional<absl::string_view>> String(absl::string_view key) const;
@@ -80,7 +81,7 @@ class GgufFile {
 
  private:
   friend class GgufReader;
-  // As the format numbers them.
+  // The numbers are the format's.
   enum class Type : uint32_t {
     kUint8,
     kInt8,
@@ -96,7 +97,8 @@ class GgufFile {
     kInt64,
     kFloat64,
   };
-  // Of an array: its elements' type, their number and bytes; of a string its characters.
+  // `type`, number and bytes describe an array's elements; the bytes of a string are its
+  // characters.
   struct Value {
     Type type;
     Type element = Type::kUint8;
@@ -107,7 +109,7 @@ class GgufFile {
   GgufFile() = default;
   absl::Status WrongType(absl::string_view key, const Value& value, absl::string_view wanted) const;
   static absl::string_view TypeName(Type type);
-  // 0: strings and arrays.
+  // Returns 0 for strings and arrays.
   static int ScalarBytes(Type type);
   static std::optional<int64_t> IntOf(Type type, const char* bytes);
   // An array whose elements are of a type for which `accepts` holds.
@@ -116,7 +118,7 @@ class GgufFile {
                                        Accepts accepts) const;
 
   std::string path_;
-  std::unique_ptr<const std::string> head_;  // what the values' views look into
+  std::unique_ptr<const std::string> head_;  // the values' views point into it
   int64_t header_bytes_ = 0;
   int64_t file_bytes_ = 0;
   absl::flat_hash_map<absl::string_view, Value> values_;

@@ -1,5 +1,5 @@
-// Opens a GGUF model, whole or split: which files there are, and which of the architecture's
-// tensors each of theirs is.
+// Opens a GGUF model, whole or split: finds its files, and which of the architecture's tensors each
+// of their tensors is.
 #include <fcntl.h>
 
 #include <cstring>
@@ -28,7 +28,7 @@ namespace {
 constexpr int64_t kMaxSplits = 9999;
 constexpr char kRopeFactors[] = "rope_freqs.weight";
 
-// "model-00001-of-00003.gguf": files of one model are named by it.
+// The parts of "model-00001-of-00003.gguf", which names the files of one model.
 struct SplitName {
   std::string stem;
   int64_t number = 0;  // from 1
@@ -85,7 +85,7 @@ class Opener {
   }
 
  private:
-  // How many files a split model has; 1 where it is whole.
+  // Finds how many files the model has; 1 if it is not split.
   absl::Status ListFiles(const GgufFile& first, const std::string& name) {
     SLUICE_ASSIGN_OR_RETURN(const auto count, first.Int("split.count"));
     source_.files = {name};
@@ -156,7 +156,7 @@ class Opener {
                                                    found, "; download them again"));
   }
 
-  // What must be known of the tensors before the architecture can be.
+  // Reads the facts about tensors that the architecture depends on.
   absl::Status ReadFacts() {
     for (size_t i = 0; i < files_.size(); ++i) {
       for (const GgufTensor& tensor : files_[i].tensors()) {
@@ -186,7 +186,7 @@ class Opener {
   absl::StatusOr<CheckpointSource> NameTensors() {
     const HyperParameters& h = source_.hyper_parameters;
     absl::flat_hash_map<std::string, TensorSpec> specs;
-    HyperParameters untied = h;  // a head of its own has a name of its own
+    HyperParameters untied = h;  // a head of its own has another name
     untied.tie_word_embeddings = false;
     for (TensorSpec& spec : ListTensors(untied)) {
       std::string name = spec.gguf_name;

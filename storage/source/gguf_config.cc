@@ -1,4 +1,4 @@
-// Each key of the metadata becomes the key that config.json has for it.
+// Turns each key of the metadata into the key that config.json has for it.
 #include "storage/source/gguf_config.h"
 
 #include <algorithm>
@@ -19,14 +19,15 @@ namespace {
 
 using nlohmann::json;
 
-// The first of the families that GGUF files call `name`, or null.
+// Returns the first family that GGUF files call `name`, or null.
 const Family* FindGgufFamily(absl::string_view name) {
   const auto families = Families();
   const auto found = absl::c_find_if(
       families, [&](const Family* family) { return family->gguf_architecture == name; });
   return found == families.end() ? nullptr : *found;
 }
-// The one of them that has such windows: llama.cpp runs both Llama and Mistral as "llama".
+// Returns the one of those families that has such windows: llama.cpp runs both Llama and Mistral as
+// "llama".
 const Family* FindGgufFamily(absl::string_view name, WindowRule windows) {
   const auto families = Families();
   const auto found = absl::c_find_if(families, [&](const Family* family) {
@@ -35,7 +36,7 @@ const Family* FindGgufFamily(absl::string_view name, WindowRule windows) {
   return found == families.end() ? nullptr : *found;
 }
 
-// "llama, qwen2, ...": each name once.
+// Lists "llama, qwen2, ...": each name once.
 std::string GgufArchitectures() {
   std::vector<absl::string_view> names;
   for (const Family* family : Families()) {
@@ -46,7 +47,7 @@ std::string GgufArchitectures() {
   return absl::StrJoin(names, ", ");
 }
 
-// Settings of relatives that change the computation, below "<architecture>.".
+// Settings of related models that change the computation, below "<architecture>.".
 struct ForeignGgufKey {
   absl::string_view key;
   double neutral;
@@ -73,12 +74,12 @@ constexpr ForeignGgufKey kForeignGgufKeys[] = {
     {"rope.scaling.yarn_ext_factor", 1},
 };
 
-// Names of control tokens after which a chat model has said what it had to say.
+// Names of control tokens that end the answer of a chat model.
 constexpr absl::string_view kEndNames[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>"};
 constexpr int64_t kControlToken = 3;
 
-// What llama.cpp takes where a SentencePiece vocabulary ("tokenizer.ggml.model" llama) names no
+// llama.cpp's defaults for a SentencePiece vocabulary ("tokenizer.ggml.model" llama) that names no
 // such token.
 struct DefaultTokenId {
   absl::string_view key;
@@ -102,7 +103,7 @@ class Converter {
     config_["attention_bias"] = facts_.attention_bias;
     config_["mlp_bias"] = facts_.mlp_bias;
     config_["vocab_size"] = facts_.vocab_size;
-    // Checkpoint::Open sees whether there is a head of its own
+    // Checkpoint::Open finds out whether there is a head of its own.
     config_["tie_word_embeddings"] = true;
     SLUICE_ASSIGN_OR_RETURN(const auto bos, GgufTokenId(gguf_, "tokenizer.ggml.bos_token_id"));
     config_["bos_token_id"] = bos.has_value() ? json(*bos) : json(nullptr);
@@ -151,7 +152,7 @@ class Converter {
     return absl::OkStatus();
   }
 
-  // An integer, or an array with one for each layer if they are all the same.
+  // Reads an integer, or an array with one for each layer if they are all the same.
   absl::StatusOr<std::optional<int64_t>> IntOfAllLayers(absl::string_view name) const {
     const std::string key = Key(name);
     absl::StatusOr<std::optional<int64_t>> value = gguf_.Int(key);
@@ -237,7 +238,7 @@ class Converter {
     if (!factor.has_value()) factor = old_factor;
     SLUICE_ASSIGN_OR_RETURN(const auto original,
                             gguf_.Int(Key("rope.scaling.original_context_length")));
-    // Files from before the type was written have a factor alone.
+    // Files from before the type was written have only a factor.
     const std::string name(type.value_or(factor.value_or(1) != 1 ? "linear" : "none"));
     json rope = {{"rope_type", "default"}};
     if (!facts_.rope_factors.empty()) {
@@ -276,7 +277,7 @@ class Converter {
                               gguf_.Double(Key(absl::StrCat("rope.scaling.yarn_", name))));
       if (beta.has_value()) (*rope)[name] = *beta;
     }
-    // llama.cpp multiplies by what transformers takes for the whole.
+    // llama.cpp multiplies its own factor by this one; transformers takes it for the whole factor.
     for (const char* name : {"rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"}) {
       SLUICE_ASSIGN_OR_RETURN(const auto attention, gguf_.Double(Key(name)));
       if (!attention.has_value() || *attention == 1) continue;

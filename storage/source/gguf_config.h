@@ -13,7 +13,7 @@
 
 namespace sluice {
 
-// What the tensors of a model say about it; all of its files counted.
+// Facts about a model that only its tensors tell, counted over all of its files.
 struct GgufTensorFacts {
   int64_t vocab_size = 0;  // rows of the embedding
   bool attention_bias = false;
@@ -21,22 +21,22 @@ struct GgufTensorFacts {
   std::vector<float> rope_factors;  // rope_freqs.weight, [head_dim / 2], or empty
 };
 
-// `gguf` is the model's first file. Unimplemented: an architecture or a setting that sluice does
-// not run, by name. InvalidArgument: a missing, mistyped or inconsistent value. All name the path.
+// `gguf` is the model's first file. Unimplemented: names an architecture or a setting that sluice
+// does not run. InvalidArgument: a missing, mistyped or inconsistent value. All name the path.
 absl::StatusOr<HyperParameters> GgufHyperParameters(const GgufFile& gguf,
                                                     const GgufTensorFacts& facts);
 
-// Tokens that end a text, the one named eos first: eos, eot and eom of the metadata, then control
-// tokens whose names say so, as in llama.cpp. Ids beyond the vocabulary stand for none.
+// Returns the tokens that end a text: first eos, eot and eom of the metadata, then control tokens
+// that have such a name, as in llama.cpp. Ids beyond the vocabulary are left out.
 absl::StatusOr<std::vector<int64_t>> GgufEosTokenIds(const GgufFile& gguf);
-// The id under `key` ("tokenizer.ggml.bos_token_id"), or nothing. Where a SentencePiece vocabulary
-// has no such key, or has an id that is no token's, llama.cpp's default is the id: bos 1, eos 2,
-// unknown 0.
+// Returns the id under `key` ("tokenizer.ggml.bos_token_id"), or nothing. If a SentencePiece
+// vocabulary lacks the key, or has an id that is no token's, llama.cpp's default is returned: bos
+// 1, eos 2, unknown 0.
 absl::StatusOr<std::optional<int64_t>> GgufTokenId(const GgufFile& gguf, absl::string_view key);
 
-// The parameters of rope type "llama3" that the factors were computed with: what frequency i was
-// divided by, [head_dim / 2]. Null where all are 1. `original` is the original context where it is
-// known, else 0. Unimplemented: the factors do not follow that rule.
+// Finds the parameters of rope type "llama3" that gave these factors, [head_dim / 2]; frequency i
+// was divided by factor i. Null if all are 1. `original` is the original context if it is known,
+// else 0. Unimplemented: the factors do not follow that rule.
 absl::StatusOr<nlohmann::json> Llama3RopeOf(absl::Span<const float> factors, double theta,
                                             int64_t original);
 

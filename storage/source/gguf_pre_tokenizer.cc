@@ -1,5 +1,5 @@
-// The patterns are those of each model's own tokenizer.json; what each name stands for is as in
-// llama.cpp.
+// Holds the patterns, which are those of each model's own tokenizer.json; the names mean the same
+// as in llama.cpp.
 #include "storage/source/gguf_pre_tokenizer.h"
 
 #include "absl/algorithm/container.h"
@@ -29,7 +29,7 @@ constexpr char kDigit[] = R"(\p{N})";
 constexpr char kThreeDigits[] = "[0-9][0-9][0-9]";
 constexpr char kLineBreak[] = R"([\r\n])";
 constexpr char kCjkAndHangul[] = R"([\x{4E00}-\x{9FA5}\x{0800}-\x{4E00}\x{AC00}-\x{D7FF}]+)";
-// DeepSeek LLM spells letters with case out.
+// DeepSeek LLM lists the letters that have case one by one.
 constexpr char kDeepSeekLetters[] =
     R"(\s?[A-Za-z\x{B5}\x{C0}-\x{D6}\x{D8}-\x{F6}\x{F8}-\x{1BA}\x{1BC}-\x{1BF}\x{1C4}-\x{293}\x{295}-\x{2AF})"
     R"(\x{370}-\x{373}\x{376}\x{377}\x{37B}-\x{37D}\x{37F}\x{386}\x{388}-\x{38A}\x{38C}\x{38E}-\x{3A1})"

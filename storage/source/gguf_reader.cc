@@ -1,4 +1,4 @@
-// Takes a GGUF header apart; nothing in it is believed before it was compared with the file's size.
+// Parses a GGUF header; everything in it is compared with the file's size first.
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,9 +35,8 @@ constexpr uint64_t kLeastValueBytes = 8 + 4 + 1;
 
 }  // namespace
 
-// One pass over the header. Every member function that reads returns false where it cannot, with
-// the reason in fault_, or with more_ set where the bytes at hand end too early but the file does
-// not.
+// One pass over the header. A member function that reads returns false if it cannot; then fault_
+// has the reason, or more_ is set because the bytes at hand end before the header does.
 class GgufReader {
  public:
   GgufReader(absl::string_view head, int64_t file_bytes, GgufFile* file)
@@ -147,7 +146,7 @@ class GgufReader {
     return true;
   }
 
-  // Goes behind the elements of an array; `value` gets their type, number and bytes.
+  // Moves behind the elements of an array; `value` gets their type, number and bytes.
   bool Array(absl::string_view key, int depth, GgufFile::Value* value) {
     if (depth > kMaxArrayDepth) {
       return Fail(
@@ -262,7 +261,7 @@ class GgufReader {
     return true;
   }
 
-  // Offsets count from the data's begin in the file; here they become the file's.
+  // Turns offsets, which count from the beginning of the data, into the file's.
   bool Place() {
     uint64_t alignment;
     if (!Alignment(&alignment)) return false;

@@ -1,4 +1,4 @@
-// Llama 3's rope parameters from the factors that llama.cpp's converter made of them.
+// Finds Llama 3's rope parameters from the factors that llama.cpp's converter made of them.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -25,7 +25,7 @@ double Frequency(size_t i, size_t half, double theta) {
   return std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
 }
 
-// What frequency i is divided by (rope type "llama3" of transformers).
+// Returns the factor that frequency i is divided by (rope type "llama3" of transformers).
 double FactorOf(const Llama3& p, double frequency) {
   const double turns = p.original * frequency / (2 * std::numbers::pi);
   const double kept = std::clamp((turns - p.low) / (p.high - p.low), 0.0, 1.0);

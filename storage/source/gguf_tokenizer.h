@@ -1,4 +1,4 @@
-// The tokenizer that a GGUF file's metadata describe, as the files that Hugging Face has for it.
+// Writes the tokenizer that a GGUF file's metadata describe as Hugging Face's files.
 #ifndef SLUICE_STORAGE_SOURCE_GGUF_TOKENIZER_H_
 #define SLUICE_STORAGE_SOURCE_GGUF_TOKENIZER_H_
 
@@ -15,12 +15,12 @@ struct GgufTokenizerFile {
   std::string text;
 };
 
-// tokenizer.json, tokenizer_config.json, generation_config.json and, where there is a chat
-// template, chat_template.jinja; empty where the file has no vocabulary. Models "gpt2" (byte-level
+// Returns tokenizer.json, tokenizer_config.json, generation_config.json and, if there is a chat
+// template, chat_template.jinja; nothing if the file has no vocabulary. Models "gpt2" (byte-level
 // BPE) and "llama" (SentencePiece BPE: merges follow from the scores, as transformers makes them).
 //
-// Unimplemented: another model or pre-tokenizer, by name. InvalidArgument: keys that are missing,
-// of a wrong type or inconsistent. All name the path.
+// Unimplemented: names another model or pre-tokenizer. InvalidArgument: keys are missing, of a
+// wrong type or inconsistent. All name the path.
 absl::StatusOr<std::vector<GgufTokenizerFile>> GgufTokenizerFiles(const GgufFile& gguf);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// The vocabulary of a GGUF file: tokens with types and scores, and how they merge; for this folder
+// The vocabulary of a GGUF file: tokens with types and scores, and how they merge. For this folder
 // only.
 #ifndef SLUICE_STORAGE_SOURCE_GGUF_VOCABULARY_H_
 #define SLUICE_STORAGE_SOURCE_GGUF_VOCABULARY_H_
@@ -15,7 +15,7 @@
 
 namespace sluice {
 
-// As llama.cpp numbers them.
+// The numbers are llama.cpp's.
 enum class GgufTokenType : uint8_t {
   kNormal = 1,
   kUnknown = 2,
@@ -27,22 +27,23 @@ enum class GgufTokenType : uint8_t {
 
 class GgufVocabulary {
  public:
-  // Views live as long as `gguf`. InvalidArgument: no tokens, too many, or types or scores that are
-  // not as many.
+  // Views live as long as `gguf`. InvalidArgument: there are no tokens, or too many, or fewer or
+  // more types or scores than tokens.
   static absl::StatusOr<GgufVocabulary> Read(const GgufFile& gguf);
 
   int64_t size() const { return static_cast<int64_t>(tokens_.size()); }
-  // An empty token has a name that no text contains by chance.
+  // An empty token gets a name that no text contains by chance.
   const std::string& token(int64_t id) const { return tokens_[id]; }
   GgufTokenType type(int64_t id) const { return types_[id]; }
-  // The id of `token`, or -1. Of equal tokens the last one is it, as in llama.cpp.
+  // Returns the id of `token`, or -1. Of equal tokens the last one counts, as in llama.cpp.
   int64_t Find(absl::string_view token) const;
 
   using Merges = std::vector<std::pair<absl::string_view, absl::string_view>>;
-  // tokenizer.ggml.merges, in order of rank. InvalidArgument: none, or one of what is no token.
+  // Reads tokenizer.ggml.merges, in order of rank. InvalidArgument: there are none, or one names
+  // what is no token.
   absl::StatusOr<Merges> ReadMerges(const GgufFile& gguf) const;
-  // All ways to put a token together from two others, in order of the scores: what SentencePiece
-  // merges by. Views into this. InvalidArgument: no scores.
+  // Returns all ways to put a token together from two others, in order of the scores, by which
+  // SentencePiece merges. They are views into this object. InvalidArgument: there are no scores.
   absl::StatusOr<Merges> MergesByScore(const GgufFile& gguf) const;
 
  private:

@@ -23,7 +23,7 @@ std::vector<PieceMerge> MergesByScore(absl::Span<const std::string> pieces,
   for (size_t id = 0; id < pieces.size(); ++id) {
     const absl::string_view piece = pieces[id];
     if (piece.size() > kMaxMergedBytes || find(piece) != static_cast<int64_t>(id)) continue;
-    // Ids of the parts, where they meet
+    // The ids of the two parts, and the place where they meet.
     std::vector<std::pair<std::pair<int64_t, int64_t>, size_t>> splits;
     for (size_t at = 1; at < piece.size(); ++at) {
       if (!BeginsCharacter(piece[at])) continue;

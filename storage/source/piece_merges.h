@@ -1,4 +1,4 @@
-// What the scores of SentencePiece's BPE say about merging, as a list of merges.
+// Turns the scores of SentencePiece's BPE into a list of merges.
 #ifndef SLUICE_STORAGE_SOURCE_PIECE_MERGES_H_
 #define SLUICE_STORAGE_SOURCE_PIECE_MERGES_H_
 
@@ -23,10 +23,9 @@ struct PieceMerge {
   absl::string_view left, right;
 };
 
-// Every way to put together a piece of at most kMaxMergedBytes, in the order that transformers
-// gives them: the best score first, then the longest left part, then the longest right part.
-// `pieces` and `scores` are by id; `find` gives the id of the piece that merging makes or takes, or
-// -1. The result has views into `pieces`.
+// Returns every way to put together a piece of at most kMaxMergedBytes, in transformers' order: the
+// best score first, then the longest left part, then the longest right part. `pieces` and `scores`
+// are indexed by id; `find` returns the id of a piece, or -1. The result has views into `pieces`.
 std::vector<PieceMerge> MergesByScore(absl::Span<const std::string> pieces,
                                       absl::Span<const float> scores,
                                       absl::FunctionRef<int64_t(absl::string_view)> find);

@@ -52,8 +52,8 @@ struct Entry {
   bool has_offsets = false;
 };
 
-// Takes the header apart while it is parsed, without a document in between: memory is that of the
-// tensors, and whatever the format does not allow ends the parse where it stands.
+// Handles the header's values as they are parsed, without a document in between: memory grows only
+// with the tensors, and anything that the format does not allow ends the parse at its place.
 //
 // kStart -> kTop -> kTensor -> kShape or kOffsets -> kTensor -> kTop -> kDone
 //           kTop -> kMetadata -> kTop

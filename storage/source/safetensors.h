@@ -1,4 +1,4 @@
-// What Checkpoint needs of a safetensors file beyond its tensors: the open file and its header.
+// The open file and the header of a safetensors file, which Checkpoint needs beyond its tensors.
 #ifndef SLUICE_STORAGE_SOURCE_SAFETENSORS_H_
 #define SLUICE_STORAGE_SOURCE_SAFETENSORS_H_
 
@@ -24,7 +24,7 @@ absl::StatusOr<FileDescriptor> OpenForReading(const std::string& path);
 // safetensors file, or shorter than its header says. Unavailable: a failed read.
 absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(int fd, const std::string& path);
 
-// A tensor's name fit for a one-line message: escaped, and cut where it is long.
+// Makes a tensor's name fit for a one-line message: escapes it, and cuts it if it is long.
 std::string ShownName(absl::string_view name);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Opens a folder of safetensors files: which of them hold the weights, and what config.json says.
+// Opens a folder of safetensors files: finds those that hold the weights, and reads config.json.
 #include <dirent.h>
 
 #include <cerrno>
@@ -30,7 +30,7 @@ std::string Join(absl::string_view dir, absl::string_view name) {
   return absl::EndsWith(dir, "/") ? absl::StrCat(dir, name) : absl::StrCat(dir, "/", name);
 }
 
-// What a folder holds, by names alone.
+// The files of a folder, by their names alone.
 struct Contents {
   bool config = false;
   bool single_file = false;
@@ -45,7 +45,8 @@ void Note(const std::string& name, std::string* first) {
   if (first->empty()) *first = name;
 }
 
-// Weights as PyTorch saves them; a training run's other .bin files do not count.
+// Returns whether a file has weights as PyTorch saves them; a training run's other .bin files do
+// not count.
 bool IsPickle(absl::string_view name) {
   return absl::EndsWith(name, ".pt") || absl::EndsWith(name, ".pth") ||
          (absl::EndsWith(name, ".bin") && absl::StrContains(name, "model"));
@@ -77,7 +78,7 @@ absl::StatusOr<Contents> ListCheckpoint(const std::string& dir) {
   return contents;
 }
 
-// Says what the folder holds instead of a checkpoint's weights, and what to do.
+// Says what the folder holds in place of a checkpoint's weights, and what to do.
 absl::Status NoWeightsStatus(const std::string& dir, const Contents& contents) {
   if (!contents.gguf.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -107,7 +108,8 @@ absl::Status NoWeightsStatus(const std::string& dir, const Contents& contents) {
       absl::StrCat(dir, ": neither ", kSingleFile, " nor ", kIndexFile, "; download the weights"));
 }
 
-// A file of the index must stay inside the folder. Links are followed: caches are made of them.
+// A file that the index names must lie inside the folder. Links are followed: caches are made of
+// them.
 bool StaysInside(absl::string_view name) {
   if (name.empty() || name.find('\0') != absl::string_view::npos) return false;
   for (const absl::string_view part : absl::StrSplit(name, '/')) {
@@ -116,7 +118,7 @@ bool StaysInside(absl::string_view name) {
   return true;
 }
 
-// Tensor name to file name.
+// Reads the file name of each tensor.
 absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& path) {
   SLUICE_ASSIGN_OR_RETURN(const json index, ReadJsonFile(path, kMaxIndexBytes));
   const json* weight_map = JsonFind(index, "weight_map");
@@ -159,8 +161,8 @@ absl::Status AddTensors(SafetensorsFile file, int index, CheckpointSource* store
   return absl::OkStatus();
 }
 
-// Each tensor of the index must be in its file. What a file has beyond the index is judged like the
-// rest: by what the architecture needs.
+// Checks that each tensor of the index is in its file. Other tensors of the files are judged like
+// the rest: by what the architecture needs.
 absl::Status CheckIndex(const std::map<std::string, std::string>& index,
                         const std::vector<std::string>& files, const std::string& dir,
                         const CheckpointSource& stored) {
@@ -176,7 +178,7 @@ absl::Status CheckIndex(const std::map<std::string, std::string>& index,
   return absl::OkStatus();
 }
 
-// Puts the ids of generation_config.json, where there is one, before those of config.json.
+// Puts the ids of generation_config.json, if there is one, before those of config.json.
 absl::Status MergeEosTokenIds(const std::string& dir, HyperParameters* h) {
   const std::string path = Join(dir, "generation_config.json");
   absl::StatusOr<json> config = ReadJsonFile(path, kMaxConfigBytes);
@@ -216,7 +218,7 @@ absl::StatusOr<CheckpointSource> OpenSafetensorsFolder(const std::string& dir) {
   SLUICE_RETURN_IF_ERROR(MergeEosTokenIds(dir, &h));
   if (!has_weights) return NoWeightsStatus(dir, contents);
 
-  // As in transformers, a single file goes before an index.
+  // A single file has precedence over an index, as in transformers.
   std::map<std::string, std::string> index;
   if (contents.single_file) {
     source.files = {std::string(kSingleFile)};

@@ -28,6 +28,17 @@ int FormatVersion(StoreCompression compression) {
   return compression == StoreCompression::kNone ? 1 : 2;
 }
 
+int FormatVersion(const Manifest& manifest) {
+  const auto has_experts = [](const Block& block) {
+    return block.demand == Demand::kRouted ||
+           std::any_of(block.products.begin(), block.products.end(),
+                       [](const Product& product) { return product.expert >= 0; });
+  };
+  const std::vector<Block>& blocks = manifest.program.blocks;
+  const int of_program = std::any_of(blocks.begin(), blocks.end(), has_experts) ? 3 : 1;
+  return std::max({manifest.format_version, FormatVersion(manifest.compression), of_program});
+}
+
 TensorIndex::TensorIndex(absl::Span<const ManifestTensor> tensors) {
   entries_.reserve(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {

@@ -20,9 +20,9 @@
 
 namespace sluice {
 
-// The newest format that is read: 2 is 1 with compressed slabs. Each store is written in the oldest
-// format that can hold it (FormatVersion below).
-inline constexpr int kStoreFormatVersion = 2;
+// The newest format that is read: 2 is 1 with compressed slabs, 3 has the Program in it. Each store
+// is written in the oldest format that can hold it (FormatVersion below).
+inline constexpr int kStoreFormatVersion = 3;
 inline constexpr int64_t kSlabAlignment = 4096;
 inline constexpr int64_t kDefaultSlabBytes = int64_t{8} << 20;
 
@@ -101,11 +101,12 @@ class TensorIndex {
 std::vector<int> MatricesOf(const Product& product, int layer, const TensorIndex& index);
 
 struct Manifest {
+  int format_version = 1;  // that it was read from; it is written in no older one
   HyperParameters hyper_parameters;
-  ModelSpec spec;                   // Derive() makes it of `hyper_parameters`
-  Program program;                  // Derive() makes it of `spec`
-  TensorIndex index;                // Derive() makes it of `tensors`
-  std::string source;               // what it was made from, for people: folder name and dtype
+  ModelSpec spec;      // Derive() makes it of `hyper_parameters`
+  Program program;     // Derive() makes it of `spec`; a text of format 3 must say the same
+  TensorIndex index;   // Derive() makes it of `tensors`
+  std::string source;  // what it was made from, for people: folder name and dtype
   uint64_t source_fingerprint = 0;  // Checkpoint::fingerprint
   std::string recipe;  // "q4_k_m", an encoding's name, or "checkpoint": each its own dtype
   int64_t slab_bytes = kDefaultSlabBytes;  // the target it was cut with, raw
@@ -131,8 +132,10 @@ struct Manifest {
   int64_t max_slab_bytes() const;  // raw
 };
 
-// 1, or 2 for a store that was made with compression.
+// The oldest format of a store with this compression: 1, or 2 where there is one.
 int FormatVersion(StoreCompression compression);
+// The format that a manifest is written in: 3 where its Program has routed blocks or experts.
+int FormatVersion(const Manifest& manifest);
 
 // Bytes of the slab's tiles from its tensors' encodings and shapes; what `raw_bytes` must be.
 int64_t SlabBytes(const Manifest& manifest, const ManifestSlab& slab);
@@ -144,8 +147,8 @@ std::string SerializeManifest(const Manifest& manifest);
 // with their shapes, slabs cover each matrix once and in order, sizes agree, compressed slabs are
 // shorter than raw and of an encoding that their compression can hold, offsets are aligned, do not
 // overlap and lie inside their files, paths stay below their root. FailedPrecondition: a newer
-// format version. DataLoss: the text's own checksum is wrong. InvalidArgument: everything else,
-// naming the entry.
+// format version, or a Program that is not what this sluice computes. DataLoss: the text's own
+// checksum is wrong. InvalidArgument: everything else, naming the entry.
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text, absl::string_view path);
 
 }  // namespace sluice

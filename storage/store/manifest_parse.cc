@@ -10,6 +10,7 @@
 #include "storage/file/json.h"
 #include "storage/store/manifest.h"
 #include "storage/store/manifest_text.h"
+#include "storage/store/program_text.h"
 
 namespace sluice {
 namespace {
@@ -196,34 +197,60 @@ absl::StatusOr<HyperParameters> ParseConfig(const json& root, size_t num_tensors
   return ParseHyperParameters(*config, "config");
 }
 
-// A member of format 2, and its only novelty besides the slabs'.
-absl::StatusOr<StoreCompression> ParseCompression(const json& root) {
-  SLUICE_ASSIGN_OR_RETURN(const int64_t version, JsonInt(root, "format_version"));
+// A member of format 2, and its only novelty besides the slabs'. Format 3 has it where it is used.
+absl::StatusOr<StoreCompression> ParseCompression(const json& root, int64_t version) {
   StoreCompression compression = StoreCompression::kNone;
   if (root.contains("compression")) {
     SLUICE_ASSIGN_OR_RETURN(const std::string name, JsonString(root, "compression"));
     SLUICE_ASSIGN_OR_RETURN(compression, ParseStoreCompression(name));
   }
-  if (root.contains("compression") != (version == 2) || FormatVersion(compression) != version) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"compression\" stands in format 2, where it is \"zstd\", and only there; this is format ",
-        version));
+  const bool is_right =
+      version < 3 ? FormatVersion(compression) == version : compression != StoreCompression::kNone;
+  if (root.contains("compression") ? !is_right : version == 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"compression\" stands in format 2, and where it is used in format 3, and is "
+                     "\"zstd\"; this is format ",
+                     version));
   }
   return compression;
 }
 
+// A member of format 3. A Program that is not what the family makes of the config would be computed
+// in another way than it was meant.
+absl::Status CheckProgram(const json& root, const Manifest& manifest) {
+  if (root.contains("program") != (manifest.format_version >= 3)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"program\" stands in format 3, and only there; this is format ",
+                     manifest.format_version));
+  }
+  if (manifest.format_version < 3) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<Block> blocks,
+                          ParseList<Block>(root, "program", ParseBlock));
+  const std::vector<Block>& expected = manifest.program.blocks;
+  const size_t both = std::min(blocks.size(), expected.size());
+  size_t same = 0;
+  while (same < both && blocks[same] == expected[same]) ++same;
+  if (same == blocks.size() && same == expected.size()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("\"program\", entry ", same,
+                   ": not what this program computes for such a model; use the sluice that made "
+                   "the store, or make it anew with this one"));
+}
+
 absl::StatusOr<Manifest> ParseRootObject(const json& root) {
-  SLUICE_RETURN_IF_ERROR(
-      CheckKeys(root, {"format", "format_version", "source", "source_fingerprint", "recipe",
-                       "slab_bytes", "compression", "embedding_stride", "resident_bytes", "config",
-                       "roots", "files", "tokenizer_files", "tensors", "slabs", "checksum"}));
+  SLUICE_RETURN_IF_ERROR(CheckKeys(
+      root, {"format", "format_version", "source", "source_fingerprint", "recipe", "slab_bytes",
+             "compression", "embedding_stride", "resident_bytes", "config", "roots", "files",
+             "tokenizer_files", "program", "tensors", "slabs", "checksum"}));
   Manifest manifest;
+  SLUICE_ASSIGN_OR_RETURN(const int64_t version, JsonInt(root, "format_version"));
+  manifest.format_version = static_cast<int>(version);  // CheckVersion knows it
   SLUICE_ASSIGN_OR_RETURN(manifest.source, JsonString(root, "source"));
   SLUICE_ASSIGN_OR_RETURN(const std::string fingerprint, JsonString(root, "source_fingerprint"));
   SLUICE_ASSIGN_OR_RETURN(manifest.source_fingerprint, ParseChecksum(fingerprint));
   SLUICE_ASSIGN_OR_RETURN(manifest.recipe, JsonString(root, "recipe"));
   SLUICE_ASSIGN_OR_RETURN(manifest.slab_bytes, JsonInt(root, "slab_bytes"));
-  SLUICE_ASSIGN_OR_RETURN(manifest.compression, ParseCompression(root));
+  SLUICE_ASSIGN_OR_RETURN(manifest.compression, ParseCompression(root, version));
   SLUICE_ASSIGN_OR_RETURN(manifest.embedding_stride, JsonInt(root, "embedding_stride"));
   SLUICE_ASSIGN_OR_RETURN(manifest.resident_bytes, JsonInt(root, "resident_bytes"));
   SLUICE_ASSIGN_OR_RETURN(manifest.roots, ParseList<std::string>(root, "roots", ParseRoot));
@@ -235,6 +262,7 @@ absl::StatusOr<Manifest> ParseRootObject(const json& root) {
   SLUICE_ASSIGN_OR_RETURN(manifest.slabs, ParseList<ManifestSlab>(root, "slabs", ParseSlab));
   SLUICE_ASSIGN_OR_RETURN(manifest.hyper_parameters, ParseConfig(root, manifest.tensors.size()));
   manifest.Derive();
+  SLUICE_RETURN_IF_ERROR(CheckProgram(root, manifest));
   SLUICE_RETURN_IF_ERROR(CheckManifest(manifest));
   return manifest;
 }

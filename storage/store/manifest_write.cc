@@ -6,6 +6,7 @@
 #include "nlohmann/json.hpp"
 #include "storage/store/manifest.h"
 #include "storage/store/manifest_text.h"
+#include "storage/store/program_text.h"
 
 namespace sluice {
 namespace {
@@ -86,7 +87,7 @@ std::string SerializeManifest(const Manifest& manifest) {
   std::string out;
   out.reserve(4096 + 200 * manifest.tensors.size() + 96 * manifest.slabs.size());
   absl::StrAppend(&out, "{\n  \"format\": \"", kManifestFormat, "\",\n");
-  absl::StrAppend(&out, "  \"format_version\": ", FormatVersion(manifest.compression), ",\n");
+  absl::StrAppend(&out, "  \"format_version\": ", FormatVersion(manifest), ",\n");
   absl::StrAppend(&out, "  \"source\": ", JsonLine(manifest.source), ",\n");
   absl::StrAppend(&out, "  \"source_fingerprint\": \"", ChecksumToHex(manifest.source_fingerprint),
                   "\",\n");
@@ -116,6 +117,9 @@ std::string SerializeManifest(const Manifest& manifest) {
                         ChecksumToHex(copy.checksum), "\"]");
       },
       &out);
+  if (FormatVersion(manifest) >= 3) {
+    AppendList("program", manifest.program.blocks, WriteBlock, &out);
+  }
   AppendList("tensors", manifest.tensors, WriteTensor, &out);
   AppendList("slabs", manifest.slabs, WriteSlab, &out);
   return SealManifest(std::move(out));

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/exception_status.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "storage/file/checksum.h"
 #include "storage/file/input_file.h"
@@ -72,10 +72,10 @@ class Verifier {
   std::atomic<int64_t> bytes_done_{0};
   std::atomic<bool> abort_{false};
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  int running_threads_ = 0;
-  absl::Status failure_;  // the first, of this process and not of the store
+  Mutex mutex_;
+  CondVar changed_;  // running_threads_
+  int running_threads_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);  // the first, of this process and not of the store
 };
 
 std::string Mismatch(uint64_t got, uint64_t want) {
@@ -288,15 +288,18 @@ void Verifier::Work() {
     }
     return absl::OkStatus();
   });
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   if (!status.ok()) abort_ = true;
   failure_.Update(std::move(status));
   --running_threads_;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 absl::Status Verifier::StartThreads(int count, std::vector<Thread>* threads) {
-  running_threads_ = count;
+  {
+    const MutexLock lock(&mutex_);
+    running_threads_ = count;
+  }
   for (int i = 0; i < count; ++i) {
     absl::StatusOr<Thread> thread = Thread::Start("sluice-verify", [this] { Work(); });
     if (thread.ok()) {
@@ -306,7 +309,7 @@ absl::Status Verifier::StartThreads(int count, std::vector<Thread>* threads) {
     absl::Status shortage = ThreadShortage("for verifying", count, i, thread.status());
     if (i == 0) return shortage;
     if (options_.on_fewer_threads) options_.on_fewer_threads(shortage);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(&mutex_);
     running_threads_ -= count - i;
     break;
   }
@@ -317,18 +320,23 @@ absl::StatusOr<std::vector<StoreDamage>> Verifier::Run() {
   ListJobs();
   std::vector<Thread> threads;
   SLUICE_RETURN_IF_ERROR(StartThreads(std::max(1, options_.num_threads), &threads));
-  std::unique_lock<std::mutex> lock(mutex_);
-  do {  // once at least: threads may be done by now
-    changed_.wait_until(lock, std::chrono::system_clock::now() + kProgressInterval,
-                        [&] { return running_threads_ == 0; });
-    lock.unlock();
+  bool running = true;
+  do {
+    {
+      const MutexLock lock(&mutex_);
+      const auto report_at = std::chrono::system_clock::now() + kProgressInterval;
+      while (running_threads_ > 0 && !changed_.WaitUntil(&mutex_, report_at)) {
+      }
+      running = running_threads_ > 0;
+    }
     if (options_.stop != nullptr && *options_.stop) abort_ = true;
     if (options_.on_progress) options_.on_progress({bytes_done_, bytes_total_});
-    lock.lock();
-  } while (running_threads_ > 0);
-  lock.unlock();
+  } while (running);
   threads.clear();  // joins them
-  SLUICE_RETURN_IF_ERROR(failure_);
+  {
+    const MutexLock lock(&mutex_);
+    SLUICE_RETURN_IF_ERROR(failure_);
+  }
   if (abort_) return absl::CancelledError(absl::StrCat(dir_, ": stopped before all was verified"));
   std::vector<StoreDamage> damage = std::move(file_damage_);
   for (const Job& job : jobs_) {

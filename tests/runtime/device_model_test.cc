@@ -249,11 +249,9 @@ TEST(DevicePlan, CountsTheBuffersOfUploadsOnBothSides) {
     return int64_t{0};
   };
   EXPECT_EQ(item(plan.device->items, "kernels and the device's runtime"), 12345 + bytes);
-  EXPECT_EQ(
-      item(plan.items, "copies to the device"),
-      ComputePlace::kStagingBytes + bytes +
-          SizeWorkspace(store->manifest(), plan.pass_rows, plan.logit_rows, 64, Rounding::kNone)
-              .staging_bytes);
+  EXPECT_EQ(item(plan.items, "copies to the device"),
+            ComputePlace::kStagingBytes + bytes +
+                SizeWorkspace(store->manifest(), PassSizeOf(plan), Rounding::kNone).staging_bytes);
 }
 
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {

@@ -50,7 +50,7 @@ std::vector<int32_t> Tokens(int64_t n) {
 TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
   std::mt19937 random(1);
   for (int i = 0; i < 2000; ++i) {
-    const std::vector<int64_t> windows(2, random() % 4 == 0 ? 0 : 1 + random() % 200);
+    const int64_t window = random() % 4 == 0 ? 0 : 1 + random() % 200;
     const int64_t sequences = 1 + random() % 5, pass_rows = 1 + random() % 200;
     std::vector<std::vector<int32_t>> tables(sequences);
     std::vector<PassSpan> spans;
@@ -64,13 +64,13 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
       spans.push_back({table.data(), first, first + rows - 1});
     }
     std::vector<PageUse> uses = PagesOf(spans, 0);
-    std::erase_if(uses, [&](const PageUse& use) { return !use.SeenThrough(windows[0]); });
+    std::erase_if(uses, [&](const PageUse& use) { return !use.SeenThrough(window); });
     EXPECT_LE(static_cast<int64_t>(uses.size()),
-              KvStaging::MostPages(windows, sequences, pass_rows, pages));
+              KvStaging::MostPages(window, sequences, pass_rows, pages));
   }
-  EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 100), 3) << "79 positions";
-  EXPECT_EQ(KvStaging::MostPages({16, 0}, 1, 64, 100), 100) << "one layer sees everything";
-  EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 2), 2);
+  EXPECT_EQ(KvStaging::MostPages(16, 1, 64, 100), 3) << "79 positions";
+  EXPECT_EQ(KvStaging::MostPages(0, 1, 64, 100), 100) << "one layer sees everything";
+  EXPECT_EQ(KvStaging::MostPages(16, 1, 64, 2), 2);
 }
 
 // The timeline has all copies that the counters have, one after the other, at the layers' first
@@ -144,7 +144,7 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
       work.memories.resize(3);
       for (size_t first = 0; first < tokens.size(); first += late.plan.pass_rows) {
         const int64_t count = std::min<int64_t>(late.plan.pass_rows, tokens.size() - first);
-        AddHostKv(h, late.model->kv_cache().page_stride(), static_cast<int64_t>(first), count,
+        AddHostKv(late.model->kv_cache().layout(), static_cast<int64_t>(first), count,
                   /*sequences=*/2, &work);
       }
       const KvStagingCounters counters = late.model->kv_staging_counters();
@@ -226,8 +226,7 @@ class Sequences {
  private:
   absl::Status Each(int sequence, int64_t tokens, KvAccess access,
                     absl::FunctionRef<absl::Status(absl::Span<std::byte>)> on_bytes) {
-    return ForEachKvRows(model_->kv_cache(), sequences_[sequence],
-                         model_->hyper_parameters().num_hidden_layers, tokens, access, on_bytes);
+    return ForEachKvRows(model_->kv_cache(), sequences_[sequence], tokens, access, on_bytes);
   }
   Model* const model_;
   KvSequence sequences_[4];

@@ -104,13 +104,13 @@ TEST(LayerStore, RefusesANewerFormat) {
   TemporaryFolder folder;
   ShardOrDie(ModelDir("qwen3-qknorm-bf16"), folder / "s");
   std::string text = absl::StrReplaceAll(ReadBytes(folder / "s/manifest.json"),
-                                         {{"\"format_version\": 1", "\"format_version\": 3"}});
+                                         {{"\"format_version\": 1", "\"format_version\": 4"}});
   text.resize(absl::string_view(text).rfind(kSealBegin));
   WriteBytes(folder / "s/manifest.json", SealManifest(text));
   const absl::Status status = LayerStore::Open(folder / "s").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(Message(status),
-              AllOf(HasSubstr("manifest.json"), HasSubstr("reads formats 1 to 2")));
+              AllOf(HasSubstr("manifest.json"), HasSubstr("reads formats 1 to 3")));
 }
 
 TEST(LayerStore, NamesAFileThatIsMissingOrNotOfItsSizeOrNoFile) {

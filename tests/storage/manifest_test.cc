@@ -232,14 +232,91 @@ TEST(TensorIndex, KnowsTheFirstOfEqualTensorsAndNoneOfAnEmptyList) {
   EXPECT_EQ(index.Find(TensorRole::kV, 2), -1);
 }
 
+TEST(Manifest, FormatThreeHoldsTheProgram) {
+  for (Manifest manifest : {Planned("qwen2-bias-bf16", "q4_k_m"), Compressed()}) {
+    EXPECT_EQ(SerializeManifest(manifest).find("\"program\""), std::string::npos);
+    manifest.format_version = 3;
+    const std::string text = SerializeManifest(manifest);
+    EXPECT_THAT(text, AllOf(HasSubstr("\"format_version\": 3"),
+                            HasSubstr("{\"kind\": \"attention\", \"layer\": 0, \"norm\": "
+                                      "\"attention_norm\", \"demand\": \"always\"")));
+    const absl::StatusOr<Manifest> parsed = ParseManifest(text, "m.json");
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(SerializeManifest(*parsed), text);
+    EXPECT_TRUE(parsed->program == manifest.program);
+    EXPECT_EQ(FormatVersion(*parsed), 3);
+  }
+}
+
+// Nothing older can say which blocks are routed, and to which experts.
+TEST(Manifest, ExpertsAreWrittenInFormatThree) {
+  Manifest manifest = Planned("qwen3-qknorm-bf16");
+  EXPECT_EQ(FormatVersion(manifest), 1);
+  manifest.program.blocks[1].demand = Demand::kRouted;
+  EXPECT_EQ(FormatVersion(manifest), 3);
+  manifest.program.blocks[1].demand = Demand::kAlways;
+  manifest.program.blocks[1].products[0].expert = 7;
+  EXPECT_EQ(FormatVersion(manifest), 3);
+  EXPECT_THAT(SerializeManifest(manifest), HasSubstr("\"writes\": \"gated\", \"expert\": 7}"));
+}
+
+TEST(Manifest, RefusesAProgramThatItDoesNotCompute) {
+  Manifest manifest = Planned("qwen3-qknorm-bf16");
+  manifest.format_version = 3;
+  const json good = json::parse(SerializeManifest(manifest));
+  ASSERT_TRUE(ParseEdited(good).ok()) << ParseEdited(good);
+  struct Case {
+    const char* what;
+    std::function<void(json&)> edit;
+    const char* message;
+  };
+  const std::vector<Case> cases = {
+      {"format 1", [](json& m) { m["format_version"] = 1; }, "this is format 1"},
+      {"none", [](json& m) { m.erase("program"); }, "this is format 3"},
+      {"no array", [](json& m) { m["program"] = 3; }, "is not an array"},
+      {"no block", [](json& m) { m["program"][0] = 3; }, "entry 0: is not an object"},
+      {"unknown member", [](json& m) { m["program"][1]["x"] = 1; }, "unknown member \"x\""},
+      {"unknown kind", [](json& m) { m["program"][1]["kind"] = "mla"; }, "unknown name \"mla\""},
+      {"layer too large", [](json& m) { m["program"][1]["layer"] = 1ll << 40; }, "out of range"},
+      {"no slot", [](json& m) { m["program"][1]["norm"] = "x"; }, "entry 1"},
+      {"no products", [](json& m) { m["program"][1].erase("products"); }, "is not an array"},
+      {"three matrices",
+       [](json& m) {
+         json& matrices = m["program"][1]["products"][0]["matrices"];
+         matrices.push_back(matrices[0]);
+       },
+       "not an array of one or two"},
+      {"together alone", [](json& m) { m["program"][1]["products"][1]["together"] = "swiglu"; },
+       "for two matrices"},
+      {"negative expert", [](json& m) { m["program"][1]["products"][1]["expert"] = -2; },
+       "out of range"},
+      {"routed", [](json& m) { m["program"][1]["demand"] = "routed"; },
+       "entry 1: not what this program computes"},
+      {"an expert", [](json& m) { m["program"][1]["products"][1]["expert"] = 0; },
+       "entry 1: not what this program computes"},
+      {"another order", [](json& m) { std::swap(m["program"][0], m["program"][1]); },
+       "entry 0: not what this program computes"},
+      {"a block less", [](json& m) { m["program"].erase(2); }, "not what this program computes"},
+      {"a block more", [](json& m) { m["program"].push_back(m["program"][0]); },
+       "not what this program computes"},
+  };
+  for (const Case& test : cases) {
+    json edited = good;
+    test.edit(edited);
+    const absl::Status status = ParseEdited(edited);
+    EXPECT_FALSE(status.ok()) << test.what;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(test.message)) << test.what;
+  }
+}
+
 TEST(Manifest, NewerFormatsAreRefusedWithTheVersionThatIsRead) {
   json document = json::parse(SerializeManifest(Planned("qwen3-qknorm-bf16")));
-  document["format_version"] = 3;
+  document["format_version"] = 4;
   document["whatever comes"] = {1, 2, 3};
   const absl::Status status = ParseEdited(document);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("store format 3; this program reads formats 1 to 2"));
+              HasSubstr("store format 4; this program reads formats 1 to 3"));
   // Also where a person only changed the number.
   const std::string text =
       absl::StrReplaceAll(SerializeManifest(Planned("qwen3-qknorm-bf16")),

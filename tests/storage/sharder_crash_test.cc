@@ -207,7 +207,7 @@ TEST(ShardCrash, RefusesARecordThatItCannotRead) {
   const std::string store = folder / "s";
   fs::create_directory(store);
   for (const char* text :
-       {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 3}",
+       {"", "{", "[]", "{\"format_version\": 1}", "{\"format_version\": 4}",
         "{\"format_version\": 1, \"source\": \"\", \"recipe\": \"\", \"slab_bytes\": 1,"
         "\"source_fingerprint\": \"0000000000000000\", \"finished\": {\"x\": 3}}"}) {
     WriteBytes(store + "/unfinished.json", text);

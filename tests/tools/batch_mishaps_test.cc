@@ -2,13 +2,13 @@
 // message works.
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -16,6 +16,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
+#include "tests/tools/batch_testing.h"
 #include "tests/tools/subprocess.h"
 
 namespace sluice {
@@ -266,28 +267,14 @@ TEST_F(BatchMishaps, SkipsAByteOrderMarkAndNamesThoseOfUtf16) {
 Finished AppendWhileItRuns(std::vector<std::string> args, const std::string& input,
                            const std::string& journal, const std::string& error_file,
                            bool* running) {
-  args.insert(args.begin(), SluiceBinary());
-  std::vector<char*> argv;
-  for (std::string& arg : args) argv.push_back(arg.data());
-  argv.push_back(nullptr);
-  const pid_t pid = fork();
-  if (pid == 0) {
-    if (freopen(error_file.c_str(), "w", stderr) == nullptr) _exit(126);
-    setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
-    execv(argv[0], argv.data());
-    _exit(127);
-  }
-  int status = 0;
-  struct stat info;
-  bool ended = false;
-  while (stat(journal.c_str(), &info) != 0 || info.st_size < 100) {
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    if (ended) break;
-    usleep(200);  // between two looks, so that there is a processor left to run it
-  }
+  const RunningSluice run(std::move(args), error_file);
+  *running = run.Await(fs::path(journal).parent_path(), [&] {
+    struct stat info;
+    return stat(journal.c_str(), &info) == 0 && info.st_size >= 100;
+  });
   std::ofstream(input, std::ios::binary | std::ios::app) << kCompletion;
-  *running = !ended && fs::exists(journal);
-  if (!ended) waitpid(pid, &status, 0);
+  *running = *running && fs::exists(journal);
+  const int status = run.Wait();
   Finished finished;
   finished.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   finished.err = ReadWholeFile(error_file);

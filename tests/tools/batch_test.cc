@@ -1,18 +1,12 @@
-// Batch jobs as users run them: hostile input, kills at random points, parts, other people's files.
+// Batch jobs as users run them: hostile input, parts, other people's files, answers as if alone.
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -20,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
-#include "tests/support/temp_dir.h"
+#include "tests/tools/batch_testing.h"
 #include "tests/tools/subprocess.h"
 
 namespace sluice {
@@ -29,169 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-#ifdef SLUICE_SANITIZED
-constexpr int kKills = 3;
-constexpr int kRequests = 40;
-#else
-constexpr int kKills = 100;
-constexpr int kRequests = 300;
-#endif
-
-class Batch : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    dir_ = new TempDir;
-    const Finished run =
-        RunSluice({"shard", SLUICE_SOURCE_DIR "/tests/data/models/TinyStories-656K", Store(),
-                   "--slab-size", "256KiB"});
-    ASSERT_EQ(run.exit_code, 0) << run.err;
-  }
-  static void TearDownTestSuite() { delete dir_; }
-  static std::string Store() { return *dir_ / "store"; }
-
-  std::string Write(const std::string& name, const std::string& text) {
-    std::ofstream(mine_ / name, std::ios::binary | std::ios::trunc) << text;
-    return mine_ / name;
-  }
-
-  std::vector<std::string> Args(const std::string& input, const std::string& output,
-                                const std::vector<std::string>& more = {},
-                                const std::string& batch_size = "8") {
-    std::vector<std::string> args = {
-        "batch", Store(),        "-i",       input,       "-o",    output, "-c",
-        "256",   "--batch-size", batch_size, "--max-ram", "64MiB", "-t",   "1"};
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
-
-  // The lines of a results or errors file by custom_id, each once and whole, without when the job
-  // began.
-  static std::map<std::string, json> Lines(const std::string& path) {
-    std::map<std::string, json> lines;
-    const std::string text = ReadWholeFile(path);
-    EXPECT_TRUE(text.empty() || text.back() == '\n');
-    for (size_t at = 0; at < text.size();) {
-      const size_t end = text.find('\n', at);
-      json line = json::parse(text.substr(at, end - at));
-      line["response"]["body"].erase("created");
-      EXPECT_TRUE(lines.emplace(line["custom_id"], line).second)
-          << "doubled: " << line["custom_id"];
-      at = end + 1;
-    }
-    return lines;
-  }
-
-  // Nothing but inputs and what jobs that are done leave.
-  void ExpectOnlyResults() const {
-    for (const fs::directory_entry& entry : fs::directory_iterator(mine_.path())) {
-      EXPECT_THAT(entry.path().filename().string(),
-                  testing::AnyOf(testing::EndsWith(".jsonl"), testing::EndsWith(".job.json")));
-    }
-  }
-
-  static TempDir* dir_;
-  TempDir mine_;
-};
-TempDir* Batch::dir_ = nullptr;
-
-std::string SoakRequests() {
-  std::mt19937 random(3);
-  std::string text;
-  for (int i = 0; i < kRequests; ++i) {
-    json body = {{"model", "m"}, {"prompt", "Once upon a time"}, {"max_tokens", 4 + random() % 40}};
-    if (i % 3 == 0)
-      body["prompt"] = "One day, Tom went to the park with his mom. He saw a big dog and said";
-    if (i % 4 == 0) body["temperature"] = 0;
-    if (i % 7 == 0) body["n"] = 3;
-    if (i % 5 == 0) body["logprobs"] = 1;
-    if (i % 11 == 0) body["stop"] = {".", " and"};
-    if (i % 17 == 0) body["stream"] = true;  // an error
-    if (i % 6 == 5) body["grammar"] = "root ::= \" \" [a-z]+ (\" \" [a-z]+){2,9} (\".\" | \"!\")";
-    if (i % 19 == 8)
-      body["response_format"] = {{"type", "json_object"}};  // an error: the vocabulary has no brace
-    text += json{{"custom_id", "request-" + std::to_string(i)},
-                 {"method", "POST"},
-                 {"url", "/v1/completions"},
-                 {"body", body}}
-                .dump() +
-            "\n";
-  }
-  return text;
-}
-
-// Starts a run whose output nobody sees.
-pid_t Start(std::vector<std::string> args) {
-  args.insert(args.begin(), SLUICE_BINARY_DIR "/sluice");
-  std::vector<char*> argv;
-  for (std::string& arg : args) argv.push_back(arg.data());
-  argv.push_back(nullptr);
-  const pid_t pid = fork();
-  if (pid != 0) return pid;
-  if (freopen("/dev/null", "w", stderr) == nullptr) _exit(126);
-  setenv("XDG_CACHE_HOME", CacheHome().c_str(), /*overwrite=*/1);
-  execv(argv[0], argv.data());
-  _exit(127);
-}
-
-// Starts a run and kills it once its files have grown by `bytes`. True if it was killed before it
-// was done.
-bool RunAndKill(const std::vector<std::string>& args, const std::vector<std::string>& files,
-                int64_t bytes) {
-  const auto total = [&] {
-    int64_t sum = 0;
-    for (const std::string& file : files) {
-      struct stat info;
-      if (stat(file.c_str(), &info) == 0) sum += info.st_size;
-    }
-    return sum;
-  };
-  const int64_t target = total() + bytes;
-  const pid_t pid = Start(args);
-  int status = 0;
-  while (waitpid(pid, &status, WNOHANG) == 0) {
-    if (total() < target) {
-      usleep(200);  // between two looks, so that there is a processor left to run it
-      continue;
-    }
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-    break;
-  }
-  if (WIFSIGNALED(status)) return true;
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  return false;
-}
-
-TEST_F(Batch, SurvivesKillsAtRandomPointsAndEndsAsIfThereWereNone) {
-  const std::string input = Write("in.jsonl", SoakRequests());
-  const Finished whole = RunSluice(Args(input, mine_ / "whole.jsonl"));
-  ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_EQ(Lines(mine_ / "whole.jsonl").size() + Lines(mine_ / "whole.errors.jsonl").size(),
-            size_t{kRequests});
-  EXPECT_FALSE(fs::exists(mine_ / "whole.journal"));
-
-  std::mt19937 random(5);
-  const int64_t size = static_cast<int64_t>(fs::file_size(mine_ / "whole.jsonl"));
-  int kills = 0, rounds = 0;
-  // Where the job is done before all kills are, it begins again under another name.
-  for (std::string name = "killed0"; kills < kKills; name = "killed" + std::to_string(++rounds)) {
-    const std::string output = mine_ / (name + ".jsonl");
-    const std::vector<std::string> files = {output, mine_ / (name + ".errors.jsonl"),
-                                            mine_ / (name + ".journal")};
-    while (kills < kKills && RunAndKill(Args(input, output), files,
-                                        static_cast<int64_t>(random() % (1 + 3 * size / kKills)))) {
-      ++kills;
-    }
-    const Finished last = RunSluice(Args(input, output, {"--json"}, "3"));
-    ASSERT_EQ(last.exit_code, 0) << last.err;
-    EXPECT_EQ(json::parse(last.out)["succeeded"].get<size_t>() +
-                  json::parse(last.out)["failed"].get<size_t>(),
-              size_t{kRequests});
-    EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
-    EXPECT_EQ(Lines(files[1]), Lines(mine_ / "whole.errors.jsonl"));
-  }
-}
 
 TEST_F(Batch, ReportsHostileLinesForWhatTheyAreAndDoesTheRest) {
   const std::string ids = "[" + [] {
@@ -414,55 +245,6 @@ TEST_F(Batch, AnswersManyRequestsThatNeedNoModel) {
   ExpectOnlyResults();
 }
 
-// A limit on the size of files stands in for a disk that is full.
-TEST_F(Batch, SaysThatTheDiskIsFullAndGoesOnWhenItIsNot) {
-  std::string requests;  // a line of results is much longer than what the journal has of it
-  for (int i = 0; i < 12; ++i)
-    requests += R"({"prompt": "Once upon a time", "max_tokens": 12, "logprobs": 20})"
-                "\n";
-  const std::string short_lines = Write("in.jsonl", requests);
-  // One line of about 400 KB, which is written in pieces.
-  const std::string long_line =
-      Write("long.jsonl", R"({"prompt": "Once", "max_tokens": 20, "logprobs": 20, "n": 48})"
-                          "\n");
-  const std::string tokens =  // and one of which the journal has more than of results
-      Write("tokens.jsonl", R"({"prompt": "Once", "max_tokens": 200, "n": 8})"
-                            "\n");
-  struct Case {
-    std::string input;
-    rlim_t limit;
-    std::string file;
-  };
-  for (const Case& full :
-       {Case{short_lines, 20000, "short.jsonl"}, Case{long_line, 300 << 10, "long-out.jsonl"},
-        Case{tokens, 4000, "tokens-out.journal"}}) {
-    const std::string stem = full.file.substr(0, full.file.find('.'));
-    const std::string output = mine_ / (stem + ".jsonl");
-    rlimit before;
-    getrlimit(RLIMIT_FSIZE, &before);
-    const auto ignored = signal(SIGXFSZ, SIG_IGN);  // the child inherits both
-    const rlimit limit = {full.limit, before.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-    const Finished run = RunSluice(Args(full.input, output, {}, "1"));
-    const auto kept = Lines(output);  // none is torn
-    const Finished again = RunSluice(Args(full.input, output, {}, "1"));
-    setrlimit(RLIMIT_FSIZE, &before);
-    signal(SIGXFSZ, ignored);
-    EXPECT_EQ(run.exit_code, 1) << run.err;
-    EXPECT_THAT(run.err, HasSubstr("cannot write " + (mine_ / full.file)));
-    EXPECT_EQ(again.exit_code, 1) << again.err;
-    EXPECT_EQ(Lines(output), kept) << "what an earlier run wrote stays";
-    const size_t done = kept.size();
-    EXPECT_EQ(done > 0, stem == "short");
-    ASSERT_EQ(RunSluice(Args(full.input, output)).exit_code, 0);
-    ASSERT_EQ(RunSluice(Args(full.input, mine_ / "whole.jsonl")).exit_code, 0);
-    EXPECT_LT(done, Lines(output).size());
-    EXPECT_EQ(Lines(output), Lines(mine_ / "whole.jsonl"));
-    for (const char* name : {"whole.jsonl", "whole.job.json", "whole.errors.jsonl"})
-      fs::remove(mine_ / name);
-  }
-}
-
 TEST_F(Batch, ScoresATextWithEcho) {
   const std::string input = Write(
       "in.jsonl",
@@ -623,44 +405,6 @@ TEST_F(Batch, PartsMergeToTheWholeInTheOrderOfTheInput) {
   for (const char* wrong : {"3/3", "-1/3", "1", "a/b"}) {
     EXPECT_EQ(RunSluice(Args(input, output, {"--part", wrong})).exit_code, 2) << wrong;
   }
-}
-
-TEST_F(Batch, CtrlCFinishesThePassAndTheNextRunGoesOn) {
-  std::string text;
-  for (int i = 0; i < 40; ++i) text += "{\"prompt\": \"Once upon a time\", \"max_tokens\": 40}\n";
-  const std::string input = Write("in.jsonl", text);
-  const std::string output = mine_ / "out.jsonl";
-  const std::vector<std::string> args = Args(input, output);
-  const pid_t pid = Start(args);
-  struct stat info;
-  while (stat((mine_ / "out.journal").c_str(), &info) != 0 || info.st_size < 100) usleep(200);
-  kill(pid, SIGINT);
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_TRUE(fs::exists(mine_ / "out.journal"));
-  EXPECT_LT(Lines(output).size(), 40u);
-  ASSERT_EQ(RunSluice(args).exit_code, 0);
-  EXPECT_EQ(Lines(output).size(), 40u);
-  EXPECT_FALSE(fs::exists(mine_ / "out.journal"));
-}
-
-// The first pass would take minutes. A second signal right behind the first one is the same one; a
-// later one ends it.
-TEST_F(Batch, CtrlCTwiceStopsAtOnce) {
-  const pid_t pid = Start(Args(Write("in.jsonl", "{\"prompt\": \"Once\"}\n"), mine_ / "out.jsonl",
-                               {"--throttle-disk", "10KB/s"}));
-  while (!fs::exists(mine_ / "out.journal")) usleep(200);
-  int status = 0;
-  pid_t ended;
-  while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
-    kill(pid, SIGINT);
-    usleep(200);
-  }
-  ASSERT_EQ(ended, pid);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
 }
 
 TEST_F(Batch, RefusesInputThatIsNoFileAndAnOutputThatAnotherNameShares) {

@@ -1,17 +1,9 @@
-// The command as users meet it: exit codes, one-line errors for bad input, JSON on stdout alone,
-// Ctrl-C.
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-
+// The command as users meet it: exit codes, JSON on stdout alone, and what each command prints.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -20,57 +12,14 @@
 #include "kernels/cpu/cpu_topology.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/reference_file.h"
-#include "tests/support/temp_dir.h"
+#include "tests/tools/cli_testing.h"
 #include "tests/tools/subprocess.h"
 
 namespace sluice {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
-using ::testing::Not;
-
-std::string Data(const std::string& name) { return SLUICE_SOURCE_DIR "/tests/data/" + name; }
-
-// One line of error (progress may precede it), nothing on stdout, exit code 1, and the words a user
-// needs.
-void ExpectRefused(const std::vector<std::string>& args, const std::string& words) {
-  const Finished run = RunSluice(args);
-  EXPECT_EQ(run.exit_code, 1) << run.err << run.out;
-  const size_t error = run.err.find("sluice " + args[0] + ": ");
-  ASSERT_NE(error, std::string::npos) << run.err;
-  EXPECT_EQ(run.err.find('\n', error), run.err.size() - 1) << run.err;
-  EXPECT_THAT(run.err.substr(error), HasSubstr(words));
-  EXPECT_EQ(run.out, "");
-}
-
-// Changes `count` bytes of a file.
-void Overwrite(const std::string& path, int64_t offset, const std::string& bytes) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  ASSERT_TRUE(file.good()) << path;
-  file.seekp(offset);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-void FlipBit(const std::string& path, int64_t offset) {
-  std::string byte = ReadWholeFile(path).substr(offset, 1);
-  byte[0] = static_cast<char>(byte[0] ^ 1);
-  Overwrite(path, offset, byte);
-}
-
-class Cli : public testing::Test {
- protected:
-  // A store of TinyStories-656K in many slabs.
-  std::string MakeStore(const std::string& name = "store") {
-    const std::string store = dir_ / name;
-    const Finished run =
-        RunSluice({"shard", Data("models/TinyStories-656K"), store, "--slab-size", "64KiB"});
-    EXPECT_EQ(run.exit_code, 0) << run.err;
-    return store;
-  }
-  TempDir dir_;
-};
 
 TEST_F(Cli, HelpAndVersionSucceedAndWrongUsageIsTwo) {
   for (const std::vector<std::string>& args : {std::vector<std::string>{"--help"},
@@ -228,120 +177,6 @@ TEST_F(Cli, ComputesTheSameWhereverItsThreadsRun) {
   }
 }
 
-TEST_F(Cli, CtrlCStopsReportsAndExitsWith130) {
-  const std::string store = MakeStore();
-  bool sent = false;
-  const Finished run =
-      RunSluice({"run", store, "-p", "Once", "--ignore-eos", "-c", "512", "--max-ram", "24MiB"},
-                [&](const std::string& out, pid_t pid) {
-                  if (!sent && out.size() > 20) sent = kill(pid, SIGINT) == 0;
-                });
-  EXPECT_TRUE(sent);
-  // A fast machine may fill the context before the signal arrives.
-  if (run.exit_code != 0) {
-    EXPECT_EQ(run.exit_code, 130) << run.err;
-  }
-  EXPECT_THAT(run.err, HasSubstr("generation"));
-}
-
-// `timeout` and container runtimes signal a process and its group, and terminals may send one
-// beside.
-TEST_F(Cli, SeveralSignalsAtOnceAreOneAndTheRunStillReports) {
-  const std::string store = MakeStore();
-  for (const std::pair<int, int>& both :
-       {std::pair{SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGTERM, SIGINT}}) {
-    bool sent = false;
-    const Finished run = RunSluice({"run", store, "-p", "Once", "--ignore-eos", "-c", "512",
-                                    "--max-ram", "24MiB", "--throttle-disk", "50MB/s"},
-                                   [&](const std::string& out, pid_t pid) {
-                                     if (sent || out.size() <= 20) return;
-                                     sent =
-                                         kill(pid, both.first) == 0 && kill(pid, both.second) == 0;
-                                   });
-    EXPECT_TRUE(sent);
-    if (run.exit_code != 0) {
-      EXPECT_EQ(run.exit_code, 130) << run.err;
-    }
-    EXPECT_THAT(run.err, HasSubstr("generation")) << both.first << " and " << both.second;
-  }
-}
-
-// Nobody can tell a read that hangs to return; the program ends without it.
-TEST_F(Cli, OneSignalEndsARunWhoseDiskHangs) {
-  const std::string store = MakeStore();
-  for (const int signal : {SIGTERM, SIGINT}) {
-    bool sent = false;
-    const Finished run = RunSluice(
-        {"run", store, "-p", "Once", "-n", "3", "--throttle-disk", "1B/s", "--max-ram", "24MiB"},
-        [&](const std::string&, pid_t pid) { sent = sent || kill(pid, signal) == 0; });
-    EXPECT_TRUE(sent);
-    EXPECT_EQ(run.exit_code, 130) << run.err;
-    EXPECT_THAT(run.err, HasSubstr("interrupted"));
-  }
-}
-
-// A pipe that nobody writes to, as a disk that does not answer.
-TEST_F(Cli, OneSignalEndsACommandThatWaitsForItsInput) {
-  const std::string store = MakeStore();
-  ASSERT_EQ(mkfifo((dir_ / "pipe").c_str(), 0600), 0);
-  for (const std::string command : {"run", "score", "perplexity"}) {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      const int nothing = open("/dev/null", O_WRONLY);
-      dup2(nothing, STDOUT_FILENO);
-      dup2(nothing, STDERR_FILENO);
-      execl(SluiceBinary().c_str(), "sluice", command.c_str(), store.c_str(), "-f",
-            (dir_ / "pipe").c_str(), nullptr);
-      _exit(127);
-    }
-    // Returns once the command reads
-    const int writer = open((dir_ / "pipe").c_str(), O_WRONLY | O_CLOEXEC);
-    ASSERT_GE(writer, 0);
-    kill(pid, SIGTERM);
-    int status = 0;
-    ASSERT_EQ(waitpid(pid, &status, 0), pid);
-    close(writer);
-    ASSERT_TRUE(WIFEXITED(status)) << command;
-    EXPECT_EQ(WEXITSTATUS(status), 130) << command;
-  }
-}
-
-TEST_F(Cli, EndsAtOnceWhereItsOutputIsFullOrClosed) {
-  const std::string store = MakeStore();
-  // The context has room for 510 tokens; generating them all would be no error, only late.
-  const std::string run =
-      SluiceBinary() + " run " + store + " -p Once --ignore-eos -c 512 --max-ram 24MiB";
-  const std::string sluice = std::exchange(SluiceBinary(), "/bin/sh");
-  for (const std::string& command :
-       {run + " >/dev/full", run + " >&-", run + " --json >/dev/full", run + " --json >&-",
-        sluice + " --help >/dev/full", sluice + " tokenize " + store + " -p Once >/dev/full",
-        sluice + " inspect " + store + " >&-", sluice + " run --help >/dev/full"}) {
-    const Finished finished = RunSluice({"-c", "exec " + command});
-    EXPECT_EQ(finished.exit_code, 1) << command << finished.err;
-    EXPECT_THAT(finished.err, HasSubstr("cannot write to standard output")) << command;
-    if (command.find("--json") == std::string::npos) {
-      EXPECT_THAT(finished.err, Not(HasSubstr("generation"))) << command;
-    }
-  }
-  // Without standard error or input all else works.
-  for (const std::string& command : {run + " -n 2 2>&-", run + " -n 2 <&-"}) {
-    const Finished finished = RunSluice({"-c", "exec " + command});
-    EXPECT_EQ(finished.exit_code, 0) << command << finished.err;
-    EXPECT_THAT(finished.out, HasSubstr("Once"));
-  }
-  SluiceBinary() = sluice;
-}
-
-TEST_F(Cli, AFileBeyondTheLimitOfFilesIsAnErrorOfOneLine) {
-  BeforeExec() = [] {
-    const rlimit limit = {.rlim_cur = 100 << 10, .rlim_max = 100 << 10};
-    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(9);
-  };
-  ExpectRefused({"shard", Data("models/TinyStories-656K"), dir_ / "large"},
-                "File too large (`ulimit -f`");
-  BeforeExec() = nullptr;
-}
-
 TEST_F(Cli, ReportsNoSpeedOfWhatWasNotGenerated) {
   const std::string store = MakeStore();
   const Finished one = RunSluice({"run", store, "-p", "Once", "-n", "1"});
@@ -365,27 +200,6 @@ TEST_F(Cli, TokenizesLinesBothWays) {
   EXPECT_EQ(json::parse(decoded.out.substr(0, decoded.out.find('\n'))), "Once upon a time");
   ExpectRefused({"tokenize", model, "--jsonl", "-p", "no json"}, "line 1");
   ExpectRefused({"tokenize", model, "--decode", "-p", "1,x"}, "\"x\"");
-}
-
-TEST_F(Cli, DecodingRefusesIdsWithoutAToken) {
-  const std::string model = Data("models/TinyStories-656K");
-  for (const auto& [ids, named] :
-       std::vector<std::pair<std::string, std::string>>{{"99999", "99999"},
-                                                        {"2048", "2048"},
-                                                        {"5,99999,6", "99999"},
-                                                        {"-1", "-1"},
-                                                        {"99999999999", "99999999999"},
-                                                        {"1.5", "1.5"}}) {
-    for (const std::vector<std::string>& more :
-         std::vector<std::vector<std::string>>{{}, {"--json"}, {"--jsonl"}}) {
-      std::vector<std::string> args = {
-          "tokenize", model, "--decode", "-p",
-          more == std::vector<std::string>{"--jsonl"} ? "[" + ids + "]" : ids};
-      args.insert(args.end(), more.begin(), more.end());
-      ExpectRefused(args, named);
-      ExpectRefused(args, "vocabulary of 2048");
-    }
-  }
 }
 
 TEST_F(Cli, ScoresAddUpToThePerplexity) {
@@ -457,96 +271,6 @@ TEST_F(Cli, ShowsWhatCompressionSavedAndExportsTheSameBytes) {
   EXPECT_EQ(ReadWholeFile(wide + ".t"), ReadWholeFile(small + ".t"));
   ExpectRefused({"shard", Data("models/TinyStories-656K"), small, "--encoding", "bf16"},
                 "holds a finished store");
-}
-
-TEST_F(Cli, RefusesStoresThatAreBroken) {
-  const std::string store = MakeStore();
-  const auto copy = [&](const std::string& name) {
-    fs::copy(store, dir_ / name, fs::copy_options::recursive);
-    return dir_ / name;
-  };
-  const std::vector<std::string> go = {"-p", "Once", "-n", "4", "--temp", "0"};
-  const auto run = [&](const std::string& path) {
-    std::vector<std::string> args = {"run", path};
-    args.insert(args.end(), go.begin(), go.end());
-    args.push_back("--json");
-    return args;
-  };
-  ExpectRefused(run(dir_ / "nowhere"), "nowhere");
-  ExpectRefused(run(Data("models/TinyStories-656K")), "TinyStories-656K");
-
-  const std::string slabs = copy("flipped_slab");
-  FlipBit(slabs + "/layers/001.slabs", 5000);
-  ExpectRefused(run(slabs), "001.slabs");
-  // Where the text is shown as it comes, its line is ended before the error.
-  EXPECT_EQ(RunSluice({"run", slabs, "-p", "Once", "-n", "4", "--temp", "0"}).out, "Once\n");
-  const Finished verify = RunSluice({"verify", slabs});
-  EXPECT_EQ(verify.exit_code, 1);
-  EXPECT_THAT(verify.out, HasSubstr("001.slabs"));
-  EXPECT_EQ(RunSluice({"verify", store}).exit_code, 0);
-
-  const std::string rows = copy("flipped_rows");
-  for (int64_t offset = 0; offset < static_cast<int64_t>(fs::file_size(rows + "/embedding.rows"));
-       offset += 256) {
-    FlipBit(rows + "/embedding.rows", offset);
-  }
-  ExpectRefused(run(rows), "embedding.rows");
-
-  const std::string resident = copy("flipped_resident");
-  FlipBit(resident + "/resident.bin", 10);
-  ExpectRefused(run(resident), "resident.bin");
-
-  const std::string truncated = copy("truncated");
-  fs::resize_file(truncated + "/head.slabs", 4096);
-  ExpectRefused(run(truncated), "head.slabs");
-
-  const std::string missing = copy("missing");
-  fs::remove(missing + "/layers/000.slabs");
-  ExpectRefused(run(missing), "000.slabs");
-
-  const std::string manifest = copy("manifest");
-  std::string text = ReadWholeFile(manifest + "/manifest.json");
-  const size_t version = text.find("\"format_version\": 1");
-  ASSERT_NE(version, std::string::npos);
-  Overwrite(manifest + "/manifest.json", static_cast<int64_t>(version), "\"format_version\": 9");
-  ExpectRefused(run(manifest), "format 9");
-  std::ofstream(manifest + "/manifest.json", std::ios::trunc) << text.substr(0, text.size() / 2);
-  ExpectRefused(run(manifest), "manifest.json");
-
-  const std::string tokenizer = copy("tokenizer");
-  std::ofstream(tokenizer + "/tokenizer/tokenizer.json", std::ios::trunc) << "{\"model\": 5}";
-  ExpectRefused(run(tokenizer), "tokenizer.json");
-  for (const char* const name : {"tokenizer.json", "tokenizer_config.json"}) {
-    const std::string without = copy(std::string("without_") + name);
-    fs::remove(without + "/tokenizer/" + name);
-    ExpectRefused(run(without), std::string(name) + ": the manifest lists it, but it is not there");
-  }
-}
-
-TEST_F(Cli, RefusesPromptsThatCannotBeRun) {
-  const std::string store = MakeStore();
-  ExpectRefused({"run", store, "--prompt-ids", "", "--json"}, "empty");
-  ExpectRefused({"run", store, "--prompt-ids", "1,2,3,4,5,6,7,8", "-c", "4", "--json"},
-                "8 tokens, the context only 4");
-  ExpectRefused({"run", store, "--prompt-ids", "1,99999", "--json"}, "99999");
-  ExpectRefused({"run", store, "-f", dir_ / "nowhere"}, "nowhere");
-  ExpectRefused({"run", store, "-p", "x", "-c", "100000"}, "512");
-  ExpectRefused({"run", store, "-p", "x", "--max-ram", "1MiB"}, "needs at least");
-}
-
-TEST_F(Cli, RefusesWeightsThatAreNoNumbers) {
-  const std::string model = dir_ / "model";
-  fs::copy(Data("models/llama-gqa-untied-f32"), model, fs::copy_options::recursive);
-  std::string file = ReadWholeFile(model + "/model.safetensors");
-  uint64_t header_bytes;
-  std::memcpy(&header_bytes, file.data(), 8);
-  const json header = json::parse(file.substr(8, header_bytes));
-  const int64_t offset = header["model.layers.1.mlp.up_proj.weight"]["data_offsets"][0];
-  Overwrite(model + "/model.safetensors", static_cast<int64_t>(8 + header_bytes) + offset,
-            std::string("\0\0\xC0\x7F", 4));
-  ASSERT_EQ(RunSluice({"shard", model, dir_ / "store"}).exit_code, 0);
-  ExpectRefused({"run", dir_ / "store", "--prompt-ids", "1,2", "-n", "2", "--json"}, "layer 1");
-  ExpectRefused({"shard", model, dir_ / "quantized", "--encoding", "q8_0"}, "up_proj");
 }
 
 TEST_F(Cli, ComputesOnTheCpuUnlessADeviceIsThere) {

@@ -118,14 +118,17 @@ TEST(SliceBuilder, TakesEventsInPieces) {
   EXPECT_EQ(slices, 7);
 }
 
-// A manifest of two slabs, as far as traces look at it.
+// A manifest of two slabs of layer 3's attention, as far as traces look at it.
 Manifest TwoSlabs() {
   Manifest manifest;
+  manifest.hyper_parameters.num_hidden_layers = 4;
   ManifestTensor tensor;
   tensor.role = TensorRole::kQ;
   tensor.layer = 3;
   manifest.tensors = {tensor};
+  manifest.Derive();
   ManifestSlab slab = {};
+  slab.block = manifest.program.FirstBlock(3);
   slab.tensors = {0};
   slab.bytes = 5000;
   manifest.slabs = {slab, slab};
@@ -199,8 +202,8 @@ TEST(TraceWriter, HasTracksForADevice) {
     }
   }
   EXPECT_THAT(product_bytes, testing::ElementsAre(5000, 10000)) << "two slabs stay";
-  EXPECT_THAT(pages, testing::ElementsAre("KV in: layer 0 keys and values, 300",
-                                          "KV out: layer 0 keys and values, 200"));
+  EXPECT_THAT(pages, testing::ElementsAre("KV in: layer 3 keys and values, 300",
+                                          "KV out: layer 3 keys and values, 200"));
   EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU", "KV in", "KV out"}));
 }
 

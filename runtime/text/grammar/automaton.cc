@@ -1,4 +1,4 @@
-// Writes expressions out as states and edges, and looks at the graph that comes of it.
+// Writes expressions out as states and edges, and analyses the graph that results.
 #include "runtime/text/grammar/automaton.h"
 
 #include <algorithm>
@@ -70,7 +70,8 @@ class AutomatonBuilder {
       return absl::InvalidArgumentError(
           "grammar: no text matches it, as every way through it is endless");
     }
-    // What leads nowhere goes; a call of a rule that may match nothing can also be passed by.
+    // Edges that lead nowhere are dropped; a call of a rule that may match nothing can also be
+    // skipped.
     std::erase_if(bytes_,
                   [&](const auto& e) { return to_end[e.edge.target] == Automaton::kNever; });
     std::erase_if(tokens_,
@@ -110,7 +111,7 @@ class AutomatonBuilder {
     return static_cast<State>(a_.num_states() - 1);
   }
 
-  // About the states of each expression.
+  // Counts the states of each expression, roughly.
   void SizeExpressions() {
     sizes_.resize(grammar_.num_exprs());
     for (int32_t i = 0; i < grammar_.num_exprs(); ++i) {
@@ -119,7 +120,7 @@ class AutomatonBuilder {
           1 + static_cast<int64_t>(e.text.size()) + 4 * static_cast<int64_t>(e.ranges.size());
       for (const Grammar::ExprId part : e.parts) size += sizes_[part];
       if (e.kind == Grammar::Kind::kRepeat) {
-        // As Write does it: a large part is a rule, and one state a time then.
+        // Write() does the same: a large part becomes a rule, and then takes one state each time.
         const int64_t times = std::max({e.min, e.max, 1});
         size = IsOutlined(e.parts[0], times) ? times : times * sizes_[e.parts[0]];
       }
@@ -132,8 +133,8 @@ class AutomatonBuilder {
            sizes_[part] * times > kInlineStates;
   }
 
-  // Adds what matches `id` behind `from`; returns where that leads. Nothing leads back to `from`,
-  // so that several expressions may begin there.
+  // Adds the texts of `id` behind `from`; returns the state behind them. Nothing leads back to
+  // `from`, so that several expressions may begin there.
   absl::StatusOr<State> Write(Grammar::ExprId id, State from) {
     if (++steps_ > 4 * limits_.states) {
       return absl::ResourceExhaustedError("grammar: its repetitions of repetitions are too large");
@@ -198,7 +199,7 @@ class AutomatonBuilder {
     for (const ByteSequence& sequence : Utf8Sequences(e.ranges)) {
       State at = from;
       for (int i = 0; i < sequence.size; ++i) {
-        bool any = true;  // whatever comes behind this byte
+        bool any = true;  // anything may come behind this byte
         for (int j = i + 1; j < sequence.size; ++j)
           any &= sequence.first[j] == 0x80 && sequence.last[j] == 0xBF;
         State next;
@@ -235,7 +236,7 @@ class AutomatonBuilder {
       empties_.push_back({from, loop});
       SLUICE_ASSIGN_OR_RETURN(const State again, once(loop));
       empties_.push_back({again, loop});
-      // `loop` has an edge that leads to it, so it may not be where other expressions begin.
+      // An edge leads back to `loop`, so that other expressions may not begin there.
       SLUICE_ASSIGN_OR_RETURN(const State end, NewState());
       empties_.push_back({loop, end});
       return end;
@@ -357,7 +358,8 @@ class AutomatonBuilder {
         absl::StrCat("grammar: left recursion, which would never end: ", Cycle(first, callers)));
   }
 
-  // "a, b, a" from the rules that were left over, each of which has a caller among them.
+  // Describes a cycle, "a, b, a", among the rules that were left over; each of them has a caller
+  // among them.
   std::string Cycle(const std::vector<std::vector<int32_t>>& first,
                     const std::vector<int32_t>& callers) const {
     std::vector<int32_t> caller(first.size(), -1);
@@ -384,7 +386,7 @@ class AutomatonBuilder {
   const Limits& limits_;
   Automaton a_;
   std::vector<int64_t> sizes_;
-  std::vector<Grammar::ExprId> bodies_;  // of the rules
+  std::vector<Grammar::ExprId> bodies_;  // of each rule
   std::vector<From<RawByteEdge>> bytes_;
   std::vector<From<RawTokenEdge>> tokens_;
   std::vector<From<Automaton::CallEdge>> calls_;
@@ -398,8 +400,8 @@ absl::StatusOr<Automaton> Automaton::Compile(const Grammar& grammar, const Limit
 }
 
 std::vector<int32_t> Automaton::BytesToEnd(const std::bitset<256>& usable) const {
-  // Knuth's generalization of Dijkstra's algorithm, backwards from the ends: a call costs what its
-  // rule costs, and is settled when both the rule's start and the way back are.
+  // Knuth's generalization of Dijkstra's algorithm, backwards from the ends: a call costs as much
+  // as its rule, and is settled when both the rule's start and the way back are.
   std::vector<int> usable_classes(num_classes() + 1);  // how many of those below
   {
     std::bitset<256> classes;

@@ -1,4 +1,4 @@
-// Following bytes, returns and calls.
+// Follows bytes, returns and calls.
 #include "runtime/text/grammar/configurations.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ void SortUnique(std::vector<uint64_t>* pairs) {
   pairs->erase(std::unique(pairs->begin(), pairs->end()), pairs->end());
 }
 
-// Nodes of the maps and vectors' growth, about.
+// The approximate memory of nodes of the maps and of vectors that grow.
 constexpr int64_t kEntryBytes = 128;
 
 }  // namespace
@@ -88,8 +88,8 @@ void Configurations::AddCalls(State state, FrameId frame) {
     Call& call = calls_[automaton_->rules()[edge.rule].rank];
     call.rule = edge.rule;
     if (automaton_->only_end(edge.target)) {
-      // The way back would only lead further back, to the caller's callers: they take its place, so
-      // that a rule that ends with itself needs no more frames than a loop.
+      // The way back would only lead to the caller's callers, which take its place: so a rule that
+      // ends with itself needs no more frames than a loop.
       const Frame& callers = frames_[frame];
       call.returns.insert(call.returns.end(), callers.returns->begin(), callers.returns->end());
       call.accepts |= callers.accepts;
@@ -100,7 +100,7 @@ void Configurations::AddCalls(State state, FrameId frame) {
 }
 
 void Configurations::DropFurtherTimes(Key* threads) {
-  // Counting behind every letter (a? [a-z]{0,30}) would otherwise have as many configurations as
+  // Otherwise counting behind every letter (a? [a-z]{0,30}) would give as many configurations as
   // texts.
   repetitions_.clear();
   std::erase_if(*threads, [this](uint64_t thread) {
@@ -204,7 +204,7 @@ Configurations::Id Configurations::Follow(Id id, uint16_t input_class) {
 }
 
 void Configurations::Compact(absl::Span<Id* const> live) {
-  // What stays, in the old numbers. A frame's callers have smaller numbers than the frame.
+  // The parts that stay, in the old numbers. A frame's callers have smaller numbers than the frame.
   struct Old {
     Key pairs;
     bool accepts;

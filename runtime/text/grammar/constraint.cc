@@ -1,4 +1,4 @@
-// Walks over the vocabulary, as little of it as can be.
+// Walks over the vocabulary, and over as little of it as possible.
 #include "runtime/text/grammar/constraint.h"
 
 #include <algorithm>
@@ -12,17 +12,18 @@
 namespace sluice::grammar {
 namespace {
 
-// Where fewer tokens are allowed they are kept as a list: a mask of 128k tokens has 16 KiB.
+// A list is kept if fewer tokens are allowed: a mask of 128k tokens has 16 KiB.
 constexpr size_t kListedIds = 1024;
-// Configurations after n plain characters; with more of them, nothing is said about longer texts.
+// The most configurations after n plain characters that are followed; beyond them nothing is known
+// of longer texts.
 constexpr size_t kPlainFrontier = 16;
-// Threads of a configuration that are looked at one by one.
+// The most threads of a configuration that are looked at one by one.
 constexpr int64_t kPlainThreads = 64;
 
 void Set(int32_t id, absl::Span<uint64_t> mask) { mask[id / 64] |= uint64_t{1} << (id % 64); }
 
-// The bytes of plain characters: a lead, then continuations, the first of which may have a range of
-// its own.
+// The bytes of plain characters: a lead byte, then continuations, the first of which may have a
+// range of its own.
 struct PlainBytes {
   uint8_t first_lead, last_lead, first_next, last_next;
   int continuations;
@@ -81,7 +82,7 @@ Constraint::Constraint(Automaton automaton, std::vector<Grammar::Token> tokens,
 std::vector<int32_t> Constraint::Costs(const Automaton& automaton, const Vocabulary& vocabulary) {
   std::vector<int32_t> costs = automaton.BytesToEnd(vocabulary.single_bytes());
   const auto start_cost = [&] { return costs[automaton.rules()[automaton.root()].start]; };
-  // A vocabulary that cannot spell any text byte by byte: the number of bytes still is a measure.
+  // If the vocabulary cannot spell any text byte by byte, the number of bytes is still a measure.
   if (start_cost() == Automaton::kNever) costs = automaton.BytesToEnd(std::bitset<256>().set());
   return costs;
 }
@@ -145,7 +146,7 @@ const Constraint::PlainLevels& Constraint::PlainLevelsOf(Id id) {
   if (plain_levels_[id] != nullptr) return *plain_levels_[id];
   PlainLevels levels = FindPlainLevels(id);
   if (levels.all < vocabulary_->longest_plain()) {
-    // What one thread takes, all together do, and they are not further from the end.
+    // If one thread takes a text, all together do, and they are not further from the end.
     const int64_t num_threads = configurations_.num_threads(id);
     for (int64_t i = 0; num_threads > 1 && num_threads <= kPlainThreads && i < num_threads; ++i) {
       const PlainLevels& one = PlainLevelsOf(configurations_.OnlyThread(id, i));
@@ -192,7 +193,7 @@ Constraint::PlainLevels Constraint::FindPlainLevels(Id id) {
       levels.most_to_finish.push_back(most);
     }
     if (next.size() > kPlainFrontier || !is_new) {
-      // Too many to follow, or all of them were followed already and go on like that.
+      // There are too many to follow, or all of them were followed before.
       if (all && !is_new) {
         levels.all = longest;
         levels.most_to_finish.resize(longest, most);
@@ -301,7 +302,7 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
 absl::StatusOr<const Constraint::Allowed*> Constraint::AllowedAt(Id id) {
   if (allowed_.size() <= id) allowed_.resize(id + 1);
   if (allowed_[id] == nullptr) {
-    // Nothing that could not be finished with any number of tokens.
+    // Tokens that no number of tokens could finish are left out.
     SLUICE_ASSIGN_OR_RETURN(Allowed found, FindAllowed(id, Automaton::kNever - 1));
     if (found.num_ids < static_cast<int64_t>(kListedIds)) {
       for (size_t w = 0; w < found.words.size(); ++w) {
@@ -345,7 +346,7 @@ absl::Status Matcher::Mask(int64_t tokens_left, TokenMask* mask) {
   } else {
     SLUICE_ASSIGN_OR_RETURN(Constraint::Allowed few,
                             c.FindAllowed(*at_, static_cast<int32_t>(limit)));
-    // The limit does not suffice, as far as is known. What needs the fewest tokens may still do.
+    // The limit does not suffice, as far as is known; the tokens that need the fewest may still do.
     for (int32_t more = 0; few.num_ids == 0 && !ends && more < Automaton::kNever;) {
       more = few.fewest_to_finish;
       SLUICE_ASSIGN_OR_RETURN(few, c.FindAllowed(*at_, more));

@@ -1,4 +1,5 @@
-// Which tokens may come next, so that a text stays inside a grammar and can be finished in time.
+// Finds the tokens that may come next, so that a text stays inside a grammar and can be finished in
+// time.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_CONSTRAINT_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_CONSTRAINT_H_
 
@@ -27,19 +28,19 @@ inline bool Allows(absl::Span<const uint64_t> mask, int64_t id) {
 
 class Matcher;
 
-// A grammar over a vocabulary, with what was found out about the two. Any number of texts may
-// follow it, each with a Matcher; they and this are for one thread at a time.
+// A grammar over a vocabulary, and everything that was found out about the two. Any number of texts
+// may follow it, each with a Matcher. One thread at a time uses the constraint and its matchers.
 class Constraint {
  public:
-  // InvalidArgument: a token of the grammar has no id yet, is outside the vocabulary, or ends a
-  // text; it is named. Errors of Automaton::Compile.
+  // InvalidArgument: names a token of the grammar that has no id yet, is outside the vocabulary, or
+  // ends a text. Errors of Automaton::Compile.
   static absl::StatusOr<std::shared_ptr<Constraint>> Create(
       const Grammar& grammar, std::shared_ptr<const Vocabulary> vocabulary,
       const Limits& limits = {});
 
   const Vocabulary& vocabulary() const { return *vocabulary_; }
-  // Tokens that suffice for some text of this grammar, its end among them; Automaton::kNever: no
-  // number is known to, as the vocabulary lacks tokens of single bytes.
+  // Returns how many tokens suffice for some text of this grammar, with its end token.
+  // Automaton::kNever: unknown, as the vocabulary lacks tokens of single bytes.
   int32_t tokens_to_finish() const { return TokensToFinish(configurations_.start()); }
   int64_t MemoryBytes() const;
 
@@ -47,26 +48,26 @@ class Constraint {
   friend class Matcher;
   using Id = Configurations::Id;
 
-  // The tokens that may follow a configuration, and what the costliest of them needs to be
-  // finished.
+  // The tokens that may follow a configuration, and the tokens that the costliest of them needs to
+  // be finished.
   struct Allowed {
     int64_t num_ids = 0;
     int32_t most_to_finish = 0;
-    int32_t fewest_to_finish = Automaton::kNever;  // of tokens that were left out, or less
-    std::vector<int32_t> ids;                      // where they are few,
+    int32_t fewest_to_finish = Automaton::kNever;  // a lower bound for tokens that were left out
+    std::vector<int32_t> ids;                      // the tokens, if they are few,
     std::vector<uint64_t> words;                   // else a mask
   };
-  // What follows a configuration on plain characters.
+  // The configurations that follow on a plain character.
   struct PlainStep {
-    bool all = true;       // none of them is refused
-    std::vector<Id> next;  // what they lead to
+    bool all = true;       // no plain character is refused
+    std::vector<Id> next;  // the configurations that they lead to
   };
   struct PlainLevels {
     int all = 0;  // any n plain characters may follow, for n up to this
-    int any = 0;  // some n plain characters may
-    // What up to n plain characters lead to needs at most, n from 1 to `all`
+    int any = 0;  // some n plain characters may follow, for n up to this
+    // Upper bounds of the tokens that are needed after n plain characters, n from 1 to `all`.
     std::vector<int32_t> most_to_finish;
-    // What n plain characters lead to needs at least, n from 1 to `any`
+    // Lower bounds of the tokens that are needed after n plain characters, n from 1 to `any`.
     std::vector<int32_t> fewest_to_finish;
   };
 
@@ -74,18 +75,19 @@ class Constraint {
              std::shared_ptr<const Vocabulary> vocabulary, const Limits& limits);
 
   static std::vector<int32_t> Costs(const Automaton& automaton, const Vocabulary& vocabulary);
-  // Tokens from here to the end: a byte each, and an end token unless the text must end by itself.
+  // Returns the tokens from here to the end: one a byte, and an end token unless the text must end
+  // by itself.
   int32_t TokensToFinish(Id id) const {
     return configurations_.at_end(id)
                ? 0
                : std::min(configurations_.bytes_to_end(id) + 1, Automaton::kNever);
   }
-  // The allowed tokens that lead to where `limit` tokens suffice.
+  // Finds the allowed tokens after which `limit` tokens suffice.
   absl::StatusOr<Allowed> FindAllowed(Id id, int32_t limit);
   void Walk(const TokenTrie& trie, Id id, int32_t limit, Allowed* found);
-  // Tokens that the grammar names.
+  // Adds tokens that the grammar names.
   void AddNamed(Id id, int32_t limit, Allowed* found);
-  // Where a token leads: by its bytes, by its name, or by both.
+  // Returns the configuration after a token: by its bytes, by its name, or by both.
   Id AfterToken(Id id, int32_t token);
   absl::StatusOr<const Allowed*> AllowedAt(Id id);
   const PlainStep& StepPlain(Id id);
@@ -94,18 +96,18 @@ class Constraint {
   void ForgetIfLarge();
 
   const Automaton automaton_;
-  const std::vector<Grammar::Token> tokens_;  // that the grammar names
+  const std::vector<Grammar::Token> tokens_;  // the tokens that the grammar names
   const std::shared_ptr<const Vocabulary> vocabulary_;
   const Limits limits_;
   Configurations configurations_;
   std::vector<std::unique_ptr<Allowed>> allowed_;           // by configuration
   std::vector<std::unique_ptr<PlainStep>> plain_steps_;     // by configuration
   std::vector<std::unique_ptr<PlainLevels>> plain_levels_;  // by configuration
-  int64_t cached_bytes_ = 0;                                // of all three
-  std::list<Id> live_;                                      // where the matchers are
+  int64_t cached_bytes_ = 0;                                // of the three above
+  std::list<Id> live_;                                      // the configurations of the matchers
 };
 
-// One text. Movable; the constraint lives as long as it.
+// Follows one text. Movable. Shares the constraint's ownership.
 class Matcher {
  public:
   explicit Matcher(std::shared_ptr<Constraint> constraint);
@@ -113,20 +115,20 @@ class Matcher {
   Matcher(Matcher&& other) noexcept;
   Matcher& operator=(Matcher&&) = delete;
 
-  // Sets `mask` to the tokens that may come next if `tokens_left` tokens at most can, this one
-  // among them (below 0: no limit). End tokens are among them just where the text can end. As long
-  // as the limit suffices for some text, it suffices for what the mask leaves; where it does not,
-  // only ways that need the fewest tokens are left. FailedPrecondition: no token fits.
+  // Sets `mask` to the tokens that may come next if at most `tokens_left` tokens follow, with this
+  // one (below 0: no limit). End tokens are in the mask exactly where the text can end. As long as
+  // the limit suffices for some text, it suffices after each token of the mask. If it does not, the
+  // mask has only the tokens that need the fewest. FailedPrecondition: no token fits.
   // ResourceExhausted: a limit.
   absl::Status Mask(int64_t tokens_left, TokenMask* mask);
 
   // Takes a token that was chosen. InvalidArgument: it does not fit.
   absl::Status Accept(int32_t token);
 
-  // The text can end here.
+  // Returns whether the text can end here.
   bool can_end() const { return constraint_->configurations_.accepts(*at_); }
-  // Nothing but the end can follow, or an end token was accepted: there is no need for another
-  // token.
+  // Returns whether no other token is needed: only the end can follow, or an end token was
+  // accepted.
   bool finished() const { return ended_ || constraint_->configurations_.at_end(*at_); }
 
  private:

@@ -1,4 +1,4 @@
-// Numbers of JSON texts without a loss: any number of digits, rounded down to a grid of decimals.
+// Decimal numbers of JSON texts without loss: any number of digits, rounded down to a grid.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_DECIMAL_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_DECIMAL_H_
 
@@ -10,29 +10,30 @@
 
 namespace sluice::grammar {
 
-// (-1)^negative * digits * 10^exponent. Zero has no digits; others have no zeros at either end.
+// The number (-1)^negative * digits * 10^exponent. Zero has no digits; the digits of other numbers
+// have no zeros at either end.
 struct Decimal {
   bool negative = false;
   std::string digits;
   int64_t exponent = 0;
 
-  // How many digits are needed before and behind the point; 0 where none is.
+  // The digits that are needed before and behind the point; 0 if none is.
   int64_t DigitsBefore() const;
   int64_t DigitsBehind() const;
 };
 
-// `json_number` is one by RFC 8259. Exponents beyond +-10^15 are taken for 10^15.
+// `json_number` is a number by RFC 8259. Exponents beyond +-10^15 become 10^15.
 Decimal ParseDecimal(absl::string_view json_number);
 
 // The largest integer that is not above `x` * 10^places, which must be below 10^37, and whether it
-// is equal.
+// equals it.
 struct GridFloor {
   absl::int128 value;
   bool is_exact;
 };
 GridFloor FloorOnGrid(const Decimal& x, int places);
 
-// value / 10^places, with all places: "-0.500".
+// Returns value / 10^places with all places: "-0.500".
 std::string GridText(absl::int128 value, int places);
 
 }  // namespace sluice::grammar

@@ -12,7 +12,7 @@ namespace {
 #define SLUICE_TIME \
   "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
 #define SLUICE_OCTET "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
-// Repetitions have bounds, so that a usual maxLength (254, 2083) is above all lengths anyway.
+// Repetitions have bounds, so that all lengths are below a usual maxLength (254, 2083).
 #define SLUICE_EMAIL                                                                               \
   "[A-Za-z0-9_+-]{1,20}(?:\\.[A-Za-z0-9_+-]{1,20}){0,2}@(?:[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,20}" \
   ")?\\.){1,3}"                                                                                    \
@@ -26,7 +26,7 @@ namespace {
 #define SLUICE_URI                                                                                 \
   "(?:(?:https?|ftp)://" SLUICE_HOST "(?::[1-9]\\d{0,3})?" SLUICE_URI_TAIL "|mailto:" SLUICE_EMAIL \
   "|urn:[a-z0-9]{2,30}:[A-Za-z0-9][A-Za-z0-9._:-]{0,100})"
-// The same with few states, for where the length is counted, too.
+// The same with few states, for patterns whose length is counted, too.
 #define SLUICE_SHORT_EMAIL \
   "[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*\\.[A-Za-z]{2,8}"
 #define SLUICE_SHORT_PATH "[A-Za-z0-9._~!$&'()*+,;=:@/-]*"

@@ -1,4 +1,4 @@
-// Formats of texts by name.
+// Patterns for the formats of texts that JSON Schema names.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_FORMATS_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_FORMATS_H_
 
@@ -8,10 +8,10 @@
 
 namespace sluice::grammar {
 
-// A pattern (PatternExpr) that matches only texts of a format of JSON Schema, though not all of
-// them. Null: any other format, which annotates ("int32", "password", "regex"). Where texts may
-// have up to `max_length` characters only, the pattern may be another one, which can be followed
-// together with a count of characters.
+// Returns a pattern (PatternExpr) that matches only texts of the format `name`, though not all of
+// them. Null: a format that only annotates ("int32", "password", "regex"). If texts may have at
+// most `max_length` characters, the pattern may be another one, which can be followed together with
+// a count of characters.
 const char* FormatPattern(absl::string_view name, int32_t max_length);
 
 }  // namespace sluice::grammar

@@ -1,5 +1,5 @@
-// GBNF, the notation of llama.cpp for grammars (grammars/README.md there; docs/grammar.md has what
-// is read here).
+// GBNF, llama.cpp's notation for grammars (grammars/README.md there); docs/grammar.md says what is
+// read here.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_GBNF_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_GBNF_H_
 
@@ -10,8 +10,8 @@
 
 namespace sluice::grammar {
 
-// The grammar of `text`, whose root is the rule "root". InvalidArgument, with line and column: what
-// is no GBNF, a rule that is used but not defined (by name), or defined twice. ResourceExhausted: a
+// Parses `text`; the grammar's root is the rule "root". InvalidArgument, with line and column: not
+// GBNF, or a rule (named) that is used but not defined, or defined twice. ResourceExhausted: a
 // limit.
 absl::StatusOr<Grammar> ParseGbnf(absl::string_view text, const Limits& limits = {});
 

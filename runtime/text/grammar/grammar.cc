@@ -1,4 +1,4 @@
-// Building expressions, and sets of code points.
+// Builds expressions, and sets of code points.
 #include "runtime/text/grammar/grammar.h"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ Grammar::ExprId Grammar::AnyRest(absl::Span<const std::string> texts, size_t at)
   while (!texts.empty()) {
     size_t count = 1;
     while (count < texts.size() && texts[count][at] == texts[0][at]) ++count;
-    // In sorted texts, what the first and the last share all of them do.
+    // In sorted texts, all share what the first and the last one share.
     const std::string &first = texts[0], &last = texts[count - 1];
     size_t common = at + 1;
     while (common < first.size() && common < last.size() && first[common] == last[common]) ++common;

@@ -1,4 +1,4 @@
-// A context-free grammar as it was written: rules of expressions over code points and tokens.
+// A context-free grammar as it is written: rules of expressions over code points and tokens.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_GRAMMAR_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_GRAMMAR_H_
 
@@ -11,7 +11,7 @@
 
 namespace sluice::grammar {
 
-// Inclusive, of code points. Surrogates may lie inside; they match nothing.
+// An inclusive range of code points. Surrogates may lie inside; they match nothing.
 struct CodePointRange {
   uint32_t first;
   uint32_t last;
@@ -19,14 +19,13 @@ struct CodePointRange {
 
 inline constexpr uint32_t kMaxCodePoint = 0x10FFFF;
 
-// Sorted, without overlaps or neighbours that touch.
+// Sorts ranges and joins those that overlap or touch.
 std::vector<CodePointRange> NormalizedRanges(std::vector<CodePointRange> ranges);
-// All other code points. `ranges` must be normalized.
+// Returns the ranges of all other code points. `ranges` must be normalized.
 std::vector<CodePointRange> ComplementRanges(const std::vector<CodePointRange>& ranges);
 
-// What both languages, GBNF and JSON schemas, are turned into. Expressions are made once and may be
-// used in several places; an expression holds only earlier ones, so there are no cycles but through
-// rules.
+// GBNF and JSON schemas are both turned into a Grammar. An expression is made once and may be used
+// in several places. It holds only earlier expressions, so that cycles go only through rules.
 class Grammar {
  public:
   using ExprId = int32_t;
@@ -43,9 +42,9 @@ class Grammar {
     RuleId rule = -1;                         // kRule
     int32_t token = -1;                       // kToken: index into tokens()
   };
-  // One token of the model, or with `negated` any one token but this.
+  // One token of the model, or, with `negated`, any one token but this.
   struct Token {
-    std::string text;  // as the vocabulary spells it; empty: it is named by its id
+    std::string text;  // as the vocabulary spells it; empty: the id names it
     int32_t id = -1;   // below 0: not looked up yet
     bool negated = false;
   };
@@ -55,24 +54,24 @@ class Grammar {
   };
 
   ExprId Text(absl::string_view bytes);
-  // Any of `texts`, sharing what they begin with, so that following them takes no more than one way
+  // Matches any of `texts`. Common beginnings are shared, so that there is only one way to follow
   // at a time.
   ExprId AnyText(std::vector<std::string> texts);
   ExprId Class(std::vector<CodePointRange> ranges);
-  ExprId Sequence(std::vector<ExprId> parts);  // of none: the empty text
-  ExprId Choice(std::vector<ExprId> parts);    // of none: nothing at all
+  ExprId Sequence(std::vector<ExprId> parts);  // of no parts: the empty text
+  ExprId Choice(std::vector<ExprId> parts);    // of no parts: matches nothing at all
   ExprId Repeat(ExprId part, int32_t min, int32_t max);
   ExprId Optional(ExprId part) { return Repeat(part, 0, 1); }
   ExprId Use(RuleId rule);
   ExprId OneToken(Token token);
 
-  // A rule to be defined later.
+  // Adds a rule that is to be defined later.
   RuleId AddRule(absl::string_view name);
   void Define(RuleId rule, ExprId body) { rules_[rule].body = body; }
 
   const Expr& expr(ExprId id) const { return exprs_[id]; }
   const std::vector<Rule>& rules() const { return rules_; }
-  // None twice.
+  // Each token stands here once.
   const std::vector<Token>& tokens() const { return tokens_; }
   void SetTokenId(int32_t token, int32_t id) { tokens_[token].id = id; }
   int64_t num_exprs() const { return static_cast<int64_t>(exprs_.size()); }
@@ -81,7 +80,8 @@ class Grammar {
 
  private:
   ExprId Add(Expr expr);
-  // Of sorted texts, none twice, without their first `at` bytes, which are the same in all.
+  // Matches any of sorted, different texts without their first `at` bytes, which are the same in
+  // all.
   ExprId AnyRest(absl::Span<const std::string> texts, size_t at);
 
   std::vector<Expr> exprs_;

@@ -1,4 +1,4 @@
-// Digit by digit.
+// Builds the expression digit by digit.
 #include "runtime/text/grammar/integer_range.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ ExprId Digits(char first, char last, Grammar* g) {
   return g->Class({{static_cast<uint8_t>(first), static_cast<uint8_t>(last)}});
 }
 
-// Texts of as many digits as `min` and `max`, which have the same number of them.
+// Matches numbers between `min` and `max`, which have the same number of digits.
 ExprId DigitRange(absl::string_view min, absl::string_view max, Grammar* g) {
   const auto rest = static_cast<int32_t>(min.size()) - 1;
   if (min.empty()) return g->Sequence({});

@@ -1,4 +1,4 @@
-// The integers from one number to another, written in decimal, as an expression.
+// An expression for the integers from one number to another, written in decimal.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_INTEGER_RANGE_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_INTEGER_RANGE_H_
 
@@ -10,7 +10,7 @@ namespace sluice::grammar {
 
 inline constexpr int64_t kLargestInteger = 999'999'999'999'999'999;
 
-// Matches min, min + 1, ..., max without leading zeros; nothing where min > max. Both are within
+// Matches min, min + 1, ..., max without leading zeros; nothing if min > max. Both are within
 // +-kLargestInteger.
 Grammar::ExprId IntegerRange(int64_t min, int64_t max, Grammar* grammar);
 

@@ -11,7 +11,7 @@
 namespace sluice::grammar {
 namespace {
 
-// What a string holds as it is: all but control characters, the quote and the backslash.
+// The characters that a string holds unescaped: all but control characters, quote and backslash.
 const std::vector<CodePointRange>& PlainRanges() {
   static const auto* const ranges =
       new std::vector<CodePointRange>{{0x20, 0x21}, {0x23, 0x5B}, {0x5D, kMaxCodePoint}};

@@ -1,4 +1,4 @@
-// JSON schemas (draft 2020-12, a subset) as grammars of the texts that they allow.
+// JSON schemas (a subset of draft 2020-12) as grammars of the texts that they allow.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_JSON_SCHEMA_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_JSON_SCHEMA_H_
 
@@ -9,14 +9,14 @@
 
 namespace sluice::grammar {
 
-// Whatever the grammar matches is valid by the schema; docs/grammar.md says what it does not match
-// although it would be: keys come in the schema's order, and where "properties" stands without
-// "additionalProperties" there are no others. InvalidArgument: no JSON, not a schema, or a keyword
-// that is not supported, each by its name and the JSON pointer of the schema that has it; also a
-// schema that nothing is valid by, where that is seen. ResourceExhausted: a limit.
+// Makes a grammar that matches only texts that are valid by the schema, though not all of them
+// (docs/grammar.md): keys come in the schema's order, and "properties" without
+// "additionalProperties" allows no other keys. InvalidArgument: no JSON, not a schema, or an
+// unsupported keyword, with its name and the JSON pointer of its schema; also a schema that is
+// found to allow no text. ResourceExhausted: a limit.
 absl::StatusOr<Grammar> GrammarFromJsonSchema(absl::string_view schema, const Limits& limits = {});
 
-// Any JSON object.
+// Makes a grammar of any JSON object.
 Grammar JsonObjectGrammar();
 
 }  // namespace sluice::grammar

@@ -1,4 +1,4 @@
-// A JSON document as it is written: members in their order, numbers with their digits.
+// A JSON document as it is written: members keep their order, numbers their digits.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_JSON_VALUE_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_JSON_VALUE_H_
 
@@ -24,19 +24,19 @@ struct JsonValue {
 
   bool is(Kind k) const { return kind == k; }
   bool is_bool() const { return kind == Kind::kFalse || kind == Kind::kTrue; }
-  // The member `key` of an object; null: it has none, or this is no object.
+  // Returns the member `key` of an object; null: it has none, or this is no object.
   const JsonValue* Find(absl::string_view key) const;
 };
 
-// InvalidArgument: not JSON, or a key twice in an object. ResourceExhausted: larger or deeper than
+// InvalidArgument: not JSON, or an object has a key twice. ResourceExhausted: larger or deeper than
 // the limits.
 absl::StatusOr<JsonValue> ParseJsonValue(absl::string_view text, const Limits& limits);
 
-// Without white space, and with only the escapes that are needed.
+// Writes `value` without white space, and with only the escapes that are needed.
 std::string JsonText(const JsonValue& value);
 void AppendJsonString(absl::string_view utf8, std::string* out);
 
-// Equal as JSON Schema has it: 1 and 1.0 are, whatever the order of members.
+// Compares as JSON Schema does: 1 equals 1.0, and the order of members does not matter.
 bool JsonEqual(const JsonValue& a, const JsonValue& b);
 
 }  // namespace sluice::grammar

@@ -34,8 +34,8 @@ double AsDouble(int128 value, int places) {
   return number;
 }
 
-// The first point of the grid inside of a lower bound; points lie between -end and end, and `end`
-// stands for none.
+// Returns the first point of the grid inside of a lower bound. Points lie between -end and end;
+// `end` means that there is none.
 int128 FirstInside(const Decimal& bound, double value, bool is_open, int places, int128 end) {
   if (bound.DigitsBefore() > kFarDigits) return bound.negative ? 1 - end : end;
   const GridFloor floor = FloorOnGrid(bound, places);
@@ -71,7 +71,7 @@ class RangeFinder {
     int128 Count() const { return last - first + 1; }
   };
 
-  // The grid is as coarse as it may be.
+  // Finds the coarsest grid that is allowed.
   Range Find() const {
     const Range range = Find(kMaxDigits);
     const int128 end = PowerOfTen(kMaxDigits + range.places);
@@ -128,7 +128,7 @@ class RangeFinder {
       if (range.Count() >= kEnough) return range;
     }
     const Range finest = OnGrid(most, digits);
-    // Equal bounds: finer grids add nothing but zeros.
+    // The bounds are equal: finer grids add nothing but zeros.
     return finest.Count() == 1 && IsOneNumber() ? OnGrid(least, digits) : finest;
   }
 
@@ -153,13 +153,13 @@ class RangeFinder {
   std::vector<Decimal> lower_decimals_, upper_decimals_;
 };
 
-// Decimals of one sign, as their digits: `places` is how many stand behind the point.
+// Decimals of one sign as their digits; `places` of these stand behind the point.
 class Magnitudes {
  public:
   Magnitudes(int places, Grammar* grammar)
       : places_(places), g_(*grammar), digit_(g_.Class({{'0', '9'}})) {}
 
-  // From `first` to `last`, which are not negative, of the grid.
+  // Matches the points of the grid from `first` to `last`, which are not negative.
   ExprId Between(int128 first, int128 last) {
     const int128 one = PowerOfTen(places_);
     const auto low = static_cast<int64_t>(first / one), high = static_cast<int64_t>(last / one);
@@ -192,8 +192,8 @@ class Magnitudes {
     return digits.find_first_not_of('0') == absl::string_view::npos;
   }
 
-  // One to low.size() digits that lie between `low` and `high`, which have equal sizes, once zeros
-  // are added behind.
+  // Matches one to low.size() digits that lie between `low` and `high` once zeros are appended.
+  // `low` and `high` have equal sizes.
   ExprId Digits(absl::string_view low, absl::string_view high) {
     const auto behind = static_cast<int32_t>(low.size()) - 1;
     const absl::string_view low_rest = low.substr(1), high_rest = high.substr(1);
@@ -207,8 +207,8 @@ class Magnitudes {
     return g_.Choice(std::move(ways));
   }
 
-  // A digit from `first` to `last`, and up to low.size() digits as in Digits(); none where `low` is
-  // 0.
+  // Matches a digit from `first` to `last`, and up to low.size() digits as in Digits(); no more
+  // digits if `low` is 0.
   ExprId Behind(char first, char last, absl::string_view low, absl::string_view high) {
     const ExprId digit = g_.Class({{static_cast<uint8_t>(first), static_cast<uint8_t>(last)}});
     if (low.empty()) return digit;

@@ -1,4 +1,4 @@
-// Regular expressions of JSON schemas: the regular part of ECMA-262's, as expressions.
+// Regular expressions of JSON schemas (the regular part of ECMA-262's) as expressions.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_PATTERN_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_PATTERN_H_
 
@@ -9,12 +9,13 @@
 
 namespace sluice::grammar {
 
-// The texts that `pattern` matches somewhere, as classes of characters, sequences, choices and
-// repetitions (in JSON they are spelled otherwise: JsonGrammar::Spelled); ^ and $ tie its beginning
-// or end to the string's. Known: characters, . [] [^] () (?:) | * + ? {m,n} and their lazy forms,
-// \d \w \s \D \W \S, \t \n \r \f \v \0 \xHH \uHHHH, escaped punctuation, and ^ and $ at the ends of
-// the pattern or of an alternative outside of groups. InvalidArgument names anything else and where
-// it is. ResourceExhausted: a limit.
+// Returns the texts in which `pattern` matches somewhere, as classes of characters, sequences,
+// choices and repetitions; JsonGrammar::Spelled turns them into JSON's spelling. ^ and $ tie the
+// match to the beginning or the end of the string. Known: characters, . [] [^] () (?:) | * + ?
+// {m,n} and their lazy forms, \d \w \s \D \W \S, \t
+//  \r \f \v \0 \xHH \uHHHH, escaped punctuation, and ^ and $ at the ends of the pattern or of an
+// alternative outside of groups. InvalidArgument: names anything else and its place.
+// ResourceExhausted: a limit.
 absl::StatusOr<Grammar::ExprId> PatternExpr(absl::string_view pattern, const Limits& limits,
                                             Grammar* characters);
 

@@ -1,4 +1,4 @@
-// First by the structure of one pattern, then by a product of automata.
+// Uses the structure of a single pattern if it can, else a product of automata.
 #include "runtime/text/grammar/pattern_intersection.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ struct Lengths {
 };
 constexpr Lengths kNoLength{1, 0};
 
-// How long the texts of each expression of a grammar without rules can be.
+// Returns how long the texts of each expression of a grammar without rules can be.
 std::vector<Lengths> LengthsOf(const Grammar& g) {
   std::vector<Lengths> lengths(g.num_exprs());
   for (ExprId id = 0; id < g.num_exprs(); ++id) {
@@ -65,12 +65,12 @@ std::vector<Lengths> LengthsOf(const Grammar& g) {
   return lengths;
 }
 
-// One pattern: bounds of length as bounds of its repetitions.
+// Turns bounds of length of a pattern into bounds of its repetitions.
 class Shortening {
  public:
   Shortening(const std::vector<Lengths>& lengths, Grammar* g) : lengths_(lengths), g_(*g) {}
 
-  // Nothing: the pattern is not of a kind that this can do.
+  // Returns nothing if the pattern is of another kind.
   std::optional<ExprId> Within(ExprId id, Lengths bounds) {
     const Lengths own = lengths_[id];
     bounds.min = std::max<int64_t>(bounds.min, 0);
@@ -218,7 +218,7 @@ class Positions {
     if (!unlimited && longest_ < kEndless) {
       most = std::clamp<int64_t>(longest_ / std::max<int64_t>(1, lengths_[part].min), e.min, e.max);
     }
-    // What is optional is nested, (x(x)?)?, so that each time is followed by the next one only.
+    // Optional times are nested, (x(x)?)?, so that each one is followed only by the next.
     Part rest;
     if (unlimited) {
       SLUICE_ASSIGN_OR_RETURN(rest, Of(part));
@@ -316,7 +316,7 @@ class Product {
         "none may help");
   }
 
-  // Of both classes; -1: none.
+  // Returns the characters of both classes; -1: there are none.
   ExprId Characters(int32_t a, int32_t b) {
     const auto [it, is_new] = classes_.try_emplace({a, b}, -1);
     if (is_new) {
@@ -401,7 +401,7 @@ absl::StatusOr<std::optional<Grammar::ExprId>> PatternIntersection(
   }
   int64_t longest = bounds.max;
   for (const ExprId pattern : patterns) longest = std::min(longest, lengths[pattern].max);
-  // No text gets there, so nothing need count
+  // No text is so long, so that nothing need be counted.
   const int64_t max_length = longest < bounds.max ? kEndless : bounds.max;
   // Of edges, each of which becomes a few expressions
   const int64_t limit = limits.expressions / 4;

@@ -1,4 +1,4 @@
-// Schemas that are put together from others: allOf, anyOf and oneOf.
+// Compiles schemas that combine others: allOf, anyOf and oneOf.
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -14,11 +14,11 @@ namespace {
 using Kind = JsonValue::Kind;
 using Names = std::set<std::string>;
 
-// Comparing them all with each other takes time.
+// Each is compared with all others, which takes time.
 constexpr size_t kMaxOneOf = 200;
 constexpr size_t kMaxPairs = 10'000;
 
-// "Cat" of "#/components/schemas/Cat", or of "Cat" itself.
+// Returns "Cat" for "#/components/schemas/Cat" or "Cat".
 absl::string_view LastPart(absl::string_view reference) {
   return reference.substr(reference.rfind('/') + 1);
 }
@@ -191,7 +191,7 @@ bool SchemaCompiler::Disjoint(const SchemaAt& a, const SchemaAt& b, int depth) c
   }
   if (!common) return true;
   if (*a_types != Names{"object"} || *b_types != Names{"object"}) return false;
-  // Objects that have to have a key with values that differ.
+  // Finds objects that must have a key with different values.
   const auto required = [](const SchemaAt& at, const std::string& key) {
     const JsonValue* const names = at.schema->Find("required");
     return names != nullptr && std::any_of(names->items.begin(), names->items.end(),

@@ -1,4 +1,4 @@
-// Keywords that hold for any type, and which keywords there are.
+// Compiles keywords that hold for any type; lists the keywords that exist.
 #include "runtime/text/grammar/schema_compiler.h"
 
 #include <algorithm>
@@ -18,8 +18,8 @@ namespace {
 using Kind = JsonValue::Kind;
 using Names = std::set<std::string>;
 
-// What constrains values in some draft, 3 to 2020-12, and is not supported. All other words that
-// are unknown annotate.
+// Keywords that constrain values in some draft, 3 to 2020-12, and are not supported. All other
+// unknown words annotate.
 const Names& UnsupportedKeywords() {
   static const auto* const names = new Names(absl::StrSplit(
       "not if then else dependencies dependentRequired dependentSchemas unevaluatedProperties "
@@ -42,8 +42,8 @@ const std::map<std::string, Names>& KeywordsOfTypes() {
   return *keywords;
 }
 
-// Not so for a format that is unknown, and draft 3's "required", which is about the schema as a
-// property.
+// Returns whether a keyword implies its type. An unknown format does not, nor does draft 3's
+// "required", which is about the schema as a property.
 bool MeansItsType(const JsonValue& schema, const std::string& key) {
   const JsonValue& value = *schema.Find(key);
   if (key == "format")
@@ -63,7 +63,7 @@ bool Constrains(const std::string& key) {
   return names->contains(key);
 }
 
-// Before draft 2019-09 what stands beside "$ref" is ignored.
+// Before draft 2019-09 the members beside "$ref" are ignored.
 bool ReadsReferencesAlone(const JsonValue& root) {
   const JsonValue* const draft = root.Find("$schema");
   return draft != nullptr && absl::StrContains(draft->text, "json-schema.org/draft-0");
@@ -184,7 +184,7 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Schema(const SchemaAt& at) {
 
   SLUICE_ASSIGN_OR_RETURN(Names types, Types(at));
   if (types.empty()) {
-    // A keyword is about values of its types only, but whoever writes one means them.
+    // A keyword constrains values of its types only, but whoever writes one means those types.
     for (const auto& [type, keywords] : KeywordsOfTypes()) {
       for (const std::string& key : schema.keys) {
         if (keywords.contains(key) && type != "integer" && MeansItsType(schema, key))

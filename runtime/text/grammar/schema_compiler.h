@@ -1,4 +1,4 @@
-// From schemas to expressions; for this folder only.
+// Turns schemas into expressions; for this folder only.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_SCHEMA_COMPILER_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_SCHEMA_COMPILER_H_
 
@@ -23,14 +23,14 @@
 namespace sluice::grammar {
 
 bool IsOfType(const JsonValue& value, const std::string& type);
-// The values of "const" or "enum", or nothing.
+// Returns the values of "const" or "enum", or nothing.
 std::vector<const JsonValue*> LiteralsOf(const JsonValue& schema);
 
 class SchemaCompiler {
  public:
   using ExprId = Grammar::ExprId;
 
-  // `root` must outlive it.
+  // `root` must outlive this object.
   SchemaCompiler(const JsonValue* root, const Limits& limits);
   absl::StatusOr<Grammar> Compile();
 
@@ -43,33 +43,33 @@ class SchemaCompiler {
   absl::StatusOr<std::set<std::string>> Types(
       const SchemaAt& at) const;  // empty: the schema names none
   absl::Status CheckKeywords(const SchemaAt& at) const;
-  // Refuses all keywords that constrain but these.
+  // Refuses all constraining keywords but these.
   absl::Status OnlyBeside(const SchemaAt& at, absl::string_view keyword,
                           const std::set<std::string>& others) const;
   absl::StatusOr<ExprId> OfType(const SchemaAt& at, const std::string& type);
 
-  // schema_branches.cc: what puts schemas together.
+  // In schema_branches.cc: keywords that combine schemas.
   absl::StatusOr<ExprId> AnyOf(const SchemaAt& at, absl::string_view keyword);
   absl::StatusOr<ExprId> AllOf(const SchemaAt& at);
-  // Whether no value can be valid by both, as far as types, literals and their place in objects
+  // Returns whether no value is valid by both, as far as types, literals and their place in objects
   // tell.
   bool Disjoint(const SchemaAt& a, const SchemaAt& b, int depth) const;
-  // A property that an object has to have, with one of these values (JSON texts).
+  // A property that an object must have, with one of these values (JSON texts).
   struct Tag {
     std::string property;
     std::set<std::string> values;
   };
-  // A "oneOf" whose schemas `one` and `other` are told apart by OpenAPI's "discriminator" only.
+  // Compiles a "oneOf" whose schemas `one` and `other` only OpenAPI's "discriminator" tells apart.
   absl::StatusOr<ExprId> Discriminated(const SchemaAt& at, size_t one, size_t other);
-  // The schema of an object that `branch` is or refers to.
+  // Returns the schema of an object that `branch` is or refers to.
   absl::StatusOr<SchemaAt> ObjectOf(const SchemaAt& branch) const;
-  // The values (JSON texts) by which a discriminator's `mapping`, which may be null, means
+  // Returns the values (JSON texts) for which a discriminator's `mapping`, which may be null, names
   // `branch`.
   std::set<std::string> NamesOf(const SchemaAt& branch, const SchemaAt& target,
                                 const JsonValue* mapping) const;
   absl::StatusOr<ExprId> Tagged(const SchemaAt& at, const Tag& tag);
 
-  // schema_types.cc: values of one type.
+  // In schema_types.cc: values of one type.
   absl::StatusOr<ExprId> Object(const SchemaAt& at, const Tag* tag = nullptr);
   absl::StatusOr<ExprId> Array(const SchemaAt& at);
   absl::StatusOr<ExprId> String(const SchemaAt& at);
@@ -81,7 +81,7 @@ class SchemaCompiler {
     bool required;
   };
   absl::StatusOr<std::vector<Property>> Properties(const SchemaAt& at, const Tag* tag);
-  // The value of a schema that may be "false": none.
+  // Returns the value of a schema that may be "false", which allows none.
   absl::StatusOr<std::optional<ExprId>> Additional(const SchemaAt& at, absl::string_view keyword);
   ExprId Members(const std::vector<Property>& properties, std::optional<ExprId> more,
                  const std::string& path);
@@ -101,7 +101,7 @@ class SchemaCompiler {
   const bool references_stand_alone_;
   Grammar g_;
   JsonGrammar json_;
-  std::map<const JsonValue*, Grammar::RuleId> references_;  // by the schema that they point to
+  std::map<const JsonValue*, Grammar::RuleId> references_;  // by the schema that is referred to
   std::map<std::pair<const JsonValue*, std::string>, Grammar::RuleId> tagged_;
   int depth_ = 0;
 };

@@ -1,4 +1,4 @@
-// URIs are resolved as RFC 3986, section 5.2, has it; nothing is ever fetched.
+// Resolves URIs by RFC 3986, section 5.2; nothing is ever fetched.
 #include "runtime/text/grammar/schema_references.h"
 
 #include <utility>
@@ -17,7 +17,7 @@ namespace {
 
 using Kind = JsonValue::Kind;
 
-constexpr size_t kLongestUri = 500;  // that a schema is remembered by; there may be many
+constexpr size_t kLongestUri = 500;  // longer URIs of schemas are not kept; there may be many
 
 // Characters behind a '%' that are no two hexadecimal digits are left as they are.
 std::string PercentDecoded(absl::string_view text) {
@@ -89,7 +89,7 @@ std::string ResolvedUri(absl::string_view base, absl::string_view reference) {
       r.query);
 }
 
-// The id of a schema that has one: a text, which the description of a property named "id" is not.
+// Returns the id of a schema that has one: a text, unlike the description of a property named "id".
 const std::string* IdOf(const JsonValue& schema) {
   for (const absl::string_view keyword : {"$id", "id"}) {
     const JsonValue* const id = schema.Find(keyword);
@@ -139,7 +139,7 @@ void SchemaReferences::Index(const SchemaAt& at, size_t base) {
   if (&value == &root_) resources_.try_emplace(bases_[base], at);
   for (size_t i = 0; i < value.items.size(); ++i) {
     const std::string key = value.is(Kind::kArray) ? absl::StrCat(i) : value.keys[i];
-    // Values, not schemas.
+    // These hold values, not schemas.
     if (key == "enum" || key == "const" || key == "default" || key == "examples" ||
         key == "example")
       continue;
@@ -178,7 +178,7 @@ absl::StatusOr<SchemaAt> SchemaReferences::Resolve(const SchemaAt& from,
   SchemaAt place{nullptr, ""};
   if (fragment.empty() || fragment[0] == '/') {
     if (found != resources_.end()) place = Follow(found->second, fragment);
-    // Some generators give schemas ids, and yet mean the whole document by "#".
+    // Some generators give schemas ids and yet mean the whole document by "#".
     if (place.schema == nullptr && uri.empty()) place = Follow({&root_, "#"}, fragment);
   } else if (const auto anchor = anchors_.find(absl::StrCat(resource, "#", fragment));
              anchor != anchors_.end()) {

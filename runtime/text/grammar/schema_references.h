@@ -1,5 +1,5 @@
-// What "$ref" points to: places of one document, by JSON pointer, by anchor or by the URI of a
-// schema in it.
+// Finds the places that "$ref" names in one document: by JSON pointer, by anchor, or by the URI of
+// a schema in it.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_SCHEMA_REFERENCES_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_SCHEMA_REFERENCES_H_
 
@@ -20,31 +20,30 @@ struct SchemaAt {
   std::string path;
 };
 
-// The place of `child`, which `parent` has under `key`. Long paths lose their middle, so that a
-// schema of many members with long names needs little memory.
+// Returns the place of `child`, which `parent` has under `key`. A long path loses its middle, so
+// that a schema of many members with long names needs little memory.
 SchemaAt ChildOf(const SchemaAt& parent, absl::string_view key, const JsonValue* child);
 
-// Drafts 4 to 2020-12 are read alike: "$id" and draft 4's "id" give a schema a URI and its
-// references a base,
-// "$anchor", "$dynamicAnchor" and an id of just "#name" give it a name.
+// Drafts 4 to 2020-12 are read alike. "$id" and draft 4's "id" give a schema a URI and its
+// references a base; "$anchor", "$dynamicAnchor" and an id of just "#name" give it a name.
 class SchemaReferences {
  public:
-  // `root` must outlive it.
+  // `root` must outlive this object.
   explicit SchemaReferences(const JsonValue* root);
 
-  // The place that `ref` in the schema at `from` points to. The fragment of `ref` is
-  // percent-decoded (RFC 6901, section 6). InvalidArgument: no place in this document, worded to
-  // follow the reference.
+  // Returns the place that `ref`, in the schema at `from`, names. The fragment of `ref` is
+  // percent-decoded (RFC 6901, section 6). InvalidArgument: the document has no such place; the
+  // message is worded to follow the reference.
   absl::StatusOr<SchemaAt> Resolve(const SchemaAt& from, absl::string_view ref) const;
 
  private:
   void Index(const SchemaAt& at, size_t base);
-  // The place that a pointer ("/a/b") leads to from `start`; a null schema: nowhere.
+  // Follows a pointer ("/a/b") from `start`; a null schema: it leads nowhere.
   static SchemaAt Follow(const SchemaAt& start, absl::string_view pointer);
 
   const JsonValue& root_;
   std::vector<std::string> bases_ = {""};       // URIs, without fragments
-  std::map<const JsonValue*, size_t> base_of_;  // of schemas that refer to something
+  std::map<const JsonValue*, size_t> base_of_;  // of schemas that contain references
   std::map<std::string, SchemaAt> resources_;   // by URI, without a fragment
   std::map<std::string, SchemaAt> anchors_;     // by URI, '#' and name
 };

@@ -1,4 +1,4 @@
-// Objects, arrays, strings and numbers.
+// Compiles schemas of objects, arrays, strings and numbers.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -161,7 +161,7 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Array(const SchemaAt& at) {
   if (!item.has_value() && count.min > fixed)
     return Refuse(at, "no array has as many items as \"minItems\"");
 
-  // From the end: what follows after i items; one that was begun by a comma.
+  // Built from the end: what follows i items. One that is not the first begins with a comma.
   ExprId list = g_.Sequence({});
   const bool more = item.has_value() && (!limited || count.max > fixed);
   if (fixed == 0) {
@@ -222,7 +222,7 @@ absl::StatusOr<std::vector<SchemaCompiler::Property>> SchemaCompiler::Properties
       add(name, value, is_required);
     }
   }
-  // What is required without being described is an additional property that has to be there.
+  // A required name that is not described is an additional property that must be there.
   for (const std::string& name : required) {
     SLUICE_ASSIGN_OR_RETURN(const std::optional<ExprId> value,
                             Additional(at, "additionalProperties"));
@@ -263,7 +263,8 @@ absl::StatusOr<Grammar::ExprId> SchemaCompiler::Object(const SchemaAt& at, const
 
 Grammar::ExprId SchemaCompiler::Members(const std::vector<Property>& properties,
                                         std::optional<ExprId> more, const std::string& path) {
-  // What may follow a member, and how the first one may be, from property i on: i goes down.
+  // Built from the last property on: what may follow a member, and how the first member may be,
+  // from property i on.
   ExprId rest = more.has_value()
                     ? g_.Repeat(g_.Sequence({json_.Comma(), *more}), 0, Grammar::kUnlimited)
                     : g_.Sequence({});

@@ -1,4 +1,4 @@
-// UTF-8 as bytes that an automaton can follow, and as code points.
+// UTF-8 as code points, and as bytes that an automaton can follow.
 #ifndef SLUICE_RUNTIME_TEXT_GRAMMAR_UTF8_H_
 #define SLUICE_RUNTIME_TEXT_GRAMMAR_UTF8_H_
 
@@ -11,7 +11,7 @@
 
 namespace sluice::grammar {
 
-// Of the code point that begins `text`: its value and size in bytes. Size 0: malformed, or the end.
+// The code point at the beginning of a text, and its size in bytes. Size 0: malformed, or the end.
 struct CodePoint {
   uint32_t value = 0;
   int size = 0;
@@ -20,15 +20,15 @@ CodePoint FirstCodePoint(absl::string_view text);
 
 void AppendUtf8(uint32_t code_point, std::string* out);
 
-// The bytes of some characters of one length: one range a byte.
+// A set of characters of one length: a range for each byte.
 struct ByteSequence {
   int size = 0;
   uint8_t first[4] = {};
   uint8_t last[4] = {};
 };
 
-// Sequences that together are just the encodings of the code points in `ranges`, without surrogates
-// (the method of utf8-ranges in Rust's regex).
+// Returns sequences that together are exactly the encodings of the code points in `ranges`, without
+// surrogates (the method of utf8-ranges in Rust's regex).
 std::vector<ByteSequence> Utf8Sequences(const std::vector<CodePointRange>& ranges);
 
 }  // namespace sluice::grammar

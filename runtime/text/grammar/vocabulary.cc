@@ -10,7 +10,7 @@
 namespace sluice::grammar {
 namespace {
 
-// The characters of a plain text, or -1.
+// Returns the number of characters of a plain text, or -1.
 int PlainLength(absl::string_view text) {
   int n = 0;
   while (!text.empty()) {

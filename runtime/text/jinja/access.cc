@@ -1,4 +1,4 @@
-// The order in which attributes and items are tried is Jinja's; Python's slices on code points.
+// Tries attributes and items in Jinja's order; slices text by code points, as Python does.
 #include "runtime/text/jinja/access.h"
 
 #include <algorithm>
@@ -54,7 +54,7 @@ Value NumberAttribute(const Value& value, absl::string_view name) {
   return Value();
 }
 
-// Without the item of that key: missing where there is none.
+// Returns missing if there is no item of that key.
 absl::StatusOr<Value> ItemOrMissing(Runtime& runtime, const Value& value, const Value& key) {
   if (value.is_dict()) {
     const Value* const found = value.dict().Find(key);
@@ -93,7 +93,7 @@ absl::StatusOr<int64_t> Bound(const Value& bound, int64_t otherwise) {
   return Error("slice indices must be integers or None, not '", TypeName(bound), "'");
 }
 
-// Which items of `length` a slice takes.
+// Finds which items of `length` a slice takes.
 absl::StatusOr<SliceRange> Resolve(int64_t length, const Value& start, const Value& stop,
                                    const Value& step_value) {
   JINJA_ASSIGN_OR_RETURN(int64_t step, Bound(step_value, 1));

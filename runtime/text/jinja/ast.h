@@ -1,7 +1,6 @@
 // A parsed template: statements and expressions as trees of plain structs.
 //
-// All nodes belong to the Ast; they point at each other freely, so that nothing recurses to free
-// them.
+// All nodes belong to the Ast and point at each other, so that freeing them does not recurse.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_AST_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_AST_H_
 
@@ -62,7 +61,7 @@ struct Expression {
   UnaryOperator unary = {};
   BinaryOperator binary = {};
   std::vector<CompareOperator> compares = {};
-  const Builtin* builtin = nullptr;  // of a filter or test; null where there is none of that name
+  const Builtin* builtin = nullptr;  // of a filter or test; null if there is none of that name
 };
 
 struct Statement;
@@ -73,7 +72,7 @@ struct Parameter {
   const Expression* otherwise = nullptr;  // its default
 };
 
-// What a macro and the block of a call have in common.
+// The parts that a macro and the block of a call have in common.
 struct MacroSignature {
   std::string name;
   std::vector<Parameter> parameters;

@@ -17,8 +17,8 @@
 
 namespace sluice::jinja {
 
-// The variables of a loop's pass, a macro's call or the template; what is not here is looked for
-// outside. Macros keep the scope in which they were defined.
+// The variables of a loop's pass, a macro's call or the template; other names are looked up in the
+// outer scope. Macros keep the scope in which they were defined.
 struct Scope {
   std::shared_ptr<Scope> outside;
   absl::flat_hash_map<absl::string_view, Value> variables;  // named as in the tree
@@ -27,11 +27,11 @@ using ScopePointer = std::shared_ptr<Scope>;
 
 class Evaluator {
  public:
-  // All of them must outlive this; `context` is a dict.
+  // All arguments must outlive the evaluator; `context` is a dict.
   Evaluator(const Ast& ast, const Value& context, Runtime* runtime)
       : ast_(ast), context_(context), runtime_(*runtime) {}
 
-  // What the template prints. Errors start with line and column.
+  // Returns what the template prints. Errors start with line and column.
   absl::StatusOr<std::string> Run();
 
   // Calls a macro, or the block of a call, that was defined in `scope`.
@@ -56,7 +56,7 @@ class Evaluator {
                               const ScopePointer& scope);
   Value MakeMacro(const Statement& statement, const ScopePointer& scope);
   absl::Status Print(absl::string_view text);
-  // What `body` prints, as a value, in a scope of its own.
+  // Runs `body` in a scope of its own and returns what it prints as a value.
   absl::StatusOr<Value> Capture(const Body& body, const ScopePointer& scope);
 
   // Expressions (evaluator.cc).
@@ -80,14 +80,14 @@ class Evaluator {
   absl::StatusOr<bool> EvaluateCondition(const Expression& expression, const ScopePointer& scope);
   Value Lookup(absl::string_view name, const Scope& scope) const;
 
-  // Remembers where an error came from, innermost first.
+  // Notes where an error came from, innermost first.
   absl::Status Located(absl::Status status, size_t offset);
 
   const Ast& ast_;
   const Value& context_;
   Runtime& runtime_;
-  std::string* out_ = nullptr;  // where statements print to
-  Value filtered_;              // what a block has printed, for the filters over it
+  std::string* out_ = nullptr;  // statements print to it
+  Value filtered_;              // the print of a block, for the filters over it
   std::optional<size_t> failed_at_;
 };
 

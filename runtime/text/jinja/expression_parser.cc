@@ -1,4 +1,4 @@
-// A function a level of precedence.
+// Has a function for each level of precedence.
 #include "runtime/text/jinja/expression_parser.h"
 
 #include <optional>
@@ -107,7 +107,7 @@ ExpressionOr ExpressionParser::ParseTuple(bool with_conditional) {
   Expression* const tuple = Make(ExpressionType::kTuple, offset);
   tuple->parts.push_back(first);
   while (tokens_.SkipOperator(",")) {
-    // What can follow the last comma.
+    // Only these can follow the last comma.
     if (tokens_.Is(TokenType::kVariableEnd) || tokens_.Is(TokenType::kBlockEnd) ||
         tokens_.IsOperator(")") || tokens_.IsName("recursive")) {
       break;

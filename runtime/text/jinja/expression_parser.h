@@ -1,7 +1,7 @@
 // Parses expressions, with Jinja's precedences.
 //
-// From the loosest: `a if b else c`, or, and, not, comparisons (chained, with in), + and -, ~,
-// * / // %, **, unary + and -, then calls, subscripts, filters and tests.
+// From the loosest to the tightest: `a if b else c`, or, and, not, comparisons (chained, with in),
+// + and -, ~, * / // %, **, unary + and -, then calls, subscripts, filters and tests.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_EXPRESSION_PARSER_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_EXPRESSION_PARSER_H_
 
@@ -19,35 +19,35 @@ using ExpressionOr = absl::StatusOr<const Expression*>;
 
 class ExpressionParser {
  public:
-  // Nodes are added to `ast`. Brackets nest at most `max_depth` deep.
+  // Nodes are added to `ast`. Brackets may nest `max_depth` deep.
   ExpressionParser(TokenStream* tokens, Ast* ast, int max_depth)
       : tokens_(*tokens), ast_(*ast), max_depth_(max_depth) {}
 
   ExpressionOr ParseExpression();
-  // One expression, or several with commas between them: a tuple. Without `with_conditional`, an
-  // `if` is left where it is.
+  // Parses an expression, or several with commas between them: a tuple. Without `with_conditional`,
+  // an `if` is not consumed.
   ExpressionOr ParseTuple(bool with_conditional = true);
-  // What set and for assign to: a name, names with commas between them, and for set attributes of
-  // namespaces.
+  // Parses the target of set and for: a name, names with commas between them, and for set also
+  // attributes of namespaces.
   ExpressionOr ParseTarget(bool with_namespace);
-  // `| name(...) | name` on `input`, which is null for blocks; with `is_inline` the first comes
-  // without a bar. Gives `input` where there are none.
+  // Parses `| name(...) | name` applied to `input`, which is null for blocks; with `is_inline` the
+  // first filter has no bar. Returns `input` if there is no filter.
   ExpressionOr ParseFilters(const Expression* input, bool is_inline = false);
 
-  // Levels of nesting, shared with the statements. ResourceExhausted: too many.
+  // Enters a level of nesting; statements share the levels. ResourceExhausted: too many.
   absl::Status Enter();
   void Leave() { --depth_; }
 
-  // Macros whose bodies are being parsed, to note which special names they mention.
+  // The macros whose bodies are being parsed, to note the special names that they mention.
   std::vector<MacroSignature*>& open_macros() { return open_macros_; }
   // The same for loops.
   std::vector<Statement*>& open_loops() { return open_loops_; }
 
-  // Filters and tests that are not known are an error, but not where a condition decides whether
-  // they are reached: a mark is taken before such a part, and what came after it is pardoned.
+  // An unknown filter or test is an error, unless a condition decides whether it is reached: take a
+  // mark before such a part, and all that comes after the mark is pardoned.
   size_t MarkUnknown() const { return unknown_.size(); }
   void PardonUnknownSince(size_t mark) { unknown_.resize(mark); }
-  // Those since `mark` will not be pardoned any more.
+  // Reports unknown names since `mark`, which will not be pardoned any more.
   absl::Status CheckUnknownSince(size_t mark) const;
 
  private:
@@ -80,7 +80,7 @@ class ExpressionParser {
   ExpressionOr ParseTest(const Expression* value);
   ExpressionOr ParseTargetPart(bool with_namespace);
   absl::StatusOr<Arguments> ParseArguments();
-  // a.b.c, as filters and tests may be called.
+  // Parses a.b.c, the name of a filter or test.
   absl::StatusOr<std::string> ParseDottedName();
 
   TokenStream& tokens_;
@@ -92,7 +92,7 @@ class ExpressionParser {
   std::vector<Unknown> unknown_;
 };
 
-// Leaves the level of nesting that was entered.
+// Leaves, when destroyed, the level of nesting that was entered.
 class NestingGuard {
  public:
   explicit NestingGuard(ExpressionParser* parser) : parser_(*parser), status_(parser->Enter()) {}

@@ -1,4 +1,4 @@
-// Both read their fields into one Specification, which one function carries out.
+// Reads the fields of both ways into one Specification, which one function carries out.
 #include "runtime/text/jinja/format.h"
 
 #include <algorithm>
@@ -32,7 +32,7 @@ struct Specification {
   char type = '\0';
 };
 
-// Digits at `*at` as a number, which stops growing where it is absurd.
+// Reads digits at `*at` as a number, which stops growing at a size that is absurd.
 int64_t TakeNumber(absl::string_view text, size_t* at) {
   int64_t value = 0;
   for (; *at < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[*at])); ++*at) {
@@ -47,7 +47,7 @@ std::string Grouped(std::string digits) {
   return digits;
 }
 
-// `sign` and `body` with what fills the width.
+// Puts `sign` and `body` together with the fill of the width.
 absl::StatusOr<std::string> Pad(Runtime& runtime, const Specification& spec, std::string sign,
                                 std::string body, char default_align) {
   const char align = spec.align == '\0' ? default_align : spec.align;
@@ -116,7 +116,8 @@ absl::StatusOr<std::string> FormatText(Runtime& runtime, const Specification& sp
   return Pad(runtime, spec, "", std::move(text), default_align);
 }
 
-// One conversion of %: reads the rest of it at `*at` and formats the value that `next` gives.
+// Does one conversion of %: reads the rest of it at `*at` and formats the value that `next`
+// returns.
 class PercentFormatter {
  public:
   PercentFormatter(Runtime& runtime, const StringData& format, const Value& values)

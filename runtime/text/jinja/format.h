@@ -9,15 +9,15 @@
 
 namespace sluice::jinja {
 
-// format % values: the values are a tuple, a dict for %(name)s, or one value.
+// Evaluates format % values: the values are a tuple, a dict for %(name)s, or one value.
 absl::StatusOr<Value> FormatPercent(Runtime& runtime, const Value& format, const Value& values);
 
-// format.format(...): fields by position or name, with attributes, items, !r, !s and a format
-// specification.
+// Evaluates format.format(...): fields by position or name, with attributes, items, !r, !s and a
+// format specification.
 absl::StatusOr<Value> FormatBraces(Runtime& runtime, const Value& format,
                                    const CallArguments& values);
 
-// round(value, digits) of Python: the decimal nearest to the exact value, halves to even.
+// Evaluates Python's round(value, digits): the decimal nearest to the exact value, halves to even.
 double RoundDecimal(double value, int64_t digits);
 
 }  // namespace sluice::jinja

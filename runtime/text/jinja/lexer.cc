@@ -13,7 +13,7 @@
 namespace sluice::jinja {
 namespace {
 
-// Longer ones before their beginnings.
+// Longer operators stand before their beginnings.
 constexpr absl::string_view kOperators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
                                             "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
                                             ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
@@ -65,8 +65,8 @@ class Lexer {
     if (!text.empty()) Add(TokenType::kText, offset, text);
   }
 
-  // Moves past a tag's closing `end` with its sign and the white space that goes with it. False
-  // where it is not here.
+  // Moves past a tag's closing `end`, with its sign and the white space that goes with it. Returns
+  // false if it is not here.
   bool CloseTag(absl::string_view end, bool is_variable) {
     const char sign = Peek();
     if ((sign == '-' || (sign == '+' && !is_variable)) &&
@@ -117,7 +117,7 @@ class Lexer {
     return absl::OkStatus();
   }
 
-  // Moves past the rest of {% raw %}; false, and nowhere, where it is another tag.
+  // Moves past the rest of {% raw %}; if it is another tag, returns false and does not move.
   bool SkipRawBegin() {
     const size_t start = at_;
     SkipSpace();
@@ -271,7 +271,7 @@ class Lexer {
     return absl::OkStatus();
   }
 
-  // Decodes the escape at the backslash that comes next. One that Python does not know stays.
+  // Decodes the escape at the next backslash. An escape that Python does not know stays as it is.
   absl::Status Escape(std::string* text) {
     static constexpr absl::string_view kLetters = "abfnrtv\\'\"\n";
     static constexpr absl::string_view kMeanings = "\a\b\f\n\r\t\v\\'\"";

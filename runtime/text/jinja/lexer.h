@@ -32,15 +32,17 @@ struct Token {
   std::string text;
 };
 
-// The source as it is lexed: every line end as "\n", without the last one.
+// Returns the source as it is lexed: every line end is "
+// ", and a line end at the end is dropped.
 std::string NormalizeSource(absl::string_view source);
 
-// "line 3, column 14" of an offset in the normalized source; columns count code points from 1.
+// Describes an offset in the normalized source: "line 3, column 14"; columns count code points from
+// 1.
 std::string DescribePosition(absl::string_view source, size_t offset);
 
-// The tokens of a normalized source, ending with kEnd. As transformers sets Jinja up: a line end
-// behind a block or comment goes (trim_blocks), and so do blanks before one that is first in its
-// line (lstrip_blocks). InvalidArgument with the place: malformed.
+// Returns the tokens of a normalized source, ending with kEnd. As transformers sets Jinja up, a
+// line end behind a block or comment is dropped (trim_blocks), and so are blanks before one that
+// comes first in its line (lstrip_blocks). InvalidArgument: malformed, with the place.
 absl::StatusOr<std::vector<Token>> Tokenize(absl::string_view source);
 
 }  // namespace sluice::jinja

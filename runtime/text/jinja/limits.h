@@ -1,4 +1,4 @@
-// What a template may use at most. Templates come with models and are not trusted.
+// The limits of a template. Templates come with models and are not trusted.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_LIMITS_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_LIMITS_H_
 
@@ -6,7 +6,7 @@
 
 namespace sluice::jinja {
 
-// Reaching one of them ends parsing or rendering with ResourceExhausted, which names it. The
+// Reaching a limit ends parsing or rendering with ResourceExhausted, which names the limit. The
 // largest real template is 30 KB and takes some thousand steps a message.
 struct Limits {
   int64_t source_bytes = int64_t{1} << 20;   // of the template's text

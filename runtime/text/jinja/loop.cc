@@ -1,4 +1,4 @@
-// The attributes of `loop`.
+// Computes the attributes of `loop`.
 #include "runtime/text/jinja/loop.h"
 
 #include <memory>

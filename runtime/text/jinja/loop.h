@@ -1,4 +1,4 @@
-// What a for loop goes over, and the variable `loop` in it.
+// The items that a for loop goes over, and its variable `loop`.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_LOOP_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_LOOP_H_
 
@@ -15,7 +15,7 @@
 
 namespace sluice::jinja {
 
-// The items of a loop that fulfil its condition, which is asked as late as in Jinja.
+// The items of a loop that fulfil its condition. The condition is evaluated as late as in Jinja.
 class LoopItems {
  public:
   using Condition = std::function<absl::StatusOr<bool>(const Value& item)>;
@@ -24,10 +24,11 @@ class LoopItems {
   LoopItems(std::vector<Value> items, Condition condition)
       : items_(std::move(items)), condition_(std::move(condition)) {}
 
-  // The next item, missing at the end; Peek leaves it where it is.
+  // Returns the next item, missing at the end; Peek does not consume it.
   absl::StatusOr<Value> Next();
   absl::StatusOr<Value> Peek();
-  // How many there are beside the `taken` ones: asks the condition for all of them.
+  // Returns how many items are left beside the `taken` ones; evaluates the condition for all of
+  // them.
   absl::StatusOr<int64_t> Rest();
 
  private:
@@ -37,7 +38,7 @@ class LoopItems {
   Value ahead_;  // peeked at, or missing
 };
 
-// Belongs to the Runtime; a template may keep it after its loop.
+// `loop` in a template. It belongs to the Runtime, as a template may keep it after its loop.
 class LoopObject : public Object {
  public:
   // Runs the loop's body over other items, for `loop(children)` in a recursive loop.
@@ -46,9 +47,9 @@ class LoopObject : public Object {
   LoopObject(LoopItems* items, int64_t depth0, Recurse recurse, Memory* memory)
       : Object(memory, 256, 1), items_(items), depth0_(depth0), recurse_(std::move(recurse)) {}
 
-  // To the next item; false at the end.
+  // Moves to the next item; false at the end.
   absl::StatusOr<bool> Advance(Value* item);
-  // The loop has ended, and with it what it goes over.
+  // Ends the loop; its items are gone then.
   void Finish();
 
   absl::string_view type_name() const override { return "LoopContext"; }

@@ -13,9 +13,9 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // Whether `bytes` more would stay within the limit.
+  // Returns whether `bytes` more would stay within the limit.
   bool HasRoomFor(int64_t bytes) const { return bytes <= limit_ - used_; }
-  // What is small is made first and looked at after.
+  // Small values are made before this is checked.
   bool exhausted() const { return used_ > limit_; }
 
  private:
@@ -24,8 +24,8 @@ class Memory {
   const int64_t limit_;
 };
 
-// Bytes that are counted as long as this lives; nothing is counted without a Memory, which must
-// outlive it.
+// Counts bytes for as long as it lives. Without a Memory it counts nothing; the Memory must outlive
+// it.
 class Charge {
  public:
   Charge(Memory* memory, int64_t bytes) : memory_(memory), bytes_(bytes) {

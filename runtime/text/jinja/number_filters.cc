@@ -19,7 +19,8 @@
 namespace sluice::jinja {
 namespace {
 
-// Digits with single underscores between them, as Python reads numbers; empty where it would not.
+// Removes single underscores between digits, as Python reads numbers; empty if Python would refuse
+// the text.
 std::string WithoutUnderscores(absl::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {

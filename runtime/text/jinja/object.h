@@ -21,7 +21,7 @@ struct CallArguments {
   std::vector<std::pair<std::string, Value>> named;
 };
 
-// What an object does not override it cannot do; access.h and operators.h make that an error.
+// An object cannot do what it does not override; access.h and operators.h make that an error.
 class Object : public Shared {
  public:
   using Shared::Shared;
@@ -30,22 +30,22 @@ class Object : public Shared {
   virtual absl::StatusOr<std::string> Repr(Runtime& runtime) = 0;
   virtual bool IsTrue() const { return true; }
 
-  // The number of items where Python's len() knows it.
+  // Returns the number of items, if Python's len() knows it.
   virtual std::optional<int64_t> Length() const { return std::nullopt; }
   virtual bool IsIterable() const { return false; }
   virtual bool IsIndexable() const { return false; }
-  // All items that are still to come. Only for what is iterable.
+  // Returns all items that are still to come; only for iterable objects.
   virtual absl::StatusOr<std::vector<Value>> Items(Runtime& runtime);
-  // The part of what is indexable; items[i] for a single index. Missing: out of range.
+  // Returns items[i] of an indexable object for a single index. Missing: out of range.
   virtual absl::StatusOr<Value> Item(Runtime& runtime, int64_t index);
 
-  // Missing: there is no such attribute.
+  // Returns an attribute; missing: there is none of that name.
   virtual absl::StatusOr<Value> Attribute(Runtime& runtime, absl::string_view name);
 
   virtual bool IsCallable() const { return false; }
   virtual absl::StatusOr<Value> Call(Runtime& runtime, const CallArguments& arguments);
 
-  // Equality beyond being the same; only asked for objects of one type_name.
+  // Compares beyond identity; called for objects of one type_name only.
   virtual bool Equals(const Object& other) const { return this == &other; }
 };
 

@@ -32,14 +32,14 @@ class RangeObject : public Object {
   absl::StatusOr<std::vector<Value>> Items(Runtime& runtime) override;
   absl::StatusOr<Value> Item(Runtime& runtime, int64_t index) override;
   bool Equals(const Object& other) const override;
-  // `count` items from index `first` on, every `stride`th.
+  // Returns `count` items from index `first` on, every `stride`th.
   std::shared_ptr<RangeObject> Part(int64_t first, int64_t stride, int64_t count) const;
 
  private:
   const int64_t start_, stop_, step_, count_;
 };
 
-// dict.keys(), values() and items().
+// The result of dict.keys(), values() or items().
 class ViewObject : public Object {
  public:
   enum class Part : uint8_t { kKeys, kValues, kItems };
@@ -57,7 +57,7 @@ class ViewObject : public Object {
   const Part part_;
 };
 
-// What map, select and the like give: items that can be taken once. They are all made at once;
+// The result of map, select and the like: items that can be taken once. They are all made at once;
 // an error is kept until the items before it are taken.
 class GeneratorObject : public Object {
  public:
@@ -66,7 +66,7 @@ class GeneratorObject : public Object {
   absl::StatusOr<std::string> Repr(Runtime&) override { return std::string("<generator object>"); }
   bool IsIterable() const override { return true; }
   absl::StatusOr<std::vector<Value>> Items(Runtime& runtime) override;
-  // The next item alone; missing: no more.
+  // Returns the next item; missing: there is no more.
   absl::StatusOr<Value> Next();
 
  private:
@@ -103,8 +103,8 @@ class FunctionObject : public Object {
   const Builtin& function_;
 };
 
-// namespace(...): the one thing that templates can change. Belongs to the Runtime, as it may come
-// to hold itself.
+// namespace(...), the only value that templates can change. It belongs to the Runtime, as it may
+// come to hold itself.
 class NamespaceObject : public Object {
  public:
   explicit NamespaceObject(Memory* memory) : Object(memory, 128, 1) {}
@@ -116,10 +116,12 @@ class NamespaceObject : public Object {
 
  private:
   absl::flat_hash_map<std::string, size_t> places_;
-  std::vector<std::pair<std::string, Value>> attributes_;  // in the order in which they came
+  // In the order in which they were first set
+  std::vector<std::pair<std::string, Value>> attributes_;
 };
 
-// range, dict, namespace, cycler, joiner, raise_exception and strftime_now; missing for others.
+// Finds range, dict, namespace, cycler, joiner, raise_exception and strftime_now; missing for other
+// names.
 Value FindGlobal(absl::string_view name);
 
 }  // namespace sluice::jinja

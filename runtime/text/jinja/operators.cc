@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kComparisons[] = {"==", "!=", "<", "<=", ">", ">=", "in", "not in"};
 
-// -1, 0, 1; 2 where one is no number (NaN). Exact for integers that no double holds.
+// Returns -1, 0 or 1; 2 if one is no number (NaN). Exact for integers that no double holds.
 int CompareNumbers(const Value& a, const Value& b) {
   if (a.is_integral() && b.is_integral()) {
     return a.as_int() < b.as_int() ? -1 : a.as_int() > b.as_int();

@@ -18,7 +18,7 @@ enum class CompareOperator : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe, kIn, kNotIn
 bool IsTrue(const Value& value);
 
 absl::StatusOr<bool> Equal(Runtime& runtime, const Value& a, const Value& b);
-// a < b; an error where Python has no order for the two types.
+// Evaluates a < b; an error if Python has no order for the two types.
 absl::StatusOr<bool> Less(Runtime& runtime, const Value& a, const Value& b);
 absl::StatusOr<bool> Contains(Runtime& runtime, const Value& container, const Value& item);
 absl::StatusOr<bool> Compare(Runtime& runtime, CompareOperator op, const Value& a, const Value& b);
@@ -29,7 +29,7 @@ absl::StatusOr<Value> Apply(Runtime& runtime, UnaryOperator op, const Value& a);
 // len(value).
 absl::StatusOr<int64_t> Length(const Value& value);
 bool IsIterable(const Value& value);
-// list(value): code points of text, keys of dicts.
+// Evaluates list(value): code points of text, keys of dicts.
 absl::StatusOr<std::vector<Value>> Items(Runtime& runtime, const Value& value);
 
 }  // namespace sluice::jinja

@@ -1,4 +1,4 @@
-// Statements; expression_parser.cc has what stands in them.
+// Parses statements; expression_parser.cc parses the expressions in them.
 #include "runtime/text/jinja/parser.h"
 
 #include <initializer_list>
@@ -41,8 +41,8 @@ class StatementParser {
     return false;
   }
 
-  // Up to a tag of one of these names, where it stops at the name; up to the end of the template
-  // where there are none.
+  // Parses up to a tag with one of these names, and stops at the name; if there are no names, up to
+  // the end of the template.
   absl::StatusOr<Body> ParseBody(Names ends) {
     const NestingGuard deeper(&expressions_);
     JINJA_RETURN_IF_ERROR(deeper.status());
@@ -73,14 +73,14 @@ class StatementParser {
     }
   }
 
-  // The rest of an opening tag, and what it encloses up to one of `ends`.
+  // Parses the rest of an opening tag, and the body up to one of `ends`.
   absl::StatusOr<Body> ParseBlock(Names ends) {
     tokens_.SkipOperator(":");
     JINJA_RETURN_IF_ERROR(tokens_.Expect(TokenType::kBlockEnd));
     return ParseBody(ends);
   }
 
-  // The same up to one `end`, which is taken.
+  // Does the same up to one `end`, which is taken.
   absl::StatusOr<Body> ParseWholeBlock(absl::string_view end) {
     JINJA_ASSIGN_OR_RETURN(Body body, ParseBlock({end}));
     tokens_.Advance();
@@ -262,7 +262,7 @@ class StatementParser {
     return node;
   }
 
-  // Marks what the assistant says, for training; prints its body.
+  // Parses a mark around the assistant's words, for training; it prints its body.
   StatementOr ParseGeneration() {
     Statement* const node = Make(StatementType::kScope);
     tokens_.Advance();
@@ -287,7 +287,7 @@ class StatementParser {
   TokenStream& tokens_;
   Ast& ast_;
   ExpressionParser expressions_;
-  int loops_ = 0;  // that break and continue could be about
+  int loops_ = 0;  // that break and continue could belong to
 };
 
 }  // namespace

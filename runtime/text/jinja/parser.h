@@ -11,8 +11,8 @@
 
 namespace sluice::jinja {
 
-// InvalidArgument: malformed, or a tag, filter or test that is not known; with line, column and
-// what was expected. ResourceExhausted: larger or deeper than `limits` allow.
+// InvalidArgument: malformed, or an unknown tag, filter or test; with line, column and what was
+// expected. ResourceExhausted: larger or deeper than `limits` allow.
 absl::StatusOr<std::unique_ptr<const Ast>> ParseTemplate(absl::string_view source,
                                                          const Limits& limits);
 

@@ -40,7 +40,7 @@ absl::Status AppendDict(Runtime& runtime, const DictData& dict, std::string* out
   return absl::OkStatus();
 }
 
-// One value can be in many places, so what is printed can be far larger than what is held.
+// One value can be in many places, so that the print can be far larger than the values in memory.
 absl::Status AppendRepr(Runtime& runtime, const Value& value, std::string* out) {
   JINJA_RETURN_IF_ERROR(runtime.Step(value.Size()));
   JINJA_RETURN_IF_ERROR(runtime.CheckRoom(static_cast<int64_t>(out->size())));

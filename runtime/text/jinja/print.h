@@ -1,4 +1,4 @@
-// How Python spells values: str() and repr().
+// Prints values as Python does: str() and repr().
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_PRINT_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_PRINT_H_
 
@@ -11,12 +11,12 @@
 
 namespace sluice::jinja {
 
-// str(value): text itself, nothing for undefined, and repr() of all others.
+// Evaluates str(value): text itself, nothing for undefined, and repr() for all others.
 absl::StatusOr<std::string> Str(Runtime& runtime, const Value& value);
 absl::StatusOr<std::string> Repr(Runtime& runtime, const Value& value);
 
 std::string ReprOfText(absl::string_view text);
-// The shortest digits that read back as the same number: 0.1, 1e-05, 1e+16, inf.
+// Returns the shortest digits that read back as the same number: 0.1, 1e-05, 1e+16, inf.
 std::string ReprOfDouble(double value);
 
 // The name of a value's type in Python: "str", "dict".

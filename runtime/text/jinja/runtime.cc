@@ -1,4 +1,4 @@
-// The limits' messages, and what objects cannot do unless they say so.
+// Writes the limits' messages, and the errors for what objects cannot do.
 #include "runtime/text/jinja/runtime.h"
 
 #include "runtime/text/jinja/object.h"

@@ -1,4 +1,4 @@
-// What one rendering has used of its limits, and the clock that it sees.
+// What one rendering has used of its limits, and its clock.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_RUNTIME_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_RUNTIME_H_
 
@@ -17,7 +17,7 @@
 
 namespace sluice::jinja {
 
-// An error of the template: InvalidArgument with these pieces as its message.
+// Makes an error of the template: InvalidArgument with these pieces as its message.
 template <typename... Pieces>
 absl::Status Error(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
@@ -32,17 +32,17 @@ class Runtime {
 
   // Counts work. ResourceExhausted: too many steps, or the values have outgrown their limit.
   absl::Status Step(int64_t steps = 1);
-  // ResourceExhausted where a value of `bytes` would not fit: asked before large ones are made.
+  // ResourceExhausted: a value of `bytes` would not fit. Called before large values are made.
   absl::Status CheckRoom(int64_t bytes) const;
-  // ResourceExhausted where a value nests too deeply.
+  // ResourceExhausted: a value nests too deeply.
   absl::Status CheckDepth(const Value& value) const;
   // Counts printed bytes.
   absl::Status Print(int64_t bytes);
 
-  // Whether CheckRoom or Print has refused anything.
+  // Returns whether CheckRoom or Print has refused anything.
   bool out_of_memory() const { return out_of_memory_; }
 
-  // Levels of calls; DepthGuard counts them.
+  // Enters a level of calls; DepthGuard calls it.
   absl::Status Enter();
   void Leave() { --depth_; }
 
@@ -52,7 +52,8 @@ class Runtime {
   Value List(std::vector<Value> items) { return Value::List(std::move(items), &memory_); }
   Value Tuple(std::vector<Value> items) { return Value::Tuple(std::move(items), &memory_); }
 
-  // A value of an object that lives as long as this: for those that can come to hold themselves.
+  // Makes a value of an object that lives as long as this: for objects that can come to hold
+  // themselves.
   Value Own(std::unique_ptr<Object> object);
 
   Memory* memory() { return &memory_; }
@@ -70,7 +71,7 @@ class Runtime {
   std::vector<std::unique_ptr<Object>> owned_;  // charged to memory_
 };
 
-// Is one level deeper while it lives, if status() is OK.
+// Holds one level of calls while it lives, if status() is OK.
 class DepthGuard {
  public:
   explicit DepthGuard(Runtime& runtime) : runtime_(runtime), status_(runtime.Enter()) {}

@@ -28,8 +28,8 @@ absl::StatusOr<std::string> NameAt(const CallArguments& given, size_t i, absl::s
   return given.positional[i].text();
 }
 
-// A generator of what `each` makes of the items, up to the first error. Of what is false, None for
-// one, there are no items.
+// Makes a generator of the results of `each` for the items, up to the first error. A value that is
+// false, such as None, has no items.
 template <typename Each>
 absl::StatusOr<Value> Generate(Invocation& call, Each each) {
   std::vector<Value> items, made;

@@ -21,7 +21,7 @@ Value Generator(Runtime& runtime, std::vector<Value> items) {
       std::make_shared<GeneratorObject>(std::move(items), absl::OkStatus(), runtime.memory()));
 }
 
-// Text in lower case where case does not matter, all else as it is.
+// Returns text in lower case if case does not matter, anything else as it is.
 Value IgnoreCase(Runtime& runtime, const Value& value, bool case_sensitive) {
   if (case_sensitive || !value.is_string()) return value;
   return runtime.String(ToLower(value.text()));
@@ -142,8 +142,8 @@ absl::StatusOr<Value> DictSort(Invocation& call) {
   return Unkeyed(call.runtime, std::move(keyed));
 }
 
-// The items with what is at `path` in each as their keys. With `several`, the key is a list of what
-// is at each of the paths, which have commas between them: so equal ones need no order.
+// Returns the items with the values at `path` as their keys. With `several`, the key is a list of
+// the values at each of the paths, which have commas between them; equal ones then need no order.
 absl::StatusOr<std::vector<Keyed>> KeyedItems(Invocation& call, const Value& path,
                                               bool case_sensitive, bool several) {
   JINJA_ASSIGN_OR_RETURN(const std::vector<Value> items, Items(call.runtime, call.self));

@@ -11,10 +11,10 @@
 
 namespace sluice::jinja {
 
-// A key and what is sorted by it.
+// A key and the value that is sorted by it.
 using Keyed = std::pair<Value, Value>;
 
-// Where two keys have no order, an error. `reverse` keeps equal ones in their order too.
+// Sorts; an error if two keys have no order. `reverse` keeps equal keys in their order, too.
 absl::Status SortByKey(Runtime& runtime, std::vector<Keyed>* items, bool reverse);
 
 }  // namespace sluice::jinja

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-// Returns from the calling function where `expression` (an absl::Status) is not OK.
+// Returns from the calling function if `expression` (an absl::Status) is not OK.
 #define JINJA_RETURN_IF_ERROR(expression)                                                  \
   do {                                                                                     \
     if (absl::Status jinja_status = (expression); !jinja_status.ok()) return jinja_status; \

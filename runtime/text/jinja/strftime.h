@@ -1,4 +1,4 @@
-// strftime_now: the clock that a template sees.
+// strftime_now, the only clock of a template.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_STRFTIME_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_STRFTIME_H_
 
@@ -10,8 +10,8 @@
 
 namespace sluice::jinja {
 
-// Python's datetime.strftime of a local time without a zone, in English. InvalidArgument for a
-// directive that is not known.
+// Formats a local time without a zone as Python's datetime.strftime does, in English.
+// InvalidArgument: an unknown directive.
 absl::StatusOr<std::string> FormatTime(const std::tm& time, absl::string_view format);
 
 }  // namespace sluice::jinja

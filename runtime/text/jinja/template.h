@@ -1,9 +1,9 @@
 // Chat templates: Jinja as Hugging Face transformers runs it.
 //
-// That is Jinja 2's language with trim_blocks and lstrip_blocks, break and continue, the sandbox
+// This is Jinja 2's language with trim_blocks and lstrip_blocks, break and continue, the sandbox
 // that keeps lists and dicts from changing, tojson as json.dumps writes it, raise_exception,
-// strftime_now and {% generation %}. There is no autoescaping, and nothing to include or extend.
-// A template is not trusted: see limits.h.
+// strftime_now and {% generation %}. There is no autoescaping, and nothing to include or extend. A
+// template is not trusted: see limits.h.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_TEMPLATE_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_TEMPLATE_H_
 
@@ -25,19 +25,18 @@ struct Ast;
 // Never changes; any thread may render.
 class Template {
  public:
-  // InvalidArgument: not a template, or one that uses a tag, filter or test that is not known;
-  // ResourceExhausted: it is larger or nests deeper than the limits allow. Both start with line and
-  // column.
+  // InvalidArgument: not a template, or it uses an unknown tag, filter or test. ResourceExhausted:
+  // it is larger or nests deeper than the limits allow. Both start with line and column.
   static absl::StatusOr<Template> Parse(absl::string_view source, const Limits& limits = {});
 
   Template(Template&&) noexcept;
   Template& operator=(Template&&) noexcept;
   ~Template();
 
-  // What the template prints with the variables of `context`, a dict with text for keys. `now` is
-  // the local time that strftime_now sees. InvalidArgument: what Jinja would raise, the template's
-  // own raise_exception among it; ResourceExhausted: a limit. Both start with line and column.
-  // Values and output may take `max_bytes` each, where that is less than the limits.
+  // Returns what the template prints with the variables of `context`, a dict with text for keys.
+  // `now` is the local time for strftime_now. Values and output may take `max_bytes` each, if that
+  // is less than the limits. InvalidArgument: what Jinja would raise, and the template's own
+  // raise_exception. ResourceExhausted: a limit. Both start with line and column.
   absl::StatusOr<std::string> Render(const Value& context, const std::tm& now,
                                      int64_t max_bytes = std::numeric_limits<int64_t>::max()) const;
 

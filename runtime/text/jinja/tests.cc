@@ -1,4 +1,4 @@
-// What stands behind `is`.
+// The tests that stand behind `is`.
 #include <string>
 
 #include "runtime/text/jinja/builtin.h"

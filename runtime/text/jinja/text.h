@@ -20,11 +20,11 @@ std::vector<uint32_t> CodePoints(absl::string_view text);
 void AppendCodePoint(uint32_t code, std::string* out);
 
 int64_t CountCodePoints(absl::string_view text);
-// The byte at which code point `index` <= CountCodePoints(text) starts.
+// Returns the byte at which code point `index` <= CountCodePoints(text) starts.
 size_t ByteOffset(absl::string_view text, int64_t index);
 
 bool IsSpace(uint32_t code);      // str.isspace
-bool IsPrintable(uint32_t code);  // what repr leaves as it is
+bool IsPrintable(uint32_t code);  // repr leaves it as it is
 bool IsAlpha(uint32_t code);
 bool IsDecimal(uint32_t code);
 bool IsDigit(uint32_t code);
@@ -34,21 +34,21 @@ bool IsLower(uint32_t code);
 bool IsTitle(uint32_t code);
 bool IsWordCharacter(uint32_t code);  // \w of Python's re
 
-// Full case mappings where they are not those of a language.
+// Uses full case mappings, except those of single languages.
 std::string ToUpper(absl::string_view text);
 std::string ToLower(absl::string_view text);
 std::string Capitalize(absl::string_view text);
 std::string ToTitle(absl::string_view text);  // str.title: each run of letters
 std::string SwapCase(absl::string_view text);
 
-// Without white space, or code points of `chars` where it is not null, at the chosen ends.
+// Removes white space, or code points of `chars` if it is not null, at the chosen ends.
 absl::string_view Strip(absl::string_view text, const std::string* chars, bool left, bool right);
 
-// str.split() and str.rsplit() at runs of white space, at most `limit` times where it is >= 0.
+// Does str.split() or str.rsplit() at runs of white space, at most `limit` times if it is >= 0.
 std::vector<absl::string_view> SplitAtSpace(absl::string_view text, int64_t limit, bool from_right);
 std::vector<absl::string_view> SplitLines(absl::string_view text, bool keep_ends);
 
-// &, <, >, " and ' as MarkupSafe writes them.
+// Writes &, <, >, " and ' as MarkupSafe does.
 std::string EscapeHtml(absl::string_view text);
 
 }  // namespace sluice::jinja

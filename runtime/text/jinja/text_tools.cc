@@ -1,4 +1,4 @@
-// Each asks for room before it makes something larger than what it was given.
+// Each function asks for room before it makes a text that is larger than its input.
 #include "runtime/text/jinja/text_tools.h"
 
 #include <algorithm>
@@ -67,7 +67,7 @@ absl::StatusOr<std::string> PadText(Runtime& runtime, absl::string_view text, in
   if (missing <= 0) return std::string(text);
   JINJA_RETURN_IF_ERROR(runtime.CheckRoom(std::min<int64_t>(missing, INT64_MAX / 8) * 4));
   JINJA_RETURN_IF_ERROR(runtime.Step(missing / 64));
-  // As str.center has it: an odd blank goes to the left where the width is odd.
+  // Like str.center: an odd blank goes to the left if the width is odd.
   const int64_t left = align == '>'   ? missing
                        : align == '<' ? 0
                                       : missing / 2 + (missing & width & 1);

@@ -1,4 +1,4 @@
-// What methods and filters on text share, within the limits of a rendering.
+// Tools that methods and filters on text share, within the limits of a rendering.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_TEXT_TOOLS_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_TEXT_TOOLS_H_
 
@@ -13,24 +13,25 @@
 
 namespace sluice::jinja {
 
-// text.split(separator, limit) or rsplit; `separator` is not empty, a negative limit is none.
+// Does text.split(separator, limit) or rsplit; `separator` is not empty, a negative limit means
+// none.
 std::vector<absl::string_view> SplitAt(absl::string_view text, absl::string_view separator,
                                        int64_t limit, bool from_right);
 
-// A list of these texts.
+// Makes a list of these texts.
 absl::StatusOr<Value> TextList(Runtime& runtime, const std::vector<absl::string_view>& texts,
                                bool markup);
 
-// text.replace(from, to, limit); an empty `from` is found between all code points.
+// Does text.replace(from, to, limit); an empty `from` is found between all code points.
 absl::StatusOr<std::string> ReplaceText(Runtime& runtime, absl::string_view text,
                                         absl::string_view from, absl::string_view to,
                                         int64_t limit);
 
-// `text` in `width` code points, `fill` where it is too short; align is <, > or ^.
+// Pads `text` to `width` code points with `fill`; align is <, > or ^.
 absl::StatusOr<std::string> PadText(Runtime& runtime, absl::string_view text, int64_t width,
                                     absl::string_view fill, char align);
 
-// Whether there are cased letters, and all are of this case.
+// Returns whether there are cased letters, and all are of this case.
 bool HasOnlyCase(absl::string_view text, bool upper);
 
 }  // namespace sluice::jinja

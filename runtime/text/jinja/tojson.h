@@ -13,18 +13,18 @@
 namespace sluice::jinja {
 
 struct JsonStyle {
-  bool ensure_ascii = false;  // \uXXXX for what is not ASCII
+  bool ensure_ascii = false;  // \uXXXX for characters beyond ASCII
   bool sort_keys = false;
-  std::optional<std::string> indent;  // of one level; everything in one line where there is none
+  std::optional<std::string> indent;  // of one level; none: everything in one line
   std::string item_separator = ", ";  // "," where there is an indent
   std::string key_separator = ": ";
 };
 
-// Of the filter's arguments ensure_ascii, indent, separators and sort_keys, missing or None where
-// they are not given.
+// Reads the filter's arguments ensure_ascii, indent, separators and sort_keys; missing or None: not
+// given.
 absl::StatusOr<JsonStyle> ParseJsonStyle(Runtime& runtime, const std::vector<Value>& args);
 
-// InvalidArgument for what JSON cannot hold, undefined values and generators among it.
+// InvalidArgument: a value that JSON cannot hold, such as undefined values and generators.
 absl::StatusOr<std::string> WriteJson(Runtime& runtime, const Value& value, const JsonStyle& style);
 
 }  // namespace sluice::jinja

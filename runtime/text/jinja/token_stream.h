@@ -20,7 +20,7 @@ class TokenStream {
       : tokens_(std::move(tokens)), source_(source) {}
 
   const Token& current() const { return tokens_[at_]; }
-  // The one after it.
+  // The token after the current one.
   const Token& next() const { return tokens_[at_ + (at_ + 1 < tokens_.size())]; }
   void Advance() { at_ += at_ + 1 < tokens_.size(); }
 
@@ -34,17 +34,17 @@ class TokenStream {
   bool SkipOperator(absl::string_view op);
   bool SkipName(absl::string_view name);
 
-  // Moves past what must come here.
+  // Moves past a token that must come here.
   absl::Status Expect(TokenType type);
   absl::Status ExpectOperator(absl::string_view op);
   absl::Status ExpectName(absl::string_view name);
-  // Any name.
+  // Takes any name.
   absl::StatusOr<std::string> TakeName();
 
-  // InvalidArgument with the place of the current token, or of `offset`.
+  // Makes InvalidArgument with the place of the current token, or of `offset`.
   absl::Status Fail(absl::string_view message) const { return FailAt(current().offset, message); }
   absl::Status FailAt(size_t offset, absl::string_view message) const;
-  // "unexpected 'x', expected `wanted`"
+  // Makes the error "unexpected 'x', expected `wanted`".
   absl::Status Unexpected(absl::string_view wanted) const;
 
  private:

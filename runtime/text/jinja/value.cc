@@ -13,10 +13,10 @@
 namespace sluice::jinja {
 namespace {
 
-// Small dicts are searched from end to end.
+// Smaller dicts are searched from end to end.
 constexpr size_t kIndexFrom = 9;
 
-// What makes keys equal: numbers by their value whatever their type.
+// Keys with equal contents of this struct are equal: numbers compare by value, whatever their type.
 struct Key {
   Kind kind;
   int64_t bits = 0;

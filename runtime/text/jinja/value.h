@@ -1,7 +1,7 @@
 // Python's values as far as templates meet them: scalars, text, lists, tuples, dicts, objects.
 //
-// A Value is a handle: copies share what they hold, and what is held never changes (the sandbox
-// that templates run in refuses to change lists and dicts). Objects may change; see object.h.
+// A Value is a handle: copies share their content, which never changes (the sandbox that templates
+// run in refuses to change lists and dicts). Objects may change; see object.h.
 #ifndef SLUICE_RUNTIME_TEXT_JINJA_VALUE_H_
 #define SLUICE_RUNTIME_TEXT_JINJA_VALUE_H_
 
@@ -21,10 +21,10 @@ class Value;
 
 enum class Kind : uint8_t {
   kMissing,    // no value at all: an argument that was not given, a name that is not there
-  kUndefined,  // Jinja's Undefined: prints as nothing, most uses of it are errors
+  kUndefined,  // Jinja's Undefined: it prints as nothing, and most uses are errors
   kNone,
   kBool,
-  kInt,  // 64 bits; what needs more is an error
+  kInt,  // 64 bits; a larger one is an error
   kFloat,
   kString,
   kList,
@@ -33,7 +33,7 @@ enum class Kind : uint8_t {
   kObject,
 };
 
-// What several handles share.
+// The content that several handles share.
 class Shared {
  public:
   Shared(Memory* memory, int64_t bytes, int depth) : charge(memory, bytes), depth(depth) {}
@@ -57,18 +57,18 @@ struct ListData : Shared {
   const bool is_group;  // a tuple of groupby, whose parts have names: grouper, list
 };
 
-// Entries in the order in which their keys first came. Keys are None, booleans, numbers and text;
-// 1, 1.0 and True are one key, as in Python.
+// Entries stand in the order in which their keys first came. Keys are None, booleans, numbers and
+// text; 1, 1.0 and True are one key, as in Python.
 class DictData : public Shared {
  public:
   using Entry = std::pair<Value, Value>;
-  // Of entries with one key the last value counts.
+  // Of entries with equal keys the last value counts.
   DictData(std::vector<Entry> entries, Memory* memory);
   ~DictData() override;
   static bool CanBeKey(const Value& key);
 
   const std::vector<Entry>& entries() const { return entries_; }
-  // nullptr where there is none.
+  // Returns nullptr if there is no such key.
   const Value* Find(const Value& key) const;
   const Value* Find(absl::string_view key) const;
 
@@ -81,7 +81,7 @@ class DictData : public Shared {
 struct UndefinedData : Shared {
   explicit UndefinedData(std::string message)
       : Shared(nullptr, 0, 0), message(std::move(message)) {}
-  const std::string message;  // what a use of it says
+  const std::string message;  // what a use of the value reports
 };
 
 class Value {
@@ -98,10 +98,10 @@ class Value {
   static Value List(std::vector<Value> items, Memory* memory = nullptr);
   static Value Tuple(std::vector<Value> items, Memory* memory = nullptr);
   static Value Group(Value grouper, Value list, Memory* memory);
-  // Keys must be such as DictData::CanBeKey.
+  // DictData::CanBeKey must hold for the keys.
   static Value Dict(std::vector<std::pair<Value, Value>> entries, Memory* memory = nullptr);
   static Value OfObject(std::shared_ptr<Object> object);
-  // Of an object that outlives all values.
+  // Makes a value of an object that outlives all values.
   static Value OfObject(Object* object);
 
   Kind kind() const { return kind_; }
@@ -118,7 +118,7 @@ class Value {
   bool is_integral() const { return kind_ == Kind::kInt || kind_ == Kind::kBool; }  // as in Python
   bool is_number() const { return is_integral() || is_float(); }
 
-  // Each only for its kinds.
+  // Each may be called for its kinds only.
   bool as_bool() const { return int_ != 0; }
   int64_t as_int() const { return int_; }  // of kBool too
   double as_double() const { return is_float() ? float_ : static_cast<double>(int_); }
@@ -132,9 +132,10 @@ class Value {
 
   bool is_markup() const { return is_string() && string().markup; }
   int depth() const { return shared_ == nullptr ? 0 : shared_->depth; }
-  // The same shared thing, or the same scalar: Python's `is`.
+  // Evaluates Python's `is`: the same shared content, or the same scalar.
   bool IsSameAs(const Value& other) const;
-  // Roughly how much work it is to look at all of it, not looking into items: at least 1.
+  // Returns roughly how much work a look at the whole value is, without looking into items: at
+  // least 1.
   int64_t Size() const;
 
  private:

@@ -83,7 +83,7 @@ absl::StatusOr<Bpe> Bpe::Create(const Vocabulary* vocabulary, BpeOptions options
     merged.append(right.data() + prefix.size(), right.size() - prefix.size());
     const int32_t id = vocabulary->Find(merged);
     if (id < 0) return refuse("the result is not a token");
-    // Where a pair comes twice, the later rank counts, as in the library that wrote the file.
+    // If a pair comes twice, the later rank counts, as in the library that wrote the file.
     bpe.merges_[PairKey(left_id, right_id)] = {static_cast<uint32_t>(rank), id};
   }
   return bpe;
@@ -231,7 +231,7 @@ absl::Status Bpe::Encode(absl::string_view word, int64_t max_ids, Scratch* scrat
       return absl::OkStatus();
     }
   }
-  // A token is made of as many symbols as it has bytes, at most.
+  // A token is made of at most as many symbols as it has bytes.
   const size_t longest = vocabulary_->longest();
   const bool bounded = max_ids < static_cast<int64_t>(word.size());
   Cut(word, bounded ? static_cast<size_t>(max_ids + 1) * longest : SIZE_MAX, scratch);

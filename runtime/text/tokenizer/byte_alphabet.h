@@ -14,7 +14,7 @@ namespace sluice {
 // Appends each byte of `bytes` as its character, in UTF-8.
 void AppendByteCharacters(absl::string_view bytes, std::string* out);
 
-// The reverse: appends the byte of each character of `token` (valid UTF-8). A token with a
+// Does the reverse: appends the byte of each character of `token` (valid UTF-8). A token with a
 // character outside the alphabet is appended unchanged.
 void AppendCharacterBytes(absl::string_view token, std::string* out);
 

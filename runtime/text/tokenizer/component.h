@@ -1,5 +1,5 @@
-// What the components of tokenizer.json (normalizers, pre-tokenizers, ...) have in common: a type,
-// a known set of keys, and patterns. Whatever is not known is an error that names it.
+// Reading parts that the components of tokenizer.json (normalizers, pre-tokenizers, ...) have in
+// common: a type, a known set of keys, and patterns. Anything unknown is an error that names it.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_COMPONENT_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_COMPONENT_H_
 
@@ -16,26 +16,27 @@
 
 namespace sluice {
 
-// The same code with "`context`: " before the message; OK stays OK.
+// Puts "`context`: " before the message of `status`; OK stays OK.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
-// The member "type" of a component. InvalidArgument: not an object, or no type.
+// Returns the member "type" of a component. InvalidArgument: not an object, or no type.
 absl::StatusOr<std::string> ComponentType(const nlohmann::json& component);
 
-// InvalidArgument naming the first key of `object` that is not in `known`, or "not an object".
+// InvalidArgument: `object` is not an object, or has a key, which is named, that is not in `known`.
 absl::Status CheckKeys(const nlohmann::json& object,
                        std::initializer_list<absl::string_view> known);
 
-// What steps may make of a text of so many bytes: a hostile file could double it at each of many.
+// Returns how long steps may make a text of `bytes`: a hostile file could have many that each
+// double it.
 constexpr size_t MostBytesOf(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
 
-// A boolean member; `otherwise` where it is missing or null.
+// Reads a boolean member; `otherwise` if it is missing or null.
 absl::StatusOr<bool> BoolOr(const nlohmann::json& object, absl::string_view key, bool otherwise);
 
-// A string member that is exactly one character.
+// Reads a string member that is exactly one character.
 absl::StatusOr<uint32_t> CharacterMember(const nlohmann::json& object, absl::string_view key);
 
-// What Split and Replace search for: {"String": text} or {"Regex": pattern}.
+// The pattern that Split and Replace search for: {"String": text} or {"Regex": pattern}.
 class Pattern {
  public:
   // Reads member "pattern". InvalidArgument: neither form, or an invalid regex.
@@ -46,7 +47,7 @@ class Pattern {
   absl::Status FindAll(absl::string_view text, SearchBudget* budget,
                        std::vector<TextRange>* matches) const;
 
-  // The string that is searched for, or nullptr where it is a regex.
+  // Returns the string that is searched for, or nullptr if it is a regex.
   const std::string* text() const { return regex_.has_value() ? nullptr : &text_; }
   int64_t MemoryBytes() const;
 

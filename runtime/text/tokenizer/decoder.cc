@@ -31,7 +31,7 @@ using Stage = DecoderPipeline::Stage;
 
 constexpr char kReplacementCharacter[] = "\xEF\xBF\xBD";
 
-// For stages that need whole tokens.
+// The base of stages that need whole tokens.
 class WholeTokenStage : public Stage {
  public:
   void Push(Piece piece, std::vector<Piece>* out) final {
@@ -183,7 +183,7 @@ class Strip : public Stage {
       ++left_;
     }
     if (begin < held_.size()) left_ = start_;  // the token's text has begun
-    // At the end, up to stop_ characters go: any of them may be among the last ones so far.
+    // Up to stop_ characters go at the end: any of the last ones so far may be among them.
     size_t end = held_.size();
     for (int64_t i = 0; i < stop_ && EndsWithContent(begin, end); ++i) end -= content_.size();
     std::string text = held_.substr(begin, end - begin);

@@ -1,8 +1,8 @@
 // Decoders of tokenizer.json: from tokens to text, one token at a time.
 //
-// The library that wrote the file decodes a whole list of tokens by passing it through each
-// decoder. Here each decoder is a stage that takes tokens as they come and holds back only what
-// later tokens may still change, so that streaming and decoding at once are the same code and the
+// The library that wrote the file passes the whole list of tokens through one decoder after the
+// other. Here each decoder is a stage that takes tokens as they come, and holds back only what
+// later tokens may still change. So streaming and decoding at once are the same code and give the
 // same text.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_DECODER_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_DECODER_H_
@@ -19,15 +19,15 @@
 
 namespace sluice {
 
-// What one stage does. A Sequence is a list of these.
+// The work of one stage. A Sequence is a list of steps.
 struct DecoderStep {
   enum class Kind : uint8_t {
-    kJoin,          // tokens with a space between them: the lack of a decoder
+    kJoin,          // tokens with a space between them: used if there is no decoder
     kByteLevel,     // characters of the byte alphabet become bytes
     kByteFallback,  // runs of <0xNN> become bytes
     kFuse,          // all tokens become one
     kReplace,       // in each token `content` becomes `with`
-    kStrip,         // up to `start` and `stop` times `content` off the ends of each token
+    kStrip,         // removes `content` up to `start` and `stop` times from the ends of each token
     kMetaspace,     // `content` becomes a space; in the first token nothing if `strips_first`
     kSuffix,        // BPEDecoder: `content` becomes a space, and nothing in the last token
   };
@@ -42,7 +42,7 @@ struct DecoderStep {
 // type (by name), an unknown key, a wrong value.
 absl::StatusOr<std::vector<DecoderStep>> ReadDecoder(const nlohmann::json& component);
 
-// One text being decoded. Not thread-safe. What it appends is valid UTF-8 and final.
+// Decodes one text. Not thread-safe. The text that it appends is valid UTF-8 and final.
 class DecoderPipeline {
  public:
   class Stage;

@@ -15,7 +15,7 @@
 namespace sluice {
 namespace {
 
-// Normalizers that take more of a text for a byte of the result count as without a limit.
+// A normalizer that takes more of a text for a byte of the result counts as one without a bound.
 constexpr size_t kMostPerByte = 4096;
 // Memory of UnicodeForm, a byte of the text: code and class, and room that the vector grows into.
 constexpr int64_t kUnicodeFormBytes = 24;
@@ -278,7 +278,7 @@ size_t Normalizer::MostPerByte() const {
   size_t most = 1;
   for (const Step& step : steps_) {
     switch (step.kind) {
-      // No character has more than four bytes, and no form makes a byte of more.
+      // No character has more than four bytes, and no form turns a byte into more.
       case Kind::kNfc:
       case Kind::kNfd:
       case Kind::kNfkc:

@@ -1,4 +1,4 @@
-// Normalizers of tokenizer.json: what is done to the text between added tokens before it is cut.
+// Normalizers of tokenizer.json: they change the text between added tokens before it is cut.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_NORMALIZER_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_NORMALIZER_H_
 
@@ -21,20 +21,21 @@ class Normalizer {
   // Does nothing.
   Normalizer() = default;
 
-  // The member "normalizer" of tokenizer.json. Known types: NFC, NFD, NFKC, NFKD, Lowercase, Strip,
-  // StripAccents, Replace, Prepend, ByteLevel, Nmt, Sequence. InvalidArgument: another type (by
-  // name), an unknown key, a wrong value.
+  // Reads the member "normalizer" of tokenizer.json. Known types: NFC, NFD, NFKC, NFKD, Lowercase,
+  // Strip, StripAccents, Replace, Prepend, ByteLevel, Nmt, Sequence. InvalidArgument: another type
+  // (named), an unknown key, a wrong value.
   static absl::StatusOr<Normalizer> FromJson(const nlohmann::json& component);
 
-  // What a SentencePiece model file says instead of a component.
+  // Makes the normalizer of a SentencePiece model file, which has no component.
   static Normalizer FromSentencePiece(SentencePieceNormalizer normalizer);
 
   // Normalizes `text` (valid UTF-8, stays so) in place. `*at_start` says whether its first
-  // character stems from the first one of the whole input, and becomes false where that one is
-  // dropped. ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
+  // character stems from the first one of the whole input; it becomes false if that one is dropped.
+  // ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
   absl::Status Apply(std::string* text, bool* at_start, SearchBudget* budget) const;
 
-  // How many bytes of a text one byte of the result stands for, at most. 0: there is no such limit.
+  // Returns an upper bound of the bytes of a text that one byte of the result stands for. 0: no
+  // bound.
   size_t MostPerByte() const;
 
   int64_t MemoryBytes() const;

@@ -24,7 +24,7 @@ absl::StatusOr<int32_t> ReadId(const json& value) {
       absl::StrCat("a token id is not an integer of 0 to ", kMaxTokenId - 1));
 }
 
-// The ids of one special token of a template, from its table "special_tokens".
+// Appends the ids of one special token of a template, from its table "special_tokens".
 absl::Status AppendSpecial(const json& component, const std::string& name,
                            std::vector<int32_t>* ids) {
   const json* table = JsonFind(component, "special_tokens");
@@ -72,7 +72,7 @@ absl::StatusOr<SpecialTokens> ReadTemplate(const json& component) {
   return tokens;
 }
 
-// ["[SEP]", 102]
+// Reads ["[SEP]", 102].
 absl::StatusOr<int32_t> ReadNamedId(const json& component, absl::string_view key) {
   const json* pair = JsonFind(component, key);
   if (pair == nullptr || !pair->is_array() || pair->size() != 2) {

@@ -1,4 +1,4 @@
-// Post-processors of tokenizer.json: the special tokens put around an encoded text.
+// Post-processors of tokenizer.json: they put special tokens around an encoded text.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_POST_PROCESSOR_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_POST_PROCESSOR_H_
 
@@ -16,8 +16,8 @@ struct SpecialTokens {
 
 // Reads the member "post_processor" of tokenizer.json. Known types: TemplateProcessing (its form
 // for one sequence), BertProcessing, RobertaProcessing, ByteLevel (which only moves offsets),
-// Sequence. Ids are not checked against a vocabulary. InvalidArgument: another type (by name), an
-// unknown key, a wrong value, a template that holds the sequence not exactly once.
+// Sequence. Ids are not checked against a vocabulary. InvalidArgument: another type (named), an
+// unknown key, a wrong value, or a template that does not hold the sequence exactly once.
 absl::StatusOr<SpecialTokens> ReadPostProcessor(const nlohmann::json& component);
 
 }  // namespace sluice

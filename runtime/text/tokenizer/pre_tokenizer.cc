@@ -14,7 +14,7 @@
 namespace sluice {
 namespace {
 
-// What ByteLevel cuts with where use_regex is set: GPT-2's words.
+// The pattern of ByteLevel with use_regex: GPT-2's words.
 constexpr char kGpt2Pattern[] =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -37,7 +37,7 @@ absl::Status FindCharacters(absl::string_view text, IsMatch is_match, const Sear
   return absl::OkStatus();
 }
 
-// Runs of characters of one class are matches, but those of class 0.
+// Finds runs of characters of one class; class 0 is no match.
 template <typename Class>
 absl::Status FindRuns(absl::string_view text, Class classify, const SearchBudget& budget,
                       std::vector<TextRange>* matches) {

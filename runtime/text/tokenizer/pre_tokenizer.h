@@ -1,4 +1,4 @@
-// Pre-tokenizers of tokenizer.json: cutting normalized text into the words that BPE works on.
+// Pre-tokenizers of tokenizer.json: they cut normalized text into the words that BPE works on.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_PRE_TOKENIZER_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_PRE_TOKENIZER_H_
 
@@ -15,11 +15,11 @@
 
 namespace sluice {
 
-// Words as ranges of one text, in order, none empty. What lies between them was removed.
+// Words as ranges of one text, in order, none empty. The text between them was removed.
 struct Words {
   struct Word {
     size_t begin, end;
-    bool at_start;  // its first character stems from the first one of the whole input
+    bool at_start;  // the first character stems from the first one of the whole input
   };
   std::string text;
   std::vector<Word> words;
@@ -35,18 +35,18 @@ class PreTokenizer {
   // Leaves the text one word.
   PreTokenizer() = default;
 
-  // The member "pre_tokenizer" of tokenizer.json. Known types: ByteLevel, Split, Digits,
+  // Reads the member "pre_tokenizer" of tokenizer.json. Known types: ByteLevel, Split, Digits,
   // Punctuation, Metaspace, Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit,
-  // Sequence. InvalidArgument: another type (by name), an unknown key, a wrong value.
+  // Sequence. InvalidArgument: another type (named), an unknown key, a wrong value.
   static absl::StatusOr<PreTokenizer> FromJson(const nlohmann::json& component);
 
   // Cuts `text` (valid UTF-8); `at_start` as in Normalizer::Apply.
   // ResourceExhausted: a regex exceeds the budget, or the size of the result its limit.
   absl::StatusOr<Words> Apply(std::string text, bool at_start, SearchBudget* budget) const;
 
-  // Whether no part of a text is removed.
+  // Returns whether no part of a text is removed.
   bool KeepsAll() const;
-  // Whether words are in the alphabet of byte_alphabet.h.
+  // Returns whether words are in the alphabet of byte_alphabet.h.
   bool WritesBytes() const;
 
   int64_t MemoryBytes() const;
@@ -65,7 +65,7 @@ class PreTokenizer {
     kBytes,        // bytes become characters
     kSpaces,       // spaces become `character`
     kPrefix,       // words that do not start with `character` get it
-    kPrefixFirst,  // so does the word at the start of the input
+    kPrefixFirst,  // the word at the start of the input gets it, too
   };
   struct Step {
     Kind kind;

@@ -20,24 +20,23 @@ namespace sluice {
 //   return reader.status();
 class ProtobufReader {
  public:
-  // `offset` is where `message` stands in its file; errors tell positions in the file.
+  // `offset` is where `message` stands in its file; errors name places in the file.
   explicit ProtobufReader(absl::string_view message, size_t offset = 0)
       : message_(message), offset_(offset) {}
 
-  // Steps to the next field. False at the end, and where the message is malformed.
+  // Steps to the next field. False: the message has ended, or is malformed.
   bool Next();
-  // InvalidArgument: the message is malformed, or a value was asked for as another type than it
-  // has.
+  // InvalidArgument: the message is malformed, or a value was read as another type than it has.
   absl::Status status() const { return status_; }
 
   uint32_t field() const { return field_; }
-  // The value of the field, of which the caller knows the type. Another type makes Next() return
-  // false.
+  // Return the value of the field, whose type the caller knows. After a call for another type
+  // Next() returns false.
   uint64_t Varint();
   bool Bool() { return Varint() != 0; }
   float Float();
   absl::string_view Bytes();
-  // Where Bytes() stand in the file.
+  // Returns where Bytes() stand in the file.
   size_t bytes_offset() const { return offset_ + bytes_at_; }
 
  private:

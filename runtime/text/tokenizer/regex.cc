@@ -18,17 +18,18 @@ namespace sluice {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 1 << 16;
-// Backtracking steps of one match. The patterns of the field need one or two for each byte they
-// pass.
+// The most backtracking steps of one match. The patterns of the field need one or two for each byte
+// that they pass.
 constexpr uint32_t kMatchLimit = 10'000'000;
 uint32_t LastMatchLimit(size_t text_bytes) {
   return static_cast<uint32_t>(std::clamp<size_t>(4 * text_bytes, kMatchLimit, UINT32_MAX));
 }
 constexpr uint32_t kHeapLimitKib = 64 << 10;
 
-// A step back may pass the whole text again, and nothing can stop PCRE2 in between. So a match gets
-// fewer steps first, the fewer the longer the text is, and a search looks for matches that begin in
-// a stretch, the shorter the longer the text is: each call takes a fraction of a second.
+// A step back may pass the whole text again, and nothing can stop PCRE2 in between. So at first a
+// match gets fewer steps, the fewer the longer the text is, and a search covers only a part of the
+// places where a match may begin, a smaller one the longer the text is: each call takes a fraction
+// of a second.
 uint32_t FirstMatchLimit(size_t text_bytes) {
   return static_cast<uint32_t>(
       std::clamp<size_t>(500'000'000 / (text_bytes + 1), 1000, kMatchLimit));
@@ -54,8 +55,8 @@ struct FreeMatchContext {
   void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
 };
 
-// Compiles a pattern in PCRE2's syntax. Where there is no JIT (a CPU or a policy without it)
-// pcre2_match interprets: slower, the same.
+// Compiles a pattern in PCRE2's syntax. Without JIT (which a CPU or a policy may lack) pcre2_match
+// interprets: slower, with the same results.
 absl::StatusOr<pcre2_code*> CompilePcre2(const std::string& pattern, uint32_t more_options) {
   std::unique_ptr<pcre2_compile_context, void (*)(pcre2_compile_context*)> context(
       pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
@@ -109,8 +110,8 @@ class Searcher {
     pcre2_set_match_limit(context_.get(), FirstMatchLimit(text_.size()));
     int found = Match(code_, start, 0);
     if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_JIT_STACKLIMIT) {
-      // Again, with all the steps that a match may take, by code that looks at the budget at each
-      // item of the pattern. JIT has 32 KiB of stack; the interpreter has the heap.
+      // Searches again, with all the steps that a match may take, and with code that looks at the
+      // budget at each item of the pattern. JIT has 32 KiB of stack; the interpreter has the heap.
       SLUICE_RETURN_IF_ERROR(CompileGuarded());
       pcre2_set_match_limit(context_.get(), LastMatchLimit(text_.size()));
       if (found != PCRE2_ERROR_JIT_STACKLIMIT) found = Match(guarded_.get(), start, 0);
@@ -193,7 +194,7 @@ absl::Status Regex::Search(absl::string_view text, SearchBudget* budget,
                            std::vector<TextRange>* matches) const {
   Searcher searcher(static_cast<const pcre2_code*>(code_.get()), &pattern_, text, budget);
   if (!searcher.ready()) return absl::ResourceExhaustedError("out of memory");
-  // \G is where a search starts, so that such a search cannot go stretch by stretch.
+  // \G is the place where a search starts, so that such a search cannot go part by part.
   const size_t stretch =
       absl::StrContains(pattern_, "\\G") ? text.size() : StretchBytes(text.size());
   bool matched_before = false;

@@ -1,4 +1,4 @@
-// Regular expressions of tokenizer.json, which are written for Oniguruma, run by PCRE2.
+// Regular expressions of tokenizer.json: they are written for Oniguruma and run by PCRE2.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_REGEX_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_REGEX_H_
 
@@ -20,9 +20,9 @@ struct TextRange {  // bytes [begin, end)
   size_t end;
 };
 
-// Rewrites an Oniguruma pattern (Ruby syntax, Unicode) for PCRE2 in UTF, UCP and multi-line mode:
-// \s, \w, \h, \v, \u, (?m) and {n,m}+ mean other things there. InvalidArgument: a construct that
-// has no such rewriting, by name (nested classes, &&).
+// Rewrites an Oniguruma pattern (Ruby syntax, Unicode) for PCRE2 in UTF, UCP and multi-line mode,
+// where \s, \w, \h, \v, \u, (?m) and {n,m}+ mean other things. InvalidArgument: names a construct
+// that has no such rewriting (nested classes, &&).
 absl::StatusOr<std::string> OnigurumaToPcre2(absl::string_view pattern);
 
 // A compiled pattern. Immutable; any number of threads may search with it.
@@ -35,7 +35,7 @@ class Regex {
   Regex& operator=(Regex&&) = default;
 
   // Appends to `matches` all matches in `text` (valid UTF-8) from left to right, none overlapping;
-  // an empty match right after another one is left out. ResourceExhausted: the budget is spent, or
+  // an empty match right behind another one is left out. ResourceExhausted: the budget is spent, or
   // a match takes more steps back or memory than is allowed (catastrophic backtracking).
   absl::Status FindAll(absl::string_view text, SearchBudget* budget,
                        std::vector<TextRange>* matches) const;

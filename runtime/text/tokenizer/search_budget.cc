@@ -1,5 +1,5 @@
-// Looks at the wall clock, which costs next to nothing, and asks for the thread's time where that
-// says too much.
+// Looks at the wall clock, which costs next to nothing, and asks for the thread's time only if the
+// clock says too much.
 #include "runtime/text/tokenizer/search_budget.h"
 
 #include <time.h>

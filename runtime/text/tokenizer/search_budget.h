@@ -1,7 +1,8 @@
-// How long the regexes of a tokenizer may search in one text, all of them and all its parts
-// together, and how much memory the text's parts may take.
+// Limits the time that a tokenizer's regexes may search in one text, all of them in all its parts
+// together, and the memory that the text's parts may take.
 //
-// PCRE2's own limits count steps back, of one match: a pattern can be slow without any, and slow
+// PCRE2's own limits count the steps back of one match: a pattern can be slow without any, and slow
+// matches add up.
 // matches add up.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_SEARCH_BUDGET_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_SEARCH_BUDGET_H_
@@ -15,11 +16,11 @@
 
 namespace sluice {
 
-// Memory that a match takes at most while a text is cut at it: the match, the stretches and pieces
-// on both sides, words before and after the step, and room that vectors grow into.
+// The most memory that a match takes while a text is cut at it: the match, the pieces on both
+// sides, words before and after the step, and room that vectors grow into.
 inline constexpr int64_t kBytesPerMatch = 160;
 
-// Belongs to the thread that makes it.
+// The thread that makes it uses it.
 class SearchBudget {
  public:
   // The patterns of the field need less than 0.2 us a byte.
@@ -31,13 +32,13 @@ class SearchBudget {
   void StartSearch() { started_ = std::chrono::steady_clock::now(); }
   void StopSearch() { used_ += std::chrono::steady_clock::now() - started_; }
 
-  // Whether all searches, with the one that was started, took more time of this thread than is
+  // Returns whether all searches, with the current one, took more of this thread's time than is
   // allowed.
   bool IsSpent();
 
-  // From now on memory for parts of the text is limited to `bytes`.
+  // Limits memory for parts of the text to `bytes` from now on.
   void LimitMemory(int64_t bytes) { memory_bytes_ = bytes; }
-  // OutOfRange where `count` parts, of `bytes_each`, take more than that.
+  // OutOfRange: `count` parts of `bytes_each` take more than that.
   absl::Status CheckMemory(size_t count, int64_t bytes_each) const {
     return static_cast<int64_t>(count) <= memory_bytes_ / bytes_each ? absl::OkStatus()
                                                                      : MemorySpent();

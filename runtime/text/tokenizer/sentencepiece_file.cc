@@ -1,4 +1,4 @@
-// The pieces become a vocabulary with ranked merges; all else becomes components.
+// Turns the pieces into a vocabulary with ranked merges, and everything else into components.
 #include "runtime/text/tokenizer/sentencepiece_file.h"
 
 #include <optional>
@@ -37,7 +37,7 @@ absl::Status AddVocabulary(const SentencePieceModel& model, TokenizerFile* file)
   return file->vocabulary.Finish();
 }
 
-// Pieces of one score are made from the left to the right, whatever their parts are.
+// Pieces of one score are merged from left to right, whatever their parts are.
 void AddMerges(const SentencePieceModel& model, TokenizerFile* file) {
   std::vector<std::string> pieces;
   std::vector<float> scores;
@@ -78,7 +78,7 @@ json DecoderOf(const SentencePieceModel& model, bool prefix) {
   return {{"type", "Sequence"}, {"decoders", decoders}};
 }
 
-// What LlamaTokenizer does where the config says nothing.
+// LlamaTokenizer's defaults, if the config says nothing.
 json DefaultsOf(const SentencePieceModel& model) {
   json defaults = json::object();
   for (const auto& [key, text] : {std::pair("bos_token", &model.bos), {"eos_token", &model.eos}}) {

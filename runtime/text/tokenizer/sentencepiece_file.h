@@ -1,4 +1,4 @@
-// A tokenizer from SentencePiece's model file, as tokenizer.json would say it.
+// Reads SentencePiece's model file as the tokenizer.json that would say the same.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_SENTENCEPIECE_FILE_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_SENTENCEPIECE_FILE_H_
 
@@ -12,14 +12,14 @@
 namespace sluice {
 
 // Reads tokenizer.model. Encoding gives SentencePiece's ids. Control pieces and the unknown piece
-// are special added tokens; as in LlamaTokenizer, each text between added tokens is normalized
-// alone, and "legacy": false in `config` (tokenizer_config.json, or {}) leaves the dummy prefix to
-// the first one. `add_prefix_space` of the config goes before the model's add_dummy_prefix. Errors
-// of ParseSentencePieceModel() and of reading, with the path.
+// are special added tokens. As in LlamaTokenizer, each text between added tokens is normalized
+// alone; "legacy": false in `config` (tokenizer_config.json, or {}) gives the dummy prefix only to
+// the first one. The config's `add_prefix_space` overrides the model's add_dummy_prefix. Errors of
+// ParseSentencePieceModel() and of reading, with the path.
 absl::StatusOr<TokenizerFile> ReadSentencePieceFile(const std::string& path,
                                                     const nlohmann::json& config);
 
-// The same from the bytes of the file; errors do not name it.
+// Parses the bytes of the file; errors do not name it.
 absl::StatusOr<TokenizerFile> ParseSentencePieceFile(absl::string_view bytes,
                                                      const nlohmann::json& config);
 

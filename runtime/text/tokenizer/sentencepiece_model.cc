@@ -1,4 +1,4 @@
-// Fields by their numbers in sentencepiece_model.proto; SentencePiece's own checks of a model.
+// Reads fields by their numbers in sentencepiece_model.proto; checks a model as SentencePiece does.
 #include "runtime/text/tokenizer/sentencepiece_model.h"
 
 #include <array>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr uint64_t kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4;
 
-// What a file that is no model, or half of one, may have been.
+// The advice for a file that is no model, or half of one.
 constexpr absl::string_view kDownloadAgain = "; download the file again";
 
 absl::Status NoModel(absl::string_view why) {
@@ -189,7 +189,7 @@ absl::Status CheckType(uint64_t type) {
                                                " (", type, "); of these, sluice has BPE only"));
 }
 
-// What SentencePiece itself checks as it loads a model.
+// The checks that SentencePiece itself makes when it loads a model.
 absl::Status CheckPieces(const SentencePieceModel& model) {
   std::optional<size_t> unknown;
   std::array<bool, 256> bytes = {};

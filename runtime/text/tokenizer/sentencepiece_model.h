@@ -14,11 +14,11 @@
 
 namespace sluice {
 
-// As the format numbers them.
+// The numbers are the format's.
 enum class PieceType : uint8_t {
   kNormal = 1,
-  kUnknown = 2,      // stands for what has no piece
-  kControl = 3,      // of no text
+  kUnknown = 2,      // stands for a character that has no piece
+  kControl = 3,      // stands for no text
   kUserDefined = 4,  // one piece wherever its text stands
   kUnused = 5,       // merges on, but never comes out
   kByte = 6,         // <0xNN>
@@ -34,17 +34,17 @@ struct SentencePieceModel {
   bool byte_fallback = false;                            // there is a piece for each byte
   std::string unk = "<unk>", bos = "<s>", eos = "</s>";  // pieces, where there are such ones
 
-  // What the normalizer does (sentencepiece_normalizer.h).
+  // The normalizer's table and settings (sentencepiece_normalizer.h).
   std::string charsmap;
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
 };
 
-// Takes a model file apart. InvalidArgument, without the file's name: the file is cut short or is
-// no such file (a tiktoken vocabulary, which has the same name, is named), or it does not hold what
-// SentencePiece asks of a model. Unimplemented: a model other than BPE, by name, and settings that
-// no model in use has.
+// Parses a model file. InvalidArgument, without the file's name: the file is cut short or is no
+// such file (a tiktoken vocabulary, which has the same name, is named), or it lacks what
+// SentencePiece asks of a model. Unimplemented: names a model other than BPE, or a setting that no
+// model in use has.
 absl::StatusOr<SentencePieceModel> ParseSentencePieceModel(absl::string_view file);
 
 }  // namespace sluice

@@ -11,7 +11,7 @@ struct Stretch {
   bool match;
 };
 
-// The whole text as stretches of matches and of what lies between them.
+// Cuts the whole text into matches and the parts between them.
 std::vector<Stretch> Stretches(absl::Span<const TextRange> matches, size_t size, bool invert) {
   std::vector<Stretch> stretches;
   stretches.reserve(2 * matches.size() + 1);
@@ -48,7 +48,7 @@ void SplitAt(absl::Span<const TextRange> matches, size_t size, SplitBehavior beh
   const std::vector<Stretch> stretches = Stretches(matches, size, invert);
   const auto is_match = [&](size_t i) { return stretches[i].match; };
   // Of neighbouring matches only the first (for MergedWithNext, the last) joins its neighbour;
-  // there may be no stretch between two matches.
+  // there may be no part between two matches.
   size_t begin = 0;
   for (size_t i = 0; i < stretches.size(); ++i) {
     const bool last = i + 1 == stretches.size();

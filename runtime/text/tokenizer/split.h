@@ -1,4 +1,4 @@
-// Cutting a text at matches, in the five ways of tokenizer.json's "behavior".
+// Cuts a text at matches, in the five ways of tokenizer.json's "behavior".
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_SPLIT_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_SPLIT_H_
 
@@ -25,8 +25,8 @@ enum class SplitBehavior : uint8_t {
 // "Removed", "Isolated", ... InvalidArgument names any other.
 absl::StatusOr<SplitBehavior> ParseSplitBehavior(absl::string_view name);
 
-// Appends the pieces of a text of `size` bytes whose `matches` are in order; with `invert` what
-// lies between them counts as the matches. Empty pieces are left out.
+// Appends the pieces of a text of `size` bytes whose `matches` are in order; with `invert`, the
+// text between them counts as the matches. Empty pieces are left out.
 void SplitAt(absl::Span<const TextRange> matches, size_t size, SplitBehavior behavior, bool invert,
              std::vector<TextRange>* pieces);
 

@@ -1,4 +1,4 @@
-// The vocabulary is taken out while the file is parsed; the document that remains is small.
+// Takes the vocabulary out while the file is parsed; the document that remains is small.
 #include "runtime/text/tokenizer/tekken_file.h"
 
 #include <algorithm>
@@ -119,7 +119,7 @@ absl::StatusOr<TekkenParts> ParseParts(absl::string_view text) {
   return parts;
 }
 
-// {rank, token_str, is_control} of each, in the form of "added_tokens".
+// Reads {rank, token_str, is_control} of each, in the form of "added_tokens".
 absl::StatusOr<json> ReadSpecialTokens(const json& document, const json& config, int64_t count) {
   std::vector<json> tokens(count);
   const auto set = [&](int64_t rank, const std::string& text, bool control) -> absl::Status {

@@ -1,8 +1,8 @@
-// A tokenizer from Mistral's tekken.json, as tokenizer.json would say it.
+// Reads Mistral's tekken.json as the tokenizer.json that would say the same.
 //
-// Byte-level BPE by ranks, as tiktoken has it: of the pairs of neighbours that are a token
-// together, the one of the lowest rank merges. An ordinary token's id is its rank plus the number
-// of special tokens, which come first.
+// It is byte-level BPE by ranks, as in tiktoken: of the pairs of neighbours that together are a
+// token, the one whose token has the lowest rank merges. An ordinary token's id is its rank plus
+// the number of special tokens, which come first.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_TEKKEN_FILE_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_TEKKEN_FILE_H_
 
@@ -15,12 +15,12 @@
 namespace sluice {
 
 // Encoding gives the ids of mistral-common. Special tokens without a name are <SPECIAL_n>, as
-// there; images and audio are ignored. NotFound: no such file. InvalidArgument names the path and:
-// not JSON (with the byte), a member that is missing or of a wrong type, a rank that is not the
-// token's place, a special token that comes twice.
+// there; images and audio are ignored. NotFound: no such file. InvalidArgument, which names the
+// path: not JSON (with the byte), a member is missing or of a wrong type, a rank is not the token's
+// place, or a special token comes twice.
 absl::StatusOr<TokenizerFile> ReadTekkenFile(const std::string& path);
 
-// The same from the text of the file; errors do not name it.
+// Parses the text of the file; errors do not name it.
 absl::StatusOr<TokenizerFile> ParseTekkenFile(absl::string_view text);
 
 }  // namespace sluice

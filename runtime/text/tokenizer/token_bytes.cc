@@ -1,4 +1,5 @@
-// The bytes of single tokens: what the decoder's stages make of one in the middle of a text.
+// Finds the bytes of single tokens: the output of the decoder's stages for a token in the middle of
+// a text.
 #include <algorithm>
 #include <utility>
 

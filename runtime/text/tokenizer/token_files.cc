@@ -79,7 +79,7 @@ struct FileToken {
   bool standard = false;
   const TokenFile* file = nullptr;
 
-  // Equal for what is equal in Python.
+  // Returns equal keys for tokens that are equal in Python.
   std::string Key() const {
     const char flags[] = {
         static_cast<char>('0' + is_string),         static_cast<char>('0' + token.special),
@@ -150,7 +150,7 @@ absl::StatusOr<FileToken> ParseFileToken(const TokenFile& file, const std::strin
   return parsed;
 }
 
-// What the files say, before it is known which tokens the tokenizer has.
+// Collects the tokens of the files, before it is known which of them the tokenizer has.
 class TokenCollector {
  public:
   explicit TokenCollector(const TokenFiles& files)
@@ -163,13 +163,13 @@ class TokenCollector {
     return legacy_ ? ReadAddedTokens() : ReadDecoder();
   }
 
-  // Whether there is no added_tokens_decoder, and the tokens of tokenizer.json count as listed,
-  // too.
+  // Returns whether there is no added_tokens_decoder; the tokens of tokenizer.json then count as
+  // listed, too.
   bool legacy() const { return legacy_; }
-  // Those of added_tokens_decoder, else of added_tokens.json, by id.
+  // The tokens of added_tokens_decoder, else of added_tokens.json, by id.
   const std::map<int64_t, FileToken>& listed() const { return listed_; }
   const absl::flat_hash_map<std::string, FileToken>& by_content() const { return by_content_; }
-  // Those of the lists.
+  // The tokens of the lists.
   const std::vector<FileToken>& extra() const { return extra_; }
 
   // The standard names in their order, then the model's own.
@@ -219,8 +219,8 @@ class TokenCollector {
     return absl::OkStatus();
   }
 
-  // The file's members that are a token by themselves: those of standard names, and others whose
-  // name ends so.
+  // Reads the file's members that are a token by themselves: those with a standard name, and others
+  // whose name ends like one.
   absl::Status ReadMembers(const TokenFile& file, bool always_special) {
     for (const std::string& name : file.keys) {
       const json& value = *file.content.find(name);
@@ -331,10 +331,10 @@ class TokenCollector {
   NamedList automatic_, specific_;  // the model's own names: members of a file, and what
                                     // transformers sorts behind them
   std::vector<FileToken> extra_;
-  std::vector<FileToken> additional_;  // counts where nothing else makes `extra_`
+  std::vector<FileToken> additional_;  // counts if nothing else makes `extra_`
   bool has_extra_ = false;
   std::map<int64_t, FileToken> listed_;
-  // Those of `listed_` and those whose id came twice
+  // Holds `listed_`, and the tokens whose id came twice.
   absl::flat_hash_map<std::string, FileToken> by_content_;
 };
 
@@ -357,7 +357,7 @@ std::vector<PresentToken> ReadPresent(const TokenFile& file, const json& added_t
   return present;
 }
 
-// What is to be added, in this order, or takes new flags.
+// Returns the tokens that are to be added, in this order, or that take new flags.
 std::vector<FileToken> TokensToAdd(const TokenCollector& files,
                                    const std::vector<PresentToken>& present) {
   std::map<int64_t, FileToken> listed = files.listed();

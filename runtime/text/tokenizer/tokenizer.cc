@@ -17,16 +17,17 @@ Tokenizer::~Tokenizer() = default;
 
 namespace {
 
-// Copies of a text that are there at one time, at most: valid, normalized, a piece, and the piece
+// The most copies of a text that exist at one time: valid, normalized, a piece, and the piece
 // rewritten in an alphabet that may take two bytes for one.
 constexpr int64_t kTextCopies = 6;
-// Of a word that is merged: symbols and candidates, and room that vectors grow into.
+// The memory of a byte of a word that is merged: symbols and candidates, and room that vectors grow
+// into.
 constexpr int64_t kBytesPerSymbol = 64;
 constexpr int64_t kBytesPerId = 12;  // with room that the vector grows into
 constexpr int64_t kMostStrippedBytes = 4096;
 
-// Leaves so much of `piece` that it has more than `most_ids` ids, where none stands for more than
-// `token_bytes` of it (0: that is not known).
+// Cuts `piece` but leaves it more than `most_ids` ids, if no id stands for more than `token_bytes`
+// of it (0: that is not known).
 void CutTo(int64_t most_ids, size_t token_bytes, std::string* piece) {
   if (token_bytes == 0 || most_ids >= static_cast<int64_t>(piece->size() / token_bytes)) return;
   size_t end = static_cast<size_t>(most_ids + 1) * token_bytes;

@@ -1,4 +1,4 @@
-// Reading the document of tokenizer.json member by member.
+// Reads the document of tokenizer.json member by member.
 #include "runtime/text/tokenizer/tokenizer_builder.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ absl::StatusOr<std::string> StringOrEmpty(const json& object, absl::string_view 
   return JsonString(object, key);
 }
 
-// "<s>" or {"content": "<s>", ...}, as tokenizer_config.json has it; empty where there is none.
+// Reads "<s>" or {"content": "<s>", ...}, as in tokenizer_config.json; empty if there is none.
 absl::StatusOr<std::string> NamedToken(const json& config, absl::string_view key) {
   const json* member = JsonFind(config, key);
   if (member != nullptr && member->is_object()) return JsonString(*member, "content");
@@ -115,7 +115,7 @@ absl::Status TokenizerBuilder::ReadAddedTokens(const json& document,
 
 absl::Status TokenizerBuilder::FillMatchers(const std::vector<AddedToken>& tokens) {
   SearchBudget budget(0);  // for all of them
-  // Where two become equal by normalizing, special tokens come first.
+  // If two become equal by normalizing, special tokens come first.
   for (const bool special : {true, false}) {
     for (const AddedToken& token : tokens) {
       if (token.special != special) continue;

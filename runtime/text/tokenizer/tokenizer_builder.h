@@ -1,4 +1,4 @@
-// Putting a tokenizer together from what its files say; for this folder only.
+// Builds a tokenizer from the contents of its files; for this folder only.
 #ifndef SLUICE_RUNTIME_TEXT_TOKENIZER_TOKENIZER_BUILDER_H_
 #define SLUICE_RUNTIME_TEXT_TOKENIZER_TOKENIZER_BUILDER_H_
 
@@ -14,14 +14,14 @@
 
 namespace sluice {
 
-// One use: BuildParts(), AddConfig() where there is a tokenizer_config.json, Take(). Errors are
+// Used once: BuildParts(), AddConfig() if there is a tokenizer_config.json, Take(). Errors are
 // InvalidArgument and name the member of the document, not the file.
 class TokenizerBuilder {
  public:
-  // From a document in the form of tokenizer.json.
+  // Builds from a document in the form of tokenizer.json.
   absl::Status BuildParts(TokenizerFile file);
 
-  // Honours add_bos_token and add_eos_token where the post-processor adds nothing.
+  // Follows add_bos_token and add_eos_token if the post-processor adds nothing.
   absl::Status AddConfig(const nlohmann::json& config);
 
   // `source` names the file in errors of Encode().
@@ -37,9 +37,9 @@ class TokenizerBuilder {
   std::unique_ptr<Tokenizer::Parts> parts_ = std::make_unique<Tokenizer::Parts>();
 };
 
-// The document that vocab.json with merges.txt and this tokenizer_config.json (or {}) stand for:
-// components by the class of the tokenizer, added tokens from the config. InvalidArgument: a class
-// other than those of GPT-2 and Qwen2, by name.
+// Returns the document that vocab.json with merges.txt and this tokenizer_config.json (or {}) stand
+// for: components by the class of the tokenizer, added tokens from the config. InvalidArgument:
+// names a class other than those of GPT-2 and Qwen2.
 absl::StatusOr<nlohmann::json> DocumentFromConfig(const nlohmann::json& config,
                                                   const Vocabulary& vocabulary);
 

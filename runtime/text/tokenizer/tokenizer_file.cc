@@ -130,8 +130,8 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
  private:
-  // Where the reader is. kDocument -> kVocabulary -> kDocument, at model.vocab (in vocab.json, at
-  // the top); kDocument -> kMerges -> kDocument at model.merges, with kMergePair for ["a", "b"].
+  // The reader's place. kDocument -> kVocabulary -> kDocument at model.vocab (in vocab.json, at the
+  // top); kDocument -> kMerges -> kDocument at model.merges, with kMergePair for ["a", "b"].
   enum class Place : uint8_t { kDocument, kVocabulary, kMerges, kMergePair };
 
   bool Fail(absl::string_view message) {

@@ -1,4 +1,4 @@
-// Finding a tokenizer's files in a folder; what vocab.json with merges.txt leaves unsaid.
+// Finds a tokenizer's files in a folder; adds what vocab.json with merges.txt leaves unsaid.
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -33,7 +33,7 @@ constexpr char kQwen2Pattern[] =
 constexpr absl::string_view kVocabAndMergesClasses[] = {"GPT2Tokenizer", "CodeGenTokenizer",
                                                         "Qwen2Tokenizer"};
 
-// The class of which `name` may be the fast variant.
+// Returns the class of which `name` may be the fast variant.
 absl::string_view PlainClass(absl::string_view name) {
   absl::ConsumeSuffix(&name, "Fast");
   return name;
@@ -48,7 +48,7 @@ bool IsVocabAndMergesClass(const json& config) {
 
 constexpr char kEndOfText[] = "<|endoftext|>";  // the special token of both classes
 
-// What the files beside tokenizer.json in `dir` say of added tokens.
+// Reads what the files beside tokenizer.json in `dir` say about added tokens.
 absl::StatusOr<TokenFiles> ReadTokenFilesIn(const std::string& dir) {
   return ReadTokenFiles([&](const std::string& file)
                             -> absl::StatusOr<std::pair<std::string, std::optional<std::string>>> {
@@ -61,13 +61,13 @@ absl::StatusOr<TokenFiles> ReadTokenFilesIn(const std::string& dir) {
   });
 }
 
-// Files that other programs take a tokenizer from and sluice does not, to be named where there is
+// Files of tokenizers that other programs read and sluice does not; they are named if there is
 // nothing else.
 constexpr absl::string_view kForeignNames[] = {"spiece.model", "sentencepiece.bpe.model",
                                                "spm.model", "tokenizer.bin", "vocab.txt"};
 constexpr absl::string_view kForeignEndings[] = {".tiktoken", ".spm", ".vocab"};
 
-// The first of the files in `dir` that may hold a tokenizer in a form that sluice does not read, or
+// Returns the first file in `dir` that may hold a tokenizer in a form that sluice does not read, or
 // "".
 std::string ForeignTokenizer(const std::string& dir) {
   std::vector<std::string> found;
@@ -106,14 +106,14 @@ bool Exists(const std::string& path) {
   return std::filesystem::exists(path, error);
 }
 
-// What was found, and the file that errors about its content name.
+// The tokenizer that was found, and the file that errors about its content name.
 struct FoundTokenizer {
   std::string path;
   TokenizerFile file;
 };
 
-// Takes the first form that there is, in the order of transformers. Of tokenizer.model and
-// vocab.json with merges.txt, the class of the tokenizer chooses.
+// Reads the first form that is there, in transformers' order. The class of the tokenizer chooses
+// between tokenizer.model and vocab.json with merges.txt.
 absl::StatusOr<FoundTokenizer> ReadFirstForm(const std::string& dir, const json& config,
                                              const std::string& config_path) {
   FoundTokenizer found{absl::StrCat(dir, "/tokenizer.json"), {}};
@@ -148,8 +148,8 @@ absl::StatusOr<FoundTokenizer> ReadFirstForm(const std::string& dir, const json&
   return found;
 }
 
-// Gives `config` the members that it does not have. A token that the config says there is none of
-// is not added.
+// Gives `config` the members that it lacks. If the config says that there is no such token, none is
+// added.
 void AddDefaults(const json& defaults, json* config) {
   for (const auto& [key, value] : defaults.items()) {
     if (key == "add_bos_token" && config->contains("bos_token") && (*config)["bos_token"].is_null())

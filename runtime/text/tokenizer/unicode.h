@@ -28,23 +28,23 @@ struct Utf8Char {
 // Decodes the character at `at` < text.size().
 Utf8Char DecodeUtf8(absl::string_view text, size_t at);
 
-// The byte length of the character that starts with `lead` in valid UTF-8.
+// Returns the byte length of the character that starts with `lead` in valid UTF-8.
 inline size_t Utf8Size(char lead) {
   const uint8_t byte = static_cast<uint8_t>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 inline bool IsUtf8Continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
-// Characters in valid UTF-8.
+// Counts the characters of valid UTF-8.
 int64_t CountCharacters(absl::string_view text);
 
 // `code` must be a Unicode scalar value.
 void AppendUtf8(uint32_t code, std::string* out);
 
-// Appends `text` with each malformed stretch (the longest prefix of a character, else one byte) as
-// one U+FFFD, as the Unicode standard recommends and Rust's from_utf8_lossy does.
+// Appends `text` with each malformed part (the longest prefix of a character, else one byte) as one
+// U+FFFD, as the Unicode standard recommends and Rust's from_utf8_lossy does.
 void AppendLossyUtf8(absl::string_view text, std::string* out);
 
-// How many bytes at the end of `text` (0 to 3) are the start of a character that may yet be whole.
+// Returns how many bytes at the end of `text` (0 to 3) begin a character that may yet be completed.
 size_t IncompleteTail(absl::string_view text);
 
 bool IsAscii(absl::string_view text);

@@ -19,14 +19,15 @@ class Vocabulary {
   // InvalidArgument: `id` is negative, too large or already another token's, or `token` has an id.
   absl::Status Add(absl::string_view token, int64_t id);
 
-  // To be called when all is added. InvalidArgument: the ids leave such gaps that tables indexed by
-  // id would be much larger than the vocabulary itself. Frees what growing left over.
+  // Must be called once everything is added; frees memory that growing left over. InvalidArgument:
+  // the ids leave such gaps that tables indexed by id would be much larger than the vocabulary
+  // itself.
   absl::Status Finish();
 
-  // The id of `token`, or -1.
+  // Returns the id of `token`, or -1.
   int32_t Find(absl::string_view token) const;
   bool Contains(int64_t id) const { return id >= 0 && id < id_end() && slots_[id].size >= 0; }
-  // The token of `id`, empty where there is none. The view lives as long as the vocabulary stays
+  // Returns the token of `id`, empty if there is none. The view lives as long as the vocabulary is
   // unchanged.
   absl::string_view Token(int64_t id) const;
 

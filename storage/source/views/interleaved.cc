@@ -1,4 +1,4 @@
-// The view of q and k in GGUF files of Llama: whole heads are read, and their rows put in order.
+// The view of q and k in GGUF files of Llama: it reads whole heads and puts their rows in order.
 #include <cstring>
 
 #include "kernels/base/status_macros.h"
@@ -27,7 +27,7 @@ class InterleavedView final : public TensorView {
     }
     return absl::OkStatus();
   }
-  // The first and the last head may be needed in part only.
+  // Of the first and the last head only a part may be needed.
   int64_t ScratchRows(int64_t num_rows) const override { return num_rows + 2 * head_rows_; }
 
  private:
