@@ -151,7 +151,7 @@ void SlabStream::State::Request(const Place& place) {
   request.buffer = ReadBufferOf(place);
   request.bytes = slab.bytes;
   request.priority = place.visit.urgency == Urgency::kNow ? IoPriority::kSoon : IoPriority::kInTurn;
-  request.done = [this, place](absl::Status status) { Arrived(place, status); };
+  request.done = [this, place](const absl::Status& status) { Arrived(place, status); };
   engine->Submit(std::move(request));
 }
 

@@ -44,7 +44,8 @@ class TokenizerWriter {
                                   {"eos_token", ids_.eos},
                                   {"unk_token", ids_.unk},
                                   {"pad_token", ids_.pad}}) {
-      // Whatever has a name is a control token. Some files give an ordinary token ("!") as padding.
+      // A special token that has a name is a control token. Some files give an ordinary token ("!")
+      // as padding.
       const bool ends = id == ids_.bos || id == ids_.eos;
       if (id.has_value() && (ends || IsAdded(*id))) config[key] = vocabulary_.token(*id);
     }
@@ -62,7 +63,7 @@ class TokenizerWriter {
     return absl::InvalidArgumentError(absl::StrCat(gguf_.path(), ": ", what));
   }
 
-  // The library throws where a string is not UTF-8.
+  // The library throws if a string is not UTF-8.
   absl::StatusOr<std::string> Text(const json& value, absl::string_view what) const {
     try {
       return value.dump(value.is_object() ? 2 : -1);
@@ -172,7 +173,7 @@ class TokenizerWriter {
     return tokens;
   }
 
-  // bos and eos around a text, where the file asks for them.
+  // Puts bos and eos around a text, if the file asks for them.
   json PostProcessor() const {
     if (!add_bos_ && !add_eos_) return nullptr;
     json single = json::array(), special = json::object();
@@ -192,7 +193,7 @@ class TokenizerWriter {
 
   // The vocabulary and the merges are most of the text; they are written without a document in
   // between.
-  absl::StatusOr<std::string> TokenizerJson(json document, json model,
+  absl::StatusOr<std::string> TokenizerJson(json document, const json& model,
                                             const GgufVocabulary::Merges& merges) const {
     document["version"] = "1.0";
     document["truncation"] = document["padding"] = nullptr;
@@ -228,8 +229,8 @@ class TokenizerWriter {
     return text;
   }
 
-  // One template is a file of its own; several stand in tokenizer_config.json, as transformers has
-  // them.
+  // A single template is a file of its own; several stand in tokenizer_config.json, as in
+  // transformers.
   absl::Status AddTemplates(std::vector<GgufTokenizerFile>* files, json* config) const {
     json named = json::array();
     for (const absl::string_view key : gguf_.Keys(kTemplateKey)) {

@@ -1,4 +1,4 @@
-// Expressions.
+// Evaluates expressions.
 #include "runtime/text/jinja/evaluator.h"
 
 #include <utility>
@@ -48,7 +48,7 @@ absl::StatusOr<Value> Evaluator::Evaluate(const Expression& expression, const Sc
   if (status.ok()) status = runtime_.Step();
   if (status.ok()) {
     absl::StatusOr<Value> value = EvaluateAny(expression, scope);
-    status = value.ok() ? runtime_.CheckDepth(*value) : std::move(value).status();
+    status = value.ok() ? runtime_.CheckDepth(*value) : value.status();
     if (status.ok()) return value;
   }
   return Located(std::move(status), expression.offset);
@@ -212,7 +212,7 @@ absl::StatusOr<Value> Evaluator::EvaluateTest(const Expression& expression,
   return Invoke(runtime_, *expression.builtin, value, arguments);
 }
 
-// Long sums lean to the left: their depth is not that of a nesting.
+// Long sums nest to the left: their depth is not counted as nesting.
 absl::StatusOr<Value> Evaluator::EvaluateBinary(const Expression& expression,
                                                 const ScopePointer& scope) {
   std::vector<const Expression*> chain;
