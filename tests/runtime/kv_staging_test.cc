@@ -117,7 +117,6 @@ class DeviceKvStagingModels : public testing::TestWithParam<const char*> {};
 // hold something else.
 TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
   const TestStore store(GetParam(), "", 32 << 10);
-  const HyperParameters& h = store->hyper_parameters();
   const std::vector<int32_t> tokens = Tokens(3 * kKvPageTokens + 9);
   for (const KvType kv_type : {KvType::kF32, KvType::kQ8_0}) {
     const std::vector<float> expected =

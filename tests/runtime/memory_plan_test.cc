@@ -110,7 +110,6 @@ TEST(Arithmetic, IsNamedByWhatRoundsAndWhere) {
 
 TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
   const TestStore store("qwen2-bias-bf16", "", 8 << 10);
-  const HyperParameters& h = store->hyper_parameters();
   PlanRequest request;
   request.max_ram_bytes = int64_t{1} << 30;
   request.context_tokens = 256;

@@ -39,7 +39,7 @@ OpenOptions StreamedOptions() {
   OpenOptions options = StoryOptions();
   const auto plan = PlanOnly(options);
   EXPECT_TRUE(plan.ok()) << plan.status();
-  if (plan.ok()) options.max_ram_bytes = plan->plan.minimum_bytes + (int64_t{256} << 10);
+  if (plan.ok()) options.max_ram_bytes = plan->plan.host().minimum_bytes + (int64_t{256} << 10);
   return options;
 }
 
@@ -51,10 +51,10 @@ TEST(Open, GivesAnEngineAnEncoderAndThePlanWithinTheBudget) {
   const auto opened = Open(options);
   ASSERT_TRUE(opened.ok()) << opened.status();
   Opened& model = **opened;
-  EXPECT_LE(model.plan().total_bytes(), options.max_ram_bytes);
+  EXPECT_LE(model.plan().host().total_bytes(), options.max_ram_bytes);
   EXPECT_GT(model.plan().residency.streamed_bytes, 0);
   EXPECT_EQ(model.plan().request.num_sequences, 2);
-  EXPECT_EQ(model.report.plan.plan.total_bytes(), model.plan().total_bytes());
+  EXPECT_EQ(model.report.plan.plan.host().total_bytes(), model.plan().host().total_bytes());
   EXPECT_FALSE(model.report.plan.predicts()) << "no probe was named";
   ASSERT_EQ(model.report.notes.size(), 1u);
   EXPECT_EQ(told, std::vector<std::string>{model.report.notes[0].text});
