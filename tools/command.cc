@@ -94,10 +94,10 @@ absl::Status WrongChoice(const CommandSpec& command, const OptionSpec& option,
 std::string OptionHeading(const OptionSpec& option) {
   std::string heading = option.alias.empty() ? "    " : absl::StrCat(option.alias, ", ");
   absl::StrAppend(&heading, option.name);
-  if (!option.choices.empty()) {
-    absl::StrAppend(&heading, " ", absl::StrJoin(option.choices, "|"));
-  } else if (!option.value.empty()) {
+  if (!option.value.empty()) {
     absl::StrAppend(&heading, " ", option.value);
+  } else if (!option.choices.empty()) {
+    absl::StrAppend(&heading, " ", absl::StrJoin(option.choices, "|"));
   }
   return heading;
 }

@@ -21,7 +21,8 @@ namespace sluice {
 struct OptionSpec {
   std::string name;        // "--max-ram"
   std::string alias = {};  // "-c", "-ctk", or empty
-  std::string value = {};  // what follows it, for help: "SIZE"; empty for a switch
+  std::string value = {};  // what follows it, for help: "SIZE"; empty for a switch, and where help
+                           // is to list the choices
   std::string help = {};
   std::vector<std::string> choices = {};  // accepted values, in any case; empty: any
   bool repeated = false;                  // every value counts; else the last one

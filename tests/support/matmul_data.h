@@ -110,8 +110,19 @@ inline std::vector<BlockHalf> BlockHalves(Encoding encoding) {
     case Encoding::kQ5_K:
       return {{0, 63 * 31}, {2, 63}};
     default:
-      return {};  // floats, and an exponent
+      return {};  // floats, an exponent, and scales of either kind
   }
+}
+
+// Blocks whose scale is a bf16 or an f16, as the top bit of their third byte says.
+inline bool IsInt4G(Encoding encoding) {
+  return encoding == Encoding::kINT4G32 || encoding == Encoding::kINT4G64 ||
+         encoding == Encoding::kINT4G128;
+}
+inline void PutInt4GScale(float scale, std::byte* block) {
+  const bool is_bf16 = (block[2] & std::byte{128}) != std::byte{0};
+  const uint16_t bits = is_bf16 ? F32ToBF16(scale) : F32ToF16(scale);
+  std::memcpy(block, &bits, 2);
 }
 
 // Sets a block's scale, and the scale of its minima to half of that. `scale` is a power of two, or
@@ -120,6 +131,7 @@ inline void PutScale(Encoding encoding, float scale, std::byte* block) {
   if (encoding == Encoding::kMXFP4) {
     *block = static_cast<std::byte>(std::isfinite(scale) ? 128 + std::ilogb(scale) : 255);
   }
+  if (IsInt4G(encoding)) PutInt4GScale(scale, block);
   for (const BlockHalf& half : BlockHalves(encoding)) {
     const uint16_t bits = F32ToF16(scale);
     std::memcpy(block + half.at, &bits, 2);
@@ -145,6 +157,7 @@ inline std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt199
       const uint16_t bits = F32ToF16(unit(random) / half.most);
       std::memcpy(block + half.at, &bits, 2);
     }
+    if (IsInt4G(encoding)) PutInt4GScale(unit(random) / 127, block);
     if (encoding == Encoding::kMXFP4) {  // 2^-4 at most, and every exponent below that
       *block = static_cast<std::byte>(random() % 3 == 0 ? random() % 125 : 118 + random() % 7);
     }
