@@ -13,6 +13,7 @@
 #include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_plan.h"
+#include "runtime/open/pinned_plan.h"
 #include "runtime/open/plan_report.h"
 #include "runtime/open/session.h"
 #include "runtime/open/session_rates.h"
@@ -110,24 +111,6 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
         FormatBytes(plan.request.device->max_pinned_bytes).c_str(),
         FormatBytes(plan.unpinned_bytes).c_str());
   }
-}
-
-// What the system pins of host memory where that is less than `plan` holds slabs, and keys and
-// values, in; nothing where it is all.
-absl::StatusOr<std::optional<int64_t>> PinnedLimit(const Session& session, const MemoryPlan& plan) {
-  const int64_t wanted = plan.pinned_bytes();
-  SLUICE_ASSIGN_OR_RETURN(const int64_t pinned, PinnableBytes(session.gpu->device(), wanted));
-  if (pinned == wanted) return std::nullopt;
-  return pinned;
-}
-
-// The plan under that limit.
-absl::StatusOr<MemoryPlan> AsPinned(const Session& session, MemoryPlan plan) {
-  SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> limit, PinnedLimit(session, plan));
-  if (!limit.has_value()) return plan;
-  PlanRequest request = plan.request;
-  request.device->max_pinned_bytes = *limit;
-  return PlanMemory(*session.store, request);
 }
 
 void PrintPlan(const Session& session, const MemoryPlan& plan) {

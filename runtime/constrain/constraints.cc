@@ -64,6 +64,12 @@ int64_t Constraints::MemoryBytes(int64_t vocab_size, int64_t grammars, int64_t g
   return 160 * vocab_size + (grammars + kept) * (LimitsFor(vocab_size).cache_bytes + grammar_bytes);
 }
 
+bool Constraints::Knows(const GrammarText& text) const {
+  return std::any_of(known_.begin(), known_.end(), [&](const Known& known) {
+    return known.text.kind == text.kind && known.text.text == text.text;
+  });
+}
+
 absl::StatusOr<std::shared_ptr<grammar::Constraint>> Constraints::For(const GrammarText& text) {
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
     return known.text.kind == text.kind && known.text.text == text.text;

@@ -32,6 +32,9 @@ class Constraints {
   // bytes of their own.
   absl::StatusOr<std::shared_ptr<grammar::Constraint>> For(const GrammarText& text);
 
+  // Whether For() finds it without compiling it.
+  bool Knows(const GrammarText& text) const;
+
   // What a budget should set aside for it, if `grammars` (1 or more) different ones are followed at
   // once, the largest of which takes what CheckGrammar said.
   static int64_t MemoryBytes(int64_t vocab_size, int64_t grammars, int64_t grammar_bytes);

@@ -42,7 +42,10 @@ int64_t KvCache::BytesForPages(const StateLayout& layout, int64_t num_pages,
 }
 
 KvCache::KvCache(StateLayout layout, int64_t num_pages, ComputePlace* place, int64_t num_disk_pages)
-    : place_(place), layout_(std::move(layout)), pool_(num_pages, num_disk_pages) {}
+    : place_(place),
+      layout_(std::move(layout)),
+      half_bytes_(HalfBytes(layout_, num_disk_pages)),
+      pool_(num_pages, num_disk_pages) {}
 
 absl::StatusOr<KvCache> KvCache::Create(StateLayout layout, int64_t num_pages, ComputePlace* place,
                                         int64_t num_disk_pages) {
@@ -80,7 +83,7 @@ absl::StatusOr<KvCache> KvCache::CreatePinned(StateLayout layout, int64_t num_pa
 }
 
 int32_t KvCache::RoomFor(int64_t layer, int32_t disk_page) const {
-  const int64_t half = layer % 2 * HalfBytes(layout_, num_disk_pages());
+  const int64_t half = layer % 2 * half_bytes_;
   const int64_t begin =
       (layout_.page_bytes() - layout_.PageBytesBefore(layer)) * first_disk_page() + half;
   const int64_t bytes = PageBytes(layer);
@@ -89,7 +92,7 @@ int32_t KvCache::RoomFor(int64_t layer, int32_t disk_page) const {
 
 absl::Span<std::byte> KvCache::Rooms() const {
   return {memory_.data() + layout_.page_bytes() * first_disk_page(),
-          static_cast<size_t>(2 * HalfBytes(layout_, num_disk_pages()))};
+          static_cast<size_t>(2 * half_bytes_)};
 }
 
 absl::Status KvCache::Reserve(KvSequence& sequence, int64_t tokens) {

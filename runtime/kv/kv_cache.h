@@ -80,6 +80,7 @@ class KvCache {
 
   ComputePlace* place_ = nullptr;
   StateLayout layout_;
+  int64_t half_bytes_ = 0;  // of the rooms for pages on disk
   bool in_host_memory_ = true;
   DeviceRange memory_;
   PagePool pool_;

@@ -29,9 +29,9 @@ struct DeviceChoice {
 // Sets `kind` and `ordinal` by "cpu", "cuda", "cuda:N" or "auto". False: `name` is none of these.
 bool ParseDeviceName(absl::string_view name, DeviceChoice* choice);
 
-// Null for the CPU. With kAuto the CPU computes where no device can be used; a note says why, in
-// builds without CUDA and on machines without a driver, too, and so it does of copy_bytes_per_s,
-// which then slows nothing, and of cpu_share, which then shares nothing.
+// Returns null for the CPU. With kAuto the CPU computes where no device can be used, in builds
+// without CUDA and on machines without a driver, too. A note then says why, and that
+// copy_bytes_per_s and cpu_share, if they are given, have no effect.
 absl::StatusOr<std::unique_ptr<CudaCompute>> OpenDevice(const DeviceChoice& choice,
                                                         const OpenNoteFn& on_note);
 

@@ -6,27 +6,39 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "runtime/open/pinned_plan.h"
+#include "runtime/open/request_room.h"
 #include "runtime/open/session_rates.h"
 
 namespace sluice {
 namespace {
 
+// More would want more pages than their numbers can name.
+constexpr int64_t kMostSequences = 1 << 20;
+
 void FillDefaults(OpenOptions* options) {
   const int64_t budget = options->max_ram_bytes;
   UseBudget(budget > 0 ? std::optional<int64_t>(budget) : std::nullopt, options);
   if (options->num_threads == 0) UseAllCores(options);
+  if (options->num_cores == 0) options->num_cores = options->num_threads;
   if (!options->probe_file.empty() && !options->probe.has_value()) RecallProbeFile(options);
   options->reads_prompts = true;
 }
 
 absl::StatusOr<MemoryPlan> PlanOf(const Session& session, const OpenOptions& options) {
-  if (options.max_sequences < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_sequences is ", options.max_sequences, "; it must be at least 1"));
+  if (options.max_sequences < 1 || options.max_sequences > kMostSequences) {
+    return absl::InvalidArgumentError(absl::StrCat("max_sequences is ", options.max_sequences,
+                                                   "; it must be from 1 to ", kMostSequences));
   }
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
   request.num_sequences = options.max_sequences;
+  request.requests_bytes += RoomForRequests(options.max_sequences, request.context_tokens);
+  if (options.grammar_bytes > 0) {
+    request.constraint_bytes =
+        Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size,
+                                 GrammarsAtOnce(options.max_sequences), options.grammar_bytes);
+  }
   return PlanMemory(*session.store, request);
 }
 
@@ -77,6 +89,9 @@ absl::StatusOr<PlanReport> PlanOnly(OpenOptions options) {
   FillDefaults(&options);
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanOf(session, options));
+  if (session.gpu != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(plan, AsPinned(session, std::move(plan)));
+  }
   return ReportOf(session, options, std::move(plan));
 }
 

@@ -25,8 +25,8 @@ struct OpenOptions {
   int64_t max_ram_bytes = 0;
   std::string max_ram_source;   // of the default: DefaultBudget::source
   int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
-  int num_threads = 1;          // UseAllCores() sets both
-  int num_cores = 1;            // that the threads may run on
+  int num_threads = 0;          // that compute; 0: Open takes one a physical core
+  int num_cores = 0;            // that the threads may run on; 0: Open takes num_threads
   ThreadPlacement placement;
   int64_t ring_bytes = 0;  // 0: PlanMemory's choice
   KvType k_type = KvType::kF16;
@@ -39,11 +39,12 @@ struct OpenOptions {
   std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
   // Where measurements of this machine are remembered (ProbeForSession); empty: nowhere
   std::string probe_file;
-  std::string unusual_option;  // that asks for kernels, CPUs or reads that a probe is not of
-                               // otherwise; empty: none
-  Isa isa = Isa::kScalar;      // the fastest that this machine has, unless forced
-  bool fast_math = false;      // asked for; Session::fast_math is what came of it
-  bool say_fast_math = true;   // what came of it, as a note
+  // An option that forces kernels, CPUs or reads, so that what is measured with it is not
+  // remembered; empty: none
+  std::string unusual_option;
+  Isa isa = SupportedIsas().back();  // of the CPU's kernels: the fastest, unless forced
+  bool fast_math = false;            // asked for; Session::fast_math is what came of it
+  bool say_fast_math = true;         // what came of it, as a note
   DeviceChoice device;
   // Of Open alone
   int64_t max_sequences = 1;  // that are generated at once, each with a whole context

@@ -12,6 +12,7 @@ namespace {
 // The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are
 // what the probe's weights compress to. Nothing where there is nothing to compress.
 std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& rates) {
+  if (rates.bf16_stored_share <= 0) return std::nullopt;
   Manifest other = manifest;
   bool changed = false;
   for (ManifestSlab& slab : other.slabs) {
@@ -27,7 +28,7 @@ std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& 
       changed = true;
     }
   }
-  if (!changed || rates.bf16_stored_share <= 0) return std::nullopt;
+  if (!changed) return std::nullopt;
   return other;
 }
 

@@ -11,13 +11,14 @@
 #include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/constrain/constraints.h"
+#include "runtime/open/request_room.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/prepared_request.h"
 
 namespace sluice {
 namespace {
 
-// As much as systems give a main thread: templates and schemas of a store are parsed there.
+// As much as systems give a main thread: the store's tokenizer and chat template are parsed there.
 constexpr int64_t kEngineStackBytes = int64_t{8} << 20;
 
 ApiError Stopped(const absl::Status& status) {
@@ -30,12 +31,13 @@ ApiError Stopped(const absl::Status& status) {
 
 }  // namespace
 
-// A request that is being answered. Its tickets and what is finished are guarded by the service's
-// mutex; what was prepared does not change after Submit.
+// A request that is being answered. Its tickets and whether it is forgotten are guarded by the
+// service's mutex; choices and how many are finished are the engine's thread's after Submit.
 struct RequestService::Flight : PreparedRequest {
   int64_t id = 0;
   std::time_t created = 0;
   uint64_t seed = 0;
+  int64_t bytes = 0;             // RequestBytes
   std::vector<int64_t> tickets;  // of the engine's inbox, a choice
   int64_t finished = 0;          // choices
   bool forgotten = false;        // cancelled, or failed with the engine
@@ -87,13 +89,53 @@ void RequestService::End(const absl::Status& status) {
   const MutexLock lock(&mutex_);
   state_ = State::kEnded;
   ended_ = status;
-  for (const auto& [id, flight] : flights_) {
-    flight->forgotten = true;
-    events_.push_back(
-        {.request = id, .kind = RequestEvent::Kind::kFailed, .text = "", .error = Stopped(status)});
-  }
+  // The end may have come with the memory's: what cannot be told is left out.
+  CatchExceptions([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    for (const auto& [id, flight] : flights_) {
+      flight->forgotten = true;
+      events_.push_back({.request = id,
+                         .kind = RequestEvent::Kind::kFailed,
+                         .text = "",
+                         .error = Stopped(status)});
+    }
+    return absl::OkStatus();
+  }).IgnoreError();
   flights_.clear();
   changed_.NotifyAll();
+}
+
+std::optional<ApiError> RequestService::TakeRoom(const Flight& flight) {
+  const int64_t room = opened_->plan().request.requests_bytes - opened_->options.kept_bytes;
+  if (flight.bytes > room) {
+    return ApiError{.message = absl::StrCat("the request and its answers take up to ",
+                                            FormatBytes(flight.bytes), ", and ", FormatBytes(room),
+                                            " are set aside for requests; ask for fewer tokens or "
+                                            "choices, or open the model with more max_sequences"),
+                    .param = flight.request.n > 1 ? "n" : "max_tokens",
+                    .code = "request_too_large"};
+  }
+  const bool grammar = flight.constraint != nullptr;
+  if (held_bytes_ + flight.bytes > room ||
+      (grammar && held_grammars_ == GrammarsAtOnce(opened_->options.max_sequences))) {
+    return ApiError{.message = absl::StrCat(rooms_.size(),
+                                            " requests fill the room that is set "
+                                            "aside for them; try again when one has been answered"),
+                    .param = "",
+                    .code = "queue_full",
+                    .type = "server_error",
+                    .status_code = 503};
+  }
+  rooms_.emplace(flight.id, Room{flight.bytes, grammar});
+  held_bytes_ += flight.bytes;
+  held_grammars_ += grammar;
+  return std::nullopt;
+}
+
+void RequestService::GiveRoomBack(int64_t request) {
+  const auto node = rooms_.extract(request);
+  if (node.empty()) return;
+  held_bytes_ -= node.mapped().bytes;
+  held_grammars_ -= node.mapped().grammar;
 }
 
 void RequestService::NoteStep(const StepReport& step) {
@@ -120,18 +162,23 @@ std::optional<ApiError> RequestService::PrepareFlight(absl::string_view body, Fl
   flight->request = std::get<CompletionRequest>(std::move(parsed));
   if (flight->request.grammar.has_value()) {
     const int64_t room = opened_->options.grammar_bytes;
-    const absl::StatusOr<int64_t> bytes = CheckGrammar(*flight->request.grammar);
+    const GrammarText& grammar = *flight->request.grammar;
+    const absl::StatusOr<int64_t> bytes =
+        opened_->constraints->Knows(grammar) ? 0 : CheckGrammar(grammar);
     if (bytes.ok() && *bytes > room) {
       return ApiError{.message = absl::StrCat("the grammar takes ", FormatBytes(*bytes),
                                               " of memory, and ", FormatBytes(room),
                                               " are set aside for grammars; open the model with "
                                               "more grammar_bytes"),
-                      .param = "response_format",
+                      .param = grammar.kind == GrammarKind::kGbnf ? "grammar" : "response_format",
                       .code = "out_of_memory"};
     }
   }
-  return Prepare(encoder, *opened_->engine, opened_->plan().request.context_tokens,
-                 opened_->constraints.get(), flight);
+  const int64_t context_tokens = opened_->plan().request.context_tokens;
+  std::optional<ApiError> error =
+      Prepare(encoder, *opened_->engine, context_tokens, opened_->constraints.get(), flight);
+  if (!error.has_value()) flight->bytes = RequestBytes(*flight, context_tokens);
+  return error;
 }
 
 SequenceRequest RequestService::SequenceFor(const std::shared_ptr<Flight>& flight, int64_t choice) {
@@ -150,22 +197,33 @@ std::variant<int64_t, ApiError> RequestService::Submit(absl::string_view body) {
   if (std::optional<ApiError> error = PrepareFlight(body, flight.get()); error.has_value()) {
     return *std::move(error);
   }
-  const MutexLock lock(&mutex_);
-  if (state_ == State::kEnded) return Stopped(ended_);
-  flight->id = ++last_request_;
+  {
+    const MutexLock lock(&mutex_);
+    if (state_ == State::kEnded) return Stopped(ended_);
+    flight->id = ++last_request_;
+    if (std::optional<ApiError> error = TakeRoom(*flight); error.has_value()) {
+      return *std::move(error);
+    }
+  }
   // Without a seed, requests differ from each other, and are the same in the next run.
   flight->seed = static_cast<uint64_t>(flight->id);
+  std::vector<SequenceRequest> sequences;
   for (int64_t choice = 0; choice < static_cast<int64_t>(flight->choices.size()); ++choice) {
+    sequences.push_back(SequenceFor(flight, choice));
+  }
+  const MutexLock lock(&mutex_);
+  for (SequenceRequest& sequence : sequences) {
     // The engine's thread waits for the mutex before it can tell of the request.
-    std::variant<int64_t, RequestError> ticket =
-        opened_->inbox->Submit(SequenceFor(flight, choice));
+    std::variant<int64_t, RequestError> ticket = opened_->inbox->Submit(std::move(sequence));
     if (RequestError* const error = std::get_if<RequestError>(&ticket); error != nullptr) {
       flight->forgotten = true;
       for (const int64_t submitted : flight->tickets) opened_->inbox->Cancel(submitted);
+      GiveRoomBack(flight->id);
       return ToApiError(std::move(*error));
     }
     flight->tickets.push_back(std::get<int64_t>(ticket));
   }
+  if (state_ == State::kEnded) return Stopped(ended_);
   flights_.emplace(flight->id, flight);
   return flight->id;
 }
@@ -175,6 +233,7 @@ void RequestService::Cancel(int64_t request) {
   events_.erase(std::remove_if(events_.begin(), events_.end(),
                                [&](const RequestEvent& e) { return e.request == request; }),
                 events_.end());
+  GiveRoomBack(request);
   const auto node = flights_.extract(request);
   if (node.empty()) return;
   Flight& flight = *node.mapped();
@@ -183,8 +242,10 @@ void RequestService::Cancel(int64_t request) {
 }
 
 std::optional<RequestEvent> RequestService::Poll(std::chrono::nanoseconds timeout) {
-  const auto end = std::chrono::system_clock::now() +
-                   std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout);
+  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24);
+  const auto end =
+      std::chrono::system_clock::now() +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::min(timeout, kLongest));
   const MutexLock lock(&mutex_);
   while (events_.empty()) {
     if (timeout <= std::chrono::nanoseconds(0) || changed_.WaitUntil(&mutex_, end)) break;
@@ -192,6 +253,7 @@ std::optional<RequestEvent> RequestService::Poll(std::chrono::nanoseconds timeou
   if (events_.empty()) return std::nullopt;
   RequestEvent event = std::move(events_.front());
   events_.pop_front();
+  if (event.kind != RequestEvent::Kind::kToken) GiveRoomBack(event.request);
   return event;
 }
 

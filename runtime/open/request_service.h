@@ -68,15 +68,17 @@ class RequestService {
   // Queues the body of a request to /v1/completions, or, where it has messages, to
   // /v1/chat/completions, and returns its number (1, 2, ...). Encodes the prompt on the calling
   // thread; two requests are not encoded at once, so that they keep to the budget. ApiError: what
-  // is wrong with it; code "engine_stopped" after an error of the engine.
+  // is wrong with it; code "engine_stopped" after an error of the engine; code "request_too_large"
+  // where the plan has no room for it, and "queue_full" where it has once others are answered and
+  // their last events were taken (RoomForRequests).
   std::variant<int64_t, ApiError> Submit(absl::string_view body);
 
   // Forgets a request: Poll gives no event of it from now on. A number that is unknown or whose
   // request has ended is ignored.
   void Cancel(int64_t request);
 
-  // The oldest event, or nothing where none comes within `timeout`. Waits. Several threads may
-  // poll; each event goes to one of them.
+  // The oldest event, or nothing where none comes within `timeout`. Waits, a day at most. Several
+  // threads may poll; each event goes to one of them.
   std::optional<RequestEvent> Poll(std::chrono::nanoseconds timeout);
 
   // The logits [vocab_size] behind the last token of `prompt`: waits for its passes.
@@ -101,6 +103,9 @@ class RequestService {
   void End(const absl::Status& status);
   std::optional<ApiError> PrepareFlight(absl::string_view body, Flight* flight);
   SequenceRequest SequenceFor(const std::shared_ptr<Flight>& flight, int64_t choice);
+  // Takes the room that the request needs; an error where there is none.
+  std::optional<ApiError> TakeRoom(const Flight& flight) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GiveRoomBack(int64_t request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeToken(const Flight& flight, int64_t choice, int32_t token, absl::string_view text);
   void TakeResult(Flight& flight, int64_t choice, SequenceResult result);
 
@@ -113,6 +118,14 @@ class RequestService {
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // what opening or the engine ended with
   std::deque<RequestEvent> events_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mutex_);
+  // What requests take, until their last event was taken: by number.
+  struct Room {
+    int64_t bytes;
+    bool grammar;
+  };
+  std::map<int64_t, Room> rooms_ ABSL_GUARDED_BY(mutex_);
+  int64_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;     // of all of them
+  int64_t held_grammars_ ABSL_GUARDED_BY(mutex_) = 0;  // the same
   int64_t last_request_ ABSL_GUARDED_BY(mutex_) = 0;
   ServiceStatistics statistics_ ABSL_GUARDED_BY(mutex_);
 

@@ -28,7 +28,7 @@ struct Session {
   std::unique_ptr<Tokenizer> tokenizer;  // null: the store has none
   std::unique_ptr<CudaCompute> gpu;      // null: the CPU computes
   bool fast_math = false;         // products of 16-bit floats round their activations: RoundingOf
-  int64_t driver_host_bytes = 0;  // of host memory that opening it took
+  int64_t driver_host_bytes = 0;  // host memory that opening the device took
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Ops> ops;  // the CPU's
   std::unique_ptr<ComputePlace> place;
@@ -70,7 +70,7 @@ absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const OpenOptions
 // Starts threads, kernels and the model. The calling thread is the one that runs passes.
 absl::Status StartPlanned(Session& session, const OpenOptions& options, const MemoryPlan& plan);
 
-// Both.
+// Plans with PlanSession, then starts the model with StartPlanned.
 absl::Status StartModel(Session& session, const OpenOptions& options, int64_t pass_rows,
                         bool logits_of_all_rows);
 

@@ -11,10 +11,10 @@ namespace sluice {
 
 // Whether options.probe says what this machine can do with the store.
 bool ProbeKnowsStore(const OpenOptions& options, const Session& session);
-// Measures that for about three seconds, within the budget, unless a remembered probe knows it.
-// options->probe has it then, and slabs are read the way that was fastest. What was measured is
-// remembered in options->probe_file, unless it is of options->unusual_option; a note says where, or
-// why it is not. Another says so where the runs of the probe are far apart.
+// Measures this machine for about three seconds, within the budget, unless options->probe knows the
+// store already. Sets options->probe to the result, and has slabs read the way that was fastest.
+// Remembers the result in options->probe_file, unless options->unusual_option is set; a note says
+// where, or why it is not remembered. A second note says if the runs of the probe are far apart.
 absl::Status ProbeForSession(OpenOptions* options, const Session& session);
 // The rates of options.probe, which must be there. A throttled disk or link counts as its throttle.
 absl::StatusOr<MachineRates> RatesForSession(const OpenOptions& options, const Session& session);

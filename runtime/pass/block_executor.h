@@ -70,7 +70,7 @@ class BlockExecutor {
 
   // Waits for what was queued and returns the logits [rows that want them, vocab_size], in host
   // memory, valid until the next pass. DataLoss: numbers that are not finite, naming the layer. On
-  // the host Slab says so already. Unavailable: pages of the KV cache could not be written or
+  // the host Slabs has said so already. Unavailable: pages of the KV cache could not be written or
   // copied.
   absl::StatusOr<absl::Span<const float>> Finish();
 

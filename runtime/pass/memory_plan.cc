@@ -2,6 +2,7 @@
 #include "runtime/pass/memory_plan.h"
 
 #include <algorithm>
+#include <limits>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -257,6 +258,13 @@ absl::Status MemoryPlanner::TakeKv() {
   const int64_t context_pages = (request().context_tokens + kKvPageTokens - 1) / kKvPageTokens;
   plan_.kv_pages = request().kv_pages > 0 ? std::max(request().kv_pages, context_pages)
                                           : context_pages * request().num_sequences;
+  if (plan_.kv_pages > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrCat(request().num_sequences, " sequences of ",
+                                                   request().context_tokens, " tokens want ",
+                                                   plan_.kv_pages,
+                                                   " pages of the KV cache, more than there are "
+                                                   "numbers for them; plan fewer of them"));
+  }
   plan_.kv_disk_pages = std::min(request().kv_disk_pages, plan_.kv_pages);
   if (plan_.kv_disk_pages > 0 && on_device()) {
     return absl::InvalidArgumentError(

@@ -40,8 +40,8 @@ class Products {
   // complete. Starts those of them that the CPU computes.
   absl::Status Read(int slab);
   // Multiplies what is read with `count` slabs from number `slab` on. Each slab after the first
-  // continues the product of the slab before it. A slab that the CPU computes comes alone, and its
-  // `tiles` are not looked at.
+  // continues the product of the slab before it. Slabs that the CPU computes are passed one at a
+  // time, and this does not read their `tiles`.
   absl::Status Multiply(int slab, int count, absl::Span<const std::byte> tiles);
   // Waits for the products of the CPU.
   absl::Status Collect();

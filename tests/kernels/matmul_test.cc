@@ -48,7 +48,7 @@ TEST_P(MatMulOf, ScalarCodeIsCloseToDoublePrecision) {
     constexpr int64_t kTokens = 2;
     Matrix matrix(encoding, 21, k, random);
     const std::vector<float> x = RandomFloats(kTokens * k, random);
-    AlignedBytes activations = Prepared(*scalar.ops, encoding, x, kTokens, k);
+    LineAlignedBytes activations = Prepared(*scalar.ops, encoding, x, kTokens, k);
     std::vector<float> out(kTokens * matrix.rows);
     ASSERT_TRUE(scalar.ops->MatMul(Args(matrix, activations, kTokens, out.data())).ok());
     std::vector<float> weights(k);
@@ -83,7 +83,7 @@ void ExpectBitsOfScalarCode(Ops& ops, Encoding encoding, const std::string& name
       const std::vector<float> x = RandomFloats(c.tokens * k, random);
       const std::vector<float> addend = RandomFloats(c.rows, random);
       const std::vector<float> up_addend = RandomFloats(c.rows, random);
-      AlignedBytes activations = Prepared(ops, encoding, x, c.tokens, k);
+      LineAlignedBytes activations = Prepared(ops, encoding, x, c.tokens, k);
       std::vector<float> want = RandomFloats(c.tokens * c.rows, random);
       std::vector<float> got = want;
       MatMulArgs args = Args(matrix, activations, c.tokens, want.data());
@@ -125,7 +125,7 @@ TEST_P(MatMulOf, SlabsGiveTheBitsOfTheWholeMatrix) {
   Machine machine(SupportedIsas().back(), 2);
   Matrix matrix(encoding, 75, k, random);  // 5 tiles
   constexpr int64_t kTokens = 3;
-  AlignedBytes activations =
+  LineAlignedBytes activations =
       Prepared(*machine.ops, encoding, RandomFloats(kTokens * k, random), kTokens, k);
   std::vector<float> whole(kTokens * matrix.rows);
   ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, kTokens, whole.data())).ok());
@@ -149,7 +149,7 @@ TEST_P(MatMulOf, WorkAsideIsDoneAndChangesNothing) {
   for (const int threads : {1, 2}) {
     Machine machine(SupportedIsas().back(), threads);
     Matrix matrix(encoding, 160, k, random);
-    AlignedBytes activations = Prepared(*machine.ops, encoding, RandomFloats(2 * k, random), 2, k);
+    LineAlignedBytes activations = Prepared(*machine.ops, encoding, RandomFloats(2 * k, random), 2, k);
     std::vector<float> alone(2 * matrix.rows), beside(2 * matrix.rows);
     MatMulArgs args = Args(matrix, activations, 2, alone.data());
     ASSERT_TRUE(machine.ops->MatMul(args).ok());
@@ -172,7 +172,7 @@ TEST_P(MatMulOf, ATokenGivesTheSameBitsInAnyCompany) {
     Machine machine(isa, 1);
     Matrix matrix(encoding, 16, k, random);
     const std::vector<float> x = RandomFloats(13 * k, random);
-    AlignedBytes all = Prepared(*machine.ops, encoding, x, 13, k);
+    LineAlignedBytes all = Prepared(*machine.ops, encoding, x, 13, k);
     std::vector<float> together(13 * 16);
     ASSERT_TRUE(machine.ops->MatMul(Args(matrix, all, 13, together.data())).ok());
     std::vector<float> alone(13 * 16);
@@ -197,7 +197,7 @@ TEST_P(MatMulOf, ANonFiniteActivationComesOutAsNaN) {
       Matrix matrix(encoding, 16, k, random);
       std::vector<float> x = RandomFloats(2 * k, random);
       x[k + 300] = bad;
-      AlignedBytes activations = Prepared(*machine.ops, encoding, x, 2, k);
+      LineAlignedBytes activations = Prepared(*machine.ops, encoding, x, 2, k);
       std::vector<float> out(2 * 16);
       ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 2, out.data())).ok());
       for (int r = 0; r < 16; ++r) {
@@ -213,7 +213,7 @@ TEST_P(MatMulOf, NothingToDoTouchesNothing) {
   for (Isa isa : SupportedIsas()) {
     Machine machine(isa, 2);
     Matrix matrix(GetParam(), 16, 256, random);
-    AlignedBytes activations =
+    LineAlignedBytes activations =
         Prepared(*machine.ops, GetParam(), RandomFloats(256, random), 1, 256);
     MatMulArgs args = Args(matrix, activations, 0, nullptr);
     EXPECT_TRUE(machine.ops->MatMul(args).ok());
@@ -256,7 +256,7 @@ TEST(MatMul, ExtremeQuantsDoNotSaturate) {
         for (int i = 0; i < 256; i += 2) x[256 + i] = -value;
         std::vector<std::vector<float>> results;
         const auto multiply = [&](Ops& ops) {
-          AlignedBytes activations = Prepared(ops, encoding, x, 2, 256);
+          LineAlignedBytes activations = Prepared(ops, encoding, x, 2, 256);
           std::vector<float> out(2 * 16);
           EXPECT_TRUE(ops.MatMul(Args(matrix, activations, 2, out.data())).ok());
           results.push_back(out);
@@ -290,7 +290,7 @@ TEST(MatMul, AScaleThatIsNotFiniteStaysInItsRow) {
     std::vector<float> first;
     for (Isa isa : SupportedIsas()) {
       Machine machine(isa, 1);
-      AlignedBytes activations = Prepared(*machine.ops, info.encoding, x, 1, 512);
+      LineAlignedBytes activations = Prepared(*machine.ops, info.encoding, x, 1, 512);
       std::vector<float> out(16);
       ASSERT_TRUE(machine.ops->MatMul(Args(matrix, activations, 1, out.data())).ok());
       if (first.empty()) first = out;

@@ -32,7 +32,7 @@ struct Matrix {
   int64_t rows;
   int64_t k;
   std::vector<std::byte> encoded;
-  AlignedBytes tiles;
+  LineAlignedBytes tiles;
 };
 
 // What MatMul sees of x: the quantized values times their scale.
@@ -67,7 +67,7 @@ inline std::vector<double> Dequantized(ActivationFormat format, const std::byte*
   return values;
 }
 
-inline MatMulArgs Args(Matrix& matrix, AlignedBytes& activations, int64_t tokens, float* out) {
+inline MatMulArgs Args(Matrix& matrix, LineAlignedBytes& activations, int64_t tokens, float* out) {
   MatMulArgs args = {};
   args.encoding = matrix.encoding;
   args.tiles = matrix.tiles.data();

@@ -21,14 +21,14 @@ class RoundedMatMul : public testing::Test {
     if (!RoundsActivations(SupportedIsas().back())) GTEST_SKIP() << "this CPU has no AVX512_BF16";
   }
 
-  static AlignedBytes Rounded(Ops& ops, const std::vector<float>& x, int64_t tokens, int64_t k) {
-    AlignedBytes out(tokens * ActivationRowBytes(ActivationFormat::kBF16, k));
+  static LineAlignedBytes Rounded(Ops& ops, const std::vector<float>& x, int64_t tokens, int64_t k) {
+    LineAlignedBytes out(tokens * ActivationRowBytes(ActivationFormat::kBF16, k));
     EXPECT_TRUE(
         ops.PrepareActivations(ActivationFormat::kBF16, x.data(), k, tokens, k, out.data()).ok());
     return out;
   }
 
-  static MatMulArgs RoundedArgs(Matrix& matrix, AlignedBytes& activations, int64_t tokens,
+  static MatMulArgs RoundedArgs(Matrix& matrix, LineAlignedBytes& activations, int64_t tokens,
                                 float* out) {
     MatMulArgs args = Args(matrix, activations, tokens, out);
     args.rounded_activations = true;
@@ -43,7 +43,7 @@ TEST_F(RoundedMatMul, RoundsActivationsToTheNearestBF16AndNothingElseMuch) {
     constexpr int64_t kTokens = 11;
     Matrix matrix(Encoding::kBF16, 21, k, random);
     const std::vector<float> x = RandomFloats(kTokens * k, random);
-    AlignedBytes activations = Rounded(*machine.ops, x, kTokens, k);
+    LineAlignedBytes activations = Rounded(*machine.ops, x, kTokens, k);
     std::vector<float> out(kTokens * matrix.rows), weights(k);
     ASSERT_TRUE(machine.ops->MatMul(RoundedArgs(matrix, activations, kTokens, out.data())).ok());
     for (int64_t token = 0; token < kTokens; ++token) {
@@ -93,8 +93,8 @@ TEST_F(RoundedMatMul, GivesTheBitsOfTheExactProductWhereNothingIsRounded) {
         for (float& value : x) value = static_cast<float>(static_cast<int>(random() % 17) - 8);
         const std::vector<float> addend = RandomFloats(c.rows, random),
                                  up_addend = RandomFloats(c.rows, random);
-        AlignedBytes exact = Prepared(*scalar.ops, Encoding::kBF16, x, c.tokens, k);
-        AlignedBytes rounded = Rounded(*machine.ops, x, c.tokens, k);
+        LineAlignedBytes exact = Prepared(*scalar.ops, Encoding::kBF16, x, c.tokens, k);
+        LineAlignedBytes rounded = Rounded(*machine.ops, x, c.tokens, k);
         std::vector<float> want = RandomFloats(c.tokens * c.rows, random), got = want;
         MatMulArgs args = Args(matrix, exact, c.tokens, want.data());
         args.num_tiles = (c.rows + 15) / 16;
@@ -121,7 +121,7 @@ TEST_F(RoundedMatMul, ATokenGivesTheSameBitsInAnyCompanyAndOnAnyNumberOfThreads)
   const Isa isa = SupportedIsas().back();
   Machine machine(isa, 1), two(isa, 2);
   Matrix matrix(Encoding::kBF16, kRows, kK, random);
-  AlignedBytes all = Rounded(*machine.ops, RandomFloats(kTokens * kK, random), kTokens, kK);
+  LineAlignedBytes all = Rounded(*machine.ops, RandomFloats(kTokens * kK, random), kTokens, kK);
   std::vector<float> together(kTokens * kRows), shared = together, parts = together;
   ASSERT_TRUE(machine.ops->MatMul(RoundedArgs(matrix, all, kTokens, together.data())).ok());
   ASSERT_TRUE(two.ops->MatMul(RoundedArgs(matrix, all, kTokens, shared.data())).ok());
@@ -144,7 +144,7 @@ TEST_F(RoundedMatMul, ANonFiniteActivationComesOutAsSuch) {
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = RandomFloats(2 * 512, random);
     x[512 + 300] = bad;
-    AlignedBytes activations = Rounded(*machine.ops, x, 2, 512);
+    LineAlignedBytes activations = Rounded(*machine.ops, x, 2, 512);
     std::vector<float> out(2 * 16);
     ASSERT_TRUE(machine.ops->MatMul(RoundedArgs(matrix, activations, 2, out.data())).ok());
     for (int r = 0; r < 16; ++r) {
@@ -158,7 +158,7 @@ TEST(MatMul, RefusesRoundedActivationsWhereNothingTakesThem) {
   Machine scalar(Isa::kScalar, 1);
   EXPECT_FALSE(RoundsActivations(Isa::kScalar));
   const std::vector<float> x(64, 1.0f);
-  AlignedBytes out(ActivationRowBytes(ActivationFormat::kBF16, 64));
+  LineAlignedBytes out(ActivationRowBytes(ActivationFormat::kBF16, 64));
   EXPECT_EQ(scalar.ops->PrepareActivations(ActivationFormat::kBF16, x.data(), 64, 1, 64, out.data())
                 .code(),
             absl::StatusCode::kUnimplemented);

@@ -20,13 +20,13 @@
 namespace sluice {
 
 // Memory on 64 bytes, as tiles and activations are.
-class AlignedBytes {
+class LineAlignedBytes {
  public:
-  explicit AlignedBytes(int64_t size) : size_(size), storage_(size + 64) {
+  explicit LineAlignedBytes(int64_t size) : size_(size), storage_(size + 64) {
     const auto address = reinterpret_cast<uintptr_t>(storage_.data());
     data_ = storage_.data() + (64 - address % 64) % 64;
   }
-  AlignedBytes(AlignedBytes&&) = default;
+  LineAlignedBytes(LineAlignedBytes&&) = default;
 
   std::byte* data() { return data_; }
   std::vector<std::byte> Copy() const { return {data_, data_ + size_}; }
@@ -166,10 +166,10 @@ inline std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt199
 }
 
 // Activations x [tokens, k] as products of `encoding` read them.
-inline AlignedBytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x,
+inline LineAlignedBytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x,
                              int64_t tokens, int64_t k) {
   const ActivationFormat format = Info(encoding).activations;
-  AlignedBytes out(tokens * ActivationRowBytes(format, k));
+  LineAlignedBytes out(tokens * ActivationRowBytes(format, k));
   EXPECT_TRUE(ops.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());
   return out;
 }

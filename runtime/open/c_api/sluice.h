@@ -75,20 +75,21 @@ typedef struct sluice_options {
   size_t size;
   /* The folder that `sluice shard` has made. */
   const char* store;
-  /* Of host memory, for everything that sluice allocates; 0: 80% of what is free. */
+  /* The budget of host memory for everything that sluice allocates; 0: 80% of what is free. */
   int64_t max_ram_bytes;
-  /* Of a sequence; -1: the smaller of 4096 and the model's own context; 0: the model's own. */
+  /* The context of a sequence in tokens; -1: the smaller of 4096 and the model's own; 0: the
+   * model's own. */
   int64_t context_tokens;
-  /* That are generated at once, each with a whole context; 1 is the default. */
+  /* How many sequences are generated at once, each with a whole context. The default is 1. */
   int32_t max_sequences;
-  /* That compute; 0: one a physical core. */
+  /* How many threads compute; 0: one for each physical core. */
   int32_t num_threads;
   /* Keys in the KV cache, and values: "f32", "f16" or "q8_0"; NULL: "f16". */
   const char* kv_type_k;
   const char* kv_type_v;
   /* What computes: "cpu", "cuda", "cuda:1" or "auto"; NULL: "cpu". */
   const char* device;
-  /* Of the device's memory; 0: 95% of what is free. */
+  /* The budget of the device's memory; 0: 95% of what is free. */
   int64_t max_vram_bytes;
   /* 1: activations of bf16 weights may be rounded to bf16; 0: results are the same everywhere. */
   int32_t fast_math;
@@ -101,8 +102,8 @@ typedef struct sluice_options {
    * plans predict nothing. */
   const char* probe_file;
   /* Called with each thing that the user should know: that a budget is more than the system has,
-   * say. On the model's own thread while sluice_open runs, on the caller's in sluice_plan. NULL:
-   * they are dropped. */
+   * say. While sluice_open or sluice_plan runs, from any thread, by one at a time. NULL: nobody is
+   * told. */
   void (*on_note)(void* user, const char* text);
   /* What on_note gets. */
   void* user;
@@ -127,10 +128,12 @@ SLUICE_API sluice_status sluice_plan(const sluice_options* options, char** json)
 SLUICE_API sluice_status sluice_model_plan(const sluice_model* model, char** json);
 
 /* Queues a request and returns its number (1, 2, ...) in *request: `json` is the body of a request
- * to /v1/completions or, where it has messages, to /v1/chat/completions; `size` are its bytes.
- * SLUICE_INVALID_ARGUMENT: the request is wrong; *error, if `error` is not NULL, is then the API's
- * JSON object {"error": {message, type, param, code}}, which the caller frees. *error is NULL
- * otherwise. */
+ * to /v1/completions or, where it has messages, to /v1/chat/completions; `size` is its length in bytes.
+ * SLUICE_INVALID_ARGUMENT: the request is wrong, or too large. SLUICE_RESOURCE_EXHAUSTED: requests
+ * fill the room that is set aside for them, until one was answered and its last event was taken.
+ * Others: the engine has stopped with that error. Where a request was refused, *error, if `error`
+ * is not NULL, is the API's JSON object {"error": {message, type, param, code}}, which the caller
+ * frees; otherwise *error is NULL. */
 SLUICE_API sluice_status sluice_submit(sluice_model* model, const char* json, size_t size,
                                        int64_t* request, char** error);
 

@@ -1,8 +1,10 @@
 // The C API over RequestService: checks pointers, copies strings, and turns all errors into codes.
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -10,10 +12,13 @@
 #include <variant>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/exception_status.h"
+#include "kernels/base/mutex.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/open/c_api/sluice.h"
@@ -27,6 +32,25 @@ struct sluice_model {
 
 namespace sluice {
 namespace {
+
+// The caller's on_note. It may be called by any thread, until it is taken away.
+class Notes {
+ public:
+  Notes(void (*on_note)(void*, const char*), void* user) : on_note_(on_note), user_(user) {}
+  void Say(const std::string& text) {
+    const MutexLock lock(&mutex_);
+    if (on_note_ != nullptr) on_note_(user_, text.c_str());
+  }
+  void TakeAway() {
+    const MutexLock lock(&mutex_);
+    on_note_ = nullptr;
+  }
+
+ private:
+  Mutex mutex_;
+  void (*on_note_)(void*, const char*) ABSL_GUARDED_BY(mutex_);
+  void* const user_;
+};
 
 constexpr int64_t kLongestWaitMs = int64_t{24} * 60 * 60 * 1000;
 
@@ -70,7 +94,8 @@ absl::StatusOr<KvType> ParseKvTypeName(const char* option, const char* name) {
       absl::StrCat(option, " is \"", name, "\"; it must be f32, f16 or q8_0"));
 }
 
-absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given) {
+// `notes` gets what on_note is called by.
+absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given, std::shared_ptr<Notes>* notes) {
   SLUICE_RETURN_IF_ERROR(CheckPointer(given, "options"));
   sluice_options o;  // with the defaults of members that an older program does not have
   sluice_options_init(&o, sizeof(o));
@@ -92,7 +117,7 @@ absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given) {
   options.max_ram_bytes = o.max_ram_bytes;
   options.context_tokens = o.context_tokens;
   options.max_sequences = o.max_sequences;
-  options.num_threads = options.num_cores = o.num_threads;
+  options.num_threads = o.num_threads;
   SLUICE_ASSIGN_OR_RETURN(options.k_type, ParseKvTypeName("kv_type_k", o.kv_type_k));
   SLUICE_ASSIGN_OR_RETURN(options.v_type, ParseKvTypeName("kv_type_v", o.kv_type_v));
   const char* const device = o.device != nullptr ? o.device : "cpu";
@@ -105,15 +130,11 @@ absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given) {
   options.grammar_bytes = o.grammar_bytes;
   if (o.chat_template != nullptr) options.chat.template_file = o.chat_template;
   if (o.probe_file != nullptr) options.probe_file = o.probe_file;
-  if (o.on_note != nullptr) {
-    options.on_note = [on_note = o.on_note, user = o.user](const OpenNote& note) {
-      on_note(user, note.text.c_str());
-    };
-    options.read.io.on_fewer_threads = [on_note = o.on_note,
-                                        user = o.user](const absl::Status& shortage) {
-      on_note(user, absl::StrCat("going on with fewer threads: ", shortage.message()).c_str());
-    };
-  }
+  *notes = std::make_shared<Notes>(o.on_note, o.user);
+  options.on_note = [notes = *notes](const OpenNote& note) { notes->Say(note.text); };
+  options.read.io.on_fewer_threads = [notes = *notes](const absl::Status& shortage) {
+    notes->Say(absl::StrCat("going on with fewer threads: ", shortage.message()));
+  };
   return options;
 }
 
@@ -168,7 +189,9 @@ sluice_status sluice_open(const sluice_options* options, sluice_model** model) {
   return Guard([&]() -> absl::Status {
     SLUICE_RETURN_IF_ERROR(CheckPointer(model, "model"));
     *model = nullptr;
-    SLUICE_ASSIGN_OR_RETURN(sluice::OpenOptions opened, sluice::OptionsOf(options));
+    std::shared_ptr<sluice::Notes> notes;
+    SLUICE_ASSIGN_OR_RETURN(sluice::OpenOptions opened, sluice::OptionsOf(options, &notes));
+    const absl::Cleanup until_here = [&notes] { notes->TakeAway(); };
     auto made = std::make_unique<sluice_model>();
     SLUICE_ASSIGN_OR_RETURN(made->service, sluice::RequestService::Start(std::move(opened)));
     *model = made.release();
@@ -182,7 +205,8 @@ sluice_status sluice_plan(const sluice_options* options, char** json) {
   return Guard([&]() -> absl::Status {
     SLUICE_RETURN_IF_ERROR(CheckPointer(json, "json"));
     *json = nullptr;
-    SLUICE_ASSIGN_OR_RETURN(sluice::OpenOptions opened, sluice::OptionsOf(options));
+    std::shared_ptr<sluice::Notes> notes;
+    SLUICE_ASSIGN_OR_RETURN(sluice::OpenOptions opened, sluice::OptionsOf(options, &notes));
     SLUICE_ASSIGN_OR_RETURN(const sluice::PlanReport report, sluice::PlanOnly(std::move(opened)));
     *json = sluice::CopyText(sluice::PlanReportToJson(report).dump());
     return absl::OkStatus();
@@ -214,7 +238,10 @@ sluice_status sluice_submit(sluice_model* model, const char* json, size_t size, 
     }
     const auto& wrong = std::get<sluice::ApiError>(submitted);
     if (error != nullptr) *error = sluice::CopyText(sluice::ErrorBody(wrong));
-    if (wrong.status_code >= 500) return absl::UnavailableError(wrong.message);
+    if (wrong.code == "engine_stopped") {
+      return absl::Status(model->service->status().code(), wrong.message);
+    }
+    if (wrong.code == "queue_full") return absl::ResourceExhaustedError(wrong.message);
     return absl::InvalidArgumentError(wrong.message);
   });
 }
@@ -232,6 +259,10 @@ sluice_status sluice_poll(sluice_model* model, int64_t timeout_ms, sluice_event*
     SLUICE_RETURN_IF_ERROR(CheckPointer(model, "model"));
     sluice_event taken = {};
     SLUICE_RETURN_IF_ERROR(sluice::CopyOut(taken, "event", event));
+    if (event->size < offsetof(sluice_event, text_bytes) + sizeof(event->text_bytes)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("event.size is ", event->size, "; set it to sizeof(sluice_event)"));
+    }
     std::optional<sluice::RequestEvent> got = model->service->Poll(
         std::chrono::milliseconds(std::clamp<int64_t>(timeout_ms, 0, sluice::kLongestWaitMs)));
     if (!got.has_value()) return absl::OkStatus();

@@ -60,7 +60,7 @@ TEST_P(CudaMatMul, GivesTheBitsOfScalarCode) {
       const bool pairs = c.epilogue == Epilogue::kSwiGlu;
       const std::vector<std::byte> tiles =
           Tiles(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
-      AlignedBytes x =
+      LineAlignedBytes x =
           Prepared(scalar.ops(), encoding, RandomFloats(c.tokens * k, random), c.tokens, k);
       const std::vector<float> addend = RandomFloats(c.rows, random);
       const std::vector<float> up_addend = RandomFloats(c.rows, random);
@@ -182,7 +182,7 @@ TEST_P(CudaMatMul, WeightsOfAnyBitsGiveTheBitsOfScalarCode) {
   for (std::byte& byte : encoded) byte = static_cast<std::byte>(random());
   const std::vector<std::byte> tiles = Packed(encoding, encoded, kRows, kK);
   Scalar scalar;
-  AlignedBytes x =
+  LineAlignedBytes x =
       Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK);
   std::vector<float> want(kTokens * kRows);
   MatMulArgs args = {.encoding = encoding,

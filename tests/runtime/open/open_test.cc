@@ -61,6 +61,20 @@ TEST(Open, GivesAnEngineAnEncoderAndThePlanWithinTheBudget) {
   EXPECT_TRUE(model.chats.ok()) << model.chats.status();
 }
 
+TEST(Open, TakesAllCoresAndTheFastestKernelsUnlessToldOtherwise) {
+  OpenOptions options = StoryOptions();
+  options.num_threads = 0;
+  auto opened = Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)->options.isa, SupportedIsas().back());
+  EXPECT_GE((*opened)->options.num_threads, 1);
+  EXPECT_EQ((*opened)->options.num_cores, (*opened)->options.num_threads);
+  options.num_threads = 3;
+  opened = Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ((*opened)->options.num_cores, 3);
+}
+
 TEST(Open, ComputesWhatTheGeneratorComputes) {
   const auto opened = Open(StreamedOptions());
   ASSERT_TRUE(opened.ok()) << opened.status();

@@ -142,7 +142,7 @@ TEST(RequestService, NamesWhatIsWrongWithARequest) {
       {"{", "", "invalid_json"},
       {R"({"prompt": "x", "temperature": 9})", "temperature", "invalid_value"},
       {R"({"prompt": [99999]})", "prompt", "invalid_value"},
-      {R"({"prompt": "x", "grammar": "root ::= \"a\""})", "response_format", "out_of_memory"},
+      {R"({"prompt": "x", "grammar": "root ::= \"a\""})", "grammar", "out_of_memory"},
   };
   for (const auto& c : kCases) {
     const ApiError error = MustRefuse(*service, c.body);
