@@ -301,12 +301,19 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   const SequenceResult scores = engine.Run({scored}, {0})[0];
   ASSERT_EQ(scores.prompt_log_probs.size(), prompt.size() - 1);
   size_t i = 0;
-  ASSERT_TRUE(ScoreTokens(*model.model, prompt, 1, 3, nullptr, [&](const TokenScore& score) {
-                EXPECT_EQ(score.log_prob, scores.prompt_log_probs[i].log_prob);
-                EXPECT_EQ(score.top, scores.prompt_log_probs[i].top);
-                ++i;
-              }).ok());
-  EXPECT_EQ(i, prompt.size() - 1);
+  Scorer scorer(model.model.get());
+  for (int text = 0; text < 2; ++text) {  // one engine scores text after text
+    i = 0;
+    ASSERT_TRUE(scorer
+                    .Score(prompt, 1, 3, nullptr,
+                           [&](const TokenScore& score) {
+                             EXPECT_EQ(score.log_prob, scores.prompt_log_probs[i].log_prob);
+                             EXPECT_EQ(score.top, scores.prompt_log_probs[i].top);
+                             ++i;
+                           })
+                    .ok());
+    EXPECT_EQ(i, prompt.size() - 1);
+  }
 }
 
 TEST_F(EngineTest, CancelsAtAnyTime) {
