@@ -23,16 +23,18 @@ struct Residency {
 struct SlabSize {
   int64_t stored_bytes;  // read from disk
   int64_t place_bytes;   // taken in memory
-  // The pass computes with this slab in less time than the disk takes to read it: for example the
-  // head's slabs, when one row of a prompt wants logits. Such slabs are made resident first.
+  // A pass computes with this slab for a shorter time than the disk needs to read it, as with the
+  // head's slabs where few rows want logits. So such slabs stay first.
   bool brief = false;
 };
 
-// Fills the tiers in order, with brief slabs first; `capacities` are the tiers' bytes for places of
-// resident slabs. Within a tier the resident slabs are spread evenly over the walk, so that the
-// disk goes on reading while they compute. (A least-recently-used cache would never hit on a
-// cycle.)
-Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities);
+// Fills the tiers, of so many bytes for the places of resident slabs, in order, with brief slabs
+// first. Within a tier the slabs that stay are spread evenly over the walk, so that the disk reads
+// on while resident slabs compute: a least-recently-used cache would never hit on a cycle.
+// `brief_streamed` is the part of the brief slabs that the disk reads while the pass computes with
+// all of them. That part is streamed, too, unless a larger part of the other slabs can stay then.
+Residency PlaceSlabs(absl::Span<const SlabSize> slabs, absl::Span<const int64_t> capacities,
+                     double brief_streamed = 0);
 
 }  // namespace sluice
 

@@ -24,6 +24,7 @@
 #include "runtime/open/sequence_pass.h"
 #include "runtime/open/session.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/sample/log_probs.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
@@ -39,6 +40,12 @@
 
 namespace sluice {
 namespace {
+
+constexpr int64_t kMostLogProbs = 1000;
+// Of a token, and of one of its likeliest ones: the values of the JSON object and its text, with
+// room that they grow into.
+constexpr int64_t kJsonBytesPerToken = 128;
+constexpr int64_t kJsonBytesPerTop = 192;
 
 struct RunReport {
   int64_t prompt_tokens = 0;
@@ -213,6 +220,37 @@ bool StdoutIsFile() {
   return fstat(STDOUT_FILENO, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+// Log probabilities are part of the JSON object alone.
+absl::StatusOr<int64_t> ParseLogProbs(const Arguments& args) {
+  if (!args.Has("--logprobs")) return -1;
+  if (!args.Has("--json")) return UsageError("--logprobs needs --json");
+  return args.Int("--logprobs", 0, 0, kMostLogProbs);
+}
+
+// What the log probabilities of all tokens that may come take, until they are printed.
+absl::StatusOr<int64_t> LogProbBytes(const Session& session, const OpenOptions& options,
+                                     const GenerateOptions& generate) {
+  if (generate.top_logprobs < 0) return 0;
+  SLUICE_ASSIGN_OR_RETURN(int64_t tokens, ContextOf(session, options));
+  if (generate.max_new_tokens >= 0) tokens = std::min(tokens, generate.max_new_tokens);
+  return tokens * (LogProbList::BytesPerToken(generate.top_logprobs) + kJsonBytesPerToken +
+                   kJsonBytesPerTop * generate.top_logprobs);
+}
+
+// "logprobs" [ids] and "top" [ids][N] as `sluice score` prints them.
+void AddLogProbs(const LogProbList& log_probs, int64_t top_k, nlohmann::json* object) {
+  nlohmann::json& values = (*object)["logprobs"] = nlohmann::json::array();
+  nlohmann::json top = nlohmann::json::array();
+  for (size_t i = 0; i < log_probs.size(); ++i) {
+    const TokenLogProb token = log_probs[i];
+    values.push_back(token.log_prob);
+    nlohmann::json entry = nlohmann::json::array();
+    for (const auto& [id, log_prob] : token.top) entry.push_back({id, log_prob});
+    top.push_back(std::move(entry));
+  }
+  if (top_k > 0) (*object)["top"] = std::move(top);
+}
+
 absl::Status CheckChatOptions(const Arguments& args) {
   if (args.Has("--chat")) {
     if (args.Has("--no-chat")) return UsageError("give one of --chat and --no-chat");
@@ -265,12 +303,12 @@ bool MissesChatTemplate(const Arguments& args, const Session& session,
 
 // Opens the store, starts the model and reads the prompt, as early as each can be. `generate` gets
 // what ends the answer of a chat.
-absl::StatusOr<std::vector<int32_t>> StartAndReadPrompt(const Arguments& args,
-                                                        const OpenOptions& options,
+absl::StatusOr<std::vector<int32_t>> StartAndReadPrompt(const Arguments& args, OpenOptions options,
                                                         Session* session,
                                                         GenerateOptions* generate) {
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(*session, OpenStoreAlone(options));
+  SLUICE_ASSIGN_OR_RETURN(options.kept_bytes, LogProbBytes(*session, options, *generate));
   SLUICE_RETURN_IF_ERROR(
       StartModelEarly(*session, options, chat ? kPrefillRows : MostPromptRows(args)));
   SLUICE_RETURN_IF_ERROR(LoadTokenizer(*session, options));
@@ -294,14 +332,15 @@ absl::StatusOr<std::vector<int32_t>> StartAndReadPrompt(const Arguments& args,
 
 // What is printed once the text is complete.
 void PrintResult(const Session& session, const std::vector<int32_t>& prompt,
-                 const GenerateResult& result, const RunReport& report, bool json) {
+                 const GenerateResult& result, const RunReport& report, bool json,
+                 int64_t top_logprobs) {
   if (json) {
-    const nlohmann::json object = {
-        {"prompt_ids", prompt},
-        {"ids", result.ids},
-        {"text", result.text},
-        {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
-        {"report", ReportToJson(report)}};
+    nlohmann::json object = {{"prompt_ids", prompt},
+                             {"ids", result.ids},
+                             {"text", result.text},
+                             {"finish_reason", std::string(FinishReasonName(result.finish_reason))},
+                             {"report", ReportToJson(report)}};
+    if (top_logprobs >= 0) AddLogProbs(result.log_probs, top_logprobs, &object);
     std::printf("%s\n",
                 object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
@@ -325,6 +364,7 @@ absl::Status Run(const Arguments& given) {
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(generate.top_logprobs, ParseLogProbs(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
                           ReadGrammarOption(args, &options));
   const bool json = args.Has("--json");
@@ -378,7 +418,7 @@ absl::Status Run(const Arguments& given) {
   }
   const RunReport report = MakeReport(session, options, generate,
                                       static_cast<int64_t>(prompt.size()), before.count(), result);
-  PrintResult(session, prompt, result, report, json);
+  PrintResult(session, prompt, result, report, json, generate.top_logprobs);
   if (result.finish_reason == FinishReason::kInterrupt) return absl::CancelledError("interrupted");
   return absl::OkStatus();
 }
@@ -406,6 +446,12 @@ CommandSpec RunCommand() {
        .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json",
        .help = "Print one JSON object instead: prompt_ids, ids, text, finish_reason, report."},
+      {.name = "--logprobs",
+       .value = "N",
+       .help =
+           "With --json: also the log probability of each generated token (logprobs), and the N "
+           "likeliest tokens with theirs (top: [[id, logprob], ...] a token). They are the "
+           "model's, before sampling; 0 to 1000."},
   };
   command.options.insert(command.options.end(), own.begin(), own.end());
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);

@@ -45,7 +45,7 @@ absl::Status Score(const Arguments& args) {
   ModelProgress progress(session.model.get(), "scoring");
   progress.BeginRows(static_cast<int64_t>(ids.size()));
   SLUICE_RETURN_IF_ERROR(
-      ScoreTokens(*session.model, ids, 1, top_k, stop, [&](const TokenScore& score) {
+      Scorer(session.model.get()).Score(ids, 1, top_k, stop, [&](const TokenScore& score) {
         sum += score.log_prob;
         log_probs.push_back(score.log_prob);
         nlohmann::json entry = nlohmann::json::array();

@@ -60,6 +60,21 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan,
   return costs;
 }
 
+// The part of the head that the disk reads while the head computes with `rows` rows; 1 where that
+// was not measured.
+double HeadStreamedShare(const Manifest& manifest, const MachineRates& rates, int num_threads,
+                         int64_t rows) {
+  double compute_s = 0, disk_s = 0;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    if (!OfLogitRows(manifest.ProductOf(slab))) continue;
+    const Encoding encoding = manifest.tensors[slab.tensors[0]].encoding;
+    compute_s += static_cast<double>(slab.raw_bytes) *
+                 KernelSecondsPerByte(rates, encoding, rows, num_threads);
+    disk_s += static_cast<double>(slab.bytes) / rates.disk_bytes_per_s;
+  }
+  return compute_s > 0 && compute_s < disk_s ? compute_s / disk_s : 1;
+}
+
 // The most rows that are computed while a pass's slabs come from disk and over the links.
 int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates,
                      int num_threads, bool verify_once) {
@@ -178,6 +193,9 @@ class BatchPlanner {
     request_.kv_pages = PagesFor(sequences);
     request_.kv_disk_pages = disk_pages;
     request_.pass_rows = sequences + kPromptRows;
+    if (!request_.device.has_value()) {
+      request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_, sequences);
+    }
     request_.requests_bytes =
         shape_.bookkeeping_bytes + HeldFor(sequences) +
         2 * sequences *

@@ -74,6 +74,7 @@ SequenceRequest RequestFor(const Model& model, absl::Span<const int32_t> prompt,
   request.end_tokens = options.end_tokens;
   request.ignore_eos = options.ignore_eos;
   request.constraint = options.constraint;
+  request.top_logprobs = options.top_logprobs;
   request.cache = cache;
   return request;
 }
@@ -105,6 +106,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     // What was held back until nothing more could come.
     if (failed.ok()) show(absl::string_view(got.text).substr(result.text.size()));
     result.ids = std::move(got.ids);
+    result.log_probs = std::move(got.log_probs);
     result.finish_reason = got.finish_reason;
   };
   const bool any = options.max_new_tokens != 0;

@@ -16,6 +16,7 @@
 #include "runtime/engine/cached_tokens.h"
 #include "runtime/engine/finish_reason.h"
 #include "runtime/pass/model.h"
+#include "runtime/sample/log_probs.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/grammar/constraint.h"
 #include "runtime/text/tokenizer/tokenizer.h"
@@ -32,6 +33,8 @@ struct GenerateOptions {
   // grammar does, without an eos where nothing else could come, and max_new_tokens is kept to if
   // any text is that short.
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
+  // Below 0: no log probabilities; else also of that many likeliest tokens
+  int64_t top_logprobs = -1;
   const std::atomic<bool>* interrupt = nullptr;
   std::function<void(int64_t rows)>
       on_prompt;  // before the first pass: tokens of the prompt that are to be computed
@@ -44,6 +47,7 @@ struct GenerateResult {
   std::vector<int32_t> ids;  // generated ones, with the eos that ended them
   // Of the ids, without the eos and from a stop text on; empty without a tokenizer
   std::string text;
+  LogProbList log_probs;  // of the ids, where they were asked for
   FinishReason finish_reason = FinishReason::kLength;
   int64_t reused_tokens = 0;  // of the prompt, whose keys and values the cache had
   double prompt_seconds = 0;

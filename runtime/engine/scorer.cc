@@ -7,19 +7,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "runtime/engine/engine.h"
 
 namespace sluice {
 
-absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t first_scored,
-                         int64_t top_k, const std::atomic<bool>* stop,
-                         absl::FunctionRef<void(const TokenScore&)> on_score) {
+Scorer::Scorer(Model* model)
+    : context_tokens_(model->plan().request.context_tokens),
+      engine_(model, /*tokenizer=*/nullptr, {.max_sequences = 1}) {}
+
+absl::Status Scorer::Score(absl::Span<const int32_t> tokens, int64_t first_scored, int64_t top_k,
+                           const std::atomic<bool>* stop,
+                           absl::FunctionRef<void(const TokenScore&)> on_score) {
   const int64_t n = static_cast<int64_t>(tokens.size());
-  const int64_t context = model.plan().request.context_tokens;
   if (n == 0) return absl::InvalidArgumentError("there are no tokens to score");
-  if (n > context) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "there are ", n, " tokens to score, the context has only ", context, "; give a larger -c"));
+  if (n > context_tokens_) {
+    return absl::InvalidArgumentError(absl::StrCat("there are ", n,
+                                                   " tokens to score, the context has only ",
+                                                   context_tokens_, "; give a larger -c"));
   }
   if (first_scored >= n) return absl::OkStatus();
   SequenceRequest request;
@@ -34,12 +37,8 @@ absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t
       on_score({first_scored + static_cast<int64_t>(i), score.log_prob, std::move(score.top)});
     }
   };
-  Engine engine(&model, /*tokenizer=*/nullptr, {.max_sequences = 1});
-  if (const auto error = engine.Check(request); error.has_value()) {
-    return absl::InvalidArgumentError(error->message);
-  }
-  SLUICE_RETURN_IF_ERROR(engine.Submit(std::move(request)).status());
-  while (!engine.idle()) SLUICE_RETURN_IF_ERROR(engine.Step(stop).status());
+  SLUICE_RETURN_IF_ERROR(engine_.Submit(std::move(request)).status());
+  while (!engine_.idle()) SLUICE_RETURN_IF_ERROR(engine_.Step(stop).status());
   return absl::OkStatus();
 }
 
@@ -78,13 +77,14 @@ absl::StatusOr<PerplexityResult> Perplexity(
   PerplexityResult result;
   double sum = 0;
   std::vector<int32_t> window;
+  Scorer scorer(&model);
   on_window(0, num_windows, result);
   for (int64_t w = 0; w < num_windows; ++w) {
     const absl::Span<const int32_t> part = text_tokens.subspan(w * stride, context - 1);
     window.assign(1, bos);
     window.insert(window.end(), part.begin(), part.end());
     SLUICE_RETURN_IF_ERROR(
-        ScoreTokens(model, window, first_scored, 0, stop, [&](const TokenScore& score) {
+        scorer.Score(window, first_scored, 0, stop, [&](const TokenScore& score) {
           sum -= score.log_prob;
           ++result.num_tokens;
         }));

@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "runtime/engine/engine.h"
 #include "runtime/pass/model.h"
 
 namespace sluice {
@@ -21,12 +22,23 @@ struct TokenScore {
   std::vector<std::pair<int32_t, double>> top;
 };
 
-// Runs `tokens` (1 .. context) as one sequence of an Engine and then calls `on_score` for positions
-// first_scored (at least 1) .. n - 1, in order. The model's plan must have logits_of_all_rows.
-// InvalidArgument: no tokens, or more than the context. Cancelled: `stop` was set.
-absl::Status ScoreTokens(Model& model, absl::Span<const int32_t> tokens, int64_t first_scored,
-                         int64_t top_k, const std::atomic<bool>* stop,
-                         absl::FunctionRef<void(const TokenScore&)> on_score);
+// Scores one text after the other with one Engine. Thread-compatible.
+class Scorer {
+ public:
+  // `model` is used by nobody else while this lives; its plan must have logits_of_all_rows.
+  explicit Scorer(Model* model);
+
+  // Runs `tokens` (1 .. context) as one sequence and then calls `on_score` for positions
+  // first_scored (at least 1) .. n - 1, in order. InvalidArgument: no tokens, or more than the
+  // context. Cancelled: `stop` was set. After an error of a pass nothing more can be scored.
+  absl::Status Score(absl::Span<const int32_t> tokens, int64_t first_scored, int64_t top_k,
+                     const std::atomic<bool>* stop,
+                     absl::FunctionRef<void(const TokenScore&)> on_score);
+
+ private:
+  const int64_t context_tokens_;
+  Engine engine_;
+};
 
 // How a text is cut into windows for perplexity.
 enum class PerplexityRule : uint8_t {

@@ -204,6 +204,10 @@ class MemoryPlanner {
   bool on_device() const { return plan_.on_device(); }
   PlacePlan& nearest() { return plan_.nearest(); }
   PlacePlan& host() { return plan_.host(); }
+  // One sequence alone has passes in which a single row of many goes through the head.
+  double HeadStreamedShare() const {
+    return request().num_sequences == 1 ? 0 : request().head_streamed_share;
+  }
 
   void TakeSlabs();
   absl::Status TakeKv();
@@ -240,8 +244,9 @@ class MemoryPlanner {
 void MemoryPlanner::TakeSlabs() {
   for (const ManifestSlab& slab : manifest_.slabs) {
     cycle_.push_back(StreamSlabOf(slab, /*resident=*/false));
-    const bool brief = OfLogitRows(manifest_.ProductOf(slab)) && request().pass_rows > 1 &&
-                       request().num_sequences == 1 && !request().logits_of_all_rows;
+    const bool brief = OfLogitRows(manifest_.ProductOf(slab)) && HeadStreamedShare() < 1 &&
+                       request().pass_rows > request().num_sequences &&
+                       !request().logits_of_all_rows;
     slab_sizes_.push_back({slab.bytes, cycle_.back().place_bytes(), brief});
     plan_.weight_bytes += slab.bytes;
     plan_.raw_bytes += slab.raw_bytes;
@@ -453,7 +458,7 @@ void MemoryPlanner::PlaceAll() {
     room = std::min(room, request().device->max_pinned_bytes - plan_.kv_host_bytes);
   }
   capacities.push_back(HostCapacity(room));
-  plan_.residency = PlaceSlabs(slab_sizes_, capacities);
+  plan_.residency = PlaceSlabs(slab_sizes_, capacities, HeadStreamedShare());
   host().kept_bytes =
       HostBuffer::RoundedBytes(plan_.residency.tier_bytes[plan_.residency.host_tier()]);
   if (!on_device()) return;

@@ -52,6 +52,10 @@ struct PlanRequest {
   int num_threads = 64;        // that compute on the host: each has scratch of its own
   int64_t pass_rows = 1;       // token rows wanted in one pass; fewer where the budget is tight
   bool logits_of_all_rows = false;  // else of one row a sequence
+  // Of several sequences: the part of the head that the disk reads while all of the head computes
+  // with a row of each. The rest of the head stays in memory before other weights do, as passes
+  // with prompts compute with those for longer. 1: no weights come first.
+  double head_streamed_share = 1;
   KvType k_type = KvType::kF16;
   KvType v_type = KvType::kF16;
   bool fast_math = false;        // RoundingOf says what that is

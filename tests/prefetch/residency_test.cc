@@ -67,6 +67,24 @@ TEST(Residency, KeepsBriefSlabsFirst) {
   EXPECT_EQ(kept(10), std::pair(6, 4));
 }
 
+TEST(Residency, StreamsOfTheBriefSlabsWhatTheDiskReadsBesideThem) {
+  std::vector<SlabSize> slabs(100, {.stored_bytes = 8192, .place_bytes = 8192});
+  for (int i = 60; i < 100; ++i) slabs[i].brief = true;
+  const auto kept = [&](int64_t fits, double brief_streamed) {
+    const Residency r = PlaceSlabs(slabs, {fits * 8192}, brief_streamed);
+    int first = 0, brief = 0;
+    for (int i = 0; i < 100; ++i) (i < 60 ? first : brief) += r.tier[i] == 0;
+    return std::pair(first, brief);
+  };
+  EXPECT_EQ(kept(20, 0.25), std::pair(0, 20));
+  EXPECT_EQ(kept(30, 0.25), std::pair(0, 30));
+  EXPECT_EQ(kept(45, 0.25), std::pair(15, 30)) << "a quarter of 40 is streamed";
+  EXPECT_EQ(kept(75, 0.25), std::pair(45, 30));
+  EXPECT_EQ(kept(90, 0.25), std::pair(54, 36)) << "no larger part than of the others";
+  EXPECT_EQ(kept(100, 0.25), std::pair(60, 40));
+  EXPECT_EQ(kept(50, 1), std::pair(30, 20));
+}
+
 TEST(Residency, NeverExceedsACapacityAndUsesTheNextTier) {
   std::vector<int64_t> slabs;
   for (int i = 1; i < 200; ++i) slabs.push_back(i * 37 % 9000 + 1);

@@ -2,6 +2,7 @@
 #include "runtime/batch/batch_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -148,6 +149,32 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
   EXPECT_LE(floor(plan->balanced_rows).processor_s, floor(plan->balanced_rows).Seconds(kDiskTerm));
   EXPECT_GT(floor(plan->balanced_rows + 1).processor_s,
             floor(plan->balanced_rows + 1).Seconds(kDiskTerm));
+}
+
+// A pass with prompts has many rows, of which few go through the head.
+TEST(BatchPlan, StreamsOfTheHeadWhatTheDiskReadsWhileItComputes) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  // The parts of the head and of the other slabs that are streamed.
+  const auto streamed = [&](double kernel) {
+    const auto plan =
+        PlanBatch(*store, Request(9 << 20), Rates(1e8, kernel), kThreads, false, {}, 16);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    double all[2] = {}, of_these[2] = {};
+    const Manifest& manifest = store->manifest();
+    for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+      const bool head = OfLogitRows(manifest.ProductOf(manifest.slabs[i]));
+      const auto bytes = static_cast<double>(manifest.slabs[i].bytes);
+      all[head] += bytes;
+      if (plan->memory.residency.tier[i] == kOnDisk) of_these[head] += bytes;
+    }
+    return std::pair(of_these[1] / all[1], of_these[0] / all[0]);
+  };
+  const double slab = 0.1;  // of the head, at most
+  const auto [head, others] = streamed(6.4e9);
+  EXPECT_NEAR(head, 16 * 1e8 / 6.4e9, slab) << "the disk takes four times as long for the head";
+  EXPECT_GT(others, head + 2 * slab);
+  const auto [slow_head, slow_others] = streamed(1e9);
+  EXPECT_NEAR(slow_head, slow_others, slab) << "16 rows take longer than reading";
 }
 
 TEST(ResumeCost, IsTheDisksTimeOrThatOfRowsThatDoNotFitBesideIt) {

@@ -3,22 +3,18 @@
 #include "runtime/engine/engine.h"
 
 #include <algorithm>
-#include <atomic>
 #include <numeric>
 #include <random>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/constrain/constraints.h"
-#include "runtime/engine/engine_inbox.h"
 #include "runtime/engine/generator.h"
 #include "runtime/engine/scorer.h"
+#include "tests/runtime/engine_harness.h"
 #include "tests/runtime/faulty_file.h"
 #include "tests/runtime/model_harness.h"
 
@@ -26,155 +22,6 @@ namespace sluice {
 namespace {
 
 using ::testing::HasSubstr;
-
-// A model for `sequences` at once, and an engine over it.
-struct TestEngine {
-  struct Config {
-    int64_t sequences = 1;
-    int64_t pass_rows = 64;
-    int64_t kv_pages = 8;
-    int64_t kv_disk_pages = 0;  // of these
-    int64_t context = 256;
-    bool swaps = false;  // where `resume` says so
-    ResumeCosts resume = {};
-    SlabStream::EngineFactory make_engine = &IoEngine::Create;
-  };
-  TestEngine(const LayerStore& store, const Tokenizer* tokenizer, const Config& config) : pool(1) {
-    PlanRequest request;
-    request.max_ram_bytes = int64_t{1} << 30;
-    request.context_tokens = config.context;
-    request.num_sequences = config.sequences;
-    request.kv_pages = config.kv_pages;
-    request.pass_rows = config.pass_rows;
-    request.kv_disk_pages = config.kv_disk_pages;
-    request.k_type = request.v_type = KvType::kQ8_0;
-    ops = *MakeCpuOps(SupportedIsas().back(), &pool);
-    place = MakeHostPlace(ops.get());
-    ReadOptions read;
-    if (config.swaps || config.kv_disk_pages > 0) read.io.scratch_dir = dir.path();
-    read.make_engine = config.make_engine;
-    model = *Model::Create(store, *PlanMemory(store, request), place.get(), read);
-    engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences, 0, config.resume});
-  }
-
-  // Runs `requests` to their ends, in `order`.
-  std::vector<SequenceResult> Run(const std::vector<SequenceRequest>& requests,
-                                  const std::vector<size_t>& order) {
-    std::vector<SequenceResult> results(requests.size());
-    for (const size_t i : order) {
-      SequenceRequest request = requests[i];
-      request.on_finish = [&results, i](SequenceResult result) { results[i] = std::move(result); };
-      EXPECT_TRUE(engine->Submit(std::move(request)).ok());
-    }
-    while (!engine->idle()) {
-      const auto report = engine->Step();
-      EXPECT_TRUE(report.ok()) << report.status();
-      if (!report.ok()) break;
-      EXPECT_LE(report->rows, model->plan().pass_rows);
-    }
-    return results;
-  }
-
-  TempDir dir;
-  ThreadPool pool;
-  std::unique_ptr<Ops> ops;
-  std::unique_ptr<ComputePlace> place;
-  std::unique_ptr<Model> model;
-  std::optional<Engine> engine;
-};
-
-void ExpectSame(const SequenceResult& got, const SequenceResult& want) {
-  EXPECT_EQ(got.ids, want.ids);
-  EXPECT_EQ(got.text, want.text);
-  EXPECT_EQ(got.finish_reason, want.finish_reason);
-  EXPECT_EQ(got.text_offsets, want.text_offsets);
-  const auto same = [](const LogProbList& a, const LogProbList& b) {
-    bool equal = a.size() == b.size();
-    for (size_t i = 0; equal && i < a.size(); ++i)
-      equal = a[i].log_prob == b[i].log_prob && a[i].top == b[i].top;
-    return equal;
-  };
-  EXPECT_TRUE(same(got.log_probs, want.log_probs));
-  EXPECT_TRUE(same(got.prompt_log_probs, want.prompt_log_probs));
-}
-
-class EngineTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    store_ = new TestStore("TinyStories-656K", "", 50000);
-    tokenizer_ = Tokenizer::Load((*store_)->TokenizerDir())->release();
-    const HyperParameters& h = (*store_)->hyper_parameters();
-    constraint_ =
-        *Constraints(tokenizer_, h.vocab_size, h.eos_token_ids)
-             .For({GrammarKind::kGbnf, "root ::= (\" \" [A-Za-z]+ [,.]?){1,12} \"\\n\"?"});
-  }
-  static void TearDownTestSuite() {
-    constraint_.reset();
-    delete tokenizer_;
-    delete store_;
-  }
-
-  // Requests of all kinds and lengths; some share a prefix of more than a page.
-  static std::vector<SequenceRequest> Requests(size_t n) {
-    const std::string story =
-        "Once upon a time there was a little girl named Lily. She loved to play outside. ";
-    std::string prefix;
-    for (int i = 0; i < 6; ++i) prefix += story;
-    const char* const prompts[] = {"Once upon a time", "The dog",
-                                   "Tom and his mom went to the park. Tom saw"};
-    std::mt19937 random(1);
-    std::vector<SequenceRequest> requests;
-    for (size_t i = 0; i < n; ++i) {
-      SequenceRequest request;
-      const std::string text = (i % 3 == 0 ? prefix : "") + prompts[random() % 3];
-      request.prompt = *tokenizer_->Encode(text);
-      request.max_new_tokens = static_cast<int64_t>(i % 6 == 1 ? 200 : random() % 40);
-      request.ignore_eos = i % 6 == 1;
-      request.sampler.temperature = i % 4 == 0 ? 0 : 0.9;
-      request.sampler.top_p = i % 4 == 1 ? 0.9 : 1;
-      request.sampler.seed = i;
-      if (i % 5 == 0) request.sampler.frequency_penalty = 0.7;
-      if (i % 6 == 2) request.stop = {" the", "."};
-      if (i % 4 == 2) request.top_logprobs = 2;
-      request.prompt_logprobs = i % 8 == 2;
-      if (i % 7 == 3) request.constraint = constraint_;
-      if (i % 5 == 3) request.min_new_tokens = 20;
-      if (i % 9 == 4) {
-        request.sampler.top_k = 20;
-        request.sampler.min_p = 0.02;
-        request.sampler.repeat_penalty = 1.2;
-        request.skip_special = false;
-        request.show_stop = true;
-      }
-      requests.push_back(std::move(request));
-    }
-    return requests;
-  }
-
-  // Requests that begin with a page or two and end with three or four; four share their first page.
-  static std::vector<SequenceRequest> LongRequests() {
-    std::vector<SequenceRequest> requests = Requests(12);
-    for (size_t i = 0; i < requests.size(); ++i) {
-      SequenceRequest& request = requests[i];
-      const size_t length = i % 3 == 0 ? 70 : 5 + i * 23 % 50;
-      while (request.prompt.size() < length)
-        request.prompt.push_back(request.prompt[request.prompt.size() / 2]);
-      request.prompt.resize(length);
-      request.max_new_tokens = static_cast<int64_t>(120 + 37 * i % 71);
-      request.ignore_eos = true;
-      request.stop.clear();
-      request.constraint = nullptr;
-    }
-    return requests;
-  }
-
-  static TestStore* store_;
-  static const Tokenizer* tokenizer_;
-  static std::shared_ptr<grammar::Constraint> constraint_;  // some of the requests share it
-};
-std::shared_ptr<grammar::Constraint> EngineTest::constraint_;
-TestStore* EngineTest::store_ = nullptr;
-const Tokenizer* EngineTest::tokenizer_ = nullptr;
 
 TEST_F(EngineTest, GivesARequestTheSameAloneAndInAnyCompany) {
 #ifdef SLUICE_SANITIZED
@@ -453,12 +300,19 @@ TEST_F(EngineTest, AgreesWithGenerateAndScore) {
   const SequenceResult scores = engine.Run({scored}, {0})[0];
   ASSERT_EQ(scores.prompt_log_probs.size(), prompt.size() - 1);
   size_t i = 0;
-  ASSERT_TRUE(ScoreTokens(*model.model, prompt, 1, 3, nullptr, [&](const TokenScore& score) {
-                EXPECT_EQ(score.log_prob, scores.prompt_log_probs[i].log_prob);
-                EXPECT_EQ(score.top, scores.prompt_log_probs[i].top);
-                ++i;
-              }).ok());
-  EXPECT_EQ(i, prompt.size() - 1);
+  Scorer scorer(model.model.get());
+  for (int text = 0; text < 2; ++text) {  // one engine scores text after text
+    i = 0;
+    ASSERT_TRUE(scorer
+                    .Score(prompt, 1, 3, nullptr,
+                           [&](const TokenScore& score) {
+                             EXPECT_EQ(score.log_prob, scores.prompt_log_probs[i].log_prob);
+                             EXPECT_EQ(score.top, scores.prompt_log_probs[i].top);
+                             ++i;
+                           })
+                    .ok());
+    EXPECT_EQ(i, prompt.size() - 1);
+  }
 }
 
 TEST_F(EngineTest, CancelsAtAnyTime) {
@@ -515,86 +369,6 @@ TEST_F(EngineTest, TellsHowFarAPromptIs) {
   test.Run({request}, {0});
   EXPECT_THAT(told, testing::ElementsAre(testing::Pair(8, 20), testing::Pair(16, 20),
                                          testing::Pair(20, 20)));
-}
-
-// A batch fills the engine; what is interactive does not wait for its end, and changes no answer.
-TEST_F(EngineTest, InteractiveSequencesRunBeforeABatch) {
-  std::vector<SequenceRequest> requests(3);
-  for (size_t i = 0; i < 3; ++i) {
-    requests[i].prompt = *tokenizer_->Encode("Once upon a time");
-    requests[i].max_new_tokens = i == 2 ? 4 : 60;
-    requests[i].ignore_eos = true;
-    requests[i].sampler.seed = i;
-    requests[i].priority = i == 2 ? Priority::kInteractive : Priority::kBatch;
-  }
-  TestEngine alone(**store_, tokenizer_, {});
-  const std::vector<SequenceResult> want = alone.Run(requests, {0, 1, 2});
-  for (const int64_t kv_pages : {8, 5}) {  // the batch has all places, or all pages
-    TestEngine test(**store_, tokenizer_,
-                    {.sequences = kv_pages == 8 ? 2 : 3, .kv_pages = kv_pages});
-    std::vector<SequenceResult> got(3);
-    std::vector<size_t> order;
-    const auto submit = [&](size_t i) {
-      SequenceRequest request = requests[i];
-      request.on_finish = [&, i](SequenceResult result) {
-        got[i] = std::move(result);
-        order.push_back(i);
-      };
-      ASSERT_TRUE(test.engine->Submit(std::move(request)).ok());
-    };
-    submit(0);
-    submit(1);
-    for (int pass = 0; pass < 5; ++pass) ASSERT_TRUE(test.engine->Step().ok());
-    submit(2);
-    for (int pass = 0; pass < 4; ++pass) ASSERT_TRUE(test.engine->Step().ok());
-    EXPECT_THAT(order, testing::ElementsAre(2)) << "its prompt's pass, and three more";
-    while (!test.engine->idle()) ASSERT_TRUE(test.engine->Step().ok());
-    for (size_t i = 0; i < 3; ++i) ExpectSame(got[i], want[i]);
-  }
-}
-
-// Threads submit and cancel while passes run; answers are those of each request alone.
-TEST_F(EngineTest, AnInboxTakesWorkFromOtherThreads) {
-  const std::vector<SequenceRequest> requests = Requests(12);
-  TestEngine alone(**store_, tokenizer_, {});
-  std::vector<size_t> order(requests.size());
-  std::iota(order.begin(), order.end(), 0);
-  const std::vector<SequenceResult> want = alone.Run(requests, order);
-
-  TestEngine test(**store_, tokenizer_, {.sequences = 4, .kv_pages = 20});
-  EngineInbox inbox(&*test.engine);
-  std::vector<SequenceResult> got(requests.size());
-  std::atomic<int> left{static_cast<int>(requests.size())};
-  absl::Status ended;
-  std::thread runner([&] { ended = inbox.Run(); });
-  const auto submit = [&](size_t first) {
-    for (size_t i = first; i < requests.size(); i += 2) {
-      SequenceRequest doomed = requests[i];
-      doomed.max_new_tokens = 1000;
-      doomed.on_finish = nullptr;
-      const auto ticket = inbox.Submit(std::move(doomed));
-      SequenceRequest request = requests[i];
-      request.on_finish = [&, i](SequenceResult result) {
-        got[i] = std::move(result);
-        if (--left == 0) inbox.Stop();
-      };
-      EXPECT_TRUE(std::holds_alternative<int64_t>(inbox.Submit(std::move(request))));
-      inbox.Cancel(std::get<int64_t>(ticket));
-    }
-  };
-  std::thread one([&] { submit(0); }), two([&] { submit(1); });
-  inbox.Pause();  // no pass runs: the model can be looked at
-  const int64_t passes = test.model->pass_counters().passes;
-  EXPECT_EQ(test.model->pass_counters().passes, passes);
-  inbox.Resume();
-  const auto wrong = inbox.Submit({.prompt = {-1}});
-  ASSERT_TRUE(std::holds_alternative<RequestError>(wrong));
-  EXPECT_EQ(std::get<RequestError>(wrong).param, "prompt");
-  one.join();
-  two.join();
-  runner.join();
-  EXPECT_TRUE(ended.ok()) << ended;
-  for (size_t i = 0; i < requests.size(); ++i) ExpectSame(got[i], want[i]);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Sampling by the command line: llama.cpp's options, and the same draws in `run` and `batch`.
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <string>
@@ -83,6 +84,32 @@ TEST_F(SamplingOptions, ABiasForbidsATokenAndForcesAnother) {
   EXPECT_EQ(first_of("5+1000"), 5);
 }
 
+TEST_F(SamplingOptions, LogProbabilitiesOfARunAreThoseOfScore) {
+  const Finished plain = Run({"--temp", "0", "--json"});
+  const Finished run = Run({"--temp", "0", "--json", "--logprobs", "2"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const json got = json::parse(run.out);
+  EXPECT_EQ(got["ids"], json::parse(plain.out)["ids"]);
+  EXPECT_FALSE(json::parse(plain.out).contains("logprobs"));
+  ASSERT_EQ(got["logprobs"].size(), got["ids"].size());
+  std::string all;
+  for (const char* const part : {"prompt_ids", "ids"}) {
+    for (const json& id : got[part]) all += (all.empty() ? "" : ",") + id.dump();
+  }
+  const Finished score = RunSluice({"score", Store(), "--prompt-ids", all, "--top", "2", "--json"});
+  ASSERT_EQ(score.exit_code, 0) << score.err;
+  const json want = json::parse(score.out);
+  const size_t prompt = got["prompt_ids"].size();
+  for (size_t i = 0; i < got["ids"].size(); ++i) {
+    EXPECT_EQ(got["logprobs"][i], want["logprobs"][prompt + i]);
+    EXPECT_EQ(got["top"][i], want["top"][prompt + i]);
+    EXPECT_EQ(got["top"][i][0][0], got["ids"][i]) << "greedy";
+  }
+  const Finished none = Run({"--temp", "0", "--json", "--logprobs", "0"});
+  EXPECT_EQ(json::parse(none.out)["logprobs"], got["logprobs"]);
+  EXPECT_FALSE(json::parse(none.out).contains("top"));
+}
+
 TEST_F(SamplingOptions, NameWhatIsWrongWithThem) {
   const struct {
     std::vector<std::string> options;
@@ -91,7 +118,9 @@ TEST_F(SamplingOptions, NameWhatIsWrongWithThem) {
                {{"--samplers", "top_k;magic"}, "there is no sampler \"magic\""},
                {{"--logit-bias", "word+1"}, "--logit-bias wants a token's id"},
                {{"--logit-bias", "99999999+1"}, "logit_bias names token 99999999"},
-               {{"--presence-penalty", "nan"}, "--presence-penalty"}};
+               {{"--presence-penalty", "nan"}, "--presence-penalty"},
+               {{"--logprobs", "2"}, "--logprobs needs --json"},
+               {{"--json", "--logprobs", "1001"}, "--logprobs"}};
   for (const auto& c : cases) {
     const Finished run = Run(c.options);
     EXPECT_NE(run.exit_code, 0) << c.words;
