@@ -22,7 +22,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/sluice-config-version.cma
 install(FILES ${PROJECT_BINARY_DIR}/sluice-config.cmake ${PROJECT_BINARY_DIR}/sluice-config-version.cmake
   DESTINATION ${package})
 
-if(NOT SLUICE_STATIC)
+if(NOT SLUICE_STATIC AND NOT SLUICE_SANITIZE)
   install(TARGETS sluice_c LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(FILES runtime/open/c_api/sluice.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   # Relative to the file, so that an installed tree can be moved; folders that were given as absolute stay so.

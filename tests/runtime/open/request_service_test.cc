@@ -140,6 +140,8 @@ TEST(RequestService, NamesWhatIsWrongWithARequest) {
     const char* code;
   } kCases[] = {
       {"{", "", "invalid_json"},
+      {"[]", "", "invalid_json"},
+      {R"({"custom_id": "a", "prompt": "x"})", "custom_id", "unknown_parameter"},
       {R"({"prompt": "x", "temperature": 9})", "temperature", "invalid_value"},
       {R"({"prompt": [99999]})", "prompt", "invalid_value"},
       {R"({"prompt": "x", "grammar": "root ::= \"a\""})", "grammar", "out_of_memory"},
