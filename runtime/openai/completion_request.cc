@@ -341,12 +341,13 @@ MaybeError CheckEnvelope(const json& line) {
   return std::nullopt;
 }
 
-void KeepSchemaOrder(absl::string_view line, std::variant<CompletionRequest, ApiError>* parsed) {
+void KeepSchemaOrder(absl::string_view line, bool shorthand,
+                     std::variant<CompletionRequest, ApiError>* parsed) {
   auto* const request = std::get_if<CompletionRequest>(parsed);
   if (request == nullptr || !request->grammar.has_value() ||
       request->grammar->kind != GrammarKind::kJsonSchema)
     return;
-  request->grammar->text = SchemaAsWritten(line);
+  request->grammar->text = SchemaAsWritten(line, /*in_body=*/!shorthand);
 }
 
 // Templates see the members of messages and tools in their order, which `body` has lost.
@@ -478,7 +479,7 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   const json& body = shorthand ? *root : (*root)["body"];
   const bool chat = shorthand ? root->contains("messages") : (*root)["url"] == kChatUrl;
   parsed.request = chat ? ParseChat(line, shorthand, body) : ParseCompletionRequest(body);
-  KeepSchemaOrder(line, &parsed.request);
+  KeepSchemaOrder(line, shorthand, &parsed.request);
   return parsed;
 }
 
