@@ -13,7 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "nlohmann/json.hpp"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_output.h"
@@ -27,6 +29,8 @@
 #include "runtime/batch/sampling_check.h"
 #include "runtime/constrain/constraints.h"
 #include "runtime/engine/engine.h"
+#include "runtime/open/session.h"
+#include "runtime/open/session_rates.h"
 #include "runtime/openai/prompt_encoder.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -35,8 +39,7 @@
 #include "tools/model_progress.h"
 #include "tools/peak_memory.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
-#include "tools/system_memory.h"
+#include "tools/session_options.h"
 #include "tools/terminal_output.h"
 #include "tools/trace_session.h"
 
@@ -126,9 +129,8 @@ absl::Status Merge(const Arguments& args) {
   return absl::OkStatus();
 }
 
-JobRecord DescribeJob(const BatchOptions& batch, const SessionOptions& options,
-                      const Session& session, const InputSummary& input,
-                      const PlanRequest& request) {
+JobRecord DescribeJob(const BatchOptions& batch, const OpenOptions& options, const Session& session,
+                      const InputSummary& input, const PlanRequest& request) {
   JobRecord job;
   job.created = static_cast<int64_t>(std::time(nullptr));
   job.input = batch.input;
@@ -169,7 +171,7 @@ MachineRates AssumedRates() {
 }
 
 // `rates` are those of the probe, or none; `held` is what the plan lets requests hold.
-absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOptions& options,
+absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const OpenOptions& options,
                                   const Session& session, const PromptEncoder& encoder,
                                   const InputSummary& input, const PlanRequest& request,
                                   std::optional<int64_t> kv_disk_pages, MachineRates* rates,
@@ -212,7 +214,7 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const SessionOption
 // Adds up what the passes of a job should have taken.
 class FloorSum {
  public:
-  FloorSum(const Session& session, const SessionOptions& options, MachineRates rates)
+  FloorSum(const Session& session, const OpenOptions& options, MachineRates rates)
       : session_(session), options_(options), rates_(std::move(rates)) {}
 
   void Add(const StepReport& step) {
@@ -245,7 +247,7 @@ class FloorSum {
 
  private:
   const Session& session_;
-  const SessionOptions& options_;
+  const OpenOptions& options_;
   const MachineRates rates_;
   double seconds_ = 0;
   double disk_seconds_ = 0;
@@ -356,8 +358,8 @@ absl::Status WhatWasKept(const absl::Status& status, const BatchOptions& batch) 
 }
 
 // Measures the machine where that has not been done. Without rates `options` lose their probe.
-void ProbeOrSay(const Session& session, SessionOptions* options) {
-  const absl::Status probed = ProbeForSession(options, session);
+void ProbeOrSay(const Session& session, OpenOptions* options) {
+  const absl::Status probed = ProbeWithProgress(options, session);
   if (probed.ok()) return;
   std::fprintf(stderr,
                "this machine could not be measured, so the number of requests at once is chosen "
@@ -411,7 +413,7 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--merge")) return Merge(args);
   if (args.positionals().empty()) return UsageError("STORE is missing");
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   options.reads_prompts = true;
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
@@ -426,7 +428,7 @@ absl::Status Batch(const Arguments& args) {
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
   SLUICE_ASSIGN_OR_RETURN(std::optional<int64_t> kv_disk_pages,
-                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+                          ParseKvDisk(args, session.store->manifest(), request));
   // That it pays is something only measured rates can say.
   if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value())
     kv_disk_pages = 0;

@@ -11,17 +11,20 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "runtime/floor/pass_floor.h"
+#include "runtime/floor/probe/machine_probe.h"
+#include "runtime/open/sequence_pass.h"
+#include "runtime/open/session.h"
+#include "runtime/open/session_rates.h"
 #include "tools/bench_row.h"
 #include "tools/commands.h"
 #include "tools/gantt.h"
 #include "tools/interrupt.h"
-#include "tools/machine_probe.h"
 #include "tools/progress.h"
-#include "tools/sequence_pass.h"
-#include "tools/session.h"
-#include "tools/system_memory.h"
+#include "tools/session_options.h"
 #include "tools/trace.h"
 
 namespace sluice {
@@ -75,7 +78,7 @@ absl::StatusOr<std::vector<int64_t>> ParseCounts(const Arguments& args, absl::st
 // Measures the tests on one model, that is with one budget and one way to read.
 class ModelBench {
  public:
-  ModelBench(Session* session, const SessionOptions& session_options, const BenchOptions& options,
+  ModelBench(Session* session, const OpenOptions& session_options, const BenchOptions& options,
              TraceWriter* trace)
       : session_(*session), session_options_(session_options), options_(options), trace_(trace) {
     for (const int tier : model().plan().residency.tier) resident_.push_back(tier != kOnDisk);
@@ -220,7 +223,7 @@ class ModelBench {
     const MemoryPlan& plan = model().plan();
     row.resident_bytes = plan.weight_bytes - plan.residency.streamed_bytes;
     row.streamed_bytes = plan.residency.streamed_bytes;
-    row.ring_bytes = plan.ring_bytes;
+    row.ring_bytes = plan.host().ring_bytes;
     for (const double rate : rates) row.tokens_per_s += rate / reps;
     for (const double rate : rates)
       row.stddev += (rate - row.tokens_per_s) * (rate - row.tokens_per_s);
@@ -244,7 +247,7 @@ class ModelBench {
     if (session_.gpu == nullptr) return row;
     row.device = session_.gpu->name();
     row.max_vram_bytes = plan.request.device->max_bytes;
-    row.device_bytes = plan.device->total_bytes();
+    row.device_bytes = plan.nearest().total_bytes();
     row.cpu_bytes = (after.products.bytes - before.products.bytes) / options_.repetitions;
     row.cpu_s = (after.products.seconds - before.products.seconds) / reps;
     row.wait_cpu_s = (after.products.wait_seconds - before.products.wait_seconds) / reps;
@@ -261,7 +264,7 @@ class ModelBench {
   }
 
   Session& session_;
-  const SessionOptions& session_options_;
+  const OpenOptions& session_options_;
   const BenchOptions& options_;
   TraceWriter* const trace_;
   std::vector<bool> resident_;
@@ -290,13 +293,13 @@ absl::StatusOr<BenchOptions> ParseBenchOptions(const Arguments& args) {
 }
 
 // The budgets and queue depths to go through, as arguments that ParseSessionOptions reads.
-absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& args) {
+absl::StatusOr<std::vector<OpenOptions>> ListConfigurations(const Arguments& args) {
   std::vector<std::string> budgets = args.List("--max-ram");
   if (budgets.empty()) budgets.push_back("");
-  std::vector<SessionOptions> list;
+  std::vector<OpenOptions> list;
   for (const std::string& budget : budgets) {
     SLUICE_ASSIGN_OR_RETURN(
-        SessionOptions options,
+        OpenOptions options,
         ParseSessionOptions(budget.empty() ? args : args.With("--max-ram", budget)));
     SLUICE_ASSIGN_OR_RETURN(std::vector<int64_t> depths,
                             ParseCounts(args, "--queue-depth", options.read.io.queue_depth));
@@ -311,7 +314,7 @@ absl::StatusOr<std::vector<SessionOptions>> ListConfigurations(const Arguments& 
 
 absl::Status Bench(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(BenchOptions options, ParseBenchOptions(args));
-  SLUICE_ASSIGN_OR_RETURN(std::vector<SessionOptions> configurations, ListConfigurations(args));
+  SLUICE_ASSIGN_OR_RETURN(std::vector<OpenOptions> configurations, ListConfigurations(args));
   SLUICE_ASSIGN_OR_RETURN(const BenchFormat format,
                           ParseBenchFormat(args.Get("--output").value_or("md")));
   options.interrupt = InstallInterruptHandler();
@@ -319,15 +322,15 @@ absl::Status Bench(const Arguments& args) {
   std::unique_ptr<LayerStore> trace_store;  // names the trace's slabs
   std::vector<BenchRow> rows;
   std::string picture;
-  for (SessionOptions& configuration : configurations) {
+  for (OpenOptions& configuration : configurations) {
     configuration.context_tokens = options.context;
     configuration.say_fast_math = rows.empty();
     SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(configuration));
     if (rows.empty()) {
       const int queue_depth = configuration.read.io.queue_depth;
-      SLUICE_RETURN_IF_ERROR(ProbeForSession(&configuration, session));
+      SLUICE_RETURN_IF_ERROR(ProbeWithProgress(&configuration, session));
       if (args.Has("--queue-depth")) configuration.read.io.queue_depth = queue_depth;
-      for (SessionOptions& other : configurations) {
+      for (OpenOptions& other : configurations) {
         other.read.io.read_bytes = configuration.read.io.read_bytes;
         if (!args.Has("--queue-depth"))
           other.read.io.queue_depth = configuration.read.io.queue_depth;

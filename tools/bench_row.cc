@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "kernels/base/format_bytes.h"
 #include "nlohmann/json.hpp"
 #include "tools/command.h"
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/chat/chat_session.h"
+#include "runtime/open/session.h"
 #include "tools/chat_loop.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
@@ -22,7 +23,7 @@
 #include "tools/line_source.h"
 #include "tools/model_progress.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
@@ -36,7 +37,7 @@ bool TerminalCanDim() {
 
 absl::Status Chat(const Arguments& given) {
   const Arguments args = WithEscapes(given);
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
                           ReadGrammarOption(args, &options));
@@ -50,7 +51,7 @@ absl::Status Chat(const Arguments& given) {
   options.reads_prompts = true;
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStoreAlone(options));
   SLUICE_RETURN_IF_ERROR(StartModelEarly(session, options, kPrefillRows));
-  SLUICE_RETURN_IF_ERROR(LoadTokenizer(session));
+  SLUICE_RETURN_IF_ERROR(LoadTokenizer(session, options));
   SLUICE_ASSIGN_OR_RETURN(const ChatFront front, LoadChatFront(args, session));
   if (session.model == nullptr) {
     SLUICE_RETURN_IF_ERROR(

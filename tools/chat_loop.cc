@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "tools/command.h"
 #include "tools/interrupt.h"

@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/chat/chat_front.h"
+#include "runtime/open/session.h"
 #include "tools/command.h"
-#include "tools/session.h"
 
 namespace sluice {
 

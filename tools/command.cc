@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -95,10 +94,10 @@ absl::Status WrongChoice(const CommandSpec& command, const OptionSpec& option,
 std::string OptionHeading(const OptionSpec& option) {
   std::string heading = option.alias.empty() ? "    " : absl::StrCat(option.alias, ", ");
   absl::StrAppend(&heading, option.name);
-  if (!option.choices.empty()) {
-    absl::StrAppend(&heading, " ", absl::StrJoin(option.choices, "|"));
-  } else if (!option.value.empty()) {
+  if (!option.value.empty()) {
     absl::StrAppend(&heading, " ", option.value);
+  } else if (!option.choices.empty()) {
+    absl::StrAppend(&heading, " ", absl::StrJoin(option.choices, "|"));
   }
   return heading;
 }
@@ -364,14 +363,6 @@ absl::StatusOr<int64_t> ParseByteSize(absl::string_view text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("wants a size such as 3GiB, 512M or 4GB, not \"", text, "\""));
-}
-
-std::string FormatBytes(int64_t bytes) {
-  const double value = static_cast<double>(bytes);
-  if (value >= 0x1p30) return absl::StrFormat("%.2f GiB", value / 0x1p30);
-  if (value >= 0x1p20) return absl::StrFormat("%.1f MiB", value / 0x1p20);
-  if (value >= 0x1p10) return absl::StrFormat("%.1f KiB", value / 0x1p10);
-  return absl::StrFormat("%d bytes", bytes);
 }
 
 }  // namespace sluice

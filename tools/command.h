@@ -21,7 +21,8 @@ namespace sluice {
 struct OptionSpec {
   std::string name;        // "--max-ram"
   std::string alias = {};  // "-c", "-ctk", or empty
-  std::string value = {};  // what follows it, for help: "SIZE"; empty for a switch
+  std::string value = {};  // what follows it, for help: "SIZE"; empty for a switch, and where help
+                           // is to list the choices
   std::string help = {};
   std::vector<std::string> choices = {};  // accepted values, in any case; empty: any
   bool repeated = false;                  // every value counts; else the last one
@@ -91,8 +92,6 @@ std::string CommandHelp(const CommandSpec& command);
 
 // "3GiB", "8M", "1.5GB", "4096": binary for KiB MiB GiB TiB and K M G T, decimal for KB MB GB TB.
 absl::StatusOr<int64_t> ParseByteSize(absl::string_view text);
-// "12.3 MiB"
-std::string FormatBytes(int64_t bytes);
 
 }  // namespace sluice
 

@@ -8,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/base/memory_limits.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cpu/cpu_topology.h"
-#include "tools/memory_limits.h"
 
 namespace sluice {
 

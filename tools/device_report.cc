@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tools/command.h"
+#include "kernels/base/format_bytes.h"
 
 namespace sluice {
 
@@ -27,11 +27,11 @@ DeviceReport MakeDeviceReport(const Session& session) {
   r.cpu_bytes = products.bytes;
   r.cpu_gb_per_s = ratio(static_cast<double>(products.bytes) / 1e9, products.seconds);
   r.cpu_wait_share = std::min(1.0, ratio(products.wait_seconds, passes.pass_seconds));
-  r.kept_bytes = model.plan().device->kept_bytes;
-  r.planned_bytes = model.plan().device->total_bytes();
+  r.kept_bytes = model.plan().nearest().kept_bytes;
+  r.planned_bytes = model.plan().nearest().total_bytes();
   r.taken_bytes = session.gpu->TakenBytes();
   r.max_vram_bytes = model.plan().request.device->max_bytes;
-  r.unpinned_bytes = model.plan().device->unpinned_bytes;
+  r.unpinned_bytes = model.plan().unpinned_bytes;
   return r;
 }
 

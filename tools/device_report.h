@@ -7,7 +7,7 @@
 #include <string>
 
 #include "nlohmann/json.hpp"
-#include "tools/session.h"
+#include "runtime/open/session.h"
 
 namespace sluice {
 

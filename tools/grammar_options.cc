@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/constrain/constraints.h"
 #include "runtime/text/grammar/limits.h"
@@ -93,7 +94,7 @@ std::vector<OptionSpec> GrammarOptionSpecs() {
 }
 
 absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args,
-                                                             SessionOptions* options) {
+                                                             OpenOptions* options) {
   const GrammarOption* given = nullptr;
   for (const GrammarOption& option : kGrammarOptions) {
     if (!args.Has(option.name)) continue;

@@ -10,9 +10,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "runtime/constrain/grammar_text.h"
+#include "runtime/open/session.h"
 #include "runtime/text/grammar/constraint.h"
 #include "tools/command.h"
-#include "tools/session.h"
 
 namespace sluice {
 
@@ -23,7 +23,7 @@ std::vector<OptionSpec> GrammarOptionSpecs();
 // --grammar that names a file, a pipe, or - for standard input is read; any other is the text.
 // Errors name the file or the option.
 absl::StatusOr<std::optional<GrammarText>> ReadGrammarOption(const Arguments& args,
-                                                             SessionOptions* options);
+                                                             OpenOptions* options);
 
 // What holds answers to the grammar, if there is one. They end with the model's own end tokens or
 // one of `turn_ends`.

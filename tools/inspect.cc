@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "storage/source/checkpoint.h"

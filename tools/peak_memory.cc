@@ -2,6 +2,7 @@
 #include "tools/peak_memory.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/format_bytes.h"
 #include "tools/command.h"
 
 namespace sluice {

@@ -8,11 +8,12 @@
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/engine/scorer.h"
+#include "runtime/open/session.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 constexpr int64_t kDefaultWindow = 256;
 
 absl::Status RunPerplexity(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   if (!args.Has("--ctx-size")) options.context_tokens = kDefaultWindow;
   SLUICE_ASSIGN_OR_RETURN(const int64_t max_tokens, args.Int("--tokens", -1, 1, int64_t{1} << 40));
   PerplexityOptions perplexity;

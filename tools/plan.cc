@@ -7,70 +7,28 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "prefetch/pinned_memory.h"
 #include "runtime/batch/batch_job.h"
 #include "runtime/batch/batch_plan.h"
+#include "runtime/open/plan_report.h"
+#include "runtime/open/session.h"
+#include "runtime/open/session_rates.h"
 #include "tools/commands.h"
 #include "tools/grammar_options.h"
-#include "tools/sequence_pass.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
 
-// One generated token, and a prompt's pass of plan.pass_rows rows.
-struct Prediction {
-  PassFloor token;
-  PassFloor prompt;
-  // The token with --compress zstd, or of a compressed store without; where that changes anything.
-  std::optional<PassFloor> otherwise;
-};
-
 // A share of the time that a pass reads.
 constexpr double kTurnsWorthSaying = 0.05;
 
-// The store's manifest if its bf16 and f16 slabs were the other way: compressed, or not. Sizes are
-// what the probe's weights compress to. Nothing where there is nothing to compress.
-std::optional<Manifest> Otherwise(const Manifest& manifest, const MachineRates& rates) {
-  Manifest other = manifest;
-  bool changed = false;
-  for (ManifestSlab& slab : other.slabs) {
-    const Encoding encoding = other.tensors[slab.tensors[0]].encoding;
-    if (slab.compression != SlabCompression::kNone) {
-      slab.compression = SlabCompression::kNone;
-      slab.bytes = slab.raw_bytes;
-      changed = true;
-    } else if (manifest.compression == StoreCompression::kNone && encoding == Encoding::kBF16) {
-      slab.compression = CompressionFor(encoding);
-      slab.bytes =
-          static_cast<int64_t>(rates.bf16_stored_share * static_cast<double>(slab.raw_bytes));
-      changed = true;
-    }
-  }
-  if (!changed || rates.bf16_stored_share <= 0) return std::nullopt;
-  return other;
-}
-
-Prediction Predict(const Session& session, const SessionOptions& options, const MemoryPlan& plan,
-                   const MachineRates& rates) {
-  const Manifest& manifest = session.store->manifest();
-  const auto floor = [&](const Manifest& of,
-                         int64_t rows) {  // the last pass that the context has room for
-    return FloorOf(DescribeSequencePass(of, plan, options, plan.request.context_tokens - rows, rows,
-                                        /*logit_rows=*/1),
-                   rates);
-  };
-  Prediction prediction = {floor(manifest, 1), floor(manifest, plan.pass_rows), std::nullopt};
-  if (const auto other = Otherwise(manifest, rates); other.has_value()) {
-    prediction.otherwise = floor(*other, 1);
-  }
-  return prediction;
-}
-
-void PrintPrediction(const Session& session, const Prediction& prediction, const MemoryPlan& plan,
-                     const MachineRates& rates) {
+void PrintPrediction(const Session& session, const PlanReport& prediction) {
+  const MemoryPlan& plan = prediction.plan;
+  const MachineRates& rates = prediction.rates;
   const PassFloor& token = prediction.token;
   std::printf("\npredicted    %.4g s a generated token (%.3g tokens/s), bound by %s\n",
               token.predicted_s(), 1 / token.predicted_s(), token.bound_by());
@@ -89,10 +47,11 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
         "             and %.4g s of waiting at the turns of the ring: it has room for %s, which "
         "come and go %.0f "
         "times a pass\n",
-        token.turns_s, FormatBytes(plan.ring_bytes).c_str(),
-        static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.ring_bytes));
+        token.turns_s, FormatBytes(plan.host().ring_bytes).c_str(),
+        static_cast<double>(plan.residency.streamed_bytes) /
+            static_cast<double>(plan.host().ring_bytes));
   }
-  if (plan.device.has_value()) {
+  if (plan.on_device()) {
     std::printf(
         "             link %.4g s at %.2f GB/s, device memory %.4g s at %.1f GB/s; the device's "
         "kernels are not "
@@ -115,7 +74,7 @@ void PrintPrediction(const Session& session, const Prediction& prediction, const
 }
 
 void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
-  const DevicePlan& device = *plan.device;
+  const PlacePlan& device = plan.nearest();
   const int64_t budget = plan.request.device->max_bytes;
   std::printf("\n%s: budget%*s\n", session.gpu->name().c_str(),
               std::max(1, 37 - static_cast<int>(session.gpu->name().size())),
@@ -133,7 +92,7 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
     std::printf(
         "KV cache     in host memory; on the device %d pages of each of two layers, which take "
         "turns\n",
-        static_cast<int>(device.kv_staged_pages));
+        static_cast<int>(plan.kv_staged_pages));
   } else {
     std::printf("KV cache     on the device\n");
   }
@@ -144,12 +103,12 @@ void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
         FormatBytes(share.bytes).c_str(), static_cast<int>(share.num_slabs),
         static_cast<int>(share.most_rows));
   }
-  if (device.unpinned_bytes > 0) {
+  if (plan.unpinned_bytes > 0) {
     std::printf(
         "pinning      the system pins no more than %s of host memory, so %s of weights are read in "
         "each pass\n",
         FormatBytes(plan.request.device->max_pinned_bytes).c_str(),
-        FormatBytes(device.unpinned_bytes).c_str());
+        FormatBytes(plan.unpinned_bytes).c_str());
   }
 }
 
@@ -185,14 +144,15 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
               plan.request.max_ram_source.empty()
                   ? ""
                   : absl::StrCat("  (", plan.request.max_ram_source, ")").c_str());
-  for (const PlanItem& item : plan.items) {
+  for (const PlanItem& item : plan.host().items) {
     std::printf("  - %-29s %12s\n", item.name.c_str(), FormatBytes(item.bytes).c_str());
   }
-  std::printf("  - %-29s %12s\n", "ring for streamed slabs", FormatBytes(plan.ring_bytes).c_str());
-  std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.resident_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "ring for streamed slabs",
+              FormatBytes(plan.host().ring_bytes).c_str());
+  std::printf("  - %-29s %12s\n", "resident slabs", FormatBytes(plan.host().kept_bytes).c_str());
   std::printf("  = %-29s %12s\n", "left",
-              FormatBytes(plan.request.max_ram_bytes - plan.total_bytes()).c_str());
-  if (plan.device.has_value()) PrintDevicePlan(session, plan);
+              FormatBytes(plan.request.max_ram_bytes - plan.host().total_bytes()).c_str());
+  if (plan.on_device()) PrintDevicePlan(session, plan);
   std::printf("\ncontext      %d tokens, passes of up to %d rows\n",
               static_cast<int>(plan.request.context_tokens), static_cast<int>(plan.pass_rows));
   std::printf("resident     %s in %d slabs, spread evenly over the pass\n",
@@ -200,10 +160,12 @@ void PrintPlan(const Session& session, const MemoryPlan& plan) {
   std::printf("streamed     %s a pass\n", FormatBytes(plan.residency.streamed_bytes).c_str());
   const auto mib = [](int64_t bytes) { return static_cast<int>((bytes + 1048575) / 1048576); };
   if (plan.request.reads_prompts) {
-    std::printf("smallest     --max-ram %dMiB works at this context\n", mib(plan.minimum_bytes));
+    std::printf("smallest     --max-ram %dMiB works at this context\n",
+                mib(plan.host().minimum_bytes));
   } else {
     std::printf("smallest     --max-ram %dMiB works at this context, for chat %dMiB\n",
-                mib(plan.minimum_bytes), mib(SmallestWithPrompts(plan.minimum_bytes)));
+                mib(plan.host().minimum_bytes),
+                mib(SmallestWithPrompts(plan.host().minimum_bytes)));
   }
 }
 
@@ -217,9 +179,9 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
                                      FormatBytes(batch.kv_disk_bytes), " read and written a pass)");
   std::printf("KV cache     %d pages of %d tokens %s%s, for %.1f whole contexts\n",
               static_cast<int>(batch.memory.kv_pages - disk_pages), kKvPageTokens,
-              batch.memory.KvInHostMemory()     ? "in host memory"
-              : batch.memory.device.has_value() ? "on the device"
-                                                : "in RAM",
+              batch.memory.KvInHostMemory() ? "in host memory"
+              : batch.memory.on_device()    ? "on the device"
+                                            : "in RAM",
               on_disk.c_str(),
               static_cast<double>(batch.memory.kv_pages * kKvPageTokens) /
                   static_cast<double>(request.context_tokens));
@@ -232,14 +194,14 @@ void PrintBatch(const BatchPlan& batch, const BatchShape& shape, const PlanReque
       "             kernels take as long as the disk at %d rows\n",
       batch.pass.Seconds(kDiskTerm), batch.pass.Seconds(kMemoryTerm), batch.pass.verify_s,
       batch.pass.compute_s, static_cast<int>(batch.balanced_rows));
-  if (batch.memory.device.has_value()) {
+  if (batch.memory.on_device()) {
     std::printf("             link %.4g s, device memory %.4g s\n", batch.pass.Seconds(kLinkTerm),
                 batch.pass.Seconds(kDeviceMemoryTerm));
   }
 }
 
 // sluice plan --batch: what `sluice batch` would choose.
-absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const Session& session) {
+absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Session& session) {
   options.reads_prompts = true;
   BatchShape shape;
   SLUICE_ASSIGN_OR_RETURN(const int64_t prompt,
@@ -267,7 +229,7 @@ absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const S
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
-                          ParseKvDisk(args, session.store->hyper_parameters(), request));
+                          ParseKvDisk(args, session.store->manifest(), request));
   const auto plan_for = [&](int64_t sequences) {
     return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
                      shape, sequences, kv_disk_pages);
@@ -286,7 +248,7 @@ absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const S
     return absl::OkStatus();
   }
   nlohmann::json object = {{"max_ram_bytes", request.max_ram_bytes},
-                           {"fixed_bytes", batch.memory.fixed_bytes},
+                           {"fixed_bytes", batch.memory.host().fixed_bytes},
                            {"streamed_bytes", batch.memory.residency.streamed_bytes},
                            {"weight_bytes", batch.memory.weight_bytes},
                            {"pass_rows", batch.memory.pass_rows},
@@ -312,10 +274,10 @@ absl::Status PlanBatchJob(const Arguments& args, SessionOptions options, const S
 }
 
 absl::Status Plan(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
-  if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeForSession(&options, session));
+  if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeWithProgress(&options, session));
   if (args.Has("--batch")) return PlanBatchJob(args, options, session);
   for (const char* option :
        {"--batch-size", "--kv-disk", "--prompt-tokens", "--answer-tokens", "--requests"}) {
@@ -329,58 +291,13 @@ absl::Status Plan(const Arguments& args) {
   if (ProbeKnowsStore(options, session)) {
     SLUICE_ASSIGN_OR_RETURN(rates, RatesForSession(options, session));
   }
-  const Prediction prediction = Predict(session, options, plan, rates);
+  const PlanReport report = MakePlanReport(session, options, std::move(plan), std::move(rates));
   if (!args.Has("--json")) {
-    PrintPlan(session, plan);
-    if (rates.num_cpus > 0) PrintPrediction(session, prediction, plan, rates);
+    PrintPlan(session, report.plan);
+    if (report.predicts()) PrintPrediction(session, report);
     return absl::OkStatus();
   }
-  nlohmann::json items = nlohmann::json::object();
-  for (const PlanItem& item : plan.items) items[item.name] = item.bytes;
-  nlohmann::json object = {
-      {"max_ram_bytes", plan.request.max_ram_bytes},
-      {"minimum_bytes", plan.minimum_bytes},
-      {"fixed_bytes", plan.fixed_bytes},
-      {"fixed", items},
-      {"ring_bytes", plan.ring_bytes},
-      {"resident_memory_bytes", plan.resident_bytes},
-      {"weight_bytes", plan.weight_bytes},
-      {"resident_bytes", plan.weight_bytes - plan.residency.streamed_bytes},
-      {"streamed_bytes", plan.residency.streamed_bytes},
-      {"context_tokens", plan.request.context_tokens},
-      {"pass_rows", plan.pass_rows},
-  };
-  if (plan.device.has_value()) {
-    nlohmann::json device_items = nlohmann::json::object();
-    for (const PlanItem& item : plan.device->items) device_items[item.name] = item.bytes;
-    object["device"] = {{"name", session.gpu->name()},
-                        {"max_vram_bytes", plan.request.device->max_bytes},
-                        {"minimum_bytes", plan.device->minimum_bytes},
-                        {"fixed_bytes", plan.device->fixed_bytes},
-                        {"fixed", device_items},
-                        {"ring_bytes", plan.device->ring_bytes},
-                        {"kept_bytes", plan.device->kept_bytes},
-                        {"kv_place", plan.KvInHostMemory() ? "host" : "device"},
-                        {"kv_staged_pages", plan.device->kv_staged_pages},
-                        {"unpinned_bytes", plan.device->unpinned_bytes},
-                        {"cpu_slabs", plan.host_share.num_slabs},
-                        {"cpu_bytes", plan.host_share.bytes},
-                        {"cpu_most_rows", plan.host_share.most_rows}};
-  }
-  if (rates.num_cpus > 0) {
-    object["predicted_s"] = prediction.token.predicted_s();
-    object["predicted_prompt_s"] = prediction.prompt.predicted_s();
-    object["bound_by"] = prediction.token.bound_by();
-    object["floor"] = {{"disk_s", prediction.token.ring_s - prediction.token.turns_s},
-                       {"ring_turns_s", prediction.token.turns_s},
-                       {"memory_s", prediction.token.Seconds(kMemoryTerm)},
-                       {"link_s", prediction.token.Seconds(kLinkTerm)},
-                       {"device_memory_s", prediction.token.Seconds(kDeviceMemoryTerm)},
-                       {"verify_s", prediction.token.verify_s},
-                       {"unpack_s", prediction.token.unpack_s},
-                       {"compute_s", prediction.token.compute_s}};
-  }
-  std::printf("%s\n", object.dump().c_str());
+  std::printf("%s\n", PlanReportToJson(report).dump().c_str());
   return absl::OkStatus();
 }
 

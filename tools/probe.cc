@@ -4,13 +4,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
+#include "runtime/floor/probe/machine_probe.h"
 #include "tools/commands.h"
 #include "tools/compute_threads.h"
-#include "tools/machine_probe.h"
 #include "tools/progress.h"
-#include "tools/session.h"
-#include "tools/system_memory.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
@@ -87,6 +88,7 @@ absl::Status Probe(const Arguments& args) {
   options.placement = std::move(threads.placement);
   SLUICE_ASSIGN_OR_RETURN(options.isa, ParseIsaOption(args));
   SLUICE_ASSIGN_OR_RETURN(options.io, ParseIoKind(args.Get("--io").value_or("auto")));
+  options.on_fewer_threads = SayFewerThreads();
   options.quick = args.Has("--quick");
   for (const EncodingInfo& info : Encodings()) options.encodings.push_back(info.encoding);
   options.fast_math = RoundsActivations(options.isa);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/base/format_bytes.h"
 #include "tools/command.h"
 
 namespace sluice {

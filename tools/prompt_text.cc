@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 
@@ -57,7 +58,7 @@ absl::StatusOr<std::string> ReadBeginning(const std::string& path, int64_t most)
 // its bytes.
 absl::StatusOr<std::string> ReadWithin(const std::string& path, std::optional<int64_t> context,
                                        int64_t bytes_each, const Session& session,
-                                       const SessionOptions& options) {
+                                       const OpenOptions& options) {
   const std::string name = path == "-" ? "standard input" : path;
   int64_t most = std::min(TextRoom(session, options) / bytes_each, kMostFileBytes);
   bool by_context = false;
@@ -79,7 +80,7 @@ absl::StatusOr<std::string> ReadWithin(const std::string& path, std::optional<in
 // `what` names the text.
 absl::StatusOr<std::vector<int32_t>> EncodeWithin(absl::string_view what, std::string text,
                                                   EncodeOptions encode, const Session& session,
-                                                  const SessionOptions& options) {
+                                                  const OpenOptions& options) {
   encode.max_bytes = TextRoom(session, options) - static_cast<int64_t>(text.capacity());
   absl::StatusOr<std::vector<int32_t>> ids = session.tokenizer->Encode(text, encode);
   if (!absl::IsOutOfRange(ids.status())) return ids;
@@ -108,15 +109,15 @@ absl::StatusOr<std::vector<int32_t>> ParsePromptIds(absl::string_view text) {
 
 }  // namespace
 
-int64_t TextRoom(const Session& session, const SessionOptions& options) {
+int64_t TextRoom(const Session& session, const OpenOptions& options) {
   const int64_t tokenizer = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   const int64_t all =
-      session.model != nullptr ? session.model->plan().fixed_bytes : options.max_ram_bytes;
+      session.model != nullptr ? session.model->plan().host().fixed_bytes : options.max_ram_bytes;
   return std::max(all - tokenizer, kLeastTextRoom);
 }
 
 absl::Status NoTextRoom(absl::string_view what, const Session& session,
-                        const SessionOptions& options) {
+                        const OpenOptions& options) {
   return absl::ResourceExhaustedError(
       absl::StrCat(what, " takes more memory on its way to token ids than the ",
                    FormatBytes(TextRoom(session, options)), " that ",
@@ -159,7 +160,7 @@ int64_t MostPromptRows(const Arguments& args) {
 }
 
 absl::StatusOr<std::string> ReadPromptText(const Arguments& args, const Session& session,
-                                           const SessionOptions& options) {
+                                           const OpenOptions& options) {
   const std::optional<std::string> file = args.Get("--file");
   if (!file.has_value()) return args.Get("--prompt").value_or("");
   SLUICE_ASSIGN_OR_RETURN(const int64_t context, ContextOf(session, options));
@@ -167,7 +168,7 @@ absl::StatusOr<std::string> ReadPromptText(const Arguments& args, const Session&
 }
 
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Session& session,
-                                                const SessionOptions& options) {
+                                                const OpenOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const int64_t context, ContextOf(session, options));
   std::vector<int32_t> ids;
   if (const std::optional<std::string> given = args.Get("--prompt-ids"); given.has_value()) {
@@ -194,7 +195,7 @@ absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Ses
 }
 
 absl::StatusOr<std::vector<int32_t>> ReadLongText(const std::string& path, const Session& session,
-                                                  const SessionOptions& options) {
+                                                  const OpenOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(std::string text,
                           ReadWithin(path, std::nullopt, kTextBytes, session, options));
   SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> ids,

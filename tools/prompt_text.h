@@ -8,9 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/base/memory_limits.h"
+#include "runtime/open/session.h"
 #include "tools/command.h"
-#include "tools/memory_limits.h"
-#include "tools/session.h"
 
 namespace sluice {
 
@@ -28,21 +28,20 @@ int64_t MostPromptRows(const Arguments& args);
 // Before the model is started all of the budget is for them; behind StartModelEarly it is what the
 // KV cache and the activations take, which nothing touches before the first pass.
 absl::StatusOr<std::vector<int32_t>> ReadPrompt(const Arguments& args, const Session& session,
-                                                const SessionOptions& options);
+                                                const OpenOptions& options);
 // The same for the text of -p or -f that a chat template is put around.
 absl::StatusOr<std::string> ReadPromptText(const Arguments& args, const Session& session,
-                                           const SessionOptions& options);
+                                           const OpenOptions& options);
 
 // The budget's part for a prompt's text and its way to ids, and the error of one that takes more.
 // `what` names it.
-int64_t TextRoom(const Session& session, const SessionOptions& options);
-absl::Status NoTextRoom(absl::string_view what, const Session& session,
-                        const SessionOptions& options);
+int64_t TextRoom(const Session& session, const OpenOptions& options);
+absl::Status NoTextRoom(absl::string_view what, const Session& session, const OpenOptions& options);
 
 // Ids of the text in `path`, without special tokens, however many: the context is no limit. The
 // session's model has not been started.
 absl::StatusOr<std::vector<int32_t>> ReadLongText(const std::string& path, const Session& session,
-                                                  const SessionOptions& options);
+                                                  const OpenOptions& options);
 
 // Reads a whole text file of at most 1 GiB for a command that has no --max-ram; "-" is standard
 // input. ResourceExhausted, before it is read: what is made of it would take more memory than

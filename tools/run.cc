@@ -14,11 +14,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/model_files.h"
 #include "runtime/chat/template_source.h"
 #include "runtime/engine/generator.h"
+#include "runtime/open/sequence_pass.h"
+#include "runtime/open/session.h"
+#include "runtime/open/session_rates.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
@@ -28,9 +33,7 @@
 #include "tools/model_progress.h"
 #include "tools/peak_memory.h"
 #include "tools/prompt_text.h"
-#include "tools/sequence_pass.h"
-#include "tools/session.h"
-#include "tools/system_memory.h"
+#include "tools/session_options.h"
 #include "tools/terminal_output.h"
 #include "tools/trace_session.h"
 
@@ -69,7 +72,7 @@ struct RunReport {
 };
 
 // `seconds_before`: from the command's beginning until the prompt was given to the model.
-RunReport MakeReport(const Session& session, const SessionOptions& options,
+RunReport MakeReport(const Session& session, const OpenOptions& options,
                      const GenerateOptions& generate, int64_t prompt_tokens, double seconds_before,
                      const GenerateResult& result) {
   const Model& model = *session.model;
@@ -101,7 +104,7 @@ RunReport MakeReport(const Session& session, const SessionOptions& options,
   r.disk_bytes = stream.io.bytes_read;
   r.resident_bytes = model.plan().weight_bytes - model.plan().residency.streamed_bytes;
   r.streamed_bytes = model.plan().residency.streamed_bytes;
-  r.ring_bytes = model.plan().ring_bytes;
+  r.ring_bytes = model.plan().host().ring_bytes;
   r.peak_rss_bytes = PeakRssBytes();
   r.max_ram_bytes = options.max_ram_bytes;
   r.max_ram_source = options.max_ram_source;
@@ -225,7 +228,7 @@ absl::Status CheckChatOptions(const Arguments& args) {
 
 // The prompt of a conversation of one message. `generate` gets what ends the answer.
 absl::StatusOr<std::vector<int32_t>> ChatPromptIds(const Arguments& args, const Session& session,
-                                                   const SessionOptions& options,
+                                                   const OpenOptions& options,
                                                    GenerateOptions* generate) {
   SLUICE_ASSIGN_OR_RETURN(const ChatFront front, LoadChatFront(args, session));
   SLUICE_ASSIGN_OR_RETURN(std::string text, ReadPromptText(args, session, options));
@@ -263,14 +266,14 @@ bool MissesChatTemplate(const Arguments& args, const Session& session,
 // Opens the store, starts the model and reads the prompt, as early as each can be. `generate` gets
 // what ends the answer of a chat.
 absl::StatusOr<std::vector<int32_t>> StartAndReadPrompt(const Arguments& args,
-                                                        const SessionOptions& options,
+                                                        const OpenOptions& options,
                                                         Session* session,
                                                         GenerateOptions* generate) {
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(*session, OpenStoreAlone(options));
   SLUICE_RETURN_IF_ERROR(
       StartModelEarly(*session, options, chat ? kPrefillRows : MostPromptRows(args)));
-  SLUICE_RETURN_IF_ERROR(LoadTokenizer(*session));
+  SLUICE_RETURN_IF_ERROR(LoadTokenizer(*session, options));
   SLUICE_ASSIGN_OR_RETURN(std::vector<int32_t> prompt,
                           chat ? ChatPromptIds(args, *session, options, generate)
                                : ReadPrompt(args, *session, options));
@@ -317,7 +320,7 @@ void PrintResult(const Session& session, const std::vector<int32_t>& prompt,
 absl::Status Run(const Arguments& given) {
   const auto start = std::chrono::steady_clock::now();
   const Arguments args = WithEscapes(given);
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
   const bool chat = args.Has("--chat");

@@ -7,12 +7,13 @@
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/engine/scorer.h"
+#include "runtime/open/session.h"
 #include "runtime/sample/log_probs.h"
 #include "tools/commands.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
@@ -23,7 +24,7 @@ constexpr int64_t kBytesPerScore = 128;
 constexpr int64_t kBytesPerTop = 192;
 
 absl::Status Score(const Arguments& args) {
-  SLUICE_ASSIGN_OR_RETURN(SessionOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_RETURN_IF_ERROR(CheckPromptOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const int64_t top_k, args.Int("--top", 0, 0, 1 << 20));
   const std::atomic<bool>* const stop = InstallInterruptHandler();

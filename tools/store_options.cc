@@ -23,7 +23,9 @@ std::vector<std::string> EncodingNames() {
 std::vector<OptionSpec> StoreOptionSpecs(const std::string& fallback) {
   return {
       {.name = "--encoding",
-       .help = absl::StrCat("Encoding of all matrices (default: ", fallback, ")."),
+       .value = "NAME",
+       .help = absl::StrCat("Encoding of all matrices (default: ", fallback,
+                            "); docs/encodings.md lists the names."),
        .choices = EncodingNames()},
       {.name = "--recipe",
        .help = "A mix of encodings, tensor by tensor, by llama.cpp's rule (q2_k_m: its Q2_K).",

@@ -7,14 +7,15 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "storage/model/model_shapes.h"
 #include "tools/commands.h"
 #include "tools/compute_threads.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
 #include "tools/store_options.h"
-#include "tools/system_memory.h"
 #include "tools/terminal_output.h"
 
 namespace sluice {

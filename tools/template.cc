@@ -21,7 +21,7 @@
 #include "storage/store/store_paths.h"
 #include "tools/commands.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {

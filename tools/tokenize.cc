@@ -10,12 +10,13 @@
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/chat/model_files.h"
+#include "runtime/open/session.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 #include "storage/file/json.h"
 #include "storage/store/store_paths.h"
 #include "tools/commands.h"
 #include "tools/prompt_text.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "tools/session.h"
+#include "runtime/open/session.h"
 #include "tools/trace.h"
 
 namespace sluice {

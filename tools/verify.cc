@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/system_memory.h"
 #include "storage/shard/synth.h"
 #include "storage/shard/tokenizer_files.h"
 #include "storage/store/repair_advice.h"
@@ -17,7 +18,6 @@
 #include "tools/compute_threads.h"
 #include "tools/interrupt.h"
 #include "tools/progress.h"
-#include "tools/system_memory.h"
 
 namespace sluice {
 namespace {

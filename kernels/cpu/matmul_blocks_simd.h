@@ -1,5 +1,6 @@
-// Decoders of weights in blocks of 32 values for matrix products: all that differs is in the
-// encodings' headers of planes (kernels/encodings/planes.h); sums as in docs/arithmetic.md.
+// Decoders of weights in blocks of 32 values, or of 64 or 128 that share a head, for matrix
+// products: all that differs is in the encodings' headers of planes (kernels/encodings/planes.h);
+// sums as in docs/arithmetic.md.
 #ifndef SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 #define SLUICE_KERNELS_CPU_MATMUL_BLOCKS_SIMD_H_
 
@@ -121,7 +122,8 @@ requires P::kHasBook struct SmallWeights<P> {
   SLUICE_INLINE I32 Of(I32 quants) const { return LookUp(table, quants); }
 };
 
-// The scales of a block's 16 rows: f16, or the exponents of 2^(e - 128), e = 255 being NaN.
+// The scales of a block's 16 rows: f16, the exponents of 2^(e - 128), e = 255 being NaN, or f16 and
+// bf16 side by side.
 template <class P, int kAhead>
 SLUICE_INLINE F32 LoadBlockScales(const uint8_t* p) {
   if constexpr (P::kHeadBytes == 1) {
@@ -130,12 +132,28 @@ SLUICE_INLINE F32 LoadBlockScales(const uint8_t* p) {
     if constexpr (kAhead > 0) PrefetchL2(p + kAhead);
     const F32 scale = AsFloat(MaxI(Shl<23>(WidenBytes(p)), SetI(1 << 22)));
     return Fma(scale, SetF(0.5f), Mul(scale, ZeroF()));
+  } else if constexpr (P::kZeroPoints) {
+    const I32 is_bf16 = Shr<7>(WidenBytes(p + kHalfLineBytes));  // 0 or 1
+    const I32 bf16 = And(Shl<16>(WidenHalves(p)), SubI(ZeroI(), is_bf16));
+    return AsFloat(Or(bf16, And(AsInt(LoadScales<kAhead>(p)), SubI(is_bf16, SetI(1)))));
   } else {
     return LoadScales<kAhead>(p);
   }
 }
 
-// Blocks of nibbles, with fifth bits or without, and with minima or without.
+// -(what a run's 16 rows take off for each unit of activation).
+template <class P>
+SLUICE_INLINE I32 AddOffset(I32 isum, I32 minus_sum, const uint8_t* head) {
+  if constexpr (P::kZeroPoints) {
+    // Both fit 16 bits, and the upper halves of zero points are 0.
+    const I32 zero_points = And(WidenBytes(head + kHalfLineBytes), SetI(127));
+    return MulAddPairs(isum, zero_points, minus_sum);
+  } else {
+    return AddI(isum, Times<SmallWeights<P>::kOffset>(minus_sum));
+  }
+}
+
+// Blocks of nibbles, with fifth bits or without, and with minima, zero points or neither.
 template <class P>
 struct NibbleBlocks {
   using Weights = SmallWeights<P>;
@@ -143,7 +161,7 @@ struct NibbleBlocks {
   static constexpr bool kFifthBit = P::kExtraLines == 1;
   // q4_1's scales jump as far as a plane of fifth bits: 25 GB/s on Zen 4, without our prefetches 9.
   static constexpr bool kManyPlanes = kFifthBit || P::kMinima;
-  static_assert(P::kQuantLines == 4 && P::kExtraLines <= 1);
+  static_assert(P::kQuantBits == 4 && P::kExtraLines <= 1);
 
   // Where a partial sum has room for half of a block only, low and high quads go apart.
   static constexpr bool kApart = Weights::kMost > 15 && kQuadsOf5Bits < 8;
@@ -174,11 +192,14 @@ struct NibbleBlocks {
   SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
     const Weights weights;
-    for (int block = 0; block < blocks; ++block) {
-      const uint8_t* quants = group + P::Quants(blocks) + 4 * block * kLine;
-      const uint8_t* x = a + 32 * block;
+    for (int run = 0; run < P::kBlockRuns * blocks; ++run) {  // of 32 values
+      const uint8_t* quants = group + P::Quants(blocks) + 4 * run * kLine;
+      constexpr bool kOneGroup = P::kGroupValues <= 256;
+      const uint8_t* group_of = kOneGroup ? a : a + run / 8 * kActivationGroupBytes;
+      const int at_run = kOneGroup ? run : run % 8;
+      const uint8_t* x = group_of + 32 * at_run;
       const I32 fifth =
-          kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + P::Extra(blocks) + block * kLine)
+          kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + P::Extra(blocks) + run * kLine)
                     : ZeroI();
       Partial sum[R], other[R];
       for (int r = 0; r < R; ++r) sum[r] = other[r] = ZeroPartial();
@@ -186,18 +207,18 @@ struct NibbleBlocks {
       AddLine<1>(weights, quants, fifth, x, stride, sum, other);
       AddLine<2>(weights, quants, fifth, x, stride, sum, other);
       AddLine<3>(weights, quants, fifth, x, stride, sum, other);
-      const uint8_t* scales = group + block * P::kHeadBytes * kTileRows;
-      const F32 d = LoadBlockScales<P, Ahead(R, kManyPlanes)>(scales);
+      const uint8_t* head = group + run / P::kBlockRuns * P::kHeadBytes * kTileRows;
+      const F32 d = LoadBlockScales<P, Ahead(R, kManyPlanes)>(head);
       for (int r = 0; r < R; ++r) {
-        const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
-        const I32 minus_sum = BroadcastI(at->minus_sums + block);
-        const F32 scale = BroadcastF(at->scales + block);
+        const auto* at = reinterpret_cast<const ActivationGroup32*>(group_of + r * stride);
+        const I32 minus_sum = BroadcastI(at->minus_sums + at_run);
+        const F32 scale = BroadcastF(at->scales + at_run);
         I32 isum = Widen(sum[r]);
         if constexpr (kApart) isum = AddI(isum, Widen(other[r]));
-        isum = AddI(isum, Times<Weights::kOffset>(minus_sum));
+        isum = AddOffset<P>(isum, minus_sum, head);
         acc[r] = Fma(ToFloat(isum), Mul(d, scale), acc[r]);
         if constexpr (P::kMinima) {
-          const F32 m = LoadHalves(scales + 32);
+          const F32 m = LoadHalves(head + kHalfLineBytes);
           acc[r] = NegFma(ToFloat(minus_sum), Mul(m, scale), acc[r]);
         }
       }

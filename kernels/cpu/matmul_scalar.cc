@@ -71,6 +71,8 @@ int Weight(const BlockPlanes<const uint8_t>& block, int r, int v) {
   const int quant = Quant<P>(block, r, v);
   if constexpr (P::kHasBook) {
     return P::kBook[quant];
+  } else if constexpr (P::kZeroPoints) {
+    return quant - ZeroPoint(block.head[kHalfLineBytes + r]);
   } else {
     return quant - P::kOffset;
   }
@@ -92,25 +94,35 @@ Sum SumOf(const BlockPlanes<const uint8_t>& block, int r, int begin, int end,
   return sum;
 }
 
-// A scale that is one for the whole block: f16, or 2^(e - 128) with e = 255 being NaN.
+// A scale that is one for the whole block: f16, 2^(e - 128) with e = 255 being NaN, or f16 or bf16
+// as the head's third byte says.
 template <class P>
 float BlockScale(const BlockPlanes<const uint8_t>& block, int r) {
   if constexpr (P::kHeadBytes == 1) {
     const int e = block.head[r];
     return e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, e - 128);
+  } else if constexpr (P::kZeroPoints) {
+    const uint16_t bits = Load<uint16_t>(block.head + 2 * r);
+    return ScaleIsBF16(block.head[kHalfLineBytes + r]) ? BF16ToF32(bits) : F16ToF32(bits);
   } else {
     return Half(block.head, 0, r);
   }
 }
 
-// Continues the chain by a block of 32 values, number `at` of its group of activations.
+// Continues the chain by a block; its activations begin at block `first` of 32 of those at `a`.
 template <class P>
-float AddBlock(const BlockPlanes<const uint8_t>& block, int r, const ActivationGroup32& a, int at,
-               float acc) {
-  const Sum sum = SumOf<P>(block, r, 0, 32, a.quants + 32 * at);
-  acc = std::fma(static_cast<float>(sum.isum), BlockScale<P>(block, r) * a.scales[at], acc);
-  if constexpr (P::kMinima) {
-    acc = std::fma(static_cast<float>(sum.asum), Half(block.head, 1, r) * a.scales[at], acc);
+float AddBlock(const BlockPlanes<const uint8_t>& block, int r, const ActivationGroup32* a,
+               int first, float acc) {
+  for (int run = 0; run < P::kBlockRuns; ++run) {
+    const ActivationGroup32& group = a[(first + run) / 8];
+    const int at = (first + run) % 8;
+    // SumOf counts activations from the block's first value on.
+    const int8_t* const quants = group.quants + 32 * at - 32 * run;
+    const Sum sum = SumOf<P>(block, r, 32 * run, 32 * (run + 1), quants);
+    acc = std::fma(static_cast<float>(sum.isum), BlockScale<P>(block, r) * group.scales[at], acc);
+    if constexpr (P::kMinima) {
+      acc = std::fma(static_cast<float>(sum.asum), Half(block.head, 1, r) * group.scales[at], acc);
+    }
   }
   return acc;
 }
@@ -172,7 +184,7 @@ float AddGroup(const uint8_t* group, int blocks, int r, const uint8_t* activatio
   for (int b = 0; b < blocks; ++b) {
     const BlockPlanes<const uint8_t> block = P::At(group, blocks, b);
     if constexpr (P::kSums == Sums::kBlocks) {
-      acc = AddBlock<P>(block, r, *a32, b, acc);
+      acc = AddBlock<P>(block, r, a32, P::kBlockRuns * b, acc);
     } else if constexpr (P::kSums == Sums::kSuperBlock) {
       acc = AddSuperBlock<P>(block, r, a256[b], acc);
     } else {

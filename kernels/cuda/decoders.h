@@ -4,11 +4,12 @@
 // A decoder looks at one *chunk*, 256 values of K (a row's last one may be shorter), of one tile.
 // What it supplies beside what the planes do:
 //
-//   kOffset                 what is taken off each quant through the activations' sums
+//   Offset(chunk, run, row) what is taken off each quant through the activations' sums: kOffset or,
+//                           where rows have them, their zero points
 //   At(tile, k, chunk)      where the chunk's planes are
-//   Quads(chunk, block, line, row, low, high)
-//                           quants 4 line .. and 16 + 4 line .. of a block of 32, a byte each
-//   Scale, Min              of a block of 32, where these are terms
+//   Quads(chunk, run, line, row, low, high)
+//                           quants 4 line .. and 16 + 4 line .. of a run of 32 values, a byte each
+//   Scale, Min              of a run of 32 values, where these are terms
 //   D, DMin, LoadFactors    of a super-block
 //
 // A word of four quants of one row is what dp4a takes, and also a register of the A fragment of
@@ -22,8 +23,8 @@
 namespace sluice::cuda {
 
 inline constexpr int kChunkValues = 256;
-inline constexpr int kChunkBlocks = kChunkValues / 32;
-inline constexpr int kSegmentChunks = 4;  // 1,024 values: a chain
+inline constexpr int kChunkBlocks = kChunkValues / 32;  // of 32 values
+inline constexpr int kSegmentChunks = 4;                // 1,024 values: a chain
 
 // Where sum s of an ActivationGroup256 stands among its sums16 or sums32: kSumPlace of
 // kernels/encodings/activation_layout.h, whose array device code cannot read.
@@ -37,6 +38,11 @@ __device__ __forceinline__ uint32_t Word(const uint8_t* plane, int line, int row
 }
 __device__ __forceinline__ float Half(const uint8_t* plane, int index, int row) {
   return F16ToF32(LoadWeights16(plane + index * kHalfLineBytes + 2 * row));
+}
+
+// Row `row`'s byte of a plane that has one a row.
+__device__ __forceinline__ uint32_t ByteOfRow(const uint8_t* plane, int row) {
+  return (LoadWeights(plane + row / 4 * 4) >> 8 * (row % 4)) & 0xFF;
 }
 
 // The low and the high nibbles of a word.
@@ -85,8 +91,8 @@ __device__ __forceinline__ void BookQuads(const uint8_t* quants, int block, int 
   high = PickBytes(first, second, 0x7531);
 }
 
-// A chunk is a group of blocks of 32 (1 .. 8 of them), ...
-template <class P, bool kSuperBlock = P::kBlockValues != 32, bool kGroup = P::kGroupBlocks == 1>
+// A chunk is blocks of 32, 64 or 128 values, 1 .. 8 times 32 in all, ...
+template <class P, bool kSuperBlock = P::kBlockValues == 256, bool kGroup = P::kGroupBlocks == 1>
 struct Chunk {
   BlockPlanes<const uint8_t> planes;
   int blocks;
@@ -114,10 +120,15 @@ struct Decoder : P {
   static constexpr int kOffset = P::kQuantBits == 8 ? 0 : P::kOffset;
 
   __device__ static Chunk At(const uint8_t* tile, int64_t k, int64_t chunk) {
-    if constexpr (P::kBlockValues == 32) {
-      const int64_t left = k / 32 - chunk * kChunkBlocks;
-      const int blocks = left < kChunkBlocks ? static_cast<int>(left) : kChunkBlocks;
-      return {P::At(tile + chunk * P::GroupBytes(kChunkBlocks), blocks, 0), blocks};
+    if constexpr (P::kBlockValues < 256) {
+      constexpr int kGroupChunks = P::kGroupValues / kChunkValues;
+      const int64_t group = chunk / kGroupChunks;
+      const int64_t left = k / P::kBlockValues - group * P::kGroupBlocks;
+      const int in_group = left < P::kGroupBlocks ? static_cast<int>(left) : P::kGroupBlocks;
+      const int b = static_cast<int>(chunk % kGroupChunks) * (kChunkBlocks / P::kBlockRuns);
+      const int runs = P::kBlockRuns * (in_group - b);
+      return {P::At(tile + group * P::GroupBytes(P::kGroupBlocks), in_group, b),
+              runs < kChunkBlocks ? runs : kChunkBlocks};
     } else if constexpr (P::kGroupBlocks == 1) {
       return {tile + chunk * P::GroupBytes(1)};
     } else {
@@ -153,19 +164,34 @@ struct Decoder : P {
     }
   }
 
-  __device__ static float Scale(const Chunk& chunk, int block, int row) {
+  // The heads of a run's block.
+  __device__ static const uint8_t* Heads(const Chunk& chunk, int run) {
+    return chunk.Planes().head + run / P::kBlockRuns * P::kHeadBytes * kTileRows;
+  }
+  __device__ static float Scale(const Chunk& chunk, int run, int row) {
+    const uint8_t* const heads = Heads(chunk, run);
     if constexpr (P::kHeadBytes == 1) {
       // 2^(e - 128): the first two are subnormal, the last is NaN.
-      const uint32_t four = LoadWeights(chunk.Planes().head + 16 * block + row / 4 * 4);
-      const uint32_t e = (four >> 8 * (row % 4)) & 0xFF;
+      const uint32_t e = ByteOfRow(heads, row);
       const uint32_t bits = e < 2 ? 0x00200000u << e : (e - 1) << 23;
       return FloatOf(e == 255 ? 0x7FC00000u : bits);
+    } else if constexpr (P::kZeroPoints) {
+      const uint32_t bits = LoadWeights16(heads + 2 * row);
+      return ScaleIsBF16(ByteOfRow(heads + kHalfLineBytes, row)) ? FloatOf(bits << 16)
+                                                                 : F16ToF32(bits);
     } else {
-      return Half(chunk.Planes().head, P::kHeadBytes / 2 * block, row);
+      return Half(heads, 0, row);
     }
   }
-  __device__ static float Min(const Chunk& chunk, int block, int row) {
-    return Half(chunk.Planes().head, P::kHeadBytes / 2 * block + 1, row);
+  __device__ static float Min(const Chunk& chunk, int run, int row) {
+    return Half(Heads(chunk, run), 1, row);
+  }
+  __device__ static int32_t Offset(const Chunk& chunk, int run, int row) {
+    if constexpr (P::kZeroPoints) {
+      return ZeroPoint(ByteOfRow(Heads(chunk, run) + kHalfLineBytes, row));
+    } else {
+      return kOffset;
+    }
   }
 
   __device__ static float D(const Chunk& chunk, int row) {

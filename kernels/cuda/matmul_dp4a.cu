@@ -120,13 +120,14 @@ __device__ __forceinline__ void TurnTerms(const typename Decoder::Chunk& chunk, 
       int32_t isum[kTokens][1];
       DotBlock<Decoder>(chunk, block, row, quants, isum);
       const float scale = Decoder::Scale(chunk, block, row);
+      const int32_t offset = Decoder::Offset(chunk, block, row);
       float min_scale = 0.0f;
       if constexpr (Decoder::kMinima) min_scale = Decoder::Min(chunk, block, row);
 #pragma unroll
       for (int token = 0; token < kTokens; ++token) {
         const auto* group = reinterpret_cast<const ActivationGroup32*>(groups[token]);
         const int32_t minus_sum = group->minus_sums[block];
-        terms[token].a[i][0] = static_cast<float>(isum[token][0] + Decoder::kOffset * minus_sum);
+        terms[token].a[i][0] = static_cast<float>(isum[token][0] + offset * minus_sum);
         terms[token].b[i][0] = scale * group->scales[block];
         if constexpr (Decoder::kMinima) {
           terms[token].a[i][1] = static_cast<float>(-minus_sum);

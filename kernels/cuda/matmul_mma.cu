@@ -72,6 +72,8 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
       Decoder::Quads(chunk, block, t, g, a[0], a[2]);
       Decoder::Quads(chunk, block, t, g + 8, a[1], a[3]);
       const float d[2] = {Decoder::Scale(chunk, block, g), Decoder::Scale(chunk, block, g + 8)};
+      const int32_t offset[2] = {Decoder::Offset(chunk, block, g),
+                                 Decoder::Offset(chunk, block, g + 8)};
       float m[2] = {};
       if constexpr (Decoder::kMinima) {
         m[0] = Decoder::Min(chunk, block, g);
@@ -86,7 +88,7 @@ __device__ __forceinline__ void AddChunk(const typename Decoder::Chunk& chunk,
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const ActivationGroup32& group = Group32(staged, TokenOf(t, n, i));
-          const int32_t isum = c[i] + Decoder::kOffset * group.minus_sums[block];
+          const int32_t isum = c[i] + offset[i / 2] * group.minus_sums[block];
           acc[n][i] = fmaf(static_cast<float>(isum), d[i / 2] * group.scales[block], acc[n][i]);
           if constexpr (Decoder::kMinima) {
             acc[n][i] = fmaf(static_cast<float>(-group.minus_sums[block]),

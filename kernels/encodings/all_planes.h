@@ -4,6 +4,7 @@
 #define SLUICE_KERNELS_ENCODINGS_ALL_PLANES_H_
 
 #include "kernels/encodings/float_planes.h"
+#include "kernels/encodings/int4g_planes.h"
 #include "kernels/encodings/iq4_nl_planes.h"
 #include "kernels/encodings/iq4_xs_planes.h"
 #include "kernels/encodings/mxfp4_planes.h"

@@ -1,10 +1,10 @@
 // Weight encodings: names, sizes, and the scalar codecs that define each one; their list is
 // kernels/encodings/encodings.def.
 //
-// Quantized encodings are the block formats of GGUF (ggml's block_q8_0, block_q6_K, ...); a row of
-// K values is K / block_values blocks one after the other. Each encoding's formula, decoder,
-// encoder and packing into tiles stand in kernels/encodings/<name>.cc; tiles are described in
-// kernels/encodings/tile.h.
+// A row of K values is K / block_values blocks one after the other. Where GGUF has an encoding of
+// the same name, a block is GGUF's (ggml's block_q8_0, block_q6_K, ...). Each encoding's formula,
+// decoder, encoder and packing into tiles stand in kernels/encodings/<name>.cc; tiles are described
+// in kernels/encodings/tile.h.
 #ifndef SLUICE_KERNELS_ENCODINGS_ENCODING_H_
 #define SLUICE_KERNELS_ENCODINGS_ENCODING_H_
 

@@ -4,7 +4,9 @@
 // A group of up to group_blocks blocks of 16 rows is a run of four planes. Each begins on 64 bytes
 // and covers all of the group's blocks; a plane that an encoding lacks has no bytes.
 //
-//   heads   head_bytes a row and block: a byte each, or 16 f16 and, where there are two, 16 more
+//   heads   head_bytes a row and block: 1: a byte each; 2, 4: 16 f16 and, where there are two, 16
+//           more; 3: 16 floats of 16 bits, then 16 bytes that say what these are (ScaleIsBF16) and
+//           the rows' zero points (ZeroPoint)
 //   scales  scale_lines lines a block, packed as the encoding likes
 //   extra   upper bits of the quants, one or two a value
 //   quants  their lower bits: eight, four or two a value
@@ -38,7 +40,8 @@ inline constexpr int kHalfLineBytes = 2 * kTileRows;
 
 // How exact sums become terms of the chain (docs/arithmetic.md).
 enum class Sums {
-  kBlocks,        // fma(sum, scale, .) for each block of 32, and with minima then fma(asum, min, .)
+  kBlocks,        // fma(sum, scale, .) for each run of 32 values of a block, and with minima then
+                  // fma(asum, min, .)
   kSuperBlock,    // fma(sum of factor * isum, d, .) for 256 values, and with minima then
                   // fma(-(sum of minimum * asum), dmin, .)
   kScaledBlocks,  // fma(sum of factor * isum, the block's scale, .) for each block of 32, from 0,
@@ -46,7 +49,7 @@ enum class Sums {
 };
 
 struct PlaneSizes {
-  int block_values;  // 32 or 256
+  int block_values;  // 32, 64, 128 or 256; as long as 256 only where Sums are not kBlocks
   int group_blocks;
   int head_bytes;
   int scale_lines;
@@ -69,7 +72,7 @@ struct BlockPlanes {
 //   kSubBlockValues  values that have a factor of their own: 32 or 16
 //   kMinima          whether a second half of the head goes with the sums of the activations
 //   kHasBook, kBook  whether a quant stands for kBook[quant] ...
-//   kOffset          ... or for quant - kOffset
+//   kOffset          ... or for quant - kOffset, unless rows have zero points, which come off then
 //
 // and where there are scale lines
 //
@@ -83,10 +86,12 @@ struct Planes {
   static constexpr int kBlockValues = kSizes.block_values;
   static constexpr int kGroupBlocks = kSizes.group_blocks;
   static constexpr int kGroupValues = kBlockValues * kGroupBlocks;
+  static constexpr int kBlockRuns = kBlockValues / 32;
   static constexpr int kHeadBytes = kSizes.head_bytes;
   static constexpr int kScaleLines = kSizes.scale_lines;
   static constexpr int kExtraLines = kSizes.extra_lines;
   static constexpr int kQuantLines = kSizes.quant_lines;
+  static constexpr bool kZeroPoints = kHeadBytes == 3;
   static constexpr int kExtraBits = kExtraLines * 32 / kBlockValues;  // a value
   static constexpr int kQuantBits = kQuantLines * 32 / kBlockValues;
   // Of a row's block outside of tiles: tiles only permute bits.
@@ -119,6 +124,11 @@ struct Planes {
             extra + b * kExtraLines * kLineBytes, quants + b * kQuantLines * kLineBytes};
   }
 };
+
+// The third byte of a head with a zero point, z: the block's scale is a bf16 or an f16, and its
+// values are scale * (quant - zero point).
+SLUICE_PLANES bool ScaleIsBF16(uint32_t z) { return (z & 128) != 0; }
+SLUICE_PLANES int32_t ZeroPoint(uint32_t z) { return static_cast<int32_t>(z & 127); }
 
 // Byte s of words. It is selected, not indexed: on a GPU an array that is indexed at run time would
 // live in local memory.

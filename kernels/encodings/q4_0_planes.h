@@ -2,20 +2,11 @@
 #ifndef SLUICE_KERNELS_ENCODINGS_Q4_0_PLANES_H_
 #define SLUICE_KERNELS_ENCODINGS_Q4_0_PLANES_H_
 
-#include "kernels/encodings/planes.h"
+#include "kernels/encodings/block32_planes.h"
 
 namespace sluice {
 
-struct Q4_0Planes : Planes<PlaneSizes{.block_values = 32,
-                                      .group_blocks = 8,
-                                      .head_bytes = 2,
-                                      .scale_lines = 0,
-                                      .extra_lines = 0,
-                                      .quant_lines = 4}> {
-  static constexpr Sums kSums = Sums::kBlocks;
-  static constexpr int kSubBlockValues = 32;
-  static constexpr bool kMinima = false;
-  static constexpr bool kHasBook = false;
+struct Q4_0Planes : Block32Planes<2, 0> {
   static constexpr int kOffset = 8;
 };
 

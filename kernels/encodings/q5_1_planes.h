@@ -2,20 +2,11 @@
 #ifndef SLUICE_KERNELS_ENCODINGS_Q5_1_PLANES_H_
 #define SLUICE_KERNELS_ENCODINGS_Q5_1_PLANES_H_
 
-#include "kernels/encodings/planes.h"
+#include "kernels/encodings/block32_planes.h"
 
 namespace sluice {
 
-struct Q5_1Planes : Planes<PlaneSizes{.block_values = 32,
-                                      .group_blocks = 8,
-                                      .head_bytes = 4,
-                                      .scale_lines = 0,
-                                      .extra_lines = 1,
-                                      .quant_lines = 4}> {
-  static constexpr Sums kSums = Sums::kBlocks;
-  static constexpr int kSubBlockValues = 32;
-  static constexpr bool kMinima = true;
-  static constexpr bool kHasBook = false;
+struct Q5_1Planes : Block32Planes<4, 1> {
   static constexpr int kOffset = 0;
 };
 

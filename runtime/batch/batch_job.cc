@@ -9,18 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
-#include "runtime/openai/chat_response.h"
-#include "runtime/sample/gumbel.h"
 #include "storage/store/manifest.h"
 
 namespace sluice {
 namespace {
-
-ApiError GrammarError(const absl::Status& status, GrammarKind kind) {
-  return {.message = std::string(status.message()),
-          .param = kind == GrammarKind::kGbnf ? "grammar" : "response_format",
-          .code = "invalid_grammar"};
-}
 
 ApiError TooLarge(const CompletionRequest& request, int64_t bytes, const HeldLimit& limit) {
   const bool logprobs = request.top_logprobs >= 0;
@@ -45,31 +37,10 @@ void BatchJob::Fail(const InFlight& flight, const ApiError& error) {
   ++report_.failed;
 }
 
-std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
-  flight.end_tokens = encoder_->EndTokens(flight.request);
-  for (size_t i = 0; i < flight.request.prompts.size(); ++i) {
-    std::variant<ChatPrompt, ApiError> prompt =
-        encoder_->Encode(flight.request, i, output_->job().context_tokens);
-    if (ApiError* const error = std::get_if<ApiError>(&prompt); error != nullptr)
-      return std::move(*error);
-    flight.opens_reasoning = std::get<ChatPrompt>(prompt).opens_reasoning;  // a chat has one prompt
-    flight.prompts.push_back(std::move(std::get<ChatPrompt>(prompt).ids));
-    std::string* const text = std::get_if<std::string>(&flight.request.prompts[i]);
-    if (text != nullptr && !flight.request.echo) std::string().swap(*text);
-  }
-  if (flight.request.chat.has_value()) *flight.request.chat = Conversation();
-  if (flight.request.grammar.has_value()) {
-    absl::StatusOr<std::shared_ptr<grammar::Constraint>> constraint =
-        constraints_.For(*flight.request.grammar);
-    if (!constraint.ok()) return GrammarError(constraint.status(), flight.request.grammar->kind);
-    flight.constraint = *std::move(constraint);
-  }
-  for (size_t prompt = 0; prompt < flight.prompts.size(); ++prompt) {
-    std::optional<RequestError> wrong =
-        engine_->Check(RequestFor(flight, static_cast<int64_t>(prompt) * flight.request.n));
-    if (!wrong.has_value()) continue;
-    ApiError error = ToApiError(*std::move(wrong));
-    if (flight.request.chat.has_value() && error.param == "prompt") error.param = "messages";
+std::optional<ApiError> BatchJob::PrepareFlight(InFlight& flight) {
+  const int64_t context = output_->job().context_tokens;
+  if (std::optional<ApiError> error = Prepare(*encoder_, *engine_, context, &constraints_, &flight);
+      error.has_value()) {
     return error;
   }
   std::vector<PromptTokens> sizes;
@@ -77,36 +48,16 @@ std::optional<ApiError> BatchJob::Prepare(InFlight& flight) {
     const auto n = static_cast<int64_t>(prompt.size());
     sizes.push_back({n, n});
   }
-  flight.held_bytes = HeldBytes(flight.request, sizes, output_->job().context_tokens);
+  flight.held_bytes = HeldBytes(flight.request, sizes, context);
   if (flight.held_bytes > held_limit_.bytes)
     return TooLarge(flight.request, flight.held_bytes, held_limit_);
-  flight.choices.resize(flight.request.num_choices());
   flight.tokens.resize(flight.choices.size());
   return std::nullopt;
 }
 
 SequenceRequest BatchJob::RequestFor(const InFlight& flight, int64_t choice) const {
-  const CompletionRequest& asked = flight.request;
-  SequenceRequest request;
-  request.prompt = flight.prompts[choice / asked.n];
-  request.max_new_tokens = asked.max_tokens;
-  request.sampler = asked.sampler;
-  const uint64_t seed = asked.seed.has_value()
-                            ? static_cast<uint64_t>(*asked.seed)
-                            : Checksum(absl::StrCat(output_->job().seed, "\n", flight.custom_id));
-  request.sampler.seed = SeedOfChoice(seed, choice);
-  request.stop = asked.stop;
-  request.end_tokens = flight.end_tokens;
-  request.ignore_eos = asked.ignore_eos;
-  request.stop_tokens = asked.stop_token_ids;
-  request.min_new_tokens = asked.min_tokens;
-  request.show_stop = asked.include_stop;
-  request.skip_special = asked.skip_special;
-  request.allowed_tokens = asked.allowed_token_ids;
-  request.constraint = flight.constraint;
-  request.top_logprobs = asked.top_logprobs;
-  request.prompt_logprobs = asked.echo && asked.top_logprobs >= 0;
-  return request;
+  return SequenceOf(flight, choice,
+                    Checksum(absl::StrCat(output_->job().seed, "\n", flight.custom_id)));
 }
 
 void BatchJob::TakeLine(const LineReader::Line& line) {
@@ -135,7 +86,7 @@ void BatchJob::TakeLine(const LineReader::Line& line) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed.request); error != nullptr)
     return Fail(*flight, *error);
   flight->request = std::get<CompletionRequest>(std::move(parsed.request));
-  if (const std::optional<ApiError> error = Prepare(*flight); error.has_value())
+  if (const std::optional<ApiError> error = PrepareFlight(*flight); error.has_value())
     return Fail(*flight, *error);
   submitting_ = flight.get();
   in_flight_.emplace(line.number, std::move(flight));
@@ -192,27 +143,15 @@ void BatchJob::WriteFinished() {
     const auto node = in_flight_.extract(number);
     InFlight& flight = *node.mapped();
     held_bytes_ -= flight.held_bytes;
-    const auto failed =
-        std::find_if(flight.choices.begin(), flight.choices.end(),
-                     [](const CompletionChoice& choice) { return !choice.result.status.ok(); });
-    if (failed != flight.choices.end()) {
-      Fail(flight, GrammarError(failed->result.status, flight.request.grammar->kind));
+    if (const std::optional<ApiError> error = ErrorOfChoices(flight); error.has_value()) {
+      Fail(flight, *error);
       continue;
     }
-    for (size_t i = 0; i < flight.choices.size(); ++i) {
-      const size_t prompt = i / flight.request.n;
-      CompletionChoice& choice = flight.choices[i];
-      choice.prompt = &flight.prompts[prompt];
-      choice.opens_reasoning = flight.opens_reasoning;
+    for (const CompletionChoice& choice : flight.choices) {
       report_.completion_tokens += static_cast<int64_t>(choice.result.ids.size());
-      if (i % flight.request.n == 0)
-        report_.prompt_tokens += static_cast<int64_t>(choice.prompt->size());
-      if (!flight.request.echo) continue;
-      const std::string* text = std::get_if<std::string>(&flight.request.prompts[prompt]);
-      choice.prompt_text = text != nullptr ? *text
-                           : tokenizer_ != nullptr
-                               ? tokenizer_->Decode(*choice.prompt, /*skip_special=*/true)
-                               : std::string();
+    }
+    for (const std::vector<int32_t>& prompt : flight.prompts) {
+      report_.prompt_tokens += static_cast<int64_t>(prompt.size());
     }
     WriteResult(flight);
     ++report_.succeeded;
@@ -220,17 +159,10 @@ void BatchJob::WriteFinished() {
   finished_.clear();
 }
 
-void BatchJob::WriteResult(const InFlight& flight) {
-  const int64_t created = output_->job().created;
+void BatchJob::WriteResult(InFlight& flight) {
   const auto sink = [this](absl::string_view piece) { output_->AddResult(piece); };
   const auto write_body = [&] {
-    if (flight.request.chat.has_value()) {
-      WriteChatCompletionBody(flight.request, flight.choices, absl::StrCat("chat", flight.ids.body),
-                              created, *tokenizer_, sink);
-    } else {
-      WriteCompletionBody(flight.request, flight.choices, flight.ids.body, created, tokenizer_,
-                          sink);
-    }
+    WriteAnswer(flight, flight.ids.body, output_->job().created, tokenizer_, sink);
   };
   WriteResultLine(flight.ids, flight.custom_id, 200, write_body, sink);
 }

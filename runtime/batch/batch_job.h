@@ -21,6 +21,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/openai/completion_request.h"
 #include "runtime/openai/completion_response.h"
+#include "runtime/openai/prepared_request.h"
 #include "runtime/openai/prompt_encoder.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 
@@ -74,18 +75,12 @@ class BatchJob {
 
  private:
   // A request that is being answered.
-  struct InFlight {
+  struct InFlight : PreparedRequest {
     InFlight(int64_t line, std::string id)
         : number(line), custom_id(std::move(id)), ids(line, custom_id) {}
     int64_t number;
     std::string custom_id;
     ResultIds ids;
-    CompletionRequest request;  // its conversation is emptied once it is encoded
-    std::vector<int32_t> end_tokens;
-    bool opens_reasoning = false;
-    std::vector<std::vector<int32_t>> prompts;
-    std::shared_ptr<grammar::Constraint> constraint;  // null: none
-    std::vector<CompletionChoice> choices;
     std::vector<std::vector<int32_t>>
         tokens;              // generated so far, for the journal; empty for finished choices
     int64_t held_bytes = 0;  // HeldBytes
@@ -96,14 +91,14 @@ class BatchJob {
   absl::Status Fill(LineReader* reader);
   void TakeLine(const LineReader::Line& line);
   void Fail(const InFlight& flight, const ApiError& error);
-  // Tokenizes the prompts and checks that the engine takes them.
-  std::optional<ApiError> Prepare(InFlight& flight);
+  // Prepares the request, and counts what it will hold.
+  std::optional<ApiError> PrepareFlight(InFlight& flight);
   // Counts the bytes that the flight holds; returns false if earlier ones have to end first.
   bool Hold(const InFlight& flight);
   SequenceRequest RequestFor(const InFlight& flight, int64_t choice) const;
   absl::Status SubmitNext();
   void WriteFinished();
-  void WriteResult(const InFlight& flight);
+  void WriteResult(InFlight& flight);
   absl::Status CompactJournal();
 
   const std::string input_;

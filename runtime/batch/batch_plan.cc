@@ -34,12 +34,8 @@ constexpr int64_t kSequenceTokenBytes = 12;
 // answer's.
 double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const BatchShape& shape,
                    double sequences) {
-  const HyperParameters& h = manifest.hyper_parameters;
-  const int64_t token_bytes =
-      h.num_hidden_layers * h.num_key_value_heads *
-      (KvRowBytes(request.k_type, h.head_dim) + KvRowBytes(request.v_type, h.head_dim));
   return sequences * (shape.prompt_tokens + shape.answer_tokens / 2) *
-         static_cast<double>(token_bytes);
+         static_cast<double>(LayoutOf(manifest, request).TokenBytes());
 }
 
 // Rows cost what lies between the average pass and one with kPromptRows rows more, and as long as
@@ -48,16 +44,13 @@ double KvBytesRead(const Manifest& manifest, const PlanRequest& request, const B
 ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan,
                             const MachineRates& rates, int num_threads, bool verify_once) {
   if (rates.disk_bytes_per_s <= 0) return {};
-  const HyperParameters& h = manifest.hyper_parameters;
-  const PlanRequest& request = plan.memory.request;
-  const KvShape kv = {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim};
+  const StateLayout layout = LayoutOf(manifest, plan.memory.request);
   const auto rows = static_cast<int64_t>(std::ceil(plan.rows));
   const PassFloor more = FloorOf(DescribePass(manifest, plan.memory.residency, rows + kPromptRows,
                                               plan.batch_size, num_threads, verify_once),
                                  rates);
   ResumeCosts costs;
-  costs.page_s =
-      static_cast<double>(KvPageBytes(kv) * h.num_hidden_layers) / rates.disk_bytes_per_s;
+  costs.page_s = static_cast<double>(layout.page_bytes()) / rates.disk_bytes_per_s;
   costs.row_s = (more.processor_s - plan.pass.processor_s) / kPromptRows;
   if (costs.row_s > 0) {
     costs.free_rows = (plan.pass.predicted_s() - plan.pass.processor_s) / costs.row_s;
@@ -219,9 +212,7 @@ class BatchPlanner {
   // `generating` of the rows are the next tokens of as many sequences.
   PassWork DescribeJobPass(const BatchPlan& plan, double rows, double generating,
                            int64_t* kv_disk_bytes) const {
-    const HyperParameters& h = manifest_.hyper_parameters;
-    const int64_t layer_page_bytes =
-        KvPageBytes({request_.k_type, request_.v_type, h.num_key_value_heads, h.head_dim});
+    const StateLayout layout = LayoutOf(manifest_, request_);
     const auto whole_rows = static_cast<int64_t>(std::ceil(rows));
     PassWork work = DescribePass(manifest_, plan.memory.residency, whole_rows,
                                  std::min(plan.batch_size, whole_rows), num_threads_, verify_once_,
@@ -233,15 +224,15 @@ class BatchPlanner {
       // A page that sequences share is copied once.
       const auto context =
           static_cast<int64_t>(OwnPromptTokens(shape_, generating) + shape_.answer_tokens / 2);
-      AddHostKv(h, layer_page_bytes, context, /*rows=*/1, generating, &work);
+      AddHostKv(layout, context, /*rows=*/1, generating, &work);
       if (const auto prompts = static_cast<int64_t>(rows - generating); prompts > 0) {
-        AddHostKv(h, layer_page_bytes, /*context=*/0, prompts, /*sequences=*/1, &work);
+        AddHostKv(layout, /*context=*/0, prompts, /*sequences=*/1, &work);
       }
     }
     if (plan.memory.kv_disk_pages > 0) {
       const KvDiskTraffic kv =
           DiskTrafficOf(shape_, generating, plan.memory.kv_pages - plan.memory.kv_disk_pages);
-      const double page_bytes = static_cast<double>(layer_page_bytes * h.num_hidden_layers);
+      const double page_bytes = static_cast<double>(layout.page_bytes());
       *kv_disk_bytes = static_cast<int64_t>((kv.pages_read + kv.pages_written) * page_bytes);
       work.disk().sent_bytes += *kv_disk_bytes;
       work.verified_bytes += *kv_disk_bytes;

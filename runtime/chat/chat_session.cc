@@ -25,8 +25,7 @@ ChatSession::ChatSession(Model* model, const Tokenizer* tokenizer, const ChatFro
 ChatSession::~ChatSession() { model_->kv_cache().Release(cached_.pages); }
 
 SessionIdentity ChatSession::Identity() const {
-  const HyperParameters& h = model_->hyper_parameters();
-  return {store_hash_, front_->template_hash(), h.num_hidden_layers, h.vocab_size,
+  return {store_hash_, front_->template_hash(), model_->hyper_parameters().vocab_size,
           ArithmeticOf(model_->plan().request)};
 }
 

@@ -138,20 +138,21 @@ absl::StatusOr<std::vector<ChatMessage>> ReadMessages(const json& header) {
 }
 
 // What a session's header says of where it belongs, in the order in which it is compared.
-json IdentityJson(const SessionIdentity& identity, const KvShape& shape) {
+json IdentityJson(const SessionIdentity& identity, const StateLayout& layout) {
+  const KvShape& shape = layout.layer(0).kv;  // the store's hash tells what the others are
   return {{"store", ChecksumToHex(identity.store_hash)},
           {"template", ChecksumToHex(identity.template_hash)},
           {"cache_type_k", std::string(KvTypeName(shape.k_type))},
           {"cache_type_v", std::string(KvTypeName(shape.v_type))},
           {"arithmetic", identity.arithmetic},
-          {"layers", identity.num_layers},
+          {"layers", layout.num_layers()},
           {"kv_heads", shape.num_kv_heads},
           {"head_dim", shape.head_dim}};
 }
 
 absl::Status CheckIdentity(const json& header, const SessionIdentity& identity,
-                           const KvShape& shape) {
-  const json wanted = IdentityJson(identity, shape);
+                           const StateLayout& layout) {
+  const json wanted = IdentityJson(identity, layout);
   const json exact = "exact";
   static constexpr std::pair<const char*, const char*> kNames[] = {
       {"store", "store"},
@@ -219,7 +220,7 @@ absl::StatusOr<std::vector<ChatMessage>> Load(const InputFile& file,
                                               KvCache& cache, CachedTokens* cached) {
   Reader reader(&file);
   SLUICE_ASSIGN_OR_RETURN(const json header, ReadHeader(reader, file, max_bytes));
-  SLUICE_RETURN_IF_ERROR(CheckIdentity(header, identity, cache.shape()));
+  SLUICE_RETURN_IF_ERROR(CheckIdentity(header, identity, cache.layout()));
   SLUICE_ASSIGN_OR_RETURN(const int64_t tokens, JsonInt(header, "tokens"));
   SLUICE_ASSIGN_OR_RETURN(const int64_t header_bytes, JsonInt(header, "header_bytes"));
   SLUICE_ASSIGN_OR_RETURN(std::vector<ChatMessage> messages, ReadMessages(header));
@@ -231,7 +232,7 @@ absl::StatusOr<std::vector<ChatMessage>> Load(const InputFile& file,
   }
   const int64_t wanted = kMagicBytes + 8 + header_bytes +
                          tokens * static_cast<int64_t>(sizeof(int32_t)) +
-                         KvRowsBytes(cache.shape(), identity.num_layers, tokens) + kChecksumBytes;
+                         KvRowsBytes(cache.layout(), tokens) + kChecksumBytes;
   if (file.bytes() != wanted) {
     return absl::DataLossError(absl::StrCat("it has ", file.bytes(), " bytes where ", tokens,
                                             " tokens take ", wanted, "; cut or damaged"));
@@ -247,7 +248,7 @@ absl::StatusOr<std::vector<ChatMessage>> Load(const InputFile& file,
   cached->tokens.clear();
   SLUICE_RETURN_IF_ERROR(cache.Reserve(cached->pages, context_tokens));
   SLUICE_RETURN_IF_ERROR(
-      ForEachKvRows(cache, cached->pages, identity.num_layers, tokens, KvAccess::kWrite,
+      ForEachKvRows(cache, cached->pages, tokens, KvAccess::kWrite,
                     [&](absl::Span<std::byte> bytes) { return reader.Take(bytes); }));
   const uint64_t got = reader.checksum();
   uint64_t want;
@@ -266,7 +267,7 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
                          const std::vector<ChatMessage>& messages, const KvCache& cache,
                          const CachedTokens& cached) {
   const auto tokens = static_cast<int64_t>(cached.tokens.size());
-  json header = IdentityJson(identity, cache.shape());
+  json header = IdentityJson(identity, cache.layout());
   header["tokens"] = tokens;
   header["messages"] = MessagesJson(messages);
   const std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -277,7 +278,7 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
   const std::string temporary = path + ".tmp";
   const int64_t bytes = kMagicBytes + 8 +
                         static_cast<int64_t>(text.size() + tokens * sizeof(int32_t)) +
-                        KvRowsBytes(cache.shape(), identity.num_layers, tokens) + kChecksumBytes;
+                        KvRowsBytes(cache.layout(), tokens) + kChecksumBytes;
   const auto write = [&]() -> absl::Status {
     SLUICE_ASSIGN_OR_RETURN(const OutputFile file,
                             OutputFile::Create(temporary, bytes, PageCache::kUse));
@@ -290,8 +291,7 @@ absl::Status SaveSession(const std::string& path, const SessionIdentity& identit
     SLUICE_RETURN_IF_ERROR(add({reinterpret_cast<const std::byte*>(text.data()), text.size()}));
     SLUICE_RETURN_IF_ERROR(
         add({reinterpret_cast<const std::byte*>(cached.tokens.data()), tokens * sizeof(int32_t)}));
-    SLUICE_RETURN_IF_ERROR(
-        ForEachKvRows(cache, cached.pages, identity.num_layers, tokens, KvAccess::kRead, add));
+    SLUICE_RETURN_IF_ERROR(ForEachKvRows(cache, cached.pages, tokens, KvAccess::kRead, add));
     SLUICE_RETURN_IF_ERROR(writer.Finish());
     SLUICE_RETURN_IF_ERROR(file.Sync());
     if (std::rename(temporary.c_str(), path.c_str()) != 0)

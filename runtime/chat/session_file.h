@@ -31,7 +31,6 @@ struct SessionIdentity {
   // The hash of the manifest, which has the checksums of all weights and tokenizer files.
   uint64_t store_hash = 0;
   uint64_t template_hash = 0;
-  int64_t num_layers = 0;
   int64_t vocab_size = 0;
   std::string arithmetic = "exact";  // that the keys and values came from: ArithmeticOf
 };

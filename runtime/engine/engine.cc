@@ -269,6 +269,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
   if (known) {
     token = generated < 0 ? s.request.prompt[next] : s.result.ids[generated];
   } else {
+    if (s.request.on_logits) s.request.on_logits(logits);
     mask_.clear();
     if (s.grammar.has_value()) {
       const int64_t left = s.limit - static_cast<int64_t>(s.result.ids.size());

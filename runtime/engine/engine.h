@@ -77,6 +77,9 @@ struct SequenceRequest {
   // Called by Step, may call Submit and Cancel. Behind each pass with rows of the prompt: how many
   // of its tokens are in the cache now, and of how many.
   std::function<void(int64_t done, int64_t total)> on_prompt = nullptr;
+  // The same, before a token is chosen: the logits [vocab_size] that it is chosen by. They are
+  // valid until the function returns.
+  std::function<void(absl::Span<const float> logits)> on_logits = nullptr;
   // The same. A token that was chosen, and the text that is now
   // certain.
   std::function<void(int32_t token, absl::string_view text)> on_token = nullptr;

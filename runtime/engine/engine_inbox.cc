@@ -83,16 +83,20 @@ void EngineInbox::TakeArrivals() {
   }
 }
 
-absl::Status EngineInbox::Run(const std::atomic<bool>* stop) {
+absl::Status EngineInbox::Run(const std::atomic<bool>* stop,
+                              const std::function<void(const StepReport&)>& on_step) {
   while (WaitForWork()) {
     TakeArrivals();
-    const absl::Status status = engine_->Step(stop).status();
-    if (status.ok()) continue;
+    const absl::StatusOr<StepReport> step = engine_->Step(stop);
+    if (step.ok()) {
+      if (on_step) on_step(*step);
+      continue;
+    }
     const MutexLock lock(&mutex_);
     in_pass_ = false;
     stopped_ = true;
     changed_.NotifyAll();
-    return status;
+    return step.status();
   }
   return absl::OkStatus();
 }

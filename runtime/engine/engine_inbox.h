@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -42,7 +43,9 @@ class EngineInbox {
 
   // Runs passes as long as there is work, and waits where there is none, until Stop. `stop` also
   // ends a pass that runs (Cancelled). Errors are Engine::Step's, after which no request goes on.
-  absl::Status Run(const std::atomic<bool>* stop = nullptr);
+  // `on_step` is called behind each pass, on the thread of Run, before the next one begins.
+  absl::Status Run(const std::atomic<bool>* stop = nullptr,
+                   const std::function<void(const StepReport&)>& on_step = nullptr);
 
  private:
   struct Arrival {

@@ -111,18 +111,17 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
   return work;
 }
 
-void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows,
-               double sequences, PassWork* work) {
+void AddHostKv(const StateLayout& layout, int64_t context, int64_t rows, double sequences,
+               PassWork* work) {
   const int64_t end_in = (context + kKvPageTokens - 1) / kKvPageTokens;
-  int64_t pages_in = 0;
-  for (const int64_t window : h.layer_windows) {
-    pages_in +=
-        end_in - (window > 0 ? std::max<int64_t>(0, context - window + 1) / kKvPageTokens : 0);
+  const int64_t pages_out = (context + rows - 1) / kKvPageTokens - context / kKvPageTokens + 1;
+  int64_t bytes_each = 0;
+  for (const LayerState& layer : layout.layers()) {
+    const int64_t unseen =
+        layer.window > 0 ? std::max<int64_t>(0, context - layer.window + 1) / kKvPageTokens : 0;
+    bytes_each += (end_in - unseen + pages_out) * layer.page_bytes;
   }
-  const int64_t pages_out =
-      h.num_hidden_layers * ((context + rows - 1) / kKvPageTokens - context / kKvPageTokens + 1);
-  const auto bytes =
-      static_cast<int64_t>(sequences * static_cast<double>((pages_in + pages_out) * page_bytes));
+  const auto bytes = static_cast<int64_t>(sequences * static_cast<double>(bytes_each));
   Copy(bytes, static_cast<int>(work->memories.size()) - 2, 0, &work->memories);
 }
 

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "kernels/encodings/encoding.h"
 #include "prefetch/residency.h"
+#include "runtime/kv/state_layout.h"
 #include "storage/store/manifest.h"
 
 namespace sluice {
@@ -111,11 +112,11 @@ PassWork DescribePass(const Manifest& manifest, const Residency& residency, int6
                       const std::vector<bool>& by_host = {});
 
 // Adds the bytes that the links carry for `sequences` sequences with `rows` rows each after
-// `context` tokens, if a device computes and keys and values lie in host memory, in pages of
-// `page_bytes` a layer. Pages that rows see are copied in, and pages that get rows are copied out.
-// One stream does both, so both count, though a link may carry both ways at once.
-void AddHostKv(const HyperParameters& h, int64_t page_bytes, int64_t context, int64_t rows,
-               double sequences, PassWork* work);
+// `context` tokens, if a device computes and keys and values lie in host memory. Pages that rows
+// see are copied in, and pages that get rows are copied out. One stream does both, so both count,
+// though a link may carry both ways at once.
+void AddHostKv(const StateLayout& layout, int64_t context, int64_t rows, double sequences,
+               PassWork* work);
 
 // The seconds of one resource, beside which all others may work.
 struct FloorTerm {

@@ -8,8 +8,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "kernels/ops.h"
 #include "runtime/kv/page_pool.h"
+#include "runtime/kv/state_layout.h"
 #include "runtime/place/compute_place.h"
 
 namespace sluice {
@@ -22,24 +24,24 @@ struct KvSequence {
   std::vector<int32_t> pages;
 };
 
-// Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned;
-// behind it, where pages are on disk, room for those of two layers: [even | odd layers][page on
-// disk].
+// Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned
+// and of its layer's size; behind it, where pages are on disk, room for those of two layers: [even
+// | odd layers][page on disk].
 class KvCache {
  public:
+  KvCache() = default;
   // Of memory, for `num_pages`, of which `num_disk_pages` are on disk.
-  static int64_t BytesForPages(const KvShape& shape, int64_t num_layers, int64_t num_pages,
+  static int64_t BytesForPages(const StateLayout& layout, int64_t num_pages,
                                int64_t num_disk_pages = 0);
   // In memory of `place`, which must outlive the cache (all of these do). Pages on disk have
   // numbers behind the others'; only a KvPager brings what they hold to where a layer can use it.
-  static absl::StatusOr<KvCache> Create(const KvShape& shape, int64_t num_layers, int64_t num_pages,
-                                        ComputePlace* place, int64_t num_disk_pages = 0);
+  static absl::StatusOr<KvCache> Create(StateLayout layout, int64_t num_pages, ComputePlace* place,
+                                        int64_t num_disk_pages = 0);
   // In host memory that is pinned for `place`, a device's; only a KvStaging brings pages to where a
   // layer can use them. Pages in a row of a layer may be copied at once. ResourceExhausted, with
   // numbers: the system does not pin as much; `pinned_bytes` grows by what it does.
-  static absl::StatusOr<KvCache> CreatePinned(const KvShape& shape, int64_t num_layers,
-                                              int64_t num_pages, ComputePlace* place,
-                                              int64_t* pinned_bytes);
+  static absl::StatusOr<KvCache> CreatePinned(StateLayout layout, int64_t num_pages,
+                                              ComputePlace* place, int64_t* pinned_bytes);
 
   // Gives `sequence` pages until it has room for `tokens` positions. ResourceExhausted when the
   // pool is empty; the sequence then keeps what it has.
@@ -49,21 +51,23 @@ class KvCache {
 
   // The pool that counts the users of each page, for users that share pages.
   PagePool& pool() { return pool_; }
-  const KvShape& shape() const { return shape_; }
-  std::byte* LayerPages(int64_t layer) const { return memory_.data() + layer * layer_bytes_; }
-  int64_t page_stride() const { return page_bytes_; }
+  const StateLayout& layout() const { return layout_; }
+  // Pages of a layer, one behind the other, each of PageBytes(layer).
+  std::byte* LayerPages(int64_t layer) const {
+    return memory_.data() + layout_.PageBytesBefore(layer) * first_disk_page();
+  }
+  int64_t PageBytes(int64_t layer) const { return layout_.layer(layer).page_bytes; }
   int32_t first_disk_page() const { return pool_.first_disk_page(); }
   int64_t num_disk_pages() const { return pool_.num_pages() - first_disk_page(); }
   bool OnDisk(int32_t page) const { return page >= first_disk_page(); }
   // Where a page on disk lies in the file.
   int32_t SlotOf(int32_t disk_page) const { return disk_page - first_disk_page(); }
   // Its room while `layer` is computed, as one of LayerPages(layer).
-  int32_t RoomFor(int64_t layer, int32_t disk_page) const {
-    const int64_t room = layer % 2 * num_disk_pages() + SlotOf(disk_page);
-    return static_cast<int32_t>((num_layers_ - layer) * first_disk_page() + room);
-  }
+  int32_t RoomFor(int64_t layer, int32_t disk_page) const;
+  // The rooms of both halves as bytes, for whoever uses them between passes.
+  absl::Span<std::byte> Rooms() const;
   std::byte* PageAt(int64_t layer, int32_t page) const {
-    return LayerPages(layer) + page * page_bytes_;
+    return LayerPages(layer) + page * PageBytes(layer);
   }
   // The place that computes with the pages.
   ComputePlace* place() const { return place_; }
@@ -72,14 +76,10 @@ class KvCache {
   bool in_host_memory() const { return in_host_memory_; }
 
  private:
-  void Lay(const KvShape& shape, int64_t num_layers, int64_t num_pages, ComputePlace* place,
-           int64_t num_disk_pages);
+  KvCache(StateLayout layout, int64_t num_pages, ComputePlace* place, int64_t num_disk_pages);
 
   ComputePlace* place_ = nullptr;
-  KvShape shape_;
-  int64_t num_layers_ = 0;
-  int64_t page_bytes_ = 0;
-  int64_t layer_bytes_ = 0;
+  StateLayout layout_;
   bool in_host_memory_ = true;
   DeviceRange memory_;
   PagePool pool_;

@@ -10,12 +10,13 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "prefetch/io/io_engine.h"
+#include "runtime/kv/state_layout.h"
 
 namespace sluice {
 
-// The file: [layer][slot] pages as they lie in memory. It is sparse, and grows as far as slots are
-// used. Each page of a layer has an XXH3-64 here: what comes back wrong is not used.
-// Thread-compatible.
+// The file: [layer][slot] pages as they lie in memory, each of its layer's size. It is sparse, and
+// grows as far as slots are used. Each page of a layer has an XXH3-64 here: what comes back wrong
+// is not used. Thread-compatible.
 class KvFile {
  public:
   // Bytes of a request in the engine's queue, about.
@@ -24,9 +25,9 @@ class KvFile {
   static int64_t MemoryBytes(int64_t num_layers, int64_t num_slots);
 
   // File number `file` of `io`, which must outlive this.
-  KvFile(int64_t num_layers, int64_t num_slots, int64_t page_bytes, IoEngine* io, int file);
+  KvFile(StateLayout layout, int64_t num_slots, IoEngine* io, int file);
 
-  int64_t num_layers() const { return num_layers_; }
+  int64_t num_layers() const { return layout_.num_layers(); }
   int64_t num_slots() const { return num_slots_; }
   IoEngine* io() const { return io_; }
 
@@ -40,12 +41,11 @@ class KvFile {
 
  private:
   uint64_t& ChecksumOf(int64_t layer, int64_t slot) {
-    return checksums_[slot * num_layers_ + layer];
+    return checksums_[slot * num_layers() + layer];
   }
 
-  const int64_t num_layers_;
+  const StateLayout layout_;
   const int64_t num_slots_;
-  const int64_t page_bytes_;
   IoEngine* const io_;
   const int file_;
   std::vector<uint64_t> checksums_;  // [slot][layer]

@@ -16,16 +16,12 @@ int64_t KvPager::MemoryBytes(int64_t num_disk_pages) {
                                                2 * sizeof(Run) + 2 * sizeof(int32_t));
 }
 
-KvPager::KvPager(const KvCache* cache, KvFile* file, std::vector<int64_t> windows)
-    : cache_(cache),
-      file_(file),
-      windows_(std::move(windows)),
-      even_(file->io()),
-      odd_(file->io()) {}
+KvPager::KvPager(const KvCache* cache, KvFile* file)
+    : cache_(cache), file_(file), even_(file->io()), odd_(file->io()) {}
 
 absl::Span<std::byte> KvPager::RoomFor(int64_t layer, int32_t page, int32_t count) const {
   return {cache_->PageAt(layer, cache_->RoomFor(layer, page)),
-          static_cast<size_t>(count * cache_->page_stride())};
+          static_cast<size_t>(count * cache_->PageBytes(layer))};
 }
 
 template <typename Chosen>
@@ -73,7 +69,7 @@ absl::Status KvPager::Begin(std::vector<PassSpan> spans) {
   uses_ = PagesOf(spans_, cache_->first_disk_page());
   if (uses_.empty()) return absl::OkStatus();
   tables_.resize(spans_.size());
-  Submit(0, /*write=*/false, [this](const PageUse& use) { return use.IsRead(windows_[0]); });
+  Submit(0, /*write=*/false, [this](const PageUse& use) { return use.IsRead(WindowOf(0)); });
   return absl::OkStatus();
 }
 
@@ -82,11 +78,11 @@ absl::StatusOr<std::byte*> KvPager::Enter(int layer, absl::Span<AttentionRow> ro
   SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer + 1)));
   if (layer + 1 < file_->num_layers()) {
     Submit(layer + 1, /*write=*/false,
-           [this, layer](const PageUse& use) { return use.IsRead(windows_[layer + 1]); });
+           [this, layer](const PageUse& use) { return use.IsRead(WindowOf(layer + 1)); });
   }
   SLUICE_RETURN_IF_ERROR(Settle(HalfOf(layer)));
   for (const PageUse& use : uses_) {
-    if (!use.IsRead(windows_[layer])) continue;
+    if (!use.IsRead(WindowOf(layer))) continue;
     SLUICE_RETURN_IF_ERROR(
         file_->Check(layer, cache_->SlotOf(use.page), RoomFor(layer, use.page, 1)));
   }

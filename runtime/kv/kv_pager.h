@@ -36,8 +36,8 @@ class KvPager : public KvMover {
   static int64_t MemoryBytes(int64_t num_disk_pages);
 
   // `cache`, in host memory, and `file`, whose first slots are the cache's pages on disk, must
-  // outlive it. `windows`: of each layer, 0 without one.
-  KvPager(const KvCache* cache, KvFile* file, std::vector<int64_t> windows);
+  // outlive it.
+  KvPager(const KvCache* cache, KvFile* file);
 
   // Reads for the first layer, too.
   absl::Status Begin(std::vector<PassSpan> spans) override;
@@ -69,6 +69,7 @@ class KvPager : public KvMover {
 
   Half& HalfOf(int64_t layer) { return layer % 2 == 0 ? even_ : odd_; }
   absl::Span<std::byte> RoomFor(int64_t layer, int32_t page, int32_t count) const;
+  int64_t WindowOf(int64_t layer) const { return cache_->layout().layer(layer).window; }
   // Submits requests for the pages of which `chosen` is true.
   template <typename Chosen>
   void Submit(int layer, bool write, const Chosen& chosen);
@@ -77,7 +78,6 @@ class KvPager : public KvMover {
 
   const KvCache* const cache_;
   KvFile* const file_;
-  const std::vector<int64_t> windows_;
   Half even_;
   Half odd_;
   std::vector<PassSpan> spans_;

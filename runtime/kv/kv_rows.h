@@ -15,7 +15,7 @@
 namespace sluice {
 
 // Bytes of the rows of `tokens` positions in all layers.
-int64_t KvRowsBytes(const KvShape& shape, int64_t num_layers, int64_t tokens);
+int64_t KvRowsBytes(const StateLayout& layout, int64_t tokens);
 
 enum class KvAccess : uint8_t { kRead, kWrite };
 
@@ -23,8 +23,8 @@ enum class KvAccess : uint8_t { kRead, kWrite };
 // one order that does not depend on where its pages are: [page of 64
 // positions][layer][kv_head][K|V][position][head row]. The bytes are in host memory and may be
 // read, and with kWrite written to. Ends with the first error of `on_bytes`.
-absl::Status ForEachKvRows(const KvCache& cache, const KvSequence& sequence, int64_t num_layers,
-                           int64_t tokens, KvAccess access,
+absl::Status ForEachKvRows(const KvCache& cache, const KvSequence& sequence, int64_t tokens,
+                           KvAccess access,
                            absl::FunctionRef<absl::Status(absl::Span<std::byte>)> on_bytes);
 
 }  // namespace sluice

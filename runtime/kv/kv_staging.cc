@@ -11,22 +11,8 @@
 #include "prefetch/io/host_buffer.h"
 
 namespace sluice {
-namespace {
-
-int64_t WidestOf(absl::Span<const int64_t> windows) {
-  int64_t widest = 0;
-  for (const int64_t window : windows) {
-    if (window == 0) return 0;
-    widest = std::max(widest, window);
-  }
-  return widest;
-}
-
-}  // namespace
-
-int64_t KvStaging::MostPages(absl::Span<const int64_t> windows, int64_t num_sequences,
-                             int64_t pass_rows, int64_t kv_pages) {
-  const int64_t widest = WidestOf(windows);
+int64_t KvStaging::MostPages(int64_t widest, int64_t num_sequences, int64_t pass_rows,
+                             int64_t kv_pages) {
   if (widest == 0) return kv_pages;
   // A sequence with r rows sees widest - 1 + r positions, which lie in (that + 62) / 64 + 1 pages
   // at most.
@@ -35,8 +21,8 @@ int64_t KvStaging::MostPages(absl::Span<const int64_t> windows, int64_t num_sequ
       kv_pages, (sequences * (widest + kKvPageTokens - 3) + pass_rows) / kKvPageTokens + sequences);
 }
 
-int64_t KvStaging::DeviceBytes(const KvShape& shape, int64_t num_slots) {
-  return HostBuffer::RoundedBytes(2 * num_slots * KvPageBytes(shape));
+int64_t KvStaging::DeviceBytes(const StateLayout& layout, int64_t num_slots) {
+  return HostBuffer::RoundedBytes(2 * num_slots * layout.largest_page_bytes());
 }
 
 int64_t KvStaging::HostBytes(int64_t kv_pages) {
@@ -44,23 +30,19 @@ int64_t KvStaging::HostBytes(int64_t kv_pages) {
   return kv_pages * static_cast<int64_t>(sizeof(PageUse) + 2 * sizeof(int32_t));
 }
 
-KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots,
-                     std::vector<int64_t> windows)
+KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots)
     : cache_(cache),
       place_(place),
       link_(link),
       num_slots_(num_slots),
-      windows_(std::move(windows)),
-      widest_(WidestOf(windows_)),
+      widest_(cache->layout().WidestWindow()),
       events_(place->device()) {}
 
 absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache,
                                                              ComputePlace* place, DeviceLink* link,
-                                                             int64_t num_slots,
-                                                             std::vector<int64_t> windows) {
-  std::unique_ptr<KvStaging> staging(
-      new KvStaging(cache, place, link, num_slots, std::move(windows)));
-  const int64_t half_bytes = num_slots * cache->page_stride();
+                                                             int64_t num_slots) {
+  std::unique_ptr<KvStaging> staging(new KvStaging(cache, place, link, num_slots));
+  const int64_t half_bytes = num_slots * cache->layout().largest_page_bytes();
   SLUICE_ASSIGN_OR_RETURN(staging->memory_, place->Allocate(2 * half_bytes));
   Device* const device = place->device();
   for (int i = 0; i < 2; ++i) {
@@ -87,7 +69,8 @@ KvStaging::~KvStaging() {
 }
 
 template <typename Chosen, typename CopyRun>
-absl::Status KvStaging::CopyRuns(const Chosen& chosen, const CopyRun& copy) const {
+absl::Status KvStaging::CopyRuns(int layer, const Chosen& chosen, const CopyRun& copy) const {
+  const int64_t page_bytes = cache_->PageBytes(layer);
   for (size_t slot = 0; slot < uses_.size();) {
     size_t end = slot;
     while (end < uses_.size() && chosen(uses_[end]) &&
@@ -98,9 +81,8 @@ absl::Status KvStaging::CopyRuns(const Chosen& chosen, const CopyRun& copy) cons
       ++slot;
       continue;
     }
-    SLUICE_RETURN_IF_ERROR(copy(static_cast<int64_t>(slot) * cache_->page_stride(),
-                                uses_[slot].page,
-                                static_cast<int64_t>(end - slot) * cache_->page_stride()));
+    SLUICE_RETURN_IF_ERROR(copy(static_cast<int64_t>(slot) * page_bytes, uses_[slot].page,
+                                static_cast<int64_t>(end - slot) * page_bytes));
     slot = end;
   }
   return absl::OkStatus();
@@ -127,12 +109,12 @@ absl::Status KvStaging::CopyIn(int layer) {
   SLUICE_RETURN_IF_ERROR(copies_->WaitFor(half.attended.get()));
   SLUICE_RETURN_IF_ERROR(BeginCopy(layer, /*in=*/true));
   half.in = copies_of_pass_.size() - 1;
-  SLUICE_RETURN_IF_ERROR(CopyRuns([&](const PageUse& use) { return use.IsRead(windows_[layer]); },
-                                  [&](int64_t offset, int32_t page, int64_t bytes) {
-                                    copies_of_pass_.back().bytes += bytes;
-                                    return copies_->CopyToDevice(
-                                        half.memory + offset, cache_->PageAt(layer, page), bytes);
-                                  }));
+  SLUICE_RETURN_IF_ERROR(CopyRuns(
+      layer, [&](const PageUse& use) { return use.IsRead(WindowOf(layer)); },
+      [&](int64_t offset, int32_t page, int64_t bytes) {
+        copies_of_pass_.back().bytes += bytes;
+        return copies_->CopyToDevice(half.memory + offset, cache_->PageAt(layer, page), bytes);
+      }));
   return EndCopy();
 }
 
@@ -179,7 +161,7 @@ absl::Status KvStaging::Begin(std::vector<PassSpan> spans) {
       tables_[i].push_back(found ? static_cast<int32_t>(use - uses_.begin()) : -1);
     }
   }
-  for (int layer = 0; layer < std::min<int>(2, static_cast<int>(windows_.size())); ++layer) {
+  for (int layer = 0; layer < std::min(2, num_layers()); ++layer) {
     SLUICE_RETURN_IF_ERROR(CopyIn(layer));
   }
   return absl::OkStatus();
@@ -200,18 +182,18 @@ absl::Status KvStaging::Appended(int layer) {
   SLUICE_RETURN_IF_ERROR(place_->stream()->Record(half.appended.get()));
   SLUICE_RETURN_IF_ERROR(copies_->WaitFor(half.appended.get()));
   SLUICE_RETURN_IF_ERROR(BeginCopy(layer, /*in=*/false));
-  SLUICE_RETURN_IF_ERROR(CopyRuns([](const PageUse& use) { return use.changes; },
-                                  [&](int64_t offset, int32_t page, int64_t bytes) {
-                                    copies_of_pass_.back().bytes += bytes;
-                                    return copies_->CopyToHost(cache_->PageAt(layer, page),
-                                                               half.memory + offset, bytes);
-                                  }));
+  SLUICE_RETURN_IF_ERROR(CopyRuns(
+      layer, [](const PageUse& use) { return use.changes; },
+      [&](int64_t offset, int32_t page, int64_t bytes) {
+        copies_of_pass_.back().bytes += bytes;
+        return copies_->CopyToHost(cache_->PageAt(layer, page), half.memory + offset, bytes);
+      }));
   return EndCopy();
 }
 
 absl::Status KvStaging::Attended(int layer) {
   SLUICE_RETURN_IF_ERROR(place_->stream()->Record(HalfOf(layer).attended.get()));
-  return layer + 2 < static_cast<int>(windows_.size()) ? CopyIn(layer + 2) : absl::OkStatus();
+  return layer + 2 < num_layers() ? CopyIn(layer + 2) : absl::OkStatus();
 }
 
 absl::Status KvStaging::End() {

@@ -56,12 +56,12 @@ class KvStaging : public KvMover {
   };
 
   // The most pages that a pass of `pass_rows` rows, of at most `num_sequences` sequences which
-  // share `kv_pages` pages, has to have on the device: with sliding windows (`windows`: of each
-  // layer, 0 without one) not all.
-  static int64_t MostPages(absl::Span<const int64_t> windows, int64_t num_sequences,
-                           int64_t pass_rows, int64_t kv_pages);
+  // share `kv_pages` pages, has to have on the device: where all layers have windows
+  // (StateLayout::WidestWindow) not all.
+  static int64_t MostPages(int64_t widest_window, int64_t num_sequences, int64_t pass_rows,
+                           int64_t kv_pages);
   // Of the device, with so many slots a half.
-  static int64_t DeviceBytes(const KvShape& shape, int64_t num_slots);
+  static int64_t DeviceBytes(const StateLayout& layout, int64_t num_slots);
   // Of host memory, beside the cache.
   static int64_t HostBytes(int64_t kv_pages);
 
@@ -69,8 +69,7 @@ class KvStaging : public KvMover {
   // over which slabs go, too, must outlive it. ResourceExhausted: no such device memory.
   static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache,
                                                            ComputePlace* place, DeviceLink* link,
-                                                           int64_t num_slots,
-                                                           std::vector<int64_t> windows);
+                                                           int64_t num_slots);
   // Waits for its copies and for the compute stream.
   ~KvStaging() override;
 
@@ -107,8 +106,9 @@ class KvStaging : public KvMover {
     EventPool::Handle come = nullptr;
   };
 
-  KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots,
-            std::vector<int64_t> windows);
+  KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link, int64_t num_slots);
+  int64_t WindowOf(int64_t layer) const { return cache_->layout().layer(layer).window; }
+  int num_layers() const { return static_cast<int>(cache_->layout().num_layers()); }
   Half& HalfOf(int layer) { return halves_[layer % 2]; }
   absl::Status BeginCopy(int layer, bool in);
   absl::Status EndCopy();
@@ -117,13 +117,12 @@ class KvStaging : public KvMover {
   absl::Status TimeCopies();
   // Copies pages for which `chosen` is true, neighbours at once.
   template <typename Chosen, typename CopyRun>
-  absl::Status CopyRuns(const Chosen& chosen, const CopyRun& copy) const;
+  absl::Status CopyRuns(int layer, const Chosen& chosen, const CopyRun& copy) const;
 
   const KvCache* const cache_;
   ComputePlace* const place_;
   DeviceLink* const link_;
   const int64_t num_slots_;
-  const std::vector<int64_t> windows_;
   const int64_t widest_;  // of the windows; 0: one layer has none
   DeviceRange memory_;    // both halves
   EventPool events_;

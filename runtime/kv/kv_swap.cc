@@ -35,12 +35,12 @@ KvSwap::KvSwap(const KvCache* cache, KvFile* file, const ResumeCosts& costs)
 
 bool KvSwap::Pays(int64_t pages, int64_t rows) const {
   ResumeCosts costs = costs_;
-  costs.page_s = LearnedPageSeconds(costs_, num_layers_ * cache_->page_stride(), bytes_, seconds_);
+  costs.page_s = LearnedPageSeconds(costs_, cache_->layout().page_bytes(), bytes_, seconds_);
   return status_.ok() && SwapSeconds(costs, pages) < RecomputeSeconds(costs, rows);
 }
 
 absl::Span<std::byte> KvSwap::PageAt(int64_t layer, int32_t page) const {
-  return {cache_->PageAt(layer, page), static_cast<size_t>(cache_->page_stride())};
+  return {cache_->PageAt(layer, page), static_cast<size_t>(cache_->PageBytes(layer))};
 }
 
 int64_t KvSwap::CopyMemory(bool write, absl::Span<const int32_t> slots,
@@ -70,12 +70,15 @@ int64_t KvSwap::CopyMemory(bool write, absl::Span<const int32_t> slots,
 }
 
 absl::Status KvSwap::CopyWithinFile(int32_t from_slot, int32_t to_slot) {
-  const int64_t rooms = 2 * cache_->num_disk_pages();
-  const int32_t first_room = cache_->RoomFor(0, cache_->first_disk_page());
-  const int64_t at_once = std::min(rooms, kRequestsAtOnce);
+  const absl::Span<std::byte> rooms = cache_->Rooms();
+  const int64_t room_bytes = cache_->layout().largest_page_bytes();
+  const int64_t at_once =
+      std::min(static_cast<int64_t>(rooms.size()) / room_bytes, kRequestsAtOnce);
   for (int64_t first = 0; first < num_layers_; first += at_once) {
     const int64_t count = std::min(at_once, num_layers_ - first);
-    const auto room = [&](int64_t i) { return PageAt(0, first_room + static_cast<int32_t>(i)); };
+    const auto room = [&](int64_t i) {
+      return rooms.subspan(i * room_bytes, cache_->PageBytes(first + i));
+    };
     for (int64_t i = 0; i < count; ++i)
       batch_.Submit(file_->Request(/*write=*/false, first + i, from_slot, room(i)));
     const std::vector<absl::Status> reads = batch_.Wait();
@@ -117,7 +120,7 @@ int64_t KvSwap::Copy(bool write, absl::Span<const int32_t> slots, absl::Span<con
     copied += static_cast<size_t>(good);
     if (good < static_cast<int64_t>(count)) return static_cast<int64_t>(copied);
   }
-  bytes_ += static_cast<int64_t>(copied) * num_layers_ * cache_->page_stride();
+  bytes_ += static_cast<int64_t>(copied) * cache_->layout().page_bytes();
   seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return static_cast<int64_t>(copied);
 }

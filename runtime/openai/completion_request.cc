@@ -341,21 +341,46 @@ MaybeError CheckEnvelope(const json& line) {
   return std::nullopt;
 }
 
-void KeepSchemaOrder(absl::string_view line, bool shorthand,
+void KeepSchemaOrder(absl::string_view text, bool is_all,
                      std::variant<CompletionRequest, ApiError>* parsed) {
   auto* const request = std::get_if<CompletionRequest>(parsed);
   if (request == nullptr || !request->grammar.has_value() ||
       request->grammar->kind != GrammarKind::kJsonSchema)
     return;
-  request->grammar->text = SchemaAsWritten(line, /*in_body=*/!shorthand);
+  request->grammar->text = SchemaAsWritten(text, /*in_body=*/!is_all);
 }
 
-// Templates see the members of messages and tools in their order, which `body` has lost.
-std::variant<CompletionRequest, ApiError> ParseChat(absl::string_view line, bool shorthand,
-                                                    const json& body) {
-  const absl::StatusOr<jinja::Value> ordered = jinja::ValueFromJson(line, "the line");
-  if (!ordered.ok()) return NotJson(ordered.status().message());
-  return ParseChatRequest(body, shorthand ? *ordered : *ordered->dict().Find("body"));
+// The request of `body`, which is all of `text` or its member "body". Templates see the members of
+// messages and tools in their order, which `body` has lost.
+std::variant<CompletionRequest, ApiError> ParseBody(absl::string_view text, absl::string_view what,
+                                                    bool is_all, bool chat, const json& body) {
+  std::variant<CompletionRequest, ApiError> parsed;
+  if (chat) {
+    const absl::StatusOr<jinja::Value> ordered = jinja::ValueFromJson(text, what);
+    if (!ordered.ok()) return NotJson(ordered.status().message());
+    parsed = ParseChatRequest(body, is_all ? *ordered : *ordered->dict().Find("body"));
+  } else {
+    parsed = ParseCompletionRequest(body);
+  }
+  KeepSchemaOrder(text, is_all, &parsed);
+  return parsed;
+}
+
+// The JSON object of `text`, which errors call `what`.
+std::variant<json, ApiError> ReadObject(absl::string_view text, absl::string_view what,
+                                        int64_t max_bytes) {
+  if (const int64_t bytes = JsonTreeBytes(text); bytes > max_bytes) {
+    return ApiError{
+        .message = absl::StrCat(what, ", of ", text.size(), " bytes, could take ", bytes,
+                                " bytes of memory while it is read, and the budget has ", max_bytes,
+                                " for that; split it or give a larger --max-ram"),
+        .param = "",
+        .code = "out_of_memory"};
+  }
+  absl::StatusOr<json> root = ParseJson(text, what);
+  if (!root.ok()) return NotJson(root.status().message());
+  if (!root->is_object()) return NotJson(absl::StrCat(what, " is not a JSON object"));
+  return *std::move(root);
 }
 
 // Reads the member custom_id of a line, and builds nothing of the other members.
@@ -440,25 +465,13 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   std::string without_surrogates;
   if (jinja::ReplaceLoneSurrogates(line, &without_surrogates)) line = without_surrogates;
-  if (const int64_t bytes = JsonTreeBytes(line); bytes > max_bytes) {
-    parsed.custom_id = ReadCustomId(line, number);
-    parsed.request = ApiError{
-        .message = absl::StrCat("the line, of ", line.size(), " bytes, could take ", bytes,
-                                " bytes of memory while it is read, and the budget has ", max_bytes,
-                                " for that; split it or give a larger --max-ram"),
-        .param = "",
-        .code = "out_of_memory"};
+  std::variant<json, ApiError> object = ReadObject(line, "the line", max_bytes);
+  if (ApiError* const error = std::get_if<ApiError>(&object); error != nullptr) {
+    if (error->code == "out_of_memory") parsed.custom_id = ReadCustomId(line, number);
+    parsed.request = std::move(*error);
     return parsed;
   }
-  absl::StatusOr<json> root = ParseJson(line, "the line");
-  if (!root.ok()) {
-    parsed.request = NotJson(root.status().message());
-    return parsed;
-  }
-  if (!root->is_object()) {
-    parsed.request = NotJson("the line is not a JSON object");
-    return parsed;
-  }
+  json* const root = &std::get<json>(object);
   if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {
     const std::string* text = id->get_ptr<const std::string*>();
     if (text == nullptr || !IsCustomId(*text)) {
@@ -478,9 +491,20 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   const json& body = shorthand ? *root : (*root)["body"];
   const bool chat = shorthand ? root->contains("messages") : (*root)["url"] == kChatUrl;
-  parsed.request = chat ? ParseChat(line, shorthand, body) : ParseCompletionRequest(body);
-  KeepSchemaOrder(line, shorthand, &parsed.request);
+  parsed.request = ParseBody(line, "the line", shorthand, chat, body);
   return parsed;
+}
+
+std::variant<CompletionRequest, ApiError> ParseRequestBody(absl::string_view text,
+                                                           int64_t max_bytes) {
+  std::string without_surrogates;
+  if (jinja::ReplaceLoneSurrogates(text, &without_surrogates)) text = without_surrogates;
+  std::variant<json, ApiError> object = ReadObject(text, "the request", max_bytes);
+  if (ApiError* const error = std::get_if<ApiError>(&object); error != nullptr) {
+    return std::move(*error);
+  }
+  const json& body = std::get<json>(object);
+  return ParseBody(text, "the request", /*is_all=*/true, body.contains("messages"), body);
 }
 
 }  // namespace sluice

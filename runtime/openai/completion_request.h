@@ -61,6 +61,13 @@ inline constexpr size_t kMaxStopTokens = 1024;
 // ignored (neutral_members.h). Every other member must be known and of its type.
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(const nlohmann::json& body);
 
+// Reads the JSON text of a body: to /v1/chat/completions where it has messages, else to
+// /v1/completions. Any bytes may come. Half of a surrogate pair (\ud800), which is no character,
+// counts as U+FFFD. A body whose JSON could take more than `max_bytes` of memory is an error that
+// is found before it takes any.
+std::variant<CompletionRequest, ApiError> ParseRequestBody(absl::string_view text,
+                                                           int64_t max_bytes);
+
 struct BatchLine {
   std::string custom_id;  // "line-N" where the line has none, or is no JSON
   std::variant<CompletionRequest, ApiError> request;

@@ -213,16 +213,19 @@ void WriteResultLine(const ResultIds& ids, absl::string_view custom_id, int stat
   sink("}, \"error\": null}\n");
 }
 
+std::string ErrorBody(const ApiError& error) {
+  return JsonLine({{"error",
+                    {{"message", error.message},
+                     {"type", error.type},
+                     {"param", error.param.empty() ? json() : json(error.param)},
+                     {"code", error.code}}}});
+}
+
 std::string ErrorLine(const ResultIds& ids, absl::string_view custom_id, const ApiError& error) {
   std::string line;
   const auto sink = [&](absl::string_view piece) { line.append(piece.data(), piece.size()); };
-  const json body = {{"error",
-                      {{"message", error.message},
-                       {"type", error.type},
-                       {"param", error.param.empty() ? json() : json(error.param)},
-                       {"code", error.code}}}};
   WriteResultLine(
-      ids, custom_id, error.status_code, [&] { sink(JsonLine(body)); }, sink);
+      ids, custom_id, error.status_code, [&] { sink(ErrorBody(error)); }, sink);
   return line;
 }
 

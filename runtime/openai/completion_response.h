@@ -69,7 +69,10 @@ struct ResultIds {
 void WriteResultLine(const ResultIds& ids, absl::string_view custom_id, int status_code,
                      absl::FunctionRef<void()> write_body, TextSink sink);
 
-// Returns such a line for a request that failed; its body is {error: {message, type, param, code}}.
+// Returns the JSON text {error: {message, type, param, code}}.
+std::string ErrorBody(const ApiError& error);
+
+// Returns such a line for a request that failed; its body is ErrorBody's.
 std::string ErrorLine(const ResultIds& ids, absl::string_view custom_id, const ApiError& error);
 
 }  // namespace sluice

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/encodings/tile.h"
+#include "runtime/pass/workspace.h"
 
 namespace sluice {
 namespace {
@@ -26,6 +27,34 @@ int64_t BytesOf(const MatMulArgs& args) {
 }
 
 }  // namespace
+
+int64_t HostProductSizes::host_bytes() const {
+  int64_t bytes = product_bytes;
+  for (const int64_t of_format : activation_bytes) bytes += of_format;
+  return bytes;
+}
+
+HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows) {
+  HostProductSizes sizes;
+  int64_t together = 0;  // of slabs that read the same
+  int block = -1;
+  PassBuffer input = PassBuffer::kNormed;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
+    const Product& product = manifest.ProductOf(slab);
+    const int64_t count = OfLogitRows(product) ? std::min(rows, logit_rows) : rows;
+    if (slab.block != block || product.reads != input) together = 0;
+    block = slab.block;
+    input = product.reads;
+    together += count * ProductRows(manifest, slab) * static_cast<int64_t>(sizeof(float));
+    sizes.product_bytes = std::max(sizes.product_bytes, HostBuffer::RoundedBytes(together));
+    const ActivationFormat format = Info(tensor.encoding).activations;
+    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
+    bytes = std::max(bytes,
+                     HostBuffer::RoundedBytes(count * ActivationRowBytes(format, tensor.shape[1])));
+  }
+  return sizes;
+}
 
 absl::StatusOr<std::unique_ptr<HostProducts>> HostProducts::Create(const HostProductSizes& sizes,
                                                                    ComputePlace* place) {

@@ -18,10 +18,20 @@
 #include "kernels/device.h"
 #include "kernels/ops.h"
 #include "prefetch/io/host_buffer.h"
-#include "runtime/pass/memory_plan.h"
 #include "runtime/place/compute_place.h"
+#include "storage/store/manifest.h"
 
 namespace sluice {
+
+// Sizes of what lies between a device and the CPU that computes slabs for it, in passes of up to
+// `rows` rows: activations of one matrix in each format, none of them rounded, and products of all
+// matrices that read the same.
+struct HostProductSizes {
+  int64_t activation_bytes[kNumActivationFormats] = {};  // pinned host memory
+  int64_t product_bytes = 0;  // f32: pinned host memory, and the same on the device
+  int64_t host_bytes() const;
+};
+HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows);
 
 // What was done so far.
 struct HostProductCounters {

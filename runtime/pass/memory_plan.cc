@@ -2,17 +2,18 @@
 #include "runtime/pass/memory_plan.h"
 
 #include <algorithm>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/cpu/attention.h"
 #include "prefetch/io/host_buffer.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/kv/kv_cache.h"
 #include "runtime/kv/kv_file.h"
 #include "runtime/kv/kv_pager.h"
 #include "runtime/kv/kv_staging.h"
+#include "runtime/pass/host_products.h"
 #include "runtime/place/compute_place.h"
 #include "runtime/sample/sampler.h"
 
@@ -124,12 +125,30 @@ int64_t SmallestWithPrompts(int64_t bytes) {
   return budget;
 }
 
-PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h) {
+StateLayout LayoutOf(const Manifest& manifest, const PlanRequest& request) {
+  return StateLayout::Of(manifest.spec, request.k_type, request.v_type);
+}
+
+PassSize PassSizeOf(const MemoryPlan& plan) {
   return {.rows = plan.pass_rows,
-          .sequences = plan.request.num_sequences,
+          .logit_rows = plan.logit_rows,
           .context_tokens = plan.request.context_tokens,
-          .num_heads = h.num_attention_heads,
-          .kv = {plan.request.k_type, plan.request.v_type, h.num_key_value_heads, h.head_dim}};
+          .num_threads = plan.request.num_threads};
+}
+
+PassLimits LimitsOf(const MemoryPlan& plan, const ModelSpec& model) {
+  PassLimits limits = {.rows = plan.pass_rows,
+                       .sequences = plan.request.num_sequences,
+                       .context_tokens = plan.request.context_tokens,
+                       .num_heads = 0,
+                       .kv = {plan.request.k_type, plan.request.v_type, 0, 0}};
+  for (const LayerSpec& layer : model.layers) {
+    const AttentionSpec& attention = std::get<AttentionSpec>(layer.mixer);
+    limits.num_heads = std::max(limits.num_heads, attention.num_heads);
+    limits.kv.num_kv_heads = std::max(limits.kv.num_kv_heads, attention.num_kv_heads);
+    limits.kv.head_dim = std::max(limits.kv.head_dim, attention.head_dim);
+  }
+  return limits;
 }
 
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident) {
@@ -148,7 +167,7 @@ Rounding RoundingOf(const PlanRequest& request) {
 }
 
 void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work) {
-  work->ring_bytes = plan.ring_bytes;
+  work->ring_bytes = plan.host().ring_bytes;
   for (size_t i = 0; i < manifest.slabs.size(); ++i) {
     if (plan.residency.tier[i] == kOnDisk) {
       work->ring_slab_bytes = std::max(work->ring_slab_bytes, manifest.slabs[i].bytes);
@@ -170,7 +189,10 @@ namespace {
 class MemoryPlanner {
  public:
   MemoryPlanner(const LayerStore& store, const PlanRequest& request)
-      : store_(store), manifest_(store.manifest()), h_(manifest_.hyper_parameters) {
+      : store_(store),
+        manifest_(store.manifest()),
+        h_(manifest_.hyper_parameters),
+        layout_(LayoutOf(manifest_, request)) {
     plan_.request = request;
   }
 
@@ -178,12 +200,9 @@ class MemoryPlanner {
 
  private:
   const PlanRequest& request() const { return plan_.request; }
-  bool on_device() const { return plan_.device.has_value(); }
-  // The budget and the fixed bytes of the memory that computes.
-  int64_t budget() const {
-    return on_device() ? request().device->max_bytes : request().max_ram_bytes;
-  }
-  int64_t fixed() const { return on_device() ? plan_.device->fixed_bytes : plan_.fixed_bytes; }
+  bool on_device() const { return plan_.on_device(); }
+  PlacePlan& nearest() { return plan_.nearest(); }
+  PlacePlan& host() { return plan_.host(); }
 
   void TakeSlabs();
   absl::Status TakeKv();
@@ -205,12 +224,12 @@ class MemoryPlanner {
   const LayerStore& store_;
   const Manifest& manifest_;
   const HyperParameters& h_;
+  const StateLayout layout_;
   MemoryPlan plan_;
   std::vector<SlabSize> slab_sizes_;
   std::vector<StreamSlab> cycle_;
   int64_t all_resident_ = 0;  // bytes of all slabs in memory
   int64_t stream_tables_ = 0;
-  KvShape kv_ = {};
   int64_t kv_bytes_ = 0;       // of the pages in memory
   int64_t kv_disk_bytes_ = 0;  // that pages on disk take in memory
   int64_t min_ring_ = 0;
@@ -238,55 +257,49 @@ absl::Status MemoryPlanner::TakeKv() {
   const int64_t context_pages = (request().context_tokens + kKvPageTokens - 1) / kKvPageTokens;
   plan_.kv_pages = request().kv_pages > 0 ? std::max(request().kv_pages, context_pages)
                                           : context_pages * request().num_sequences;
-  kv_ = {request().k_type, request().v_type, h_.num_key_value_heads, h_.head_dim};
   plan_.kv_disk_pages = std::min(request().kv_disk_pages, plan_.kv_pages);
   if (plan_.kv_disk_pages > 0 && on_device()) {
     return absl::InvalidArgumentError(
         "keys and values cannot lie on disk where a device computes; leave them in its memory or "
         "in the host's");
   }
-  kv_bytes_ =
-      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages - plan_.kv_disk_pages);
-  kv_disk_bytes_ =
-      KvCache::BytesForPages(kv_, h_.num_hidden_layers, plan_.kv_pages, plan_.kv_disk_pages) -
-      kv_bytes_ + KvFile::MemoryBytes(h_.num_hidden_layers, plan_.kv_disk_pages) +
-      KvPager::MemoryBytes(plan_.kv_disk_pages);
+  kv_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages - plan_.kv_disk_pages);
+  kv_disk_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages, plan_.kv_disk_pages) -
+                   kv_bytes_ + KvFile::MemoryBytes(layout_.num_layers(), plan_.kv_disk_pages) +
+                   KvPager::MemoryBytes(plan_.kv_disk_pages);
   return absl::OkStatus();
 }
 
 void MemoryPlanner::DescribeHost(const WorkspaceSizes& work) {
-  plan_.items = {
+  host().items = {
       {"KV cache", kv_bytes_},
       {"activations", work.activations() + work.staging_bytes},
       {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h_.vocab_size)},
       {"rotary tables", work.rope_bytes},
       {"norms, biases and manifest", store_.MemoryBytes()},
       {"tokenizer", request().tokenizer_bytes},
-      {"I/O tables and kernel scratch",
-       stream_tables_ +
-           CpuAttention::ScratchBytes(h_.num_attention_heads, h_.head_dim, request().num_threads)},
+      {"I/O tables and kernel scratch", stream_tables_ + work.scratch_bytes},
   };
 }
 
 void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
   const bool kv_on_host = plan_.KvInHostMemory();
-  DevicePlan& device = *plan_.device;
-  device.kv_staged_pages =
-      kv_on_host
-          ? KvStaging::MostPages(h_.layer_windows, request().num_sequences, rows, plan_.kv_pages)
-          : 0;
-  const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, h_));
-  device.items = {
-      kv_on_host
-          ? PlanItem{"KV pages on their way", KvStaging::DeviceBytes(kv_, device.kv_staged_pages)}
-          : PlanItem{"KV cache", kv_bytes_},
+  plan_.kv_staged_pages = kv_on_host
+                              ? KvStaging::MostPages(layout_.WidestWindow(),
+                                                     request().num_sequences, rows, plan_.kv_pages)
+                              : 0;
+  const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, manifest_.spec));
+  nearest().items = {
+      kv_on_host ? PlanItem{"KV pages on their way",
+                            KvStaging::DeviceBytes(layout_, plan_.kv_staged_pages)}
+                 : PlanItem{"KV cache", kv_bytes_},
       {"activations", work.activations()},
       {"logits", work.logits_bytes},
       {"rotary tables", work.rope_bytes},
       {"norms and biases", manifest_.resident_bytes},
       {"kernels and the device's runtime", request().device->scratch_bytes + upload_bytes},
   };
-  plan_.items = {
+  host().items = {
       {"copies to the device", ComputePlace::kStagingBytes + work.staging_bytes + upload_bytes +
                                    (kv_on_host ? KvStaging::HostBytes(plan_.kv_pages) : 0)},
       {"logits and sampling", work.logits_bytes + Sampler::MemoryBytes(h_.vocab_size)},
@@ -295,23 +308,21 @@ void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
       {"I/O tables", stream_tables_},
   };
   if (request().device->host_bytes > 0) {
-    plan_.items.push_back({"the device's driver", request().device->host_bytes});
+    host().items.push_back({"the device's driver", request().device->host_bytes});
   }
-  if (kv_on_host) plan_.items.insert(plan_.items.begin(), {"KV cache", kv_bytes_});
+  if (kv_on_host) host().items.insert(host().items.begin(), {"KV cache", kv_bytes_});
   if (request().host_share.has_value()) {
     const HostProductSizes shared =
         SizeHostProducts(manifest_, std::min(rows, kMostSharedRows), plan_.logit_rows);
-    device.items.push_back({"products of the CPU", shared.product_bytes});
-    plan_.items.push_back({"products for the device", shared.host_bytes()});
+    nearest().items.push_back({"products of the CPU", shared.product_bytes});
+    host().items.push_back({"products for the device", shared.host_bytes()});
   }
-  device.fixed_bytes = SumOf(device.items);
 }
 
 void MemoryPlanner::Describe(int64_t rows) {
   plan_.pass_rows = rows;
   plan_.logit_rows = request().logits_of_all_rows ? rows : std::min(rows, request().num_sequences);
-  const WorkspaceSizes work = SizeWorkspace(manifest_, rows, plan_.logit_rows,
-                                            request().context_tokens, RoundingOf(request()));
+  const WorkspaceSizes work = SizeWorkspace(manifest_, PassSizeOf(plan_), RoundingOf(request()));
   if (on_device()) {
     DescribeDevice(work, rows);
   } else {
@@ -324,26 +335,26 @@ void MemoryPlanner::Describe(int64_t rows) {
       {"prompts on their way to ids",
        request().reads_prompts ? PromptWorkBytes(request().max_ram_bytes) : 0}};
   for (const auto& [name, bytes] : further) {
-    if (bytes > 0) plan_.items.push_back({name, bytes});
+    if (bytes > 0) host().items.push_back({name, bytes});
   }
-  plan_.fixed_bytes = SumOf(plan_.items);
+  for (PlacePlan& place : plan_.places) place.fixed_bytes = SumOf(place.items);
 }
 
 void MemoryPlanner::PutKv(KvPlace place) {
-  if (on_device()) plan_.device->kv_host_bytes = place == KvPlace::kHost ? kv_bytes_ : 0;
+  if (on_device()) plan_.kv_host_bytes = place == KvPlace::kHost ? kv_bytes_ : 0;
   Describe(least_rows_);
 }
 
 Least MemoryPlanner::LeastWith(KvPlace place) {
   PutKv(place);
-  Least least = {place, plan_.fixed_bytes + min_ring_, 0, 0};
+  Least least = {place, host().fixed_bytes + min_ring_, 0, 0};
   if (request().reads_prompts) {
     least.ram_bytes =
         SmallestWithPrompts(least.ram_bytes - PromptWorkBytes(request().max_ram_bytes));
   }
   if (on_device()) {
-    least.vram_bytes = plan_.device->fixed_bytes + min_ring_;
-    least.pinned_bytes = plan_.device->kv_host_bytes + min_ring_;
+    least.vram_bytes = nearest().fixed_bytes + min_ring_;
+    least.pinned_bytes = plan_.kv_host_bytes + min_ring_;
   }
   return least;
 }
@@ -359,23 +370,23 @@ absl::StatusOr<std::vector<KvPlace>> MemoryPlanner::PossiblePlaces() {
   for (const KvPlace place : places) leasts.push_back(LeastWith(place));
   std::vector<KvPlace> possible;
   int64_t least_vram = std::numeric_limits<int64_t>::max();
-  plan_.minimum_bytes = least_vram;
+  host().minimum_bytes = least_vram;
   for (const Least& least : leasts) {
     if (least.Fits(request())) possible.push_back(least.kv_place);
     if (!least.FitsPinned(request())) continue;
     if (least.FitsVram(request())) {
-      plan_.minimum_bytes = std::min(plan_.minimum_bytes, least.ram_bytes);
+      host().minimum_bytes = std::min(host().minimum_bytes, least.ram_bytes);
     }
     if (least.FitsRam(request())) least_vram = std::min(least_vram, least.vram_bytes);
   }
   if (possible.empty()) return Refusal(store_, request(), NearestOf(leasts, request()));
-  if (on_device()) plan_.device->minimum_bytes = least_vram;
+  if (on_device()) nearest().minimum_bytes = least_vram;
   return possible;
 }
 
 bool MemoryPlanner::AllFits(int64_t rows) {
   Describe(rows);
-  return fixed() + HostBuffer::RoundedBytes(all_resident_) <= budget();
+  return nearest().fixed_bytes + HostBuffer::RoundedBytes(all_resident_) <= nearest().budget_bytes;
 }
 
 // As many rows a pass as are wanted, unless their buffers take more than a third of what could
@@ -383,12 +394,13 @@ bool MemoryPlanner::AllFits(int64_t rows) {
 // byte here is one less resident. On a device, its memory is what they take.
 int64_t MemoryPlanner::GrantRows(KvPlace place) {
   PutKv(place);
-  const int64_t base = fixed();
+  const int64_t base = nearest().fixed_bytes;
   int64_t rows = request().pass_rows;
   while (rows > least_rows_) {
     const bool all_fits = AllFits(rows);
-    const bool host_fits = plan_.fixed_bytes + min_ring_ <= request().max_ram_bytes;
-    const bool small = fixed() - base <= (budget() - base - min_ring_) / 3;
+    const bool host_fits = host().fixed_bytes + min_ring_ <= request().max_ram_bytes;
+    const bool small =
+        nearest().fixed_bytes - base <= (nearest().budget_bytes - base - min_ring_) / 3;
     if (host_fits && (small || all_fits)) break;
     rows = std::max((rows + 1) / 2, least_rows_);
   }
@@ -404,12 +416,11 @@ int64_t MemoryPlanner::GrantRows(KvPlace place) {
 
 // What is left for slabs that stay on the device, besides the ring that it takes from there.
 int64_t MemoryPlanner::DeviceCapacity() {
-  const int64_t capacity = budget() - fixed();
+  const int64_t capacity = nearest().budget_bytes - nearest().fixed_bytes;
   if (all_resident_ <= capacity) return capacity;
   const int64_t ring = std::min(kDeviceRingSlabs * RingSlabBytes(cycle_), all_resident_ / 8);
-  plan_.device->ring_bytes =
-      std::clamp(ring, min_ring_, capacity) / kReadAlignment * kReadAlignment;
-  return capacity - plan_.device->ring_bytes;
+  nearest().ring_bytes = std::clamp(ring, min_ring_, capacity) / kReadAlignment * kReadAlignment;
+  return capacity - nearest().ring_bytes;
 }
 
 // The same of `room` bytes of host memory, in buffers that do not round up.
@@ -421,25 +432,25 @@ int64_t MemoryPlanner::HostCapacity(int64_t room) {
   // What stays on a device passes the host's ring once.
   if (all <= room && !on_device()) return all;
   const int64_t ring = std::clamp(RingBytes(cycle_, plan_, all_resident_), min_ring_, room);
-  plan_.ring_bytes = whole_pages(ring / kReadAlignment * kReadAlignment);
-  return whole_pages(room - plan_.ring_bytes);
+  host().ring_bytes = whole_pages(ring / kReadAlignment * kReadAlignment);
+  return whole_pages(room - host().ring_bytes);
 }
 
 void MemoryPlanner::PlaceAll() {
   std::vector<int64_t> capacities;  // of the tiers
   if (on_device()) capacities.push_back(DeviceCapacity());
-  const int64_t unlimited = request().max_ram_bytes - plan_.fixed_bytes;
+  const int64_t unlimited = request().max_ram_bytes - host().fixed_bytes;
   int64_t room = unlimited;
   if (on_device()) {
-    room = std::min(room, request().device->max_pinned_bytes - plan_.device->kv_host_bytes);
+    room = std::min(room, request().device->max_pinned_bytes - plan_.kv_host_bytes);
   }
   capacities.push_back(HostCapacity(room));
   plan_.residency = PlaceSlabs(slab_sizes_, capacities);
-  plan_.resident_bytes =
+  host().kept_bytes =
       HostBuffer::RoundedBytes(plan_.residency.tier_bytes[plan_.residency.host_tier()]);
   if (!on_device()) return;
-  plan_.device->kept_bytes = plan_.residency.tier_bytes[0];
-  plan_.device->unpinned_bytes = std::min(unlimited - room, plan_.residency.streamed_bytes);
+  nearest().kept_bytes = plan_.residency.tier_bytes[0];
+  plan_.unpinned_bytes = std::min(unlimited - room, plan_.residency.streamed_bytes);
   if (!request().host_share.has_value()) return;
   plan_.host_share = ChooseHostShare(manifest_, plan_.residency, *request().host_share, least_rows_,
                                      plan_.logit_rows, RoundingOf(request()) != Rounding::kNone);
@@ -450,7 +461,10 @@ absl::StatusOr<MemoryPlan> MemoryPlanner::Plan() {
     return absl::InvalidArgumentError(
         absl::StrCat("a plan needs a positive context, not ", request().context_tokens, " tokens"));
   }
-  if (request().device.has_value()) plan_.device.emplace();
+  if (request().device.has_value()) {
+    plan_.places.push_back({.budget_bytes = request().device->max_bytes});
+  }
+  plan_.places.push_back({.budget_bytes = request().max_ram_bytes});
   TakeSlabs();
   SLUICE_RETURN_IF_ERROR(TakeKv());
   SLUICE_ASSIGN_OR_RETURN(const std::vector<KvPlace> possible, PossiblePlaces());
@@ -478,8 +492,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const LayerStore& store, const PlanRequest
       shared->KvInHostMemory() != plan->KvInHostMemory()) {
     return plan;
   }
-  shared->minimum_bytes = plan->minimum_bytes;
-  shared->device->minimum_bytes = plan->device->minimum_bytes;
+  shared->host().minimum_bytes = plan->host().minimum_bytes;
+  shared->nearest().minimum_bytes = plan->nearest().minimum_bytes;
   return shared;
 }
 

@@ -14,6 +14,7 @@
 #include "prefetch/residency.h"
 #include "prefetch/slab_stream.h"
 #include "runtime/floor/host_share.h"
+#include "runtime/kv/state_layout.h"
 #include "runtime/pass/workspace.h"
 #include "storage/store/layer_store.h"
 
@@ -74,19 +75,16 @@ struct PlanItem {
   int64_t bytes;
 };
 
-// What lies in the memory of a device: then activations, logits and, most often, the KV cache do,
-// and slabs are copied there.
-struct DevicePlan {
-  std::vector<PlanItem> items;  // always needed
+// A memory that is divided: the host's, or that of a device, where activations, logits and, most
+// often, the KV cache lie and slabs are copied to.
+struct PlacePlan {
+  int64_t budget_bytes = 0;     // for everything that sluice allocates there
+  std::vector<PlanItem> items;  // always needed, in the order they are printed
   int64_t fixed_bytes = 0;      // their sum
-  int64_t ring_bytes = 0;
-  int64_t kept_bytes = 0;  // of slabs that stay
+  int64_t ring_bytes = 0;       // for slabs that pass; 0: all of them stay
+  int64_t kept_bytes = 0;       // of slabs that stay
   // The smallest budget that can work with this request, wherever kAuto has the KV cache
   int64_t minimum_bytes = 0;
-  int64_t kv_host_bytes = 0;    // of the KV cache, pinned in host memory; 0: it lies on the device
-  int64_t kv_staged_pages = 0;  // then: of each of the two layers that the device has room for
-  // Of slabs that would stay in the host's memory if that could be pinned
-  int64_t unpinned_bytes = 0;
   int64_t total_bytes() const { return fixed_bytes + ring_bytes + kept_bytes; }
 };
 
@@ -95,30 +93,32 @@ struct MemoryPlan {
   int64_t pass_rows = 0;   // granted
   int64_t logit_rows = 0;  // rows of a pass that may want logits
   int64_t kv_pages = 0;
-  int64_t kv_disk_pages = 0;    // of these
-  std::vector<PlanItem> items;  // always needed, in the order they are printed
-  int64_t fixed_bytes = 0;      // their sum
-  int64_t ring_bytes = 0;
-  int worker_threads = 1;      // that verify and decode
-  int64_t resident_bytes = 0;  // memory of resident slabs
-  int64_t minimum_bytes = 0;   // the smallest budget that can work with this request and device
-  Residency residency;         // tiers: the device's memory, where there is one, and the host's
-  std::optional<DevicePlan> device;
+  int64_t kv_disk_pages = 0;  // of these
+  // From the memory that the processor computes in to the host's, which the disk fills. Slabs of
+  // tier i of `residency` stay in places[i].
+  std::vector<PlacePlan> places;
+  int worker_threads = 1;  // that verify and decode
+  Residency residency;
+  int64_t kv_host_bytes = 0;  // of a KV cache in host memory, pinned for a device; 0: there is none
+  int64_t kv_staged_pages = 0;  // then: of each of the two layers that the device has room for
+  // Of slabs that would stay in the host's memory if that could be pinned
+  int64_t unpinned_bytes = 0;
   HostShare host_share;      // beside a device: the slabs of host memory that the CPU computes
   int64_t weight_bytes = 0;  // stored bytes of all slabs
   int64_t raw_bytes = 0;     // the same, decoded
-  int64_t total_bytes() const {
-    return fixed_bytes + ring_bytes + resident_bytes;
-  }  // of host memory
+
+  PlacePlan& nearest() { return places.front(); }
+  PlacePlan& host() { return places.back(); }
+  const PlacePlan& nearest() const { return places.front(); }
+  const PlacePlan& host() const { return places.back(); }
+  bool on_device() const { return places.size() > 1; }
 
   // Of host memory that is pinned for a device: what is not there may be refused.
-  int64_t pinned_bytes() const {
-    return ring_bytes + resident_bytes + (KvInHostMemory() ? device->kv_host_bytes : 0);
-  }
+  int64_t pinned_bytes() const { return host().ring_bytes + host().kept_bytes + kv_host_bytes; }
 
   // Whether keys and values lie in host memory while a device computes.
-  bool KvInHostMemory() const { return device.has_value() && device->kv_host_bytes > 0; }
-  bool OnDevice(size_t slab) const { return device.has_value() && residency.tier[slab] == 0; }
+  bool KvInHostMemory() const { return kv_host_bytes > 0; }
+  bool OnDevice(size_t slab) const { return on_device() && residency.tier[slab] == 0; }
   bool InHostMemory(size_t slab) const { return residency.tier[slab] == residency.host_tier(); }
   bool ComputedByHost(size_t slab) const {
     return !host_share.slabs.empty() && host_share.slabs[slab];
@@ -132,8 +132,14 @@ struct MemoryPlan {
 // Has the pass read through the plan's ring.
 void AddRing(const Manifest& manifest, const MemoryPlan& plan, PassWork* work);
 
-// What Ops::Reserve makes room for.
-PassLimits LimitsOf(const MemoryPlan& plan, const HyperParameters& h);
+// How large the passes of a plan are.
+PassSize PassSizeOf(const MemoryPlan& plan);
+
+// What Ops::Reserve makes room for: the largest of what layers have.
+PassLimits LimitsOf(const MemoryPlan& plan, const ModelSpec& model);
+
+// What the model keeps of each sequence, in the types that are asked for.
+StateLayout LayoutOf(const Manifest& manifest, const PlanRequest& request);
 
 // The slab as a stream sees it.
 StreamSlab StreamSlabOf(const ManifestSlab& slab, bool resident);

@@ -47,7 +47,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read,
   StreamOptions stream_options;
   stream_options.io = read.io;
   stream_options.verify_once = read.verify_once;
-  stream_options.ring_bytes = plan_.ring_bytes;
+  stream_options.ring_bytes = plan_.host().ring_bytes;
   stream_options.worker_threads = plan_.worker_threads;
   stream_options.device = place->device();
   stream_options.pinned_bytes = pinned_bytes;
@@ -63,7 +63,7 @@ absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read,
                           DeviceStream::Create(std::move(host), std::move(device_cycle),
                                                {.device = place->device(),
                                                 .compute = place->stream(),
-                                                .ring_bytes = plan_.device->ring_bytes,
+                                                .ring_bytes = plan_.nearest().ring_bytes,
                                                 .max_bytes_per_s = read.copy_bytes_per_s}));
   device_stream_ = device.get();
   source_ = std::move(device);
@@ -75,8 +75,8 @@ absl::Status Model::OpenAsPinned(ComputePlace* place, const ReadOptions& read) {
     int64_t pinned = 0;
     absl::Status status = plan_.KvInHostMemory() ? CreateKvCache(place, &pinned) : absl::OkStatus();
     if (status.ok()) status = OpenStream(place, read, &pinned);
-    const int64_t wanted =
-        plan_.pinned_bytes() - plan_.ring_bytes + HostBuffer::RoundedBytes(plan_.ring_bytes);
+    const int64_t wanted = plan_.pinned_bytes() - plan_.host().ring_bytes +
+                           HostBuffer::RoundedBytes(plan_.host().ring_bytes);
     if (place->device() == nullptr || !absl::IsResourceExhausted(status) || pinned >= wanted)
       return status;
     // Each time less than before, so this ends.
@@ -89,39 +89,35 @@ absl::Status Model::OpenAsPinned(ComputePlace* place, const ReadOptions& read) {
 }
 
 absl::Status Model::CreateKvCache(ComputePlace* place, int64_t* pinned_bytes) {
-  const HyperParameters& h = store_.hyper_parameters();
-  const KvShape kv = {plan_.request.k_type, plan_.request.v_type, h.num_key_value_heads,
-                      h.head_dim};
+  StateLayout layout = LayoutOf(store_.manifest(), plan_.request);
   SLUICE_ASSIGN_OR_RETURN(
       kv_cache_,
       plan_.KvInHostMemory()
-          ? KvCache::CreatePinned(kv, h.num_hidden_layers, plan_.kv_pages, place, pinned_bytes)
-          : KvCache::Create(kv, h.num_hidden_layers, plan_.kv_pages, place, plan_.kv_disk_pages));
+          ? KvCache::CreatePinned(std::move(layout), plan_.kv_pages, place, pinned_bytes)
+          : KvCache::Create(std::move(layout), plan_.kv_pages, place, plan_.kv_disk_pages));
   return absl::OkStatus();
 }
 
 absl::Status Model::CreateKvMover(ComputePlace* place) {
-  const HyperParameters& h = store_.hyper_parameters();
   if (scratch_file_ >= 0 && kv_cache_.in_host_memory()) {
-    kv_file_ =
-        std::make_unique<KvFile>(h.num_hidden_layers, plan_.kv_disk_pages + plan_.kv_pages,
-                                 kv_cache_.page_stride(), host_stream_->io_engine(), scratch_file_);
+    kv_file_ = std::make_unique<KvFile>(kv_cache_.layout(), plan_.kv_disk_pages + plan_.kv_pages,
+                                        host_stream_->io_engine(), scratch_file_);
   }
   if (plan_.KvInHostMemory()) {
-    SLUICE_ASSIGN_OR_RETURN(kv_staging_,
-                            KvStaging::Create(&kv_cache_, place, device_stream_->link(),
-                                              plan_.device->kv_staged_pages, h.layer_windows));
+    SLUICE_ASSIGN_OR_RETURN(
+        kv_staging_,
+        KvStaging::Create(&kv_cache_, place, device_stream_->link(), plan_.kv_staged_pages));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
-  kv_pager_ = std::make_unique<KvPager>(&kv_cache_, kv_file_.get(), h.layer_windows);
+  kv_pager_ = std::make_unique<KvPager>(&kv_cache_, kv_file_.get());
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const LayerStore& store,
                                                      const MemoryPlan& plan, ComputePlace* place,
                                                      const ReadOptions& read) {
-  if ((place->device() != nullptr) != plan.device.has_value()) {
+  if ((place->device() != nullptr) != plan.on_device()) {
     return absl::InternalError("the plan is for another kind of device");
   }
   std::unique_ptr<Model> model(new Model(store, plan));

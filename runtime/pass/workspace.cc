@@ -1,11 +1,15 @@
-// Sums over the products of a program.
+// Sums over the blocks of a program, and buffers of these sizes.
 #include "runtime/pass/workspace.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/base/align.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/encodings/tile.h"
 #include "prefetch/io/host_buffer.h"
+#include "runtime/pass/blocks/block_kinds.h"
+#include "runtime/pass/rope_tables.h"
 
 namespace sluice {
 namespace {
@@ -13,16 +17,34 @@ namespace {
 // As memory of a ComputePlace is aligned.
 constexpr int64_t kWorkspaceAlignment = 256;
 
+int64_t Floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
+
+// Adds what the products of a block take to read what they read.
+void AddInputs(const Manifest& manifest, const Block& block, int64_t pass_rows, Rounding rounding,
+               WorkspaceSizes* sizes) {
+  for (const Product& product : block.products) {
+    for (const int matrix : MatricesOf(product, block.layer, manifest.index)) {
+      const ManifestTensor& tensor = manifest.tensors[matrix];
+      const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
+      const int64_t k = tensor.shape[1];
+      const int64_t row_bytes = ActivationRowBytes(format, k);
+      if (ReadsStream(product)) {
+        int64_t& bytes = sizes->activation_bytes[static_cast<int>(format)];
+        bytes = std::max(bytes, HostBuffer::RoundedBytes(pass_rows * row_bytes));
+      } else {
+        sizes->ahead_bytes =
+            std::max(sizes->ahead_bytes, PreparedAhead(pass_rows, row_bytes, Floats(k)));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int64_t WorkspaceSizes::activations() const {
   int64_t bytes = residual_bytes + normed_bytes + ahead_bytes + block_bytes + note_bytes;
   for (const int64_t of_format : activation_bytes) bytes += of_format;
   return bytes;
-}
-
-int64_t WorkspaceSizes::total() const {
-  return activations() + logits_bytes + rope_bytes + staging_bytes;
 }
 
 ActivationFormat ActivationsOf(Encoding encoding, Rounding rounding) {
@@ -38,38 +60,27 @@ int64_t PreparedAhead(int64_t rows, int64_t prepared_row_bytes, int64_t float_ro
                  kWorkspaceAlignment);
 }
 
-WorkspaceSizes SizeWorkspace(const Manifest& manifest, int64_t pass_rows, int64_t logit_rows,
-                             int64_t context_tokens, Rounding rounding) {
-  const HyperParameters& h = manifest.hyper_parameters;
-  const int64_t q_dim = h.num_attention_heads * h.head_dim;
-  const int64_t kv_dim = h.num_key_value_heads * h.head_dim;
+WorkspaceSizes SizeWorkspace(const Manifest& manifest, const PassSize& size, Rounding rounding) {
+  const ModelSpec& model = manifest.spec;
   const auto rounded = [](int64_t bytes) { return HostBuffer::RoundedBytes(bytes); };
   WorkspaceSizes sizes = {};
-  sizes.residual_bytes = rounded(pass_rows * h.hidden_size * 4);
-  sizes.normed_bytes = rounded(std::min(pass_rows, kRowTile) * h.hidden_size * 4);
+  sizes.residual_bytes = rounded(Floats(size.rows * model.hidden_size));
+  sizes.normed_bytes = rounded(Floats(std::min(size.rows, kRowTile) * model.hidden_size));
+  BlockNeeds most;
   for (const Block& block : manifest.program.blocks) {
-    for (const Product& product : block.products) {
-      for (const int matrix : MatricesOf(product, block.layer, manifest.index)) {
-        const ManifestTensor& tensor = manifest.tensors[matrix];
-        const ActivationFormat format = ActivationsOf(tensor.encoding, rounding);
-        const int64_t k = tensor.shape[1];
-        if (ReadsStream(product)) {
-          sizes.activation_bytes[static_cast<int>(format)] =
-              rounded(pass_rows * ActivationRowBytes(format, k));
-        } else {
-          const int64_t ahead = PreparedAhead(pass_rows, ActivationRowBytes(format, k), k * 4);
-          sizes.ahead_bytes = std::max(sizes.ahead_bytes, ahead);
-        }
-      }
-    }
+    AddInputs(manifest, block, size.rows, rounding, &sizes);
+    const BlockNeeds needs = NeedsOf(block, model, size);
+    most.buffer_bytes = std::max(most.buffer_bytes, needs.buffer_bytes);
+    most.logits_bytes = std::max(most.logits_bytes, needs.logits_bytes);
+    most.scratch_bytes = std::max(most.scratch_bytes, needs.scratch_bytes);
   }
   // One buffer with what is ahead of it.
-  const int64_t block_bytes = pass_rows * std::max(2 * q_dim + 2 * kv_dim, h.intermediate_size) * 4;
-  sizes.block_bytes = rounded(sizes.ahead_bytes + block_bytes) - sizes.ahead_bytes;
-  sizes.logits_bytes = rounded(logit_rows * h.vocab_size * 4);
-  sizes.rope_bytes = rounded(context_tokens * h.head_dim * 4);
+  sizes.block_bytes = rounded(sizes.ahead_bytes + most.buffer_bytes) - sizes.ahead_bytes;
+  sizes.logits_bytes = rounded(most.logits_bytes);
+  sizes.scratch_bytes = most.scratch_bytes;
+  sizes.rope_bytes = RopeTables::MemoryBytes(model, size.context_tokens);
   sizes.note_bytes = rounded(sizeof(int32_t));
-  sizes.staging_bytes = rounded(pass_rows * manifest.embedding_stride);
+  sizes.staging_bytes = rounded(size.rows * manifest.embedding_stride);
   return sizes;
 }
 
@@ -78,32 +89,30 @@ int64_t ProductRows(const Manifest& manifest, const ManifestSlab& slab) {
   return std::min(slab.num_tiles * kTileRows, manifest.tensors[slab.tensors[0]].shape[0] - first);
 }
 
-int64_t HostProductSizes::host_bytes() const {
-  int64_t bytes = product_bytes;
-  for (const int64_t of_format : activation_bytes) bytes += of_format;
-  return bytes;
-}
-
-HostProductSizes SizeHostProducts(const Manifest& manifest, int64_t rows, int64_t logit_rows) {
-  HostProductSizes sizes;
-  int64_t together = 0;  // of slabs that read the same
-  int block = -1;
-  PassBuffer input = PassBuffer::kNormed;
-  for (const ManifestSlab& slab : manifest.slabs) {
-    const ManifestTensor& tensor = manifest.tensors[slab.tensors[0]];
-    const Product& product = manifest.ProductOf(slab);
-    const int64_t count = OfLogitRows(product) ? std::min(rows, logit_rows) : rows;
-    if (slab.block != block || product.reads != input) together = 0;
-    block = slab.block;
-    input = product.reads;
-    together += count * ProductRows(manifest, slab) * static_cast<int64_t>(sizeof(float));
-    sizes.product_bytes = std::max(sizes.product_bytes, HostBuffer::RoundedBytes(together));
-    const ActivationFormat format = Info(tensor.encoding).activations;
-    int64_t& bytes = sizes.activation_bytes[static_cast<int>(format)];
-    bytes = std::max(bytes,
-                     HostBuffer::RoundedBytes(count * ActivationRowBytes(format, tensor.shape[1])));
+absl::StatusOr<Workspace> Workspace::Create(const WorkspaceSizes& sizes, ComputePlace* place) {
+  Workspace workspace;
+  const std::pair<DeviceRange*, int64_t> wanted[] = {
+      {&workspace.residual_, sizes.residual_bytes},
+      {&workspace.normed_, sizes.normed_bytes},
+      {&workspace.ahead_and_block_, sizes.ahead_bytes + sizes.block_bytes},
+      {&workspace.logits_, sizes.logits_bytes},
+      {&workspace.note_, sizes.note_bytes}};
+  for (const auto& [range, bytes] : wanted) {
+    SLUICE_ASSIGN_OR_RETURN(*range, place->Allocate(bytes));
   }
-  return sizes;
+  for (size_t i = 0; i < workspace.activations_.size(); ++i) {
+    SLUICE_ASSIGN_OR_RETURN(workspace.activations_[i], place->Allocate(sizes.activation_bytes[i]));
+  }
+  const auto floats = [](const DeviceRange& range) {
+    return reinterpret_cast<float*>(range.data());
+  };
+  workspace.block_ =
+      reinterpret_cast<float*>(workspace.ahead_and_block_.data() + sizes.ahead_bytes);
+  workspace.buffers_[PassBuffer::kResidual] = floats(workspace.residual_);
+  workspace.buffers_[PassBuffer::kNormed] = floats(workspace.normed_);
+  workspace.buffers_[PassBuffer::kNormedLast] = floats(workspace.normed_);
+  workspace.buffers_[PassBuffer::kLogits] = floats(workspace.logits_);
+  return workspace;
 }
 
 }  // namespace sluice

@@ -8,16 +8,8 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kGolden = 0x9E3779B97F4A7C15u;
 constexpr double kLn2 = 0x1.62e42fefa39efp-1;
-
-// The step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-uint64_t Mix(uint64_t x) {
-  x += kGolden;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
+constexpr uint64_t kLargest = (uint64_t{1} << 53) - 1;
 
 }  // namespace
 
@@ -37,14 +29,11 @@ double FixedLog(double x) {
 }
 
 GumbelNoise::GumbelNoise(uint64_t seed, int64_t position)
-    : state_(Mix(Mix(seed) ^ static_cast<uint64_t>(position))) {}
-
-uint64_t GumbelNoise::BitsOf(int32_t id) const {
-  return Mix(state_ + static_cast<uint64_t>(id) * kGolden) >> 11;  // 53 bits
-}
+    : state_(MixBits(MixBits(seed) ^ static_cast<uint64_t>(position))) {}
 
 double GumbelNoise::Of(int32_t id) const {
-  const double u = (static_cast<double>(BitsOf(id)) + 0.5) * 0x1p-53;
+  const uint64_t bits = kLargest - ComplementOf(id);
+  const double u = (static_cast<double>(bits) + 0.5) * 0x1p-53;
   // Half a step above the largest number of 53 bits rounds to 1, whose logarithm is 0.
   const double negative_log = std::max(-FixedLog(u), 0x1p-54);
   return -FixedLog(negative_log);
@@ -52,12 +41,21 @@ double GumbelNoise::Of(int32_t id) const {
 
 double GumbelNoise::BoundOf(int32_t id) const {
   // -ln U is at least 1 - U, and that has so many zeros in front.
-  const uint64_t complement = ((uint64_t{1} << 53) - 1 - BitsOf(id)) << 11;
+  const uint64_t complement = ComplementOf(id) << 11;
   return (std::countl_zero(complement | uint64_t{1} << 10) + 1) * kLn2 + 1e-9;
 }
 
+uint64_t GumbelNoise::LimitOf(double noise) {
+  // -ln U is at least 1 - U, so noise above this one needs a U nearer to 1 than e to its negative.
+  // The small number is more than what Of rounds.
+  const double steps = std::ceil(0x1p53 * std::exp(2e-9 - noise));
+  return steps < 0x1p53 ? static_cast<uint64_t>(steps) : kLargest + 1;
+}
+
 uint64_t SeedOfChoice(uint64_t seed, int64_t index) {
-  return index == 0 ? seed : Mix(seed ^ Mix(static_cast<uint64_t>(index)));
+  return index == 0
+             ? seed
+             : GumbelNoise::MixBits(seed ^ GumbelNoise::MixBits(static_cast<uint64_t>(index)));
 }
 
 }  // namespace sluice

@@ -21,8 +21,26 @@ class GumbelNoise {
   // An upper bound of Of(id), which costs no logarithm.
   double BoundOf(int32_t id) const;
 
+  // What MayExceed asks for `noise`: many tokens are compared with one number.
+  static uint64_t LimitOf(double noise);
+  // False only where Of(id) is at most the noise that `limit` is for. Costs a few multiplications.
+  bool MayExceed(int32_t id, uint64_t limit) const { return ComplementOf(id) < limit; }
+
  private:
-  uint64_t BitsOf(int32_t id) const;
+  // U is this many steps of 2^-53 below 1.
+  uint64_t ComplementOf(int32_t id) const {
+    return (uint64_t{1} << 53) - 1 - (MixBits(state_ + static_cast<uint64_t>(id) * kGolden) >> 11);
+  }
+
+  static constexpr uint64_t kGolden = 0x9E3779B97F4A7C15u;
+  // The step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
+  static uint64_t MixBits(uint64_t x) {
+    x += kGolden;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+  }
+  friend uint64_t SeedOfChoice(uint64_t seed, int64_t index);
 
   const uint64_t state_;
 };

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/sample/top_tokens.h"
+
 namespace sluice {
 namespace {
 
@@ -12,24 +14,10 @@ constexpr size_t kGrowth = 4;
 
 // log(sum(exp(logits))), in double.
 double LogSumExp(absl::Span<const float> logits) {
-  const double best = *std::max_element(logits.begin(), logits.end());
+  const double best = logits[MostLikelyToken(logits)];
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - best);
   return best + std::log(sum);
-}
-
-// The `top_k` most likely tokens with their logits, best first.
-std::vector<std::pair<int32_t, float>> Likeliest(absl::Span<const float> logits, int64_t top_k) {
-  std::vector<std::pair<int32_t, float>> top;
-  if (top_k <= 0) return top;
-  std::vector<int32_t> ids(logits.size());
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
-  const size_t n = std::min<size_t>(top_k, ids.size());
-  std::partial_sort(ids.begin(), ids.begin() + n, ids.end(), [&](int32_t a, int32_t b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  });
-  for (size_t i = 0; i < n; ++i) top.emplace_back(ids[i], logits[ids[i]]);
-  return top;
 }
 
 template <typename T>
@@ -44,7 +32,7 @@ TokenLogProb LogProbOf(absl::Span<const float> logits, int32_t token, int64_t to
   const double normalizer = LogSumExp(logits);
   TokenLogProb result;
   result.log_prob = logits[token] - normalizer;
-  for (const auto& [id, logit] : Likeliest(logits, top_k))
+  for (const auto& [id, logit] : TopTokens(logits, top_k))
     result.top.emplace_back(id, logit - normalizer);
   return result;
 }
@@ -57,7 +45,7 @@ int64_t LogProbList::BytesPerToken(int64_t top_k) {
 }
 
 void LogProbList::Add(absl::Span<const float> logits, int32_t token, int64_t top_k) {
-  Add(LogSumExp(logits), logits[token], Likeliest(logits, top_k));
+  Add(LogSumExp(logits), logits[token], TopTokens(logits, top_k));
 }
 
 void LogProbList::Add(double normalizer, float logit,

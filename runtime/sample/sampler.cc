@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "runtime/sample/gumbel.h"
+#include "runtime/sample/token_blocks.h"
+#include "runtime/sample/top_tokens.h"
 
 namespace sluice {
 namespace {
@@ -24,6 +26,9 @@ constexpr struct {
 // llama.cpp's steps that are off until an option of their own is given, which sluice does not have.
 constexpr absl::string_view kIdleSteps[] = {"dry", "top_n_sigma", "xtc"};
 
+// The most candidates that TopTokens picks, for which it needs memory of its own: 16 KiB.
+constexpr int64_t kMostTopTokens = 1000;
+
 bool Contains(absl::Span<const SamplerStep> steps, SamplerStep step) {
   return std::find(steps.begin(), steps.end(), step) != steps.end();
 }
@@ -33,6 +38,85 @@ bool IsGreedy(const SamplerOptions& options) {
   const absl::Span<const SamplerStep> steps = options.steps.get();
   return options.temperature <= 0 && Contains(steps, SamplerStep::kTemperature) &&
          (options.typical_p >= 1 || !Contains(steps, SamplerStep::kTypicalP));
+}
+
+// Whether the step leaves all candidates as they are.
+bool IsIdle(SamplerStep step, const SamplerOptions& options) {
+  switch (step) {
+    case SamplerStep::kPenalties:
+      return options.repeat_penalty == 1 && options.frequency_penalty == 0 &&
+             options.presence_penalty == 0;
+    case SamplerStep::kTopK:
+      return options.top_k <= 0;
+    case SamplerStep::kTypicalP:
+      return options.typical_p >= 1;
+    case SamplerStep::kTopP:
+      return options.top_p >= 1;
+    case SamplerStep::kMinP:
+      return options.min_p <= 0;
+    case SamplerStep::kTemperature:
+      break;
+  }
+  return false;
+}
+
+// Whether the logits reach the choice as the model gave them.
+bool KeepsLogits(const SamplerOptions& options) {
+  return options.logit_bias.empty() && (IsIdle(SamplerStep::kPenalties, options) ||
+                                        !Contains(options.steps.get(), SamplerStep::kPenalties));
+}
+
+// How many candidates the first step that is not idle leaves at most; 0: it is none that counts, or
+// there are too many for TopTokens to be worth it.
+int64_t FirstTopK(const SamplerOptions& options) {
+  if (!options.logit_bias.empty()) return 0;
+  for (const SamplerStep step : options.steps.get()) {
+    if (IsIdle(step, options)) continue;
+    return step == SamplerStep::kTopK && options.top_k <= kMostTopTokens ? options.top_k : 0;
+  }
+  return 0;
+}
+
+// Whether the choice is a draw from all allowed tokens: temperature is the only step that counts.
+bool DrawsFromAll(const SamplerOptions& options) {
+  if (options.temperature <= 0 || !options.logit_bias.empty()) return false;
+  bool scales = false;
+  for (const SamplerStep step : options.steps.get()) {
+    if (step == SamplerStep::kTemperature) {
+      scales = true;
+    } else if (!IsIdle(step, options)) {
+      return false;
+    }
+  }
+  return scales;
+}
+
+// The allowed token with the largest sum of logit and noise. Most tokens cost a few multiplications
+// for their noise, and no logarithm.
+int32_t DrawFromAll(absl::Span<const float> logits, double temperature, const GumbelNoise& noise,
+                    absl::Span<const uint64_t> allowed) {
+  int32_t chosen = MostLikelyToken(logits, allowed);
+  const double most = logits[chosen];
+  double best = -std::numeric_limits<double>::infinity();
+  for (size_t first = 0; first < logits.size(); first += kTokenBlock) {
+    const size_t end = std::min(logits.size(), first + kTokenBlock);
+    if (AllowsNone(allowed, first)) continue;
+    const float block_most = end - first == kTokenBlock
+                                 ? BlockMax(&logits[first])
+                                 : *std::max_element(&logits[first], logits.data() + end);
+    const double scaled = (block_most - most) / temperature;
+    uint64_t limit = GumbelNoise::LimitOf(best - scaled);
+    for (size_t i = first; i < end; ++i) {
+      const auto id = static_cast<int32_t>(i);
+      if (!noise.MayExceed(id, limit) || !Allows(allowed, i)) continue;
+      const double score = (logits[i] - most) / temperature + noise.Of(id);
+      if (score <= best) continue;
+      best = score;
+      chosen = id;
+      limit = GumbelNoise::LimitOf(best - scaled);
+    }
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -221,8 +305,14 @@ void Sampler::KeepShare(double share, double sum, Better better) {
   double cumulative = 0;
   size_t kept = 0;
   for (size_t sorted = 0; kept == sorted && sorted < order_.size();) {
-    const size_t end = std::min(order_.size(), std::max<size_t>(256, 8 * sorted));
-    std::partial_sort(order_.begin() + sorted, order_.begin() + end, order_.end(), better);
+    const size_t end = std::min(order_.size(), std::max<size_t>(256, 4 * sorted));
+    const auto first = order_.begin() + sorted, last = order_.begin() + end;
+    if (sorted == 0) {
+      std::partial_sort(first, last, order_.end(), better);
+    } else {  // a heap of thousands would be slower
+      if (last != order_.end()) std::nth_element(first, last, order_.end(), better);
+      std::sort(first, last, better);
+    }
     sorted = end;
     while (kept < sorted && cumulative < share * sum) cumulative += weights_[order_[kept++]];
   }
@@ -291,9 +381,16 @@ void Sampler::Apply(SamplerStep step, const SamplerOptions& options,
   }
 }
 
-int32_t Sampler::Sample(absl::Span<const float> logits, const SamplerOptions& options,
-                        absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated,
-                        int64_t position, absl::Span<const uint64_t> allowed) {
+void Sampler::Fill(absl::Span<const float> logits, const SamplerOptions& options,
+                   absl::Span<const uint64_t> allowed) {
+  if (const int64_t k = FirstTopK(options); k > 0) {
+    candidates_.clear();
+    for (const auto& [id, logit] : TopTokens(logits, k, allowed))
+      candidates_.push_back({logit, id});
+    std::sort(candidates_.begin(), candidates_.end(),
+              [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+    return;
+  }
   candidates_.resize(vocab_size_);
   for (int64_t id = 0; id < vocab_size_; ++id) {
     candidates_[id] = {logits[id], static_cast<int32_t>(id)};
@@ -305,13 +402,21 @@ int32_t Sampler::Sample(absl::Span<const float> logits, const SamplerOptions& op
     std::erase_if(candidates_,
                   [&](const Candidate& c) { return (allowed[c.id / 64] >> (c.id % 64) & 1) == 0; });
   }
+}
+
+int32_t Sampler::Sample(absl::Span<const float> logits, const SamplerOptions& options,
+                        absl::Span<const int32_t> prompt, absl::Span<const int32_t> generated,
+                        int64_t position, absl::Span<const uint64_t> allowed) {
   const bool greedy = IsGreedy(options);
+  if (greedy && KeepsLogits(options)) return MostLikelyToken(logits, allowed);
+  const GumbelNoise noise(options.seed, position);
+  if (DrawsFromAll(options)) return DrawFromAll(logits, options.temperature, noise, allowed);
+  Fill(logits, options, allowed);
   for (const SamplerStep step : options.steps.get()) {
     if (greedy && step != SamplerStep::kPenalties) continue;  // the best one stays
     Apply(step, options, prompt, generated);
   }
   const bool drawn = !greedy && candidates_.size() > 1;
-  const GumbelNoise noise(options.seed, position);
   const Candidate* chosen = &candidates_[0];
   double best = -std::numeric_limits<double>::infinity();
   for (const Candidate& c : candidates_) {

@@ -117,6 +117,9 @@ class Sampler {
     int32_t id;
   };
 
+  // Makes the candidates: all allowed tokens, or only those that a first top_k keeps.
+  void Fill(absl::Span<const float> logits, const SamplerOptions& options,
+            absl::Span<const uint64_t> allowed);
   void Apply(SamplerStep step, const SamplerOptions& options, absl::Span<const int32_t> prompt,
              absl::Span<const int32_t> generated);
   void Penalize(const SamplerOptions& options, absl::Span<const int32_t> prompt,

@@ -30,6 +30,7 @@ struct RopeParameters {
   std::optional<double> attention_factor;        // yarn
   double mscale = 0.0;                           // yarn; 0: not given
   double mscale_all_dim = 0.0;                   // yarn; 0: not given
+  bool operator==(const RopeParameters&) const = default;
 };
 
 // Names are those of config.json. Every size is positive and consistent:

@@ -27,6 +27,7 @@ enum class PassBuffer : uint8_t {
   kResidual,    // [hidden_size]
   kLogits,      // [vocab_size], only of the rows that want them
 };
+inline constexpr int kNumPassBuffers = static_cast<int>(PassBuffer::kLogits) + 1;
 
 // A matrix of a product.
 struct ProductMatrix {
@@ -60,6 +61,7 @@ inline bool ReadsStream(const Product& product) {
 }
 
 enum class BlockKind : uint8_t { kAttention, kGatedMlp, kHead };
+inline constexpr int kNumBlockKinds = static_cast<int>(BlockKind::kHead) + 1;
 
 // When a pass needs the slabs of a block.
 enum class Demand : uint8_t {

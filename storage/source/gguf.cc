@@ -56,6 +56,13 @@ const GgufTensorType* FindGgufTensorType(uint32_t id) {
   return nullptr;
 }
 
+const GgufTensorType* FindGgufTensorType(absl::string_view name) {
+  for (const GgufTensorType& type : kTensorTypes) {
+    if (type.name == name) return &type;
+  }
+  return nullptr;
+}
+
 bool IsGgufFile(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return false;

@@ -30,6 +30,7 @@ struct GgufTensorType {
 };
 // Returns null if the type is unknown.
 const GgufTensorType* FindGgufTensorType(uint32_t id);
+const GgufTensorType* FindGgufTensorType(absl::string_view name);
 
 // Returns whether `path` is a regular file that begins with "GGUF", or is named *.gguf.
 bool IsGgufFile(const std::string& path);

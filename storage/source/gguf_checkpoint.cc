@@ -226,7 +226,9 @@ class Opener {
 
   static std::string ReadableTypes() {
     std::string names;
-    for (const EncodingInfo& info : Encodings()) absl::StrAppend(&names, info.name, " ");
+    for (const EncodingInfo& info : Encodings()) {
+      if (FindGgufTensorType(info.name) != nullptr) absl::StrAppend(&names, info.name, " ");
+    }
     names.pop_back();
     return absl::StrCat(
         names, "; quantize the model to one of them, with llama-quantize from f16 or bf16 weights");

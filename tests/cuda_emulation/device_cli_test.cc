@@ -10,14 +10,15 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "runtime/floor/probe/machine_probe.h"
+#include "runtime/open/session.h"
 #include "tests/cuda_emulation/machine.h"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/subprocess.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
-#include "tools/machine_probe.h"
-#include "tools/session.h"
+#include "tools/session_options.h"
 
 namespace sluice {
 namespace {
@@ -344,7 +345,7 @@ TEST(AutoDevice, SaysWhyTheCpuComputesAndTheCpuAloneSaysNothing) {
   const auto open = [](const cuda_emulation::MachineOptions& machine, DeviceChoice::Kind kind) {
     cuda_emulation::Reset(machine);
     testing::internal::CaptureStderr();
-    const auto device = OpenDevice({.kind = kind});
+    const auto device = OpenDevice({.kind = kind}, &PrintOpenNote);
     EXPECT_TRUE(device.ok()) << device.status();
     EXPECT_EQ(*device, nullptr);
     return testing::internal::GetCapturedStderr();
@@ -428,7 +429,7 @@ TEST_F(RefusedPinning, PlanShrinksTheHostTierAndSaysSo) {
 
 TEST_F(RefusedPinning, TheReportSaysHowMuchIsReadForIt) {
   for (const bool refused : {false, true}) {
-    const SessionOptions options = *ParseSessionOptions(Args(RunCommand(), {"--prompt-ids", "1"}));
+    const OpenOptions options = *ParseSessionOptions(Args(RunCommand(), {"--prompt-ids", "1"}));
     Session session = *OpenStoreAlone(options);
     // Behind two for copies through the host and one for the ring come the slabs that stay.
     if (refused) cuda_emulation::FailCall("cudaHostRegister", 4, cudaErrorMemoryAllocation);

@@ -20,8 +20,8 @@
 namespace {
 
 constexpr int64_t kContext = 128;
-const sluice::SessionIdentity kIdentity = {
-    .store_hash = 1, .template_hash = 2, .num_layers = 2, .vocab_size = 50};
+const sluice::KvShape kShape = {sluice::KvType::kF16, sluice::KvType::kQ8_0, 1, 8};
+const sluice::SessionIdentity kIdentity = {.store_hash = 1, .template_hash = 2, .vocab_size = 50};
 
 // A session of 70 tokens, one page and a bit.
 std::string WholeFile(sluice::KvCache& cache) {
@@ -57,7 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto* const place =
       new std::unique_ptr<sluice::ComputePlace>(sluice::MakeHostPlace(nullptr));
   static auto* const cache = new sluice::KvCache(*sluice::KvCache::Create(
-      {sluice::KvType::kF16, sluice::KvType::kQ8_0, 1, 8}, kIdentity.num_layers, 4, place->get()));
+      sluice::StateLayout(std::vector<sluice::LayerState>(2, {kShape, 0, KvPageBytes(kShape)})), 4,
+      place->get()));
   static const auto* const whole = new std::string(WholeFile(*cache));
   static const int fd = memfd_create("session", MFD_CLOEXEC);
   if (fd < 0) std::abort();

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,122 +15,63 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/encodings/encoding.h"
 #include "kernels/ops.h"
+#include "tests/support/attention_data.h"
+#include "tests/support/cpu_machine.h"
+#include "tests/support/random_floats.h"
 
 namespace sluice {
 namespace {
 
-struct Machine {
-  Machine(Isa isa, int threads) : pool(threads), ops(*MakeCpuOps(isa, &pool)) {}
-  ThreadPool pool;
-  std::unique_ptr<Ops> ops;
-};
-
-struct Shape {
-  KvType k_type;
-  KvType v_type;
-  int64_t num_heads;
-  int64_t num_kv_heads;
-  int64_t head_dim;
-  int64_t positions;
-};
-
-// One sequence's keys and values in pages that lie in no order, unused places full of NaN.
-class Sequence {
- public:
-  Sequence(const Shape& shape, uint32_t seed)
-      : shape_(shape), kv_{shape.k_type, shape.v_type, shape.num_kv_heads, shape.head_dim} {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    const int64_t values = shape.positions * shape.num_kv_heads * shape.head_dim;
-    k_.resize(values);
-    v_.resize(values);
-    for (float& value : k_) value = normal(random);
-    for (float& value : v_) value = normal(random);
-    table_.resize((shape.positions + kKvPageTokens - 1) / kKvPageTokens);
-    std::iota(table_.begin(), table_.end(), 1);
-    std::shuffle(table_.begin(), table_.end(), random);
-    pages_.resize((table_.size() + 1) * KvPageBytes(kv_), std::byte{0xFF});
+// Value i of a position's key (or value) as it was stored.
+double Stored(const AttentionSequence& sequence, bool key, int64_t position, int64_t head,
+              int64_t i) {
+  const AttentionShape& shape = sequence.shape();
+  const KvType type = key ? shape.k_type : shape.v_type;
+  const int64_t k_bytes = KvRowBytes(shape.k_type, shape.head_dim);
+  const int64_t v_bytes = KvRowBytes(shape.v_type, shape.head_dim);
+  const int64_t t = position % kKvPageTokens;
+  const std::byte* row = sequence.pages().data() +
+                         sequence.table()[position / kKvPageTokens] * KvPageBytes(sequence.kv()) +
+                         head * kKvPageTokens * (k_bytes + v_bytes) +
+                         (key ? t * k_bytes : kKvPageTokens * k_bytes + t * v_bytes);
+  if (type == KvType::kF32) {
+    float value;
+    std::memcpy(&value, row + 4 * i, 4);
+    return value;
   }
+  uint16_t bits;
+  std::memcpy(&bits, row + (type == KvType::kF16 ? 2 * i : i / 32 * 2), 2);
+  if (type == KvType::kF16) return F16ToF32(bits);
+  const auto quant = static_cast<int8_t>(row[(shape.head_dim + 31) / 32 * 2 + i]);
+  return double{F16ToF32(bits)} * quant;
+}
 
-  AttentionArgs Args(absl::Span<const AttentionRow> rows) {
-    return {.kv = kv_,
-            .pages = pages_.data(),
-            .page_stride = KvPageBytes(kv_),
-            .num_heads = shape_.num_heads,
-            .attention_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
-            .rows = rows};
+// Attention of one query head by the book.
+std::vector<double> Naive(const AttentionSequence& sequence, const AttentionRow& row,
+                          const float* q, int64_t head) {
+  const AttentionShape& shape = sequence.shape();
+  const int64_t kv_head = head / (shape.num_heads / shape.num_kv_heads);
+  std::vector<double> p;
+  for (int64_t t = row.first_visible; t <= row.position; ++t) {
+    double s = 0;
+    for (int64_t i = 0; i < shape.head_dim; ++i) s += q[i] * Stored(sequence, true, t, kv_head, i);
+    p.push_back(s / std::sqrt(static_cast<double>(shape.head_dim)));
   }
-  AttentionRow Row(int64_t position, int64_t first_visible = 0) const {
-    return {.page_table = table_.data(), .position = position, .first_visible = first_visible};
-  }
-
-  // Writes all positions.
-  void Append(Ops& ops) {
-    std::vector<AttentionRow> rows;
-    for (int64_t p = 0; p < shape_.positions; ++p) rows.push_back(Row(p));
-    const int64_t stride = shape_.num_kv_heads * shape_.head_dim;
-    ASSERT_TRUE(ops.AppendKv(Args(rows), k_.data(), v_.data(), stride).ok());
-  }
-
-  // Value i of a position's key (or value) as it was stored.
-  double Stored(bool key, int64_t position, int64_t head, int64_t i) const {
-    const KvType type = key ? shape_.k_type : shape_.v_type;
-    const int64_t k_bytes = KvRowBytes(shape_.k_type, shape_.head_dim);
-    const int64_t v_bytes = KvRowBytes(shape_.v_type, shape_.head_dim);
-    const int64_t t = position % kKvPageTokens;
-    const std::byte* row = pages_.data() + table_[position / kKvPageTokens] * KvPageBytes(kv_) +
-                           head * kKvPageTokens * (k_bytes + v_bytes) +
-                           (key ? t * k_bytes : kKvPageTokens * k_bytes + t * v_bytes);
-    if (type == KvType::kF32) {
-      float value;
-      std::memcpy(&value, row + 4 * i, 4);
-      return value;
+  const double max = *std::max_element(p.begin(), p.end());
+  double sum = 0;
+  for (double& value : p) sum += value = std::exp(value - max);
+  std::vector<double> out(shape.head_dim);
+  for (int64_t t = row.first_visible; t <= row.position; ++t) {
+    for (int64_t i = 0; i < shape.head_dim; ++i) {
+      out[i] += p[t - row.first_visible] / sum * Stored(sequence, false, t, kv_head, i);
     }
-    uint16_t bits;
-    std::memcpy(&bits, row + (type == KvType::kF16 ? 2 * i : i / 32 * 2), 2);
-    if (type == KvType::kF16) return F16ToF32(bits);
-    const auto quant = static_cast<int8_t>(row[(shape_.head_dim + 31) / 32 * 2 + i]);
-    return double{F16ToF32(bits)} * quant;
   }
-
-  // Attention of one query head by the book.
-  std::vector<double> Naive(const AttentionRow& row, const float* q, int64_t head) const {
-    const int64_t kv_head = head / (shape_.num_heads / shape_.num_kv_heads);
-    std::vector<double> p;
-    for (int64_t t = row.first_visible; t <= row.position; ++t) {
-      double s = 0;
-      for (int64_t i = 0; i < shape_.head_dim; ++i) s += q[i] * Stored(true, t, kv_head, i);
-      p.push_back(s / std::sqrt(static_cast<double>(shape_.head_dim)));
-    }
-    const double max = *std::max_element(p.begin(), p.end());
-    double sum = 0;
-    for (double& value : p) sum += value = std::exp(value - max);
-    std::vector<double> out(shape_.head_dim);
-    for (int64_t t = row.first_visible; t <= row.position; ++t) {
-      for (int64_t i = 0; i < shape_.head_dim; ++i) {
-        out[i] += p[t - row.first_visible] / sum * Stored(false, t, kv_head, i);
-      }
-    }
-    return out;
-  }
-
-  std::vector<float>& k() { return k_; }
-  std::vector<std::byte>& pages() { return pages_; }
-
- private:
-  const Shape shape_;
-  const KvShape kv_;
-  std::vector<float> k_, v_;
-  std::vector<int32_t> table_;
-  std::vector<std::byte> pages_;
-};
+  return out;
+}
 
 std::vector<float> RandomFloats(int64_t n, uint32_t seed) {
   std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
+  return sluice::RandomFloats(n, random);
 }
 
 std::vector<float> Attend(Ops& ops, const AttentionArgs& args, const std::vector<float>& q) {
@@ -148,37 +88,20 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 constexpr KvType kF32 = KvType::kF32;
 constexpr KvType kF16 = KvType::kF16;
 constexpr KvType kQ8 = KvType::kQ8_0;
-// Head sizes with and without padding, groups of 1 to 11 heads, contexts of a position to three
-// chunks.
-constexpr Shape kShapes[] = {
-    {kF32, kF32, 1, 1, 8, 1},      {kF16, kF16, 4, 2, 16, 64},   {kQ8, kQ8, 6, 2, 32, 65},
-    {kF16, kQ8, 8, 2, 64, 130},    {kQ8, kF32, 3, 3, 80, 100},   {kF32, kF16, 7, 1, 96, 70},
-    {kF16, kF16, 11, 1, 128, 600}, {kQ8, kQ8, 5, 1, 40, 1100},   {kF16, kF16, 16, 2, 256, 67},
-    {kF32, kF32, 2, 1, 6, 1300},   {kF16, kF16, 28, 4, 128, 90},
-};
-
-std::vector<AttentionRow> RowsOf(const Sequence& sequence, int64_t positions) {
-  std::vector<AttentionRow> rows = {sequence.Row(positions - 1), sequence.Row(0),
-                                    sequence.Row(positions / 2)};
-  // Windows: of one position, and from the middle of a block on.
-  rows.push_back(sequence.Row(positions - 1, positions - 1));
-  rows.push_back(sequence.Row(positions - 1, positions / 3));
-  return rows;
-}
 
 TEST(Attention, ScalarCodeIsCloseToANaiveSoftmax) {
   Machine scalar(Isa::kScalar, 1);
-  for (const Shape& shape : kShapes) {
-    Sequence sequence(shape, 1);
+  for (const AttentionShape& shape : AttentionShapes()) {
+    AttentionSequence sequence(shape, 1);
     sequence.Append(*scalar.ops);
-    const std::vector<AttentionRow> rows = RowsOf(sequence, shape.positions);
+    const std::vector<AttentionRow> rows = sequence.SomeRows();
     const int64_t stride = shape.num_heads * shape.head_dim;
     const std::vector<float> q = RandomFloats(rows.size() * stride, 2);
     const std::vector<float> out = Attend(*scalar.ops, sequence.Args(rows), q);
     for (size_t row = 0; row < rows.size(); ++row) {
       for (int64_t head = 0; head < shape.num_heads; ++head) {
         const int64_t at = row * stride + head * shape.head_dim;
-        const std::vector<double> want = sequence.Naive(rows[row], q.data() + at, head);
+        const std::vector<double> want = Naive(sequence, rows[row], q.data() + at, head);
         for (int64_t i = 0; i < shape.head_dim; ++i) {
           // Scores of up to ~10 with an error of 1e-6 make weights wrong by 1e-5 of themselves at
           // most.
@@ -190,21 +113,21 @@ TEST(Attention, ScalarCodeIsCloseToANaiveSoftmax) {
 }
 
 TEST(Attention, EveryInstructionSetAndSplitGivesTheBitsOfScalarCode) {
-  for (const Shape& shape : kShapes) {
+  for (const AttentionShape& shape : AttentionShapes()) {
     Machine scalar(Isa::kScalar, 1);
-    Sequence reference(shape, 3);
+    AttentionSequence reference(shape, 3);
     reference.Append(*scalar.ops);
-    const std::vector<AttentionRow> rows = RowsOf(reference, shape.positions);
+    const std::vector<AttentionRow> rows = reference.SomeRows();
     const int64_t stride = shape.num_heads * shape.head_dim;
     const std::vector<float> q = RandomFloats(rows.size() * stride, 4);
     const std::vector<float> want = Attend(*scalar.ops, reference.Args(rows), q);
     for (Isa isa : SupportedIsas()) {
       for (int threads : {1, 2, 9}) {  // 9: few rows are split over chunks
         Machine machine(isa, threads);
-        Sequence sequence(shape, 3);
+        AttentionSequence sequence(shape, 3);
         sequence.Append(*machine.ops);
         EXPECT_TRUE(sequence.pages() == reference.pages()) << IsaName(isa);
-        const std::vector<AttentionRow> own = RowsOf(sequence, shape.positions);
+        const std::vector<AttentionRow> own = sequence.SomeRows();
         EXPECT_TRUE(SameBits(Attend(*machine.ops, sequence.Args(own), q), want))
             << IsaName(isa) << ", " << threads << " threads, head_dim " << shape.head_dim;
         // One row at a time.
@@ -222,11 +145,11 @@ TEST(Attention, EveryInstructionSetAndSplitGivesTheBitsOfScalarCode) {
 // Rows that follow one another share their keys' widened blocks: up to 75 of them here, over block
 // and chunk boundaries, with and without a window, some of another sequence between.
 TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
-  for (const Shape& shape : kShapes) {
+  for (const AttentionShape& shape : AttentionShapes()) {
     const int64_t stride = shape.num_heads * shape.head_dim;
     const int64_t first_row = std::max<int64_t>(0, shape.positions - 70);
     for (const int64_t window : {int64_t{0}, int64_t{50}}) {
-      const auto rows_of = [&](const Sequence& sequence, const Sequence& other) {
+      const auto rows_of = [&](const AttentionSequence& sequence, const AttentionSequence& other) {
         std::vector<AttentionRow> rows;
         for (int64_t p = first_row; p < shape.positions; ++p) {
           if (p == first_row + 20) {
@@ -241,10 +164,10 @@ TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
         for (int threads : {1, 2}) {
           if (isa == Isa::kScalar && threads > 1) continue;
           Machine machine(isa, threads);
-          Sequence sequence(shape, 11);
+          AttentionSequence sequence(shape, 11);
           sequence.Append(*machine.ops);
           // Its page table is another, and leads to the same pages.
-          Sequence other = sequence;
+          AttentionSequence other = sequence;
           const std::vector<AttentionRow> rows = rows_of(sequence, other);
           const std::vector<float> q = RandomFloats(rows.size() * stride, 13);
           const std::vector<float> out = Attend(*machine.ops, sequence.Args(rows), q);
@@ -260,12 +183,12 @@ TEST(Attention, RowsOfAPromptGiveTheBitsOfScalarCode) {
 
 // More chunks than wait to be merged at once, so that waves follow one another.
 TEST(Attention, ALongContextGivesTheSameBitsHoweverItIsSplit) {
-  const Shape shape = {kF16, kF16, 2, 1, 16, 40000};
+  const AttentionShape shape = {kF16, kF16, 2, 1, 16, 40000};
   for (int64_t first : {0, 700}) {
     std::vector<float> results[2];
     for (int threads : {1, 3}) {
       Machine machine(SupportedIsas().back(), threads);
-      Sequence sequence(shape, 5);
+      AttentionSequence sequence(shape, 5);
       sequence.Append(*machine.ops);
       const AttentionRow row = sequence.Row(shape.positions - 1, first);
       results[threads == 3] = Attend(*machine.ops, sequence.Args({&row, 1}), RandomFloats(32, 6));
@@ -275,10 +198,10 @@ TEST(Attention, ALongContextGivesTheSameBitsHoweverItIsSplit) {
 }
 
 TEST(Attention, PagesOutsideTheWindowAreNotTouched) {
-  const Shape shape = {kF16, kF16, 2, 1, 32, 1000};
+  const AttentionShape shape = {kF16, kF16, 2, 1, 32, 1000};
   for (Isa isa : SupportedIsas()) {
     Machine machine(isa, 2);
-    Sequence sequence(shape, 7);
+    AttentionSequence sequence(shape, 7);
     sequence.Append(*machine.ops);
     AttentionRow row = sequence.Row(999, 640);
     const std::vector<float> q = RandomFloats(64, 8);
@@ -295,8 +218,8 @@ TEST(Attention, NaNInAKeyReachesThoseThatSeeIt) {
   for (KvType type : {kF32, kF16, kQ8}) {
     for (Isa isa : SupportedIsas()) {
       Machine machine(isa, 1);
-      const Shape shape = {type, type, 2, 1, 48, 700};
-      Sequence sequence(shape, 9);
+      const AttentionShape shape = {type, type, 2, 1, 48, 700};
+      AttentionSequence sequence(shape, 9);
       sequence.k()[20 * 48 + 3] = std::numeric_limits<float>::quiet_NaN();
       sequence.Append(*machine.ops);
       const AttentionRow rows[] = {sequence.Row(10), sequence.Row(699), sequence.Row(699, 21)};
@@ -313,10 +236,10 @@ TEST(Attention, NaNInAKeyReachesThoseThatSeeIt) {
 
 // Were a lane beyond the last key taken for a score of 0, every true weight would vanish beside it.
 TEST(Attention, ScoresFarBelowZeroWeighLikeAnyOther) {
-  const Shape shape = {kF32, kF32, 1, 1, 16, 70};
+  const AttentionShape shape = {kF32, kF32, 1, 1, 16, 70};
   for (Isa isa : SupportedIsas()) {
     Machine machine(isa, 1);
-    Sequence sequence(shape, 13);
+    AttentionSequence sequence(shape, 13);
     std::fill(sequence.k().begin(), sequence.k().end(), -100.0f);
     sequence.Append(*machine.ops);
     std::vector<AttentionRow> rows;
@@ -330,18 +253,18 @@ TEST(Attention, ScoresFarBelowZeroWeighLikeAnyOther) {
 }
 
 TEST(AppendKv, RoundsAsItsDefinitionSays) {
-  const Shape shape = {kQ8, kF16, 1, 1, 40, 1};
+  const AttentionShape shape = {kQ8, kF16, 1, 1, 40, 1};
   for (Isa isa : SupportedIsas()) {
     Machine machine(isa, 1);
-    Sequence sequence(shape, 11);
+    AttentionSequence sequence(shape, 11);
     // First block: scale 0; second block (8 values): scale 2, so that halves are ties.
     std::fill(sequence.k().begin(), sequence.k().begin() + 32, 0.0f);
     const float block[] = {254.0f, 1.0f, 3.0f, -5.0f, -254.0f, 2.9f, 0.0f, 100.0f};
     std::copy(block, block + 8, sequence.k().begin() + 32);
     sequence.Append(*machine.ops);
     const double want[] = {254, 0, 4, -4, -254, 2, 0, 100};
-    for (int i = 0; i < 32; ++i) EXPECT_EQ(sequence.Stored(true, 0, 0, i), 0);
-    for (int i = 0; i < 8; ++i) EXPECT_EQ(sequence.Stored(true, 0, 0, 32 + i), want[i]);
+    for (int i = 0; i < 32; ++i) EXPECT_EQ(Stored(sequence, true, 0, 0, i), 0);
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(Stored(sequence, true, 0, 0, 32 + i), want[i]);
   }
 }
 
@@ -350,11 +273,11 @@ TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
                             {65504.0f, -65519.0f}, {65520.0f, 1e-3f},
                             {1e7f, 8.4e6f},        {std::numeric_limits<float>::infinity(), 0}};
   for (KvType type : {kF32, kF16, kQ8}) {
-    const Shape shape = {type, type, 1, 1, 10, 6};
+    const AttentionShape shape = {type, type, 1, 1, 10, 6};
     std::vector<std::byte> want;
     for (Isa isa : SupportedIsas()) {
       Machine machine(isa, 1);
-      Sequence sequence(shape, 12);
+      AttentionSequence sequence(shape, 12);
       for (int row = 0; row < 6; ++row) {
         for (int i = 0; i < 10; ++i) sequence.k()[row * 10 + i] = kRows[row][i % 2] / (1 + i / 3);
       }
@@ -367,7 +290,7 @@ TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
 
 TEST(CpuAttention, ScratchStaysBelowFourMebibytesAt32kContext) {
   // 64 heads of 128, one row: the split over chunks.
-  const Shape shape = {kQ8, kQ8, 64, 8, 128, 1};
+  const AttentionShape shape = {kQ8, kQ8, 64, 8, 128, 1};
   const int64_t kPositions = 32768;
   const KvShape kv = {shape.k_type, shape.v_type, shape.num_kv_heads, shape.head_dim};
   std::vector<std::byte> page(KvPageBytes(kv));

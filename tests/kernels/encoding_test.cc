@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -85,6 +86,18 @@ class GgufBlocks : public ::testing::Test {
     data_ = 8 + header_bytes;
   }
 
+  // The quantized encodings that GGUF has, too.
+  std::vector<EncodingInfo> Infos() const {
+    std::vector<EncodingInfo> infos;
+    for (const EncodingInfo& info : Encodings()) {
+      if (info.quantized() && header_.contains(absl::StrCat(info.name, ".bytes"))) {
+        infos.push_back(info);
+      }
+    }
+    EXPECT_EQ(infos.size(), 13);
+    return infos;
+  }
+
   template <typename T>
   std::vector<T> Tensor(const std::string& name) const {
     const auto& offsets = header_.at(name).at("data_offsets");
@@ -101,8 +114,7 @@ class GgufBlocks : public ::testing::Test {
 };
 
 TEST_F(GgufBlocks, DecodeToTheBitsThatGgmlGives) {
-  for (const EncodingInfo& info : Encodings()) {
-    if (!info.quantized()) continue;
+  for (const EncodingInfo& info : Infos()) {
     const std::string name(info.name);
     const auto bytes = Tensor<std::byte>(name + ".bytes");
     const auto want = Tensor<uint32_t>(name + ".dequantized");
@@ -116,8 +128,7 @@ TEST_F(GgufBlocks, DecodeToTheBitsThatGgmlGives) {
 
 TEST_F(GgufBlocks, AreNotCloserToTheirSourceThanOurs) {
   const auto source = Tensor<float>("source");
-  for (const EncodingInfo& info : Encodings()) {
-    if (!info.quantized()) continue;
+  for (const EncodingInfo& info : Infos()) {
     const auto theirs = Tensor<float>(std::string(info.name) + ".dequantized");
     const std::vector<float> ours = RoundTrip(info.encoding, source);
     const int64_t begin = kOddRows * kColumns, n = source.size() - begin;
@@ -140,10 +151,11 @@ TEST(Encoding, TableIsInTheOrderOfTheEnumAndKnowsGgufsSizes) {
     int values, bytes;
   };
   static constexpr Case kCases[] = {
-      {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},       {"q8_0", 32, 34},
-      {"q6_k", 256, 210}, {"q5_k", 256, 176}, {"q4_k", 256, 144},   {"q4_0", 32, 18},
-      {"q3_k", 256, 110}, {"q2_k", 256, 84},  {"q4_1", 32, 20},     {"q5_0", 32, 22},
-      {"q5_1", 32, 24},   {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}, {"mxfp4", 32, 17}};
+      {"f32", 1, 4},       {"f16", 1, 2},       {"bf16", 1, 2},       {"q8_0", 32, 34},
+      {"q6_k", 256, 210},  {"q5_k", 256, 176},  {"q4_k", 256, 144},   {"q4_0", 32, 18},
+      {"q3_k", 256, 110},  {"q2_k", 256, 84},   {"q4_1", 32, 20},     {"q5_0", 32, 22},
+      {"q5_1", 32, 24},    {"iq4_nl", 32, 18},  {"iq4_xs", 256, 136}, {"mxfp4", 32, 17},
+      {"int4g32", 32, 19}, {"int4g64", 64, 35}, {"int4g128", 128, 67}};
   static_assert(std::size(kCases) == kNumEncodings);
   ASSERT_EQ(Encodings().size(), std::size(kCases));
   for (int i = 0; i < std::size(kCases); ++i) {
@@ -164,6 +176,43 @@ TEST(Encoding, ParsingAnUnknownNameListsTheKnownOnes) {
     const absl::Status status = ParseEncoding(name).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
     EXPECT_THAT(status.message(), AllOf(HasSubstr(name), HasSubstr("bf16"), HasSubstr("q4_0")));
+  }
+}
+
+// Groups of 32, 64 and 128 values, which are as GPTQ and AWQ give them to int4g: scales of both
+// kinds, zero points from 0 to beyond the grid.
+TEST(Int4G, HoldsGroupsWithScalesOfBothKindsExactly) {
+  struct Case {
+    uint16_t scale;
+    int z;
+    float decoded_scale;
+    int zero_point;
+  };
+  constexpr Case kCases[] = {
+      {0x3C00, 8, 1.0f, 8},               // f16
+      {0x0001, 15, 0x1p-24f, 15},         // the smallest f16
+      {0x3F80, 128 + 3, 1.0f, 3},         // bf16
+      {0x0080, 128 + 16, 0x1p-126f, 16},  // one that f16 does not hold
+      {0xBC00, 127, -1.0f, 127},
+  };
+  for (const Encoding encoding : {Encoding::kINT4G32, Encoding::kINT4G64, Encoding::kINT4G128}) {
+    const EncodingInfo& info = Info(encoding);
+    for (const Case& c : kCases) {
+      std::vector<std::byte> block(info.block_bytes);
+      std::memcpy(block.data(), &c.scale, 2);
+      block[2] = static_cast<std::byte>(c.z);
+      for (int v = 0; v < info.block_values; v += 32) {
+        for (int i = 0; i < 16; ++i) {  // values 0 .. 15, then 15 .. 0
+          block[3 + v / 2 + i] = static_cast<std::byte>(i | (15 - i) << 4);
+        }
+      }
+      const std::vector<float> values = Decode(encoding, block, info.block_values);
+      for (int v = 0; v < info.block_values; ++v) {
+        const int quant = v % 32 < 16 ? v % 16 : 15 - v % 16;
+        EXPECT_EQ(values[v], c.decoded_scale * static_cast<float>(quant - c.zero_point))
+            << info.name << " z " << c.z << " value " << v;
+      }
+    }
   }
 }
 
@@ -383,13 +432,14 @@ TEST(Encoding, EncodersGiveTheSameBytesInEveryBuild) {
     uint64_t hash;
   };
   static constexpr Case kCases[] = {
-      {Encoding::kQ8_0, 0x7E45D228A4FA944B},   {Encoding::kQ6_K, 0x1460AE6E16D9902F},
-      {Encoding::kQ5_K, 0x7BD609B7D312FA4A},   {Encoding::kQ4_K, 0x013AA7006DBEF0E5},
-      {Encoding::kQ4_0, 0xF3231D1DF8510EFC},   {Encoding::kQ3_K, 0x7B9CE41C3862D701},
-      {Encoding::kQ2_K, 0xA95C81124F5F61D5},   {Encoding::kQ4_1, 0xD18D20A75CAA2945},
-      {Encoding::kQ5_0, 0x814A156EE32E8AD2},   {Encoding::kQ5_1, 0xB3AA94BA106B4C98},
-      {Encoding::kIQ4_NL, 0xBD2E9B331F6A9B45}, {Encoding::kIQ4_XS, 0x3D60C8514994B52F},
-      {Encoding::kMXFP4, 0x8B8293F329FE894A},
+      {Encoding::kQ8_0, 0x7E45D228A4FA944B},    {Encoding::kQ6_K, 0x1460AE6E16D9902F},
+      {Encoding::kQ5_K, 0x7BD609B7D312FA4A},    {Encoding::kQ4_K, 0x013AA7006DBEF0E5},
+      {Encoding::kQ4_0, 0xF3231D1DF8510EFC},    {Encoding::kQ3_K, 0x7B9CE41C3862D701},
+      {Encoding::kQ2_K, 0xA95C81124F5F61D5},    {Encoding::kQ4_1, 0xD18D20A75CAA2945},
+      {Encoding::kQ5_0, 0x814A156EE32E8AD2},    {Encoding::kQ5_1, 0xB3AA94BA106B4C98},
+      {Encoding::kIQ4_NL, 0xBD2E9B331F6A9B45},  {Encoding::kIQ4_XS, 0x3D60C8514994B52F},
+      {Encoding::kMXFP4, 0x8B8293F329FE894A},   {Encoding::kINT4G32, 0xB7E54855E96D4F12},
+      {Encoding::kINT4G64, 0x8465C53972B082A4}, {Encoding::kINT4G128, 0xF47B4051173AFBFE},
   };
 #define SLUICE_FLOAT_ENCODING(...)
 #define SLUICE_QUANTIZED_ENCODING(...) +1

@@ -15,18 +15,13 @@
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/encodings/activation_layout.h"
 #include "kernels/encodings/tile.h"
+#include "tests/support/cpu_machine.h"
 
 namespace sluice {
 namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-struct Machine {
-  Machine(Isa isa, int threads) : pool(threads), ops(*MakeCpuOps(isa, &pool)) {}
-  ThreadPool pool;
-  std::unique_ptr<Ops> ops;
-};
 
 const KernelTable& Kernels(Isa isa) {
 #if defined(__x86_64__)

@@ -69,6 +69,11 @@ TEST(Tile, HasTheBytesThatTheLayoutAddsUpTo) {
       {Encoding::kIQ4_XS, 512, 2 * 2176},
       {Encoding::kMXFP4, 32, 64 + 256},
       {Encoding::kMXFP4, 256, 2176},
+      {Encoding::kINT4G32, 256, 384 + 2048},
+      {Encoding::kINT4G32, 32, 64 + 256},
+      {Encoding::kINT4G64, 512, 2 * (192 + 2048)},
+      {Encoding::kINT4G128, 512, 192 + 4096},
+      {Encoding::kINT4G128, 640, 192 + 4096 + 64 + 1024},
   };
   for (const Case& c : kCases) {
     EXPECT_EQ(TileBytes(c.encoding, c.k), c.bytes) << Info(c.encoding).name << " k " << c.k;
@@ -135,6 +140,12 @@ class SlowTile {
         return AddBlock32(v, 4, true);
       case Encoding::kMXFP4:
         return AddBlock32(v, 1, false);
+      case Encoding::kINT4G32:
+        return AddInt4G(v, 32, 256);
+      case Encoding::kINT4G64:
+        return AddInt4G(v, 64, 256);
+      case Encoding::kINT4G128:
+        return AddInt4G(v, 128, 512);
       case Encoding::kQ4_K:
         return AddQ4_KOrQ5_K(v, 144, 2304, 16, 256);
       case Encoding::kQ5_K:
@@ -178,6 +189,20 @@ class SlowTile {
     }
     const uint8_t* nibbles = row_ + block + block_bytes - 16;
     PutNibble(plane, b, static_cast<int>(i), i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4);
+  }
+
+  // Blocks with a scale, z, and nibbles as q4_0's.
+  void AddInt4G(int64_t v, int64_t block_values, int64_t group_values) {
+    const int64_t block_bytes = 3 + block_values / 2,
+                  n = BlocksOfGroup(v, group_values, block_values);
+    const int64_t group = v / group_values * 16 * group_values / block_values * block_bytes;
+    const int64_t block = v / block_values * block_bytes;
+    const int64_t b = v % group_values / block_values, run = v % group_values / 32, i = v % 32;
+    Copy(block, group + 48 * b + 2 * r_, 2);
+    Copy(block + 2, group + 48 * b + 32 + r_, 1);
+    const uint8_t* nibbles = row_ + block + 3 + v % block_values / 32 * 16;
+    PutNibble(group + Padded(48 * n), run, static_cast<int>(i),
+              i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4);
   }
 
   void AddIQ4_XS(int64_t v) {

@@ -44,7 +44,7 @@ TEST(BatchPlan, TakesASizeThatNoOtherBeats) {
         const MachineRates rates = Rates(disk, kernel);
         const auto chosen = PlanBatch(*store, Request(budget), rates, kThreads, false, shape, 0);
         ASSERT_TRUE(chosen.ok()) << chosen.status();
-        EXPECT_LE(chosen->memory.total_bytes(), budget);
+        EXPECT_LE(chosen->memory.host().total_bytes(), budget);
         EXPECT_EQ(chosen->memory.kv_pages, std::max<int64_t>(8, 3 * chosen->batch_size))
             << "150 tokens are three pages, and one sequence may fill the context";
         double best = 0;
@@ -72,7 +72,7 @@ int64_t BudgetFor(const TestStore& store, const MachineRates& rates, const Batch
   const auto plan =
       PlanBatch(*store, Request(int64_t{1} << 30), rates, kThreads, false, shape, at_once);
   EXPECT_TRUE(plan.ok()) << plan.status();
-  return plan->memory.minimum_bytes;
+  return plan->memory.host().minimum_bytes;
 }
 
 // 64 requests of a 70B were run as 63 and then 1.
@@ -108,7 +108,7 @@ TEST(BatchPlan, PlansEqualWavesOfWhatIsLeft) {
     EXPECT_EQ(plan->batch_size, c.at_once);
     EXPECT_EQ(plan->job.passes, c.passes);
     EXPECT_THAT(DescribeWaves(*plan, shape), testing::HasSubstr(c.reason));
-    EXPECT_LE(plan->memory.total_bytes(), budget);
+    EXPECT_LE(plan->memory.host().total_bytes(), budget);
   }
 }
 
@@ -241,7 +241,7 @@ class BatchPlanWithDisk : public testing::Test {
     const auto plan =
         PlanBatch(**store_, Request(int64_t{1} << 30), {}, kThreads, false, kShape, 8);
     ASSERT_TRUE(plan.ok()) << plan.status();
-    budget_ = plan->memory.minimum_bytes;
+    budget_ = plan->memory.host().minimum_bytes;
   }
   static void TearDownTestSuite() {
     delete store_;
@@ -278,7 +278,7 @@ TEST_F(BatchPlanWithDisk, PutsPagesThereOnceAllWeightsAreReadEachPassAndItPays) 
   EXPECT_GT(chosen->kv_disk_bytes, 0);
   EXPECT_GT(chosen->batch_size, memory_only->batch_size);
   EXPECT_GT(chosen->tokens_per_s, 1.1 * memory_only->tokens_per_s);
-  EXPECT_LE(chosen->memory.total_bytes(), budget_);
+  EXPECT_LE(chosen->memory.host().total_bytes(), budget_);
   // What it says of a pass is the floor's arithmetic.
   const auto& plan = *chosen;
   const double weights = static_cast<double>(plan.memory.residency.streamed_bytes);
@@ -304,7 +304,7 @@ TEST_F(BatchPlanWithDisk, RunsMoreSequencesOnADeviceWithPagesInHostMemory) {
     request.device = DeviceBudget{.max_bytes = vram, .kv_place = place};
     return PlanBatch(**store_, request, rates, kThreads, false, kShape, size);
   };
-  const int64_t vram = plan(KvPlace::kDevice, int64_t{1} << 30, 8)->memory.device->minimum_bytes;
+  const int64_t vram = plan(KvPlace::kDevice, int64_t{1} << 30, 8)->memory.nearest().minimum_bytes;
   const auto on_device = plan(KvPlace::kDevice, vram, 0), either = plan(KvPlace::kAuto, vram, 0);
   ASSERT_TRUE(on_device.ok() && either.ok()) << on_device.status() << either.status();
   EXPECT_TRUE(either->memory.KvInHostMemory());
@@ -319,7 +319,7 @@ TEST_F(BatchPlanWithDisk, RunsMoreSequencesOnADeviceWithPagesInHostMemory) {
   const double kv_bytes =
       pages * static_cast<double>(page_bytes * (*store_)->hyper_parameters().num_hidden_layers);
   const double weights = static_cast<double>(plan_of_either.memory.raw_bytes -
-                                             plan_of_either.memory.device->kept_bytes);
+                                             plan_of_either.memory.nearest().kept_bytes);
   EXPECT_GT(plan_of_either.pass.Seconds(kLinkTerm), (weights + kv_bytes) / 1e8);
   EXPECT_LT(plan_of_either.pass.Seconds(kLinkTerm), (weights + 1.2 * kv_bytes) / 1e8);
 }

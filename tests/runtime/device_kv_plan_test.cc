@@ -59,16 +59,17 @@ TEST(DevicePlan, Holds70BWith4096TokensIn1536MiBOfDeviceMemory) {
   const auto plan = PlanMemory(*store, request);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->pass_rows, 512);
-  EXPECT_LE(plan->device->total_bytes(), 1536 << 20);
-  EXPECT_EQ(plan->device->kv_host_bytes, 680 << 20);
-  EXPECT_EQ(plan->device->kv_staged_pages, 64);
-  EXPECT_EQ(plan->device->items[0].name, "KV pages on their way");
-  EXPECT_EQ(plan->device->items[0].bytes, 18 << 20)
+  EXPECT_LE(plan->nearest().total_bytes(), 1536 << 20);
+  EXPECT_EQ(plan->kv_host_bytes, 680 << 20);
+  EXPECT_EQ(plan->kv_staged_pages, 64);
+  EXPECT_EQ(plan->nearest().items[0].name, "KV pages on their way");
+  EXPECT_EQ(plan->nearest().items[0].bytes, 18 << 20)
       << "64 pages of 136 KiB, twice, in whole huge pages";
-  EXPECT_EQ(plan->items[0].name, "KV cache");
-  EXPECT_EQ(plan->items[0].bytes, 680 << 20);
-  EXPECT_GT(plan->device->kept_bytes, 500 << 20) << "what the cache would have taken holds weights";
-  EXPECT_LT(plan->device->minimum_bytes, 720 << 20) << "beside a small context 1 GiB does";
+  EXPECT_EQ(plan->host().items[0].name, "KV cache");
+  EXPECT_EQ(plan->host().items[0].bytes, 680 << 20);
+  EXPECT_GT(plan->nearest().kept_bytes, 500 << 20)
+      << "what the cache would have taken holds weights";
+  EXPECT_LT(plan->nearest().minimum_bytes, 720 << 20) << "beside a small context 1 GiB does";
   // What decides by itself comes to the same: passes have more rows so.
   request.device->kv_place = KvPlace::kAuto;
   EXPECT_TRUE(PlanMemory(*store, request)->KvInHostMemory());
@@ -76,7 +77,7 @@ TEST(DevicePlan, Holds70BWith4096TokensIn1536MiBOfDeviceMemory) {
   const auto on_device = PlanMemory(*store, request);
   ASSERT_TRUE(on_device.ok()) << on_device.status();
   EXPECT_LT(on_device->pass_rows, 512);
-  EXPECT_GT(on_device->device->minimum_bytes, 1340 << 20);
+  EXPECT_GT(on_device->nearest().minimum_bytes, 1340 << 20);
   request.device->max_bytes = 1024 << 20;
   EXPECT_TRUE(absl::IsResourceExhausted(PlanMemory(*store, request).status()));
   request.device->kv_place = KvPlace::kAuto;
@@ -116,12 +117,13 @@ class DeviceKvPlan : public testing::Test {
 TEST_F(DeviceKvPlan, PutsThemOnTheDeviceIfItHasRoomAndElseInHostMemory) {
   const MemoryPlan device = Roomy(KvPlace::kDevice), host = Roomy(KvPlace::kHost),
                    either = Roomy(KvPlace::kAuto);
-  const int64_t device_vram = device.device->minimum_bytes, host_vram = host.device->minimum_bytes;
+  const int64_t device_vram = device.nearest().minimum_bytes,
+                host_vram = host.nearest().minimum_bytes;
   ASSERT_LT(host_vram, device_vram);
-  ASSERT_LT(device.minimum_bytes, host.minimum_bytes);
+  ASSERT_LT(device.host().minimum_bytes, host.host().minimum_bytes);
   EXPECT_FALSE(either.KvInHostMemory());
-  EXPECT_EQ(either.device->minimum_bytes, host_vram) << "as little as that would do";
-  EXPECT_EQ(either.minimum_bytes, device.minimum_bytes);
+  EXPECT_EQ(either.nearest().minimum_bytes, host_vram) << "as little as that would do";
+  EXPECT_EQ(either.host().minimum_bytes, device.host().minimum_bytes);
   const int64_t ram = int64_t{1} << 33;
   EXPECT_FALSE(Plan(KvPlace::kAuto, ram, device_vram)->KvInHostMemory());
   EXPECT_TRUE(Plan(KvPlace::kAuto, ram, device_vram - 1)->KvInHostMemory());
@@ -133,37 +135,38 @@ TEST_F(DeviceKvPlan, PutsThemOnTheDeviceIfItHasRoomAndElseInHostMemory) {
               testing::AllOf(HasSubstr(absl::StrCat("at least ", device_vram)),
                              HasSubstr("--no-kv-offload")));
   EXPECT_THAT(
-      std::string(Plan(KvPlace::kAuto, host.minimum_bytes - 1, device_vram - 1).status().message()),
+      std::string(
+          Plan(KvPlace::kAuto, host.host().minimum_bytes - 1, device_vram - 1).status().message()),
       HasSubstr(absl::StrCat("at least ", device_vram)))
       << "host memory has no room for them";
   EXPECT_THAT(
-      std::string(Plan(KvPlace::kHost, host.minimum_bytes - 1, device_vram).status().message()),
+      std::string(
+          Plan(KvPlace::kHost, host.host().minimum_bytes - 1, device_vram).status().message()),
       HasSubstr("--max-ram"));
-  EXPECT_TRUE(Plan(KvPlace::kHost, host.minimum_bytes, host_vram).ok());
+  EXPECT_TRUE(Plan(KvPlace::kHost, host.host().minimum_bytes, host_vram).ok());
 }
 
 TEST_F(DeviceKvPlan, CountsThemAmongWhatIsPinned) {
   const MemoryPlan host = Roomy(KvPlace::kHost);
-  const int64_t ram = int64_t{1} << 33, vram = host.device->minimum_bytes;
+  const int64_t ram = int64_t{1} << 33, vram = host.nearest().minimum_bytes;
   const int64_t all = Plan(KvPlace::kHost, ram, vram)->pinned_bytes();
-  EXPECT_GT(all, host.device->kv_host_bytes);
+  EXPECT_GT(all, host.kv_host_bytes);
   const auto fewer = Plan(KvPlace::kHost, ram, vram, all - 4096);
   ASSERT_TRUE(fewer.ok()) << fewer.status();
   EXPECT_LE(fewer->pinned_bytes(), all - 4096);
   EXPECT_GT(fewer->residency.streamed_bytes, 0);
   EXPECT_THAT(
-      std::string(Plan(KvPlace::kHost, ram, vram, host.device->kv_host_bytes).status().message()),
+      std::string(Plan(KvPlace::kHost, ram, vram, host.kv_host_bytes).status().message()),
       testing::AllOf(HasSubstr("the system pins no more"), HasSubstr("with the KV cache there")));
   // Then they are on the device, if that has room.
-  EXPECT_FALSE(
-      Plan(KvPlace::kAuto, ram, int64_t{1} << 33, host.device->kv_host_bytes)->KvInHostMemory());
+  EXPECT_FALSE(Plan(KvPlace::kAuto, ram, int64_t{1} << 33, host.kv_host_bytes)->KvInHostMemory());
 }
 
 TEST_F(DeviceKvPlan, LeavesTheHostsOwnPlanAsItIs) {
   request_.device.reset();
   const MemoryPlan plan = *PlanMemory(*store_, request_);
   EXPECT_FALSE(plan.KvInHostMemory());
-  EXPECT_EQ(plan.pinned_bytes(), plan.ring_bytes + plan.resident_bytes);
+  EXPECT_EQ(plan.pinned_bytes(), plan.host().ring_bytes + plan.host().kept_bytes);
 }
 
 }  // namespace

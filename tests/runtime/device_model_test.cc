@@ -42,7 +42,7 @@ TEST_P(DeviceModel, GivesTheHostsBitsWhateverStaysWhereAndHoweverLateItIs) {
           const auto logits = LogitsOf(*late.model, tokens);
           ASSERT_TRUE(logits.ok()) << logits.status();
           EXPECT_EQ(*logits, expected);
-          EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+          EXPECT_LE(late.device.allocated(), late.plan.nearest().total_bytes());
           const PassCounters counters = late.model->pass_counters();
           EXPECT_NEAR(counters.compute_seconds + counters.wait_disk_seconds +
                           counters.wait_copy_seconds + counters.other_seconds,
@@ -150,7 +150,7 @@ TEST(DeviceModel, GoesOnAfterPassesThatWereCancelledAtAnyLayer) {
         ASSERT_TRUE(logits.ok()) << logits.status();
         EXPECT_EQ(*logits, expected);
       }
-      EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+      EXPECT_LE(late.device.allocated(), late.plan.nearest().total_bytes());
       const PassCounters passes = late.model->pass_counters();
       EXPECT_NEAR(passes.compute_seconds + passes.wait_disk_seconds + passes.wait_copy_seconds +
                       passes.other_seconds,
@@ -193,7 +193,7 @@ TEST(DeviceModel, KeepsFewerSlabsInHostMemoryThatCannotBePinned) {
     const int64_t here = plan.residency.tier_bytes[plan.residency.host_tier()];
     EXPECT_LT(here, in_ram);
     EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + pinnable);
-    EXPECT_EQ(plan.device->unpinned_bytes > 0, pinnable < (1 << 30));
+    EXPECT_EQ(plan.unpinned_bytes > 0, pinnable < (1 << 30));
     in_ram = here;
     const auto logits = LogitsOf(*late.model, tokens);
     ASSERT_TRUE(logits.ok()) << logits.status();
@@ -211,7 +211,7 @@ TEST(DeviceModel, SaysSoWhereNotEvenTheRingCanBePinned) {
   request.context_tokens = 64;
   request.max_ram_bytes = int64_t{1} << 30;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 30};
-  request.device->max_bytes = PlanMemory(*store, request)->device->minimum_bytes;
+  request.device->max_bytes = PlanMemory(*store, request)->nearest().minimum_bytes;
   const absl::Status status = Model::Create(*store, *PlanMemory(*store, request), place.get(),
                                             {.io = {.kind = IoKind::kThreads}})
                                   .status();
@@ -225,9 +225,9 @@ TEST(DevicePlan, CountsTheDriversHostMemory) {
   request.context_tokens = 64;
   request.max_ram_bytes = int64_t{1} << 33;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
-  const int64_t without = PlanMemory(*store, request)->minimum_bytes;
+  const int64_t without = PlanMemory(*store, request)->host().minimum_bytes;
   request.device->host_bytes = 200 << 20;
-  EXPECT_EQ(PlanMemory(*store, request)->minimum_bytes, without + (200 << 20));
+  EXPECT_EQ(PlanMemory(*store, request)->host().minimum_bytes, without + (200 << 20));
 }
 
 TEST(DevicePlan, CountsTheBuffersOfUploadsOnBothSides) {
@@ -248,12 +248,10 @@ TEST(DevicePlan, CountsTheBuffersOfUploadsOnBothSides) {
     }
     return int64_t{0};
   };
-  EXPECT_EQ(item(plan.device->items, "kernels and the device's runtime"), 12345 + bytes);
-  EXPECT_EQ(
-      item(plan.items, "copies to the device"),
-      ComputePlace::kStagingBytes + bytes +
-          SizeWorkspace(store->manifest(), plan.pass_rows, plan.logit_rows, 64, Rounding::kNone)
-              .staging_bytes);
+  EXPECT_EQ(item(plan.nearest().items, "kernels and the device's runtime"), 12345 + bytes);
+  EXPECT_EQ(item(plan.host().items, "copies to the device"),
+            ComputePlace::kStagingBytes + bytes +
+                SizeWorkspace(store->manifest(), PassSizeOf(plan), Rounding::kNone).staging_bytes);
 }
 
 TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
@@ -264,13 +262,13 @@ TEST(DevicePlan, NamesTheMemoryThatIsTooSmall) {
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .scratch_bytes = 12345};
   const MemoryPlan roomy = *PlanMemory(*store, request);
   EXPECT_EQ(roomy.residency.streamed_bytes, 0);
-  EXPECT_EQ(roomy.device->ring_bytes, 0) << "all of it stays";
-  request.device->max_bytes = roomy.device->minimum_bytes;
+  EXPECT_EQ(roomy.nearest().ring_bytes, 0) << "all of it stays";
+  request.device->max_bytes = roomy.nearest().minimum_bytes;
   EXPECT_TRUE(PlanMemory(*store, request).ok());
   --request.device->max_bytes;
   EXPECT_THAT(PlanMemory(*store, request).status().message(), testing::HasSubstr("--max-vram"));
   request.device->max_bytes = int64_t{1} << 33;
-  request.max_ram_bytes = roomy.minimum_bytes - 1;
+  request.max_ram_bytes = roomy.host().minimum_bytes - 1;
   EXPECT_THAT(PlanMemory(*store, request).status().message(), testing::HasSubstr("--max-ram"));
 }
 

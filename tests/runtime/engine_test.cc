@@ -382,8 +382,7 @@ TEST_F(EngineTest, CountsTheKeysAndValuesOfEachPass) {
   request.max_new_tokens = 3;
   request.ignore_eos = true;
   ASSERT_TRUE(test.engine->Submit(std::move(request)).ok());
-  const int64_t page_bytes =
-      (*store_)->hyper_parameters().num_hidden_layers * test.model->kv_cache().page_stride();
+  const int64_t page_bytes = test.model->kv_cache().layout().page_bytes();
   // The prompt's page is written; then it is read for each row, and the next one is written, and
   // read from then on.
   for (const int64_t pages : {1, 2, 3}) {

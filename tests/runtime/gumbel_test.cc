@@ -49,6 +49,13 @@ TEST(GumbelNoise, IsNeverAboveItsBound) {
   for (int position = 0; position < 200; ++position) {
     const GumbelNoise noise(3, position);
     for (int id = 0; id < 500; ++id) EXPECT_LE(noise.Of(id), noise.BoundOf(id)) << position;
+    for (const double least : {-3.0, 0.0, 2.5, 7.0, 30.0}) {
+      const uint64_t limit = GumbelNoise::LimitOf(least);
+      for (int id = 0; id < 500; ++id) {
+        if (noise.MayExceed(id, limit)) continue;
+        EXPECT_LE(noise.Of(id), least) << position;
+      }
+    }
   }
 }
 

@@ -76,7 +76,7 @@ TEST_P(DeviceHostShare, GivesTheHostsBitsWhoeverComputes) {
         ASSERT_TRUE(logits.ok()) << logits.status();
         EXPECT_EQ(*logits, expected);
         EXPECT_GT(late.model->host_product_counters().slabs, 0);
-        EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+        EXPECT_LE(late.device.allocated(), late.plan.nearest().total_bytes());
       }
     }
   }

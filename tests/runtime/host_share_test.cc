@@ -186,7 +186,7 @@ TEST_F(ChosenShare, PlansBuffersForItWhereThereIsAny) {
   request.max_ram_bytes = int64_t{1} << 30;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 30, .kv_place = KvPlace::kDevice};
   const MemoryPlan without = *PlanMemory(*store_, request);
-  request.device->max_bytes = without.device->minimum_bytes;
+  request.device->max_bytes = without.nearest().minimum_bytes;
   request.host_share = request_;
   EXPECT_TRUE(PlanMemory(*store_, request)->host_share.slabs.empty()) << "no room for the buffers";
   const HostProductSizes sizes = SizeHostProducts(manifest(), 1, 1);
@@ -194,10 +194,11 @@ TEST_F(ChosenShare, PlansBuffersForItWhereThereIsAny) {
   request.device->max_bytes += sizes.product_bytes;
   const MemoryPlan plan = *PlanMemory(*store_, request);
   EXPECT_FALSE(plan.host_share.slabs.empty());
-  EXPECT_EQ(plan.fixed_bytes, without.fixed_bytes + sizes.host_bytes());
-  EXPECT_EQ(plan.device->fixed_bytes, without.device->fixed_bytes + sizes.product_bytes);
-  EXPECT_EQ(plan.minimum_bytes, without.minimum_bytes) << "a smaller budget works without a share";
-  EXPECT_EQ(plan.device->minimum_bytes, without.device->minimum_bytes);
+  EXPECT_EQ(plan.host().fixed_bytes, without.host().fixed_bytes + sizes.host_bytes());
+  EXPECT_EQ(plan.nearest().fixed_bytes, without.nearest().fixed_bytes + sizes.product_bytes);
+  EXPECT_EQ(plan.host().minimum_bytes, without.host().minimum_bytes)
+      << "a smaller budget works without a share";
+  EXPECT_EQ(plan.nearest().minimum_bytes, without.nearest().minimum_bytes);
   EXPECT_EQ(plan.HostSlabs(1), plan.host_share.slabs);
   EXPECT_TRUE(plan.HostSlabs(plan.host_share.most_rows + 1).empty());
 }

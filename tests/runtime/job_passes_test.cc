@@ -71,8 +71,9 @@ TEST(JobPasses, CountTheWavesAndTheTail) {
         .sequences = c.at_once, .pass_rows = c.at_once + 512, .balanced_rows = 1};
     EXPECT_EQ(CountPasses(left, room, ASecond).passes, c.passes)
         << c.requests << " with " << c.at_once;
-    if (c.requests > 0)
+    if (c.requests > 0) {
       EXPECT_EQ(Schedule(left, room).passes, c.passes) << c.requests << " with " << c.at_once;
+    }
   }
 }
 

@@ -121,7 +121,7 @@ TEST(KvPager, ReadsNoPageThatIsOutsideTheWindow) {
     TestModel model(*store, {.chunk = 64, .context = 320, .kv_disk_pages = 5});
     model.Logits(tokens);
     bytes[name[0] == 'q'] =
-        model.model->kv_counters().bytes_read / model.model->kv_cache().page_stride();
+        model.model->kv_counters().bytes_read / model.model->kv_cache().PageBytes(0);
   }
   EXPECT_EQ(bytes[0], 3 * 4) << "the one in front of each chunk";
   EXPECT_EQ(bytes[1], 3 * (1 + 2 + 3 + 4));

@@ -50,7 +50,7 @@ std::vector<int32_t> Tokens(int64_t n) {
 TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
   std::mt19937 random(1);
   for (int i = 0; i < 2000; ++i) {
-    const std::vector<int64_t> windows(2, random() % 4 == 0 ? 0 : 1 + random() % 200);
+    const int64_t window = random() % 4 == 0 ? 0 : 1 + random() % 200;
     const int64_t sequences = 1 + random() % 5, pass_rows = 1 + random() % 200;
     std::vector<std::vector<int32_t>> tables(sequences);
     std::vector<PassSpan> spans;
@@ -64,13 +64,13 @@ TEST(DeviceKvStaging, HasRoomForWhatAnyPassSees) {
       spans.push_back({table.data(), first, first + rows - 1});
     }
     std::vector<PageUse> uses = PagesOf(spans, 0);
-    std::erase_if(uses, [&](const PageUse& use) { return !use.SeenThrough(windows[0]); });
+    std::erase_if(uses, [&](const PageUse& use) { return !use.SeenThrough(window); });
     EXPECT_LE(static_cast<int64_t>(uses.size()),
-              KvStaging::MostPages(windows, sequences, pass_rows, pages));
+              KvStaging::MostPages(window, sequences, pass_rows, pages));
   }
-  EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 100), 3) << "79 positions";
-  EXPECT_EQ(KvStaging::MostPages({16, 0}, 1, 64, 100), 100) << "one layer sees everything";
-  EXPECT_EQ(KvStaging::MostPages({16, 16}, 1, 64, 2), 2);
+  EXPECT_EQ(KvStaging::MostPages(16, 1, 64, 100), 3) << "79 positions";
+  EXPECT_EQ(KvStaging::MostPages(0, 1, 64, 100), 100) << "one layer sees everything";
+  EXPECT_EQ(KvStaging::MostPages(16, 1, 64, 2), 2);
 }
 
 // The timeline has all copies that the counters have, one after the other, at the layers' first
@@ -117,7 +117,6 @@ class DeviceKvStagingModels : public testing::TestWithParam<const char*> {};
 // hold something else.
 TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
   const TestStore store(GetParam(), "", 32 << 10);
-  const HyperParameters& h = store->hyper_parameters();
   const std::vector<int32_t> tokens = Tokens(3 * kKvPageTokens + 9);
   for (const KvType kv_type : {KvType::kF32, KvType::kQ8_0}) {
     const std::vector<float> expected =
@@ -138,13 +137,13 @@ TEST_P(DeviceKvStagingModels, GivesTheHostsBitsAndCopiesWhatTheFloorSays) {
         ASSERT_TRUE(logits.ok()) << logits.status();
         ASSERT_EQ(*logits, expected);
       }
-      EXPECT_LE(late.device.allocated(), late.plan.device->total_bytes());
+      EXPECT_LE(late.device.allocated(), late.plan.nearest().total_bytes());
       EXPECT_LE(late.device.pinned(), ComputePlace::kStagingBytes + late.plan.pinned_bytes());
       PassWork work;
       work.memories.resize(3);
       for (size_t first = 0; first < tokens.size(); first += late.plan.pass_rows) {
         const int64_t count = std::min<int64_t>(late.plan.pass_rows, tokens.size() - first);
-        AddHostKv(h, late.model->kv_cache().page_stride(), static_cast<int64_t>(first), count,
+        AddHostKv(late.model->kv_cache().layout(), static_cast<int64_t>(first), count,
                   /*sequences=*/2, &work);
       }
       const KvStagingCounters counters = late.model->kv_staging_counters();
@@ -226,8 +225,7 @@ class Sequences {
  private:
   absl::Status Each(int sequence, int64_t tokens, KvAccess access,
                     absl::FunctionRef<absl::Status(absl::Span<std::byte>)> on_bytes) {
-    return ForEachKvRows(model_->kv_cache(), sequences_[sequence],
-                         model_->hyper_parameters().num_hidden_layers, tokens, access, on_bytes);
+    return ForEachKvRows(model_->kv_cache(), sequences_[sequence], tokens, access, on_bytes);
   }
   Model* const model_;
   KvSequence sequences_[4];
@@ -359,7 +357,7 @@ TEST(DeviceKvStaging, GivesWayWhereItsPagesCannotBePinned) {
   request.bytes_in_flight = 1;
   request.max_ram_bytes = int64_t{1} << 33;
   request.device = DeviceBudget{.max_bytes = int64_t{1} << 33};
-  const int64_t kv_bytes = PlanMemory(*store, request)->device->fixed_bytes;  // and little more
+  const int64_t kv_bytes = PlanMemory(*store, request)->nearest().fixed_bytes;  // and little more
   for (const KvPlace kv : {KvPlace::kHost, KvPlace::kAuto}) {
     LateDevice device(1, {.pinnable_bytes = ComputePlace::kStagingBytes + (1 << 20)});
     ASSERT_GT(kv_bytes, 1 << 20);

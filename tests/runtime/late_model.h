@@ -155,8 +155,8 @@ struct LateModel {
     request.max_ram_bytes = int64_t{1} << 33;
     request.device = DeviceBudget{.max_bytes = int64_t{1} << 33, .kv_place = options.kv};
     const MemoryPlan roomy = *PlanMemory(store, request);
-    request.max_ram_bytes = roomy.minimum_bytes + more_ram;
-    request.device->max_bytes = roomy.device->minimum_bytes + more_vram;
+    request.max_ram_bytes = roomy.host().minimum_bytes + more_ram;
+    request.device->max_bytes = roomy.nearest().minimum_bytes + more_vram;
     if (options.host_share.has_value()) {
       request.host_share.emplace().fraction = options.host_share;
       const HostProductSizes sizes = SizeHostProducts(store.manifest(), rows, rows);
@@ -165,7 +165,7 @@ struct LateModel {
     }
     plan = *PlanMemory(store, request);
     if (options.streamed) {
-      plan.ring_bytes = plan.device->ring_bytes = 2 * LargestPlace(store.manifest());
+      plan.host().ring_bytes = plan.nearest().ring_bytes = 2 * LargestPlace(store.manifest());
       plan.residency.tier.assign(plan.residency.tier.size(), kOnDisk);
     }
     ReadOptions read = {.io = {.kind = IoKind::kThreads}, .copy_bytes_per_s = copy_bytes_per_s};

@@ -62,8 +62,8 @@ TEST(Workspace, HoldsAFewRowsOnlyBetweenResidualStreamAndProducts) {
     manifest.Derive();
     constexpr int64_t kRows = 1024;
     const int64_t at_once = kRows * (2 * 4 * h.hidden_size + 4 * h.intermediate_size + widest);
-    const double taken =
-        static_cast<double>(SizeWorkspace(manifest, kRows, 1, 1, Rounding::kNone).activations());
+    const double taken = static_cast<double>(
+        SizeWorkspace(manifest, {.rows = kRows, .logit_rows = 1}, Rounding::kNone).activations());
     EXPECT_LE(taken, share * static_cast<double>(at_once)) << Info(encoding).name;
   }
 }
@@ -110,14 +110,12 @@ TEST(Arithmetic, IsNamedByWhatRoundsAndWhere) {
 
 TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
   const TestStore store("qwen2-bias-bf16", "", 8 << 10);
-  const HyperParameters& h = store->hyper_parameters();
   PlanRequest request;
   request.max_ram_bytes = int64_t{1} << 30;
   request.context_tokens = 256;
   request.num_sequences = 100;
   request.kv_pages = 400;
-  const int64_t page_bytes =
-      KvPageBytes({request.k_type, request.v_type, h.num_key_value_heads, h.head_dim});
+  const StateLayout layout = LayoutOf(store->manifest(), request);
   const MemoryPlan in_memory = *PlanMemory(*store, request);
   EXPECT_EQ(in_memory.kv_disk_pages, 0);
   for (const int64_t disk_pages : {1, 150, 399, 400}) {
@@ -125,15 +123,14 @@ TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
     const MemoryPlan plan = *PlanMemory(*store, request);
     EXPECT_EQ(plan.kv_pages, 400);
     EXPECT_EQ(plan.kv_disk_pages, disk_pages);
-    const int64_t saved = in_memory.minimum_bytes - plan.minimum_bytes;
-    const int64_t wanted = disk_pages * (h.num_hidden_layers - 2) * page_bytes;
+    const int64_t saved = in_memory.host().minimum_bytes - plan.host().minimum_bytes;
+    const int64_t wanted = disk_pages * (layout.page_bytes() - 2 * layout.largest_page_bytes());
     EXPECT_LE(saved, wanted + kHugePageBytes) << "a buffer in whole huge pages";
     EXPECT_GE(saved, wanted - disk_pages * 2048 - kHugePageBytes) << disk_pages;
     int64_t items = 0;
-    for (const PlanItem& item : plan.items) items += item.name.starts_with("KV") ? item.bytes : 0;
-    EXPECT_GE(items, KvCache::BytesForPages(
-                         {request.k_type, request.v_type, h.num_key_value_heads, h.head_dim},
-                         h.num_hidden_layers, 400, disk_pages));
+    for (const PlanItem& item : plan.host().items)
+      items += item.name.starts_with("KV") ? item.bytes : 0;
+    EXPECT_GE(items, KvCache::BytesForPages(layout, 400, disk_pages));
   }
   request.kv_disk_pages = 1000;
   EXPECT_EQ(PlanMemory(*store, request)->kv_disk_pages, 400) << "no more than there are";

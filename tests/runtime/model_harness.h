@@ -114,7 +114,7 @@ struct TestModel {
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {
-      plan->ring_bytes = config.ring_slabs * LargestPlace(store.manifest());
+      plan->host().ring_bytes = config.ring_slabs * LargestPlace(store.manifest());
       for (size_t i = 0; i < plan->residency.tier.size(); ++i) {
         if (config.placement == Placement::kStreamed || i % 2 == 0)
           plan->residency.tier[i] = kOnDisk;

@@ -86,27 +86,25 @@ TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
 }
 
 TEST(PassFloor, CountsPagesOverTheLinkThatRowsSeeAndThoseThatGetRows) {
-  HyperParameters h;
-  h.num_hidden_layers = 2;
+  std::vector<LayerState> layers(2, {{}, 0, 1000});
   const auto pages = [&](int64_t context, int64_t rows) {
     PassWork work = WorkIn(2);
-    AddHostKv(h, 1000, context, rows, /*sequences=*/1, &work);
+    AddHostKv(StateLayout(layers), context, rows, /*sequences=*/1, &work);
     EXPECT_EQ(work.host().touched_bytes, work.host().sent_bytes);
     EXPECT_EQ(work.nearest().touched_bytes, work.host().sent_bytes);
     return static_cast<double>(work.host().sent_bytes) / 1000;
   };
-  h.layer_windows = {0, 0};
   EXPECT_EQ(pages(0, 1), 2 * (0 + 1));
   EXPECT_EQ(pages(1, 1), 2 * (1 + 1));
   EXPECT_EQ(pages(64, 1), 2 * (1 + 1));
   EXPECT_EQ(pages(65, 64), 2 * (2 + 2));
   EXPECT_EQ(pages(6400, 64), 2 * (100 + 1));
-  h.layer_windows = {0, 16};
+  layers[1].window = 16;
   EXPECT_EQ(pages(640, 1), 10 + 1 + 2) << "positions 625 to 639 are in one page";
   EXPECT_EQ(pages(650, 1), 11 + 2 + 2);
   EXPECT_EQ(pages(700, 1), 11 + 1 + 2);
   PassWork work = WorkIn(2);
-  AddHostKv(h, 1000, 640, 1, /*sequences=*/2.5, &work);
+  AddHostKv(StateLayout(layers), 640, 1, /*sequences=*/2.5, &work);
   EXPECT_EQ(work.host().sent_bytes, 32500);
 }
 
@@ -249,11 +247,8 @@ TEST(PassFloor, DescribesWhatAPassDoesInAnyListOfMemories) {
   EXPECT_EQ(shared.products[0].bytes, ram);
 
   // Pages cross the second memory, too.
-  HyperParameters h;
-  h.num_hidden_layers = 1;
-  h.layer_windows = {0};
   PassWork pages = WorkIn(3);
-  AddHostKv(h, 1000, /*context=*/64, /*rows=*/1, /*sequences=*/1, &pages);
+  AddHostKv(StateLayout({{{}, 0, 1000}}), /*context=*/64, /*rows=*/1, /*sequences=*/1, &pages);
   EXPECT_EQ(pages.memories[0].touched_bytes, 2000);
   EXPECT_EQ(pages.memories[1].touched_bytes, 4000);
   EXPECT_EQ(pages.memories[1].sent_bytes, 2000);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -212,6 +213,35 @@ TEST(Sampler, ChoosesNoTokenThatTheMaskForbids) {
   for (int64_t position = 0; position < 200; ++position) {
     const int32_t id = sampler.Sample(kLogits, OpenAiSampling(), {}, {}, position, allowed);
     EXPECT_TRUE(allowed[0] >> id & 1) << id;
+  }
+}
+
+// A bias of nothing keeps the sampler from picking straight from the logits.
+TEST(Sampler, ChoosesTheSameStraightFromTheLogitsAsFromAListOfAllTokens) {
+  constexpr int64_t kTokens = 3000;
+  std::mt19937 numbers(7);
+  std::vector<uint64_t> mask((kTokens + 63) / 64);
+  for (uint64_t& word : mask) word = uint64_t{numbers()} << 32 | numbers();
+  mask.back() &= (uint64_t{1} << (kTokens % 64)) - 1;
+  Sampler sampler(kTokens);
+  std::vector<float> logits(kTokens);
+  for (int64_t position = 0; position < 200; ++position) {
+    for (float& logit : logits) logit = static_cast<float>(numbers() % 128) / 8;
+    for (const double temperature : {0.0, 1.5}) {
+      for (const int64_t top_k : {-1, 0, 1, 40, 900, 2000}) {  // -1: a draw from all tokens
+        for (const auto& allowed : {std::vector<uint64_t>(), mask}) {
+          SamplerOptions options = LlamaWith([&](SamplerOptions& o) {
+            o.temperature = temperature;
+            o.top_k = top_k;
+            o.top_p = top_k < 0 ? 1 : 0.9;
+          });
+          const int32_t straight = sampler.Sample(logits, options, {}, {}, position, allowed);
+          options.logit_bias = {{5, 0.0f}};
+          EXPECT_EQ(straight, sampler.Sample(logits, options, {}, {}, position, allowed))
+              << "position " << position << ", top_k " << top_k;
+        }
+      }
+    }
   }
 }
 

@@ -165,8 +165,8 @@ TEST(Perplexity, OfQuantizedProductsIsThatOfExactOnesWithinAFifthOfAPercent) {
 #ifdef SLUICE_SANITIZED
   const std::vector<std::string> recipes = {"q4_k_m"};
 #else
-  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k",  "q4_k_m",
-                                            "q4_0", "q2_k", "q5_1", "iq4_xs"};
+  const std::vector<std::string> recipes = {"q8_0", "q6_k", "q5_k", "q4_k",   "q4_k_m",
+                                            "q4_0", "q2_k", "q5_1", "iq4_xs", "int4g64"};
 #endif
   constexpr int64_t kTokens = 4096;  // docs/performance.md has the whole text's
   const PerplexityOptions options = {.rule = PerplexityRule::kLlamaCpp};

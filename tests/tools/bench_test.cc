@@ -13,11 +13,11 @@
 #include "gtest/gtest.h"
 #include "kernels/encodings/encoding.h"
 #include "nlohmann/json.hpp"
+#include "runtime/floor/probe/machine_probe.h"
 #include "tests/support/reference_file.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/subprocess.h"
 #include "tools/bench_row.h"
-#include "tools/machine_probe.h"
 
 namespace sluice {
 namespace {

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <random>
 #include <vector>
 
 #include "kernels/cuda/attention_plan.h"
 #include "tests/kernels/cuda/scalar_machine.h"
 #include "tests/kernels/cuda/test_device.h"
+#include "tests/support/attention_data.h"
 
 namespace sluice::cuda {
 namespace {
@@ -17,71 +17,7 @@ constexpr KvType kF32 = KvType::kF32;
 constexpr KvType kF16 = KvType::kF16;
 constexpr KvType kQ8 = KvType::kQ8_0;
 
-struct Shape {
-  KvType k_type;
-  KvType v_type;
-  int64_t num_heads;
-  int64_t num_kv_heads;
-  int64_t head_dim;
-  int64_t positions;
-};
-// Head sizes with and without padding, groups of 1 to 20 heads, contexts of a position to three
-// chunks.
-constexpr Shape kShapes[] = {
-    {kF32, kF32, 1, 1, 8, 1},      {kF16, kF16, 4, 2, 16, 64}, {kQ8, kQ8, 6, 2, 32, 65},
-    {kF16, kQ8, 8, 2, 64, 130},    {kQ8, kF32, 3, 3, 80, 100}, {kF32, kF16, 7, 1, 96, 70},
-    {kF16, kF16, 11, 1, 128, 600}, {kQ8, kQ8, 5, 1, 40, 1100}, {kF16, kF16, 20, 2, 256, 67},
-    {kF32, kF32, 2, 1, 6, 1300},
-};
-
-// One sequence's keys and values in pages that lie in no order, unused places full of NaN.
-class Sequence {
- public:
-  Sequence(const Shape& shape, uint32_t seed)
-      : shape_(shape), kv_{shape.k_type, shape.v_type, shape.num_kv_heads, shape.head_dim} {
-    std::mt19937 random(seed);
-    const int64_t values = shape.positions * shape.num_kv_heads * shape.head_dim;
-    k_ = RandomFloats(values, random);
-    v_ = RandomFloats(values, random);
-    table_.resize((shape.positions + kKvPageTokens - 1) / kKvPageTokens);
-    std::iota(table_.begin(), table_.end(), 1);
-    std::shuffle(table_.begin(), table_.end(), random);
-    pages_.resize((table_.size() + 1) * KvPageBytes(kv_), std::byte{0xFF});
-  }
-
-  AttentionArgs Args(std::byte* pages, absl::Span<const AttentionRow> rows) const {
-    return {.kv = kv_,
-            .pages = pages,
-            .page_stride = KvPageBytes(kv_),
-            .num_heads = shape_.num_heads,
-            .attention_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
-            .rows = rows};
-  }
-  AttentionRow Row(int64_t position, int64_t first_visible = 0) const {
-    return {.page_table = table_.data(), .position = position, .first_visible = first_visible};
-  }
-  void Append(Ops& scalar) {
-    std::vector<AttentionRow> rows;
-    for (int64_t p = 0; p < shape_.positions; ++p) rows.push_back(Row(p));
-    const int64_t stride = shape_.num_kv_heads * shape_.head_dim;
-    ASSERT_TRUE(scalar.AppendKv(Args(pages_.data(), rows), k_.data(), v_.data(), stride).ok());
-  }
-
-  std::vector<float>& k() { return k_; }
-  std::vector<float>& v() { return v_; }
-  std::vector<std::byte>& pages() { return pages_; }
-  std::vector<int32_t>& table() { return table_; }
-  int64_t q_dim() const { return shape_.num_heads * shape_.head_dim; }
-
- private:
-  const Shape shape_;
-  const KvShape kv_;
-  std::vector<float> k_, v_;
-  std::vector<int32_t> table_;
-  std::vector<std::byte> pages_;
-};
-
-std::vector<float> ByScalarCode(Sequence& sequence, absl::Span<const AttentionRow> rows,
+std::vector<float> ByScalarCode(AttentionSequence& sequence, absl::Span<const AttentionRow> rows,
                                 const std::vector<float>& q) {
   Scalar scalar;
   std::vector<float> out(rows.size() * sequence.q_dim());
@@ -92,7 +28,7 @@ std::vector<float> ByScalarCode(Sequence& sequence, absl::Span<const AttentionRo
   return out;
 }
 
-std::vector<float> ByDevice(TestDevice& device, Sequence& sequence,
+std::vector<float> ByDevice(TestDevice& device, AttentionSequence& sequence,
                             absl::Span<const AttentionRow> rows, const std::vector<float>& q) {
   const auto pages = device.Put(sequence.pages());
   const auto device_q = device.Put(q);
@@ -109,14 +45,10 @@ class CudaAttention : public CudaTest {};
 TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
   Scalar scalar;
   size_t turn = 0;
-  for (const Shape& shape : kShapes) {
-    Sequence sequence(shape, 3);
+  for (const AttentionShape& shape : AttentionShapes()) {
+    AttentionSequence sequence(shape, 3);
     sequence.Append(scalar.ops());
-    const int64_t last = shape.positions - 1;
-    // Windows too: of one position, and from the middle of a block on.
-    const std::vector<AttentionRow> rows = {
-        sequence.Row(last), sequence.Row(0), sequence.Row(shape.positions / 2),
-        sequence.Row(last, last), sequence.Row(last, shape.positions / 3)};
+    const std::vector<AttentionRow> rows = sequence.SomeRows();
     std::mt19937 random(4);
     const std::vector<float> q = RandomFloats(rows.size() * sequence.q_dim(), random);
     const std::vector<float> want = ByScalarCode(sequence, rows, q);
@@ -140,8 +72,8 @@ TEST_F(CudaAttention, RowsAloneAndTogetherGiveTheBitsOfScalarCode) {
 TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
   Scalar scalar;
   size_t turn = 0;
-  for (const Shape& shape : kShapes) {
-    Sequence sequence(shape, 11);
+  for (const AttentionShape& shape : AttentionShapes()) {
+    AttentionSequence sequence(shape, 11);
     sequence.Append(scalar.ops());
     std::vector<int32_t> other = sequence.table();
     if (other.size() > 2) std::swap(other[0], other[1]);
@@ -173,7 +105,7 @@ TEST_F(CudaAttention, RowsOfAPromptGiveTheBitsOfScalarCode) {
 
 TEST_F(CudaAttention, PagesOutsideTheWindowAreNotTouched) {
   Scalar scalar;
-  Sequence sequence({kF16, kF16, 2, 1, 32, 1000}, 7);
+  AttentionSequence sequence({kF16, kF16, 2, 1, 32, 1000}, 7);
   sequence.Append(scalar.ops());
   std::mt19937 random(8);
   const std::vector<float> q = RandomFloats(64, random);
@@ -188,7 +120,7 @@ TEST_F(CudaAttention, PagesOutsideTheWindowAreNotTouched) {
 TEST_F(CudaAttention, NaNInAKeyReachesThoseThatSeeIt) {
   for (KvType type : {kF32, kF16, kQ8}) {
     Scalar scalar;
-    Sequence sequence({type, type, 2, 1, 48, 700}, 9);
+    AttentionSequence sequence({type, type, 2, 1, 48, 700}, 9);
     sequence.k()[20 * 48 + 3] = std::numeric_limits<float>::quiet_NaN();
     sequence.Append(scalar.ops());
     const std::vector<AttentionRow> rows = {sequence.Row(10), sequence.Row(699),
@@ -207,7 +139,7 @@ TEST_F(CudaAttention, NaNInAKeyReachesThoseThatSeeIt) {
 // Rows that share what is read of a block do not all see all of it.
 TEST_F(CudaAttention, NaNInAValueReachesOnlyThoseThatSeeIt) {
   Scalar scalar;
-  Sequence sequence({kF32, kF32, 2, 2, 16, 70}, 9);
+  AttentionSequence sequence({kF32, kF32, 2, 2, 16, 70}, 9);
   sequence.v()[35 * 32] = std::numeric_limits<float>::quiet_NaN();
   sequence.Append(scalar.ops());
   std::vector<AttentionRow> rows;
@@ -223,7 +155,7 @@ TEST_F(CudaAttention, NaNInAValueReachesOnlyThoseThatSeeIt) {
 }
 
 TEST_F(CudaAttention, RefusesWhatNoKernelIsFor) {
-  Sequence sequence({kF16, kF16, 2, 1, 264, 1}, 1);
+  AttentionSequence sequence({kF16, kF16, 2, 1, 264, 1}, 1);
   TestDevice device(1);
   const AttentionRow row = sequence.Row(0);
   AttentionArgs args = sequence.Args(nullptr, {&row, 1});

@@ -14,6 +14,7 @@
 #include "kernels/encodings/tile.h"
 #include "tests/kernels/cuda/scalar_machine.h"
 #include "tests/kernels/cuda/test_device.h"
+#include "tests/support/matmul_data.h"
 
 namespace sluice::cuda {
 namespace {
@@ -25,18 +26,13 @@ struct Weights {
   Weights(Encoding encoding, int64_t rows, int64_t k, std::mt19937& random)
       : values(RandomFloats(rows * k, random)) {
     const int64_t stride = RowBytes(encoding, k);
-    const int64_t tile_bytes = TileBytes(encoding, k);
     std::vector<std::byte> encoded(rows * stride);
     for (int64_t row = 0; row < rows; ++row) {
       EncodeRow(encoding, values.data() + row * k, k, encoded.data() + row * stride);
       DecodeRow(encoding, encoded.data() + row * stride, k, values.data() + row * k);
     }
-    tiles.resize((rows + 15) / 16 * tile_bytes);
-    for (int64_t row = 0; row < rows; row += 16) {
-      PackTile(encoding, encoded.data() + row * stride, stride,
-               static_cast<int>(std::min<int64_t>(16, rows - row)), k,
-               tiles.data() + row / 16 * tile_bytes);
-    }
+    tiles.resize(TilesBytes(encoding, rows, k));
+    PackRows(encoding, encoded, rows, k, tiles.data());
   }
   std::vector<float> values;  // [rows, k]
   std::vector<std::byte> tiles;

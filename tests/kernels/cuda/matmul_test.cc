@@ -11,27 +11,16 @@
 #include "kernels/encodings/tile.h"
 #include "tests/kernels/cuda/scalar_machine.h"
 #include "tests/kernels/cuda/test_device.h"
+#include "tests/support/matmul_data.h"
 
 namespace sluice::cuda {
 namespace {
 
-std::vector<Encoding> AllEncodings() {
-  std::vector<Encoding> all;
-  for (const EncodingInfo& info : Encodings()) all.push_back(info.encoding);
-  return all;
-}
-
 // `rows` encoded rows in tiles.
 std::vector<std::byte> Packed(Encoding encoding, const std::vector<std::byte>& encoded,
                               int64_t rows, int64_t k) {
-  const int64_t stride = RowBytes(encoding, k);
-  const int64_t tile_bytes = TileBytes(encoding, k);
-  std::vector<std::byte> tiles((rows + 15) / 16 * tile_bytes);
-  for (int64_t row = 0; row < rows; row += 16) {
-    PackTile(encoding, encoded.data() + row * stride, stride,
-             static_cast<int>(std::min<int64_t>(16, rows - row)), k,
-             tiles.data() + row / 16 * tile_bytes);
-  }
+  std::vector<std::byte> tiles(TilesBytes(encoding, rows, k));
+  PackRows(encoding, encoded, rows, k, tiles.data());
   return tiles;
 }
 
@@ -49,34 +38,7 @@ std::vector<std::byte> Tiles(Encoding encoding, int64_t rows, int64_t k, std::mt
   return Packed(encoding, encoded, rows, k);
 }
 
-// On 64 bytes, as scalar code wants its activations.
-std::vector<std::byte> Prepared(Ops& scalar, Encoding encoding, const std::vector<float>& x,
-                                int64_t tokens, int64_t k) {
-  const ActivationFormat format = Info(encoding).activations;
-  std::vector<std::byte> out(tokens * ActivationRowBytes(format, k));
-  EXPECT_TRUE(scalar.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());
-  return out;
-}
-
-// One block, a tail group, whole segments, segments and a tail, more segments than warps.
-std::vector<int64_t> Ks(Encoding encoding) {
-  switch (Info(encoding).block_values) {
-    case 1:
-      return {1, 2, 3, 7, 30, 1023, 1025, 2052};
-    case 32:
-      return {32, 96, 256, 288, 1056, 2272};
-    default:
-      return {256, 512, 768, 1024, 1280, 2304};
-  }
-}
-
-struct Case {
-  int64_t rows;
-  int64_t tokens;
-  Epilogue epilogue;
-  bool addend;
-};
-constexpr Case kCases[] = {
+constexpr MatMulCase kCases[] = {
     {16, 1, Epilogue::kStore, false},   {1, 1, Epilogue::kStore, true},
     {40, 2, Epilogue::kAdd, false},     {33, 3, Epilogue::kAdd, true},
     {31, 4, Epilogue::kSwiGlu, false},  {50, 5, Epilogue::kSwiGlu, true},
@@ -92,13 +54,13 @@ TEST_P(CudaMatMul, GivesTheBitsOfScalarCode) {
   Scalar scalar;
   const std::vector<uint64_t> seeds = Backend::Seeds();
   size_t turn = 0;
-  for (int64_t k : Ks(encoding)) {
-    for (const Case& c : kCases) {
+  for (int64_t k : InterestingKs(encoding)) {
+    for (const MatMulCase& c : kCases) {
       if (k > 1100 && c.tokens > 9) continue;  // scalar code is slow
       const bool pairs = c.epilogue == Epilogue::kSwiGlu;
       const std::vector<std::byte> tiles =
           Tiles(encoding, pairs ? (c.rows + 15) / 16 * 32 : c.rows, k, random);
-      const std::vector<std::byte> x =
+      AlignedBytes x =
           Prepared(scalar.ops(), encoding, RandomFloats(c.tokens * k, random), c.tokens, k);
       const std::vector<float> addend = RandomFloats(c.rows, random);
       const std::vector<float> up_addend = RandomFloats(c.rows, random);
@@ -123,7 +85,7 @@ TEST_P(CudaMatMul, GivesTheBitsOfScalarCode) {
         if (!info.quantized() && mma_min_tokens > 1) continue;
         TestDevice device(seeds[turn++ % seeds.size()], {.mma_min_tokens = mma_min_tokens});
         const auto device_tiles = device.Put(tiles);
-        const auto device_x = device.Put(x);
+        const auto device_x = device.Put(x.Copy());
         const auto device_addend = device.Put(addend);
         const auto device_up = device.Put(up_addend);
         const auto out = device.Put(before);
@@ -150,7 +112,7 @@ TEST_P(CudaMatMul, SlabsGiveTheBitsOfTheWholeMatrix) {
     TestDevice device(4, {.mma_min_tokens = mma_min_tokens});
     const auto tiles = device.Put(Tiles(encoding, kRows, kK, random));
     const auto x = device.Put(
-        Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK));
+        Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK).Copy());
     const auto whole = device.Put(std::vector<float>(kTokens * kRows));
     MatMulArgs args = {.encoding = encoding,
                        .tiles = tiles.data(),
@@ -188,7 +150,7 @@ TEST_P(CudaMatMul, ANonFiniteActivationComesOutAsNaN) {
   for (int64_t mma_min_tokens : {1, 100}) {
     TestDevice device(5, {.mma_min_tokens = mma_min_tokens});
     const auto tiles = device.Put(Tiles(encoding, 16, kK, random));
-    const auto prepared = device.Put(Prepared(scalar.ops(), encoding, x, kTokens, kK));
+    const auto prepared = device.Put(Prepared(scalar.ops(), encoding, x, kTokens, kK).Copy());
     const auto out = device.Put(std::vector<float>(kTokens * 16));
     ASSERT_TRUE(device.ops()
                     .MatMul({.encoding = encoding,
@@ -220,7 +182,7 @@ TEST_P(CudaMatMul, WeightsOfAnyBitsGiveTheBitsOfScalarCode) {
   for (std::byte& byte : encoded) byte = static_cast<std::byte>(random());
   const std::vector<std::byte> tiles = Packed(encoding, encoded, kRows, kK);
   Scalar scalar;
-  const std::vector<std::byte> x =
+  AlignedBytes x =
       Prepared(scalar.ops(), encoding, RandomFloats(kTokens * kK, random), kTokens, kK);
   std::vector<float> want(kTokens * kRows);
   MatMulArgs args = {.encoding = encoding,
@@ -238,7 +200,7 @@ TEST_P(CudaMatMul, WeightsOfAnyBitsGiveTheBitsOfScalarCode) {
   for (int64_t mma_min_tokens : {1, 100}) {
     TestDevice device(6, {.mma_min_tokens = mma_min_tokens});
     const auto device_tiles = device.Put(tiles);
-    const auto device_x = device.Put(x);
+    const auto device_x = device.Put(x.Copy());
     const auto out = device.Put(std::vector<float>(kTokens * kRows));
     args.tiles = device_tiles.data();
     args.activations = device_x.data();
@@ -249,7 +211,7 @@ TEST_P(CudaMatMul, WeightsOfAnyBitsGiveTheBitsOfScalarCode) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Encodings, CudaMatMul, testing::ValuesIn(AllEncodings()),
-                         [](const auto& info) { return std::string(Info(info.param).name); });
+                         [](const auto& info) { return NameOf(info.param); });
 
 class CudaMatMulArguments : public CudaTest {};
 

@@ -2,31 +2,19 @@
 #ifndef SLUICE_TESTS_KERNELS_CUDA_SCALAR_MACHINE_H_
 #define SLUICE_TESTS_KERNELS_CUDA_SCALAR_MACHINE_H_
 
-#include <cstdint>
-#include <memory>
-#include <random>
-#include <vector>
-
 #include "kernels/cpu/cpu_ops.h"
+#include "tests/support/cpu_machine.h"
+#include "tests/support/random_floats.h"
 
 namespace sluice::cuda {
 
 class Scalar {
  public:
-  Scalar() : pool_(1), ops_(*MakeCpuOps(Isa::kScalar, &pool_)) {}
-  Ops& ops() { return *ops_; }
+  Ops& ops() { return *machine_.ops; }
 
  private:
-  ThreadPool pool_;
-  std::unique_ptr<Ops> ops_;
+  Machine machine_{Isa::kScalar, 1};
 };
-
-inline std::vector<float> RandomFloats(int64_t n, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 }  // namespace sluice::cuda
 

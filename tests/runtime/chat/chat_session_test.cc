@@ -83,16 +83,13 @@ const Tokenizer* Session::tokenizer_ = nullptr;
 // Keys and values of the first `tokens` positions, one behind the other.
 std::string RowsOf(Model& model, const KvSequence& sequence, int64_t tokens) {
   std::string bytes;
-  EXPECT_TRUE(ForEachKvRows(model.kv_cache(), sequence, model.hyper_parameters().num_hidden_layers,
-                            tokens, KvAccess::kRead,
+  EXPECT_TRUE(ForEachKvRows(model.kv_cache(), sequence, tokens, KvAccess::kRead,
                             [&](absl::Span<std::byte> part) {
                               bytes.append(reinterpret_cast<const char*>(part.data()), part.size());
                               return absl::OkStatus();
                             })
                   .ok());
-  EXPECT_EQ(
-      static_cast<int64_t>(bytes.size()),
-      KvRowsBytes(model.kv_cache().shape(), model.hyper_parameters().num_hidden_layers, tokens));
+  EXPECT_EQ(static_cast<int64_t>(bytes.size()), KvRowsBytes(model.kv_cache().layout(), tokens));
   return bytes;
 }
 

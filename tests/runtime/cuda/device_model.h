@@ -36,7 +36,7 @@ struct DeviceModelOf {
     request.device = DeviceBudget{.max_bytes = int64_t{1} << 33,
                                   .scratch_bytes = compute->overhead_bytes(),
                                   .kv_place = kv_place};
-    request.device->max_bytes = PlanMemory(store, request)->device->minimum_bytes + more_vram;
+    request.device->max_bytes = PlanMemory(store, request)->nearest().minimum_bytes + more_vram;
     if (cpu_share > 0) {
       request.host_share.emplace().fraction = cpu_share;
       request.device->max_bytes +=
@@ -44,7 +44,7 @@ struct DeviceModelOf {
     }
     const auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
-    EXPECT_TRUE(compute->ops()->Reserve(LimitsOf(*plan, store.hyper_parameters())).ok());
+    EXPECT_TRUE(compute->ops()->Reserve(LimitsOf(*plan, store.manifest().spec)).ok());
     auto made = Model::Create(store, *plan, place.get(), {.io = {.kind = IoKind::kThreads}});
     EXPECT_TRUE(made.ok()) << made.status();
     model = *std::move(made);

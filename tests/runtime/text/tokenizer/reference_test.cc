@@ -215,7 +215,8 @@ TEST(OtherProjects, LlamaCppsVectorsAreMatched) {
   }
 }
 
-// What a model that starts before its tokenizer is loaded sets aside for it (tools/session.h).
+// What a model that starts before its tokenizer is loaded sets aside for it
+// (runtime/open/session.h).
 TEST(TokenizerMemory, IsLessThanTwiceItsFile) {
   for (const char* name : {"falcon", "gpt2", "mistral-v0.3", "phi-2", "phi-3-mini"}) {
     const std::string path = std::string("tokenizers/") + name + "/tokenizer.json";

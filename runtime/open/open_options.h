@@ -1,0 +1,71 @@
+// Everything that says how a store is opened and its model runs.
+#ifndef SLUICE_RUNTIME_OPEN_OPEN_OPTIONS_H_
+#define SLUICE_RUNTIME_OPEN_OPEN_OPTIONS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/ops.h"
+#include "runtime/chat/chat_front.h"
+#include "runtime/floor/probe/machine_probe.h"
+#include "runtime/open/device_choice.h"
+#include "runtime/open/open_note.h"
+#include "runtime/pass/model.h"
+
+namespace sluice {
+
+struct OpenOptions {
+  std::string store;
+  // Of host memory, for everything that sluice allocates. UseBudget() sets both.
+  int64_t max_ram_bytes = 0;
+  std::string max_ram_source;   // of the default: DefaultBudget::source
+  int64_t context_tokens = -1;  // -1: the smaller of 4096 and the model's; 0: the model's
+  int num_threads = 1;          // UseAllCores() sets both
+  int num_cores = 1;            // that the threads may run on
+  ThreadPlacement placement;
+  int64_t ring_bytes = 0;  // 0: PlanMemory's choice
+  KvType k_type = KvType::kF16;
+  KvType v_type = KvType::kF16;
+  ReadOptions read;  // `read.io.on_fewer_threads` hears of compute threads, too
+  // CheckGrammar's, where a grammar is followed
+  int64_t grammar_bytes = 0;
+  int64_t kept_bytes = 0;  // of what the caller keeps while the model runs: a text's ids, results
+  bool reads_prompts = false;        // while the model runs (PlanRequest)
+  std::optional<ProbeResult> probe;  // what was remembered of this CPU and the store's disk
+  // Where measurements of this machine are remembered (ProbeForSession); empty: nowhere
+  std::string probe_file;
+  std::string unusual_option;  // that asks for kernels, CPUs or reads that a probe is not of
+                               // otherwise; empty: none
+  Isa isa = Isa::kScalar;      // the fastest that this machine has, unless forced
+  bool fast_math = false;      // asked for; Session::fast_math is what came of it
+  bool say_fast_math = true;   // what came of it, as a note
+  DeviceChoice device;
+  // Of Open alone
+  int64_t max_sequences = 1;  // that are generated at once, each with a whole context
+  ChatFrontOptions chat;
+
+  OpenNoteFn on_note;
+  // Called before each step of measuring this machine, as ProbeOptions::on_step is.
+  std::function<void(absl::string_view what, int done, int total)> on_measuring;
+
+  void Note(OpenNote::Kind kind, std::string text) const;
+};
+
+// The budget of `given` bytes, with a warning where the system has less; or 80% of what is free.
+void UseBudget(std::optional<int64_t> given, OpenOptions* options);
+
+// A compute thread a physical core of the CPUs that this process may use.
+void UseAllCores(OpenOptions* options);
+
+// Takes up `probe_file`: what it remembers of this CPU and the store's disk, and with it the way to
+// read that was fastest.
+void RecallProbeFile(OpenOptions* options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPEN_OPEN_OPTIONS_H_
