@@ -341,12 +341,13 @@ MaybeError CheckEnvelope(const json& line) {
   return std::nullopt;
 }
 
-void KeepSchemaOrder(absl::string_view line, std::variant<CompletionRequest, ApiError>* parsed) {
+void KeepSchemaOrder(absl::string_view text, bool is_all,
+                     std::variant<CompletionRequest, ApiError>* parsed) {
   auto* const request = std::get_if<CompletionRequest>(parsed);
   if (request == nullptr || !request->grammar.has_value() ||
       request->grammar->kind != GrammarKind::kJsonSchema)
     return;
-  request->grammar->text = SchemaAsWritten(line);
+  request->grammar->text = SchemaAsWritten(text, /*in_body=*/!is_all);
 }
 
 // The request of `body`, which is all of `text` or its member "body". Templates see the members of
@@ -361,7 +362,7 @@ std::variant<CompletionRequest, ApiError> ParseBody(absl::string_view text, absl
   } else {
     parsed = ParseCompletionRequest(body);
   }
-  KeepSchemaOrder(text, &parsed);
+  KeepSchemaOrder(text, is_all, &parsed);
   return parsed;
 }
 

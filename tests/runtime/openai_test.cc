@@ -104,6 +104,16 @@ TEST(OpenAi, ReadsTheFormatOfAnswersWithASchemaAsItIsWritten) {
     EXPECT_EQ(r.grammar->kind, GrammarKind::kJsonSchema);
     EXPECT_EQ(r.grammar->text, R"({"type":"object","properties":{"z":{"maximum":2.5},"a":{}}})");
   }
+  // Any value, and members of the same names elsewhere.
+  const CompletionRequest r = RequestOf(
+      R"({"user": "schema", "metadata": {"response_format": {"json_schema": {"schema": {}}}}, "prompt": "x",
+      "response_format": {"json_schema": {"name": "schema", "schema": {"enum": ["\u00e9\"{", [], {}, -1,
+      18446744073709551615, 1e2, null, true, ["a", {"b": [1, 2]}]], "schema": {"$id": "i"}}}, "type": "json_schema"}})");
+  ASSERT_TRUE(r.grammar.has_value());
+  EXPECT_EQ(r.grammar->text,
+            "{\"enum\":[\"\xC3\xA9"
+            R"(\"{",[],{},-1,18446744073709551615,100.0,null,true,["a",{"b":[1,2]}]],)"
+            R"("schema":{"$id":"i"}})");
 }
 
 TEST(OpenAi, NamesWhatIsWrong) {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "kernels/base/status_macros.h"
+#include "runtime/text/grammar/cursor.h"
 #include "runtime/text/grammar/utf8.h"
 
 namespace sluice::grammar {
@@ -22,9 +23,9 @@ using ExprId = Grammar::ExprId;
 
 bool IsNameChar(char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; }
 
-class GbnfParser {
+class GbnfParser : private Cursor {
  public:
-  GbnfParser(absl::string_view text, const Limits& limits) : text_(text), limits_(limits) {}
+  GbnfParser(absl::string_view text, const Limits& limits) : Cursor(text), limits_(limits) {}
 
   absl::StatusOr<Grammar> Parse() {
     SkipSpace(/*newlines=*/true);
@@ -53,25 +54,12 @@ class GbnfParser {
     size_t first_use;
   };
 
-  bool AtEnd() const { return at_ >= text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(absl::string_view token) {
-    if (text_.substr(at_, token.size()) != token) return false;
-    at_ += token.size();
-    return true;
-  }
-
-  absl::Status Error(absl::string_view message) const {
+  std::string Place() const override {
     const absl::string_view before = text_.substr(0, at_);
     const size_t line_start =
         before.rfind('\n') == absl::string_view::npos ? 0 : before.rfind('\n') + 1;
-    return absl::InvalidArgumentError(
-        absl::StrCat("grammar:", 1 + std::count(before.begin(), before.end(), '\n'), ":",
-                     at_ - line_start + 1, ": ", message));
-  }
-  absl::Status TooMuch(absl::string_view what, int64_t limit) const {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(Error(absl::StrCat("more than ", limit, " ", what)).message()));
+    return absl::StrCat("grammar:", 1 + std::count(before.begin(), before.end(), '\n'), ":",
+                        at_ - line_start + 1);
   }
 
   void SkipSpace(bool newlines) {
@@ -143,7 +131,7 @@ class GbnfParser {
     }
   }
 
-  // None: something else than an item comes.
+  // Returns nothing if something other than an item comes.
   absl::StatusOr<std::optional<ExprId>> ParseItem(int depth) {
     const size_t begin = at_;
     if (Take("\"")) return ParseText();
@@ -161,8 +149,8 @@ class GbnfParser {
     return grammar_.Use(RuleNamed(name, begin));
   }
 
-  // <think>, a token by its text; <[258]>, one by its id; behind an exclamation mark any other one
-  // token.
+  // Parses <think>, a token by its text, or <[258]>, a token by its id; behind an exclamation mark,
+  // any one other token.
   absl::StatusOr<std::optional<ExprId>> ParseToken() {
     const size_t begin = at_;
     const auto refuse = [&](absl::string_view message) {
@@ -204,14 +192,14 @@ class GbnfParser {
         part = grammar_.Optional(part);
       } else if (Take("{")) {
         SkipSpace(depth > 0);
-        SLUICE_ASSIGN_OR_RETURN(const int32_t min, ParseCount());
+        SLUICE_ASSIGN_OR_RETURN(const int32_t min, ParseCount(limits_.repetitions));
         int32_t max = min;
         SkipSpace(depth > 0);
         if (Take(",")) {
           SkipSpace(depth > 0);
           max = Grammar::kUnlimited;
           if (absl::ascii_isdigit(Peek())) {
-            SLUICE_ASSIGN_OR_RETURN(max, ParseCount());
+            SLUICE_ASSIGN_OR_RETURN(max, ParseCount(limits_.repetitions));
             if (max < min)
               return Error(
                   absl::StrCat("{", min, ",", max, "} has its bounds the wrong way round"));
@@ -225,16 +213,6 @@ class GbnfParser {
       }
       SkipSpace(depth > 0);
     }
-  }
-
-  absl::StatusOr<int32_t> ParseCount() {
-    if (!absl::ascii_isdigit(Peek())) return Error("expected a number of repetitions");
-    int64_t count = 0;
-    while (absl::ascii_isdigit(Peek())) {
-      count = 10 * count + (text_[at_++] - '0');
-      if (count > limits_.repetitions) return TooMuch("repetitions", limits_.repetitions);
-    }
-    return static_cast<int32_t>(count);
   }
 
   absl::StatusOr<std::optional<ExprId>> ParseText() {
@@ -317,9 +295,7 @@ class GbnfParser {
     return value;
   }
 
-  const absl::string_view text_;
   const Limits& limits_;
-  size_t at_ = 0;
   Grammar grammar_;
   absl::flat_hash_map<std::string, NamedRule> rules_;
   std::vector<std::pair<size_t, std::string>> undefined_;

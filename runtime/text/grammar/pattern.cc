@@ -11,6 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "runtime/text/grammar/cursor.h"
 #include "runtime/text/grammar/utf8.h"
 
 namespace sluice::grammar {
@@ -22,7 +23,7 @@ using Ranges = std::vector<CodePointRange>;
 const Ranges& kDigits = *new Ranges{{'0', '9'}};
 const Ranges& kWord = *new Ranges{{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
 const Ranges& kSpaces = *new Ranges{{0x09, 0x0D}, {0x20, 0x20}};
-// That some standard or program takes for white space.
+// The characters that some standard or program takes for white space.
 const Ranges& kMoreSpaces =
     *new Ranges{{0x09, 0x0D},     {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},
                 {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200A}, {0x2028, 0x2029},
@@ -35,18 +36,19 @@ Ranges Union(Ranges a, const Ranges& b) {
   return NormalizedRanges(std::move(a));
 }
 
-// \d, \w, \s: what every validator has in the class, or (`most`) any has. ECMA-262 knows ASCII
-// digits and letters only, others go by Unicode; what is generated should be valid for all.
+// Returns the class of \d, \w or \s: the characters that every validator has in it or, with `most`,
+// that any has. ECMA-262 knows only ASCII digits and letters, others follow Unicode; generated
+// texts should be valid for all.
 Ranges EscapedClass(char kind, bool most) {
   const Ranges digits = most ? Union(kDigits, kNotAscii) : kDigits;
   const Ranges word = most ? Union(kWord, kNotAscii) : kWord;
   return kind == 'd' ? digits : kind == 'w' ? word : most ? kMoreSpaces : kSpaces;
 }
 
-class PatternParser {
+class PatternParser : private Cursor {
  public:
   PatternParser(absl::string_view pattern, const Limits& limits, Grammar* grammar)
-      : text_(pattern), limits_(limits), g_(*grammar) {}
+      : Cursor(pattern), limits_(limits), g_(*grammar) {}
 
   absl::StatusOr<ExprId> Parse() {
     const ExprId anything = g_.Repeat(g_.Class({{0, kMaxCodePoint}}), 0, Grammar::kUnlimited);
@@ -65,20 +67,8 @@ class PatternParser {
   }
 
  private:
-  bool AtEnd() const { return at_ >= text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(absl::string_view token) {
-    if (text_.substr(at_, token.size()) != token) return false;
-    at_ += token.size();
-    return true;
-  }
-  absl::Status Error(absl::string_view message) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat("pattern \"", text_.substr(0, 200), "\", byte ", at_, ": ", message));
-  }
-  absl::Status TooMuch(absl::string_view what, int64_t limit) const {
-    return absl::ResourceExhaustedError(
-        Error(absl::StrCat("more than ", limit, " ", what)).message());
+  std::string Place() const override {
+    return absl::StrCat("pattern \"", text_.substr(0, 200), "\", byte ", at_);
   }
 
   absl::StatusOr<ExprId> ParseGroup(int depth) {
@@ -95,7 +85,7 @@ class PatternParser {
     return g_.Choice(std::move(ways));
   }
 
-  // Up to | ) ^ $ or the end.
+  // Parses up to | ) ^ $ or the end.
   absl::StatusOr<ExprId> ParseSequence(int depth) {
     std::vector<ExprId> parts;
     while (!AtEnd() && !absl::StrContains("|)^$", Peek())) {
@@ -128,12 +118,12 @@ class PatternParser {
     } else if (Take("?")) {
       max = 1;
     } else if (Take("{")) {
-      SLUICE_ASSIGN_OR_RETURN(min, ParseCount());
+      SLUICE_ASSIGN_OR_RETURN(min, ParseCount(limits_.repetitions));
       max = min;
       if (Take(",")) {
         max = Grammar::kUnlimited;
         if (Peek() != '}') {
-          SLUICE_ASSIGN_OR_RETURN(max, ParseCount());
+          SLUICE_ASSIGN_OR_RETURN(max, ParseCount(limits_.repetitions));
           if (max < min)
             return Error(absl::StrCat("{", min, ",", max, "} has its bounds the wrong way round"));
         }
@@ -146,16 +136,6 @@ class PatternParser {
     if (absl::StrContains("*+?{", Peek()) && !AtEnd())
       return Error("a quantifier after a quantifier is not supported");
     return g_.Repeat(atom, min, max);
-  }
-
-  absl::StatusOr<int32_t> ParseCount() {
-    if (!absl::ascii_isdigit(Peek())) return Error("expected a number of repetitions");
-    int64_t count = 0;
-    while (absl::ascii_isdigit(Peek())) {
-      count = 10 * count + (text_[at_++] - '0');
-      if (count > limits_.repetitions) return TooMuch("repetitions", limits_.repetitions);
-    }
-    return static_cast<int32_t>(count);
   }
 
   absl::StatusOr<ExprId> ParseClass() {
@@ -235,10 +215,8 @@ class PatternParser {
     return Error(absl::StrCat("the escape ", text_.substr(at_, 2), " is not supported"));
   }
 
-  const absl::string_view text_;
   const Limits& limits_;
   Grammar& g_;
-  size_t at_ = 0;
 };
 
 }  // namespace
