@@ -74,17 +74,12 @@ SLUICE_INLINE UpperBits LoadUpperBits(const uint8_t* lines) {
   return bits;
 }
 
-// Quad kT (0..7) of 32 values, whose lower bits are in `line`, as quants.
+// Quad kT (0..7) of 32 values, whose nibbles are in `line`, as quants.
 template <class P, int kT>
 SLUICE_INLINE I32 Quad(I32 line, const UpperBits& upper) {
   constexpr int kLow = P::kQuantBits;
-  I32 quad;
-  if constexpr (kLow == 4) {
-    quad = kT < 4 ? LowNibbles(line) : HighNibbles(line);
-  } else {
-    static_assert(kLow == 2);
-    quad = And(Shr<2 * (kT % 4)>(line), SetI(0x03030303));
-  }
+  static_assert(kLow == 4);
+  I32 quad = kT < 4 ? LowNibbles(line) : HighNibbles(line);
   if constexpr (P::kExtraBits == 1) {
     quad = Or(quad, MoveBits<kT, kLow>(upper.line[0], 0x01010101 << kLow));
   } else if constexpr (P::kExtraBits == 2) {
