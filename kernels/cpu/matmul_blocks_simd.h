@@ -51,6 +51,23 @@ requires P::kHasBook struct ByteQuads<P> {
   }
 };
 
+// Adds 32 weights of 8 bits times the activations of R tokens, from `x` on.
+template <class P, int kAhead, int R>
+SLUICE_INLINE void AddByteLines(const ByteQuads<P>& format, const uint8_t* quants, const uint8_t* x,
+                                int64_t stride, I32 (&sum)[R]) {
+  constexpr int kQuads = ByteQuads<P>::kQuads;
+#pragma GCC unroll 8
+  for (int l = 0; l < 8 / kQuads; ++l) {
+    ByteWeights w[kQuads];
+    format.Load(LoadLine<kAhead>(quants + l * kLine), w);
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < kQuads; ++i) {
+        sum[r] = DotBytes(sum[r], w[i], BroadcastI(x + r * stride + 4 * l + 16 * i));
+      }
+    }
+  }
+}
+
 // Blocks with one scale and weights of 8 bits.
 template <class P>
 struct ByteBlocks {
@@ -61,8 +78,7 @@ struct ByteBlocks {
   template <int R>
   SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
-    using Quads = ByteQuads<P>;
-    const Quads format;
+    const ByteQuads<P> format;
     const uint8_t* quants = group + P::Quants(blocks);
     for (int block = 0; block < blocks; ++block) {
       I32 sum[R];
@@ -70,18 +86,8 @@ struct ByteBlocks {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
         sum[r] = StartBytes(at->minus_sums + block);
       }
-#pragma GCC unroll 8
-      for (int l = 0; l < P::kQuantLines; ++l) {
-        ByteWeights w[Quads::kQuads];
-        format.Load(LoadLine<Ahead(R, kManyPlanes)>(quants + (P::kQuantLines * block + l) * kLine),
-                    w);
-        for (int r = 0; r < R; ++r) {
-          const uint8_t* x = a + r * stride + 32 * block + 4 * l;
-          for (int i = 0; i < Quads::kQuads; ++i) {
-            sum[r] = DotBytes(sum[r], w[i], BroadcastI(x + 16 * i));
-          }
-        }
-      }
+      AddByteLines<P, Ahead(R, kManyPlanes)>(format, quants + P::kQuantLines * block * kLine,
+                                             a + 32 * block, stride, sum);
       const F32 d = LoadScales<Ahead(R, kManyPlanes)>(group + 32 * block);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(a + r * stride);
@@ -90,22 +96,6 @@ struct ByteBlocks {
     }
   }
 };
-
-// x times a constant, by shifts.
-template <int kFactor>
-SLUICE_INLINE I32 Times(I32 x) {
-  if constexpr (kFactor == 0) {
-    return ZeroI();
-  } else {
-    constexpr int kTop = 31 - __builtin_clz(kFactor);
-    constexpr int kRest = kFactor - (1 << kTop);
-    if constexpr (kRest == 0) {
-      return Shl<kTop>(x);
-    } else {
-      return AddI(Shl<kTop>(x), Times<kRest>(x));
-    }
-  }
-}
 
 // Weights of quants, kMost at most, and kOffset, by which they are above what they stand for.
 template <class P>
@@ -166,31 +156,10 @@ struct NibbleBlocks {
   // Where a partial sum has room for half of a block only, low and high quads go apart.
   static constexpr bool kApart = Weights::kMost > 15 && kQuadsOf5Bits < 8;
 
-  template <int kL, int R>
-  SLUICE_INLINE static void AddLine(const Weights& weights, const uint8_t* quants, I32 fifth,
-                                    const uint8_t* x, int64_t stride, Partial (&sum)[R],
-                                    Partial (&other)[R]) {
-    const I32 line = LoadLine<Ahead(R, kManyPlanes)>(quants + kL * kLine);
-    I32 low = LowNibbles(line);
-    I32 high = HighNibbles(line);
-    if constexpr (kFifthBit) {
-      const I32 mask = SetI(0x10101010);
-      low = Or(low, And(Shl<4 - kL>(fifth), mask));
-      high = Or(high, And(Shr<kL>(fifth), mask));
-    }
-    low = weights.Of(low);
-    high = weights.Of(high);
-    for (int r = 0; r < R; ++r) {
-      const uint8_t* at = x + r * stride + 4 * kL;
-      sum[r] = Dot(sum[r], low, BroadcastI(at));
-      Partial& upper = kApart ? other[r] : sum[r];
-      upper = Dot(upper, high, BroadcastI(at + 16));
-    }
-  }
-
   template <int R>
   SLUICE_INLINE static void Add(const uint8_t* group, int blocks, const uint8_t* a, int64_t stride,
                                 F32 (&acc)[R]) {
+    constexpr int kAhead = Ahead(R, kManyPlanes);
     const Weights weights;
     for (int run = 0; run < P::kBlockRuns * blocks; ++run) {  // of 32 values
       const uint8_t* quants = group + P::Quants(blocks) + 4 * run * kLine;
@@ -198,17 +167,12 @@ struct NibbleBlocks {
       const uint8_t* group_of = kOneGroup ? a : a + run / 8 * kActivationGroupBytes;
       const int at_run = kOneGroup ? run : run % 8;
       const uint8_t* x = group_of + 32 * at_run;
-      const I32 fifth =
-          kFifthBit ? LoadLine<Ahead(R, kManyPlanes)>(group + P::Extra(blocks) + run * kLine)
-                    : ZeroI();
+      const UpperBits fifth = LoadUpperBits<P, kAhead>(group + P::Extra(blocks) + run * kLine);
       Partial sum[R], other[R];
       for (int r = 0; r < R; ++r) sum[r] = other[r] = ZeroPartial();
-      AddLine<0>(weights, quants, fifth, x, stride, sum, other);
-      AddLine<1>(weights, quants, fifth, x, stride, sum, other);
-      AddLine<2>(weights, quants, fifth, x, stride, sum, other);
-      AddLine<3>(weights, quants, fifth, x, stride, sum, other);
+      AddNibbleLines<P, !kApart, kAhead, 0, 4>(weights, quants, fifth, x, stride, sum, other);
       const uint8_t* head = group + run / P::kBlockRuns * P::kHeadBytes * kTileRows;
-      const F32 d = LoadBlockScales<P, Ahead(R, kManyPlanes)>(head);
+      const F32 d = LoadBlockScales<P, kAhead>(head);
       for (int r = 0; r < R; ++r) {
         const auto* at = reinterpret_cast<const ActivationGroup32*>(group_of + r * stride);
         const I32 minus_sum = BroadcastI(at->minus_sums + at_run);
