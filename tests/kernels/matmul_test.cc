@@ -149,7 +149,8 @@ TEST_P(MatMulOf, WorkAsideIsDoneAndChangesNothing) {
   for (const int threads : {1, 2}) {
     Machine machine(SupportedIsas().back(), threads);
     Matrix matrix(encoding, 160, k, random);
-    LineAlignedBytes activations = Prepared(*machine.ops, encoding, RandomFloats(2 * k, random), 2, k);
+    LineAlignedBytes activations =
+        Prepared(*machine.ops, encoding, RandomFloats(2 * k, random), 2, k);
     std::vector<float> alone(2 * matrix.rows), beside(2 * matrix.rows);
     MatMulArgs args = Args(matrix, activations, 2, alone.data());
     ASSERT_TRUE(machine.ops->MatMul(args).ok());

@@ -21,7 +21,8 @@ class RoundedMatMul : public testing::Test {
     if (!RoundsActivations(SupportedIsas().back())) GTEST_SKIP() << "this CPU has no AVX512_BF16";
   }
 
-  static LineAlignedBytes Rounded(Ops& ops, const std::vector<float>& x, int64_t tokens, int64_t k) {
+  static LineAlignedBytes Rounded(Ops& ops, const std::vector<float>& x, int64_t tokens,
+                                  int64_t k) {
     LineAlignedBytes out(tokens * ActivationRowBytes(ActivationFormat::kBF16, k));
     EXPECT_TRUE(
         ops.PrepareActivations(ActivationFormat::kBF16, x.data(), k, tokens, k, out.data()).ok());

@@ -167,7 +167,7 @@ inline std::vector<std::byte> RandomRow(Encoding encoding, int64_t k, std::mt199
 
 // Activations x [tokens, k] as products of `encoding` read them.
 inline LineAlignedBytes Prepared(Ops& ops, Encoding encoding, const std::vector<float>& x,
-                             int64_t tokens, int64_t k) {
+                                 int64_t tokens, int64_t k) {
   const ActivationFormat format = Info(encoding).activations;
   LineAlignedBytes out(tokens * ActivationRowBytes(format, k));
   EXPECT_TRUE(ops.PrepareActivations(format, x.data(), k, tokens, k, out.data()).ok());

@@ -128,12 +128,12 @@ SLUICE_API sluice_status sluice_plan(const sluice_options* options, char** json)
 SLUICE_API sluice_status sluice_model_plan(const sluice_model* model, char** json);
 
 /* Queues a request and returns its number (1, 2, ...) in *request: `json` is the body of a request
- * to /v1/completions or, where it has messages, to /v1/chat/completions; `size` is its length in bytes.
- * SLUICE_INVALID_ARGUMENT: the request is wrong, or too large. SLUICE_RESOURCE_EXHAUSTED: requests
- * fill the room that is set aside for them, until one was answered and its last event was taken.
- * Others: the engine has stopped with that error. Where a request was refused, *error, if `error`
- * is not NULL, is the API's JSON object {"error": {message, type, param, code}}, which the caller
- * frees; otherwise *error is NULL. */
+ * to /v1/completions or, where it has messages, to /v1/chat/completions; `size` is its length in
+ * bytes. SLUICE_INVALID_ARGUMENT: the request is wrong, or too large. SLUICE_RESOURCE_EXHAUSTED:
+ * requests fill the room that is set aside for them, until one was answered and its last event was
+ * taken. Others: the engine has stopped with that error. Where a request was refused, *error, if
+ * `error` is not NULL, is the API's JSON object {"error": {message, type, param, code}}, which the
+ * caller frees; otherwise *error is NULL. */
 SLUICE_API sluice_status sluice_submit(sluice_model* model, const char* json, size_t size,
                                        int64_t* request, char** error);
 
