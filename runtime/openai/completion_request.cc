@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/openai/chat_request.h"
 #include "runtime/openai/neutral_members.h"
+#include "runtime/openai/request_document.h"
 #include "runtime/openai/request_members.h"
 #include "runtime/openai/response_format.h"
 #include "runtime/text/jinja/json.h"
@@ -341,46 +342,23 @@ MaybeError CheckEnvelope(const json& line) {
   return std::nullopt;
 }
 
-void KeepSchemaOrder(absl::string_view text, bool is_all,
-                     std::variant<CompletionRequest, ApiError>* parsed) {
-  auto* const request = std::get_if<CompletionRequest>(parsed);
-  if (request == nullptr || !request->grammar.has_value() ||
-      request->grammar->kind != GrammarKind::kJsonSchema)
-    return;
-  request->grammar->text = SchemaAsWritten(text, /*in_body=*/!is_all);
-}
-
-// The request of `body`, which is all of `text` or its member "body". Templates see the members of
-// messages and tools in their order, which `body` has lost.
-std::variant<CompletionRequest, ApiError> ParseBody(absl::string_view text, absl::string_view what,
-                                                    bool is_all, bool chat, const json& body) {
+// The request of `body`, which is all of `document` or its member "body".
+std::variant<CompletionRequest, ApiError> ParseBody(RequestDocument& document, bool is_all,
+                                                    bool chat, const json& body) {
   std::variant<CompletionRequest, ApiError> parsed;
   if (chat) {
-    const absl::StatusOr<jinja::Value> ordered = jinja::ValueFromJson(text, what);
+    const absl::StatusOr<jinja::Value>& ordered = *document.ordered;
     if (!ordered.ok()) return NotJson(ordered.status().message());
     parsed = ParseChatRequest(body, is_all ? *ordered : *ordered->dict().Find("body"));
   } else {
     parsed = ParseCompletionRequest(body);
   }
-  KeepSchemaOrder(text, is_all, &parsed);
-  return parsed;
-}
-
-// The JSON object of `text`, which errors call `what`.
-std::variant<json, ApiError> ReadObject(absl::string_view text, absl::string_view what,
-                                        int64_t max_bytes) {
-  if (const int64_t bytes = JsonTreeBytes(text); bytes > max_bytes) {
-    return ApiError{
-        .message = absl::StrCat(what, ", of ", text.size(), " bytes, could take ", bytes,
-                                " bytes of memory while it is read, and the budget has ", max_bytes,
-                                " for that; split it or give a larger --max-ram"),
-        .param = "",
-        .code = "out_of_memory"};
+  auto* const request = std::get_if<CompletionRequest>(&parsed);
+  if (request != nullptr && request->grammar.has_value() &&
+      request->grammar->kind == GrammarKind::kJsonSchema) {
+    request->grammar->text = std::move(document.schema);
   }
-  absl::StatusOr<json> root = ParseJson(text, what);
-  if (!root.ok()) return NotJson(root.status().message());
-  if (!root->is_object()) return NotJson(absl::StrCat(what, " is not a JSON object"));
-  return *std::move(root);
+  return parsed;
 }
 
 // Reads the member custom_id of a line, and builds nothing of the other members.
@@ -465,13 +443,14 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   std::string without_surrogates;
   if (jinja::ReplaceLoneSurrogates(line, &without_surrogates)) line = without_surrogates;
-  std::variant<json, ApiError> object = ReadObject(line, "the line", max_bytes);
-  if (ApiError* const error = std::get_if<ApiError>(&object); error != nullptr) {
+  std::variant<RequestDocument, ApiError> document =
+      ReadRequestDocument(line, "the line", max_bytes);
+  if (ApiError* const error = std::get_if<ApiError>(&document); error != nullptr) {
     if (error->code == "out_of_memory") parsed.custom_id = ReadCustomId(line, number);
     parsed.request = std::move(*error);
     return parsed;
   }
-  json* const root = &std::get<json>(object);
+  json* const root = &std::get<RequestDocument>(document).root;
   if (const json* id = JsonFind(*root, "custom_id"); id != nullptr) {
     const std::string* text = id->get_ptr<const std::string*>();
     if (text == nullptr || !IsCustomId(*text)) {
@@ -491,7 +470,7 @@ BatchLine ParseBatchLine(absl::string_view line, int64_t number, bool plain_text
   }
   const json& body = shorthand ? *root : (*root)["body"];
   const bool chat = shorthand ? root->contains("messages") : (*root)["url"] == kChatUrl;
-  parsed.request = ParseBody(line, "the line", shorthand, chat, body);
+  parsed.request = ParseBody(std::get<RequestDocument>(document), shorthand, chat, body);
   return parsed;
 }
 
@@ -499,12 +478,13 @@ std::variant<CompletionRequest, ApiError> ParseRequestBody(absl::string_view tex
                                                            int64_t max_bytes) {
   std::string without_surrogates;
   if (jinja::ReplaceLoneSurrogates(text, &without_surrogates)) text = without_surrogates;
-  std::variant<json, ApiError> object = ReadObject(text, "the request", max_bytes);
-  if (ApiError* const error = std::get_if<ApiError>(&object); error != nullptr) {
+  std::variant<RequestDocument, ApiError> document =
+      ReadRequestDocument(text, "the request", max_bytes);
+  if (ApiError* const error = std::get_if<ApiError>(&document); error != nullptr) {
     return std::move(*error);
   }
-  const json& body = std::get<json>(object);
-  return ParseBody(text, "the request", /*is_all=*/true, body.contains("messages"), body);
+  RequestDocument& request = std::get<RequestDocument>(document);
+  return ParseBody(request, /*is_all=*/true, request.root.contains("messages"), request.root);
 }
 
 }  // namespace sluice

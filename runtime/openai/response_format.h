@@ -19,10 +19,6 @@ namespace sluice {
 std::optional<ApiError> ReadResponseFormat(absl::string_view name, const nlohmann::json& value,
                                            std::optional<GrammarText>* grammar);
 
-// Returns the schema of a request with its members in the order of `text`, which is the request or,
-// with `in_body`, has it as its member "body". The request was read without an error before.
-std::string SchemaAsWritten(absl::string_view text, bool in_body);
-
 }  // namespace sluice
 
 #endif  // SLUICE_RUNTIME_OPENAI_RESPONSE_FORMAT_H_

@@ -99,6 +99,72 @@ class DocumentBuilder : public nlohmann::json_sax<json> {
   absl::Status status_;
 };
 
+// Hands events on to a document and to further readers.
+class Tee : public nlohmann::json_sax<json> {
+ public:
+  Tee(DocumentBuilder* document, absl::Span<nlohmann::json_sax<json>* const> readers)
+      : document_(document), readers_(readers.begin(), readers.end()) {}
+
+  bool null() override {
+    return Each([](auto& sax) { return sax.null(); });
+  }
+  bool boolean(bool value) override {
+    return Each([&](auto& sax) { return sax.boolean(value); });
+  }
+  bool number_integer(number_integer_t value) override {
+    return Each([&](auto& sax) { return sax.number_integer(value); });
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    return Each([&](auto& sax) { return sax.number_unsigned(value); });
+  }
+  bool number_float(number_float_t value, const string_t& digits) override {
+    return Each([&](auto& sax) { return sax.number_float(value, digits); });
+  }
+  bool string(string_t& value) override {
+    return EachWith(value, [](auto& sax, string_t& own) { return sax.string(own); });
+  }
+  bool binary(binary_t& value) override { return document_->binary(value); }
+  bool start_object(std::size_t size) override {
+    return Each([&](auto& sax) { return sax.start_object(size); });
+  }
+  bool key(string_t& value) override {
+    return EachWith(value, [](auto& sax, string_t& own) { return sax.key(own); });
+  }
+  bool end_object() override {
+    return Each([](auto& sax) { return sax.end_object(); });
+  }
+  bool start_array(std::size_t size) override {
+    return Each([&](auto& sax) { return sax.start_array(size); });
+  }
+  bool end_array() override {
+    return Each([](auto& sax) { return sax.end_array(); });
+  }
+  bool parse_error(std::size_t position, const std::string& token,
+                   const nlohmann::detail::exception& error) override {
+    return document_->parse_error(position, token, error);
+  }
+
+ private:
+  template <typename Event>
+  bool Each(const Event& event) {
+    if (!event(*document_)) return false;
+    std::erase_if(readers_, [&](auto* reader) { return !event(*reader); });
+    return true;
+  }
+  // The same with a string that each may take: the document the parser's, the others a copy.
+  template <typename Event>
+  bool EachWith(string_t& value, const Event& event) {
+    std::erase_if(readers_, [&](auto* reader) {
+      string_t copy = value;
+      return !event(*reader, copy);
+    });
+    return event(*document_, value);
+  }
+
+  DocumentBuilder* const document_;
+  std::vector<nlohmann::json_sax<json>*> readers_;  // that want more
+};
+
 absl::Status WrongMember(absl::string_view key, absl::string_view wanted, const json* found) {
   return absl::InvalidArgumentError(absl::StrCat(
       "\"", key, "\" ",
@@ -111,7 +177,8 @@ absl::Status WrongMember(absl::string_view key, absl::string_view wanted, const 
 
 }  // namespace
 
-absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view what) {
+absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view what,
+                               absl::Span<nlohmann::json_sax<json>* const> readers) {
   if (absl::StartsWith(text, "\xEF\xBB\xBF")) text.remove_prefix(3);
   SLUICE_RETURN_IF_ERROR(CheckNoLfsPointer(text, what));
   // The library takes a zero byte for the end of the text and would not look behind it.
@@ -120,7 +187,9 @@ absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view what) {
         absl::StrCat(what, ": not valid JSON at byte ", zero + 1, ", which is zero"));
   }
   DocumentBuilder builder(what);
-  const bool ok = json::sax_parse(text.begin(), text.end(), &builder);
+  Tee tee(&builder, readers);
+  const bool ok = readers.empty() ? json::sax_parse(text.begin(), text.end(), &builder)
+                                  : json::sax_parse(text.begin(), text.end(), &tee);
   SLUICE_RETURN_IF_ERROR(builder.status());
   if (!ok) return absl::InvalidArgumentError(absl::StrCat(what, ": not valid JSON"));
   return builder.Take();

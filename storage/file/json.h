@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "nlohmann/json.hpp"
 
 namespace sluice {
@@ -22,7 +23,13 @@ inline constexpr int kMaxJsonDepth = 64;
 // Parses one JSON document (RFC 8259, UTF-8, a byte order mark is skipped). `what` names the source
 // in errors. InvalidArgument: not JSON, nested deeper than kMaxJsonDepth, or an object that holds
 // one key twice; the message has the byte offset or the key. A Git LFS pointer is refused as such.
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view text, absl::string_view what);
+//
+// `readers` get the events of the text, too, each until it returns false, so that a text of which
+// other things are wanted is parsed once. They may take strings. A reader that must know all of the
+// text counts only if this returns a document.
+absl::StatusOr<nlohmann::json> ParseJson(
+    absl::string_view text, absl::string_view what,
+    absl::Span<nlohmann::json_sax<nlohmann::json>* const> readers = {});
 
 // Returns an upper bound of the memory that documents made of `text` take beside it, as nlohmann's
 // and as a template's values. The text is read once and need not be JSON.

@@ -114,6 +114,13 @@ TEST(OpenAi, ReadsTheFormatOfAnswersWithASchemaAsItIsWritten) {
             "{\"enum\":[\"\xC3\xA9"
             R"(\"{",[],{},-1,18446744073709551615,100.0,null,true,["a",{"b":[1,2]}]],)"
             R"("schema":{"$id":"i"}})");
+  // Names may be written with escapes.
+  const CompletionRequest escaped = RequestOf(
+      R"({"\u006dessages": [{"role": "user", "content": "x"}], "response_format": {"type": "json_schem\u0061",
+      "json\u005fschema": {"name": "n", "schema": {"z": 1, "a": 2}}}})");
+  EXPECT_TRUE(escaped.chat.has_value());
+  ASSERT_TRUE(escaped.grammar.has_value());
+  EXPECT_EQ(escaped.grammar->text, R"({"z":1,"a":2})");
 }
 
 TEST(OpenAi, NamesWhatIsWrong) {

@@ -5,6 +5,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -47,6 +50,49 @@ TEST(Json, BoundsTheDepthWithoutRecursion) {
     const auto parsed = ParseJson(Nested(depth), "x");
     EXPECT_THAT(std::string(parsed.status().message()), HasSubstr("nested deeper than 64"));
   }
+}
+
+// Takes the names of members, and no more once it has `most`.
+class NameReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit NameReader(size_t most) : most_(most) {}
+  std::vector<std::string> names;
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t& value) override {
+    std::string().swap(value);  // a reader may take strings
+    return true;
+  }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return true; }
+  bool key(string_t& name) override {
+    names.push_back(std::move(name));
+    return names.size() < most_;
+  }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+
+ private:
+  const size_t most_;
+};
+
+TEST(Json, ReadersGetTheEventsBesideTheDocument) {
+  NameReader all(100), two(2);
+  const auto parsed =
+      ParseJson(R"({"b": "x", "a": {"d": [1, "y"]}, "c": null})", "x", {&all, &two});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->dump(), R"({"a":{"d":[1,"y"]},"b":"x","c":null})");
+  EXPECT_EQ(all.names, (std::vector<std::string>{"b", "a", "d", "c"}));
+  EXPECT_EQ(two.names, (std::vector<std::string>{"b", "a"})) << "it wanted no more";
+  EXPECT_FALSE(ParseJson(R"({"a": 1, "a": 2})", "x", {&all}).ok());
 }
 
 TEST(Json, NamesTheKeyThatAppearsTwiceOnOneLine) {
