@@ -6,6 +6,7 @@
 // The low seven bits of z are the zero point; its top bit says that the scale is a bf16, otherwise
 // it is an f16. Checkpoints have either, and neither type holds all scales of the other.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/encodings/block_scale.h"
@@ -41,7 +42,7 @@ StoredScale StoreScale(double step) {
 
 // To nearest; beyond 0 .. kMostQuant to the nearer end.
 int NearestQuant(double x) {
-  return static_cast<int>(std::min(std::max(x, 0.0), double{kMostQuant}) + 0.5);
+  return static_cast<int>(std::lround(std::min(std::max(x, 0.0), double{kMostQuant})));
 }
 
 template <class P>
