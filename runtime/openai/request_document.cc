@@ -112,7 +112,8 @@ std::variant<RequestDocument, ApiError> ReadRequestDocument(absl::string_view te
   }
   jinja::ValueBuilder ordered(what);
   SchemaWriter schema;
-  const bool can_chat = CanName(text, "messages");
+  // Chats are known by their messages or, in a batch line, by their URL.
+  const bool can_chat = CanName(text, "messages") || CanName(text, "chat");
   std::vector<nlohmann::json_sax<json>*> readers;
   if (can_chat) readers.push_back(&ordered);
   if (CanName(text, "json_schema")) readers.push_back(&schema);

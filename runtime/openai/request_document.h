@@ -19,7 +19,7 @@ namespace sluice {
 // order, and a schema's order is that of its answers.
 struct RequestDocument {
   nlohmann::json root;  // an object
-  // The same in order, for a template: there if the text names messages. An error where a template
+  // The same in order, for a template: there if the text can be a chat's. An error where a template
   // cannot have it.
   std::optional<absl::StatusOr<jinja::Value>> ordered;
   // The object at response_format.json_schema.schema of the request or of its member "body", as

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -170,8 +169,8 @@ absl::StatusOr<Block> ParseBlock(const json& item) {
     return absl::InvalidArgumentError("\"products\" is not an array");
   }
   for (const json& entry : *products) {
-    SLUICE_ASSIGN_OR_RETURN(Product product, ParseProduct(entry));
-    block.products.push_back(std::move(product));
+    SLUICE_ASSIGN_OR_RETURN(const Product product, ParseProduct(entry));
+    block.products.push_back(product);
   }
   return block;
 }

@@ -279,7 +279,8 @@ TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
       Machine machine(isa, 1);
       AttentionSequence sequence(shape, 12);
       for (int row = 0; row < 6; ++row) {
-        for (int i = 0; i < 10; ++i) sequence.k()[row * 10 + i] = kRows[row][i % 2] / (1 + i / 3);
+        for (int i = 0; i < 10; ++i)
+          sequence.k()[row * 10 + i] = kRows[row][i % 2] / static_cast<float>(1 + i / 3);
       }
       sequence.Append(*machine.ops);
       if (want.empty()) want = sequence.pages();

@@ -162,7 +162,9 @@ TEST(RmsNorm, EveryInstructionSetGivesTheBitsOfScalarCode) {
       for (int64_t i = 0; i < n; ++i) {
         const double exact = x[row * n + i] / std::sqrt(squares / n + 1e-5) * weight[i];
         // Chains of n / 16 roundings, halved by the root, and five more.
-        EXPECT_NEAR(want[row * n + i], exact, std::fabs(exact) * (n / 16 + 10) * 0x1p-24);
+        const int64_t roundings = n / 16 + 10;
+        EXPECT_NEAR(want[row * n + i], exact,
+                    std::fabs(exact) * static_cast<double>(roundings) * 0x1p-24);
       }
     }
     for (Isa isa : SupportedIsas()) {

@@ -170,7 +170,7 @@ TEST(DeviceHostShareEnds, ALostDeviceIsAnErrorAndNothingHangs) {
     late.device.FailCopy(copy);
     for (int i = 0; i < 3; ++i) {
       const auto logits = LogitsInPasses(*late.model, tokens, {1});
-      const absl::Status status = logits.status();
+      const absl::Status& status = logits.status();
       if (status.ok()) {
         EXPECT_EQ(*logits, expected) << "the walk goes on where it was left, copy " << copy;
         continue;

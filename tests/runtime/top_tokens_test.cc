@@ -48,7 +48,8 @@ std::vector<std::vector<uint64_t>> MasksFor(int64_t size, uint32_t seed) {
   std::vector<uint64_t> half(words), few(words), one(words);
   for (size_t i = 0; i < words; ++i) {
     half[i] = numbers();
-    few[i] = numbers() % 7 == 0 ? numbers() & numbers() : 0;
+    const uint64_t first = numbers(), second = numbers();
+    few[i] = numbers() % 7 == 0 ? first & second : 0;
   }
   one[(size - 1) / 64] = uint64_t{1} << ((size - 1) % 64);
   few[(size - 1) / 64] |= one[(size - 1) / 64];

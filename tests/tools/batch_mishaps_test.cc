@@ -25,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 constexpr char kChat[] = R"({"messages": [{"role": "user", "content": "Once"}], "max_tokens": 3})"
                          "\n";

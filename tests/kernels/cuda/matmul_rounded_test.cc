@@ -150,7 +150,8 @@ TEST_P(CudaRounded, IsNearTheExactSum) {
               want += term;
               magnitude += std::abs(term);
             }
-            const double bound = static_cast<double>(k / 16 + k / 1024 + 2) * 0x1p-22 * magnitude;
+            const int64_t roundings = k / 16 + k / 1024 + 2;
+            const double bound = static_cast<double>(roundings) * 0x1p-22 * magnitude;
             ASSERT_NEAR(got[token * rows + row], want, bound)
                 << "k " << k << ", row " << row << " of " << rows << ", token " << token << " of "
                 << tokens << (mma_min_tokens == kMany ? ", many" : ", few");
