@@ -101,10 +101,24 @@ struct AttentionArgs {
   absl::Span<const AttentionRow> rows;  // host memory
 };
 
+// Keys and values of `count` tokens that one page has and another one gets, in all heads of a
+// layer. Neither run of tokens crosses the end of its page.
+struct KvCopy {
+  int32_t from_page;
+  int32_t from_token;  // in the page
+  int32_t to_page;
+  int32_t to_token;
+  int32_t count;
+};
+// Copies them between pages of a layer in host memory, one after the other: `pages` and
+// `page_stride` as in AttentionArgs.
+void CopyKvRows(const KvShape& kv, std::byte* pages, int64_t page_stride,
+                absl::Span<const KvCopy> copies);
+
 // How large the calls of a pass can be.
 struct PassLimits {
   int64_t rows;
-  int64_t sequences;       // each with a page table of its own
+  int64_t page_tables;     // of its rows, without doubles
   int64_t context_tokens;  // of each
   int64_t num_heads;
   KvShape kv;
@@ -149,6 +163,10 @@ class Ops {
   // Writes k and v [rows][num_kv_heads][head_dim] (kv_stride floats apart) at the rows' positions.
   virtual absl::Status AppendKv(const AttentionArgs& args, const float* k, const float* v,
                                 int64_t kv_stride) = 0;
+
+  // Copies rows between pages as CopyKvRows does, but in any order: no copy reads what one of them
+  // writes. Of `args`, all but the rows counts.
+  virtual absl::Status CopyKv(const AttentionArgs& args, absl::Span<const KvCopy> copies) = 0;
 
   // out [rows][num_heads][head_dim] from q of the same shape, both row-strided in floats. All keys
   // up to each row's position are in the pages already.

@@ -39,6 +39,7 @@ absl::Status Chat(const Arguments& given) {
   const Arguments args = WithEscapes(given);
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
                           ReadGrammarOption(args, &options));
   ChatLoopOptions loop;
@@ -58,6 +59,7 @@ absl::Status Chat(const Arguments& given) {
         StartModel(session, options, kPrefillRows, /*logits_of_all_rows=*/false));
   }
   SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, front.turn_ends()));
+  generate.speculator = session.speculator.get();
   ModelProgress progress(session.model.get(), "prompt");
   generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),

@@ -69,6 +69,13 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
        .help = "Stop before this text; may be repeated.",
        .repeated = true},
       {.name = "--ignore-eos", .help = "Do not stop at an end token."},
+      {.name = "--speculate",
+       .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
+               "(default auto: by what followed the last tokens before, where that pays).",
+       .choices = {"auto", "off", "ngram"}},
+      {.name = "--draft-max",
+       .value = "N",
+       .help = "The most tokens that are drafted in a pass (default 0: as many as cost no time)."},
       {.name = "--escape",
        .alias = "-e",
        .help = "In -p, --system and --stop, \\n, \\r, \\t, \\', \\\", \\\\ and \\x41 mean the "
@@ -177,6 +184,16 @@ absl::StatusOr<SamplerOptions> ParseSampler(const Arguments& args) {
 }
 
 }  // namespace
+
+absl::StatusOr<SpeculateOptions> ParseSpeculateOptions(const Arguments& args) {
+  SpeculateOptions options;
+  const std::string mode = args.Get("--speculate").value_or("auto");
+  options.mode = mode == "off"     ? SpeculateOptions::Mode::kOff
+                 : mode == "ngram" ? SpeculateOptions::Mode::kNgram
+                                   : SpeculateOptions::Mode::kAuto;
+  SLUICE_ASSIGN_OR_RETURN(options.draft_max, args.Int("--draft-max", 0, 0, int64_t{1} << 20));
+  return options;
+}
 
 absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args) {
   GenerateOptions options;

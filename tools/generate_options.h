@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "runtime/engine/generator.h"
+#include "runtime/open/open_options.h"
 #include "tools/command.h"
 
 namespace sluice {
@@ -20,6 +21,7 @@ std::string ProcessEscapes(absl::string_view text);
 Arguments WithEscapes(const Arguments& args);
 // Usage errors name an option outside its range. Without --seed it is random.
 absl::StatusOr<GenerateOptions> ParseGenerateOptions(const Arguments& args);
+absl::StatusOr<SpeculateOptions> ParseSpeculateOptions(const Arguments& args);
 
 }  // namespace sluice
 

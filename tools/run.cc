@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -57,6 +58,9 @@ struct RunReport {
   double predicted_tokens_per_s = 0;  // as plan predicts; 0 where no probe is remembered
   std::string bound_by;               // the same
   double seconds_per_pass = 0;
+  double tokens_per_pass = 0;  // of generation, without the first one
+  SpeculationCounters speculation;
+  std::vector<std::string> draft_failures;
   double bytes_per_token = 0;  // read from disk a generated token, the prompt's passes excluded
   double disk_gb_per_s = 0;    // while the disk was reading
   double disk_wait_share = 0;  // of the time in passes that compute waited for the disk
@@ -93,7 +97,14 @@ RunReport MakeReport(const Session& session, const OpenOptions& options,
   if (!result.ids.empty()) r.first_token_s = seconds_before + result.first_token_seconds;
   r.prompt_tokens_per_s =
       ratio(static_cast<double>(prompt_tokens), result.prompt_seconds - result.loading_seconds);
-  r.generation_tokens_per_s = ratio(result.generation_passes, result.generation_seconds);
+  // The first token is the prompt's.
+  const double tokens = std::max(0.0, static_cast<double>(r.generated_tokens - 1));
+  r.generation_tokens_per_s = ratio(tokens, result.generation_seconds);
+  if (session.speculator != nullptr) {
+    r.speculation = session.speculator->counters();
+    r.draft_failures = session.speculator->failures();
+  }
+  r.tokens_per_pass = ratio(tokens, static_cast<double>(result.generation_passes));
   if (ProbeKnowsStore(options, session)) {
     const PassFloor token = FloorOf(
         DescribeSequencePass(session.store->manifest(), model.plan(), options, prompt_tokens,
@@ -103,7 +114,7 @@ RunReport MakeReport(const Session& session, const OpenOptions& options,
     r.bound_by = token.bound_by();
   }
   r.seconds_per_pass = ratio(passes.pass_seconds, passes.passes);
-  r.bytes_per_token = ratio(result.generation_bytes_read, result.generation_passes);
+  r.bytes_per_token = ratio(static_cast<double>(result.generation_bytes_read), tokens);
   r.disk_gb_per_s = ratio(stream.io.bytes_read / 1e9, stream.io.busy_seconds);
   r.disk_wait_share = std::min(1.0, ratio(passes.wait_disk_seconds, passes.pass_seconds));
   r.disk_busy_share =
@@ -158,6 +169,12 @@ nlohmann::json ReportToJson(const RunReport& r) {
     object["predicted_tokens_per_s"] = r.predicted_tokens_per_s;
     object["bound_by"] = r.bound_by;
   }
+  object["tokens_per_pass"] = r.tokens_per_pass;
+  object["draft_rows"] = r.speculation.draft_rows;
+  object["accepted_by_depth"] = r.speculation.accepted_by_depth;
+  object["draft_s"] = r.speculation.draft_seconds;
+  object["pass_s"] = r.speculation.pass_seconds;
+  object["speculation_gain"] = r.speculation.gain;
   if (r.device.has_value()) object["device"] = DeviceReportToJson(*r.device);
   return object;
 }
@@ -183,6 +200,17 @@ void PrintReport(const RunReport& r) {
   } else {
     std::fprintf(stderr, "generation   %6d tokens, %d passes\n",
                  static_cast<int>(r.generated_tokens), static_cast<int>(r.passes));
+  }
+  if (r.speculation.draft_rows > 0) {
+    const std::vector<int64_t>& accepted = r.speculation.accepted_by_depth;
+    std::fprintf(stderr,
+                 "drafts       %6d rows, %d accepted: %.2f tokens a pass; drafting took %.3f s\n",
+                 static_cast<int>(r.speculation.draft_rows),
+                 static_cast<int>(std::accumulate(accepted.begin(), accepted.end(), int64_t{0})),
+                 r.tokens_per_pass, r.speculation.draft_seconds);
+  }
+  for (const std::string& failure : r.draft_failures) {
+    std::fprintf(stderr, "             %s\n", failure.c_str());
   }
   if (has_speed && r.predicted_tokens_per_s > 0) {
     std::fprintf(
@@ -364,6 +392,7 @@ absl::Status Run(const Arguments& given) {
   SLUICE_RETURN_IF_ERROR(CheckChatOptions(args));
   const bool chat = args.Has("--chat");
   SLUICE_ASSIGN_OR_RETURN(GenerateOptions generate, ParseGenerateOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
   SLUICE_ASSIGN_OR_RETURN(generate.top_logprobs, ParseLogProbs(args));
   SLUICE_ASSIGN_OR_RETURN(const std::optional<GrammarText> grammar,
                           ReadGrammarOption(args, &options));
@@ -375,6 +404,7 @@ absl::Status Run(const Arguments& given) {
                           StartAndReadPrompt(args, options, &session, &generate));
   SLUICE_ASSIGN_OR_RETURN(generate.constraint,
                           MakeConstraint(grammar, session, generate.end_tokens));
+  generate.speculator = session.speculator.get();
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "run", *args.Get("--trace")));

@@ -20,6 +20,14 @@ constexpr int64_t kWaveChunks = 64;
 // Below so many (row, group) items a thread, chunks are split too.
 constexpr int64_t kItemsPerThread = 4;
 
+// Whether two rows see some of the same pages: rows of a sequence do, and those of others that
+// begin alike.
+bool SharePages(const AttentionRow& a, const AttentionRow& b) {
+  const int64_t first = std::max(a.first_visible, b.first_visible) / kKvPageTokens;
+  const int64_t last = std::min(a.position, b.position) / kKvPageTokens;
+  return first <= last && a.page_table[first] == b.page_table[first];
+}
+
 AttentionState StateAt(float* scratch, int64_t heads) {
   return {.m = scratch, .l = scratch + heads, .o = scratch + 2 * heads};
 }
@@ -170,35 +178,56 @@ class CpuAttention::TileRun {
     kernels_.attend(job);
   }
 
-  void RunBlock(int64_t chunk, int64_t block) {
+  // Places of a block that row i sees.
+  struct Seen {
+    int first;
+    int end;
+    bool any() const { return first < end; }
+  };
+  Seen SeenOf(int64_t i, int64_t block) const {
+    const AttentionRow& row = call_.args.rows[tile_.first_row + i];
     const int64_t begin = block * kKvPageTokens;
-    const auto visible = [&](int64_t i) {
-      const AttentionRow& row = call_.args.rows[tile_.first_row + i];
-      return std::pair(
-          static_cast<int>(std::max<int64_t>(0, row.first_visible - begin)),
-          static_cast<int>(std::min<int64_t>(kKvPageTokens, row.position + 1 - begin)));
+    return {static_cast<int>(std::max<int64_t>(0, row.first_visible - begin)),
+            static_cast<int>(std::min<int64_t>(kKvPageTokens, row.position + 1 - begin))};
+  }
+
+  // Rows of a tile share most pages, but not all where they are of a tree.
+  void RunBlock(int64_t chunk, int64_t block) {
+    const auto page = [&](int64_t i) {
+      return call_.args.rows[tile_.first_row + i].page_table[block];
     };
+    for (int64_t i = 0; i < tile_.num_rows;) {
+      int64_t end = i + 1;
+      if (SeenOf(i, block).any()) {
+        while (end < tile_.num_rows && (!SeenOf(end, block).any() || page(end) == page(i))) ++end;
+        RunPage(chunk, block, i, end);
+      }
+      i = end;
+    }
+  }
+
+  // Of the rows from first_row to last_row - 1, which see the same page, where they see it at all.
+  void RunPage(int64_t chunk, int64_t block, int64_t first_row, int64_t last_row) {
     int first = kKvPageTokens;
     int end = 0;
-    for (int64_t i = 0; i < tile_.num_rows; ++i) {
-      const auto [row_first, row_end] = visible(i);
-      if (row_first >= row_end) continue;
-      first = std::min(first, row_first);
-      end = std::max(end, row_end);
+    for (int64_t i = first_row; i < last_row; ++i) {
+      const Seen seen = SeenOf(i, block);
+      if (!seen.any()) continue;
+      first = std::min(first, seen.first);
+      end = std::max(end, seen.end);
     }
-    if (first >= end) return;
-    AttentionJob job = attention_.Job(call_, tile_.first_row, group_, chunk);
+    AttentionJob job = attention_.Job(call_, tile_.first_row + first_row, group_, chunk);
     kernels_.widen_block(job, block, first, end, keys_, values_);
-    for (int64_t i = 0; i < tile_.num_rows; ++i) {
-      const auto [row_first, row_end] = visible(i);
-      if (row_first >= row_end) continue;
+    for (int64_t i = first_row; i < last_row; ++i) {
+      const Seen seen = SeenOf(i, block);
+      if (!seen.any()) continue;
       const int64_t chunk_first =
           std::max(call_.args.rows[tile_.first_row + i].first_visible, chunk * kChunkTokens);
       const bool is_first = block == chunk_first / kKvPageTokens;
       const AttentionState state = ChunkState(i, chunk);
       job.q = Query(i);
       job.result = is_first ? state : StateAt(block_, heads_);
-      kernels_.attend_tile(job, keys_, values_, row_first, row_end);
+      kernels_.attend_tile(job, keys_, values_, seen.first, seen.end);
       if (!is_first) kernels_.merge(state, job.result, heads_, call_.padded_dim);
     }
   }
@@ -226,9 +255,7 @@ std::vector<CpuAttention::Tile> CpuAttention::Tiles(const Call& call) const {
                           kTileQueries / std::min<int64_t>(call.heads_per_kv, kMaxHeadGroup));
   std::vector<Tile> tiles;
   for (int64_t row = 0; row < num_rows; ++row) {
-    if (!tiles.empty() && tiles.back().num_rows < most &&
-        rows[row].page_table == rows[row - 1].page_table &&
-        rows[row].position == rows[row - 1].position + 1) {
+    if (!tiles.empty() && tiles.back().num_rows < most && SharePages(rows[row - 1], rows[row])) {
       ++tiles.back().num_rows;
     } else {
       tiles.push_back({row, 1});

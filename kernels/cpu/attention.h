@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-// Work is split over (KV head, tile of rows), where a tile is consecutive positions of one
-// sequence: each KV block is widened once for all of them. Where that is too little for the
+// Work is split over (KV head, tile of rows), where rows of a tile see some of the same pages: each
+// is widened once for all of them. Where that is too little for the
 // threads, as for one row with a long context, it is split over chunks of 512 positions too, and
 // their results are merged in order: the same bits.
 //

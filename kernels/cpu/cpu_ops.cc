@@ -254,6 +254,15 @@ class CpuOps : public Ops {
     return absl::OkStatus();
   }
 
+  absl::Status CopyKv(const AttentionArgs& args, absl::Span<const KvCopy> copies) override {
+    const int64_t grain = RowGrain(kKvPageTokens * args.kv.num_kv_heads * args.kv.head_dim);
+    pool_->Run(static_cast<int64_t>(copies.size()), grain, [&](int64_t begin, int64_t end) {
+      CopyKvRows(args.kv, args.pages, args.page_stride,
+                 copies.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+    });
+    return absl::OkStatus();
+  }
+
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
                          int64_t out_stride) override {
     attention_.Run(args, q, q_stride, out, out_stride);

@@ -1,6 +1,7 @@
 // Checks arguments, brings the host's arrays to the device, picks a kernel, launches it.
 #include "kernels/cuda/cuda_ops.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -24,6 +25,9 @@ static_assert(static_cast<int>(Epilogue::kStore) == 0 && static_cast<int>(Epilog
 static_assert(static_cast<int>(KvType::kF32) == kKvF32 &&
               static_cast<int>(KvType::kF16) == kKvF16 &&
               static_cast<int>(KvType::kQ8_0) == kKvQ8_0 && kKvPageTokens == kPageTokens);
+
+// Runs of tokens that are copied by one launch: what the smallest upload buffer holds.
+constexpr size_t kMovesAtOnce = 4096 / sizeof(KvMove);
 
 using LaunchMatMul = cudaError_t (*)(const MatMulJob&, cudaStream_t);
 
@@ -209,6 +213,29 @@ class CudaOps : public Ops {
     SLUICE_RETURN_IF_ERROR(
         CudaStatus(LaunchAppendKv(job, stream_->get()), "storing keys and values"));
     return uploads_.End();
+  }
+
+  absl::Status CopyKv(const AttentionArgs& args, absl::Span<const KvCopy> copies) override {
+    SLUICE_RETURN_IF_ERROR(Check(args.num_heads, args.kv));
+    while (!copies.empty()) {
+      const absl::Span<const KvCopy> some = copies.first(std::min(copies.size(), kMovesAtOnce));
+      copies.remove_prefix(some.size());
+      SLUICE_ASSIGN_OR_RETURN(const UploadRing::Place place,
+                              uploads_.Begin(static_cast<int64_t>(some.size() * sizeof(KvMove))));
+      auto* const moves = reinterpret_cast<KvMove*>(place.pinned);
+      for (size_t i = 0; i < some.size(); ++i) {
+        moves[i] = {some[i].from_page, some[i].from_token, some[i].to_page, some[i].to_token,
+                    some[i].count};
+      }
+      SLUICE_RETURN_IF_ERROR(uploads_.Send());
+      const CopyKvJob job = {.kv = PagesOf(args),
+                             .num_moves = static_cast<int64_t>(some.size()),
+                             .moves = reinterpret_cast<const KvMove*>(place.device)};
+      SLUICE_RETURN_IF_ERROR(
+          CudaStatus(LaunchCopyKv(job, stream_->get()), "copying keys and values"));
+      SLUICE_RETURN_IF_ERROR(uploads_.End());
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,

@@ -259,6 +259,25 @@ __global__ void __launch_bounds__(kThreads) AppendKvKernel(const AppendKvJob job
   StoreKv(kv.v_type, job.v + from, kv.head_dim, values + place.token * kv.v_row_bytes);
 }
 
+// A block a run of tokens in one KV head. Rows have an even number of bytes in every type.
+__global__ void __launch_bounds__(kThreads) CopyKvKernel(const CopyKvJob job) {
+  const KvPages& kv = job.kv;
+  const KvMove move = job.moves[blockIdx.x / kv.num_kv_heads];
+  const int64_t head = blockIdx.x % kv.num_kv_heads;
+  const int64_t head_at = head * kPageTokens * (kv.k_row_bytes + kv.v_row_bytes);
+  const uint8_t* const from = kv.pages + move.from_page * kv.page_stride + head_at;
+  uint8_t* const to = kv.pages + move.to_page * kv.page_stride + head_at;
+  const auto copy = [&](int64_t array_at, int64_t row_bytes) {
+    const auto* const source =
+        reinterpret_cast<const uint16_t*>(from + array_at + move.from_token * row_bytes);
+    auto* const target = reinterpret_cast<uint16_t*>(to + array_at + move.to_token * row_bytes);
+    const int64_t halves = move.count * row_bytes / 2;
+    for (int64_t i = threadIdx.x; i < halves; i += kThreads) target[i] = source[i];
+  };
+  copy(0, kv.k_row_bytes);
+  copy(kPageTokens * kv.k_row_bytes, kv.v_row_bytes);
+}
+
 // Whoever writes the note writes the same, so that it does not matter how many do.
 __global__ void __launch_bounds__(kThreads) NoteNonFiniteKernel(const NonFiniteJob job) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
@@ -317,6 +336,12 @@ cudaError_t LaunchAppendKv(const AppendKvJob& job, cudaStream_t stream) {
       AppendKvKernel,
       {.blocks_x = (job.num_rows * job.kv.num_kv_heads + kWarps - 1) / kWarps, .threads = kThreads},
       job, stream);
+}
+
+cudaError_t LaunchCopyKv(const CopyKvJob& job, cudaStream_t stream) {
+  return Launch(CopyKvKernel,
+                {.blocks_x = job.num_moves * job.kv.num_kv_heads, .threads = kThreads}, job,
+                stream);
 }
 
 cudaError_t LaunchNoteNonFinite(const NonFiniteJob& job, cudaStream_t stream) {

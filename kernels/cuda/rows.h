@@ -78,6 +78,21 @@ struct AppendKvJob {
 };
 cudaError_t LaunchAppendKv(const AppendKvJob& job, cudaStream_t stream);
 
+// Runs of tokens that pages get of other pages (KvCopy, kernels/ops.h).
+struct KvMove {
+  int32_t from_page;
+  int32_t from_token;
+  int32_t to_page;
+  int32_t to_token;
+  int32_t count;
+};
+struct CopyKvJob {
+  KvPages kv;
+  int64_t num_moves;
+  const KvMove* moves;  // [num_moves], none of which reads what another one writes
+};
+cudaError_t LaunchCopyKv(const CopyKvJob& job, cudaStream_t stream);
+
 // As Ops::NoteNonFinite.
 struct NonFiniteJob {
   const float* x;

@@ -2,6 +2,7 @@
 #include "runtime/engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -14,6 +15,15 @@ namespace {
 
 ScheduleLimits LimitsFor(const MemoryPlan& plan, const EngineOptions& options) {
   return {plan.pass_rows, plan.logit_rows, options.max_sequences, options.balanced_rows};
+}
+
+// The tree without what is not on its first path, whose rows are in their places from the first.
+DraftTree FirstPath(const DraftTree& tree) {
+  std::vector<int32_t> kept;
+  for (int32_t node = 0; node < tree.size() && tree.DepthOf(node) == node + 1; ++node) {
+    kept.push_back(node);
+  }
+  return tree.Trimmed(kept);
 }
 
 std::unique_ptr<KvSwap> MakeSwap(Model* model, const EngineOptions& options) {
@@ -50,6 +60,7 @@ Engine::Engine(Model* model, const Tokenizer* tokenizer, const EngineOptions& op
       tokenizer_(tokenizer),
       swap_(MakeSwap(model, options)),
       scheduler_(LimitsFor(model->plan(), options), &model->kv_cache().pool(), swap_.get()),
+      speculator_(options.speculator),
       sampler_(model->hyper_parameters().vocab_size) {}
 
 Engine::~Engine() {
@@ -146,6 +157,7 @@ absl::StatusOr<int64_t> Engine::Submit(SequenceRequest request) {
 }
 
 void Engine::Release(int64_t id, Sequence& s) {
+  if (speculator_ != nullptr) speculator_->Forget(id);
   if (id < 0) return;  // it never was in the scheduler
   CachedTokens* const cache = s.request.cache;
   if (cache == nullptr) return scheduler_.Remove(id);
@@ -256,8 +268,8 @@ void Engine::Deliver(int64_t id) {
   if (s.request.on_finish) s.request.on_finish(std::move(s.result));
 }
 
-void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits,
-                        StepReport* report) {
+void Engine::TakeLogits(Part& part, int64_t position, absl::Span<const float> logits) {
+  const int64_t id = part.chunk.id;
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return;  // cancelled by another one's callback
   Sequence& s = *found->second;
@@ -288,7 +300,7 @@ void Engine::TakeLogits(int64_t id, int64_t position, absl::Span<const float> lo
   }
   if (!known) {
     Accept(s, token);
-    ++report->tokens;
+    part.chosen.push_back(token);
     if (!s.finished()) scheduler_.Append(id, token);
     s.last_logits = position;
     if (s.request.on_token) s.request.on_token(token, s.certain);
@@ -308,6 +320,139 @@ void Engine::TellPrompt(const PassScheduler::Chunk& chunk) {
   found->second->request.on_prompt(std::min(chunk.first + chunk.count, total), total);
 }
 
+std::vector<PassRow> Engine::RowsOf(std::vector<Part>& parts) const {
+  std::vector<PassRow> rows;
+  for (Part& part : parts) {
+    const PassScheduler::Chunk& chunk = part.chunk;
+    const KvSequence* const pages = &scheduler_.Pages(chunk.id);
+    const std::vector<int32_t>& tokens = scheduler_.Tokens(chunk.id);
+    const int64_t end = chunk.first + chunk.count;
+    for (int64_t position = chunk.first; position < end; ++position) {
+      rows.push_back({pages, position, tokens[position], position >= chunk.first_logit});
+    }
+    part.root_row = static_cast<int32_t>(rows.size()) - 1;
+    for (const DraftNode& node : part.tree.nodes()) {
+      const int64_t slot = end + static_cast<int64_t>(rows.size()) - part.root_row - 1;
+      rows.push_back({.sequence = pages,
+                      .position = end - 1 + node.depth,
+                      .token = node.token,
+                      .wants_logits = true,
+                      .slot = slot,
+                      .parent = part.root_row + 1 + node.parent});
+    }
+  }
+  return rows;
+}
+
+void Engine::FitTree(Part& part) {
+  if (!part.drafts()) return;
+  const PassScheduler::TreeRoom room = scheduler_.TakeTreeRoom(part.chunk.id, part.tree.size());
+  std::vector<int32_t> kept = part.tree.Best(room.rows);
+  if (static_cast<int64_t>(kept.size()) < part.tree.size()) part.tree = part.tree.Trimmed(kept);
+  if (!room.moves) part.tree = FirstPath(part.tree);
+}
+
+void Engine::DraftFor(std::vector<Part>& parts, StepReport* report) {
+  if (speculator_ == nullptr) return;
+  const MemoryPlan& plan = model_->plan();
+  std::vector<Speculator::Wish> wishes;
+  std::vector<Part*> wishing;
+  for (Part& part : parts) {
+    const std::vector<int32_t>& tokens = scheduler_.Tokens(part.chunk.id);
+    const Sequence& s = *sequences_.at(part.chunk.id);
+    if (part.chunk.first + part.chunk.count < static_cast<int64_t>(tokens.size()) || s.finished()) {
+      continue;
+    }
+    const int64_t left = s.limit - static_cast<int64_t>(s.result.ids.size());
+    wishes.push_back({.sequence = part.chunk.id,
+                      .tokens = tokens,
+                      .most_depth = std::max<int64_t>(left - 1, 0),
+                      .temperature = s.request.sampler.temperature,
+                      .seed = s.request.sampler.seed});
+    wishing.push_back(&part);
+    part.generates = true;
+  }
+  const int64_t rows =
+      std::min({plan.draft_rows, plan.logit_rows - report->logit_rows,
+                scheduler_.limits().balanced_rows - report->rows, plan.pass_rows - report->rows});
+  std::vector<DraftTree> trees = speculator_->Draft(wishes, std::max<int64_t>(rows, 0));
+  for (size_t i = 0; i < wishing.size(); ++i) {
+    wishing[i]->tree = std::move(trees[i]);
+    FitTree(*wishing[i]);
+  }
+}
+
+absl::StatusOr<absl::Span<const float>> Engine::Compute(std::vector<Part>& parts,
+                                                        const std::atomic<bool>* stop,
+                                                        StepReport* report) {
+  DraftFor(parts, report);
+  std::vector<PassRow> rows = RowsOf(parts);
+  if (model_->RoomsOf(rows) > model_->plan().tree_rooms) {
+    for (Part& part : parts) {
+      if (part.drafts()) part.tree = FirstPath(part.tree);
+    }
+    rows = RowsOf(parts);
+  }
+  report->draft_rows = static_cast<int64_t>(rows.size()) - report->rows;
+  report->rows += report->draft_rows;
+  report->logit_rows += report->draft_rows;
+  const KvPagerCounters before = model_->kv_counters();
+  const KvStagingCounters link_before = model_->kv_staging_counters();
+  const auto start = std::chrono::steady_clock::now();
+  pass_failed_ = true;
+  SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, model_->RunPass(rows, stop));
+  pass_failed_ = false;
+  pass_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const KvPagerCounters after = model_->kv_counters();
+  report->kv_disk_bytes =
+      after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;
+  const KvStagingCounters link = model_->kv_staging_counters();
+  report->kv_link_bytes =
+      link.bytes_in + link.bytes_out - link_before.bytes_in - link_before.bytes_out;
+  return logits;
+}
+
+absl::Status Engine::WalkTree(Part& part, absl::Span<const float> logits) {
+  const int64_t id = part.chunk.id;
+  const int64_t root = part.chunk.first + part.chunk.count - 1;
+  const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
+  int32_t node = kDraftRoot;
+  for (int64_t position = root + 1;; ++position) {
+    const auto found = sequences_.find(id);
+    if (found == sequences_.end() || found->second->finished()) return absl::OkStatus();
+    node = part.tree.Find(node, found->second->result.ids.back());
+    if (node < 0) return absl::OkStatus();
+    const int64_t slot = root + 1 + node;
+    if (slot != position) {
+      const RowMove move = {.from_slot = slot, .to_slot = position};
+      SLUICE_RETURN_IF_ERROR(model_->MoveRows(scheduler_.Pages(id), {&move, 1}));
+    }
+    scheduler_.TakeTreeRow(id);
+    TakeLogits(part, position, logits.subspan(static_cast<size_t>(node) * vocab_size, vocab_size));
+  }
+}
+
+absl::Status Engine::TakePart(Part& part, absl::Span<const float>* logits, StepReport* report) {
+  const auto take = [&](int64_t rows) {
+    const auto count = static_cast<size_t>(rows * model_->hyper_parameters().vocab_size);
+    const absl::Span<const float> taken = logits->first(count);
+    logits->remove_prefix(count);
+    return taken;
+  };
+  const PassScheduler::Chunk& chunk = part.chunk;
+  TellPrompt(chunk);
+  for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {
+    TakeLogits(part, position, take(1));
+  }
+  if (part.drafts()) {
+    SLUICE_RETURN_IF_ERROR(WalkTree(part, take(part.tree.size())));
+    scheduler_.DropTreeRoom(chunk.id);
+  }
+  report->tokens += static_cast<int64_t>(part.chosen.size());
+  if (part.generates) speculator_->NoteTokens(part.tree, part.chosen);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
   StepReport report;
   while (!finished_.empty()) {
@@ -315,36 +460,22 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
     finished_.pop_front();
     Deliver(id);
   }
-  const std::vector<PassScheduler::Chunk> chunks = scheduler_.NextPass();
-  if (chunks.empty()) return report;
-  std::vector<PassRow> rows;
-  for (const PassScheduler::Chunk& chunk : chunks) {
-    const std::vector<int32_t>& tokens = scheduler_.Tokens(chunk.id);
-    for (int64_t position = chunk.first; position < chunk.first + chunk.count; ++position) {
-      rows.push_back(
-          {&scheduler_.Pages(chunk.id), position, tokens[position], position >= chunk.first_logit});
-    }
+  std::vector<Part> parts;
+  for (const PassScheduler::Chunk& chunk : scheduler_.NextPass()) {
+    parts.push_back({chunk});
+    report.rows += chunk.count;
     report.logit_rows += chunk.first + chunk.count - chunk.first_logit;
   }
-  report.rows = static_cast<int64_t>(rows.size());
-  const KvPagerCounters before = model_->kv_counters();
-  const KvStagingCounters link_before = model_->kv_staging_counters();
-  pass_failed_ = true;
-  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows, stop));
-  pass_failed_ = false;
-  const KvPagerCounters after = model_->kv_counters();
-  report.kv_disk_bytes =
-      after.bytes_read + after.bytes_written - before.bytes_read - before.bytes_written;
-  const KvStagingCounters link = model_->kv_staging_counters();
-  report.kv_link_bytes =
-      link.bytes_in + link.bytes_out - link_before.bytes_in - link_before.bytes_out;
-  const int64_t vocab_size = model_->hyper_parameters().vocab_size;
-  for (const PassScheduler::Chunk& chunk : chunks) {
-    TellPrompt(chunk);
-    for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {
-      TakeLogits(chunk.id, position, logits.first(vocab_size), &report);
-      logits.remove_prefix(vocab_size);
-    }
+  if (parts.empty()) return report;
+  const int64_t known_rows = report.rows;
+  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, Compute(parts, stop, &report));
+  int64_t generating = 0;
+  for (Part& part : parts) {
+    SLUICE_RETURN_IF_ERROR(TakePart(part, &logits, &report));
+    generating += part.generates;
+  }
+  if (speculator_ != nullptr) {
+    speculator_->NotePass(pass_seconds_, report.draft_rows, generating == known_rows);
   }
   return report;
 }

@@ -26,6 +26,8 @@
 #include "runtime/pass/model.h"
 #include "runtime/sample/log_probs.h"
 #include "runtime/sample/sampler.h"
+#include "runtime/speculate/draft_tree.h"
+#include "runtime/speculate/speculator.h"
 #include "runtime/text/grammar/constraint.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 
@@ -92,6 +94,9 @@ struct EngineOptions {
   // What decides whether a preempted sequence is swapped, where the model has a scratch file.
   // Zeros: never.
   ResumeCosts resume = {};
+  // Drafts tokens that a pass computes beyond each sequence's next one, in the rows that the plan
+  // has for that and the pass does not need; outlives the engine. Null: one token a pass.
+  Speculator* speculator = nullptr;
 };
 
 // What a step did.
@@ -99,6 +104,7 @@ struct StepReport {
   int64_t rows = 0;
   int64_t logit_rows = 0;
   int64_t tokens = 0;         // chosen
+  int64_t draft_rows = 0;     // of the rows
   int64_t kv_disk_bytes = 0;  // of pages that were read for the rows, and written
   int64_t kv_link_bytes = 0;  // of pages that were copied to a device for the rows, and back
 };
@@ -153,8 +159,34 @@ class Engine {
   // Takes out of mask_ what min_new_tokens and allowed_tokens leave out; fills it first where it is
   // empty.
   void RestrictMask(const Sequence& sequence);
-  // The logits of the row at `position`.
-  void TakeLogits(int64_t id, int64_t position, absl::Span<const float> logits, StepReport* report);
+  // What a sequence has in a pass: rows of known tokens, and a tree behind the last one.
+  struct Part {
+    PassScheduler::Chunk chunk;
+    DraftTree tree = {};
+    // Index of the pass's row of the chunk's last token, behind which those of the tree come
+    int32_t root_row = 0;
+    bool generates = false;            // the last row is that of the sequence's last token
+    std::vector<int32_t> chosen = {};  // tokens that came of the pass
+    bool drafts() const { return tree.size() > 0; }
+  };
+  // Drafts for the parts that end with their sequence's last token.
+  void DraftFor(std::vector<Part>& parts, StepReport* report);
+  // Cuts a tree to what there is room for in the sequence's pages.
+  void FitTree(Part& part);
+  std::vector<PassRow> RowsOf(std::vector<Part>& parts) const;
+  // Runs the pass of these parts.
+  absl::StatusOr<absl::Span<const float>> Compute(std::vector<Part>& parts,
+                                                  const std::atomic<bool>* stop,
+                                                  StepReport* report);
+  // Takes the logits of a part's rows, which are at the beginning of `logits`, and removes them
+  // there.
+  absl::Status TakePart(Part& part, absl::Span<const float>* logits, StepReport* report);
+  // Goes down a part's tree as long as its nodes hold the tokens that are chosen. `logits` are the
+  // tree's rows'.
+  absl::Status WalkTree(Part& part, absl::Span<const float> logits);
+
+  // The logits of the row at `position` of the part's sequence.
+  void TakeLogits(Part& part, int64_t position, absl::Span<const float> logits);
   void Deliver(int64_t id);
   // Calls on_prompt where the chunk has rows of a prompt.
   void TellPrompt(const PassScheduler::Chunk& chunk);
@@ -165,11 +197,13 @@ class Engine {
   const Tokenizer* const tokenizer_;
   const std::unique_ptr<KvSwap> swap_;  // null: there is no file for it
   PassScheduler scheduler_;
+  Speculator* const speculator_;
   Sampler sampler_;
   grammar::TokenMask mask_;                                 // scratch
   std::map<int64_t, std::unique_ptr<Sequence>> sequences_;  // by the scheduler's number, or below 0
   std::deque<int64_t> finished_;  // submitted with nothing left to compute
   bool pass_failed_ = false;      // the last one: its rows are not in the cache
+  double pass_seconds_ = 0;       // of the last one
   int64_t last_finished_ = 0;     // their numbers count down from here
 };
 

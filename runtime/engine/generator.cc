@@ -87,7 +87,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
   const auto start = Clock::now();
   GenerateResult result;
   SequenceRequest request = RequestFor(model, prompt, options, cache);
-  Engine engine(&model, tokenizer, {.max_sequences = 1});
+  Engine engine(&model, tokenizer, {.max_sequences = 1, .speculator = options.speculator});
   if (const auto error = engine.Check(request); error.has_value()) return Refusal(*error);
 
   absl::Status failed;

@@ -18,6 +18,7 @@
 #include "runtime/pass/model.h"
 #include "runtime/sample/log_probs.h"
 #include "runtime/sample/sampler.h"
+#include "runtime/speculate/speculator.h"
 #include "runtime/text/grammar/constraint.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 
@@ -35,6 +36,7 @@ struct GenerateOptions {
   std::shared_ptr<grammar::Constraint> constraint = nullptr;
   // Below 0: no log probabilities; else also of that many likeliest tokens
   int64_t top_logprobs = -1;
+  Speculator* speculator = nullptr;  // as in EngineOptions
   const std::atomic<bool>* interrupt = nullptr;
   std::function<void(int64_t rows)>
       on_prompt;  // before the first pass: tokens of the prompt that are to be computed

@@ -65,6 +65,42 @@ void PassScheduler::Append(int64_t id, int32_t token) {
   (it != running_.end() ? it->second : waiting_.at(id)).tokens.push_back(token);
 }
 
+PassScheduler::TreeRoom PassScheduler::TakeTreeRoom(int64_t id, int64_t rows) {
+  Sequence& sequence = running_.at(id);
+  std::vector<int32_t>& pages = sequence.pages.pages;
+  const auto first = static_cast<size_t>(sequence.done / kKvPageTokens);
+  TreeRoom room;
+  for (size_t i = first; i < pages.size(); ++i) {
+    room.moves = room.moves && pages[i] < pool_->first_disk_page();
+  }
+  const auto slots = [&] { return static_cast<int64_t>(pages.size()) * kKvPageTokens; };
+  while (room.moves && slots() < sequence.done + rows) {
+    const std::optional<int32_t> page = pool_->TakeInMemory();
+    if (!page.has_value()) break;
+    pages.push_back(*page);
+  }
+  room.rows = std::min(rows, slots() - sequence.done);
+  return room;
+}
+
+void PassScheduler::TakeTreeRow(int64_t id) {
+  Sequence& sequence = running_.at(id);
+  ++sequence.done;
+  sequence.first_logit = std::max(sequence.first_logit, sequence.done);
+  ++counters_.rows;
+  PublishPages(sequence);
+}
+
+void PassScheduler::DropTreeRoom(int64_t id) {
+  const auto it = running_.find(id);
+  if (it == running_.end()) return;
+  std::vector<int32_t>& pages = it->second.pages.pages;
+  while (static_cast<int64_t>(pages.size()) > PagesFor(it->second.done)) {
+    pool_->Drop(pages.back());
+    pages.pop_back();
+  }
+}
+
 void PassScheduler::Remove(int64_t id) {
   const auto it = running_.find(id);
   if (it == running_.end()) {
@@ -203,6 +239,10 @@ void PassScheduler::Give(int64_t id, Sequence& sequence, int64_t count, Room* ro
   room->logits -= sequence.done - first_logit;
   sequence.first_logit = std::max(sequence.first_logit, sequence.done);
   counters_.rows += count;
+  PublishPages(sequence);
+}
+
+void PassScheduler::PublishPages(Sequence& sequence) {
   if (sequence.owns_pages) return;
   const absl::Span<const int32_t> tokens = sequence.tokens;
   for (; (sequence.published + 1) * kKvPageTokens <= sequence.done; ++sequence.published) {

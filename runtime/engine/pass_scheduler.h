@@ -71,6 +71,20 @@ class PassScheduler {
   // has any left. A sequence whose last token's row was computed gives no more until Append.
   std::vector<Chunk> NextPass();
 
+  // Slots behind a sequence's last row that a tree can be computed in.
+  struct TreeRoom {
+    int64_t rows = 0;
+    bool moves = true;  // rows can be moved between them: none is in a page on disk
+  };
+  // Takes pages that nobody uses, in memory, until there is room for `rows` rows in slots behind
+  // those that the pass has of a running sequence, of which all known tokens are in the pass or
+  // before it. After the pass, DropTreeRoom gives them back.
+  TreeRoom TakeTreeRoom(int64_t id, int64_t rows);
+  // Says that the row of the sequence's last token is in the cache, as a tree had it.
+  void TakeTreeRow(int64_t id);
+  // Gives pages back that no row of the sequence is in, where it still runs.
+  void DropTreeRoom(int64_t id);
+
   void Append(int64_t id, int32_t token);
   void Remove(int64_t id);
   // Removes a sequence that was added with pages of its own and returns them. The rows of the last
@@ -81,6 +95,7 @@ class PassScheduler {
   const KvSequence& Pages(int64_t id) const { return running_.at(id).pages; }
   const std::vector<int32_t>& Tokens(int64_t id) const;
 
+  const ScheduleLimits& limits() const { return limits_; }
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
   int64_t num_waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t oldest_waiting() const { return waiting_.empty() ? -1 : waiting_.begin()->first; }
@@ -133,6 +148,8 @@ class PassScheduler {
   void DropSaved(Sequence& sequence);
   bool FitsBehindTheRunning(const Sequence& sequence) const;
   void Give(int64_t id, Sequence& sequence, int64_t count, Room* room, std::vector<Chunk>* pass);
+  // Lets others find the pages that are full.
+  void PublishPages(Sequence& sequence);
   // False where `id` itself was the one to go.
   bool PreemptYoungest(int64_t id, Room* room);
   void MakeRoomForOlder();

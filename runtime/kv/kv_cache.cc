@@ -19,46 +19,51 @@ absl::string_view KvTypeName(KvType type) {
 
 namespace {
 
-// Bytes of the room for one half's pages on disk. Rooms of a layer are numbered from the layer's
-// first page on, in pages of its size, so they begin up to a page later than the half does.
-int64_t HalfBytes(const StateLayout& layout, int64_t num_disk_pages) {
-  if (num_disk_pages == 0) return 0;
-  bool alike = true;
-  for (const LayerState& layer : layout.layers()) {
-    alike = alike && layer.page_bytes == layout.largest_page_bytes();
-  }
-  return layout.largest_page_bytes() * (num_disk_pages + (alike ? 0 : 1));
-}
-
-int64_t CacheBytes(const StateLayout& layout, int64_t num_pages, int64_t num_disk_pages) {
-  return layout.page_bytes() * (num_pages - num_disk_pages) + 2 * HalfBytes(layout, num_disk_pages);
+int64_t CacheBytes(const StateLayout& layout, const KvPageCounts& counts) {
+  return layout.page_bytes() * (counts.pages - counts.on_disk) +
+         2 * KvCache::RoomBytes(layout, counts.on_disk) +
+         KvCache::RoomBytes(layout, counts.tree_rooms);
 }
 
 }  // namespace
 
-int64_t KvCache::BytesForPages(const StateLayout& layout, int64_t num_pages,
-                               int64_t num_disk_pages) {
-  return HostBuffer::RoundedBytes(CacheBytes(layout, num_pages, num_disk_pages));
+int32_t PageFrom(const std::byte* base, const std::byte* memory, int64_t page_bytes) {
+  return static_cast<int32_t>((memory - base + page_bytes - 1) / page_bytes);
 }
 
-KvCache::KvCache(StateLayout layout, int64_t num_pages, ComputePlace* place, int64_t num_disk_pages)
+// Rooms of a layer are numbered from the layer's first page on, in pages of its size, so they begin
+// up to a page later than their memory does.
+int64_t KvCache::RoomBytes(const StateLayout& layout, int64_t num_rooms) {
+  if (num_rooms == 0) return 0;
+  bool alike = true;
+  for (const LayerState& layer : layout.layers()) {
+    alike = alike && layer.page_bytes == layout.largest_page_bytes();
+  }
+  return layout.largest_page_bytes() * (num_rooms + (alike ? 0 : 1));
+}
+
+int64_t KvCache::Bytes(const StateLayout& layout, const KvPageCounts& counts) {
+  return HostBuffer::RoundedBytes(CacheBytes(layout, counts));
+}
+
+KvCache::KvCache(StateLayout layout, const KvPageCounts& counts, ComputePlace* place)
     : place_(place),
       layout_(std::move(layout)),
-      half_bytes_(HalfBytes(layout_, num_disk_pages)),
-      pool_(num_pages, num_disk_pages) {}
+      half_bytes_(RoomBytes(layout_, counts.on_disk)),
+      pool_(counts.pages, counts.on_disk) {}
 
-absl::StatusOr<KvCache> KvCache::Create(StateLayout layout, int64_t num_pages, ComputePlace* place,
-                                        int64_t num_disk_pages) {
-  KvCache cache(std::move(layout), num_pages, place, num_disk_pages);
+absl::StatusOr<KvCache> KvCache::Create(StateLayout layout, const KvPageCounts& counts,
+                                        ComputePlace* place) {
+  KvCache cache(std::move(layout), counts, place);
   cache.in_host_memory_ = place->device() == nullptr;
-  SLUICE_ASSIGN_OR_RETURN(cache.memory_,
-                          place->Allocate(CacheBytes(cache.layout_, num_pages, num_disk_pages)));
+  SLUICE_ASSIGN_OR_RETURN(cache.memory_, place->Allocate(CacheBytes(cache.layout_, counts)));
   return cache;
 }
 
 absl::StatusOr<KvCache> KvCache::CreatePinned(StateLayout layout, int64_t num_pages,
                                               ComputePlace* place, int64_t* pinned_bytes) {
-  KvCache cache(std::move(layout), num_pages, place, 0);
+  const KvPageCounts counts = {.pages = num_pages};
+  KvCache cache(std::move(layout), counts, place);
   struct Pinned {
     HostBuffer memory;
     std::vector<DeviceRange> ranges;
@@ -68,8 +73,7 @@ absl::StatusOr<KvCache> KvCache::CreatePinned(StateLayout layout, int64_t num_pa
   for (const LayerState& layer : cache.layout_.layers()) {
     layers.push_back(layer.page_bytes * num_pages);
   }
-  SLUICE_ASSIGN_OR_RETURN(pinned->memory,
-                          HostBuffer::Create(CacheBytes(cache.layout_, num_pages, 0)));
+  SLUICE_ASSIGN_OR_RETURN(pinned->memory, HostBuffer::Create(CacheBytes(cache.layout_, counts)));
   absl::StatusOr<std::vector<DeviceRange>> ranges =
       PinMemory(place->device(), pinned->memory.span(), layers, pinned_bytes);
   if (!ranges.ok()) {
@@ -83,11 +87,8 @@ absl::StatusOr<KvCache> KvCache::CreatePinned(StateLayout layout, int64_t num_pa
 }
 
 int32_t KvCache::RoomFor(int64_t layer, int32_t disk_page) const {
-  const int64_t half = layer % 2 * half_bytes_;
-  const int64_t begin =
-      (layout_.page_bytes() - layout_.PageBytesBefore(layer)) * first_disk_page() + half;
-  const int64_t bytes = PageBytes(layer);
-  return static_cast<int32_t>((begin + bytes - 1) / bytes + SlotOf(disk_page));
+  const std::byte* const half = Rooms().data() + layer % 2 * half_bytes_;
+  return PageFrom(LayerPages(layer), half, PageBytes(layer)) + SlotOf(disk_page);
 }
 
 absl::Span<std::byte> KvCache::Rooms() const {

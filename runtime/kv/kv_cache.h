@@ -24,19 +24,31 @@ struct KvSequence {
   std::vector<int32_t> pages;
 };
 
+// Number of the first whole page of `page_bytes` in `memory`, which lies behind `base` in one piece
+// with it, where pages are counted from `base` on.
+int32_t PageFrom(const std::byte* base, const std::byte* memory, int64_t page_bytes);
+
+// How many pages a cache has.
+struct KvPageCounts {
+  int64_t pages = 0;
+  int64_t on_disk = 0;     // of these
+  int64_t tree_rooms = 0;  // pages of one layer beside them, for TreeTables
+};
+
 // Memory: [layer][page][kv_head][K|V][64 tokens][head row] (kernels/ops.h), each page 4096-aligned
 // and of its layer's size; behind it, where pages are on disk, room for those of two layers: [even
-// | odd layers][page on disk].
+// | odd layers][page on disk]; then the rooms for trees.
 class KvCache {
  public:
   KvCache() = default;
-  // Of memory, for `num_pages`, of which `num_disk_pages` are on disk.
-  static int64_t BytesForPages(const StateLayout& layout, int64_t num_pages,
-                               int64_t num_disk_pages = 0);
+  // Of memory.
+  static int64_t Bytes(const StateLayout& layout, const KvPageCounts& counts);
+  // Of that, what pages of one layer take wherever its pages begin: of the rooms for trees.
+  static int64_t RoomBytes(const StateLayout& layout, int64_t num_rooms);
   // In memory of `place`, which must outlive the cache (all of these do). Pages on disk have
   // numbers behind the others'; only a KvPager brings what they hold to where a layer can use it.
-  static absl::StatusOr<KvCache> Create(StateLayout layout, int64_t num_pages, ComputePlace* place,
-                                        int64_t num_disk_pages = 0);
+  static absl::StatusOr<KvCache> Create(StateLayout layout, const KvPageCounts& counts,
+                                        ComputePlace* place);
   // In host memory that is pinned for `place`, a device's; only a KvStaging brings pages to where a
   // layer can use them. Pages in a row of a layer may be copied at once. ResourceExhausted, with
   // numbers: the system does not pin as much; `pinned_bytes` grows by what it does.
@@ -66,6 +78,9 @@ class KvCache {
   int32_t RoomFor(int64_t layer, int32_t disk_page) const;
   // The rooms of both halves as bytes, for whoever uses them between passes.
   absl::Span<std::byte> Rooms() const;
+  // Where the rooms for trees begin, of all layers; rounded up to a page of the layer that uses
+  // them (PageFrom).
+  std::byte* tree_rooms() const { return Rooms().data() + Rooms().size(); }
   std::byte* PageAt(int64_t layer, int32_t page) const {
     return LayerPages(layer) + page * PageBytes(layer);
   }
@@ -76,7 +91,7 @@ class KvCache {
   bool in_host_memory() const { return in_host_memory_; }
 
  private:
-  KvCache(StateLayout layout, int64_t num_pages, ComputePlace* place, int64_t num_disk_pages);
+  KvCache(StateLayout layout, const KvPageCounts& counts, ComputePlace* place);
 
   ComputePlace* place_ = nullptr;
   StateLayout layout_;

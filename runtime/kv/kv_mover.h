@@ -14,7 +14,8 @@
 
 namespace sluice {
 
-// The rows that a sequence has in a pass: positions `first` to `last`, all of them.
+// The rows that a sequence has in a pass: slots `first` to `last`, all of them. A row's slot is its
+// position, but in a tree.
 struct PassSpan {
   const int32_t* pages;  // its page table
   int64_t first;
@@ -56,6 +57,8 @@ class KvMover {
   virtual absl::Status Attended(int layer) = 0;
   // Waits until the cache holds what the pass appended.
   virtual absl::Status End() = 0;
+  // Where the rooms for trees begin (KvCache::tree_rooms), behind the base that Enter returns.
+  virtual std::byte* tree_rooms() const = 0;
 };
 
 }  // namespace sluice

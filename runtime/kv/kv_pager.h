@@ -49,6 +49,7 @@ class KvPager : public KvMover {
   absl::Status Attended(int /*layer*/) override { return absl::OkStatus(); }
   // Waits for what is still being written. Unavailable.
   absl::Status End() override;
+  std::byte* tree_rooms() const override { return cache_->tree_rooms(); }
 
   const KvPagerCounters& counters() const { return counters_; }
 

@@ -21,8 +21,9 @@ int64_t KvStaging::MostPages(int64_t widest, int64_t num_sequences, int64_t pass
       kv_pages, (sequences * (widest + kKvPageTokens - 3) + pass_rows) / kKvPageTokens + sequences);
 }
 
-int64_t KvStaging::DeviceBytes(const StateLayout& layout, int64_t num_slots) {
-  return HostBuffer::RoundedBytes(2 * num_slots * layout.largest_page_bytes());
+int64_t KvStaging::DeviceBytes(const StateLayout& layout, int64_t num_slots, int64_t tree_rooms) {
+  return HostBuffer::RoundedBytes(2 * num_slots * layout.largest_page_bytes() +
+                                  KvCache::RoomBytes(layout, tree_rooms));
 }
 
 int64_t KvStaging::HostBytes(int64_t kv_pages) {
@@ -40,10 +41,14 @@ KvStaging::KvStaging(const KvCache* cache, ComputePlace* place, DeviceLink* link
 
 absl::StatusOr<std::unique_ptr<KvStaging>> KvStaging::Create(const KvCache* cache,
                                                              ComputePlace* place, DeviceLink* link,
-                                                             int64_t num_slots) {
+                                                             int64_t num_slots,
+                                                             int64_t tree_rooms) {
   std::unique_ptr<KvStaging> staging(new KvStaging(cache, place, link, num_slots));
   const int64_t half_bytes = num_slots * cache->layout().largest_page_bytes();
-  SLUICE_ASSIGN_OR_RETURN(staging->memory_, place->Allocate(2 * half_bytes));
+  SLUICE_ASSIGN_OR_RETURN(
+      staging->memory_,
+      place->Allocate(2 * half_bytes + KvCache::RoomBytes(cache->layout(), tree_rooms)));
+  staging->tree_rooms_ = staging->memory_.data() + 2 * half_bytes;
   Device* const device = place->device();
   for (int i = 0; i < 2; ++i) {
     Half& half = staging->halves_[i];

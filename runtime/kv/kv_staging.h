@@ -61,7 +61,7 @@ class KvStaging : public KvMover {
   static int64_t MostPages(int64_t widest_window, int64_t num_sequences, int64_t pass_rows,
                            int64_t kv_pages);
   // Of the device, with so many slots a half.
-  static int64_t DeviceBytes(const StateLayout& layout, int64_t num_slots);
+  static int64_t DeviceBytes(const StateLayout& layout, int64_t num_slots, int64_t tree_rooms);
   // Of host memory, beside the cache.
   static int64_t HostBytes(int64_t kv_pages);
 
@@ -69,7 +69,7 @@ class KvStaging : public KvMover {
   // over which slabs go, too, must outlive it. ResourceExhausted: no such device memory.
   static absl::StatusOr<std::unique_ptr<KvStaging>> Create(const KvCache* cache,
                                                            ComputePlace* place, DeviceLink* link,
-                                                           int64_t num_slots);
+                                                           int64_t num_slots, int64_t tree_rooms);
   // Waits for its copies and for the compute stream.
   ~KvStaging() override;
 
@@ -82,6 +82,7 @@ class KvStaging : public KvMover {
   // Blocks until everything is out: from then on the host may read the cache and move its pages.
   // Also for a pass that ended early.
   absl::Status End() override;
+  std::byte* tree_rooms() const override { return tree_rooms_; }
 
   const KvStagingCounters& counters() const { return counters_; }
   // Those of the passes that ended since the last call, in order.
@@ -124,7 +125,8 @@ class KvStaging : public KvMover {
   DeviceLink* const link_;
   const int64_t num_slots_;
   const int64_t widest_;  // of the windows; 0: one layer has none
-  DeviceRange memory_;    // both halves
+  DeviceRange memory_;    // both halves, and the rooms for trees
+  std::byte* tree_rooms_ = nullptr;
   EventPool events_;
   std::unique_ptr<Stream> copies_;
   Half halves_[2];

@@ -30,7 +30,15 @@ void PagePool::Forget(Page& page) {
 std::optional<int32_t> PagePool::Take(int64_t spare) {
   if (available() == 0) return std::nullopt;
   const bool memory = in_memory_.available() > (on_disk_.available() > 0 ? spare : 0);
-  Unused& unused = memory ? in_memory_ : on_disk_;
+  return TakeOf(memory ? in_memory_ : on_disk_);
+}
+
+std::optional<int32_t> PagePool::TakeInMemory() {
+  if (in_memory_.available() == 0) return std::nullopt;
+  return TakeOf(in_memory_);
+}
+
+int32_t PagePool::TakeOf(Unused& unused) {
   int32_t page;
   if (!unused.empty.empty()) {
     page = unused.empty.back();

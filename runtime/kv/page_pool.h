@@ -36,6 +36,8 @@ class PagePool {
   // where a prefix is lost by that, rather than on disk; but the last `spare` of those in memory go
   // behind the ones on disk.
   std::optional<int32_t> Take(int64_t spare = 0);
+  // The same, but never one on disk.
+  std::optional<int32_t> TakeInMemory();
   int32_t users(int32_t page) const { return pages_[page].users; }
   // One user less.
   void Drop(int32_t page);
@@ -66,6 +68,8 @@ class PagePool {
     int64_t available() const { return static_cast<int64_t>(empty.size() + kept.size()); }
   };
   void Forget(Page& page);
+  // One of them with one user.
+  int32_t TakeOf(Unused& unused);
   Unused& UnusedLike(int32_t page) { return page < first_disk_page_ ? in_memory_ : on_disk_; }
 
   int32_t first_disk_page_;

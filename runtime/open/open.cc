@@ -39,7 +39,7 @@ absl::StatusOr<MemoryPlan> PlanOf(const Session& session, const OpenOptions& opt
         Constraints::MemoryBytes(session.store->hyper_parameters().vocab_size,
                                  GrammarsAtOnce(options.max_sequences), options.grammar_bytes);
   }
-  return PlanMemory(*session.store, request);
+  return PlanRequested(session, options, std::move(request));
 }
 
 PlanReport ReportOf(const Session& session, const OpenOptions& options, MemoryPlan plan) {
@@ -79,7 +79,8 @@ absl::StatusOr<std::unique_ptr<Opened>> Open(OpenOptions options) {
   }
   opened->constraints = std::make_unique<Constraints>(session.tokenizer.get(), h.vocab_size, ends);
   opened->engine = std::make_unique<Engine>(session.model.get(), session.tokenizer.get(),
-                                            EngineOptions{.max_sequences = options.max_sequences});
+                                            EngineOptions{.max_sequences = options.max_sequences,
+                                                          .speculator = session.speculator.get()});
   opened->inbox = std::make_unique<EngineInbox>(opened->engine.get());
   opened->options = std::move(options);
   return opened;

@@ -19,6 +19,17 @@
 
 namespace sluice {
 
+// Which tokens are drafted beyond each sequence's next one. Answers do not depend on it.
+struct SpeculateOptions {
+  enum class Mode : uint8_t {
+    kOff,
+    kAuto,   // by all that the store and the options offer
+    kNgram,  // by what followed the last tokens before
+  };
+  Mode mode = Mode::kOff;
+  int64_t draft_max = 0;  // tokens a sequence and pass; 0: as many as cost no time
+};
+
 struct OpenOptions {
   std::string store;
   // Of host memory, for everything that sluice allocates. UseBudget() sets both.
@@ -46,6 +57,7 @@ struct OpenOptions {
   bool fast_math = false;            // asked for; Session::fast_math is what came of it
   bool say_fast_math = true;         // what came of it, as a note
   DeviceChoice device;
+  SpeculateOptions speculate;
   // Of Open alone
   int64_t max_sequences = 1;  // that are generated at once, each with a whole context
   ChatFrontOptions chat;

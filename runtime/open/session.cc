@@ -14,6 +14,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "runtime/constrain/constraints.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/open/speculation.h"
 #include "storage/shard/tokenizer_files.h"
 #include "storage/store/repair_advice.h"
 
@@ -147,14 +148,25 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions
         session.store->hyper_parameters().vocab_size, /*grammars=*/1, options.grammar_bytes);
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
+  if (!logits_of_all_rows) RequestDrafts(options, &request);
   return request;
+}
+
+absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptions& options,
+                                         PlanRequest request) {
+  SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanMemory(*session.store, request));
+  if (plan.draft_rows == 0) return plan;
+  const int64_t rows = ChooseDrafts(session, options, plan).rows;
+  if (rows == plan.draft_rows) return plan;
+  request.draft_rows = rows;
+  return PlanMemory(*session.store, request);
 }
 
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const OpenOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows) {
   SLUICE_ASSIGN_OR_RETURN(const PlanRequest request,
                           RequestFor(session, options, pass_rows, logits_of_all_rows));
-  return PlanMemory(*session.store, request);
+  return PlanRequested(session, options, request);
 }
 
 absl::Status StartPlanned(Session& session, const OpenOptions& options, const MemoryPlan& plan) {
@@ -177,6 +189,7 @@ absl::Status StartPlanned(Session& session, const OpenOptions& options, const Me
     options.read.io.on_fewer_threads(session.pool->shortage());
   }
   session.pool->PlaceCaller();
+  session.speculator = MakeSpeculator(session, options);
   return absl::OkStatus();
 }
 
@@ -201,7 +214,7 @@ absl::Status StartModelEarly(Session& session, const OpenOptions& options, int64
   }
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request, RequestFor(session, options, most_rows, false));
   request.tokenizer_bytes = 2 * file_bytes;
-  const absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
+  const absl::StatusOr<MemoryPlan> plan = PlanRequested(session, options, request);
   // Loading holds the text and its parsed form for a moment.
   if (!plan.ok() || plan->host().fixed_bytes < 8 * file_bytes) return absl::OkStatus();
   return StartPlanned(session, options, *plan);

@@ -14,6 +14,7 @@
 #include "runtime/pass/memory_plan.h"
 #include "runtime/pass/model.h"
 #include "runtime/place/compute_place.h"
+#include "runtime/speculate/speculator.h"
 #include "runtime/text/tokenizer/tokenizer.h"
 #include "storage/store/layer_store.h"
 
@@ -33,6 +34,7 @@ struct Session {
   std::unique_ptr<Ops> ops;  // the CPU's
   std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
+  std::unique_ptr<Speculator> speculator;  // null: nothing is drafted
 };
 
 // Opens the store, the device and the tokenizer: what is needed to know how many rows a prompt has.
@@ -63,6 +65,9 @@ absl::StatusOr<int64_t> ContextOf(const Session& session, const OpenOptions& opt
 absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);
 
+// The plan for `request`, with as many drafted rows as this machine computes beside the disk.
+absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptions& options,
+                                         PlanRequest request);
 // The plan for passes of `pass_rows` rows.
 absl::StatusOr<MemoryPlan> PlanSession(const Session& session, const OpenOptions& options,
                                        int64_t pass_rows, bool logits_of_all_rows);

@@ -35,7 +35,8 @@ BlockExecutor::BlockExecutor(const LayerStore& store, const MemoryPlan& plan, Co
       manifest_(store.manifest()),
       place_(place),
       kv_mover_(kv_mover),
-      rounding_(RoundingOf(plan.request)) {
+      rounding_(RoundingOf(plan.request)),
+      tree_(plan.tree_rooms) {
   rows_.rows.reserve(plan.pass_rows);
   rows_.positions.reserve(plan.pass_rows);
   rows_.logit_rows.reserve(plan.logit_rows);
@@ -81,7 +82,8 @@ absl::Status BlockExecutor::Allocate(const MemoryPlan& plan, KvCache* kv_cache) 
                                 .kv_cache = kv_cache,
                                 .kv_mover = kv_mover_,
                                 .products = products_.get(),
-                                .rows = &rows_};
+                                .rows = &rows_,
+                                .tree = &tree_};
   for (size_t i = 0; i < blocks_.size(); ++i) {
     blocks_[i] = MakeBlock(static_cast<BlockKind>(i), context);
   }
@@ -106,12 +108,13 @@ absl::Status BlockExecutor::Begin(std::vector<BlockRow> rows,
   }
   products_->Begin(static_cast<int64_t>(rows_.rows.size()), rows_.logit_rows, host_tiles);
   block_ = -1;
+  SLUICE_RETURN_IF_ERROR(tree_.Begin(rows_.rows));
   if (kv_mover_ != nullptr) {
     std::vector<PassSpan> spans;
     for (const BlockRow& row : rows_.rows) {
       if (spans.empty() || spans.back().pages != row.pages)
-        spans.push_back({row.pages, row.position, row.position});
-      spans.back().last = row.position;
+        spans.push_back({row.pages, row.slot, row.slot});
+      spans.back().last = row.slot;
     }
     SLUICE_RETURN_IF_ERROR(kv_mover_->Begin(std::move(spans)));
   }

@@ -104,6 +104,7 @@ class BlockExecutor {
   std::array<std::unique_ptr<PassBlock>, kNumBlockKinds> blocks_;  // by kind
 
   BlockRows rows_;
+  TreeTables tree_;
   int block_ = -1;  // at work; -1: none yet in this pass
 };
 

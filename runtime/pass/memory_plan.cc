@@ -15,6 +15,7 @@
 #include "runtime/kv/kv_pager.h"
 #include "runtime/kv/kv_staging.h"
 #include "runtime/pass/host_products.h"
+#include "runtime/pass/tree_tables.h"
 #include "runtime/place/compute_place.h"
 #include "runtime/sample/sampler.h"
 
@@ -139,7 +140,7 @@ PassSize PassSizeOf(const MemoryPlan& plan) {
 
 PassLimits LimitsOf(const MemoryPlan& plan, const ModelSpec& model) {
   PassLimits limits = {.rows = plan.pass_rows,
-                       .sequences = plan.request.num_sequences,
+                       .page_tables = plan.request.num_sequences + plan.tree_rooms,
                        .context_tokens = plan.request.context_tokens,
                        .num_heads = 0,
                        .kv = {plan.request.k_type, plan.request.v_type, 0, 0}};
@@ -276,9 +277,9 @@ absl::Status MemoryPlanner::TakeKv() {
         "keys and values cannot lie on disk where a device computes; leave them in its memory or "
         "in the host's");
   }
-  kv_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages - plan_.kv_disk_pages);
-  kv_disk_bytes_ = KvCache::BytesForPages(layout_, plan_.kv_pages, plan_.kv_disk_pages) -
-                   kv_bytes_ + KvFile::MemoryBytes(layout_.num_layers(), plan_.kv_disk_pages) +
+  kv_bytes_ = KvCache::Bytes(layout_, {.pages = plan_.kv_pages - plan_.kv_disk_pages});
+  kv_disk_bytes_ = KvCache::Bytes(layout_, {plan_.kv_pages, plan_.kv_disk_pages}) - kv_bytes_ +
+                   KvFile::MemoryBytes(layout_.num_layers(), plan_.kv_disk_pages) +
                    KvPager::MemoryBytes(plan_.kv_disk_pages);
   return absl::OkStatus();
 }
@@ -304,7 +305,7 @@ void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
   const int64_t upload_bytes = kUploadBuffers * UploadBufferBytes(LimitsOf(plan_, manifest_.spec));
   nearest().items = {
       kv_on_host ? PlanItem{"KV pages on their way",
-                            KvStaging::DeviceBytes(layout_, plan_.kv_staged_pages)}
+                            KvStaging::DeviceBytes(layout_, plan_.kv_staged_pages, 0)}
                  : PlanItem{"KV cache", kv_bytes_},
       {"activations", work.activations()},
       {"logits", work.logits_bytes},
@@ -334,7 +335,11 @@ void MemoryPlanner::DescribeDevice(const WorkspaceSizes& work, int64_t rows) {
 
 void MemoryPlanner::Describe(int64_t rows) {
   plan_.pass_rows = rows;
-  plan_.logit_rows = request().logits_of_all_rows ? rows : std::min(rows, request().num_sequences);
+  plan_.draft_rows = std::clamp<int64_t>(rows - request().num_sequences, 0, request().draft_rows);
+  plan_.tree_rooms = plan_.draft_rows;
+  plan_.logit_rows = request().logits_of_all_rows
+                         ? rows
+                         : std::min(rows, request().num_sequences + plan_.draft_rows);
   const WorkspaceSizes work = SizeWorkspace(manifest_, PassSizeOf(plan_), RoundingOf(request()));
   if (on_device()) {
     DescribeDevice(work, rows);
@@ -349,6 +354,13 @@ void MemoryPlanner::Describe(int64_t rows) {
        request().reads_prompts ? PromptWorkBytes(request().max_ram_bytes) : 0}};
   for (const auto& [name, bytes] : further) {
     if (bytes > 0) host().items.push_back({name, bytes});
+  }
+  if (plan_.draft_rows > 0) {
+    nearest().items.push_back({"branches of drafts", HostBuffer::RoundedBytes(KvCache::RoomBytes(
+                                                         layout_, plan_.tree_rooms))});
+    host().items.push_back(
+        {"drafts", request().drafters_bytes +
+                       TreeTables::MemoryBytes(plan_.draft_rows, request().context_tokens)});
   }
   for (PlacePlan& place : plan_.places) place.fixed_bytes = SumOf(place.items);
 }

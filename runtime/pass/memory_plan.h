@@ -51,7 +51,10 @@ struct PlanRequest {
   bool reads_prompts = false;  // while it runs: PromptWorkBytes are set aside
   int num_threads = 64;        // that compute on the host: each has scratch of its own
   int64_t pass_rows = 1;       // token rows wanted in one pass; fewer where the budget is tight
-  bool logits_of_all_rows = false;  // else of one row a sequence
+  bool logits_of_all_rows = false;  // else of one row a sequence, and of rows that are drafted
+  // Of pass_rows, that tokens which are drafted may take, over all sequences: each wants logits.
+  int64_t draft_rows = 0;
+  int64_t drafters_bytes = 0;  // what those hold that draft, where draft_rows are granted
   // Of several sequences: the part of the head that the disk reads while all of the head computes
   // with a row of each. The rest of the head stays in memory before other weights do, as passes
   // with prompts compute with those for longer. 1: no weights come first.
@@ -96,6 +99,8 @@ struct MemoryPlan {
   PlanRequest request;
   int64_t pass_rows = 0;   // granted
   int64_t logit_rows = 0;  // rows of a pass that may want logits
+  int64_t draft_rows = 0;  // rows of a pass that may be drafted, in trees
+  int64_t tree_rooms = 0;  // pages of one layer that such rows may take (TreeTables)
   int64_t kv_pages = 0;
   int64_t kv_disk_pages = 0;  // of these
   // From the memory that the processor computes in to the host's, which the disk fills. Slabs of

@@ -22,6 +22,17 @@ constexpr size_t kSlabsPerFlush = 64;
 // Embedding rows that are decoded before they are handed on.
 constexpr size_t kEmbedRows = 16;
 
+std::vector<BlockRow> BlockRowsOf(absl::Span<const PassRow> rows) {
+  std::vector<BlockRow> block_rows;
+  block_rows.reserve(rows.size());
+  for (const PassRow& row : rows) {
+    const int64_t slot = row.slot == PassRow::kAtPosition ? row.position : row.slot;
+    block_rows.push_back(
+        {row.sequence->pages.data(), row.position, slot, row.parent, row.wants_logits});
+  }
+  return block_rows;
+}
+
 }  // namespace
 
 absl::Status Model::OpenStream(ComputePlace* place, const ReadOptions& read,
@@ -94,7 +105,8 @@ absl::Status Model::CreateKvCache(ComputePlace* place, int64_t* pinned_bytes) {
       kv_cache_,
       plan_.KvInHostMemory()
           ? KvCache::CreatePinned(std::move(layout), plan_.kv_pages, place, pinned_bytes)
-          : KvCache::Create(std::move(layout), plan_.kv_pages, place, plan_.kv_disk_pages));
+          : KvCache::Create(std::move(layout),
+                            {plan_.kv_pages, plan_.kv_disk_pages, plan_.tree_rooms}, place));
   return absl::OkStatus();
 }
 
@@ -104,9 +116,9 @@ absl::Status Model::CreateKvMover(ComputePlace* place) {
                                         host_stream_->io_engine(), scratch_file_);
   }
   if (plan_.KvInHostMemory()) {
-    SLUICE_ASSIGN_OR_RETURN(
-        kv_staging_,
-        KvStaging::Create(&kv_cache_, place, device_stream_->link(), plan_.kv_staged_pages));
+    SLUICE_ASSIGN_OR_RETURN(kv_staging_,
+                            KvStaging::Create(&kv_cache_, place, device_stream_->link(),
+                                              plan_.kv_staged_pages, plan_.tree_rooms));
   }
   if (plan_.kv_disk_pages == 0) return absl::OkStatus();
   if (kv_file_ == nullptr) return absl::InternalError("pages on disk, and no folder for them");
@@ -300,13 +312,8 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   }
   SLUICE_RETURN_IF_ERROR(FinishWalk(stop));
   SLUICE_RETURN_IF_ERROR(GatherEmbeddings(rows));
-  std::vector<BlockRow> block_rows;
-  block_rows.reserve(rows.size());
-  for (const PassRow& row : rows) {
-    block_rows.push_back({row.sequence->pages.data(), row.position, row.wants_logits});
-  }
   SLUICE_RETURN_IF_ERROR(
-      executor_->Begin(std::move(block_rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
+      executor_->Begin(BlockRowsOf(rows), ShareWithHost(static_cast<int64_t>(rows.size()))));
   NoteOtherMoves();
   ++walks_;
   SLUICE_RETURN_IF_ERROR(Walk(num_rows, stop));
@@ -316,6 +323,44 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   pass_counters_.rows += num_rows;
   computed_rows = num_rows;
   return logits;
+}
+
+int64_t Model::RoomsOf(absl::Span<const PassRow> rows) {
+  return TreeTables::RoomsOf(BlockRowsOf(rows));
+}
+
+absl::Status Model::MoveRows(const KvSequence& sequence, absl::Span<const RowMove> moves) {
+  const auto place_of = [&](int64_t slot) {
+    return std::pair(sequence.pages[static_cast<size_t>(slot / kKvPageTokens)],
+                     static_cast<int32_t>(slot % kKvPageTokens));
+  };
+  while (!moves.empty()) {
+    // Up to a move to a slot that one of these still has to be read from.
+    std::vector<KvCopy> copies;
+    for (const RowMove& move : moves) {
+      const bool read =
+          std::any_of(moves.begin(), moves.begin() + static_cast<int64_t>(copies.size()),
+                      [&](const RowMove& before) { return before.from_slot == move.to_slot; });
+      if (read) break;
+      const auto [from_page, from_token] = place_of(move.from_slot);
+      const auto [to_page, to_token] = place_of(move.to_slot);
+      copies.push_back({from_page, from_token, to_page, to_token, 1});
+    }
+    moves.remove_prefix(copies.size());
+    for (int64_t layer = 0; layer < kv_cache_.layout().num_layers(); ++layer) {
+      AttentionArgs args = {};
+      args.kv = kv_cache_.layout().layer(layer).kv;
+      args.pages = kv_cache_.LayerPages(layer);
+      args.page_stride = kv_cache_.PageBytes(layer);
+      args.num_heads = args.kv.num_kv_heads;
+      if (kv_cache_.in_host_memory()) {
+        CopyKvRows(args.kv, args.pages, args.page_stride, copies);
+      } else {
+        SLUICE_RETURN_IF_ERROR(kv_cache_.place()->ops()->CopyKv(args, copies));
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 void Model::NoteActivity(int64_t rows, double share) {

@@ -28,13 +28,30 @@
 
 namespace sluice {
 
-// One token row of a pass. Rows of one sequence come in order of position, and all earlier
-// positions of the sequence were in this or an earlier pass.
+// One token row of a pass. Rows of one sequence come one behind the other, their slots in a row
+// from its first position that is not in the cache yet.
+//
+// A chain's rows have slots that are their positions. A tree's rows come depth first, each behind
+// its parent, so that no other path's tokens are in front of those of the first path; where another
+// path is to be kept, Model::MoveRows brings its rows to their positions.
 struct PassRow {
-  const KvSequence* sequence;  // has pages for `position`
-  int64_t position;
+  static constexpr int64_t kAtPosition = -1;
+
+  const KvSequence* sequence;  // has pages for the slot
+  int64_t position;            // the angle of its heads, and the order in which keys are summed
   int32_t token;
   bool wants_logits;
+  // Where its keys and values go: place `slot` of the sequence's pages
+  int64_t slot = kAtPosition;
+  // What it sees: the row of this pass (an index) in front of it, and all that that one sees; or
+  // every position in front of its own, each in the slot of its number
+  int32_t parent = kSeesAllBefore;
+};
+
+// Keys and values of a row that was computed in one slot of its sequence and belongs in another.
+struct RowMove {
+  int64_t from_slot;
+  int64_t to_slot;  // below from_slot
 };
 
 // What the compute stage did since the model was created: its seconds add up to wall_seconds. On a
@@ -89,6 +106,14 @@ class Model {
   // numbers that are not finite, naming the layer.
   absl::StatusOr<absl::Span<const float>> RunPass(absl::Span<const PassRow> rows,
                                                   const std::atomic<bool>* stop = nullptr);
+
+  // Pages of one layer that a pass of these rows takes for branches of trees; the plan has room for
+  // tree_rooms.
+  static int64_t RoomsOf(absl::Span<const PassRow> rows);
+
+  // Brings rows of `sequence`, between passes, to other slots in all layers. Both slots of the
+  // moves grow from one move to the next. The pages are in memory, not on disk.
+  absl::Status MoveRows(const KvSequence& sequence, absl::Span<const RowMove> moves);
 
   const HyperParameters& hyper_parameters() const { return store_.hyper_parameters(); }
   const MemoryPlan& plan() const { return plan_; }

@@ -46,7 +46,7 @@ absl::Status RunPass(Ops& ops, const PassLimits& pass, DeviceBuffer& memory) {
 
 TEST(CudaOpsReserve, LeavesNothingToAllocateInAPass) {
   const PassLimits pass = {.rows = 100,
-                           .sequences = 2,
+                           .page_tables = 2,
                            .context_tokens = 1088,
                            .num_heads = 2,
                            .kv = {KvType::kF32, KvType::kF32, 2, 16}};

@@ -57,8 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto* const place =
       new std::unique_ptr<sluice::ComputePlace>(sluice::MakeHostPlace(nullptr));
   static auto* const cache = new sluice::KvCache(*sluice::KvCache::Create(
-      sluice::StateLayout(std::vector<sluice::LayerState>(2, {kShape, 0, KvPageBytes(kShape)})), 4,
-      place->get()));
+      sluice::StateLayout(std::vector<sluice::LayerState>(2, {kShape, 0, KvPageBytes(kShape)})),
+      {.pages = 4}, place->get()));
   static const auto* const whole = new std::string(WholeFile(*cache));
   static const int fd = memfd_create("session", MFD_CLOEXEC);
   if (fd < 0) std::abort();

@@ -289,6 +289,28 @@ TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
   }
 }
 
+// A run of tokens of all heads, and nothing else.
+TEST(CopyKvRows, CopiesRowsOfAllHeads) {
+  const KvShape shape = {kQ8, kF16, 2, 40};
+  const int64_t stride = KvPageBytes(shape);
+  std::vector<std::byte> pages(3 * stride);
+  std::mt19937 random(4);
+  for (std::byte& byte : pages) byte = static_cast<std::byte>(random());
+  const std::vector<std::byte> before = pages;
+  CopyKvRows(shape, pages.data(), stride, {{2, 10, 0, 61, 3}});
+  int64_t at = 0;
+  for (int head = 0; head < 2; ++head) {
+    for (const KvType type : {kQ8, kF16}) {
+      const int64_t bytes = KvRowBytes(type, 40);
+      for (int64_t token = 0; token < kKvPageTokens; ++token, at += bytes) {
+        const int64_t from = token < 61 ? at : 2 * stride + at + (10 - 61) * bytes;
+        EXPECT_EQ(std::memcmp(&pages[at], &before[from], bytes), 0) << head << ", " << token;
+      }
+    }
+  }
+  EXPECT_TRUE(std::equal(pages.begin() + at, pages.end(), before.begin() + at));
+}
+
 TEST(CpuAttention, ScratchStaysBelowFourMebibytesAt32kContext) {
   // 64 heads of 128, one row: the split over chunks.
   const AttentionShape shape = {kQ8, kQ8, 64, 8, 128, 1};

@@ -26,6 +26,9 @@ struct TestEngine {
     int64_t kv_pages = 8;
     int64_t kv_disk_pages = 0;  // of these
     int64_t context = 256;
+    int64_t draft_rows = 0;
+    KvType kv = KvType::kQ8_0;
+    Speculator* speculator = nullptr;
     bool swaps = false;  // where `resume` says so
     ResumeCosts resume = {};
     SlabStream::EngineFactory make_engine = &IoEngine::Create;
@@ -38,14 +41,16 @@ struct TestEngine {
     request.kv_pages = config.kv_pages;
     request.pass_rows = config.pass_rows;
     request.kv_disk_pages = config.kv_disk_pages;
-    request.k_type = request.v_type = KvType::kQ8_0;
+    request.draft_rows = config.draft_rows;
+    request.k_type = request.v_type = config.kv;
     ops = *MakeCpuOps(SupportedIsas().back(), &pool);
     place = MakeHostPlace(ops.get());
     ReadOptions read;
     if (config.swaps || config.kv_disk_pages > 0) read.io.scratch_dir = dir.path();
     read.make_engine = config.make_engine;
     model = *Model::Create(store, *PlanMemory(store, request), place.get(), read);
-    engine.emplace(model.get(), tokenizer, EngineOptions{config.sequences, 0, config.resume});
+    engine.emplace(model.get(), tokenizer,
+                   EngineOptions{config.sequences, 0, config.resume, config.speculator});
   }
 
   // Runs `requests` to their ends, in `order`.

@@ -20,7 +20,7 @@ StateLayout Layers(const KvShape& shape, size_t num_layers) {
 TEST(KvCache, GivesEachPageToOneSequenceUntilItIsReleased) {
   const KvShape shape = {KvType::kF16, KvType::kF16, 2, 16};
   const auto place = MakeHostPlace(nullptr);
-  auto cache = KvCache::Create(Layers(shape, 3), 4, place.get());
+  auto cache = KvCache::Create(Layers(shape, 3), {.pages = 4}, place.get());
   ASSERT_TRUE(cache.ok());
   KvSequence a, b;
   EXPECT_TRUE(cache->Reserve(a, 64).ok());
@@ -42,7 +42,7 @@ TEST(KvCache, RowsComeInOrderOfPositionWhereverThePagesAre) {
   const KvShape shape = {KvType::kF16, KvType::kQ8_0, 2, 16};
   constexpr int kLayers = 3, kTokens = 70;
   const auto place = MakeHostPlace(nullptr);
-  auto cache = KvCache::Create(Layers(shape, kLayers), 4, place.get());
+  auto cache = KvCache::Create(Layers(shape, kLayers), {.pages = 4}, place.get());
   ASSERT_TRUE(cache.ok());
   KvSequence sequence;
   ASSERT_TRUE(cache->Reserve(sequence, 256).ok());
@@ -85,12 +85,12 @@ TEST(KvCache, RowsComeInOrderOfPositionWhereverThePagesAre) {
 TEST(KvCache, KeepsLayersApartAndPagesAligned) {
   const KvShape shape = {KvType::kQ8_0, KvType::kF32, 1, 80};
   const auto place = MakeHostPlace(nullptr);
-  auto cache = KvCache::Create(Layers(shape, 2), 3, place.get());
+  auto cache = KvCache::Create(Layers(shape, 2), {.pages = 3}, place.get());
   ASSERT_TRUE(cache.ok());
   EXPECT_EQ(cache->PageBytes(0) % 4096, 0);
   EXPECT_GE(cache->PageBytes(0), KvPageBytes(shape));
   EXPECT_EQ(cache->LayerPages(1) - cache->LayerPages(0), 3 * cache->PageBytes(0));
-  EXPECT_GE(KvCache::BytesForPages(cache->layout(), 3), 6 * cache->PageBytes(0));
+  EXPECT_GE(KvCache::Bytes(cache->layout(), {.pages = 3}), 6 * cache->PageBytes(0));
 }
 
 // Layers of pages of different sizes have rooms of their own for pages on disk, in both halves.
@@ -103,15 +103,14 @@ TEST(KvCache, HasRoomForPagesOnDiskOfLayersThatDiffer) {
   const auto place = MakeHostPlace(nullptr);
   for (const int64_t disk_pages : {1, 3, 5}) {
     constexpr int64_t kPages = 5;
-    auto cache = KvCache::Create(StateLayout(layers), kPages, place.get(), disk_pages);
+    auto cache = KvCache::Create(StateLayout(layers), {kPages, disk_pages}, place.get());
     ASSERT_TRUE(cache.ok());
     const absl::Span<std::byte> rooms = cache->Rooms();
     const std::byte* const end = cache->LayerPages(0) +
                                  cache->layout().page_bytes() * (kPages - disk_pages) +
                                  static_cast<int64_t>(rooms.size());
     EXPECT_EQ(rooms.data() + rooms.size(), end);
-    EXPECT_LE(end - cache->LayerPages(0),
-              KvCache::BytesForPages(cache->layout(), kPages, disk_pages));
+    EXPECT_LE(end - cache->LayerPages(0), KvCache::Bytes(cache->layout(), {kPages, disk_pages}));
     const std::byte* half_ends[2] = {rooms.data(), rooms.data()};
     const std::byte* half_begins[2] = {end, end};
     for (int64_t layer = 0; layer < cache->layout().num_layers(); ++layer) {

@@ -64,6 +64,13 @@ class LateOps : public Ops {
       return ops_->AppendKv(rows->args, k, v, kv_stride);
     });
   }
+  absl::Status CopyKv(const AttentionArgs& args, absl::Span<const KvCopy> copies) override {
+    AttentionArgs pages = args;
+    pages.rows = {};
+    return Queue([=, this, kept = std::vector<KvCopy>(copies.begin(), copies.end())] {
+      return ops_->CopyKv(pages, kept);
+    });
+  }
   absl::Status Attention(const AttentionArgs& args, const float* q, int64_t q_stride, float* out,
                          int64_t out_stride) override {
     return Queue([=, this, rows = std::make_shared<Rows>(args)] {
@@ -123,6 +130,7 @@ struct LateOptions {
   int64_t context = 128;
   int64_t sequences = 1;
   int64_t kv_pages = 0;          // 0: for the whole context
+  int64_t draft_rows = 0;        // of a pass, in trees
   bool streamed = false;         // no slab stays, however much room there is
   std::string scratch_dir = {};  // empty: no file for what is swapped
   // Of the slabs in host memory, the CPU computes such a fraction of the bytes, in passes that are
@@ -146,6 +154,7 @@ struct LateModel {
     request.context_tokens = options.context;
     request.num_sequences = options.sequences;
     request.kv_pages = options.kv_pages;
+    request.draft_rows = options.draft_rows;
     request.pass_rows = rows;
     request.logits_of_all_rows = true;
     request.k_type = request.v_type = options.kv_type;

@@ -130,7 +130,7 @@ TEST(MemoryPlan, TakesPagesOnDiskForWhatIsOnItsWay) {
     int64_t items = 0;
     for (const PlanItem& item : plan.host().items)
       items += item.name.starts_with("KV") ? item.bytes : 0;
-    EXPECT_GE(items, KvCache::BytesForPages(layout, 400, disk_pages));
+    EXPECT_GE(items, KvCache::Bytes(layout, {400, disk_pages}));
   }
   request.kv_disk_pages = 1000;
   EXPECT_EQ(PlanMemory(*store, request)->kv_disk_pages, 400) << "no more than there are";

@@ -67,7 +67,9 @@ struct RunConfig {
   int64_t context = 512;
   bool all_logits = true;
   bool fast_math = false;     // products need RoundsActivations(isa)
+  int64_t kv_pages = 0;       // 0: of the whole context
   int64_t kv_disk_pages = 0;  // of the KV cache's, on disk
+  int64_t draft_rows = 0;     // of a pass, in trees
   int64_t ring_slabs = 2;     // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
@@ -110,7 +112,9 @@ struct TestModel {
     request.logits_of_all_rows = config.all_logits;
     request.k_type = request.v_type = config.kv;
     request.fast_math = config.fast_math;
+    request.kv_pages = config.kv_pages;
     request.kv_disk_pages = config.kv_disk_pages;
+    request.draft_rows = config.draft_rows;
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {

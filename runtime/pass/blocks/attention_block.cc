@@ -64,7 +64,6 @@ absl::Status AttentionBlock::Attend(int layer, const AttentionSpec& attention) {
   args.num_heads = attention.num_heads;
   args.attention_scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
-  args.rows = rows_;
 
   Ops* const ops = context().place->ops();
   const auto turn = [&](float* x, int64_t heads, TensorRole norm) {
@@ -75,10 +74,27 @@ absl::Status AttentionBlock::Attend(int layer, const AttentionSpec& attention) {
   };
   SLUICE_RETURN_IF_ERROR(turn(q_, attention.num_heads, TensorRole::kQNorm));
   SLUICE_RETURN_IF_ERROR(turn(k_, attention.num_kv_heads, TensorRole::kKNorm));
-  SLUICE_RETURN_IF_ERROR(ops->AppendKv(args, k_, v_, attention.kv_dim()));
+  SLUICE_RETURN_IF_ERROR(Append(args, attention));
   if (mover != nullptr) SLUICE_RETURN_IF_ERROR(mover->Appended(layer));
+  if (!context().tree->empty()) {
+    const std::byte* const rooms = mover != nullptr ? mover->tree_rooms() : cache.tree_rooms();
+    const int32_t first_room = PageFrom(args.pages, rooms, args.page_stride);
+    SLUICE_RETURN_IF_ERROR(
+        ops->CopyKv(args, context().tree->Enter(first_room, absl::MakeSpan(rows_))));
+  }
+  args.rows = rows_;
   SLUICE_RETURN_IF_ERROR(ops->Attention(args, q_, attention.q_dim(), attended_, attention.q_dim()));
   return mover != nullptr ? mover->Attended(layer) : absl::OkStatus();
+}
+
+absl::Status AttentionBlock::Append(AttentionArgs args, const AttentionSpec& attention) {
+  // Attention finds keys by position, but they are stored by slot.
+  appended_ = rows_;
+  for (size_t i = 0; i < appended_.size(); ++i) {
+    appended_[i].position = context().rows->rows[i].slot;
+  }
+  args.rows = appended_;
+  return context().place->ops()->AppendKv(args, k_, v_, attention.kv_dim());
 }
 
 }  // namespace sluice

@@ -24,13 +24,16 @@ class AttentionBlock : public PassBlock {
 
  private:
   absl::Status Attend(int layer, const AttentionSpec& attention);
+  // Stores keys and values at the rows' slots.
+  absl::Status Append(AttentionArgs args, const AttentionSpec& attention);
 
   // [rows, q_dim], [rows, kv_dim]
   float* attended_ = nullptr;
   float* q_ = nullptr;
   float* k_ = nullptr;
   float* v_ = nullptr;
-  std::vector<AttentionRow> rows_;  // of the pass, as the layer sees them
+  std::vector<AttentionRow> rows_;      // of the pass, as the layer sees them
+  std::vector<AttentionRow> appended_;  // the same, each at its slot
 };
 
 }  // namespace sluice

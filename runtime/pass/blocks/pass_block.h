@@ -5,33 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "runtime/kv/kv_cache.h"
 #include "runtime/kv/kv_mover.h"
+#include "runtime/pass/block_rows.h"
 #include "runtime/pass/products.h"
 #include "runtime/pass/resident_tensors.h"
 #include "runtime/pass/rope_tables.h"
+#include "runtime/pass/tree_tables.h"
 #include "runtime/pass/workspace.h"
 #include "storage/store/layer_store.h"
 
 namespace sluice {
-
-// What a row of a pass is to a block.
-struct BlockRow {
-  const int32_t* pages;  // the sequence's page table
-  int64_t position;
-  bool wants_logits;
-};
-
-// The rows of the pass that runs.
-struct BlockRows {
-  std::vector<BlockRow> rows;
-  std::vector<int64_t> positions;   // of the rows
-  std::vector<int64_t> logit_rows;  // indices of the rows that want logits
-};
 
 // Bytes that a block takes while it runs. Blocks run one after the other and share them.
 struct BlockNeeds {
@@ -51,6 +38,7 @@ struct BlockContext {
   KvMover* kv_mover;  // null where all pages are in memory of the place
   Products* products;
   const BlockRows* rows;
+  TreeTables* tree;  // of the rows
 };
 
 // A kind of block, in a file of its own. One object serves all blocks of its kind, one after the

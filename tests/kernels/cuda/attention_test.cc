@@ -233,18 +233,18 @@ TEST(AttentionPlan, TakesNoMoreThanIsReservedForAPass) {
   for (int turn = 0; turn < 2000; ++turn) {
     const int64_t kv_heads = int64_t{1} << random() % 4;
     const PassLimits pass = {.rows = 1 + random() % (turn % 2 == 0 ? 4 : 300),
-                             .sequences = 1 + random() % 6,
+                             .page_tables = 1 + random() % 6,
                              .context_tokens = 64 * (1 + random() % 60),
                              .num_heads = kv_heads * (1 + random() % 20),
                              .kv = {kF16, kQ8, kv_heads, turn % 3 == 0 ? 256 : 64}};
     const AttentionLimits limits = {.multiprocessors = static_cast<int>(1 + random() % 100),
                                     .scratch_bytes = 1000 << random() % 12};
     const std::vector<int32_t> table(pass.context_tokens / kKvPageTokens);
-    std::vector<std::vector<int32_t>> tables(pass.sequences, table);
+    std::vector<std::vector<int32_t>> tables(pass.page_tables, table);
     std::vector<AttentionRow> rows;
-    for (int64_t sequence = 0; sequence < pass.sequences; ++sequence) {
+    for (int64_t sequence = 0; sequence < pass.page_tables; ++sequence) {
       const int64_t left = pass.rows - static_cast<int64_t>(rows.size());
-      const int64_t count = std::min(sequence + 1 == pass.sequences ? left : random() % 3, left);
+      const int64_t count = std::min(sequence + 1 == pass.page_tables ? left : random() % 3, left);
       const int64_t end =
           random() % 2 == 0 ? pass.context_tokens : 1 + random() % pass.context_tokens;
       const int64_t window =

@@ -244,6 +244,32 @@ TEST_F(CudaRows, KeysAndValuesAreStoredAsScalarCodeDoes) {
   }
 }
 
+// Runs within a page and from one to another, whose rows have lengths that no vector divides.
+TEST_F(CudaRows, CopiesKeysAndValuesAsTheHostDoes) {
+  std::mt19937 random(5);
+  for (const KvType k_type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+    const KvShape shape = {k_type, KvType::kQ8_0, 3, 40};
+    std::vector<std::byte> want(4 * KvPageBytes(shape));
+    for (std::byte& byte : want) byte = static_cast<std::byte>(random());
+    const std::vector<std::byte> before = want;
+    std::vector<KvCopy> copies = {{0, 0, 1, 3, 61}, {0, 63, 2, 0, 1}, {3, 5, 3, 20, 7}};
+    for (int32_t i = 0; i < 300; ++i) copies.push_back({0, i % 60, 2, 1 + i % 60, 1});
+    CopyKvRows(shape, want.data(), KvPageBytes(shape), copies);
+    for (uint64_t seed : Backend::Seeds()) {
+      TestDevice device(seed);
+      const auto pages = device.Put(before);
+      AttentionArgs args = {.kv = shape,
+                            .pages = pages.data(),
+                            .page_stride = KvPageBytes(shape),
+                            .num_heads = 3,
+                            .attention_scale = 1,
+                            .rows = {}};
+      ASSERT_TRUE(device.ops().CopyKv(args, copies).ok());
+      EXPECT_TRUE(pages.Values() == want) << static_cast<int>(k_type);
+    }
+  }
+}
+
 TEST_F(CudaRows, NotesWhereTheFirstNumberThatIsNotFiniteWasSeen) {
   for (const int64_t n : {1, 127, 1000, 140000}) {
     for (uint64_t seed : Backend::Seeds()) {

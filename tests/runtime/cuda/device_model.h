@@ -29,6 +29,8 @@ struct DeviceModelOf {
     request.context_tokens = config.context;
     request.pass_rows = config.chunk;
     request.logits_of_all_rows = config.all_logits;
+    request.kv_pages = config.kv_pages;
+    request.draft_rows = config.draft_rows;
     request.k_type = request.v_type = config.kv;
     request.bytes_in_flight = 1;  // a ring of a few slabs
     request.max_ram_bytes = int64_t{1} << 33;

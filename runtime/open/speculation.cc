@@ -1,0 +1,89 @@
+// Rows by the floor of a pass; drafters by the options.
+#include "runtime/open/speculation.h"
+
+#include <algorithm>
+
+#include "runtime/floor/pass_floor.h"
+#include "runtime/open/session_rates.h"
+#include "runtime/speculate/suffix_drafter.h"
+
+namespace sluice {
+namespace {
+
+// Of a pass: trees gain a tenth with each doubling, and logits of a row take a vocabulary of
+// floats.
+constexpr int64_t kMostDraftRows = 64;
+// Where nobody has measured this machine.
+constexpr int64_t kGuessedRows = 24;
+constexpr int64_t kGuessedResidentRows = 3;
+constexpr double kGuessedResidentPrice = 0.1;
+// How much longer than one of a single row a pass may be: of a streamed model, and of one in
+// memory, whose nodes have to be worth their price.
+constexpr double kLongerPass = 1.03;
+constexpr double kLongerResidentPass = 1.25;
+
+SuffixDrafterOptions SuffixOptions(int64_t context_tokens, int64_t num_sequences) {
+  SuffixDrafterOptions options;
+  options.max_sequence_tokens = context_tokens * num_sequences;
+  options.max_shared_tokens = 0;
+  return options;
+}
+
+}  // namespace
+
+void RequestDrafts(const OpenOptions& options, PlanRequest* request) {
+  if (options.speculate.mode == SpeculateOptions::Mode::kOff) return;
+  const int64_t most = options.speculate.draft_max;
+  request->draft_rows = std::min(kMostDraftRows, request->context_tokens - 1);
+  if (most > 0) {
+    request->draft_rows = std::min(request->draft_rows, most * request->num_sequences);
+  }
+  request->pass_rows = std::max(request->pass_rows, request->num_sequences + request->draft_rows);
+  request->drafters_bytes = SuffixDrafter::MaxMemoryBytes(
+      SuffixOptions(request->context_tokens, request->num_sequences), request->num_sequences);
+}
+
+DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
+                         const MemoryPlan& plan) {
+  const bool resident = plan.residency.streamed_bytes == 0;
+  if (!ProbeKnowsStore(options, session)) {
+    return resident
+               ? DraftChoice{std::min(plan.draft_rows, kGuessedResidentRows), kGuessedResidentPrice}
+               : DraftChoice{std::min(plan.draft_rows, kGuessedRows), 0};
+  }
+  const Manifest& manifest = session.store->manifest();
+  const MachineRates rates = RememberedRates(options, session);
+  const auto seconds = [&](int64_t rows) {
+    PassWork work = DescribePass(manifest, plan.residency, rows, rows, options.num_threads,
+                                 options.read.verify_once, plan.HostSlabs(rows));
+    AddRing(manifest, plan, &work);
+    return FloorOf(work, rates).predicted_s();
+  };
+  const double plain = seconds(1);
+  const double most = plain * (resident ? kLongerResidentPass : kLongerPass);
+  DraftChoice choice;
+  int64_t above = plan.draft_rows + 1;
+  while (above - choice.rows > 1) {
+    const int64_t middle = choice.rows + (above - choice.rows) / 2;
+    (seconds(1 + middle) <= most ? choice.rows : above) = middle;
+  }
+  if (choice.rows > 0 && plain > 0) {
+    choice.row_price = (seconds(1 + choice.rows) / plain - 1) / static_cast<double>(choice.rows);
+  }
+  return choice;
+}
+
+std::unique_ptr<Speculator> MakeSpeculator(const Session& session, const OpenOptions& options) {
+  const MemoryPlan& plan = session.model->plan();
+  if (plan.draft_rows == 0) return nullptr;
+  const SpeculatorOptions speculate = {.draft_max = options.speculate.draft_max,
+                                       .row_price = ChooseDrafts(session, options, plan).row_price};
+  auto speculator = std::make_unique<Speculator>(
+      speculate, std::vector<Calibration::Priors>(2, SuffixDrafter::InitialRates()));
+  speculator->Add(std::make_unique<SuffixDrafter>(
+      SuffixOptions(plan.request.context_tokens, plan.request.num_sequences),
+      speculator->calibration()));
+  return speculator;
+}
+
+}  // namespace sluice

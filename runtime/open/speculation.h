@@ -1,0 +1,33 @@
+// Chooses how much is drafted for an open store, and by whom.
+#ifndef SLUICE_RUNTIME_OPEN_SPECULATION_H_
+#define SLUICE_RUNTIME_OPEN_SPECULATION_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/open/open_options.h"
+#include "runtime/open/session.h"
+#include "runtime/pass/memory_plan.h"
+#include "runtime/speculate/speculator.h"
+
+namespace sluice {
+
+// Asks the plan for rows that drafts may take, where options.speculate wants any.
+void RequestDrafts(const OpenOptions& options, PlanRequest* request);
+
+struct DraftChoice {
+  int64_t rows = 0;  // of a pass, over all sequences
+  // What each makes a pass longer by, as a part of a pass without them
+  double row_price = 0;
+};
+// The rows of plan.draft_rows that a pass computes while it reads: the disk, or memory where all
+// weights stay. From what a probe remembered of this machine; without one, a guess.
+DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
+                         const MemoryPlan& plan);
+
+// Null where the model's plan has no rows for drafts.
+std::unique_ptr<Speculator> MakeSpeculator(const Session& session, const OpenOptions& options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_OPEN_SPECULATION_H_

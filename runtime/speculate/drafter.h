@@ -1,0 +1,61 @@
+// The interface of drafters, which guess how a sequence goes on.
+//
+// The engine decides by the target model alone which tokens a sequence gets, so a drafter changes
+// how many tokens a pass gives and never which ones. In each pass it does this:
+//
+//   1. For each sequence it makes an empty DraftTree and calls Propose() of each drafter on it.
+//      Paths that two drafters propose become one.
+//   2. ShareRows() gives each tree its part of the rows that the pass has left; Best() names the
+//      nodes of that part, and Trimmed() brings them into the order in which a pass computes them.
+//   3. The pass computes a row for the sequence's last token and one for each node.
+//   4. The engine walks down from the root: it draws the next token from the row of the node it
+//      has reached, and steps to the child with this token (Find()) until there is none or the
+//      sequence ends. The drawn tokens are the sequence's next ones.
+//   5. NoteWalk() tells the Calibration which nodes were accepted and which were not: those whose
+//      parent was reached. Nothing is known about the other nodes.
+//   6. Observe() of each drafter gets the drawn tokens. When the sequence has ended, Forget().
+#ifndef SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
+#define SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/speculate/draft_tree.h"
+
+namespace sluice {
+
+struct DraftLimits {
+  int64_t max_nodes = 64;  // nodes that the call may add to the tree
+  int32_t max_depth = 16;  // of these nodes
+  // The sampling of the sequence, for drafters that draw with the target's noise (GumbelNoise):
+  // the position of the first proposed token is the number of observed ones. 0: greedy.
+  double temperature = 0;
+  uint64_t seed = 0;
+};
+
+// Calls come from one thread. A sequence begins with its first Observe(), and its number may be
+// used again after Forget().
+class Drafter {
+ public:
+  virtual ~Drafter() = default;
+
+  // Tells the tokens that follow the ones observed before: the prompt, then what each pass gave.
+  virtual void Observe(int64_t sequence, absl::Span<const int32_t> tokens) = 0;
+
+  // Adds to `tree` guesses of how the sequence goes on behind the observed tokens. A sequence that
+  // was never observed gets none. After an error the caller asks this drafter no more; the tree is
+  // then still valid.
+  virtual absl::Status Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) = 0;
+
+  // Frees what is kept for the sequence. A sequence that is not known is ignored.
+  virtual void Forget(int64_t sequence) = 0;
+
+  // A short constant name for statistics, such as "suffix".
+  virtual absl::string_view name() const = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_SPECULATE_DRAFTER_H_

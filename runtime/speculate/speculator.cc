@@ -1,0 +1,111 @@
+// Asks drafters, shares out rows, keeps count.
+#include "runtime/speculate/speculator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+using DraftClock = std::chrono::steady_clock;
+
+double SecondsFrom(DraftClock::time_point start) {
+  return std::chrono::duration<double>(DraftClock::now() - start).count();
+}
+
+}  // namespace
+
+Speculator::Speculator(const SpeculatorOptions& options, std::vector<Calibration::Priors> priors)
+    : options_(options), calibration_(std::move(priors)) {}
+
+void Speculator::Add(std::unique_ptr<Drafter> drafter) {
+  drafters_.push_back({std::move(drafter)});
+}
+
+void Speculator::Propose(const Wish& wish, DraftTree* tree) {
+  DraftLimits limits;
+  limits.max_depth = static_cast<int32_t>(std::min<int64_t>(wish.most_depth, options_.most_depth));
+  if (options_.draft_max > 0) limits.max_nodes = options_.draft_max;
+  limits.temperature = wish.temperature;
+  limits.seed = wish.seed;
+  int64_t& observed = observed_[wish.sequence];
+  const absl::Span<const int32_t> news = wish.tokens.subspan(static_cast<size_t>(observed));
+  observed = static_cast<int64_t>(wish.tokens.size());
+  for (Asked& asked : drafters_) {
+    if (asked.failed) continue;
+    asked.drafter->Observe(wish.sequence, news);
+    if (limits.max_depth == 0) continue;
+    if (absl::Status status = asked.drafter->Propose(wish.sequence, limits, tree); !status.ok()) {
+      asked.failed = true;
+      failures_.push_back(absl::StrCat("the ", asked.drafter->name(),
+                                       " drafter is not asked any more: ", status.message()));
+    }
+  }
+}
+
+std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t rows) {
+  const auto start = DraftClock::now();
+  std::vector<DraftTree> trees(wishes.size());
+  pass_sequences_ = static_cast<int64_t>(wishes.size());
+  pass_tokens_ = 0;
+  if (rows > 0 && (gain_.Wants() || !options_.adapts)) {
+    std::vector<DraftTree> proposed(wishes.size());
+    std::vector<const DraftTree*> all;
+    for (size_t i = 0; i < wishes.size(); ++i) {
+      Propose(wishes[i], &proposed[i]);
+      all.push_back(&proposed[i]);
+    }
+    const std::vector<int64_t> shares = ShareRows(all, rows);
+    for (size_t i = 0; i < wishes.size(); ++i) {
+      const int64_t most =
+          options_.draft_max > 0 ? std::min(options_.draft_max, shares[i]) : shares[i];
+      std::vector<int32_t> best = proposed[i].Best(most);
+      std::erase_if(
+          best, [&](int32_t node) { return proposed[i].SurvivalOf(node) < options_.row_price; });
+      trees[i] = proposed[i].Trimmed(best);
+    }
+  }
+  draft_seconds_ = SecondsFrom(start);
+  return trees;
+}
+
+void Speculator::NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens) {
+  pass_tokens_ += static_cast<int64_t>(tokens.size());
+  NoteWalk(tree, tokens, &calibration_);
+  int32_t node = kDraftRoot;
+  for (size_t depth = 1; depth < tokens.size(); ++depth) {
+    node = tree.Find(node, tokens[depth - 1]);
+    if (node < 0) return;
+    if (counters_.accepted_by_depth.size() < depth) counters_.accepted_by_depth.resize(depth);
+    ++counters_.accepted_by_depth[depth - 1];
+  }
+}
+
+void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
+  if (pass_sequences_ == 0) return;
+  ++counters_.passes;
+  counters_.tokens += pass_tokens_;
+  counters_.draft_rows += nodes;
+  counters_.draft_seconds += draft_seconds_;
+  counters_.pass_seconds += seconds;
+  if (comparable) {
+    gain_.Note(nodes > 0, seconds + draft_seconds_, pass_sequences_, pass_tokens_);
+  }
+}
+
+void Speculator::Forget(int64_t sequence) {
+  if (observed_.erase(sequence) == 0) return;
+  for (Asked& asked : drafters_) asked.drafter->Forget(sequence);
+}
+
+SpeculationCounters Speculator::counters() const {
+  SpeculationCounters counters = counters_;
+  counters.gain = gain_.Gain();
+  return counters;
+}
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// Decides what is drafted for which sequence, and whether drafting pays.
+#ifndef SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
+#define SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "runtime/speculate/calibration.h"
+#include "runtime/speculate/draft_gain.h"
+#include "runtime/speculate/draft_tree.h"
+#include "runtime/speculate/drafter.h"
+
+namespace sluice {
+
+// What was drafted and what came of it. Tokens count where they were emitted.
+struct SpeculationCounters {
+  int64_t passes = 0;      // in which a sequence generated
+  int64_t tokens = 0;      // that they gave
+  int64_t draft_rows = 0;  // nodes that passes computed
+  // Accepted nodes of depth 1, 2, ...
+  std::vector<int64_t> accepted_by_depth;
+  double draft_seconds = 0;
+  double pass_seconds = 0;  // of these passes, without drafting
+  // Tokens a second over those of passes without drafts, by the measured times of both; 1 where
+  // nothing was drafted.
+  double gain = 1;
+};
+
+struct SpeculatorOptions {
+  int64_t draft_max = 0;    // nodes a sequence and pass, at most; 0: as many as there are rows
+  int32_t most_depth = 32;  // of a node
+  // What a row more makes a pass longer by, as a part of a pass without drafts. Nodes that are less
+  // likely than that are not computed.
+  double row_price = 0;
+  bool adapts = true;  // rests where drafting is measured not to pay
+};
+
+// Owns drafters, and knows which tokens each has observed of each sequence. Output never depends on
+// it. For one thread.
+class Speculator {
+ public:
+  // Sources of the calibration are numbered as `priors` has them.
+  Speculator(const SpeculatorOptions& options, std::vector<Calibration::Priors> priors);
+
+  const Calibration* calibration() const { return &calibration_; }
+  // Asks `drafter` from now on, behind those that were added before.
+  void Add(std::unique_ptr<Drafter> drafter);
+
+  // A sequence that has a row in the next pass.
+  struct Wish {
+    int64_t sequence;                  // its number, which is not used again
+    absl::Span<const int32_t> tokens;  // all that are known of it
+    int64_t most_depth;                // tokens that it may get beyond the one of its own row
+    double temperature;                // of its sampler
+    uint64_t seed;
+  };
+  // Returns a tree for each wish, depth first (DraftTree::Trimmed), with `rows` nodes together at
+  // most.
+  std::vector<DraftTree> Draft(absl::Span<const Wish> wishes, int64_t rows);
+
+  // Tells that a sequence went on with `tokens` where `tree` was computed for it.
+  void NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens);
+  // Tells how long the pass took that computed `nodes` nodes of what Draft returned last.
+  // `comparable`: it did nothing else, as take a prompt's rows.
+  void NotePass(double seconds, int64_t nodes, bool comparable);
+  void Forget(int64_t sequence);
+
+  SpeculationCounters counters() const;
+  // Why a drafter is not asked any more, one line each.
+  const std::vector<std::string>& failures() const { return failures_; }
+
+ private:
+  struct Asked {
+    std::unique_ptr<Drafter> drafter;
+    bool failed = false;
+  };
+  void Propose(const Wish& wish, DraftTree* tree);
+
+  const SpeculatorOptions options_;
+  Calibration calibration_;
+  std::vector<Asked> drafters_;
+  absl::flat_hash_map<int64_t, int64_t> observed_;  // tokens, by sequence
+  DraftGain gain_;
+  SpeculationCounters counters_;
+  std::vector<std::string> failures_;
+  // Of the pass that Draft was called for.
+  double draft_seconds_ = 0;
+  int64_t pass_sequences_ = 0;
+  int64_t pass_tokens_ = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
