@@ -253,8 +253,9 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command,
     if (llama.meaning == LlamaMeaning::kOption) option = FindOption(command, llama.text);
     const bool is_switch = option != nullptr ? option->value.empty() && option->choices.empty()
                                              : llama.meaning == LlamaMeaning::kAlreadySo;
-    if (option == nullptr && !is_switch && llama.meaning != LlamaMeaning::kModel)
-      return UnknownOption(command, name);
+    const bool takes_value =
+        llama.meaning == LlamaMeaning::kModel || llama.meaning == LlamaMeaning::kIgnored;
+    if (option == nullptr && !is_switch && !takes_value) return UnknownOption(command, name);
     if (is_switch) {
       if (equals != std::string::npos) return UsageError(absl::StrCat(name, " takes no value"));
       if (option != nullptr) parsed.values_[option->name] = {""};
@@ -264,6 +265,10 @@ absl::StatusOr<Arguments> ParseArguments(const CommandSpec& command,
       return UsageError(absl::StrCat(name, " needs a value"));
     }
     std::string value = equals == std::string::npos ? args[++i] : arg.substr(equals + 1);
+    if (llama.meaning == LlamaMeaning::kIgnored) {
+      parsed.notes_.push_back(absl::StrCat(name, " changes nothing: ", llama.text));
+      continue;
+    }
     if (option == nullptr) {
       model = std::move(value);
       continue;

@@ -71,8 +71,13 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
       {.name = "--ignore-eos", .help = "Do not stop at an end token."},
       {.name = "--speculate",
        .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
-               "(default auto: by what followed the last tokens before, where that pays).",
-       .choices = {"auto", "off", "ngram"}},
+               "(default auto: by what followed the last tokens before, and by -md, where that "
+               "pays).",
+       .choices = {"auto", "off", "ngram", "model"}},
+      {.name = "--model-draft",
+       .alias = "-md",
+       .value = "STORE",
+       .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."},
       {.name = "--draft-max",
        .value = "N",
        .help = "The most tokens that are drafted in a pass (default 0: as many as cost no time)."},
@@ -190,7 +195,12 @@ absl::StatusOr<SpeculateOptions> ParseSpeculateOptions(const Arguments& args) {
   const std::string mode = args.Get("--speculate").value_or("auto");
   options.mode = mode == "off"     ? SpeculateOptions::Mode::kOff
                  : mode == "ngram" ? SpeculateOptions::Mode::kNgram
+                 : mode == "model" ? SpeculateOptions::Mode::kModel
                                    : SpeculateOptions::Mode::kAuto;
+  options.draft_store = args.Get("--model-draft").value_or("");
+  if (options.mode == SpeculateOptions::Mode::kModel && options.draft_store.empty()) {
+    return UsageError("--speculate model needs -md STORE");
+  }
   SLUICE_ASSIGN_OR_RETURN(options.draft_max, args.Int("--draft-max", 0, 0, int64_t{1} << 20));
   return options;
 }

@@ -15,6 +15,7 @@ enum class LlamaMeaning : uint8_t {
   kUnknown,    // llama.cpp has no such option, or it has nothing to do with this command
   kOption,     // `text` is the option's name here
   kModel,      // its value is the command's first argument
+  kIgnored,    // has a value that nothing here needs; `text` says why
   kAlreadySo,  // what it asks for is so in any case; it has no value
   kAdvice,     // `text` says what to do in its place
 };

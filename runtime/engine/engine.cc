@@ -330,15 +330,23 @@ std::vector<PassRow> Engine::RowsOf(std::vector<Part>& parts) const {
     for (int64_t position = chunk.first; position < end; ++position) {
       rows.push_back({pages, position, tokens[position], position >= chunk.first_logit});
     }
-    part.root_row = static_cast<int32_t>(rows.size()) - 1;
-    for (const DraftNode& node : part.tree.nodes()) {
-      const int64_t slot = end + static_cast<int64_t>(rows.size()) - part.root_row - 1;
+    const absl::Span<const DraftNode> nodes = part.tree.nodes();
+    part.seen.clear();
+    for (const DraftNode& node : nodes) {
+      part.seen.resize(part.seen.size() + static_cast<size_t>(node.depth - 1));
+      auto above = part.seen.rbegin();
+      for (int32_t up = node.parent; up >= 0; up = nodes[up].parent) *above++ = end + up;
+    }
+    absl::Span<const int64_t> seen = part.seen;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const auto depth = static_cast<size_t>(nodes[i].depth);
       rows.push_back({.sequence = pages,
-                      .position = end - 1 + node.depth,
-                      .token = node.token,
+                      .position = end - 1 + nodes[i].depth,
+                      .token = nodes[i].token,
                       .wants_logits = true,
-                      .slot = slot,
-                      .parent = part.root_row + 1 + node.parent});
+                      .slot = end + static_cast<int64_t>(i),
+                      .sees = seen.first(depth - 1)});
+      seen.remove_prefix(depth - 1);
     }
   }
   return rows;

@@ -163,8 +163,8 @@ class Engine {
   struct Part {
     PassScheduler::Chunk chunk;
     DraftTree tree = {};
-    // Index of the pass's row of the chunk's last token, behind which those of the tree come
-    int32_t root_row = 0;
+    // Of the tree's nodes: slots of the nodes above, one behind the other
+    std::vector<int64_t> seen = {};
     bool generates = false;            // the last row is that of the sequence's last token
     std::vector<int32_t> chosen = {};  // tokens that came of the pass
     bool drafts() const { return tree.size() > 0; }

@@ -25,9 +25,11 @@ struct SpeculateOptions {
     kOff,
     kAuto,   // by all that the store and the options offer
     kNgram,  // by what followed the last tokens before
+    kModel,  // by the draft model
   };
   Mode mode = Mode::kOff;
-  int64_t draft_max = 0;  // tokens a sequence and pass; 0: as many as cost no time
+  int64_t draft_max = 0;         // tokens a sequence and pass; 0: as many as cost no time
+  std::string draft_store = {};  // of a smaller model with the same vocabulary; empty: none
 };
 
 struct OpenOptions {

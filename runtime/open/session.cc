@@ -54,6 +54,11 @@ absl::Status WithTokenizerChanges(const absl::Status& status, const std::string&
 absl::StatusOr<Session> OpenStoreAlone(const OpenOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
+  if (options.speculate.mode != SpeculateOptions::Mode::kOff &&
+      !options.speculate.draft_store.empty()) {
+    session.draft = std::make_unique<DraftModel>();
+    SLUICE_ASSIGN_OR_RETURN(session.draft->store, LayerStore::Open(options.speculate.draft_store));
+  }
   const int64_t before = RssBytes();
   SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device, options.on_note));
   if (session.gpu != nullptr) {
@@ -96,7 +101,8 @@ absl::Status LoadTokenizer(Session& session, const OpenOptions& options) {
     options.Note(OpenNote::Kind::kWarning, absl::StrCat(line, "; ", kTokenizerAdvice));
   }
   if (tokenizer.ok()) session.tokenizer = *std::move(tokenizer);
-  return absl::OkStatus();
+  if (session.draft == nullptr) return absl::OkStatus();
+  return CheckDraftVocabulary(*session.store, session.tokenizer.get(), *session.draft->store);
 }
 
 absl::StatusOr<Session> OpenStore(const OpenOptions& options) {
@@ -148,7 +154,14 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions
         session.store->hyper_parameters().vocab_size, /*grammars=*/1, options.grammar_bytes);
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
-  if (!logits_of_all_rows) RequestDrafts(options, &request);
+  if (logits_of_all_rows) return request;
+  RequestDrafts(options, &request);
+  if (session.draft != nullptr) {
+    SLUICE_ASSIGN_OR_RETURN(
+        const MemoryPlan draft,
+        PlanDraft(*session.draft->store, options, request.context_tokens, options.max_sequences));
+    request.draft_model_bytes = draft.host().total_bytes();
+  }
   return request;
 }
 
@@ -189,7 +202,7 @@ absl::Status StartPlanned(Session& session, const OpenOptions& options, const Me
     options.read.io.on_fewer_threads(session.pool->shortage());
   }
   session.pool->PlaceCaller();
-  session.speculator = MakeSpeculator(session, options);
+  SLUICE_ASSIGN_OR_RETURN(session.speculator, MakeSpeculator(&session, options));
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cuda/cuda_compute.h"
 #include "kernels/ops.h"
+#include "runtime/open/draft_model.h"
 #include "runtime/open/open_options.h"
 #include "runtime/pass/memory_plan.h"
 #include "runtime/pass/model.h"
@@ -34,6 +35,7 @@ struct Session {
   std::unique_ptr<Ops> ops;  // the CPU's
   std::unique_ptr<ComputePlace> place;
   std::unique_ptr<Model> model;
+  std::unique_ptr<DraftModel> draft;       // null: there is none
   std::unique_ptr<Speculator> speculator;  // null: nothing is drafted
 };
 

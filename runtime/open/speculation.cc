@@ -2,9 +2,12 @@
 #include "runtime/open/speculation.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "kernels/base/status_macros.h"
 #include "runtime/floor/pass_floor.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/speculate/model_drafter.h"
 #include "runtime/speculate/suffix_drafter.h"
 
 namespace sluice {
@@ -21,6 +24,11 @@ constexpr double kGuessedResidentPrice = 0.1;
 // memory, whose nodes have to be worth their price.
 constexpr double kLongerPass = 1.03;
 constexpr double kLongerResidentPass = 1.25;
+
+// Of the draft model among the calibration's sources, behind the two of the suffix drafter.
+constexpr int kModelSource = 2;
+// With a draft model, rows are worth a longer pass where all weights stay.
+constexpr int64_t kLeastModelRows = 4;
 
 SuffixDrafterOptions SuffixOptions(int64_t context_tokens, int64_t num_sequences) {
   SuffixDrafterOptions options;
@@ -67,22 +75,43 @@ DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
     const int64_t middle = choice.rows + (above - choice.rows) / 2;
     (seconds(1 + middle) <= most ? choice.rows : above) = middle;
   }
+  if (session.draft != nullptr) {
+    choice.rows = std::max(choice.rows, std::min(plan.draft_rows, kLeastModelRows));
+  }
   if (choice.rows > 0 && plain > 0) {
     choice.row_price = (seconds(1 + choice.rows) / plain - 1) / static_cast<double>(choice.rows);
   }
   return choice;
 }
 
-std::unique_ptr<Speculator> MakeSpeculator(const Session& session, const OpenOptions& options) {
-  const MemoryPlan& plan = session.model->plan();
+absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
+                                                           const OpenOptions& options) {
+  const MemoryPlan& plan = session->model->plan();
   if (plan.draft_rows == 0) return nullptr;
-  const SpeculatorOptions speculate = {.draft_max = options.speculate.draft_max,
-                                       .row_price = ChooseDrafts(session, options, plan).row_price};
+  const SpeculatorOptions speculate = {
+      .draft_max = options.speculate.draft_max,
+      .row_price = ChooseDrafts(*session, options, plan).row_price};
   auto speculator = std::make_unique<Speculator>(
-      speculate, std::vector<Calibration::Priors>(2, SuffixDrafter::InitialRates()));
-  speculator->Add(std::make_unique<SuffixDrafter>(
-      SuffixOptions(plan.request.context_tokens, plan.request.num_sequences),
-      speculator->calibration()));
+      speculate,
+      std::vector<Calibration::Priors>{SuffixDrafter::InitialRates(), SuffixDrafter::InitialRates(),
+                                       ModelDrafter::InitialRates()});
+  if (options.speculate.mode != SpeculateOptions::Mode::kModel) {
+    speculator->Add(std::make_unique<SuffixDrafter>(
+        SuffixOptions(plan.request.context_tokens, plan.request.num_sequences),
+        speculator->calibration()));
+  }
+  if (session->draft != nullptr && options.speculate.mode != SpeculateOptions::Mode::kNgram) {
+    DraftModel& draft = *session->draft;
+    SLUICE_ASSIGN_OR_RETURN(
+        draft.plan,
+        PlanDraft(*draft.store, options, plan.request.context_tokens, plan.request.num_sequences));
+    SLUICE_RETURN_IF_ERROR(StartDraft(options, session->ops.get(), &draft));
+    const ModelDrafterOptions drafter = {
+        .source = kModelSource,
+        .vocab_size = static_cast<int32_t>(session->store->hyper_parameters().vocab_size)};
+    speculator->Add(
+        std::make_unique<ModelDrafter>(draft.model.get(), drafter, speculator->calibration()));
+  }
   return speculator;
 }
 

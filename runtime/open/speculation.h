@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/statusor.h"
 #include "runtime/open/open_options.h"
 #include "runtime/open/session.h"
 #include "runtime/pass/memory_plan.h"
@@ -25,8 +26,9 @@ struct DraftChoice {
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan);
 
-// Null where the model's plan has no rows for drafts.
-std::unique_ptr<Speculator> MakeSpeculator(const Session& session, const OpenOptions& options);
+// Null where the model's plan has no rows for drafts. Starts the draft model, if there is one.
+absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
+                                                           const OpenOptions& options);
 
 }  // namespace sluice
 

@@ -5,17 +5,16 @@
 #include <cstdint>
 #include <vector>
 
-namespace sluice {
+#include "absl/types/span.h"
 
-// A row's `parent` where it sees all positions in front of its own.
-inline constexpr int32_t kSeesAllBefore = -1;
+namespace sluice {
 
 // What a row of a pass is to a block.
 struct BlockRow {
   const int32_t* pages;  // the sequence's page table
   int64_t position;
-  int64_t slot;    // where its keys and values go: page pages[slot / 64], place slot % 64
-  int32_t parent;  // as PassRow has it
+  int64_t slot;  // where its keys and values go: page pages[slot / 64], place slot % 64
+  absl::Span<const int64_t> sees;  // as PassRow has it
   bool wants_logits;
 };
 

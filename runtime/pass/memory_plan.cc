@@ -257,7 +257,8 @@ void MemoryPlanner::TakeSlabs() {
   stream_tables_ = SlabStream::MemoryBytes(cycle_, 0, plan_.worker_threads);
   // Two slabs: one is computed with while the next one arrives.
   min_ring_ = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle_), all_resident_));
-  least_rows_ = std::min(request().num_sequences, request().pass_rows);
+  const int64_t drafted = request().draft_model_bytes > 0 ? request().draft_rows : 0;
+  least_rows_ = std::min(request().num_sequences + drafted, request().pass_rows);
 }
 
 absl::Status MemoryPlanner::TakeKv() {
@@ -348,6 +349,7 @@ void MemoryPlanner::Describe(int64_t rows) {
   }
   const std::pair<const char*, int64_t> further[] = {
       {"KV pages on their way", plan_.kv_disk_pages > 0 ? kv_disk_bytes_ : 0},
+      {"draft model", request().draft_model_bytes},
       {"grammars", request().constraint_bytes},
       {"requests in flight", request().requests_bytes},
       {"prompts on their way to ids",

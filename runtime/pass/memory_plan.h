@@ -55,6 +55,8 @@ struct PlanRequest {
   // Of pass_rows, that tokens which are drafted may take, over all sequences: each wants logits.
   int64_t draft_rows = 0;
   int64_t drafters_bytes = 0;  // what those hold that draft, where draft_rows are granted
+  // What a draft model takes, in any case; the least plan then has all draft_rows.
+  int64_t draft_model_bytes = 0;
   // Of several sequences: the part of the head that the disk reads while all of the head computes
   // with a row of each. The rest of the head stays in memory before other weights do, as passes
   // with prompts compute with those for longer. 1: no weights come first.

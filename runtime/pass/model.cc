@@ -28,7 +28,7 @@ std::vector<BlockRow> BlockRowsOf(absl::Span<const PassRow> rows) {
   for (const PassRow& row : rows) {
     const int64_t slot = row.slot == PassRow::kAtPosition ? row.position : row.slot;
     block_rows.push_back(
-        {row.sequence->pages.data(), row.position, slot, row.parent, row.wants_logits});
+        {row.sequence->pages.data(), row.position, slot, row.sees, row.wants_logits});
   }
   return block_rows;
 }

@@ -31,9 +31,9 @@ namespace sluice {
 // One token row of a pass. Rows of one sequence come one behind the other, their slots in a row
 // from its first position that is not in the cache yet.
 //
-// A chain's rows have slots that are their positions. A tree's rows come depth first, each behind
-// its parent, so that no other path's tokens are in front of those of the first path; where another
-// path is to be kept, Model::MoveRows brings its rows to their positions.
+// A chain's rows have slots that are their positions. A tree's rows come depth first, so that its
+// first path is in order; where another path is to be kept, Model::MoveRows brings its rows to
+// their positions.
 struct PassRow {
   static constexpr int64_t kAtPosition = -1;
 
@@ -43,9 +43,10 @@ struct PassRow {
   bool wants_logits;
   // Where its keys and values go: place `slot` of the sequence's pages
   int64_t slot = kAtPosition;
-  // What it sees: the row of this pass (an index) in front of it, and all that that one sees; or
-  // every position in front of its own, each in the slot of its number
-  int32_t parent = kSeesAllBefore;
+  // Slots of the positions in front of it, up to its own, where they are not those of the same
+  // number: the row's ancestors in a tree, which were in this or an earlier pass. Valid until the
+  // pass ends.
+  absl::Span<const int64_t> sees = {};
 };
 
 // Keys and values of a row that was computed in one slot of its sequence and belongs in another.

@@ -7,6 +7,26 @@
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
+namespace {
+
+// Whether the row and all that it sees lie in the slots of their positions.
+bool InOrder(const BlockRow& row) {
+  int64_t position = row.position;
+  if (row.slot != position) return false;
+  for (size_t i = row.sees.size(); i > 0; --i) {
+    if (row.sees[i - 1] != --position) return false;
+  }
+  return true;
+}
+
+// Whether `row` sees `before`, and in front of that what that one sees.
+bool Follows(const BlockRow& row, const BlockRow& before) {
+  return row.pages == before.pages && row.position == before.position + 1 &&
+         row.sees.size() == before.sees.size() + 1 && row.sees.back() == before.slot &&
+         std::equal(before.sees.begin(), before.sees.end(), row.sees.begin());
+}
+
+}  // namespace
 
 int64_t TreeTables::MemoryBytes(int64_t rows, int64_t context_tokens) {
   const int64_t pages = context_tokens / kKvPageTokens + 2;
@@ -18,21 +38,23 @@ int64_t TreeTables::MemoryBytes(int64_t rows, int64_t context_tokens) {
   return rows * branch_bytes;
 }
 
-TreeTables::Branch TreeTables::NewBranch(absl::Span<const BlockRow> rows, size_t row) const {
-  std::vector<int64_t> path = {rows[row].slot};  // from the row upwards
-  int64_t position = rows[row].position;         // of path.back()
-  int32_t up = rows[row].parent;
-  for (; up >= 0 && OnBranch(static_cast<size_t>(up)); up = rows[up].parent) {
-    path.push_back(rows[up].slot);
-    --position;
+TreeTables::Branch TreeTables::NewBranch(const BlockRow& row, size_t index) {
+  // The first position whose slot has another number.
+  int64_t position = row.position - static_cast<int64_t>(row.sees.size());
+  size_t straight = 0;
+  while (straight < row.sees.size() && row.sees[straight] == position) {
+    ++straight;
+    ++position;
   }
-  Branch branch = {.first_row = row,
-                   .last_row = row,
+  Branch branch = {.first_row = index,
+                   .last_row = index,
                    .first_page = position / kKvPageTokens,
                    .first_room = 0,
                    .slots = {}};
   for (int64_t p = branch.first_page * kKvPageTokens; p < position; ++p) branch.slots.push_back(p);
-  branch.slots.insert(branch.slots.end(), path.rbegin(), path.rend());
+  branch.slots.insert(branch.slots.end(), row.sees.begin() + static_cast<int64_t>(straight),
+                      row.sees.end());
+  branch.slots.push_back(row.slot);
   return branch;
 }
 
@@ -46,22 +68,15 @@ int64_t TreeTables::RoomsOf(absl::Span<const BlockRow> rows) {
 
 absl::Status TreeTables::Begin(absl::Span<const BlockRow> rows) {
   branches_.clear();
-  branch_of_.assign(rows.size(), -1);
   for (size_t i = 0; i < rows.size(); ++i) {
     const BlockRow& row = rows[i];
-    const int32_t parent = row.parent;
-    if (parent >= static_cast<int32_t>(i)) {
-      return absl::InternalError(absl::StrCat("row ", i, " of a pass is behind row ", parent));
-    }
-    const bool above = parent >= 0 && OnBranch(static_cast<size_t>(parent));
-    if (row.slot == row.position && !above) continue;
-    branch_of_[i] = static_cast<int32_t>(branches_.size());
-    if (above && static_cast<size_t>(parent) + 1 == i && branches_.back().last_row + 1 == i) {
+    if (InOrder(row)) continue;
+    if (i > 0 && !branches_.empty() && branches_.back().last_row + 1 == i &&
+        Follows(row, rows[i - 1])) {
       branches_.back().slots.push_back(row.slot);
       branches_.back().last_row = i;
-      --branch_of_[i];
     } else {
-      branches_.push_back(NewBranch(rows, i));
+      branches_.push_back(NewBranch(row, i));
     }
   }
   int64_t rooms = 0;

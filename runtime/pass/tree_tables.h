@@ -35,8 +35,7 @@ class TreeTables {
   // For layers whose pages have `num_rooms` rooms behind them.
   explicit TreeTables(int64_t num_rooms = 0) : num_rooms_(num_rooms) {}
 
-  // Begins with the rows of a pass. Internal: more branches than rooms, or a row whose parent does
-  // not come before it.
+  // Begins with the rows of a pass. Internal: more branches than rooms.
   absl::Status Begin(absl::Span<const BlockRow> rows);
   // No row has to have a table of its own.
   bool empty() const { return branches_.empty(); }
@@ -60,14 +59,12 @@ class TreeTables {
     }
   };
 
-  bool OnBranch(size_t row) const { return branch_of_[row] >= 0; }
-  Branch NewBranch(absl::Span<const BlockRow> rows, size_t row) const;
+  static Branch NewBranch(const BlockRow& row, size_t index);
   // Adds the copies that fill a branch's rooms, from the slots of `pages`.
   void Fill(const Branch& branch, const int32_t* pages, int32_t first_room);
 
   int64_t num_rooms_;
   std::vector<Branch> branches_;
-  std::vector<int32_t> branch_of_;  // of each row; -1: it lies on none
   std::vector<std::vector<int32_t>> tables_;
   std::vector<KvCopy> copies_;
 };

@@ -33,6 +33,9 @@ struct DraftLimits {
   // the position of the first proposed token is the number of observed ones. 0: greedy.
   double temperature = 0;
   uint64_t seed = 0;
+  // Tokens that the engine gets in a second by now: what a second of drafting has to bring at
+  // least. 0: not known.
+  double tokens_per_second = 0;
 };
 
 // Calls come from one thread. A sequence begins with its first Observe(), and its number may be

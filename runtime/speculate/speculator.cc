@@ -11,6 +11,9 @@
 namespace sluice {
 namespace {
 
+// Nodes that are less likely are not worth the energy, even where a row costs no time.
+constexpr double kLeastSurvival = 0.003;
+
 using DraftClock = std::chrono::steady_clock;
 
 double SecondsFrom(DraftClock::time_point start) {
@@ -26,12 +29,13 @@ void Speculator::Add(std::unique_ptr<Drafter> drafter) {
   drafters_.push_back({std::move(drafter)});
 }
 
-void Speculator::Propose(const Wish& wish, DraftTree* tree) {
+void Speculator::Propose(const Wish& wish, int64_t rows, DraftTree* tree) {
   DraftLimits limits;
   limits.max_depth = static_cast<int32_t>(std::min<int64_t>(wish.most_depth, options_.most_depth));
-  if (options_.draft_max > 0) limits.max_nodes = options_.draft_max;
+  limits.max_nodes = options_.draft_max > 0 ? std::min(options_.draft_max, rows) : rows;
   limits.temperature = wish.temperature;
   limits.seed = wish.seed;
+  limits.tokens_per_second = tokens_per_second_;
   int64_t& observed = observed_[wish.sequence];
   const absl::Span<const int32_t> news = wish.tokens.subspan(static_cast<size_t>(observed));
   observed = static_cast<int64_t>(wish.tokens.size());
@@ -56,16 +60,16 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
     std::vector<DraftTree> proposed(wishes.size());
     std::vector<const DraftTree*> all;
     for (size_t i = 0; i < wishes.size(); ++i) {
-      Propose(wishes[i], &proposed[i]);
+      Propose(wishes[i], rows, &proposed[i]);
       all.push_back(&proposed[i]);
     }
     const std::vector<int64_t> shares = ShareRows(all, rows);
+    const double least = std::max(options_.row_price, kLeastSurvival);
     for (size_t i = 0; i < wishes.size(); ++i) {
       const int64_t most =
           options_.draft_max > 0 ? std::min(options_.draft_max, shares[i]) : shares[i];
       std::vector<int32_t> best = proposed[i].Best(most);
-      std::erase_if(
-          best, [&](int32_t node) { return proposed[i].SurvivalOf(node) < options_.row_price; });
+      std::erase_if(best, [&](int32_t node) { return proposed[i].SurvivalOf(node) < least; });
       trees[i] = proposed[i].Trimmed(best);
     }
   }
@@ -92,6 +96,11 @@ void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
   counters_.draft_rows += nodes;
   counters_.draft_seconds += draft_seconds_;
   counters_.pass_seconds += seconds;
+  // Fades, so that it follows the text.
+  constexpr double kKeep = 0.9;
+  recent_tokens_ = kKeep * recent_tokens_ + static_cast<double>(pass_tokens_);
+  recent_seconds_ = kKeep * recent_seconds_ + seconds + draft_seconds_;
+  tokens_per_second_ = recent_seconds_ > 0 ? recent_tokens_ / recent_seconds_ : 0;
   if (comparable) {
     gain_.Note(nodes > 0, seconds + draft_seconds_, pass_sequences_, pass_tokens_);
   }

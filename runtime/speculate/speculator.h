@@ -78,7 +78,7 @@ class Speculator {
     std::unique_ptr<Drafter> drafter;
     bool failed = false;
   };
-  void Propose(const Wish& wish, DraftTree* tree);
+  void Propose(const Wish& wish, int64_t rows, DraftTree* tree);
 
   const SpeculatorOptions options_;
   Calibration calibration_;
@@ -90,6 +90,7 @@ class Speculator {
   // Of the pass that Draft was called for.
   double draft_seconds_ = 0;
   int64_t pass_sequences_ = 0;
+  double recent_tokens_ = 0, recent_seconds_ = 0, tokens_per_second_ = 0;
   int64_t pass_tokens_ = 0;
 };
 
