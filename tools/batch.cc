@@ -31,10 +31,13 @@
 #include "runtime/engine/engine.h"
 #include "runtime/open/session.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/open/speculation.h"
 #include "runtime/openai/prompt_encoder.h"
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
+#include "tools/draft_report.h"
+#include "tools/generate_options.h"
 #include "tools/interrupt.h"
 #include "tools/model_progress.h"
 #include "tools/peak_memory.h"
@@ -45,6 +48,9 @@
 
 namespace sluice {
 namespace {
+
+// Sequences at once that drafting is planned for, however many it will be.
+constexpr int64_t kManySequences = 64;
 
 struct BatchOptions {
   std::string input;
@@ -266,6 +272,13 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   const double seconds_a_pass = ratio(model.pass_counters().pass_seconds, report.passes);
   const KvPagerCounters kv = model.kv_counters();
   const double efficiency = floor.Efficiency();
+  const Speculator* const speculator = session.speculator.get();
+  // A sequence's.
+  double tokens_per_pass = 1;
+  if (speculator != nullptr && speculator->counters().sequences > 0) {
+    tokens_per_pass = ratio(static_cast<double>(speculator->counters().tokens),
+                            static_cast<double>(speculator->counters().sequences));
+  }
   if (json) {
     nlohmann::json object = {{"succeeded", report.succeeded},
                              {"failed", report.failed},
@@ -292,6 +305,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
                              {"peak_rss_bytes", PeakRssBytes()},
                              {"max_ram_bytes", plan.memory.request.max_ram_bytes},
                              {"interrupted", report.interrupted}};
+    AddDraftReport(speculator, tokens_per_pass, &object);
     if (efficiency > 0) {
       object["pass_efficiency"] = efficiency;
       object["floor_disk_s"] = floor.disk_seconds();
@@ -319,6 +333,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
       "generation   %9.2f tokens/s, %d tokens in %d passes of up to %d sequences, %.4f s a pass\n",
       ratio(report.tokens, seconds), static_cast<int>(report.tokens),
       static_cast<int>(report.passes), static_cast<int>(plan.batch_size), seconds_a_pass);
+  PrintDraftReport(speculator, tokens_per_pass);
   std::fprintf(stderr, "disk         %.4f GB read a token (%s)\n", bytes_a_token / 1e9,
                model.io_description().c_str());
   if (session.gpu != nullptr) PrintDeviceReport(MakeDeviceReport(session));
@@ -415,6 +430,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(const BatchOptions batch, ParseBatchOptions(args));
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   options.reads_prompts = true;
+  SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
@@ -422,8 +438,9 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_RETURN_IF_ERROR(CheckSampling(
       batch.output, {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts}));
   if (batch.batch_size == 0) ProbeOrSay(session, &options);
-  SLUICE_ASSIGN_OR_RETURN(const PlanRequest request,
+  SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  RequestDrafts(options, kManySequences, &request);
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
@@ -452,7 +469,7 @@ absl::Status Batch(const Arguments& args) {
   options.read.io.scratch_dir = BatchPaths(batch.output).dir;  // for pages of the KV cache
   SLUICE_RETURN_IF_ERROR(StartPlanned(session, options, plan.memory));
   Engine engine(session.model.get(), session.tokenizer.get(),
-                {plan.batch_size, plan.balanced_rows, plan.resume});
+                {plan.batch_size, plan.balanced_rows, plan.resume, session.speculator.get()});
   // Templates that print the time see when the job began, however often it is taken up.
   const PromptEncoder encoder(session.tokenizer.get(), &chats, output.job().created, prompt_work);
   std::vector<int64_t> ends = session.store->hyper_parameters().eos_token_ids;
@@ -525,6 +542,9 @@ CommandSpec BatchCommand() {
        .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/false)) {
+    command.options.push_back(option);
+  }
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {

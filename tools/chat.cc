@@ -101,6 +101,9 @@ CommandSpec ChatCommand() {
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/true)) {
+    command.options.push_back(option);
+  }
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : SessionOptionSpecs()) command.options.push_back(option);
   command.examples = {"sluice chat qwen3.store --max-ram 6GiB --system \"Be brief.\"",

@@ -170,8 +170,8 @@ absl::Status ChatLoop::Stats(const std::string&) {
       session_.cached_tokens(), session_.context_tokens(), session_.messages().size(),
       last_.prompt_tokens, g.reused_tokens,
       ratio(static_cast<double>(computed), g.prompt_seconds - g.loading_seconds), g.ids.size(),
-      ratio(static_cast<double>(g.generation_passes), g.generation_seconds),
-      ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_passes)),
+      ratio(static_cast<double>(g.generation_tokens), g.generation_seconds),
+      ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_tokens)),
       FormatBytes(plan.weight_bytes - plan.residency.streamed_bytes),
       FormatBytes(plan.residency.streamed_bytes)));
   return absl::OkStatus();

@@ -69,23 +69,32 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
        .help = "Stop before this text; may be repeated.",
        .repeated = true},
       {.name = "--ignore-eos", .help = "Do not stop at an end token."},
-      {.name = "--speculate",
-       .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
-               "(default auto: by what followed the last tokens before, and by -md, where that "
-               "pays).",
-       .choices = {"auto", "off", "ngram", "model"}},
-      {.name = "--model-draft",
-       .alias = "-md",
-       .value = "STORE",
-       .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."},
-      {.name = "--draft-max",
-       .value = "N",
-       .help = "The most tokens that are drafted in a pass (default 0: as many as cost no time)."},
       {.name = "--escape",
        .alias = "-e",
        .help = "In -p, --system and --stop, \\n, \\r, \\t, \\', \\\", \\\\ and \\x41 mean the "
                "same as in C."},
   };
+}
+
+std::vector<OptionSpec> SpeculateOptionSpecs(bool with_model) {
+  std::vector<OptionSpec> specs = {
+      {.name = "--speculate",
+       .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
+               "(default auto: by all that there is, where that pays).",
+       .choices = {"auto", "off", "ngram"}},
+      {.name = "--draft-max",
+       .value = "N",
+       .help = "The most tokens that are drafted for a text in a pass (default 0: as many as cost "
+               "no time)."},
+  };
+  if (!with_model) return specs;
+  specs[0].choices.push_back("model");
+  specs.push_back(
+      {.name = "--model-draft",
+       .alias = "-md",
+       .value = "STORE",
+       .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."});
+  return specs;
 }
 
 std::string ProcessEscapes(absl::string_view text) {

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,6 +28,7 @@
 #include "tools/chat_options.h"
 #include "tools/commands.h"
 #include "tools/device_report.h"
+#include "tools/draft_report.h"
 #include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/interrupt.h"
@@ -58,9 +58,8 @@ struct RunReport {
   double predicted_tokens_per_s = 0;  // as plan predicts; 0 where no probe is remembered
   std::string bound_by;               // the same
   double seconds_per_pass = 0;
-  double tokens_per_pass = 0;  // of generation, without the first one
-  SpeculationCounters speculation;
-  std::vector<std::string> draft_failures;
+  double tokens_per_pass = 0;              // of those behind the prompt's
+  const Speculator* speculator = nullptr;  // null: nothing was drafted
   double bytes_per_token = 0;  // read from disk a generated token, the prompt's passes excluded
   double disk_gb_per_s = 0;    // while the disk was reading
   double disk_wait_share = 0;  // of the time in passes that compute waited for the disk
@@ -97,13 +96,9 @@ RunReport MakeReport(const Session& session, const OpenOptions& options,
   if (!result.ids.empty()) r.first_token_s = seconds_before + result.first_token_seconds;
   r.prompt_tokens_per_s =
       ratio(static_cast<double>(prompt_tokens), result.prompt_seconds - result.loading_seconds);
-  // The first token is the prompt's.
-  const double tokens = std::max(0.0, static_cast<double>(r.generated_tokens - 1));
+  const auto tokens = static_cast<double>(result.generation_tokens);
   r.generation_tokens_per_s = ratio(tokens, result.generation_seconds);
-  if (session.speculator != nullptr) {
-    r.speculation = session.speculator->counters();
-    r.draft_failures = session.speculator->failures();
-  }
+  r.speculator = session.speculator.get();
   r.tokens_per_pass = ratio(tokens, static_cast<double>(result.generation_passes));
   if (ProbeKnowsStore(options, session)) {
     const PassFloor token = FloorOf(
@@ -169,12 +164,7 @@ nlohmann::json ReportToJson(const RunReport& r) {
     object["predicted_tokens_per_s"] = r.predicted_tokens_per_s;
     object["bound_by"] = r.bound_by;
   }
-  object["tokens_per_pass"] = r.tokens_per_pass;
-  object["draft_rows"] = r.speculation.draft_rows;
-  object["accepted_by_depth"] = r.speculation.accepted_by_depth;
-  object["draft_s"] = r.speculation.draft_seconds;
-  object["pass_s"] = r.speculation.pass_seconds;
-  object["speculation_gain"] = r.speculation.gain;
+  AddDraftReport(r.speculator, r.tokens_per_pass, &object);
   if (r.device.has_value()) object["device"] = DeviceReportToJson(*r.device);
   return object;
 }
@@ -201,17 +191,7 @@ void PrintReport(const RunReport& r) {
     std::fprintf(stderr, "generation   %6d tokens, %d passes\n",
                  static_cast<int>(r.generated_tokens), static_cast<int>(r.passes));
   }
-  if (r.speculation.draft_rows > 0) {
-    const std::vector<int64_t>& accepted = r.speculation.accepted_by_depth;
-    std::fprintf(stderr,
-                 "drafts       %6d rows, %d accepted: %.2f tokens a pass; drafting took %.3f s\n",
-                 static_cast<int>(r.speculation.draft_rows),
-                 static_cast<int>(std::accumulate(accepted.begin(), accepted.end(), int64_t{0})),
-                 r.tokens_per_pass, r.speculation.draft_seconds);
-  }
-  for (const std::string& failure : r.draft_failures) {
-    std::fprintf(stderr, "             %s\n", failure.c_str());
-  }
+  PrintDraftReport(r.speculator, r.tokens_per_pass);
   if (has_speed && r.predicted_tokens_per_s > 0) {
     std::fprintf(
         stderr,
@@ -469,6 +449,9 @@ CommandSpec RunCommand() {
   command.options = PromptOptionSpecs();
   for (const OptionSpec& option : ChatOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/true)) {
+    command.options.push_back(option);
+  }
   const std::vector<OptionSpec> own = {
       {.name = "--no-display-prompt", .help = "Print only what is generated."},
       {.name = "--trace",

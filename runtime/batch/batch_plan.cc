@@ -115,6 +115,7 @@ class BatchPlanner {
       : store_(store),
         manifest_(store.manifest()),
         request_(std::move(request)),
+        draft_rows_(std::exchange(request_.draft_rows, 0)),
         rates_(rates),
         num_threads_(num_threads),
         verify_once_(verify_once),
@@ -208,8 +209,21 @@ class BatchPlanner {
     }
   }
 
+  // With room for drafts only where passes of so many sequences have rows to spare for them.
   absl::StatusOr<BatchPlan> PlanFor(int64_t sequences, int64_t disk_pages) {
     AskFor(sequences, disk_pages);
+    if (draft_rows_ > 0) {
+      SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plain, PlanMemory(store_, request_));
+      const int64_t balanced = BalancedRows(manifest_, plain, rates_, num_threads_, verify_once_);
+      const bool streams = plain.residency.streamed_bytes > 0;
+      request_.draft_rows = streams ? std::clamp<int64_t>(balanced - sequences, 0, draft_rows_) : 0;
+    }
+    absl::StatusOr<BatchPlan> plan = PlanAsked(sequences);
+    request_.draft_rows = 0;
+    return plan;
+  }
+
+  absl::StatusOr<BatchPlan> PlanAsked(int64_t sequences) {
     BatchPlan plan;
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store_, request_));
     plan.held_bytes = HeldFor(sequences);
@@ -324,7 +338,8 @@ class BatchPlanner {
 
   const LayerStore& store_;
   const Manifest& manifest_;
-  PlanRequest request_;
+  PlanRequest request_;       // without drafts, but while it is planned with
+  const int64_t draft_rows_;  // that are wanted
   const MachineRates& rates_;
   const int num_threads_;
   const bool verify_once_;

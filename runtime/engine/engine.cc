@@ -265,6 +265,7 @@ void Engine::Deliver(int64_t id) {
   const auto node = sequences_.extract(id);
   Sequence& s = *node.mapped();
   s.result.finish_reason = *s.finish_reason;
+  if (speculator_ != nullptr) speculator_->Learn(s.result.ids);
   if (s.request.on_finish) s.request.on_finish(std::move(s.result));
 }
 
@@ -375,8 +376,7 @@ void Engine::DraftFor(std::vector<Part>& parts, StepReport* report) {
     wishes.push_back({.sequence = part.chunk.id,
                       .tokens = tokens,
                       .most_depth = std::max<int64_t>(left - 1, 0),
-                      .temperature = s.request.sampler.temperature,
-                      .seed = s.request.sampler.seed});
+                      .sampler = &s.request.sampler});
     wishing.push_back(&part);
     part.generates = true;
   }

@@ -123,6 +123,7 @@ absl::StatusOr<GenerateResult> Generate(Model& model, const Tokenizer* tokenizer
     const bool interrupted = absl::IsCancelled(step.status());
     if (!step.ok() && !interrupted) return step.status();
     if (interrupted || step->rows > 0) meter.Add(pass_start, was_generating);
+    if (!interrupted && was_generating) result.generation_tokens += step->tokens;
     result.generation_passes += !interrupted && was_generating;
     if (!failed.ok()) return failed;
     const bool asked = options.interrupt != nullptr && options.interrupt->load() && generating;

@@ -60,6 +60,7 @@ struct GenerateResult {
   int64_t prompt_bytes_read = 0;
   int64_t generation_bytes_read = 0;
   int64_t generation_passes = 0;
+  int64_t generation_tokens = 0;  // that these passes gave: not the prompt's first ones
 };
 
 // Continues `prompt` (1 .. context tokens). `tokenizer` may be null: then there is no text. With

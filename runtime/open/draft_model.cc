@@ -28,7 +28,7 @@ absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions&
       ModelDrafter::kSlotsBeyond;
   request.num_sequences = num_sequences;
   request.pass_rows = kDraftPassRows;
-  request.draft_rows = ModelDrafter::kDraftRows;
+  request.draft_rows = ModelDrafter::DraftRowsFor(num_sequences);
   request.num_threads = options.num_threads;
   request.k_type = options.k_type;
   request.v_type = options.v_type;

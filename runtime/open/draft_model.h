@@ -15,8 +15,8 @@
 
 namespace sluice {
 
-// A draft model, all of it in host memory, where the CPU computes it. Its parts point at each
-// other.
+// A draft model, which the CPU computes. All its matrices stay in host memory; rows of its
+// embedding are read when they are needed. Its parts point at each other.
 struct DraftModel {
   std::unique_ptr<LayerStore> store;
   MemoryPlan plan;

@@ -30,6 +30,9 @@ struct SpeculateOptions {
   Mode mode = Mode::kOff;
   int64_t draft_max = 0;         // tokens a sequence and pass; 0: as many as cost no time
   std::string draft_store = {};  // of a smaller model with the same vocabulary; empty: none
+  bool WantsModel() const {
+    return !draft_store.empty() && (mode == Mode::kAuto || mode == Mode::kModel);
+  }
 };
 
 struct OpenOptions {

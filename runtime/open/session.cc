@@ -22,6 +22,7 @@ namespace sluice {
 namespace {
 
 constexpr int64_t kDefaultContext = 4096;
+constexpr int64_t kLeastDraftRows = 8;  // that a budget must have room for beside a draft model
 // What a driver takes differs from run to run; a budget that plan names should do for the next one.
 constexpr int64_t kDriverRounding = int64_t{16} << 20;
 
@@ -54,8 +55,7 @@ absl::Status WithTokenizerChanges(const absl::Status& status, const std::string&
 absl::StatusOr<Session> OpenStoreAlone(const OpenOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
-  if (options.speculate.mode != SpeculateOptions::Mode::kOff &&
-      !options.speculate.draft_store.empty()) {
+  if (options.speculate.WantsModel()) {
     session.draft = std::make_unique<DraftModel>();
     SLUICE_ASSIGN_OR_RETURN(session.draft->store, LayerStore::Open(options.speculate.draft_store));
   }
@@ -155,7 +155,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions
   }
   request.tokenizer_bytes = session.tokenizer == nullptr ? 0 : session.tokenizer->MemoryBytes();
   if (logits_of_all_rows) return request;
-  RequestDrafts(options, &request);
+  RequestDrafts(options, options.max_sequences, &request);
   if (session.draft != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(
         const MemoryPlan draft,
@@ -167,10 +167,17 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions
 
 absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptions& options,
                                          PlanRequest request) {
-  SLUICE_ASSIGN_OR_RETURN(MemoryPlan plan, PlanMemory(*session.store, request));
-  if (plan.draft_rows == 0) return plan;
-  const int64_t rows = ChooseDrafts(session, options, plan).rows;
-  if (rows == plan.draft_rows) return plan;
+  absl::StatusOr<MemoryPlan> plan = PlanMemory(*session.store, request);
+  // A draft model needs rows for what it drafts, but not as many as could be of use.
+  while (absl::IsResourceExhausted(plan.status()) && request.draft_model_bytes > 0 &&
+         request.draft_rows > kLeastDraftRows) {
+    request.draft_rows = std::max(kLeastDraftRows, request.draft_rows / 2);
+    plan = PlanMemory(*session.store, request);
+  }
+  SLUICE_RETURN_IF_ERROR(plan.status());
+  if (plan->draft_rows == 0) return plan;
+  const int64_t rows = ChooseDrafts(session, options, *plan).rows;
+  if (rows == plan->draft_rows) return plan;
   request.draft_rows = rows;
   return PlanMemory(*session.store, request);
 }

@@ -16,10 +16,11 @@ namespace {
 // Of a pass: trees gain a tenth with each doubling, and logits of a row take a vocabulary of
 // floats.
 constexpr int64_t kMostDraftRows = 64;
-// Where nobody has measured this machine.
-constexpr int64_t kGuessedRows = 24;
+// Where nobody has measured this machine: rows where all weights stay, and what one costs; and the
+// rows beyond them where none does.
 constexpr int64_t kGuessedResidentRows = 3;
 constexpr double kGuessedResidentPrice = 0.1;
+constexpr int64_t kGuessedStreamedRows = 24;
 // How much longer than one of a single row a pass may be: of a streamed model, and of one in
 // memory, whose nodes have to be worth their price.
 constexpr double kLongerPass = 1.03;
@@ -30,34 +31,42 @@ constexpr int kModelSource = 2;
 // With a draft model, rows are worth a longer pass where all weights stay.
 constexpr int64_t kLeastModelRows = 4;
 
+// What the suffix drafter remembers of all sequences, and of finished answers where there are more
+// than one.
+constexpr int64_t kMostTokens = 64 << 10;
+
 SuffixDrafterOptions SuffixOptions(int64_t context_tokens, int64_t num_sequences) {
   SuffixDrafterOptions options;
-  options.max_sequence_tokens = context_tokens * num_sequences;
-  options.max_shared_tokens = 0;
+  options.max_sequence_tokens =
+      num_sequences == 1 ? context_tokens : std::min(context_tokens * num_sequences, kMostTokens);
+  options.max_shared_tokens = num_sequences == 1 ? 0 : kMostTokens;
   return options;
 }
 
 }  // namespace
 
-void RequestDrafts(const OpenOptions& options, PlanRequest* request) {
+void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanRequest* request) {
   if (options.speculate.mode == SpeculateOptions::Mode::kOff) return;
-  const int64_t most = options.speculate.draft_max;
   request->draft_rows = std::min(kMostDraftRows, request->context_tokens - 1);
-  if (most > 0) {
-    request->draft_rows = std::min(request->draft_rows, most * request->num_sequences);
-  }
-  request->pass_rows = std::max(request->pass_rows, request->num_sequences + request->draft_rows);
+  const int64_t most = options.speculate.draft_max;
+  if (most > 0) request->draft_rows = std::min(request->draft_rows, most * num_sequences);
+  request->pass_rows = std::max(request->pass_rows, num_sequences + request->draft_rows);
+  if (options.speculate.mode == SpeculateOptions::Mode::kModel) return;
   request->drafters_bytes = SuffixDrafter::MaxMemoryBytes(
-      SuffixOptions(request->context_tokens, request->num_sequences), request->num_sequences);
+      SuffixOptions(request->context_tokens, num_sequences), num_sequences);
 }
 
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan) {
   const bool resident = plan.residency.streamed_bytes == 0;
+  const int64_t least = session.draft != nullptr ? std::min(plan.draft_rows, kLeastModelRows) : 0;
   if (!ProbeKnowsStore(options, session)) {
-    return resident
-               ? DraftChoice{std::min(plan.draft_rows, kGuessedResidentRows), kGuessedResidentPrice}
-               : DraftChoice{std::min(plan.draft_rows, kGuessedRows), 0};
+    const double streamed =
+        static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.weight_bytes);
+    const auto guess = kGuessedResidentRows +
+                       static_cast<int64_t>(streamed * static_cast<double>(kGuessedStreamedRows));
+    return {std::max(least, std::min(plan.draft_rows, guess)),
+            (1 - streamed) * kGuessedResidentPrice};
   }
   const Manifest& manifest = session.store->manifest();
   const MachineRates rates = RememberedRates(options, session);
@@ -75,9 +84,7 @@ DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
     const int64_t middle = choice.rows + (above - choice.rows) / 2;
     (seconds(1 + middle) <= most ? choice.rows : above) = middle;
   }
-  if (session.draft != nullptr) {
-    choice.rows = std::max(choice.rows, std::min(plan.draft_rows, kLeastModelRows));
-  }
+  choice.rows = std::max(choice.rows, least);
   if (choice.rows > 0 && plain > 0) {
     choice.row_price = (seconds(1 + choice.rows) / plain - 1) / static_cast<double>(choice.rows);
   }
@@ -100,7 +107,7 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
         SuffixOptions(plan.request.context_tokens, plan.request.num_sequences),
         speculator->calibration()));
   }
-  if (session->draft != nullptr && options.speculate.mode != SpeculateOptions::Mode::kNgram) {
+  if (session->draft != nullptr) {
     DraftModel& draft = *session->draft;
     SLUICE_ASSIGN_OR_RETURN(
         draft.plan,

@@ -13,16 +13,18 @@
 
 namespace sluice {
 
-// Asks the plan for rows that drafts may take, where options.speculate wants any.
-void RequestDrafts(const OpenOptions& options, PlanRequest* request);
+// Asks the plan for rows that drafts of as many sequences may take, where options.speculate wants
+// any.
+void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanRequest* request);
 
 struct DraftChoice {
   int64_t rows = 0;  // of a pass, over all sequences
-  // What each makes a pass longer by, as a part of a pass without them
+  // The time that each of them adds to a pass, as a part of the time of a pass without them
   double row_price = 0;
 };
-// The rows of plan.draft_rows that a pass computes while it reads: the disk, or memory where all
-// weights stay. From what a probe remembered of this machine; without one, a guess.
+// Chooses how many of plan.draft_rows a pass takes: as many as it computes while it reads the disk
+// (a pass is up to 3% longer then), or memory, where all weights stay (up to 25%). The rates are
+// what a probe remembered of this machine; without one, the choice is a guess.
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan);
 

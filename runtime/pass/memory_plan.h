@@ -54,7 +54,7 @@ struct PlanRequest {
   bool logits_of_all_rows = false;  // else of one row a sequence, and of rows that are drafted
   // Of pass_rows, that tokens which are drafted may take, over all sequences: each wants logits.
   int64_t draft_rows = 0;
-  int64_t drafters_bytes = 0;  // what those hold that draft, where draft_rows are granted
+  int64_t drafters_bytes = 0;  // what drafters without a model hold, where draft_rows are granted
   // What a draft model takes, in any case; the least plan then has all draft_rows.
   int64_t draft_model_bytes = 0;
   // Of several sequences: the part of the head that the disk reads while all of the head computes

@@ -29,7 +29,7 @@ class TreeTables {
   // Rooms that a pass of these rows takes: one a branch, or more where its path crosses the ends of
   // pages.
   static int64_t RoomsOf(absl::Span<const BlockRow> rows);
-  // What it holds in memory for passes with as many rows of trees.
+  // What the tables and copies take in memory for passes with so many rows of trees.
   static int64_t MemoryBytes(int64_t rows, int64_t context_tokens);
 
   // For layers whose pages have `num_rooms` rooms behind them.

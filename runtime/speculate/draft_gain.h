@@ -7,8 +7,8 @@
 namespace sluice {
 
 // Compares tokens a second of passes with drafts to those of passes without, for passes that did
-// nothing but generate. Where drafting gains less than 2% over kWindow passes, it rests for
-// kRestPasses passes, then it is tried again.
+// nothing but generate. Where drafting gains less than 2% over kWindow passes (the first time over
+// kFirstWindow), it rests for kRestPasses passes, then it is tried again.
 //
 // A pass without drafts is only asked for where the answer is not plain: more than kPlainGain
 // tokens a pass and sequence are taken to pay until it is known what a pass takes without drafts,
@@ -28,8 +28,8 @@ class DraftGain {
   // included. `drafted`: with drafts.
   void Note(bool drafted, double seconds, int64_t sequences, int64_t tokens);
 
-  // Tokens a second with drafts over those without, of all passes; 1 where one of them is not
-  // known.
+  // Tokens a second with drafts over those without, of the last passes of each kind; 1 where one
+  // kind was not seen.
   double Gain() const;
 
  private:

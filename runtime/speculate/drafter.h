@@ -33,9 +33,20 @@ struct DraftLimits {
   // the position of the first proposed token is the number of observed ones. 0: greedy.
   double temperature = 0;
   uint64_t seed = 0;
-  // Tokens that the engine gets in a second by now: what a second of drafting has to bring at
-  // least. 0: not known.
+  // Its filters, as SamplerOptions has them: what they leave out is not drawn.
+  int64_t top_k = 0;
+  double top_p = 1;
+  double min_p = 0;
+  // Tokens that the engine gives in a second. A second of drafting has to bring more than that. 0:
+  // not known.
   double tokens_per_second = 0;
+};
+
+// A tree that is wanted.
+struct DraftRequest {
+  int64_t sequence;
+  DraftLimits limits;
+  DraftTree* tree;
 };
 
 // Calls come from one thread. A sequence begins with its first Observe(), and its number may be
@@ -51,6 +62,19 @@ class Drafter {
   // was never observed gets none. After an error the caller asks this drafter no more; the tree is
   // then still valid.
   virtual absl::Status Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) = 0;
+
+  // The same for several sequences of a pass, each once: drafters that compute with one model for
+  // all of them do so at once.
+  virtual absl::Status ProposeAll(absl::Span<const DraftRequest> requests) {
+    for (const DraftRequest& request : requests) {
+      absl::Status status = Propose(request.sequence, request.limits, request.tree);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  // Tells what a sequence got in the end; it may come again in another one.
+  virtual void Learn(absl::Span<const int32_t> /*tokens*/) {}
 
   // Frees what is kept for the sequence. A sequence that is not known is ignored.
   virtual void Forget(int64_t sequence) = 0;

@@ -15,18 +15,20 @@
 namespace sluice {
 namespace {
 
+// More trees at once share the width of so many.
+constexpr int64_t kMostTrees = 10;
 // Tokens that are looked at behind a node; of a draw, those that are worth a node.
-constexpr int64_t kRankedTokens = 32;
+constexpr int64_t kRankedTokens = 64;
 constexpr size_t kChildren = 8;
-// Below this part of the likeliest token's probability, a target with the usual filters draws none.
-constexpr double kLeastShare = 0.03;
-// Lower ends of the buckets, from the highest.
-constexpr std::array<double, kConfidenceBuckets - 1> kBucketFloors = {
-    0.98, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01};
+// A first choice is accepted more often than another one of the same share, so that each has half
+// of the buckets. Lower ends of the buckets, from the highest.
+constexpr int kHalf = kConfidenceBuckets / 2;
+constexpr std::array<double, kHalf - 1> kFirstFloors = {0.95, 0.85, 0.7, 0.5, 0.35, 0.2, 0.1};
+constexpr std::array<double, kHalf - 1> kOtherFloors = {0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01};
 
-int BucketOf(double share) {
-  int bucket = 0;
-  for (const double floor : kBucketFloors) bucket += share >= floor;
+int BucketOf(double share, bool first) {
+  int bucket = first ? kHalf : 0;
+  for (const double floor : first ? kFirstFloors : kOtherFloors) bucket += share >= floor;
   return bucket;
 }
 
@@ -35,18 +37,38 @@ struct Choice {
   double share;  // how likely the target is taken to choose it; of all choices together 1
 };
 
+// The tokens that the target's filters are likely to leave, with their logits over the temperature,
+// less the best one's.
+std::vector<Choice> Filtered(absl::Span<const float> logits, const DraftLimits& limits) {
+  const int64_t ranked = limits.top_k > 0 ? std::min(limits.top_k, kRankedTokens) : kRankedTokens;
+  const std::vector<std::pair<int32_t, float>> top = TopTokens(logits, ranked);
+  const double scale = limits.temperature > 0 ? 1 / limits.temperature : 1;
+  std::vector<Choice> choices;
+  double sum = 0;
+  for (const auto& [token, logit] : top) {
+    const double score = (double{logit} - top[0].second) * scale;
+    choices.push_back({token, score});
+    sum += std::exp(score);
+  }
+  if (limits.temperature == 0) return choices;
+  double before = 0;
+  const auto end = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) {
+    const double share = std::exp(choice.share);
+    if (before >= limits.top_p * sum || share < limits.min_p) return true;
+    before += share;
+    return false;
+  });
+  choices.erase(std::max(end, choices.begin() + 1), choices.end());
+  return choices;
+}
+
 // What a target may choose where a draft has these logits, likeliest first.
 std::vector<Choice> ChoicesOf(absl::Span<const float> logits, const DraftLimits& limits,
                               int64_t position, bool shares_noise) {
-  const std::vector<std::pair<int32_t, float>> top = TopTokens(logits, kRankedTokens);
-  const double scale = limits.temperature > 0 ? 1 / limits.temperature : 1;
-  const GumbelNoise noise(limits.seed, position);
-  const bool noisy = limits.temperature > 0 && shares_noise;
-  std::vector<Choice> choices;
-  for (const auto& [token, logit] : top) {
-    const double score = (double{logit} - top[0].second) * scale;
-    if (noisy && score < std::log(kLeastShare)) break;
-    choices.push_back({token, score + (noisy ? noise.Of(token) : 0)});
+  std::vector<Choice> choices = Filtered(logits, limits);
+  if (limits.temperature > 0 && shares_noise) {
+    const GumbelNoise noise(limits.seed, position);
+    for (Choice& choice : choices) choice.share += noise.Of(choice.token);
   }
   double most = choices[0].share;
   for (const Choice& choice : choices) most = std::max(most, choice.share);
@@ -62,8 +84,8 @@ std::vector<Choice> ChoicesOf(absl::Span<const float> logits, const DraftLimits&
 }  // namespace
 
 const Calibration::Priors& ModelDrafter::InitialRates() {
-  static const Calibration::Priors rates = {0.004, 0.012, 0.03, 0.05, 0.08, 0.13, 0.2,  0.3,
-                                            0.38,  0.47,  0.55, 0.63, 0.72, 0.81, 0.88, 0.95};
+  static const Calibration::Priors rates = {0.003, 0.01, 0.02, 0.04, 0.07, 0.11, 0.17, 0.25,
+                                            0.15,  0.3,  0.4,  0.5,  0.62, 0.75, 0.86, 0.95};
   return rates;
 }
 
@@ -73,6 +95,7 @@ ModelDrafter::ModelDrafter(Model* model, const ModelDrafterOptions& options,
 
 ModelDrafter::~ModelDrafter() {
   for (auto& [id, sequence] : sequences_) model_->kv_cache().Release(sequence.pages);
+  model_->kv_cache().Release(kept_.pages);
 }
 
 void ModelDrafter::Observe(int64_t sequence, absl::Span<const int32_t> tokens) {
@@ -83,8 +106,21 @@ void ModelDrafter::Observe(int64_t sequence, absl::Span<const int32_t> tokens) {
 void ModelDrafter::Forget(int64_t sequence) {
   const auto found = sequences_.find(sequence);
   if (found == sequences_.end()) return;
-  model_->kv_cache().Release(found->second.pages);
+  if (!found->second.pages.pages.empty()) {
+    model_->kv_cache().Release(kept_.pages);
+    kept_ = std::move(found->second);
+  }
   sequences_.erase(found);
+}
+
+void ModelDrafter::TakeKept(Sequence& s) {
+  if (!s.pages.pages.empty() || kept_.pages.pages.empty() || kept_.first > 0) return;
+  const auto same =
+      std::mismatch(s.tokens.begin(), s.tokens.end(), kept_.tokens.begin(), kept_.tokens.end());
+  const int64_t shared = std::min<int64_t>(same.first - s.tokens.begin(), kept_.done);
+  if (shared < kKvPageTokens) return;
+  s.pages = std::exchange(kept_.pages, {});
+  s.done = shared;
 }
 
 absl::Status ModelDrafter::TakeAccepted(Sequence& s) {
@@ -111,42 +147,72 @@ absl::Status ModelDrafter::TakeAccepted(Sequence& s) {
   return model_->MoveRows(s.pages, moves);
 }
 
-absl::StatusOr<absl::Span<const float>> ModelDrafter::CatchUp(Sequence& s) {
+absl::Status ModelDrafter::MakeRoom(Sequence& s) {
   const auto known = static_cast<int64_t>(s.tokens.size());
   if (known - s.first > capacity()) {
     s.first = known - capacity() / 2;
     s.done = 0;
   }
-  const int64_t end = known - s.first;
   // The last row is computed again where it is there: for its logits.
-  s.done = std::min(s.done, end - 1);
-  SLUICE_RETURN_IF_ERROR(model_->kv_cache().Reserve(s.pages, end + kMostComputed));
-  absl::Span<const float> logits;
-  while (s.done < end) {
-    std::vector<PassRow> rows;
-    const int64_t stop = std::min(end, s.done + model_->plan().pass_rows);
-    for (int64_t position = s.done; position < stop; ++position) {
-      rows.push_back({&s.pages, position, s.tokens[static_cast<size_t>(s.first + position)],
-                      position + 1 == end});
-    }
-    SLUICE_ASSIGN_OR_RETURN(logits, model_->RunPass(rows));
-    s.done = stop;
+  s.done = std::min(s.done, known - s.first - 1);
+  const int64_t wanted = known - s.first + kMostComputed + WidthFor(kMostTrees);
+  if (model_->kv_cache().Reserve(s.pages, wanted).ok()) return absl::OkStatus();
+  model_->kv_cache().Release(kept_.pages);
+  // Sequences that are not in this pass compute theirs again.
+  for (auto& [id, other] : sequences_) {
+    const bool grows = std::any_of(growing_.begin(), growing_.end(),
+                                   [&](const Growing& g) { return g.sequence == &other; });
+    if (grows || &other == &s) continue;
+    model_->kv_cache().Release(other.pages);
+    other.done = 0;
+    other.computed.clear();
   }
-  return logits;
+  return model_->kv_cache().Reserve(s.pages, wanted);
 }
 
-void ModelDrafter::AddChildren(absl::Span<const float> logits, const DraftLimits& limits,
-                               int64_t position, int32_t node, int32_t computed, DraftTree* tree) {
-  const int32_t depth = tree->DepthOf(node) + 1;
-  if (depth > limits.max_depth) return;
+absl::Status ModelDrafter::CatchUp() {
+  for (bool behind = true; behind;) {
+    behind = false;
+    std::vector<PassRow> rows;
+    std::vector<size_t> ends;  // trees whose last token is among the rows
+    for (size_t i = 0; i < growing_.size(); ++i) {
+      Sequence& s = *growing_[i].sequence;
+      const int64_t end = static_cast<int64_t>(s.tokens.size()) - s.first;
+      const int64_t room = model_->plan().pass_rows - static_cast<int64_t>(rows.size());
+      const int64_t stop = std::min(end, s.done + room);
+      if (s.done < stop && stop == end) ends.push_back(i);
+      for (; s.done < stop; ++s.done) {
+        rows.push_back(
+            {&s.pages, s.done, s.tokens[static_cast<size_t>(s.first + s.done)], s.done + 1 == end});
+      }
+      behind = behind || s.done < end;
+    }
+    if (rows.empty()) return absl::OkStatus();
+    SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows));
+    const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
+    for (const size_t tree : ends) {
+      AddChildren(logits.first(vocab_size), tree, kDraftRoot, kDraftRoot);
+      logits.remove_prefix(vocab_size);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ModelDrafter::AddChildren(absl::Span<const float> logits, size_t tree, int32_t node,
+                               int32_t computed) {
+  const DraftRequest& request = *growing_[tree].request;
+  const int32_t depth = request.tree->DepthOf(node) + 1;
+  if (depth > request.limits.max_depth) return;
   const auto known = static_cast<size_t>(options_.vocab_size);
-  for (const Choice& choice : ChoicesOf(logits.first(std::min(logits.size(), known)), limits,
-                                        position, options_.shares_noise)) {
-    const int bucket = BucketOf(choice.share);
+  const int64_t position = static_cast<int64_t>(growing_[tree].sequence->tokens.size()) + depth - 1;
+  const std::vector<Choice> choices = ChoicesOf(logits.first(std::min(logits.size(), known)),
+                                                request.limits, position, options_.shares_noise);
+  for (const Choice& choice : choices) {
+    const int bucket = BucketOf(choice.share, &choice == &choices.front());
     const double survival =
-        tree->SurvivalOf(node) * calibration_->Rate(options_.source, bucket, depth);
-    const int32_t child = tree->Add(node, choice.token, survival, options_.source, bucket);
-    open_.push_back({child, computed, survival});
+        request.tree->SurvivalOf(node) * calibration_->Rate(options_.source, bucket, depth);
+    const int32_t child = request.tree->Add(node, choice.token, survival, options_.source, bucket);
+    open_.push_back({tree, child, computed, survival});
   }
 }
 
@@ -159,35 +225,54 @@ double ModelDrafter::LeastSurvival(const DraftTree& tree, int64_t max_nodes) {
   return survivals[static_cast<size_t>(max_nodes)];
 }
 
-absl::StatusOr<bool> ModelDrafter::Grow(Sequence& s, const DraftLimits& limits, DraftTree* tree) {
-  const auto room = kMostComputed - static_cast<int64_t>(s.computed.size());
-  const auto width =
-      static_cast<size_t>(std::min({kWidth, room, static_cast<int64_t>(open_.size())}));
-  if (width == 0) return false;
-  std::partial_sort(open_.begin(), open_.begin() + static_cast<int64_t>(width), open_.end(),
+std::vector<ModelDrafter::Open> ModelDrafter::ChooseLevel() {
+  std::vector<double> least;
+  for (const Growing& growing : growing_) {
+    const DraftRequest& request = *growing.request;
+    const bool full = static_cast<int64_t>(growing.sequence->computed.size()) + 1 > kMostComputed;
+    least.push_back(full ? 1 : LeastSurvival(*request.tree, request.limits.max_nodes));
+  }
+  std::erase_if(open_, [&](const Open& open) { return open.survival <= least[open.tree]; });
+  const auto num_trees = static_cast<int64_t>(growing_.size());
+  const auto width = std::min(WidthFor(num_trees), static_cast<int64_t>(open_.size()));
+  std::partial_sort(open_.begin(), open_.begin() + width, open_.end(),
                     [](const Open& a, const Open& b) { return a.survival > b.survival; });
-  if (open_[0].survival <= LeastSurvival(*tree, limits.max_nodes)) return false;
+  std::vector<Open> level(open_.begin(), open_.begin() + width);
   double gain = 0;
-  for (size_t i = 0; i < width; ++i) gain += open_[i].survival;
-  if (gain < limits.tokens_per_second * level_seconds_) return false;
-  const std::vector<Open> chosen(open_.begin(), open_.begin() + static_cast<int64_t>(width));
-  open_.erase(open_.begin(), open_.begin() + static_cast<int64_t>(width));
-  const size_t first = s.computed.size();
-  for (const Open& open : chosen) {
-    Computed node = {.parent = open.parent, .token = tree->nodes()[open.node].token, .path = {}};
+  double wanted = 0;
+  for (const Open& open : level) {
+    gain += open.survival;
+    wanted = growing_[open.tree].request->limits.tokens_per_second * level_seconds_;
+  }
+  if (gain < wanted) return {};
+  open_.erase(open_.begin(), open_.begin() + width);
+  // Rows of a sequence come one behind the other.
+  std::stable_sort(level.begin(), level.end(),
+                   [](const Open& a, const Open& b) { return a.tree < b.tree; });
+  return level;
+}
+
+absl::Status ModelDrafter::ComputeLevel(absl::Span<const Open> level) {
+  std::vector<int32_t> numbers;  // of the nodes, in `computed`
+  for (const Open& open : level) {
+    Sequence& s = *growing_[open.tree].sequence;
+    const DraftTree& tree = *growing_[open.tree].request->tree;
+    Computed node = {.parent = open.parent, .token = tree.nodes()[open.node].token, .path = {}};
     if (open.parent >= 0) node.path = s.computed[static_cast<size_t>(open.parent)].path;
-    node.path.push_back(s.done + static_cast<int64_t>(s.computed.size()));
+    numbers.push_back(static_cast<int32_t>(s.computed.size()));
+    node.path.push_back(s.done + numbers.back());
     s.computed.push_back(std::move(node));
   }
   std::vector<PassRow> rows;
-  for (size_t i = first; i < s.computed.size(); ++i) {
-    const std::vector<int64_t>& path = s.computed[i].path;
+  for (size_t i = 0; i < level.size(); ++i) {
+    const Sequence& s = *growing_[level[i].tree].sequence;
+    const Computed& node = s.computed[static_cast<size_t>(numbers[i])];
     rows.push_back({.sequence = &s.pages,
-                    .position = s.done + static_cast<int64_t>(path.size()) - 1,
-                    .token = s.computed[i].token,
+                    .position = s.done + static_cast<int64_t>(node.path.size()) - 1,
+                    .token = node.token,
                     .wants_logits = true,
-                    .slot = path.back(),
-                    .sees = absl::MakeConstSpan(path).first(path.size() - 1)});
+                    .slot = node.path.back(),
+                    .sees = absl::MakeConstSpan(node.path).first(node.path.size() - 1)});
   }
   const auto start = std::chrono::steady_clock::now();
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows));
@@ -195,27 +280,30 @@ absl::StatusOr<bool> ModelDrafter::Grow(Sequence& s, const DraftLimits& limits, 
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   level_seconds_ = level_seconds_ > 0 ? 0.8 * level_seconds_ + 0.2 * seconds : seconds;
   const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
-  for (size_t i = 0; i < width; ++i) {
-    AddChildren(logits.first(vocab_size), limits,
-                static_cast<int64_t>(s.tokens.size()) + tree->DepthOf(chosen[i].node),
-                chosen[i].node, static_cast<int32_t>(first + i), tree);
+  for (size_t i = 0; i < level.size(); ++i) {
+    AddChildren(logits.first(vocab_size), level[i].tree, level[i].node, numbers[i]);
     logits.remove_prefix(vocab_size);
   }
-  return true;
+  return absl::OkStatus();
 }
 
-absl::Status ModelDrafter::Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) {
-  const auto found = sequences_.find(sequence);
-  if (found == sequences_.end() || found->second.tokens.empty()) return absl::OkStatus();
-  Sequence& s = found->second;
-  SLUICE_RETURN_IF_ERROR(TakeAccepted(s));
-  SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, CatchUp(s));
+absl::Status ModelDrafter::ProposeAll(absl::Span<const DraftRequest> requests) {
+  growing_.clear();
   open_.clear();
-  AddChildren(logits, limits, static_cast<int64_t>(s.tokens.size()), kDraftRoot, kDraftRoot, tree);
-  for (bool grows = true; grows;) {
-    SLUICE_ASSIGN_OR_RETURN(grows, Grow(s, limits, tree));
+  for (const DraftRequest& request : requests) {
+    const auto found = sequences_.find(request.sequence);
+    if (found == sequences_.end() || found->second.tokens.empty()) continue;
+    TakeKept(found->second);
+    SLUICE_RETURN_IF_ERROR(TakeAccepted(found->second));
+    SLUICE_RETURN_IF_ERROR(MakeRoom(found->second));
+    growing_.push_back({&request, &found->second});
   }
-  return absl::OkStatus();
+  SLUICE_RETURN_IF_ERROR(CatchUp());
+  for (;;) {
+    const std::vector<Open> level = ChooseLevel();
+    if (level.empty()) return absl::OkStatus();
+    SLUICE_RETURN_IF_ERROR(ComputeLevel(level));
+  }
 }
 
 }  // namespace sluice

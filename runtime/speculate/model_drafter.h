@@ -2,6 +2,7 @@
 #ifndef SLUICE_RUNTIME_SPECULATE_MODEL_DRAFTER_H_
 #define SLUICE_RUNTIME_SPECULATE_MODEL_DRAFTER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -17,7 +18,8 @@
 namespace sluice {
 
 struct ModelDrafterOptions {
-  int source = 0;            // of the nodes; a bucket is a range of the drafted probability
+  int source =
+      0;  // of the nodes; a bucket is a range of their drafted probability, first choices apart
   int32_t vocab_size = 0;    // of the target: no others are proposed
   bool shares_noise = true;  // else the target's draw is guessed by probabilities alone
 };
@@ -28,18 +30,22 @@ struct ModelDrafterOptions {
 // as their distributions allow. Drafting ends where a level costs more time than the tokens that it
 // can be expected to bring (SpecExec, arXiv:2406.02532, grows its trees alike).
 //
-// The draft keeps keys and values of what it computed, and has a window: where a sequence is longer
-// than its context, it goes on with the last half of it. That changes what is drafted, not what is
-// generated.
+// The draft keeps keys and values of what it computed, and of the last sequence that ended: the
+// next turn of a chat begins with that one. It has a window: where a sequence is longer than the
+// draft's context, the draft goes on with the sequence's last tokens, half a context of them. That
+// changes what is drafted, not what is generated.
 class ModelDrafter : public Drafter {
  public:
-  // Nodes that a pass of the draft computes; and the most of a tree.
-  static constexpr int64_t kWidth = 6;
+  // Nodes that a pass of the draft computes for so many sequences, and the most of a tree.
+  static int64_t WidthFor(int64_t num_sequences) {
+    return std::min<int64_t>(4 + 2 * num_sequences, 24);
+  }
   static constexpr int64_t kMostComputed = 72;
-  // Tokens that a plan's context needs beyond those of the text.
+  // Tokens that a plan's context needs beyond those of the text: a tree with its last level, and
+  // what is left of a page.
   static constexpr int64_t kSlotsBeyond = kMostComputed + kKvPageTokens;
-  // What a plan for the draft has to grant: PlanRequest::draft_rows.
-  static constexpr int64_t kDraftRows = 2 * kWidth;
+  // What a plan for the draft has to grant as PlanRequest::draft_rows.
+  static int64_t DraftRowsFor(int64_t num_sequences) { return 2 * WidthFor(num_sequences); }
 
   static const Calibration::Priors& InitialRates();
 
@@ -49,7 +55,12 @@ class ModelDrafter : public Drafter {
 
   void Observe(int64_t sequence, absl::Span<const int32_t> tokens) override;
   // Errors are Model::RunPass's, and ResourceExhausted: no page is left for another sequence.
-  absl::Status Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) override;
+  absl::Status Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) override {
+    const DraftRequest request = {sequence, limits, tree};
+    return ProposeAll({&request, 1});
+  }
+  // A level of all trees is one pass.
+  absl::Status ProposeAll(absl::Span<const DraftRequest> requests) override;
   void Forget(int64_t sequence) override;
   absl::string_view name() const override { return "model"; }
 
@@ -67,8 +78,14 @@ class ModelDrafter : public Drafter {
     KvSequence pages;
     std::vector<Computed> computed;  // in slots from `done` on
   };
-  // A node of the tree that the draft may compute next.
+  // A tree that grows.
+  struct Growing {
+    const DraftRequest* request;
+    Sequence* sequence;
+  };
+  // A node of a tree that the draft may compute next.
   struct Open {
+    size_t tree;     // in growing_
     int32_t node;    // of the tree
     int32_t parent;  // in `computed`, or kDraftRoot
     double survival;
@@ -76,23 +93,31 @@ class ModelDrafter : public Drafter {
 
   // Moves the rows of nodes that the sequence went through to their positions.
   absl::Status TakeAccepted(Sequence& sequence);
-  // Computes the sequence's tokens that are not in the cache; returns the logits of the last one.
-  absl::StatusOr<absl::Span<const float>> CatchUp(Sequence& sequence);
+  // Takes up what the last sequence that ended left, where this one begins alike.
+  void TakeKept(Sequence& sequence);
+  // Makes room for the sequence's tokens and a tree; where it has become too long, forgets the
+  // first part of it.
+  absl::Status MakeRoom(Sequence& sequence);
+  // Computes tokens that are not in the cache yet, of all that grow, in as many passes as that
+  // takes, and gives the trees their first nodes.
+  absl::Status CatchUp();
   // Adds the likeliest tokens behind a node, and opens them.
-  void AddChildren(absl::Span<const float> logits, const DraftLimits& limits, int64_t position,
-                   int32_t node, int32_t computed, DraftTree* tree);
+  void AddChildren(absl::Span<const float> logits, size_t tree, int32_t node, int32_t computed);
   // The survival below which no node of the tree gets one of `max_nodes` rows; 0: all get one.
   static double LeastSurvival(const DraftTree& tree, int64_t max_nodes);
-  // Takes the likeliest open nodes, and computes them in one pass. False: it would not pay, or
-  // there is none.
-  absl::StatusOr<bool> Grow(Sequence& sequence, const DraftLimits& limits, DraftTree* tree);
+  // Takes the likeliest open nodes out of open_; none where they would not pay.
+  std::vector<Open> ChooseLevel();
+  // Computes them in one pass.
+  absl::Status ComputeLevel(absl::Span<const Open> level);
   int64_t capacity() const { return model_->plan().request.context_tokens - kSlotsBeyond; }
 
   Model* const model_;
   const ModelDrafterOptions options_;
   const Calibration* const calibration_;
   absl::flat_hash_map<int64_t, Sequence> sequences_;
-  std::vector<Open> open_;    // of the tree that grows
+  Sequence kept_;  // of a sequence that ended; without pages: none
+  std::vector<Growing> growing_;
+  std::vector<Open> open_;    // of the trees that grow
   double level_seconds_ = 0;  // that a pass over a level takes
 };
 

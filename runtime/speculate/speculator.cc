@@ -29,21 +29,37 @@ void Speculator::Add(std::unique_ptr<Drafter> drafter) {
   drafters_.push_back({std::move(drafter)});
 }
 
-void Speculator::Propose(const Wish& wish, int64_t rows, DraftTree* tree) {
-  DraftLimits limits;
-  limits.max_depth = static_cast<int32_t>(std::min<int64_t>(wish.most_depth, options_.most_depth));
-  limits.max_nodes = options_.draft_max > 0 ? std::min(options_.draft_max, rows) : rows;
-  limits.temperature = wish.temperature;
-  limits.seed = wish.seed;
-  limits.tokens_per_second = tokens_per_second_;
-  int64_t& observed = observed_[wish.sequence];
-  const absl::Span<const int32_t> news = wish.tokens.subspan(static_cast<size_t>(observed));
-  observed = static_cast<int64_t>(wish.tokens.size());
+void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows,
+                         std::vector<DraftTree>* trees) {
+  // Of several trees none gets much more than its part.
+  const auto count = static_cast<int64_t>(wishes.size());
+  int64_t most = count == 1 ? rows : std::min(rows, 2 * rows / count + 1);
+  if (options_.draft_max > 0) most = std::min(most, options_.draft_max);
+  std::vector<DraftRequest> requests;
+  for (size_t i = 0; i < wishes.size(); ++i) {
+    const Wish& wish = wishes[i];
+    int64_t& observed = observed_[wish.sequence];
+    const absl::Span<const int32_t> news = wish.tokens.subspan(static_cast<size_t>(observed));
+    observed = static_cast<int64_t>(wish.tokens.size());
+    for (Asked& asked : drafters_) {
+      if (!asked.failed) asked.drafter->Observe(wish.sequence, news);
+    }
+    if (wish.most_depth == 0) continue;
+    const DraftLimits limits = {
+        .max_nodes = most,
+        .max_depth = static_cast<int32_t>(std::min<int64_t>(wish.most_depth, options_.most_depth)),
+        .temperature = wish.sampler->temperature,
+        .seed = wish.sampler->seed,
+        .top_k = wish.sampler->top_k,
+        .top_p = wish.sampler->top_p,
+        .min_p = wish.sampler->min_p,
+        .tokens_per_second = options_.adapts ? tokens_per_second_ : 0};
+    requests.push_back({wish.sequence, limits, &(*trees)[i]});
+  }
+  if (requests.empty()) return;
   for (Asked& asked : drafters_) {
     if (asked.failed) continue;
-    asked.drafter->Observe(wish.sequence, news);
-    if (limits.max_depth == 0) continue;
-    if (absl::Status status = asked.drafter->Propose(wish.sequence, limits, tree); !status.ok()) {
+    if (absl::Status status = asked.drafter->ProposeAll(requests); !status.ok()) {
       asked.failed = true;
       failures_.push_back(absl::StrCat("the ", asked.drafter->name(),
                                        " drafter is not asked any more: ", status.message()));
@@ -59,10 +75,8 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
   if (rows > 0 && (gain_.Wants() || !options_.adapts)) {
     std::vector<DraftTree> proposed(wishes.size());
     std::vector<const DraftTree*> all;
-    for (size_t i = 0; i < wishes.size(); ++i) {
-      Propose(wishes[i], rows, &proposed[i]);
-      all.push_back(&proposed[i]);
-    }
+    Propose(wishes, rows, &proposed);
+    for (const DraftTree& tree : proposed) all.push_back(&tree);
     const std::vector<int64_t> shares = ShareRows(all, rows);
     const double least = std::max(options_.row_price, kLeastSurvival);
     for (size_t i = 0; i < wishes.size(); ++i) {
@@ -92,6 +106,7 @@ void Speculator::NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tok
 void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
   if (pass_sequences_ == 0) return;
   ++counters_.passes;
+  counters_.sequences += pass_sequences_;
   counters_.tokens += pass_tokens_;
   counters_.draft_rows += nodes;
   counters_.draft_seconds += draft_seconds_;
@@ -109,6 +124,10 @@ void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
 void Speculator::Forget(int64_t sequence) {
   if (observed_.erase(sequence) == 0) return;
   for (Asked& asked : drafters_) asked.drafter->Forget(sequence);
+}
+
+void Speculator::Learn(absl::Span<const int32_t> tokens) {
+  for (Asked& asked : drafters_) asked.drafter->Learn(tokens);
 }
 
 SpeculationCounters Speculator::counters() const {

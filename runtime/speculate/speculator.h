@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
+#include "runtime/sample/sampler.h"
 #include "runtime/speculate/calibration.h"
 #include "runtime/speculate/draft_gain.h"
 #include "runtime/speculate/draft_tree.h"
@@ -19,14 +20,15 @@ namespace sluice {
 // What was drafted and what came of it. Tokens count where they were emitted.
 struct SpeculationCounters {
   int64_t passes = 0;      // in which a sequence generated
+  int64_t sequences = 0;   // that generated in them, one a pass each
   int64_t tokens = 0;      // that they gave
   int64_t draft_rows = 0;  // nodes that passes computed
   // Accepted nodes of depth 1, 2, ...
   std::vector<int64_t> accepted_by_depth;
   double draft_seconds = 0;
   double pass_seconds = 0;  // of these passes, without drafting
-  // Tokens a second over those of passes without drafts, by the measured times of both; 1 where
-  // nothing was drafted.
+  // Tokens a second of passes with drafts over those of passes without, by the measured times of
+  // the last ones of both; 1 where one kind was not seen.
   double gain = 1;
 };
 
@@ -36,7 +38,8 @@ struct SpeculatorOptions {
   // What a row more makes a pass longer by, as a part of a pass without drafts. Nodes that are less
   // likely than that are not computed.
   double row_price = 0;
-  bool adapts = true;  // rests where drafting is measured not to pay
+  // Rests where drafting is measured not to pay, and tells drafters what their time has to bring.
+  bool adapts = true;
 };
 
 // Owns drafters, and knows which tokens each has observed of each sequence. Output never depends on
@@ -52,11 +55,10 @@ class Speculator {
 
   // A sequence that has a row in the next pass.
   struct Wish {
-    int64_t sequence;                  // its number, which is not used again
+    int64_t sequence;                  // its number, which may come again once it was forgotten
     absl::Span<const int32_t> tokens;  // all that are known of it
     int64_t most_depth;                // tokens that it may get beyond the one of its own row
-    double temperature;                // of its sampler
-    uint64_t seed;
+    const SamplerOptions* sampler;
   };
   // Returns a tree for each wish, depth first (DraftTree::Trimmed), with `rows` nodes together at
   // most.
@@ -68,6 +70,8 @@ class Speculator {
   // `comparable`: it did nothing else, as take a prompt's rows.
   void NotePass(double seconds, int64_t nodes, bool comparable);
   void Forget(int64_t sequence);
+  // Tells what a sequence got in the end.
+  void Learn(absl::Span<const int32_t> tokens);
 
   SpeculationCounters counters() const;
   // Why a drafter is not asked any more, one line each.
@@ -78,7 +82,8 @@ class Speculator {
     std::unique_ptr<Drafter> drafter;
     bool failed = false;
   };
-  void Propose(const Wish& wish, int64_t rows, DraftTree* tree);
+  // Has all drafters fill a tree for each wish, where a pass has `rows` rows for them.
+  void Propose(absl::Span<const Wish> wishes, int64_t rows, std::vector<DraftTree>* trees);
 
   const SpeculatorOptions options_;
   Calibration calibration_;
@@ -87,10 +92,11 @@ class Speculator {
   DraftGain gain_;
   SpeculationCounters counters_;
   std::vector<std::string> failures_;
+  // Sums that fade, of all passes in which a sequence generated.
+  double recent_tokens_ = 0, recent_seconds_ = 0, tokens_per_second_ = 0;
   // Of the pass that Draft was called for.
   double draft_seconds_ = 0;
   int64_t pass_sequences_ = 0;
-  double recent_tokens_ = 0, recent_seconds_ = 0, tokens_per_second_ = 0;
   int64_t pass_tokens_ = 0;
 };
 

@@ -47,7 +47,7 @@ class SuffixDrafter : public Drafter {
 
   // Remembers a finished text for all sequences, for example an answer. Only the part that there
   // is room for is learned. Texts are separate: no match reaches from one into the next.
-  void Learn(absl::Span<const int32_t> tokens);
+  void Learn(absl::Span<const int32_t> tokens) override;
 
   // Tokens below 0 are not allowed. Where there is no more room, the sequence's later tokens are
   // not remembered, but are still looked for among the earlier ones.
