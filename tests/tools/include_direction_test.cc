@@ -55,8 +55,8 @@ TEST(Folders, IncludeOnlyThemselvesAndFoldersToTheirRight) {
 TEST(Folders, HaveRoomsThatIncludeOnlyThemselvesAndRoomsToTheirRight) {
   const std::map<std::string, std::vector<std::string>> rooms = {
       {"runtime",
-       {"open", "batch", "openai", "chat", "engine", "speculate", "pass", "floor", "kv", "place", "sample",
-        "constrain", "text"}},
+       {"open", "batch", "openai", "chat", "engine", "speculate", "pass", "floor", "kv", "place",
+        "sample", "constrain", "text"}},
       {"prefetch", {"", "io"}},
       {"storage", {"shard", "store", "source", "model", "file"}},
       {"kernels", {"cuda", "cpu", "", "encodings", "base"}}};
