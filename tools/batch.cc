@@ -49,9 +49,6 @@
 namespace sluice {
 namespace {
 
-// Sequences at once that drafting is planned for, however many it will be.
-constexpr int64_t kManySequences = 64;
-
 struct BatchOptions {
   std::string input;
   std::string output;  // of this part

@@ -17,7 +17,9 @@
 #include "runtime/open/plan_report.h"
 #include "runtime/open/session.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/open/speculation.h"
 #include "tools/commands.h"
+#include "tools/generate_options.h"
 #include "tools/grammar_options.h"
 #include "tools/session_options.h"
 
@@ -26,6 +28,8 @@ namespace {
 
 // A share of the time that a pass reads.
 constexpr double kTurnsWorthSaying = 0.05;
+// Levels of a draft model's tree where texts are neither easy nor hard.
+constexpr double kTypicalLevels = 8;
 
 void PrintPrediction(const Session& session, const PlanReport& prediction) {
   const MemoryPlan& plan = prediction.plan;
@@ -72,6 +76,29 @@ void PrintPrediction(const Session& session, const PlanReport& prediction) {
   std::printf(
       "             --compress zstd %s on this machine: %.4g s a token with it, %.4g s without\n",
       with < without ? "pays" : "does not pay", with, without);
+}
+
+// What passes with drafts take, and what so many tokens a pass would then be: how many they are,
+// the text decides.
+void PrintDrafts(const PlanReport& report) {
+  const MemoryPlan& plan = report.plan;
+  if (plan.draft_rows == 0) return;
+  std::printf("drafts       %d rows a pass", static_cast<int>(plan.draft_rows));
+  if (plan.request.draft_model_bytes > 0) {
+    std::printf(", %s for the draft model", FormatBytes(plan.request.draft_model_bytes).c_str());
+  }
+  if (!report.predicts()) {
+    std::printf("\n");
+    return;
+  }
+  const double draft_s = kTypicalLevels * report.draft_level_s;
+  const double seconds = report.drafted.predicted_s() + draft_s;
+  std::printf("; %.4g s a pass", report.drafted.predicted_s());
+  if (draft_s > 0) {
+    std::printf(" and %.4g s to draft %d levels", draft_s, static_cast<int>(kTypicalLevels));
+  }
+  std::printf(":\n             %.3g tokens/s at 2 tokens a pass, %.3g at 4, %.3g at 8\n",
+              2 / seconds, 4 / seconds, 8 / seconds);
 }
 
 void PrintDevicePlan(const Session& session, const MemoryPlan& plan) {
@@ -211,6 +238,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
   }
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, 1, /*logits_of_all_rows=*/false));
+  RequestDrafts(options, kManySequences, &request);
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
                           ParseKvDisk(args, session.store->manifest(), request));
   const auto plan_for = [&](int64_t sequences) {
@@ -235,6 +263,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
                            {"streamed_bytes", batch.memory.residency.streamed_bytes},
                            {"weight_bytes", batch.memory.weight_bytes},
                            {"pass_rows", batch.memory.pass_rows},
+                           {"draft_rows", batch.memory.draft_rows},
                            {"batch_size", batch.batch_size},
                            {"kv_pages", batch.memory.kv_pages},
                            {"kv_disk_pages", batch.memory.kv_disk_pages},
@@ -258,6 +287,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
 
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
+  SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
   SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeWithProgress(&options, session));
@@ -278,6 +308,7 @@ absl::Status Plan(const Arguments& args) {
   if (!args.Has("--json")) {
     PrintPlan(session, report.plan);
     if (report.predicts()) PrintPrediction(session, report);
+    PrintDrafts(report);
     return absl::OkStatus();
   }
   std::printf("%s\n", PlanReportToJson(report).dump().c_str());
@@ -318,6 +349,9 @@ CommandSpec PlanCommand() {
   command.options.push_back({.name = "--answer-tokens",
                              .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/true)) {
+    command.options.push_back(option);
+  }
   for (OptionSpec option : GrammarOptionSpecs()) {
     option.help = "Set memory aside for texts that follow it.";
     command.options.push_back(std::move(option));

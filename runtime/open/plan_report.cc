@@ -71,14 +71,20 @@ nlohmann::json FloorToJson(const PassFloor& token) {
 PlanReport MakePlanReport(const Session& session, const OpenOptions& options, MemoryPlan plan,
                           MachineRates rates) {
   const Manifest& manifest = session.store->manifest();
-  const auto floor = [&](const Manifest& of, int64_t rows) {
+  const auto floor = [&](const Manifest& of, int64_t rows, int64_t logit_rows = 1) {
     return FloorOf(DescribeSequencePass(of, plan, options, plan.request.context_tokens - rows, rows,
-                                        /*logit_rows=*/1),
+                                        logit_rows),
                    rates);
   };
   PlanReport report;
   report.token = floor(manifest, 1);
   report.prompt = floor(manifest, plan.pass_rows);
+  report.drafted = floor(manifest, 1 + plan.draft_rows, 1 + plan.draft_rows);
+  if (session.draft != nullptr && rates.memory_bytes_per_s > 0) {
+    int64_t bytes = 0;
+    for (const ManifestSlab& slab : session.draft->store->manifest().slabs) bytes += slab.raw_bytes;
+    report.draft_level_s = static_cast<double>(bytes) / rates.memory_bytes_per_s;
+  }
   if (const auto other = Otherwise(manifest, rates); other.has_value()) {
     report.otherwise = floor(*other, 1);
   }
@@ -102,11 +108,15 @@ nlohmann::json PlanReportToJson(const PlanReport& report) {
       {"streamed_bytes", plan.residency.streamed_bytes},
       {"context_tokens", plan.request.context_tokens},
       {"pass_rows", plan.pass_rows},
+      {"draft_rows", plan.draft_rows},
+      {"draft_model_bytes", plan.request.draft_model_bytes},
   };
   if (plan.on_device()) object["device"] = DeviceToJson(report);
   if (report.predicts()) {
     object["predicted_s"] = report.token.predicted_s();
     object["predicted_prompt_s"] = report.prompt.predicted_s();
+    object["predicted_drafted_s"] = report.drafted.predicted_s();
+    object["draft_level_s"] = report.draft_level_s;
     object["bound_by"] = report.token.bound_by();
     object["floor"] = FloorToJson(report.token);
   }

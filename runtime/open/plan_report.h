@@ -19,6 +19,9 @@ struct PlanReport {
   MachineRates rates;  // of 0 where no probe knows this machine: the floors say nothing then
   PassFloor token;     // one generated token
   PassFloor prompt;    // a prompt's pass of plan.pass_rows rows
+  PassFloor drafted;   // a pass with plan.draft_rows drafted rows beside the token's
+  // What a level of a draft model's tree takes to read in memory; 0 without one
+  double draft_level_s = 0;
   // The token with --compress zstd, or of a compressed store without; where that changes anything.
   std::optional<PassFloor> otherwise;
 

@@ -13,6 +13,9 @@
 
 namespace sluice {
 
+// Sequences at once that a batch's drafting is planned for, before it is known how many there are.
+inline constexpr int64_t kManySequences = 64;
+
 // Asks the plan for rows that drafts of as many sequences may take, where options.speculate wants
 // any.
 void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanRequest* request);

@@ -39,7 +39,7 @@ Calibration::Calibration(std::vector<Priors> priors) {
   for (const Priors& of_source : priors) {
     Source source = {};
     source.priors = of_source;
-    sources_.push_back(std::move(source));
+    sources_.push_back(source);
   }
 }
 

@@ -159,13 +159,14 @@ absl::Status ModelDrafter::MakeRoom(Sequence& s) {
   if (model_->kv_cache().Reserve(s.pages, wanted).ok()) return absl::OkStatus();
   model_->kv_cache().Release(kept_.pages);
   // Sequences that are not in this pass compute theirs again.
-  for (auto& [id, other] : sequences_) {
+  for (auto& entry : sequences_) {
+    Sequence* const other = &entry.second;
     const bool grows = std::any_of(growing_.begin(), growing_.end(),
-                                   [&](const Growing& g) { return g.sequence == &other; });
-    if (grows || &other == &s) continue;
-    model_->kv_cache().Release(other.pages);
-    other.done = 0;
-    other.computed.clear();
+                                   [&](const Growing& g) { return g.sequence == other; });
+    if (grows || other == &s) continue;
+    model_->kv_cache().Release(other->pages);
+    other->done = 0;
+    other->computed.clear();
   }
   return model_->kv_cache().Reserve(s.pages, wanted);
 }

@@ -279,8 +279,10 @@ TEST(AppendKv, OddBlocksGiveTheSameBytesEverywhere) {
       Machine machine(isa, 1);
       AttentionSequence sequence(shape, 12);
       for (int row = 0; row < 6; ++row) {
-        for (int i = 0; i < 10; ++i)
-          sequence.k()[row * 10 + i] = kRows[row][i % 2] / static_cast<float>(1 + i / 3);
+        for (int i = 0; i < 10; ++i) {
+          const int divisor = 1 + i / 3;
+          sequence.k()[row * 10 + i] = kRows[row][i % 2] / static_cast<float>(divisor);
+        }
       }
       sequence.Append(*machine.ops);
       if (want.empty()) want = sequence.pages();
@@ -304,7 +306,8 @@ TEST(CopyKvRows, CopiesRowsOfAllHeads) {
       const int64_t bytes = KvRowBytes(type, 40);
       for (int64_t token = 0; token < kKvPageTokens; ++token, at += bytes) {
         const int64_t from = token < 61 ? at : 2 * stride + at + (10 - 61) * bytes;
-        EXPECT_EQ(std::memcmp(&pages[at], &before[from], bytes), 0) << head << ", " << token;
+        EXPECT_EQ(std::memcmp(pages.data() + at, before.data() + from, bytes), 0)
+            << head << ", " << token;
       }
     }
   }
