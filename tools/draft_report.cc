@@ -17,6 +17,9 @@ void AddDraftReport(const Speculator* speculator, double tokens_per_pass, nlohma
   (*object)["draft_s"] = counters.draft_seconds;
   (*object)["pass_s"] = counters.pass_seconds;
   (*object)["speculation_gain"] = counters.gain;
+  if (speculator != nullptr && !speculator->failures().empty()) {
+    (*object)["draft_failures"] = speculator->failures();
+  }
 }
 
 void PrintDraftReport(const Speculator* speculator, double tokens_per_pass) {

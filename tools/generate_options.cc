@@ -210,6 +210,9 @@ absl::StatusOr<SpeculateOptions> ParseSpeculateOptions(const Arguments& args) {
   if (options.mode == SpeculateOptions::Mode::kModel && options.draft_store.empty()) {
     return UsageError("--speculate model needs -md STORE");
   }
+  if (!options.draft_store.empty() && !options.WantsModel()) {
+    return UsageError(absl::StrCat("-md drafts with --speculate auto or model, not with ", mode));
+  }
   SLUICE_ASSIGN_OR_RETURN(options.draft_max, args.Int("--draft-max", 0, 0, int64_t{1} << 20));
   return options;
 }

@@ -100,12 +100,15 @@ constexpr LlamaRow kLlamaRows[] = {
      "--draft-p-split --spec-draft-p-split --spec-type -cd --ctx-size-draft",
      LlamaMeaning::kIgnored, "how much is drafted follows from what is measured"},
     {"run chat batch", "--spec-default", kAlreadySo, ""},
-    {"", "-ngld --gpu-layers-draft -devd --device-draft", kAdvice,
+    {"", "-ngld --gpu-layers-draft --n-gpu-layers-draft -devd --device-draft", kAdvice,
      "the CPU computes a draft model; leave it out"},
+    {"batch", "-md --model-draft --spec-draft-model", kAdvice,
+     "a batch drafts without a model; leave it out"},
     {"",
-     "-md --model-draft --draft --draft-max --draft-min --draft-n --draft-p-min --spec-type "
-     "--spec-draft-n-max",
-     kAdvice, "`sluice run` and `sluice chat` draft; leave it out"},
+     "-md --model-draft --spec-draft-model --draft --draft-max --draft-min --draft-n --draft-n-min "
+     "--draft-p-min --draft-p-split --spec-type --spec-default --spec-draft-n-max "
+     "--spec-draft-n-min --spec-draft-p-min --spec-draft-p-split -cd --ctx-size-draft",
+     kAdvice, "`sluice run`, `sluice chat` and `sluice batch` draft; leave it out"},
     {"", "-tb --threads-batch", kAdvice, "-t N sets the threads of prompts and of generation"},
     {"", "-Cb --cpu-mask-batch -Crb --cpu-range-batch --cpu-strict-batch", kAdvice,
      "-C, -Cr and --cpu-strict hold for prompts and for generation"},

@@ -15,6 +15,7 @@
 #include "kernels/ops.h"
 #include "runtime/constrain/constraints.h"
 #include "runtime/kv/kv_swap.h"
+#include "runtime/speculate/suffix_drafter.h"
 
 namespace sluice {
 namespace {
@@ -194,6 +195,10 @@ class BatchPlanner {
     request_.kv_pages = PagesFor(sequences);
     request_.kv_disk_pages = disk_pages;
     request_.pass_rows = sequences + kPromptRows;
+    if (draft_rows_ > 0) {
+      request_.drafters_bytes = SuffixDrafter::MaxMemoryBytes(
+          SuffixDrafterOptions::For(request_.context_tokens, sequences), sequences);
+    }
     if (!request_.device.has_value()) {
       request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_, sequences);
     }
@@ -209,14 +214,14 @@ class BatchPlanner {
     }
   }
 
-  // With room for drafts only where passes of so many sequences have rows to spare for them.
+  // With room for drafts only where passes of so many sequences are known to have rows to spare.
   absl::StatusOr<BatchPlan> PlanFor(int64_t sequences, int64_t disk_pages) {
     AskFor(sequences, disk_pages);
     if (draft_rows_ > 0) {
       SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plain, PlanMemory(store_, request_));
       const int64_t balanced = BalancedRows(manifest_, plain, rates_, num_threads_, verify_once_);
-      const bool streams = plain.residency.streamed_bytes > 0;
-      request_.draft_rows = streams ? std::clamp<int64_t>(balanced - sequences, 0, draft_rows_) : 0;
+      const bool known = !rates_.kernels.empty() && plain.residency.streamed_bytes > 0;
+      request_.draft_rows = known ? std::clamp<int64_t>(balanced - sequences, 0, draft_rows_) : 0;
     }
     absl::StatusOr<BatchPlan> plan = PlanAsked(sequences);
     request_.draft_rows = 0;

@@ -361,7 +361,7 @@ void Engine::FitTree(Part& part) {
   if (!room.moves) part.tree = FirstPath(part.tree);
 }
 
-void Engine::DraftFor(std::vector<Part>& parts, StepReport* report) {
+void Engine::DraftFor(std::vector<Part>& parts, const std::atomic<bool>* stop, StepReport* report) {
   if (speculator_ == nullptr) return;
   const MemoryPlan& plan = model_->plan();
   std::vector<Speculator::Wish> wishes;
@@ -383,7 +383,7 @@ void Engine::DraftFor(std::vector<Part>& parts, StepReport* report) {
   const int64_t rows =
       std::min({plan.draft_rows, plan.logit_rows - report->logit_rows,
                 scheduler_.limits().balanced_rows - report->rows, plan.pass_rows - report->rows});
-  std::vector<DraftTree> trees = speculator_->Draft(wishes, std::max<int64_t>(rows, 0));
+  std::vector<DraftTree> trees = speculator_->Draft(wishes, std::max<int64_t>(rows, 0), stop);
   for (size_t i = 0; i < wishing.size(); ++i) {
     wishing[i]->tree = std::move(trees[i]);
     FitTree(*wishing[i]);
@@ -393,7 +393,7 @@ void Engine::DraftFor(std::vector<Part>& parts, StepReport* report) {
 absl::StatusOr<absl::Span<const float>> Engine::Compute(std::vector<Part>& parts,
                                                         const std::atomic<bool>* stop,
                                                         StepReport* report) {
-  DraftFor(parts, report);
+  DraftFor(parts, stop, report);
   std::vector<PassRow> rows = RowsOf(parts);
   if (model_->RoomsOf(rows) > model_->plan().tree_rooms) {
     for (Part& part : parts) {

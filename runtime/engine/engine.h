@@ -170,7 +170,7 @@ class Engine {
     bool drafts() const { return tree.size() > 0; }
   };
   // Drafts for the parts that end with their sequence's last token.
-  void DraftFor(std::vector<Part>& parts, StepReport* report);
+  void DraftFor(std::vector<Part>& parts, const std::atomic<bool>* stop, StepReport* report);
   // Cuts a tree to what there is room for in the sequence's pages.
   void FitTree(Part& part);
   std::vector<PassRow> RowsOf(std::vector<Part>& parts) const;

@@ -27,8 +27,8 @@ absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions&
       std::min({context_tokens, kDraftWindow, store.hyper_parameters().max_position_embeddings}) +
       ModelDrafter::kSlotsBeyond;
   request.num_sequences = num_sequences;
-  request.pass_rows = kDraftPassRows;
   request.draft_rows = ModelDrafter::DraftRowsFor(num_sequences);
+  request.pass_rows = std::max(kDraftPassRows, num_sequences + request.draft_rows);
   request.num_threads = options.num_threads;
   request.k_type = options.k_type;
   request.v_type = options.v_type;
@@ -50,6 +50,7 @@ absl::Status CheckDraftVocabulary(const LayerStore& target_store, const Tokenize
 }
 
 absl::Status StartDraft(const OpenOptions& options, Ops* ops, DraftModel* draft) {
+  draft->model.reset();  // before the place that it computes in
   draft->place = MakeHostPlace(ops);
   ReadOptions read = options.read;
   read.io.max_bytes_per_s = 0;  // a throttle is for what is measured: the target's disk

@@ -31,18 +31,6 @@ constexpr int kModelSource = 2;
 // With a draft model, rows are worth a longer pass where all weights stay.
 constexpr int64_t kLeastModelRows = 4;
 
-// What the suffix drafter remembers of all sequences, and of finished answers where there are more
-// than one.
-constexpr int64_t kMostTokens = 64 << 10;
-
-SuffixDrafterOptions SuffixOptions(int64_t context_tokens, int64_t num_sequences) {
-  SuffixDrafterOptions options;
-  options.max_sequence_tokens =
-      num_sequences == 1 ? context_tokens : std::min(context_tokens * num_sequences, kMostTokens);
-  options.max_shared_tokens = num_sequences == 1 ? 0 : kMostTokens;
-  return options;
-}
-
 }  // namespace
 
 void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanRequest* request) {
@@ -53,7 +41,7 @@ void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanReques
   request->pass_rows = std::max(request->pass_rows, num_sequences + request->draft_rows);
   if (options.speculate.mode == SpeculateOptions::Mode::kModel) return;
   request->drafters_bytes = SuffixDrafter::MaxMemoryBytes(
-      SuffixOptions(request->context_tokens, num_sequences), num_sequences);
+      SuffixDrafterOptions::For(request->context_tokens, num_sequences), num_sequences);
 }
 
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
@@ -76,17 +64,19 @@ DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
     AddRing(manifest, plan, &work);
     return FloorOf(work, rates).predicted_s();
   };
-  const double plain = seconds(1);
+  const int64_t known = plan.request.num_sequences;
+  const double plain = seconds(known);
   const double most = plain * (resident ? kLongerResidentPass : kLongerPass);
   DraftChoice choice;
   int64_t above = plan.draft_rows + 1;
   while (above - choice.rows > 1) {
     const int64_t middle = choice.rows + (above - choice.rows) / 2;
-    (seconds(1 + middle) <= most ? choice.rows : above) = middle;
+    (seconds(known + middle) <= most ? choice.rows : above) = middle;
   }
   choice.rows = std::max(choice.rows, least);
   if (choice.rows > 0 && plain > 0) {
-    choice.row_price = (seconds(1 + choice.rows) / plain - 1) / static_cast<double>(choice.rows);
+    choice.row_price =
+        (seconds(known + choice.rows) / plain - 1) / static_cast<double>(choice.rows);
   }
   return choice;
 }
@@ -104,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
                                        ModelDrafter::InitialRates()});
   if (options.speculate.mode != SpeculateOptions::Mode::kModel) {
     speculator->Add(std::make_unique<SuffixDrafter>(
-        SuffixOptions(plan.request.context_tokens, plan.request.num_sequences),
+        SuffixDrafterOptions::For(plan.request.context_tokens, plan.request.num_sequences),
         speculator->calibration()));
   }
   if (session->draft != nullptr) {

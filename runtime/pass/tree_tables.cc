@@ -117,6 +117,7 @@ absl::Span<const KvCopy> TreeTables::Enter(int32_t first_room, absl::Span<Attent
     const int32_t* const pages = rows[branch.first_row].page_table;
     Fill(branch, pages, first_room);
     std::vector<int32_t>& table = tables_[i];
+    table.reserve(static_cast<size_t>(branch.first_page + branch.num_rooms()));
     table.assign(pages, pages + branch.first_page);
     for (int64_t room = 0; room < branch.num_rooms(); ++room) {
       table.push_back(static_cast<int32_t>(first_room + branch.first_room + room));

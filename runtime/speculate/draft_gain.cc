@@ -6,30 +6,63 @@
 namespace sluice {
 namespace {
 
-// Passes behind which what was measured counts half.
+// Passes behind which what was measured counts about a third.
 constexpr double kFadingPasses = 32;
+// Of a pass that took longer than the mean of those before it, so many means count.
+constexpr double kMostMeans = 3;
+constexpr double kEnoughPasses = 3;
+// Numbers of sequences within this factor are compared.
+constexpr double kAlike = 1.25;
 
 }  // namespace
 
-void DraftGain::Rate::Add(double pass_seconds, int64_t pass_sequences, int64_t pass_tokens) {
+void DraftGain::Rate::Add(const Pass& pass) {
+  const double mean = passes > 0 ? SecondsAPass() : 0;
+  const double took = pass.seconds + pass.draft_seconds;
+  const bool odd = passes >= kEnoughPasses && took > kMostMeans * mean;
+  const double part = odd ? kMostMeans * mean / took : 1;
   constexpr double kKeep = 1 - 1 / kFadingPasses;
-  seconds = kKeep * seconds + pass_seconds;
-  sequences = kKeep * sequences + static_cast<double>(pass_sequences);
-  tokens = kKeep * tokens + static_cast<double>(pass_tokens);
+  passes = kKeep * passes + 1;
+  seconds = kKeep * seconds + part * pass.seconds;
+  draft_seconds = kKeep * draft_seconds + part * pass.draft_seconds;
+  sequences = kKeep * sequences + static_cast<double>(pass.sequences);
+  tokens = kKeep * tokens + static_cast<double>(pass.tokens);
 }
 
-double DraftGain::RecentGain() const {
-  if (plain_.sequences == 0 || drafted_.sequences == 0) return drafted_.TokensEach();
-  return drafted_.TokensEach() * plain_.SecondsEach() / drafted_.SecondsEach();
+bool DraftGain::Rate::IsOf(int64_t num_sequences) const {
+  const auto now = static_cast<double>(num_sequences);
+  const double mean = passes > 0 ? sequences / passes : 0;
+  return now <= kAlike * mean && mean <= kAlike * now;
 }
 
 double DraftGain::Gain() const {
-  return plain_.sequences > 0 && drafted_.sequences > 0 ? RecentGain() : 1;
+  if (plain_.passes == 0 || drafted_.passes == 0) return 1;
+  return drafted_.TokensEach() / plain_.TokensEach() * plain_.SecondsAPass() /
+         drafted_.SecondsAPass();
 }
 
-void DraftGain::Note(bool drafted, double seconds, int64_t sequences, int64_t tokens) {
-  if (sequences == 0) return;
-  (drafted ? drafted_ : plain_).Add(seconds, sequences, tokens);
+void DraftGain::Look() {
+  window_ = kWindow;
+  if (plain_.passes == 0) {
+    const double share = drafted_.seconds / (drafted_.seconds + drafted_.draft_seconds);
+    asks_plain_ = drafted_.TokensEach() * share < kPlainGain;
+    if (asks_plain_) window_ = 1;
+    return;
+  }
+  bad_looks_ = Gain() < kLeastGain ? bad_looks_ + 1 : 0;
+  if (bad_looks_ == 1) window_ = kFirstWindow;
+  if (bad_looks_ < 2) return;
+  bad_looks_ = 0;
+  rest_ = next_rest_;
+  next_rest_ = kRest;
+}
+
+void DraftGain::Note(const Pass& pass) {
+  if (pass.sequences == 0) return;
+  for (Rate* rate : {&drafted_, &plain_}) {
+    if (!rate->IsOf(pass.sequences)) *rate = {};
+  }
+  (pass.drafted ? drafted_ : plain_).Add(pass);
   if (rest_ > 0) {
     // What is known of passes with drafts is old by then.
     if (--rest_ == 0) {
@@ -38,18 +71,11 @@ void DraftGain::Note(bool drafted, double seconds, int64_t sequences, int64_t to
     }
     return;
   }
-  if (!drafted) {
+  if (!pass.drafted) {
     asks_plain_ = false;
     return;
   }
-  if (--window_ > 0) return;
-  window_ = kWindow;
-  if (plain_.sequences == 0) {
-    asks_plain_ = drafted_.TokensEach() < kPlainGain;
-    if (asks_plain_) window_ = 1;
-    return;
-  }
-  if (RecentGain() < kLeastGain) rest_ = kRestPasses;
+  if (--window_ <= 0) Look();
 }
 
 }  // namespace sluice

@@ -7,47 +7,63 @@
 namespace sluice {
 
 // Compares tokens a second of passes with drafts to those of passes without, for passes that did
-// nothing but generate. Where drafting gains less than 2% over kWindow passes (the first time over
-// kFirstWindow), it rests for kRestPasses passes, then it is tried again.
+// nothing but generate, of about as many sequences. It looks once a window of kWindow passes with
+// drafts (the first time after kFirstWindow). Where two looks in a row see a gain of less than 2%,
+// drafting rests, for kFirstRest passes at first and kRest passes later, then it is tried again.
 //
-// A pass without drafts is only asked for where the answer is not plain: more than kPlainGain
-// tokens a pass and sequence are taken to pay until it is known what a pass takes without drafts,
-// which passes for which nothing was proposed show.
+// A pass without drafts is only asked for where the answer is not plain: where a pass gives more
+// than kPlainGain tokens a sequence, less the part of the time that drafting takes, drafting is
+// taken to pay until it is known what a pass takes without drafts. Passes for which nothing was
+// proposed show that, too.
 class DraftGain {
  public:
   static constexpr double kLeastGain = 1.02;
   static constexpr double kPlainGain = 1.5;
   static constexpr int kWindow = 64;
   static constexpr int kFirstWindow = 16;
-  static constexpr int kRestPasses = 512;
+  static constexpr int kFirstRest = 64;
+  static constexpr int kRest = 512;
+
+  struct Pass {
+    bool drafted;
+    double seconds;        // without drafting
+    double draft_seconds;  // 0 where nothing was drafted
+    int64_t sequences;     // that had a row
+    int64_t tokens;        // that they got
+  };
 
   // Whether the next pass should have drafts.
   bool Wants() const { return rest_ == 0 && !asks_plain_; }
-
-  // Notes a pass of `sequences` sequences which gave `tokens` tokens in `seconds`, drafting
-  // included. `drafted`: with drafts.
-  void Note(bool drafted, double seconds, int64_t sequences, int64_t tokens);
+  void Note(const Pass& pass);
 
   // Tokens a second with drafts over those without, of the last passes of each kind; 1 where one
   // kind was not seen.
   double Gain() const;
 
  private:
-  // Sums that fade.
+  // Means that fade, of passes of one kind.
   struct Rate {
+    double passes = 0;
     double seconds = 0;
-    double sequences = 0;  // that had a row, a pass each
+    double draft_seconds = 0;
+    double sequences = 0;
     double tokens = 0;
-    void Add(double pass_seconds, int64_t pass_sequences, int64_t pass_tokens);
-    double SecondsEach() const { return sequences > 0 ? seconds / sequences : 0; }
-    double TokensEach() const { return sequences > 0 ? tokens / sequences : 0; }
+    // A pass that took much longer than the others, by chance, counts as one that took longer.
+    void Add(const Pass& pass);
+    // Whether it was measured, with about as many sequences.
+    bool IsOf(int64_t num_sequences) const;
+    double TokensEach() const { return tokens / sequences; }
+    double SecondsAPass() const { return (seconds + draft_seconds) / passes; }
   };
-  double RecentGain() const;
+  // At the end of a window.
+  void Look();
 
   Rate drafted_;
   Rate plain_;
   int window_ = kFirstWindow;  // passes with drafts before the next look
+  int bad_looks_ = 0;          // in a row
   int rest_ = 0;               // passes that are left without drafts
+  int next_rest_ = kFirstRest;
   bool asks_plain_ = false;
 };
 

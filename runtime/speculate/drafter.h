@@ -17,6 +17,7 @@
 #ifndef SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
 #define SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -40,6 +41,9 @@ struct DraftLimits {
   // Tokens that the engine gives in a second. A second of drafting has to bring more than that. 0:
   // not known.
   double tokens_per_second = 0;
+  // Set where drafting is to end soon, as the engine's pass is: that is no error. Null: it never
+  // is.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 // A tree that is wanted.

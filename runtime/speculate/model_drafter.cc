@@ -17,6 +17,8 @@ namespace {
 
 // More trees at once share the width of so many.
 constexpr int64_t kMostTrees = 10;
+constexpr double kLevelFades =
+    0.95;  // what a level is taken to cost, with each one that is left out
 // Tokens that are looked at behind a node; of a draw, those that are worth a node.
 constexpr int64_t kRankedTokens = 64;
 constexpr size_t kChildren = 8;
@@ -114,7 +116,7 @@ void ModelDrafter::Forget(int64_t sequence) {
 }
 
 void ModelDrafter::TakeKept(Sequence& s) {
-  if (!s.pages.pages.empty() || kept_.pages.pages.empty() || kept_.first > 0) return;
+  if (!s.pages.pages.empty() || kept_.pages.pages.empty() || kept_.first > 0 || s.first > 0) return;
   const auto same =
       std::mismatch(s.tokens.begin(), s.tokens.end(), kept_.tokens.begin(), kept_.tokens.end());
   const int64_t shared = std::min<int64_t>(same.first - s.tokens.begin(), kept_.done);
@@ -189,7 +191,8 @@ absl::Status ModelDrafter::CatchUp() {
       behind = behind || s.done < end;
     }
     if (rows.empty()) return absl::OkStatus();
-    SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows));
+    SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits,
+                            model_->RunPass(rows, growing_[0].request->limits.stop));
     const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
     for (const size_t tree : ends) {
       AddChildren(logits.first(vocab_size), tree, kDraftRoot, kDraftRoot);
@@ -245,7 +248,11 @@ std::vector<ModelDrafter::Open> ModelDrafter::ChooseLevel() {
     gain += open.survival;
     wanted = growing_[open.tree].request->limits.tokens_per_second * level_seconds_;
   }
-  if (gain < wanted) return {};
+  if (gain < wanted) {
+    // A level that took long by chance must not keep others away for good.
+    level_seconds_ *= kLevelFades;
+    return {};
+  }
   open_.erase(open_.begin(), open_.begin() + width);
   // Rows of a sequence come one behind the other.
   std::stable_sort(level.begin(), level.end(),
@@ -276,10 +283,13 @@ absl::Status ModelDrafter::ComputeLevel(absl::Span<const Open> level) {
                     .sees = absl::MakeConstSpan(node.path).first(node.path.size() - 1)});
   }
   const auto start = std::chrono::steady_clock::now();
-  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, model_->RunPass(rows));
+  SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits,
+                          model_->RunPass(rows, growing_[0].request->limits.stop));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  level_seconds_ = level_seconds_ > 0 ? 0.8 * level_seconds_ + 0.2 * seconds : seconds;
+  level_seconds_ = level_seconds_ > 0
+                       ? 0.8 * level_seconds_ + 0.2 * std::min(seconds, 3 * level_seconds_)
+                       : seconds;
   const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
   for (size_t i = 0; i < level.size(); ++i) {
     AddChildren(logits.first(vocab_size), level[i].tree, level[i].node, numbers[i]);
@@ -299,6 +309,18 @@ absl::Status ModelDrafter::ProposeAll(absl::Span<const DraftRequest> requests) {
     SLUICE_RETURN_IF_ERROR(MakeRoom(found->second));
     growing_.push_back({&request, &found->second});
   }
+  if (growing_.empty()) return absl::OkStatus();
+  absl::Status status = GrowTrees();
+  if (status.ok()) return status;
+  // What was in the cache may be lost.
+  for (const Growing& growing : growing_) {
+    growing.sequence->done = 0;
+    growing.sequence->computed.clear();
+  }
+  return absl::IsCancelled(status) ? absl::OkStatus() : status;
+}
+
+absl::Status ModelDrafter::GrowTrees() {
   SLUICE_RETURN_IF_ERROR(CatchUp());
   for (;;) {
     const std::vector<Open> level = ChooseLevel();

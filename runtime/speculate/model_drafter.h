@@ -59,7 +59,7 @@ class ModelDrafter : public Drafter {
     const DraftRequest request = {sequence, limits, tree};
     return ProposeAll({&request, 1});
   }
-  // A level of all trees is one pass.
+  // A level of all trees is one pass. Where it is to stop, the trees stay as they are.
   absl::Status ProposeAll(absl::Span<const DraftRequest> requests) override;
   void Forget(int64_t sequence) override;
   absl::string_view name() const override { return "model"; }
@@ -98,6 +98,8 @@ class ModelDrafter : public Drafter {
   // Makes room for the sequence's tokens and a tree; where it has become too long, forgets the
   // first part of it.
   absl::Status MakeRoom(Sequence& sequence);
+  // Computes level after level of the trees in growing_.
+  absl::Status GrowTrees();
   // Computes tokens that are not in the cache yet, of all that grow, in as many passes as that
   // takes, and gives the trees their first nodes.
   absl::Status CatchUp();

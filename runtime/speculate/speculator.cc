@@ -29,7 +29,7 @@ void Speculator::Add(std::unique_ptr<Drafter> drafter) {
   drafters_.push_back({std::move(drafter)});
 }
 
-void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows,
+void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows, const std::atomic<bool>* stop,
                          std::vector<DraftTree>* trees) {
   // Of several trees none gets much more than its part.
   const auto count = static_cast<int64_t>(wishes.size());
@@ -53,7 +53,8 @@ void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows,
         .top_k = wish.sampler->top_k,
         .top_p = wish.sampler->top_p,
         .min_p = wish.sampler->min_p,
-        .tokens_per_second = options_.adapts ? tokens_per_second_ : 0};
+        .tokens_per_second = options_.adapts ? tokens_per_second_ : 0,
+        .stop = stop};
     requests.push_back({wish.sequence, limits, &(*trees)[i]});
   }
   if (requests.empty()) return;
@@ -67,7 +68,8 @@ void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows,
   }
 }
 
-std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t rows) {
+std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t rows,
+                                         const std::atomic<bool>* stop) {
   const auto start = DraftClock::now();
   std::vector<DraftTree> trees(wishes.size());
   pass_sequences_ = static_cast<int64_t>(wishes.size());
@@ -75,7 +77,7 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
   if (rows > 0 && (gain_.Wants() || !options_.adapts)) {
     std::vector<DraftTree> proposed(wishes.size());
     std::vector<const DraftTree*> all;
-    Propose(wishes, rows, &proposed);
+    Propose(wishes, rows, stop, &proposed);
     for (const DraftTree& tree : proposed) all.push_back(&tree);
     const std::vector<int64_t> shares = ShareRows(all, rows);
     const double least = std::max(options_.row_price, kLeastSurvival);
@@ -117,7 +119,11 @@ void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
   recent_seconds_ = kKeep * recent_seconds_ + seconds + draft_seconds_;
   tokens_per_second_ = recent_seconds_ > 0 ? recent_tokens_ / recent_seconds_ : 0;
   if (comparable) {
-    gain_.Note(nodes > 0, seconds + draft_seconds_, pass_sequences_, pass_tokens_);
+    gain_.Note({.drafted = nodes > 0,
+                .seconds = seconds,
+                .draft_seconds = nodes > 0 ? draft_seconds_ : 0,
+                .sequences = pass_sequences_,
+                .tokens = pass_tokens_});
   }
 }
 

@@ -2,6 +2,7 @@
 #ifndef SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
 #define SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -61,8 +62,9 @@ class Speculator {
     const SamplerOptions* sampler;
   };
   // Returns a tree for each wish, depth first (DraftTree::Trimmed), with `rows` nodes together at
-  // most.
-  std::vector<DraftTree> Draft(absl::Span<const Wish> wishes, int64_t rows);
+  // most. `stop` as in DraftLimits.
+  std::vector<DraftTree> Draft(absl::Span<const Wish> wishes, int64_t rows,
+                               const std::atomic<bool>* stop = nullptr);
 
   // Tells that a sequence went on with `tokens` where `tree` was computed for it.
   void NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens);
@@ -83,7 +85,8 @@ class Speculator {
     bool failed = false;
   };
   // Has all drafters fill a tree for each wish, where a pass has `rows` rows for them.
-  void Propose(absl::Span<const Wish> wishes, int64_t rows, std::vector<DraftTree>* trees);
+  void Propose(absl::Span<const Wish> wishes, int64_t rows, const std::atomic<bool>* stop,
+               std::vector<DraftTree>* trees);
 
   const SpeculatorOptions options_;
   Calibration calibration_;

@@ -191,6 +191,15 @@ int64_t SuffixDrafter::MemoryBytes() const {
   return bytes;
 }
 
+SuffixDrafterOptions SuffixDrafterOptions::For(int64_t context_tokens, int64_t num_sequences) {
+  constexpr int64_t kMostTokens = 64 << 10;
+  SuffixDrafterOptions options;
+  options.max_sequence_tokens =
+      num_sequences == 1 ? context_tokens : std::min(context_tokens * num_sequences, kMostTokens);
+  options.max_shared_tokens = num_sequences == 1 ? 0 : kMostTokens;
+  return options;
+}
+
 int64_t SuffixDrafter::MaxMemoryBytes(const SuffixDrafterOptions& options, int64_t sequences) {
   return (options.max_sequence_tokens + options.max_shared_tokens) *
              SuffixAutomaton::kMaxBytesPerToken +

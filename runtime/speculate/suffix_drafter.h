@@ -23,6 +23,10 @@ struct SuffixDrafterOptions {
   // The sources of nodes that come from the sequence itself, and from the learned texts.
   int source = 0;
   int shared_source = 1;
+
+  // For so many sequences at once: all of a single one, and nothing else; of several no more than
+  // 64 Ki tokens, and as many of finished ones.
+  static SuffixDrafterOptions For(int64_t context_tokens, int64_t num_sequences);
 };
 
 // Looks for earlier occurrences of the sequence's last tokens, in the sequence and in the texts

@@ -284,32 +284,65 @@ TEST_F(SpeculationTest, AFailingDrafterCostsALine) {
   EXPECT_EQ(speculator.failures()[0], "the failing drafter is not asked any more: no memory left");
 }
 
-TEST(DraftGain, RestsWhereDraftsDoNotPay) {
-  DraftGain gain;
+// Notes `passes` passes, with drafts where they are wanted; how many had some.
+int RunPasses(DraftGain& gain, int passes, const std::function<DraftGain::Pass(bool)>& pass) {
   int drafted = 0;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < passes; ++i) {
     const bool drafts = gain.Wants();
     drafted += drafts;
-    gain.Note(drafts, drafts ? 1.2 : 1.0, 1, 1);
+    gain.Note(pass(drafts));
   }
-  EXPECT_LT(drafted, 200);
+  return drafted;
+}
+
+TEST(DraftGain, RestsWhereDraftsDoNotPay) {
+  DraftGain gain;
+  const int drafted = RunPasses(gain, 2000, [](bool drafts) {
+    return DraftGain::Pass{drafts, drafts ? 1.1 : 1.0, drafts ? 0.1 : 0, 1, 1};
+  });
+  EXPECT_LT(drafted, 300);
   EXPECT_NEAR(gain.Gain(), 1 / 1.2, 0.01);
+}
+
+// The model takes longer to draft than what it drafts brings, though it brings much.
+TEST(DraftGain, AsksWhatAPassTakesWhereDraftingTakesLong) {
+  DraftGain gain;
+  const int drafted = RunPasses(gain, 1000, [](bool drafts) {
+    return DraftGain::Pass{drafts, 1.0, drafts ? 1.2 : 0, 1, drafts ? 2 : 1};
+  });
+  EXPECT_LT(drafted, 300);
 }
 
 TEST(DraftGain, GoesOnWhereTheyDo) {
   DraftGain gain;
-  for (int i = 0; i < 2000; ++i) {
-    EXPECT_TRUE(gain.Wants());
-    gain.Note(true, 1.2, 1, 3);
-  }
+  EXPECT_EQ(RunPasses(gain, 2000,
+                      [](bool drafts) {
+                        return DraftGain::Pass{drafts, 1.2, 0, 1, drafts ? 3 : 1};
+                      }),
+            2000);
   DraftGain measured;
-  int plain = 0;
-  for (int i = 0; i < 2000; ++i) {
-    const bool drafts = measured.Wants();
-    plain += !drafts;
-    measured.Note(drafts, drafts ? 1.05 : 1.0, 2, drafts ? 5 : 4);
-  }
-  EXPECT_LE(plain, 2);
+  const int drafted = RunPasses(measured, 2000, [](bool drafts) {
+    return DraftGain::Pass{drafts, drafts ? 1.05 : 1.0, 0, 2, drafts ? 5 : 4};
+  });
+  EXPECT_GE(drafted, 1990);
+}
+
+// One pass that took long by chance, and sequences that become fewer.
+TEST(DraftGain, IsNotLedAstray) {
+  DraftGain stalled;
+  int pass = 0;
+  const int drafted = RunPasses(stalled, 600, [&](bool drafts) {
+    const double seconds = ++pass == 9 ? 9.0 : 1.1;
+    return DraftGain::Pass{drafts, seconds, 0, 1, pass % 10 == 0 ? 1 : drafts ? 2 : 1};
+  });
+  EXPECT_GE(drafted, 590);
+  DraftGain tail;
+  for (int i = 0; i < 50; ++i) tail.Note({false, 1.0, 0, 40, 40});
+  EXPECT_GE(RunPasses(tail, 600,
+                      [](bool drafts) {
+                        return DraftGain::Pass{drafts, 1.0, 0.03, 4, drafts ? 12 : 4};
+                      }),
+            598);
 }
 
 }  // namespace
