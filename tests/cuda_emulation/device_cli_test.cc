@@ -137,8 +137,9 @@ TEST_F(DeviceCli, KeysAndValuesLieWhereTheyAreWantedOrWhereTheyFit) {
   };
   const json cpu = json::parse(run(ids, {"--json"}).out);
   EXPECT_EQ(json::parse(run(ids, {"--json", "-nkvo"}).out)["ids"], cpu["ids"]) << "of no effect";
-  const json on_host =
-      json::parse(run(ids, {"--json", "--device", "cuda", "--max-vram", "512MiB", "-nkvo"}).out);
+  const json on_host = json::parse(run(ids, {"--json", "--device", "cuda", "--max-vram", "512MiB",
+                                             "-nkvo", "--speculate", "off"})
+                                       .out);
   EXPECT_EQ(on_host["ids"], cpu["ids"]);
   const json& report = on_host["report"]["device"];
   // Pages in for the two tokens behind the prompt, out for all three passes.

@@ -271,6 +271,38 @@ TEST_F(SpeculationTest, LeavesTheCacheThatPlainRunsLeave) {
   }
 }
 
+// A text that is interrupted after some passes and taken up by another process ends as a plain one.
+TEST_F(SpeculationTest, GoesOnAfterInterruptsAnywhere) {
+  std::vector<SequenceRequest> requests = LongRequests();
+  requests.resize(4);
+  std::vector<std::vector<int32_t>> texts;
+  const std::vector<SequenceResult> want = Plain(requests, &texts);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    SequenceResult got;
+    std::vector<int32_t> generated;
+    for (int steps = 3; steps < 100; steps += 4) {
+      Speculator speculator =
+          MakeSpeculator(std::make_unique<OracleDrafter>(texts, vocab_size(), 1, true));
+      TestEngine test(**store_, tokenizer_,
+                      {.kv_pages = 8, .draft_rows = 7, .speculator = &speculator});
+      SequenceRequest request = requests[i];
+      request.generated = generated;
+      request.on_finish = [&](SequenceResult result) { got = std::move(result); };
+      const int64_t id = *test.engine->Submit(std::move(request));
+      for (int step = 0; step < steps && !test.engine->idle(); ++step) {
+        ASSERT_TRUE(test.engine->Step().ok());
+      }
+      if (test.engine->idle()) break;
+      test.engine->Interrupt(id);
+      EXPECT_EQ(got.finish_reason, FinishReason::kInterrupt);
+      generated = got.ids;
+    }
+    EXPECT_EQ(got.ids, want[i].ids);
+    EXPECT_EQ(got.text, want[i].text);
+    EXPECT_EQ(got.finish_reason, want[i].finish_reason);
+  }
+}
+
 TEST_F(SpeculationTest, AFailingDrafterCostsALine) {
   std::vector<SequenceRequest> requests = LongRequests();
   requests.resize(1);
