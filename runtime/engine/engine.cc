@@ -395,7 +395,9 @@ absl::StatusOr<absl::Span<const float>> Engine::Compute(std::vector<Part>& parts
                                                         StepReport* report) {
   DraftFor(parts, stop, report);
   std::vector<PassRow> rows = RowsOf(parts);
-  if (model_->RoomsOf(rows) > model_->plan().tree_rooms) {
+  const bool drafts =
+      std::any_of(parts.begin(), parts.end(), [](const Part& part) { return part.drafts(); });
+  if (drafts && model_->RoomsOf(rows) > model_->plan().tree_rooms) {
     for (Part& part : parts) {
       if (part.drafts()) part.tree = FirstPath(part.tree);
     }

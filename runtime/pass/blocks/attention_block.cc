@@ -88,12 +88,15 @@ absl::Status AttentionBlock::Attend(int layer, const AttentionSpec& attention) {
 }
 
 absl::Status AttentionBlock::Append(AttentionArgs args, const AttentionSpec& attention) {
-  // Attention finds keys by position, but they are stored by slot.
-  appended_ = rows_;
-  for (size_t i = 0; i < appended_.size(); ++i) {
-    appended_[i].position = context().rows->rows[i].slot;
+  args.rows = rows_;
+  if (!context().tree->empty()) {
+    // Attention finds keys by position, but they are stored by slot.
+    appended_ = rows_;
+    for (size_t i = 0; i < appended_.size(); ++i) {
+      appended_[i].position = context().rows->rows[i].slot;
+    }
+    args.rows = appended_;
   }
-  args.rows = appended_;
   return context().place->ops()->AppendKv(args, k_, v_, attention.kv_dim());
 }
 
