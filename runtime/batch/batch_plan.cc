@@ -61,21 +61,6 @@ ResumeCosts CostsOfResuming(const Manifest& manifest, const BatchPlan& plan,
   return costs;
 }
 
-// The part of the head that the disk reads while the head computes with `rows` rows; 1 where that
-// was not measured.
-double HeadStreamedShare(const Manifest& manifest, const MachineRates& rates, int num_threads,
-                         int64_t rows) {
-  double compute_s = 0, disk_s = 0;
-  for (const ManifestSlab& slab : manifest.slabs) {
-    if (!OfLogitRows(manifest.ProductOf(slab))) continue;
-    const Encoding encoding = manifest.tensors[slab.tensors[0]].encoding;
-    compute_s += static_cast<double>(slab.raw_bytes) *
-                 KernelSecondsPerByte(rates, encoding, rows, num_threads);
-    disk_s += static_cast<double>(slab.bytes) / rates.disk_bytes_per_s;
-  }
-  return compute_s > 0 && compute_s < disk_s ? compute_s / disk_s : 1;
-}
-
 // The most rows that are computed while a pass's slabs come from disk and over the links.
 int64_t BalancedRows(const Manifest& manifest, const MemoryPlan& plan, const MachineRates& rates,
                      int num_threads, bool verify_once) {
@@ -222,6 +207,11 @@ class BatchPlanner {
       const int64_t balanced = BalancedRows(manifest_, plain, rates_, num_threads_, verify_once_);
       const bool known = !rates_.kernels.empty() && plain.residency.streamed_bytes > 0;
       request_.draft_rows = known ? std::clamp<int64_t>(balanced - sequences, 0, draft_rows_) : 0;
+      // All of them want logits.
+      if (!request_.device.has_value()) {
+        request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_,
+                                                         sequences + request_.draft_rows);
+      }
     }
     absl::StatusOr<BatchPlan> plan = PlanAsked(sequences);
     request_.draft_rows = 0;

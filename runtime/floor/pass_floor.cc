@@ -78,6 +78,19 @@ double KernelSecondsPerByte(const MachineRates& rates, Encoding encoding, int64_
   return num_threads > 0 ? seconds * rates.num_threads / num_threads : seconds;
 }
 
+double HeadStreamedShare(const Manifest& manifest, const MachineRates& rates, int num_threads,
+                         int64_t rows) {
+  double compute_s = 0, disk_s = 0;
+  for (const ManifestSlab& slab : manifest.slabs) {
+    if (!OfLogitRows(manifest.ProductOf(slab))) continue;
+    const Encoding encoding = manifest.tensors[slab.tensors[0]].encoding;
+    compute_s += static_cast<double>(slab.raw_bytes) *
+                 KernelSecondsPerByte(rates, encoding, rows, num_threads);
+    disk_s += static_cast<double>(slab.bytes) / rates.disk_bytes_per_s;
+  }
+  return compute_s > 0 && compute_s < disk_s ? compute_s / disk_s : 1;
+}
+
 PassWork DescribePass(const Manifest& manifest, const Residency& residency, int64_t rows,
                       int64_t logit_rows, int num_threads, bool verify_once,
                       const std::vector<bool>& by_host) {

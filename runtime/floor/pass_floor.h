@@ -69,6 +69,11 @@ struct MemoryRates {
 // What was measured, as a list as PassWork::memories: a device's memory, the host's and the disk.
 std::vector<MemoryRates> MeasuredMemories(const MachineRates& rates);
 
+// The part of the head that the disk reads while the CPU computes all of the head for `rows` rows
+// that want logits; 1 where that was not measured.
+double HeadStreamedShare(const Manifest& manifest, const MachineRates& rates, int num_threads,
+                         int64_t rows);
+
 // What one pass has to do in a memory, or with the disk.
 struct MemoryWork {
   int64_t touched_bytes = 0;  // read and written in it; of a disk its link says it all

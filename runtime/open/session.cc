@@ -13,6 +13,7 @@
 #include "kernels/base/system_memory.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "runtime/constrain/constraints.h"
+#include "runtime/floor/pass_floor.h"
 #include "runtime/open/session_rates.h"
 #include "runtime/open/speculation.h"
 #include "storage/shard/tokenizer_files.h"
@@ -176,9 +177,16 @@ absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptio
   }
   SLUICE_RETURN_IF_ERROR(plan.status());
   if (plan->draft_rows == 0) return plan;
-  const int64_t rows = ChooseDrafts(session, options, *plan).rows;
-  if (rows == plan->draft_rows) return plan;
-  request.draft_rows = rows;
+  request.draft_rows = ChooseDrafts(session, options, *plan).rows;
+  if (ProbeKnowsStore(options, session) && !request.device.has_value()) {
+    request.head_streamed_share = HeadStreamedShare(
+        session.store->manifest(), RememberedRates(options, session), options.num_threads,
+        request.num_sequences + request.draft_rows);
+  }
+  if (request.draft_rows == plan->draft_rows &&
+      request.head_streamed_share == plan->request.head_streamed_share) {
+    return plan;
+  }
   return PlanMemory(*session.store, request);
 }
 

@@ -207,7 +207,8 @@ class MemoryPlanner {
   PlacePlan& host() { return plan_.host(); }
   // One sequence alone has passes in which a single row of many goes through the head.
   double HeadStreamedShare() const {
-    return request().num_sequences == 1 ? 0 : request().head_streamed_share;
+    const bool one_row = request().num_sequences == 1 && request().draft_rows == 0;
+    return one_row ? 0 : request().head_streamed_share;
   }
 
   void TakeSlabs();
@@ -257,7 +258,13 @@ void MemoryPlanner::TakeSlabs() {
   stream_tables_ = SlabStream::MemoryBytes(cycle_, 0, plan_.worker_threads);
   // Two slabs: one is computed with while the next one arrives.
   min_ring_ = HostBuffer::RoundedBytes(std::min(2 * RingSlabBytes(cycle_), all_resident_));
-  const int64_t drafted = request().draft_model_bytes > 0 ? request().draft_rows : 0;
+  const bool with_draft_model = request().draft_model_bytes > 0;
+  // A ring of two slabs has the disk wait for the rows of drafts.
+  if (with_draft_model && !on_device()) {
+    min_ring_ =
+        std::max(min_ring_, HostBuffer::RoundedBytes(RingBytes(cycle_, plan_, all_resident_)));
+  }
+  const int64_t drafted = with_draft_model ? request().draft_rows : 0;
   least_rows_ = std::min(request().num_sequences + drafted, request().pass_rows);
 }
 

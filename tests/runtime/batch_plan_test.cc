@@ -151,23 +151,26 @@ TEST(BatchPlan, BalancesRowsWhereComputingMeetsTheDisk) {
             floor(plan->balanced_rows + 1).Seconds(kDiskTerm));
 }
 
+// The parts of the head and of the other slabs that are streamed.
+std::pair<double, double> StreamedParts(const Manifest& manifest, const MemoryPlan& plan) {
+  double all[2] = {}, of_these[2] = {};
+  for (size_t i = 0; i < manifest.slabs.size(); ++i) {
+    const bool head = OfLogitRows(manifest.ProductOf(manifest.slabs[i]));
+    const auto bytes = static_cast<double>(manifest.slabs[i].bytes);
+    all[head] += bytes;
+    if (plan.residency.tier[i] == kOnDisk) of_these[head] += bytes;
+  }
+  return {of_these[1] / all[1], of_these[0] / all[0]};
+}
+
 // A pass with prompts has many rows, of which few go through the head.
 TEST(BatchPlan, StreamsOfTheHeadWhatTheDiskReadsWhileItComputes) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
-  // The parts of the head and of the other slabs that are streamed.
   const auto streamed = [&](double kernel) {
     const auto plan =
         PlanBatch(*store, Request(9 << 20), Rates(1e8, kernel), kThreads, false, {}, 16);
     EXPECT_TRUE(plan.ok()) << plan.status();
-    double all[2] = {}, of_these[2] = {};
-    const Manifest& manifest = store->manifest();
-    for (size_t i = 0; i < manifest.slabs.size(); ++i) {
-      const bool head = OfLogitRows(manifest.ProductOf(manifest.slabs[i]));
-      const auto bytes = static_cast<double>(manifest.slabs[i].bytes);
-      all[head] += bytes;
-      if (plan->memory.residency.tier[i] == kOnDisk) of_these[head] += bytes;
-    }
-    return std::pair(of_these[1] / all[1], of_these[0] / all[0]);
+    return StreamedParts(store->manifest(), plan->memory);
   };
   const double slab = 0.1;  // of the head, at most
   const auto [head, others] = streamed(6.4e9);
@@ -175,6 +178,27 @@ TEST(BatchPlan, StreamsOfTheHeadWhatTheDiskReadsWhileItComputes) {
   EXPECT_GT(others, head + 2 * slab);
   const auto [slow_head, slow_others] = streamed(1e9);
   EXPECT_NEAR(slow_head, slow_others, slab) << "16 rows take longer than reading";
+}
+
+// All rows of drafts want logits, those of a single sequence too.
+TEST(MemoryPlan, StreamsMoreOfTheHeadWithDrafts) {
+  const TestStore store("TinyStories-656K", "", 64 << 10);
+  PlanRequest request = Request(7 << 20);
+  request.pass_rows = 64;
+  const auto plain = PlanMemory(*store, request);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  const double slab = 0.1;  // of the head, at most
+  EXPECT_LT(StreamedParts(store->manifest(), *plain).first, slab) << "one row";
+  request.draft_rows = 15;
+  request.head_streamed_share =
+      HeadStreamedShare(store->manifest(), Rates(1e8, 6.4e9), kThreads, 1 + request.draft_rows);
+  EXPECT_NEAR(request.head_streamed_share, 16 * 1e8 / 6.4e9, 0.01);
+  const auto drafted = PlanMemory(*store, request);
+  ASSERT_TRUE(drafted.ok()) << drafted.status();
+  ASSERT_EQ(drafted->draft_rows, 15);
+  const auto [head, others] = StreamedParts(store->manifest(), *drafted);
+  EXPECT_NEAR(head, request.head_streamed_share, slab);
+  EXPECT_GT(others, head);
 }
 
 TEST(ResumeCost, IsTheDisksTimeOrThatOfRowsThatDoNotFitBesideIt) {
