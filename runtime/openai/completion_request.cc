@@ -397,7 +397,7 @@ class CustomIdReader : public nlohmann::json_sax<json> {
 
 std::string ReadCustomId(absl::string_view line, int64_t number) {
   CustomIdReader reader;
-  const bool whole = json::sax_parse(line.begin(), line.end(), &reader);
+  const bool whole = ReadJsonEvents(line, &reader);
   return whole && !reader.id().empty() ? reader.id() : DefaultCustomId(number);
 }
 

@@ -188,11 +188,18 @@ absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view what,
   }
   DocumentBuilder builder(what);
   Tee tee(&builder, readers);
-  const bool ok = readers.empty() ? json::sax_parse(text.begin(), text.end(), &builder)
-                                  : json::sax_parse(text.begin(), text.end(), &tee);
+  const bool ok = readers.empty() ? ReadJsonEvents(text, &builder) : ReadJsonEvents(text, &tee);
   SLUICE_RETURN_IF_ERROR(builder.status());
   if (!ok) return absl::InvalidArgumentError(absl::StrCat(what, ": not valid JSON"));
   return builder.Take();
+}
+
+bool ReadJsonEvents(absl::string_view text, nlohmann::json_sax<json>* reader) {
+  return json::sax_parse(text.begin(), text.end(), reader);
+}
+
+bool ReadJsonEvents(std::istream& stream, nlohmann::json_sax<json>* reader) {
+  return json::sax_parse(stream, reader);
 }
 
 int64_t JsonTreeBytes(absl::string_view text) {

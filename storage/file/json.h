@@ -6,6 +6,7 @@
 #define SLUICE_STORAGE_FILE_JSON_H_
 
 #include <cstdint>
+#include <istream>
 #include <optional>
 #include <string>
 
@@ -30,6 +31,12 @@ inline constexpr int kMaxJsonDepth = 64;
 absl::StatusOr<nlohmann::json> ParseJson(
     absl::string_view text, absl::string_view what,
     absl::Span<nlohmann::json_sax<nlohmann::json>* const> readers = {});
+
+// Sends the events of a text to `reader` until it returns false. Returns whether all of the text
+// was read and is JSON. A text must have no zero byte, which the library takes for its end. All
+// readers share one instance of the library's parser, which takes seconds to compile.
+bool ReadJsonEvents(absl::string_view text, nlohmann::json_sax<nlohmann::json>* reader);
+bool ReadJsonEvents(std::istream& stream, nlohmann::json_sax<nlohmann::json>* reader);
 
 // Returns an upper bound of the memory that documents made of `text` take beside it, as nlohmann's
 // and as a template's values. The text is read once and need not be JSON.

@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "storage/file/json.h"
 #include "storage/file/lfs_pointer.h"
 
 namespace sluice {
@@ -280,7 +281,7 @@ absl::StatusOr<SafetensorsFile> ParseSafetensorsHeader(absl::string_view header,
     return Damaged(path, absl::StrCat("not valid JSON at byte ", zero + 1));
   }
   HeaderReader reader;
-  if (!json::sax_parse(header.begin(), header.end(), &reader)) {
+  if (!ReadJsonEvents(header, &reader)) {
     return Damaged(path, reader.error().empty() ? "not valid JSON" : reader.error());
   }
 

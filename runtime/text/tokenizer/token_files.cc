@@ -413,7 +413,7 @@ absl::StatusOr<TokenFiles> ReadTokenFiles(TokenFileReader read) {
       return absl::InvalidArgumentError(absl::StrCat(file->name, ": not an object"));
     }
     KeyOrder order(file);
-    json::sax_parse(text, &order);
+    ReadJsonEvents(text, &order);
   }
   return files;
 }

@@ -254,15 +254,14 @@ absl::StatusOr<TokenizerFile> ReadTokenizerJson(const std::string& path) {
   SLUICE_RETURN_IF_ERROR(OpenFile(path, &stream));
   TokenizerFile file;
   SLUICE_RETURN_IF_ERROR(Read(Reader::Source::kTokenizerJson, path, &file,
-                              [&](Reader* reader) { return json::sax_parse(stream, reader); }));
+                              [&](Reader* reader) { return ReadJsonEvents(stream, reader); }));
   return file;
 }
 
 absl::StatusOr<TokenizerFile> ParseTokenizerJson(absl::string_view text, absl::string_view what) {
   TokenizerFile file;
-  SLUICE_RETURN_IF_ERROR(Read(Reader::Source::kTokenizerJson, what, &file, [&](Reader* reader) {
-    return json::sax_parse(text.begin(), text.end(), reader);
-  }));
+  SLUICE_RETURN_IF_ERROR(Read(Reader::Source::kTokenizerJson, what, &file,
+                              [&](Reader* reader) { return ReadJsonEvents(text, reader); }));
   return file;
 }
 
@@ -273,7 +272,7 @@ absl::StatusOr<TokenizerFile> ReadVocabAndMerges(const std::string& vocab_path,
   std::ifstream vocab, merges;
   SLUICE_RETURN_IF_ERROR(OpenFile(vocab_path, &vocab));
   SLUICE_RETURN_IF_ERROR(Read(Reader::Source::kVocabJson, vocab_path, &file,
-                              [&](Reader* reader) { return json::sax_parse(vocab, reader); }));
+                              [&](Reader* reader) { return ReadJsonEvents(vocab, reader); }));
   SLUICE_RETURN_IF_ERROR(OpenFile(merges_path, &merges));
   std::string line;
   for (int64_t number = 1; std::getline(merges, line); ++number) {
