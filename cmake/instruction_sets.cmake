@@ -1,4 +1,5 @@
-# One file an instruction set, by its ending, each with the flags of its own.
+# One file an instruction set, by its ending, each with the flags of its own and no precompiled headers: what is inline
+# there would be compiled with these flags, and the linker might keep it for all.
 function(sluice_instruction_sets folder)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     file(GLOB avx2 CONFIGURE_DEPENDS ${folder}/*_avx2.cc)
@@ -11,8 +12,9 @@ function(sluice_instruction_sets folder)
         -mprefer-vector-width=512)
     set_source_files_properties(${avx512} PROPERTIES COMPILE_OPTIONS "${avx512_flags}")
     set_source_files_properties(${avx512bf16} PROPERTIES COMPILE_OPTIONS "${avx512_flags};-mavx512bf16")
+    set_source_files_properties(${avx2} ${avxvnni} ${avx512} ${avx512bf16} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
     file(GLOB neon CONFIGURE_DEPENDS ${folder}/*_neon.cc)
-    set_source_files_properties(${neon} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod")
+    set_source_files_properties(${neon} PROPERTIES COMPILE_OPTIONS "-march=armv8.2-a+dotprod" SKIP_PRECOMPILE_HEADERS ON)
   endif()
 endfunction()
