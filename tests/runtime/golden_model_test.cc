@@ -89,27 +89,31 @@ TEST_P(GoldenModel, GivesTheSameBitsHoweverItIsPlacedAndExecuted) {
     const TestStore store(GetParam(), "", slab_bytes, compression);
     if (expected.empty()) expected = TestModel(*store, reference).Logits(golden.input_ids);
     std::vector<RunConfig> configs = {reference};
+    const struct {
+      IoKind io;
+      int chunk;
+      int threads;
+    } kRuns[] = {{IoKind::kAuto, 512, 2}, {IoKind::kThreads, 9, 1}, {IoKind::kAuto, 1, 2}};
     for (const Placement placement :
          {Placement::kResident, Placement::kHalf, Placement::kStreamed}) {
-      for (const IoKind io : {IoKind::kAuto, IoKind::kThreads}) {
-        for (const auto& [chunk, threads] : {std::pair(512, 2), std::pair(9, 1), std::pair(1, 2)}) {
-          if (chunk == 1 && placement != Placement::kHalf)
-            continue;  // 61 passes: one placement shows it
-          configs.push_back(
-              {.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
-                                    static_cast<int>(io), " chunk ", chunk, " threads ", threads),
-               .placement = placement,
-               .io = io,
-               .chunk = chunk,
-               .num_threads = threads});
-        }
+      for (const auto& [io, chunk, threads] : kRuns) {
+        if (chunk == 1 && placement != Placement::kHalf)
+          continue;  // 61 passes: one placement shows it
+        configs.push_back(
+            {.name = absl::StrCat("placement ", static_cast<int>(placement), " io ",
+                                  static_cast<int>(io), " chunk ", chunk, " threads ", threads),
+             .placement = placement,
+             .io = io,
+             .chunk = chunk,
+             .num_threads = threads});
       }
     }
     configs.push_back({.name = "keys and values on disk",
                        .placement = Placement::kHalf,
                        .chunk = 9,
                        .kv_disk_pages = 8});
-    for (const Isa isa : SupportedIsas()) {
+    // Where tiles are cut into slabs, no kernel sees.
+    for (const Isa isa : slab_bytes == 20000 ? SupportedIsas() : std::vector<Isa>()) {
       configs.push_back({.name = absl::StrCat("isa ", IsaName(isa)), .chunk = 23, .isa = isa});
     }
     for (const RunConfig& config : configs) {
