@@ -202,9 +202,10 @@ TEST_F(SpeculationTest, AnOracleTakesFewPasses) {
 }
 
 TEST_F(SpeculationTest, SuffixesAndReplayGiveThePlainText) {
-  const std::vector<SequenceRequest> requests = LongRequests();
+  std::vector<SequenceRequest> requests = LongRequests();
   std::vector<std::vector<int32_t>> texts;
   for (const KvType kv : {KvType::kF16, KvType::kF32}) {
+    if (kv == KvType::kF32) requests.resize(5);  // still more than there are places
     texts.clear();
     const std::vector<SequenceResult> want = Plain(requests, &texts, kv);
     Speculator speculator({.adapts = false},

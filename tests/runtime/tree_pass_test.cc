@@ -56,6 +56,8 @@ INSTANTIATE_TEST_SUITE_P(Models, TreePass,
 // On a device, which computes late or early: with keys and values in its memory, and in the host's.
 TEST(DeviceTreePass, GivesTheBitsOfEachPath) {
   using FirstStream = LateDevice::Faults::FirstStream;
+  // Two positions around the end of a page for each model, each with every place and every pace.
+  const int64_t known[] = {62, 66, 66, 62, 66, 62, 62, 66};
   std::mt19937 random(3);
   uint32_t seed = 0;
   for (const char* const name : {"llama-gqa-untied-f32", "mistral-window-f16"}) {
@@ -70,9 +72,8 @@ TEST(DeviceTreePass, GivesTheBitsOfEachPath) {
                         .kv_pages = 12,
                         .draft_rows = 80,
                         .streamed = seed % 2 == 0});
-        for (const int64_t known : {62, 66}) {
-          ExpectTreesAreTheirPaths(*test.model, random, known, /*nodes=*/40, /*most_depth=*/8);
-        }
+        ExpectTreesAreTheirPaths(*test.model, random, known[seed - 1], /*nodes=*/40,
+                                 /*most_depth=*/8);
       }
     }
   }
