@@ -376,7 +376,8 @@ void Engine::DraftFor(std::vector<Part>& parts, const std::atomic<bool>* stop, S
     wishes.push_back({.sequence = part.chunk.id,
                       .tokens = tokens,
                       .most_depth = std::max<int64_t>(left - 1, 0),
-                      .sampler = &s.request.sampler});
+                      .sampler = &s.request.sampler,
+                      .grammar = s.grammar.has_value() ? &*s.grammar : nullptr});
     wishing.push_back(&part);
     part.generates = true;
   }

@@ -7,6 +7,7 @@
 #include "kernels/base/status_macros.h"
 #include "runtime/floor/pass_floor.h"
 #include "runtime/open/session_rates.h"
+#include "runtime/speculate/grammar_drafter.h"
 #include "runtime/speculate/model_drafter.h"
 #include "runtime/speculate/suffix_drafter.h"
 
@@ -26,8 +27,10 @@ constexpr int64_t kGuessedStreamedRows = 24;
 constexpr double kLongerPass = 1.03;
 constexpr double kLongerResidentPass = 1.25;
 
-// Of the draft model among the calibration's sources, behind the two of the suffix drafter.
+// Among the calibration's sources, behind the two of the suffix drafter: of the draft model, and of
+// grammars.
 constexpr int kModelSource = 2;
+constexpr int kGrammarSource = 3;
 // With a draft model, rows are worth a longer pass where all weights stay.
 constexpr int64_t kLeastModelRows = 4;
 
@@ -91,7 +94,9 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
   auto speculator = std::make_unique<Speculator>(
       speculate,
       std::vector<Calibration::Priors>{SuffixDrafter::InitialRates(), SuffixDrafter::InitialRates(),
-                                       ModelDrafter::InitialRates()});
+                                       ModelDrafter::InitialRates(),
+                                       GrammarDrafter::InitialRates()});
+  speculator->Add(std::make_unique<GrammarDrafter>(kGrammarSource, speculator->calibration()));
   if (options.speculate.mode != SpeculateOptions::Mode::kModel) {
     speculator->Add(std::make_unique<SuffixDrafter>(
         SuffixDrafterOptions::For(plan.request.context_tokens, plan.request.num_sequences),

@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/speculate/draft_tree.h"
+#include "runtime/text/grammar/constraint.h"
 
 namespace sluice {
 
@@ -38,6 +39,10 @@ struct DraftLimits {
   int64_t top_k = 0;
   double top_p = 1;
   double min_p = 0;
+  // Where the sequence's grammar is, behind all of its tokens, and how many tokens it may still
+  // get; it is not to be moved, but copied. Null: the sequence has none.
+  const grammar::Matcher* grammar = nullptr;
+  int64_t tokens_left = 0;
   // Tokens that the engine gives in a second. A second of drafting has to bring more than that. 0:
   // not known.
   double tokens_per_second = 0;

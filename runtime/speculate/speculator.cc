@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/speculate/grammar_drafter.h"
 
 namespace sluice {
 namespace {
@@ -53,6 +54,8 @@ void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows, const std:
         .top_k = wish.sampler->top_k,
         .top_p = wish.sampler->top_p,
         .min_p = wish.sampler->min_p,
+        .grammar = wish.grammar,
+        .tokens_left = wish.most_depth + 1,
         .tokens_per_second = options_.adapts ? tokens_per_second_ : 0,
         .stop = stop};
     requests.push_back({wish.sequence, limits, &(*trees)[i]});
@@ -78,7 +81,12 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
     std::vector<DraftTree> proposed(wishes.size());
     std::vector<const DraftTree*> all;
     Propose(wishes, rows, stop, &proposed);
-    for (const DraftTree& tree : proposed) all.push_back(&tree);
+    for (size_t i = 0; i < wishes.size(); ++i) {
+      if (wishes[i].grammar != nullptr) {
+        proposed[i] = proposed[i].Trimmed(AllowedNodes(*wishes[i].grammar, proposed[i]));
+      }
+      all.push_back(&proposed[i]);
+    }
     const std::vector<int64_t> shares = ShareRows(all, rows);
     const double least = std::max(options_.row_price, kLeastSurvival);
     for (size_t i = 0; i < wishes.size(); ++i) {

@@ -15,6 +15,7 @@
 #include "runtime/speculate/draft_gain.h"
 #include "runtime/speculate/draft_tree.h"
 #include "runtime/speculate/drafter.h"
+#include "runtime/text/grammar/constraint.h"
 
 namespace sluice {
 
@@ -60,6 +61,8 @@ class Speculator {
     absl::Span<const int32_t> tokens;  // all that are known of it
     int64_t most_depth;                // tokens that it may get beyond the one of its own row
     const SamplerOptions* sampler;
+    // Of the sequence, behind these tokens; null: it has none. Nodes that it forbids get no row.
+    const grammar::Matcher* grammar = nullptr;
   };
   // Returns a tree for each wish, depth first (DraftTree::Trimmed), with `rows` nodes together at
   // most. `stop` as in DraftLimits.

@@ -60,6 +60,8 @@ class Configurations {
   void StartCounting() { edges_ = 0; }
   // ResourceExhausted: a limit was met; answers since then are wrong.
   const absl::Status& status() const { return status_; }
+  // The same, and goes on as if none had been met. What still comes from those answers is wrong.
+  absl::Status TakeStatus() { return std::exchange(status_, absl::OkStatus()); }
 
   // Forgets everything except the configurations that `live` point at, and renumbers those.
   void Compact(absl::Span<Id* const> live);

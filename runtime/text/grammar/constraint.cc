@@ -92,7 +92,16 @@ int64_t Constraint::MemoryBytes() const {
 }
 
 void Constraint::ForgetIfLarge() {
-  if (configurations_.MemoryBytes() + cached_bytes_ <= limits_.cache_bytes) return;
+  if (configurations_.MemoryBytes() + cached_bytes_ > limits_.cache_bytes) Forget();
+}
+
+absl::Status Constraint::TakeError() {
+  absl::Status status = configurations_.TakeStatus();
+  if (!status.ok()) Forget();
+  return status;
+}
+
+void Constraint::Forget() {
   std::vector<Id*> live;
   for (Id& id : live_) live.push_back(&id);
   configurations_.Compact(live);
@@ -295,7 +304,7 @@ absl::StatusOr<Constraint::Allowed> Constraint::FindAllowed(Id id, int32_t limit
   }
   Walk(v.others(), id, limit, &found);
   if (!tokens_.empty()) AddNamed(id, limit, &found);
-  SLUICE_RETURN_IF_ERROR(configurations_.status());
+  SLUICE_RETURN_IF_ERROR(TakeError());
   return found;
 }
 
@@ -321,6 +330,10 @@ absl::StatusOr<const Constraint::Allowed*> Constraint::AllowedAt(Id id) {
 
 Matcher::Matcher(std::shared_ptr<Constraint> constraint) : constraint_(std::move(constraint)) {
   at_ = constraint_->live_.insert(constraint_->live_.end(), constraint_->configurations_.start());
+}
+
+Matcher::Matcher(const Matcher& other) : constraint_(other.constraint_), ended_(other.ended_) {
+  at_ = constraint_->live_.insert(constraint_->live_.end(), *other.at_);
 }
 
 Matcher::Matcher(Matcher&& other) noexcept
@@ -376,7 +389,7 @@ absl::Status Matcher::Accept(int32_t token) {
   }
   c.configurations_.StartCounting();
   const Constraint::Id at = c.AfterToken(*at_, token);
-  SLUICE_RETURN_IF_ERROR(c.configurations_.status());
+  SLUICE_RETURN_IF_ERROR(c.TakeError());
   if (at == Configurations::kDead) return refuse();
   *at_ = at;
   return absl::OkStatus();

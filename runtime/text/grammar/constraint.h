@@ -94,6 +94,11 @@ class Constraint {
   const PlainLevels& PlainLevelsOf(Id id);
   PlainLevels FindPlainLevels(Id id);
   void ForgetIfLarge();
+  // Forgets all but where the matchers are.
+  void Forget();
+  // Returns the error of a limit that was met since the last call. What was found out meanwhile may
+  // be wrong, and is forgotten.
+  absl::Status TakeError();
 
   const Automaton automaton_;
   const std::vector<Grammar::Token> tokens_;  // the tokens that the grammar names
@@ -107,22 +112,27 @@ class Constraint {
   std::list<Id> live_;                                      // the configurations of the matchers
 };
 
-// Follows one text. Movable. Shares the constraint's ownership.
+// Follows one text. Shares the constraint's ownership.
 class Matcher {
  public:
   explicit Matcher(std::shared_ptr<Constraint> constraint);
   ~Matcher();
   Matcher(Matcher&& other) noexcept;
+  // Follows another text, which has come as far as that of `other`.
+  Matcher(const Matcher& other);
   Matcher& operator=(Matcher&&) = delete;
+
+  const Vocabulary& vocabulary() const { return constraint_->vocabulary(); }
 
   // Sets `mask` to the tokens that may come next if at most `tokens_left` tokens follow, with this
   // one (below 0: no limit). End tokens are in the mask exactly where the text can end. As long as
   // the limit suffices for some text, it suffices after each token of the mask. If it does not, the
   // mask has only the tokens that need the fewest. FailedPrecondition: no token fits.
-  // ResourceExhausted: a limit.
+  // ResourceExhausted: a limit; this text then stays where it is, and others of the constraint go
+  // on.
   absl::Status Mask(int64_t tokens_left, TokenMask* mask);
 
-  // Takes a token that was chosen. InvalidArgument: it does not fit.
+  // Takes a token that was chosen. InvalidArgument: it does not fit. ResourceExhausted: as Mask's.
   absl::Status Accept(int32_t token);
 
   // Returns whether the text can end here.

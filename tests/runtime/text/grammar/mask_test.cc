@@ -307,6 +307,58 @@ TEST(Mask, LimitsTheWaysToReadAText) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("more than 300 edges for one mask"));
 }
 
+// Texts of one constraint may come from many requests, or from guesses at how one goes on.
+TEST(Mask, ALimitEndsTheTextThatMeetsIt) {
+  const auto vocabulary = std::make_shared<Vocabulary>(std::vector<std::string>{"a", "c", "d"}, 4,
+                                                       std::vector<int32_t>{3});
+  const auto constraint = Constraint::Create(
+      *ParseGbnf(R"(root ::= "a"* "a"{500} "b" | "c" "d"{2,9})"), vocabulary, {.threads = 100});
+  ASSERT_TRUE(constraint.ok());
+  Matcher other(*constraint);
+  ASSERT_TRUE(other.Accept(1).ok());
+  Matcher matcher(*constraint);
+  absl::Status status;
+  TokenMask mask;
+  for (int i = 0; i < 200 && status.ok(); ++i) {
+    const Matcher before = matcher;
+    status = matcher.Accept(0);
+    EXPECT_EQ(matcher.finished(), before.finished());
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_TRUE(absl::IsResourceExhausted(matcher.Accept(0))) << "it stays where it is";
+  for (int i = 0; i < 9; ++i) {
+    ASSERT_TRUE(other.Mask(-1, &mask).ok());
+    EXPECT_EQ(mask[0], i < 2 ? 0b0100u : 0b1100u) << i;
+    ASSERT_TRUE(other.Accept(2).ok());
+  }
+  EXPECT_TRUE(other.finished());
+  Matcher fresh(*constraint);
+  ASSERT_TRUE(fresh.Mask(-1, &mask).ok());
+  EXPECT_EQ(mask[0], 0b0010u) << "no token spells b";
+}
+
+TEST(Mask, ACopyFollowsATextOfItsOwn) {
+  const auto vocabulary =
+      std::make_shared<Vocabulary>(std::vector<std::string>{"a", "b"}, 3, std::vector<int32_t>{2});
+  const auto constraint =
+      Constraint::Create(*ParseGbnf(R"(root ::= "a" "b" "a" | "a" "a")"), vocabulary);
+  ASSERT_TRUE(constraint.ok());
+  Matcher matcher(*constraint);
+  ASSERT_TRUE(matcher.Accept(0).ok());
+  TokenMask mask;
+  {
+    Matcher copy = matcher;
+    ASSERT_TRUE(copy.Accept(1).ok());
+    ASSERT_TRUE(copy.Mask(-1, &mask).ok());
+    EXPECT_EQ(mask[0], 0b001u);
+    ASSERT_TRUE(copy.Accept(0).ok());
+    EXPECT_TRUE(copy.finished());
+  }
+  EXPECT_FALSE(matcher.finished());
+  ASSERT_TRUE(matcher.Mask(-1, &mask).ok());
+  EXPECT_EQ(mask[0], 0b011u);
+}
+
 TEST(Mask, LeavesAWayToFinishWithinTheTokensThatAreLeft) {
   int finished = 0;
   for (int seed = 0; seed < kGrammars; ++seed) {
