@@ -190,10 +190,11 @@ absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const OpenOptions& 
   // What was looked at may have missed the lines that follow one.
   if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
   shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
+  const DraftModelBytesFn draft = DraftModelBytes(session, options, request.context_tokens);
   const auto plan = [&](int64_t batch_size) {
     return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(),
                      options.num_threads, options.read.verify_once, shape, batch_size,
-                     kv_disk_pages);
+                     kv_disk_pages, draft);
   };
   const auto fits = [&](int64_t bytes) {
     shape.held_bytes = bytes;
@@ -404,6 +405,21 @@ absl::StatusOr<BatchReport> RunJob(BatchJob* job, const Engine& engine, Model& m
   });
 }
 
+// Lines about what the user may not expect of a plan.
+void SayWhatIsPlanned(const Session& session, const BatchPlan& plan) {
+  if (session.draft != nullptr && plan.memory.draft_rows == 0) {
+    std::fprintf(stderr,
+                 "the draft model is not used: %d requests at once leave it no rows of a pass, or no "
+                 "memory; a smaller --batch-size does\n",
+                 static_cast<int>(plan.batch_size));
+  }
+  if (plan.memory.kv_disk_pages > 0) {
+    std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
+                 static_cast<int>(plan.memory.kv_disk_pages),
+                 static_cast<int>(plan.memory.kv_pages));
+  }
+}
+
 // What the command ends with once the report is printed.
 absl::Status EndOf(const BatchReport& report, const Failures& failures, const BatchOptions& batch,
                    const InputSummary& input) {
@@ -453,11 +469,7 @@ absl::Status Batch(const Arguments& args) {
                           PlanJob(batch, options, session,
                                   PromptEncoder(session.tokenizer.get(), &chats, 0, prompt_work),
                                   input, request, kv_disk_pages, &rates, &held));
-  if (plan.memory.kv_disk_pages > 0) {
-    std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
-                 static_cast<int>(plan.memory.kv_disk_pages),
-                 static_cast<int>(plan.memory.kv_pages));
-  }
+  SayWhatIsPlanned(session, plan);
   // Behind the plan: a job that has no room to run leaves no files.
   JobRecord job = DescribeJob(batch, options, session, input, request);
   job.chat = chat_options;
@@ -539,7 +551,7 @@ CommandSpec BatchCommand() {
        .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
-  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/false)) {
+  for (const OptionSpec& option : SpeculateOptionSpecs()) {
     command.options.push_back(option);
   }
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);

@@ -101,7 +101,7 @@ CommandSpec ChatCommand() {
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
-  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/true)) {
+  for (const OptionSpec& option : SpeculateOptionSpecs()) {
     command.options.push_back(option);
   }
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);

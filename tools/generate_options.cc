@@ -76,25 +76,21 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
   };
 }
 
-std::vector<OptionSpec> SpeculateOptionSpecs(bool with_model) {
-  std::vector<OptionSpec> specs = {
+std::vector<OptionSpec> SpeculateOptionSpecs() {
+  return {
       {.name = "--speculate",
        .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
                "(default auto: by all that there is, where that pays).",
-       .choices = {"auto", "off", "ngram"}},
+       .choices = {"auto", "off", "ngram", "model"}},
       {.name = "--draft-max",
        .value = "N",
        .help = "The most tokens that are drafted for a text in a pass (default 0: as many as cost "
                "no time)."},
-  };
-  if (!with_model) return specs;
-  specs[0].choices.push_back("model");
-  specs.push_back(
       {.name = "--model-draft",
        .alias = "-md",
        .value = "STORE",
-       .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."});
-  return specs;
+       .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."},
+  };
 }
 
 std::string ProcessEscapes(absl::string_view text) {

@@ -14,8 +14,8 @@
 namespace sluice {
 
 std::vector<OptionSpec> GenerateOptionSpecs();
-// Those of drafting, with a draft model or without.
-std::vector<OptionSpec> SpeculateOptionSpecs(bool with_model);
+// Those of drafting.
+std::vector<OptionSpec> SpeculateOptionSpecs();
 // \n \r \t \' \" \\ and \x with two digits become what they stand for, as llama.cpp does it; any
 // other backslash stays.
 std::string ProcessEscapes(absl::string_view text);

@@ -94,7 +94,7 @@ constexpr LlamaRow kLlamaRows[] = {
     {"", "--lora --lora-scaled --control-vector --control-vector-scaled", kAdvice,
      "merge the adapter into the checkpoint before `sluice shard`"},
     {"run chat batch", "--draft --draft-n --spec-draft-n-max", kOption, "--draft-max"},
-    {"run chat", "--spec-draft-model", kOption, "--model-draft"},
+    {"run chat batch", "--spec-draft-model", kOption, "--model-draft"},
     {"run chat batch",
      "--draft-min --draft-n-min --spec-draft-n-min --draft-p-min --spec-draft-p-min "
      "--draft-p-split --spec-draft-p-split --spec-type -cd --ctx-size-draft",
@@ -102,8 +102,6 @@ constexpr LlamaRow kLlamaRows[] = {
     {"run chat batch", "--spec-default", kAlreadySo, ""},
     {"", "-ngld --gpu-layers-draft --n-gpu-layers-draft -devd --device-draft", kAdvice,
      "the CPU computes a draft model; leave it out"},
-    {"batch", "-md --model-draft --spec-draft-model", kAdvice,
-     "a batch drafts without a model; leave it out"},
     {"",
      "-md --model-draft --spec-draft-model --draft --draft-max --draft-min --draft-n --draft-n-min "
      "--draft-p-min --draft-p-split --spec-type --spec-default --spec-draft-n-max "

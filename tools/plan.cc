@@ -241,9 +241,10 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
   RequestDrafts(options, kManySequences, &request);
   SLUICE_ASSIGN_OR_RETURN(const std::optional<int64_t> kv_disk_pages,
                           ParseKvDisk(args, session.store->manifest(), request));
+  const DraftModelBytesFn draft = DraftModelBytes(session, options, request.context_tokens);
   const auto plan_for = [&](int64_t sequences) {
     return PlanBatch(*session.store, request, rates, options.num_threads, options.read.verify_once,
-                     shape, sequences, kv_disk_pages);
+                     shape, sequences, kv_disk_pages, draft);
   };
   SLUICE_ASSIGN_OR_RETURN(BatchPlan batch, plan_for(batch_size));
   if (session.gpu != nullptr && !args.Has("--no-probe")) {
@@ -264,6 +265,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
                            {"weight_bytes", batch.memory.weight_bytes},
                            {"pass_rows", batch.memory.pass_rows},
                            {"draft_rows", batch.memory.draft_rows},
+                           {"draft_model_bytes", batch.memory.request.draft_model_bytes},
                            {"batch_size", batch.batch_size},
                            {"kv_pages", batch.memory.kv_pages},
                            {"kv_disk_pages", batch.memory.kv_disk_pages},
@@ -349,7 +351,7 @@ CommandSpec PlanCommand() {
   command.options.push_back({.name = "--answer-tokens",
                              .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
-  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_model=*/true)) {
+  for (const OptionSpec& option : SpeculateOptionSpecs()) {
     command.options.push_back(option);
   }
   for (OptionSpec option : GrammarOptionSpecs()) {

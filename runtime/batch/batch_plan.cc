@@ -27,6 +27,10 @@ constexpr int64_t kMostWaves = 32;
 constexpr int64_t kPromptRows = 512;
 // A batch must be this much faster than a smaller one to be worth its memory.
 constexpr double kWorthwhile = 1.02;
+// The fewest rows that are worth a draft model's memory: as many as it gets where nothing says how
+// many cost no time. Further ones, where no weights stay.
+constexpr int64_t kLeastDraftModelRows = 4;
+constexpr int64_t kUnprobedStreamedRows = 20;
 // Beside 12 bytes a token (twice as an id, once in the journal's list): the objects of a sequence.
 constexpr int64_t kSequenceBytes = 4096;
 constexpr int64_t kSequenceTokenBytes = 12;
@@ -97,11 +101,12 @@ class BatchPlanner {
  public:
   BatchPlanner(const LayerStore& store, PlanRequest request, const MachineRates& rates,
                int num_threads, bool verify_once, const BatchShape& shape,
-               std::optional<int64_t> kv_disk_pages)
+               std::optional<int64_t> kv_disk_pages, const DraftModelBytesFn& draft_model_bytes)
       : store_(store),
         manifest_(store.manifest()),
         request_(std::move(request)),
         draft_rows_(std::exchange(request_.draft_rows, 0)),
+        draft_model_bytes_(draft_model_bytes),
         rates_(rates),
         num_threads_(num_threads),
         verify_once_(verify_once),
@@ -110,7 +115,9 @@ class BatchPlanner {
         tokens_(std::min(shape.prompt_tokens + shape.answer_tokens,
                          static_cast<double>(request_.context_tokens))),
         pages_each_(PagesEach(shape, request_.context_tokens)),
-        context_pages_(request_.context_tokens / kKvPageTokens + 1) {}
+        context_pages_(request_.context_tokens / kKvPageTokens + 1) {
+    request_.draft_model_bytes = 0;
+  }
 
   // The plan for that many at once, or where memory has no room for it, with as many pages on disk
   // as is best.
@@ -143,6 +150,7 @@ class BatchPlanner {
   // The fastest of some sizes, the smaller one of those that are about as fast.
   absl::StatusOr<BatchPlan> Best() {
     SLUICE_ASSIGN_OR_RETURN(BatchPlan best, For(1));
+    drafts_or_not_ = true;
     const auto take = [&](BatchPlan plan) {
       if (plan.tokens_per_s > kWorthwhile * best.tokens_per_s) best = std::move(plan);
     };
@@ -180,7 +188,7 @@ class BatchPlanner {
     request_.kv_pages = PagesFor(sequences);
     request_.kv_disk_pages = disk_pages;
     request_.pass_rows = sequences + kPromptRows;
-    if (draft_rows_ > 0) {
+    if (request_.drafters_bytes > 0) {
       request_.drafters_bytes = SuffixDrafter::MaxMemoryBytes(
           SuffixDrafterOptions::For(request_.context_tokens, sequences), sequences);
     }
@@ -204,22 +212,50 @@ class BatchPlanner {
     AskFor(sequences, disk_pages);
     if (draft_rows_ > 0) {
       SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plain, PlanMemory(store_, request_));
-      const int64_t balanced = BalancedRows(manifest_, plain, rates_, num_threads_, verify_once_);
-      const bool known = !rates_.kernels.empty() && plain.residency.streamed_bytes > 0;
-      request_.draft_rows = known ? std::clamp<int64_t>(balanced - sequences, 0, draft_rows_) : 0;
-      // All of them want logits.
-      if (!request_.device.has_value()) {
-        request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_,
-                                                         sequences + request_.draft_rows);
-      }
+      request_.draft_rows = RowsForDrafts(plain, sequences);
+    }
+    if (request_.draft_rows >= kLeastDraftModelRows && draft_model_bytes_) {
+      SLUICE_ASSIGN_OR_RETURN(request_.draft_model_bytes, draft_model_bytes_(sequences));
+      // Weights may be streamed that would stay without it.
+      const int64_t rows = std::exchange(request_.draft_rows, 0);
+      const absl::StatusOr<MemoryPlan> beside = PlanMemory(store_, request_);
+      request_.draft_rows =
+          std::max(kLeastDraftModelRows, beside.ok() ? RowsForDrafts(*beside, sequences) : rows);
     }
     absl::StatusOr<BatchPlan> plan = PlanAsked(sequences);
+    // A draft model needs rows for what it drafts, but not as many as could be of use.
+    while (absl::IsResourceExhausted(plan.status()) && request_.draft_model_bytes > 0 &&
+           request_.draft_rows > kLeastDraftModelRows) {
+      request_.draft_rows = std::max(kLeastDraftModelRows, request_.draft_rows / 2);
+      plan = PlanAsked(sequences);
+    }
+    const bool had_model = std::exchange(request_.draft_model_bytes, 0) > 0;
     request_.draft_rows = 0;
+    if (absl::IsResourceExhausted(plan.status()) && had_model && drafts_or_not_) {
+      return PlanAsked(sequences);
+    }
     return plan;
+  }
+
+  int64_t RowsForDrafts(const MemoryPlan& plain, int64_t sequences) const {
+    const int64_t streamed_bytes = plain.residency.streamed_bytes;
+    if (!rates_.kernels.empty() && streamed_bytes > 0) {
+      const int64_t balanced = BalancedRows(manifest_, plain, rates_, num_threads_, verify_once_);
+      return std::clamp<int64_t>(balanced - sequences, 0, draft_rows_);
+    }
+    if (!draft_model_bytes_) return 0;
+    return std::min(draft_rows_,
+                    kLeastDraftModelRows + kUnprobedStreamedRows * streamed_bytes /
+                                               std::max<int64_t>(plain.weight_bytes, 1));
   }
 
   absl::StatusOr<BatchPlan> PlanAsked(int64_t sequences) {
     BatchPlan plan;
+    // Rows of drafts want logits, too.
+    if (!request_.device.has_value()) {
+      request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_,
+                                                       sequences + request_.draft_rows);
+    }
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store_, request_));
     plan.held_bytes = HeldFor(sequences);
     plan.batch_size = std::min(sequences, plan.memory.logit_rows);
@@ -335,6 +371,8 @@ class BatchPlanner {
   const Manifest& manifest_;
   PlanRequest request_;       // without drafts, but while it is planned with
   const int64_t draft_rows_;  // that are wanted
+  const DraftModelBytesFn& draft_model_bytes_;
+  bool drafts_or_not_ = false;  // a size that has no room for the draft model goes without drafts
   const MachineRates& rates_;
   const int num_threads_;
   const bool verify_once_;
@@ -370,9 +408,10 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request,
                                     const MachineRates& rates, int num_threads, bool verify_once,
                                     const BatchShape& shape, int64_t batch_size,
-                                    std::optional<int64_t> kv_disk_pages) {
+                                    std::optional<int64_t> kv_disk_pages,
+                                    const DraftModelBytesFn& draft_model_bytes) {
   BatchPlanner planner(store, std::move(request), rates, num_threads, verify_once, shape,
-                       kv_disk_pages);
+                       kv_disk_pages, draft_model_bytes);
   return batch_size > 0 ? planner.For(batch_size) : planner.Best();
 }
 

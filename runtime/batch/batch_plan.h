@@ -4,6 +4,7 @@
 #define SLUICE_RUNTIME_BATCH_BATCH_PLAN_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -46,6 +47,10 @@ struct KvDiskTraffic {
 // long as there is room for them.
 KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t memory_pages);
 
+// The bytes of host memory that a draft model takes for that many sequences at once; an empty
+// function: there is none.
+using DraftModelBytesFn = std::function<absl::StatusOr<int64_t>(int64_t sequences)>;
+
 // Sizes the KV cache for `batch_size` average sequences (0: as many as end the job soonest) and the
 // rest as PlanMemory does with `request`, whose num_sequences, kv_pages, pass_rows and
 // requests_bytes are set here.
@@ -66,10 +71,18 @@ KvDiskTraffic DiskTrafficOf(const BatchShape& shape, double sequences, int64_t m
 // layers. So no page on disk pays before all weights are streamed, and only sizes that memory alone
 // has no room for are tried with pages on disk: with the fewest pages that make room, and with more
 // pages for more rows a pass. These sizes, too, win only by their tokens a second.
+//
+// request.draft_rows are granted as far as passes of that many sequences are known to have rows to
+// spare while the disk reads; request.drafters_bytes is set here, too, where it is not 0. A draft
+// model is counted where four rows or more are granted, and gets a few where no rate is known or
+// all weights stay; memory.request.draft_model_bytes of 0: it is not to be started. What drafts
+// bring is not predicted. ResourceExhausted: the draft model does not fit beside the size that is
+// asked for, or beside one sequence.
 absl::StatusOr<BatchPlan> PlanBatch(const LayerStore& store, PlanRequest request,
                                     const MachineRates& rates, int num_threads, bool verify_once,
                                     const BatchShape& shape, int64_t batch_size,
-                                    std::optional<int64_t> kv_disk_pages = 0);
+                                    std::optional<int64_t> kv_disk_pages = 0,
+                                    const DraftModelBytesFn& draft_model_bytes = {});
 
 // Says in a line why this many sequences run at once: the waves, their time, and how many the
 // budget has room for. Empty if no rate is known.

@@ -47,6 +47,16 @@ void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanReques
       SuffixDrafterOptions::For(request->context_tokens, num_sequences), num_sequences);
 }
 
+std::function<absl::StatusOr<int64_t>(int64_t sequences)> DraftModelBytes(
+    const Session& session, const OpenOptions& options, int64_t context_tokens) {
+  if (session.draft == nullptr) return {};
+  return [&session, &options, context_tokens](int64_t sequences) -> absl::StatusOr<int64_t> {
+    SLUICE_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                            PlanDraft(*session.draft->store, options, context_tokens, sequences));
+    return plan.host().total_bytes();
+  };
+}
+
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan) {
   const bool resident = plan.residency.streamed_bytes == 0;
@@ -92,17 +102,16 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
       .draft_max = options.speculate.draft_max,
       .row_price = ChooseDrafts(*session, options, plan).row_price};
   auto speculator = std::make_unique<Speculator>(
-      speculate,
-      std::vector<Calibration::Priors>{SuffixDrafter::InitialRates(), SuffixDrafter::InitialRates(),
-                                       ModelDrafter::InitialRates(),
-                                       GrammarDrafter::InitialRates()});
+      speculate, std::vector<Calibration::Priors>{
+                     SuffixDrafter::InitialRates(), SuffixDrafter::InitialRates(),
+                     ModelDrafter::InitialRates(), GrammarDrafter::InitialRates()});
   speculator->Add(std::make_unique<GrammarDrafter>(kGrammarSource, speculator->calibration()));
   if (options.speculate.mode != SpeculateOptions::Mode::kModel) {
     speculator->Add(std::make_unique<SuffixDrafter>(
         SuffixDrafterOptions::For(plan.request.context_tokens, plan.request.num_sequences),
         speculator->calibration()));
   }
-  if (session->draft != nullptr) {
+  if (session->draft != nullptr && plan.request.draft_model_bytes > 0) {
     DraftModel& draft = *session->draft;
     SLUICE_ASSIGN_OR_RETURN(
         draft.plan,

@@ -3,6 +3,7 @@
 #define SLUICE_RUNTIME_OPEN_SPECULATION_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,11 @@ inline constexpr int64_t kManySequences = 64;
 // any.
 void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanRequest* request);
 
+// What a draft model takes for so many sequences of `context_tokens` at once; an empty function:
+// there is none. `session` and `options` must outlive it.
+std::function<absl::StatusOr<int64_t>(int64_t sequences)> DraftModelBytes(
+    const Session& session, const OpenOptions& options, int64_t context_tokens);
+
 struct DraftChoice {
   int64_t rows = 0;  // of a pass, over all sequences
   // The time that each of them adds to a pass, as a part of the time of a pass without them
@@ -31,7 +37,8 @@ struct DraftChoice {
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan);
 
-// Null where the model's plan has no rows for drafts. Starts the draft model, if there is one.
+// Null where the model's plan has no rows for drafts. Starts the draft model where the plan has
+// counted it.
 absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
                                                            const OpenOptions& options);
 

@@ -389,6 +389,45 @@ TEST_F(BatchPlanWithDisk, MakesRoomForASizeThatIsAskedForAndTakesAnAmountAsItIs)
   EXPECT_EQ(roomy->memory.kv_pages, 32 * 2);
 }
 
+TEST_F(BatchPlanWithDisk, CountsADraftModelWhereItHasRows) {
+  const DraftModelBytesFn draft = [](int64_t sequences) { return 200000 + sequences * 1000; };
+  const auto plan = [&](int64_t budget, const MachineRates& rates, int64_t size) {
+    PlanRequest request = Request(budget);
+    request.draft_rows = 64;
+    request.draft_model_bytes = 1;  // of one text: not a batch's
+    return PlanBatch(**store_, request, rates, kThreads, false, kShape, size, 0, draft);
+  };
+  const MachineRates slow_disk = Rates(1e7, 1e12), slow_kernels = Rates(1e10, 1e6);
+  int64_t too_small = budget_, fits = int64_t{64} << 20;
+  while (fits - too_small > 1) {
+    const int64_t middle = (fits + too_small) / 2;
+    (plan(middle, slow_disk, 8).ok() ? fits : too_small) = middle;
+  }
+  EXPECT_GT(fits, budget_ + 208000);
+  const absl::Status refused = plan(too_small, slow_disk, 8).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused));
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("needs at least"));
+  const auto tight = plan(fits, slow_disk, 8), roomier = plan(fits + 300000, slow_disk, 8);
+  ASSERT_TRUE(tight.ok() && roomier.ok()) << tight.status() << roomier.status();
+  EXPECT_GT(tight->memory.residency.streamed_bytes, 0);
+  EXPECT_EQ(tight->memory.draft_rows, 4) << "the fewest that are worth it";
+  EXPECT_EQ(roomier->memory.draft_rows, roomier->balanced_rows - 8);
+  EXPECT_EQ(tight->memory.request.draft_model_bytes, 208000);
+  // Computing takes as long as the disk without drafts, so that the draft model has no rows.
+  const auto busy = plan(budget_, slow_kernels, 8);
+  ASSERT_TRUE(busy.ok()) << busy.status();
+  EXPECT_EQ(busy->memory.draft_rows, 0);
+  EXPECT_EQ(busy->memory.request.draft_model_bytes, 0);
+  const auto resident = plan(int64_t{4} << 30, slow_disk, 8);
+  ASSERT_TRUE(resident.ok()) << resident.status();
+  EXPECT_EQ(resident->memory.draft_rows, 4);
+  // One sequence has room for it, so larger sizes may go without.
+  const auto chosen = plan(fits, slow_disk, 0);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_GT(chosen->batch_size, 1);
+  EXPECT_LE(chosen->memory.host().total_bytes(), fits);
+}
+
 TEST(BatchPlan, CountsWhatRequestsHold) {
   const TestStore store("TinyStories-656K", "", 64 << 10);
   const MachineRates rates = Rates(1e8, 1e10);

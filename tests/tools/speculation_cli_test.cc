@@ -72,6 +72,28 @@ TEST_F(SpeculationCli, DraftsGiveTheSameText) {
   }
 }
 
+// Members' names are spelled out by a schema, so that a pass takes many of their tokens.
+TEST_F(SpeculationCli, SchemasDraft) {
+  const std::string schema = R"({"type": "object", "additionalProperties": false,
+    "required": ["speaker of the line", "is a nobleman"], "properties": {
+    "speaker of the line": {"enum": ["the king of France", "the queen", "a messenger"]},
+    "is a nobleman": {"type": "boolean"}}})";
+  for (const char* const temperature : {"0", "1.2"}) {
+    const std::vector<std::string> shared = {
+        "-j", schema, "--temp", temperature, "--repeat-penalty", "1.2"};
+    std::vector<std::string> off = shared, streamed = shared;
+    off.insert(off.end(), {"--speculate", "off", "--max-ram", "64MiB"});
+    // What is slow has rows to spare, whatever is known of this machine.
+    streamed.insert(streamed.end(), {"--max-ram", "12MiB", "--throttle-disk", "200MB/s"});
+    const json plain = Run(off), drafted = Run(streamed);
+    EXPECT_EQ(drafted["ids"], plain["ids"]);
+    EXPECT_EQ(drafted["finish_reason"], plain["finish_reason"]);
+    EXPECT_TRUE(json::accept(drafted["text"].get<std::string>())) << drafted["text"];
+    EXPECT_GT(drafted["report"]["draft_rows"], 10);
+    EXPECT_GT(drafted["report"]["tokens_per_pass"], 1.5) << drafted["text"];
+  }
+}
+
 TEST_F(SpeculationCli, RefusesDraftsThatCannotWork) {
   const auto error_of = [](const std::vector<std::string>& args, int exit_code) {
     const Finished run = RunSluice(args);
@@ -92,36 +114,101 @@ TEST_F(SpeculationCli, RefusesDraftsThatCannotWork) {
   EXPECT_THAT(noted.err, HasSubstr("--draft-min changes nothing"));
 }
 
-TEST_F(SpeculationCli, BatchesGiveTheSameAnswers) {
-  const std::string input = *dir_ / "in.jsonl";
-  std::ofstream file(input);
-  for (int i = 0; i < 5; ++i) {
-    file << json{{"custom_id", absl::StrCat("r", i)},
-                 {"prompt", absl::StrCat("Speech ", i, ":\nO, ")},
-                 {"max_tokens", 40},
-                 {"temperature", i % 2},
-                 {"seed", i}}
-                .dump()
-         << "\n";
+class BatchSpeculation : public SpeculationCli {
+ protected:
+  static std::string Input() {
+    std::string path = *dir_ / "in.jsonl";
+    std::ofstream file(path);
+    for (int i = 0; i < 5; ++i) {
+      file << json{{"custom_id", absl::StrCat("r", i)},
+                   {"prompt", absl::StrCat("Speech ", i, ":\nO, ")},
+                   {"max_tokens", 40},
+                   {"temperature", i % 2},
+                   {"seed", i}}
+                  .dump()
+           << "\n";
+    }
+    return path;
   }
-  file.close();
-  std::vector<std::map<std::string, std::string>> answers;
-  for (const char* const mode : {"off", "auto"}) {
-    const std::string output = *dir_ / absl::StrCat(mode, ".jsonl");
-    const Finished run =
-        RunSluice({"batch", Bard(), "-i", input, "-o", output, "--batch-size", "2", "-c", "256",
-                   "--max-ram", "24MiB", "--speculate", mode, "-t", "1"});
-    ASSERT_EQ(run.exit_code, 0) << run.err;
-    std::map<std::string, std::string>& texts = answers.emplace_back();
+  // Runs the job with these options; its report.
+  static json Batch(const std::string& output, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"batch", Bard(), "-i",  Input(), "-o", output,  "--batch-size",
+                                     "2",     "-c",   "256", "-t",    "1",  "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished run = RunSluice(args);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.exit_code == 0 ? json::parse(run.out) : json();
+  }
+  static std::map<std::string, std::string> Answers(const std::string& output) {
+    std::map<std::string, std::string> texts;
     std::ifstream lines(output);
     for (std::string line; std::getline(lines, line);) {
       json answer = json::parse(line);
       std::string body = answer["response"]["body"]["choices"].dump();
       texts[answer["custom_id"].get<std::string>()] = std::move(body);
     }
-    EXPECT_EQ(texts.size(), 5);
+    return texts;
   }
-  EXPECT_EQ(answers[0], answers[1]);
+};
+
+TEST_F(BatchSpeculation, GivesTheSameAnswers) {
+  const std::string off = *dir_ / "off.jsonl";
+  EXPECT_EQ(Batch(off, {"--speculate", "off", "--max-ram", "24MiB"})["draft_rows"], 0);
+  const std::map<std::string, std::string> want = Answers(off);
+  EXPECT_EQ(want.size(), 5);
+  const std::vector<std::vector<std::string>> ways = {
+      {"--max-ram", "24MiB"},
+      {"-md", Bard(), "--max-ram", "96MiB"},
+      {"-md", Bard(), "--max-ram", "64MiB", "--draft-max", "3"},
+      {"--spec-draft-model", Bard(), "--speculate", "model", "--max-ram", "96MiB"}};
+  for (size_t i = 0; i < ways.size(); ++i) {
+    SCOPED_TRACE(i);
+    const std::string output = *dir_ / absl::StrCat("way", i, ".jsonl");
+    const json report = Batch(output, ways[i]);
+    EXPECT_EQ(Answers(output), want);
+    if (i == 0) continue;
+    EXPECT_GT(report["draft_rows"], 20);
+    EXPECT_GT(report["tokens_per_pass"], 1.3) << "the draft is the target itself";
+  }
+  // No answer depends on drafts, so a job goes on with others.
+  EXPECT_EQ(Batch(off, ways[1])["generated_tokens"], 0);
+}
+
+TEST_F(BatchSpeculation, RefusesDraftModelsBeforeAnythingIsRead) {
+  const std::string output = *dir_ / "refused.jsonl";
+  const auto error_of = [&](const std::vector<std::string>& more, int exit_code) {
+    std::vector<std::string> args = {"batch", Bard(), "-i", Input(), "-o",           output,
+                                     "-c",    "256",  "-t", "1",     "--batch-size", "2"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished run = RunSluice(args);
+    EXPECT_EQ(run.exit_code, exit_code) << run.err;
+    EXPECT_FALSE(std::filesystem::exists(output));
+    return run.err;
+  };
+  EXPECT_THAT(error_of({"-md", *dir_ / "stories.store"}, 1),
+              HasSubstr("stories.store cannot draft for"));
+  EXPECT_THAT(error_of({"-md", *dir_ / "none.store"}, 1), HasSubstr("none.store"));
+  EXPECT_THAT(error_of({"-md", Bard(), "--max-ram", "14MiB"}, 1), HasSubstr("needs at least"));
+  EXPECT_THAT(error_of({"--speculate", "model"}, 2), HasSubstr("--speculate model needs -md"));
+}
+
+TEST_F(BatchSpeculation, PlansCountTheDraftModel) {
+  const auto plan = [](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"plan",  Bard(),         "--batch", "--no-probe", "--json",
+                                     "-c",    "256",          "-t",      "1",          "--max-ram",
+                                     "96MiB", "--batch-size", "2"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished run = RunSluice(args);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return run.exit_code == 0 ? json::parse(run.out) : json();
+  };
+  const json without = plan({});
+  EXPECT_EQ(without["draft_model_bytes"], 0);
+  const json with = plan({"-md", Bard()});
+  EXPECT_GT(with["draft_model_bytes"], int64_t{6} << 20);
+  EXPECT_GT(with["draft_rows"], 0);
+  EXPECT_GE(with["fixed_bytes"].get<int64_t>(),
+            without["fixed_bytes"].get<int64_t>() + with["draft_model_bytes"].get<int64_t>());
 }
 
 }  // namespace
