@@ -13,6 +13,7 @@ namespace {
 
 // Tracks are sorted by their thread id; a stage may have many lanes.
 int ThreadId(Stage stage, int lane) { return 100 * (static_cast<int>(stage) + 1) + lane; }
+constexpr int kDraftingThreadId = 50;  // above the stages, as drafting comes before the pass
 
 }  // namespace
 
@@ -47,6 +48,7 @@ void TraceWriter::BeginWalk(absl::string_view name) {
   reading_bytes_ = ring_bytes_ = 0;
   arrows_.clear();
   for (int& lanes : named_lanes_) lanes = 0;
+  named_drafting_ = false;
   Separate();
   const nlohmann::json event = {{"ph", "M"},
                                 {"pid", walk_},
@@ -126,6 +128,27 @@ void TraceWriter::Add(absl::Span<const TimelineEvent> events, const std::vector<
     WriteCounters(event, resident[event.slab]);
   }
   for (const Slice& slice : builder_.Add(events)) WriteSlice(slice);
+}
+
+void TraceWriter::AddDrafts(absl::Span<const DraftSpan> spans, int64_t pass) {
+  if (!named_drafting_) {
+    Separate();
+    std::fprintf(file_,
+                 R"({"ph":"M","pid":%d,"tid":%d,"name":"thread_name","args":{"name":"drafting"}})",
+                 walk_, kDraftingThreadId);
+    named_drafting_ = true;
+  }
+  for (const DraftSpan& span : spans) {
+    const double begin = Micros(span.begin);
+    Separate();
+    std::fprintf(file_,
+                 R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s","cat":"drafting",)"
+                 R"("args":{"pass":%lld,"proposed":%lld,"rows":%lld,"accepted":%lld}})",
+                 walk_, kDraftingThreadId, begin, Micros(span.end) - begin,
+                 std::string(span.drafter).c_str(), static_cast<long long>(pass),
+                 static_cast<long long>(span.proposed), static_cast<long long>(span.rows),
+                 static_cast<long long>(span.accepted));
+  }
 }
 
 absl::Status TraceWriter::Close() {

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "prefetch/timeline.h"
+#include "runtime/speculate/speculator.h"
 #include "storage/store/manifest.h"
 #include "tools/slices.h"
 
@@ -23,7 +24,8 @@ namespace sluice {
 
 // The JSON object form of the Trace Event Format: a track a stage with a slice a slab, an arrow
 // from where a slab was read to where it is computed with, and counters of the bytes that are being
-// read and that the ring holds. Microseconds since the writer was created.
+// read and that the ring holds. Where tokens are drafted, one more track has a slice a drafter and
+// pass. Microseconds since the writer was created.
 class TraceWriter {
  public:
   // `manifest` must outlive the writer. Errors name `path`.
@@ -35,6 +37,8 @@ class TraceWriter {
   void BeginWalk(absl::string_view name);
   // `resident`: of each slab of the manifest. Moves in order of time.
   void Add(absl::Span<const TimelineEvent> events, const std::vector<bool>& resident);
+  // What drafters did before pass `pass`, as slices of a track of its own. Passes in order.
+  void AddDrafts(absl::Span<const DraftSpan> spans, int64_t pass);
   // Ends the file. DataLoss where it could not all be written.
   absl::Status Close();
 
@@ -55,6 +59,7 @@ class TraceWriter {
   int walk_ = 0;  // a process each in the trace
   int named_lanes_[kNumStages] = {};
   std::set<std::pair<int64_t, int>> arrows_;  // passes and slabs whose arrow has begun
+  bool named_drafting_ = false;
   bool first_ = true;
   int64_t reading_bytes_ = 0;
   int64_t ring_bytes_ = 0;

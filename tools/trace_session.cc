@@ -19,6 +19,12 @@ absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, absl
   session.model->SetTimelineSink(
       [writer = trace.get(), resident = std::move(resident)](
           absl::Span<const TimelineEvent> events) { writer->Add(events, resident); });
+  if (session.speculator != nullptr) {
+    session.speculator->SetSpanSink(
+        [writer = trace.get(), model = session.model.get()](absl::Span<const DraftSpan> spans) {
+          writer->AddDrafts(spans, model->pass_counters().passes - 1);
+        });
+  }
   return trace;
 }
 

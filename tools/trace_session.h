@@ -12,9 +12,9 @@
 
 namespace sluice {
 
-// Writes to `path` what the stages of session.model do from now on, as a walk called `name`. The
-// writer must outlive the session's passes; then Model::FlushTimeline and TraceWriter::Close.
-// Errors name `path`.
+// Writes to `path` what the stages of session.model and the drafters do from now on, as a walk
+// called `name`. The writer must outlive the session's passes; then Model::FlushTimeline and
+// TraceWriter::Close. Errors name `path`.
 absl::StatusOr<std::unique_ptr<TraceWriter>> TraceSession(Session& session, absl::string_view name,
                                                           const std::string& path);
 

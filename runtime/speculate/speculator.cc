@@ -61,14 +61,41 @@ void Speculator::Propose(absl::Span<const Wish> wishes, int64_t rows, const std:
     requests.push_back({wish.sequence, limits, &(*trees)[i]});
   }
   if (requests.empty()) return;
-  for (Asked& asked : drafters_) {
+  for (size_t i = 0; i < drafters_.size(); ++i) {
+    Asked& asked = drafters_[i];
     if (asked.failed) continue;
-    if (absl::Status status = asked.drafter->ProposeAll(requests); !status.ok()) {
+    if (absl::Status status = Ask(i, requests); !status.ok()) {
       asked.failed = true;
       failures_.push_back(absl::StrCat("the ", asked.drafter->name(),
                                        " drafter is not asked any more: ", status.message()));
     }
   }
+}
+
+absl::Status Speculator::Ask(size_t drafter, absl::Span<const DraftRequest> requests) {
+  Drafter& asked = *drafters_[drafter].drafter;
+  if (!span_sink_) return asked.ProposeAll(requests);
+  std::vector<int64_t> sizes;
+  for (const DraftRequest& request : requests) sizes.push_back(request.tree->size());
+  DraftSpan span = {.drafter = asked.name(), .begin = DraftClock::now(), .end = {}};
+  absl::Status status = asked.ProposeAll(requests);
+  span.end = DraftClock::now();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const absl::Span<const DraftNode> news =
+        requests[i].tree->nodes().subspan(static_cast<size_t>(sizes[i]));
+    span.proposed += static_cast<int64_t>(news.size());
+    for (const DraftNode& node : news) {
+      span_of_source_[static_cast<size_t>(node.source)] = static_cast<int>(spans_.size());
+    }
+  }
+  spans_.push_back(span);
+  return status;
+}
+
+DraftSpan* Speculator::SpanOf(const DraftNode& node) {
+  const auto source = static_cast<size_t>(node.source);
+  if (source >= span_of_source_.size() || span_of_source_[source] < 0) return nullptr;
+  return &spans_[static_cast<size_t>(span_of_source_[source])];
 }
 
 std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t rows,
@@ -77,6 +104,8 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
   std::vector<DraftTree> trees(wishes.size());
   pass_sequences_ = static_cast<int64_t>(wishes.size());
   pass_tokens_ = 0;
+  spans_.clear();
+  span_of_source_.assign(static_cast<size_t>(calibration_.num_sources()), -1);
   if (rows > 0 && (gain_.Wants() || !options_.adapts)) {
     std::vector<DraftTree> proposed(wishes.size());
     std::vector<const DraftTree*> all;
@@ -104,12 +133,16 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
 void Speculator::NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens) {
   pass_tokens_ += static_cast<int64_t>(tokens.size());
   NoteWalk(tree, tokens, &calibration_);
+  for (const DraftNode& node : tree.nodes()) {
+    if (DraftSpan* const span = SpanOf(node); span != nullptr) ++span->rows;
+  }
   int32_t node = kDraftRoot;
   for (size_t depth = 1; depth < tokens.size(); ++depth) {
     node = tree.Find(node, tokens[depth - 1]);
     if (node < 0) return;
     if (counters_.accepted_by_depth.size() < depth) counters_.accepted_by_depth.resize(depth);
     ++counters_.accepted_by_depth[depth - 1];
+    if (DraftSpan* const span = SpanOf(tree.nodes()[node]); span != nullptr) ++span->accepted;
   }
 }
 
@@ -133,6 +166,7 @@ void Speculator::NotePass(double seconds, int64_t nodes, bool comparable) {
                 .sequences = pass_sequences_,
                 .tokens = pass_tokens_});
   }
+  if (span_sink_ && !spans_.empty()) span_sink_(spans_);
 }
 
 void Speculator::Forget(int64_t sequence) {

@@ -3,12 +3,16 @@
 #define SLUICE_RUNTIME_SPECULATE_SPECULATOR_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/speculate/calibration.h"
@@ -32,6 +36,16 @@ struct SpeculationCounters {
   // Tokens a second of passes with drafts over those of passes without, by the measured times of
   // the last ones of both; 1 where one kind was not seen.
   double gain = 1;
+};
+
+// What a drafter did for a pass, over all sequences.
+struct DraftSpan {
+  absl::string_view drafter;  // its name
+  std::chrono::steady_clock::time_point begin;
+  std::chrono::steady_clock::time_point end;
+  int64_t proposed = 0;  // nodes, but for those that a drafter before it had proposed
+  int64_t rows = 0;      // of these, that the pass computed
+  int64_t accepted = 0;  // of these, that became tokens
 };
 
 struct SpeculatorOptions {
@@ -78,6 +92,12 @@ class Speculator {
   // Tells what a sequence got in the end.
   void Learn(absl::Span<const int32_t> tokens);
 
+  // From now on `sink` gets what each drafter did for a pass, in their order, once the pass is
+  // over; nothing of passes for which none was asked.
+  void SetSpanSink(std::function<void(absl::Span<const DraftSpan>)> sink) {
+    span_sink_ = std::move(sink);
+  }
+
   SpeculationCounters counters() const;
   // Why a drafter is not asked any more, one line each.
   const std::vector<std::string>& failures() const { return failures_; }
@@ -90,6 +110,11 @@ class Speculator {
   // Has all drafters fill a tree for each wish, where a pass has `rows` rows for them.
   void Propose(absl::Span<const Wish> wishes, int64_t rows, const std::atomic<bool>* stop,
                std::vector<DraftTree>* trees);
+
+  // Asks a drafter to fill the trees, and notes what it did.
+  absl::Status Ask(size_t drafter, absl::Span<const DraftRequest> requests);
+  // The span of the drafter that proposed a node; null where there is none.
+  DraftSpan* SpanOf(const DraftNode& node);
 
   const SpeculatorOptions options_;
   Calibration calibration_;
@@ -104,6 +129,9 @@ class Speculator {
   double draft_seconds_ = 0;
   int64_t pass_sequences_ = 0;
   int64_t pass_tokens_ = 0;
+  std::vector<DraftSpan> spans_;
+  std::vector<int> span_of_source_;                             // indices, or -1
+  std::function<void(absl::Span<const DraftSpan>)> span_sink_;  // null: nobody wants spans
 };
 
 }  // namespace sluice

@@ -224,6 +224,44 @@ TEST_F(SpeculationTest, SuffixesAndReplayGiveThePlainText) {
   }
 }
 
+// Two drafters, of which one has only wrong guesses.
+TEST_F(SpeculationTest, TellsWhatEachDrafterDid) {
+  std::vector<SequenceRequest> requests = LongRequests();
+  requests.resize(3);
+  std::vector<std::vector<int32_t>> texts;
+  const std::vector<SequenceResult> want = Plain(requests, &texts);
+  Speculator speculator =
+      MakeSpeculator(std::make_unique<OracleDrafter>(texts, vocab_size(), 0, true));
+  speculator.Add(std::make_unique<SuffixDrafter>(
+      SuffixDrafterOptions{.source = 1, .shared_source = 1}, speculator.calibration()));
+  std::map<std::string, DraftSpan> sums;
+  int64_t passes = 0;
+  speculator.SetSpanSink([&](absl::Span<const DraftSpan> spans) {
+    ++passes;
+    ASSERT_EQ(spans.size(), 2);
+    EXPECT_LE(spans[0].end, spans[1].begin);
+    for (const DraftSpan& span : spans) {
+      EXPECT_LE(span.begin, span.end);
+      DraftSpan& sum = sums[std::string(span.drafter)];
+      sum.proposed += span.proposed;
+      sum.rows += span.rows;
+      sum.accepted += span.accepted;
+    }
+  });
+  TestEngine test(**store_, tokenizer_,
+                  {.kv_pages = 8, .draft_rows = 20, .speculator = &speculator});
+  const std::vector<SequenceResult> got = test.Run(requests, {0, 1, 2});
+  for (size_t i = 0; i < got.size(); ++i) ExpectSame(got[i], want[i]);
+  const SpeculationCounters counters = speculator.counters();
+  int64_t accepted = 0;
+  for (const int64_t nodes : counters.accepted_by_depth) accepted += nodes;
+  EXPECT_LE(passes, counters.passes) << "none is asked where no token is left to draft";
+  EXPECT_EQ(sums["oracle"].rows + sums["suffix"].rows, counters.draft_rows);
+  EXPECT_EQ(sums["oracle"].accepted + sums["suffix"].accepted, accepted);
+  EXPECT_GT(sums["oracle"].accepted, 0);
+  EXPECT_GE(sums["suffix"].proposed, sums["suffix"].rows);
+}
+
 // Pages that are preempted, swapped and on disk.
 TEST_F(SpeculationTest, ShortOfPagesGivesThePlainText) {
   const std::vector<SequenceRequest> requests = LongRequests();

@@ -207,6 +207,35 @@ TEST(TraceWriter, HasTracksForADevice) {
   EXPECT_EQ(tracks, (std::set<std::string>{"disk", "copy", "compute", "CPU", "KV in", "KV out"}));
 }
 
+TEST(TraceWriter, HasATrackForDrafting) {
+  const TempDir dir;
+  const Manifest manifest = TwoSlabs();
+  auto writer = TraceWriter::Create(dir / "trace.json", manifest);
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  (*writer)->BeginWalk("drafts");
+  const auto now = std::chrono::steady_clock::now();
+  const auto later = [now](int ms) { return now + std::chrono::milliseconds(ms); };
+  (*writer)->AddDrafts({{"suffix", now, later(1), 9, 4, 2}, {"model", later(1), later(5), 3, 3, 0}},
+                       0);
+  (*writer)->AddDrafts({{"suffix", later(9), later(10), 0, 0, 0}}, 1);
+  (*writer)->Add(kEvents, {false, true});
+  ASSERT_TRUE((*writer)->Close().ok());
+  const json trace = json::parse(std::ifstream(dir / "trace.json"));
+  ExpectValidTrace(trace);
+  std::vector<std::string> slices;
+  int named = 0;
+  for (const json& event : trace["traceEvents"]) {
+    named += event["name"] == "thread_name" && event["args"]["name"] == "drafting";
+    if (event.value("cat", "") != "drafting") continue;
+    slices.push_back(absl::StrCat(std::string(event["name"]), event["args"].dump()));
+  }
+  EXPECT_EQ(named, 1);
+  EXPECT_THAT(slices,
+              testing::ElementsAre(R"(suffix{"accepted":2,"pass":0,"proposed":9,"rows":4})",
+                                   R"(model{"accepted":0,"pass":0,"proposed":3,"rows":3})",
+                                   R"(suffix{"accepted":0,"pass":1,"proposed":0,"rows":0})"));
+}
+
 TEST(TraceWriter, RefusesAFileThatCannotBeWritten) {
   const Manifest manifest = TwoSlabs();
   EXPECT_THAT(std::string(TraceWriter::Create("/nowhere/t.json", manifest).status().message()),
@@ -247,6 +276,21 @@ TEST(Trace, OfARunAndOfABatchAreValid) {
                  "64", "--batch-size", "2", "--max-ram", "20MiB", "--trace", dir / "batch.json"});
   ASSERT_EQ(batch.exit_code, 0) << batch.err;
   ExpectValidTrace(json::parse(std::ifstream(dir / "batch.json")));
+
+  const Finished drafted =
+      RunSluice({"run", dir / "store", "-md", dir / "store", "--prompt-ids", "1,2,3", "-n", "12",
+                 "--max-ram", "40MiB", "--json", "--trace", dir / "drafted.json"});
+  ASSERT_EQ(drafted.exit_code, 0) << drafted.err;
+  const json trace = json::parse(std::ifstream(dir / "drafted.json"));
+  ExpectValidTrace(trace);
+  std::map<std::string, int64_t> rows;
+  for (const json& event : trace["traceEvents"]) {
+    if (event.value("cat", "") == "drafting")
+      rows[event["name"]] += event["args"]["rows"].get<int64_t>();
+  }
+  EXPECT_GT(rows["model"], 0);
+  EXPECT_EQ(rows["grammar"], 0);
+  EXPECT_EQ(rows["model"] + rows["suffix"], json::parse(drafted.out)["report"]["draft_rows"]);
 }
 
 }  // namespace
