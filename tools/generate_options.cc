@@ -198,10 +198,7 @@ absl::StatusOr<SamplerOptions> ParseSampler(const Arguments& args) {
 absl::StatusOr<SpeculateOptions> ParseSpeculateOptions(const Arguments& args) {
   SpeculateOptions options;
   const std::string mode = args.Get("--speculate").value_or("auto");
-  options.mode = mode == "off"     ? SpeculateOptions::Mode::kOff
-                 : mode == "ngram" ? SpeculateOptions::Mode::kNgram
-                 : mode == "model" ? SpeculateOptions::Mode::kModel
-                                   : SpeculateOptions::Mode::kAuto;
+  options.mode = SpeculateModeOf(mode).value_or(SpeculateOptions::Mode::kAuto);
   options.draft_store = args.Get("--model-draft").value_or("");
   if (options.mode == SpeculateOptions::Mode::kModel && options.draft_store.empty()) {
     return UsageError("--speculate model needs -md STORE");

@@ -1,13 +1,25 @@
 // Defaults that this machine sets.
 #include "runtime/open/open_options.h"
 
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "kernels/base/memory_limits.h"
 #include "kernels/cpu/cpu_topology.h"
 
 namespace sluice {
+
+std::optional<SpeculateOptions::Mode> SpeculateModeOf(absl::string_view name) {
+  using Mode = SpeculateOptions::Mode;
+  constexpr std::pair<absl::string_view, Mode> kModes[] = {
+      {"off", Mode::kOff}, {"auto", Mode::kAuto}, {"ngram", Mode::kNgram}, {"model", Mode::kModel}};
+  for (const auto& [known, mode] : kModes) {
+    if (name == known) return mode;
+  }
+  return std::nullopt;
+}
 
 void OpenOptions::Note(OpenNote::Kind kind, std::string text) const {
   if (on_note) on_note({kind, std::move(text)});

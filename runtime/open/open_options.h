@@ -35,6 +35,9 @@ struct SpeculateOptions {
   }
 };
 
+// The mode of this name: "off", "auto", "ngram" or "model". Nothing: there is none.
+std::optional<SpeculateOptions::Mode> SpeculateModeOf(absl::string_view name);
+
 struct OpenOptions {
   std::string store;
   // Of host memory, for everything that sluice allocates. UseBudget() sets both.

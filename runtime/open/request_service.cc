@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -142,6 +143,9 @@ void RequestService::NoteStep(const StepReport& step) {
   const Model& model = *opened_->session.model;
   const PassCounters passes = model.pass_counters();
   const int64_t bytes_read = model.stream_counters().io.bytes_read;
+  const Speculator* const speculator = opened_->session.speculator.get();
+  SpeculationCounters drafts;
+  if (speculator != nullptr) drafts = speculator->counters();
   const MutexLock lock(&mutex_);
   statistics_.passes = passes.passes;
   statistics_.rows = passes.rows;
@@ -149,6 +153,15 @@ void RequestService::NoteStep(const StepReport& step) {
   statistics_.bytes_read = bytes_read;
   statistics_.pass_seconds = passes.pass_seconds;
   statistics_.disk_wait_seconds = passes.wait_disk_seconds;
+  statistics_.draft_rows = drafts.draft_rows;
+  statistics_.accepted_rows =
+      std::accumulate(drafts.accepted_by_depth.begin(), drafts.accepted_by_depth.end(), int64_t{0});
+  statistics_.draft_seconds = drafts.draft_seconds;
+  statistics_.speculation_gain = drafts.gain;
+  if (drafts.sequences > 0) {
+    statistics_.tokens_per_pass =
+        static_cast<double>(drafts.tokens) / static_cast<double>(drafts.sequences);
+  }
 }
 
 std::optional<ApiError> RequestService::PrepareFlight(absl::string_view body, Flight* flight) {

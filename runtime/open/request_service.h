@@ -48,6 +48,12 @@ struct ServiceStatistics {
   int64_t bytes_read = 0;        // from the disk
   double pass_seconds = 0;       // inside passes
   double disk_wait_seconds = 0;  // of these, that computing waited for the disk
+  // Of drafting, as Speculator::counters has them; 0 where nothing is drafted
+  int64_t draft_rows = 0;      // nodes that passes computed
+  int64_t accepted_rows = 0;   // of these, that became tokens
+  double draft_seconds = 0;    // outside passes
+  double tokens_per_pass = 1;  // that a sequence got from a pass in which it generated
+  double speculation_gain = 1;
 };
 
 // The thread "sluice-engine" opens the model and runs its passes; it alone touches the model. All

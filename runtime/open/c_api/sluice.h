@@ -107,6 +107,15 @@ typedef struct sluice_options {
   void (*on_note)(void* user, const char* text);
   /* What on_note gets. */
   void* user;
+  /* Who drafts tokens that a pass computes beyond a sequence's next one: "off", "auto" (all that
+   * there is), "ngram" (what followed the last tokens before) or "model" (draft_store); NULL:
+   * "off". Answers do not depend on it. */
+  const char* speculate;
+  /* The store of a smaller model with the same vocabulary, which drafts with "auto" and "model", in
+   * memory of the same budget; NULL: there is none. */
+  const char* draft_store;
+  /* The most tokens that are drafted for a sequence in a pass; 0: as many as cost no time. */
+  int64_t draft_max;
 } sluice_options;
 
 /* Sets the defaults. `size` is the caller's sizeof(sluice_options). */
@@ -203,6 +212,17 @@ typedef struct sluice_statistics {
   /* Inside of passes, and the part of that in which computing waited for the disk. */
   double pass_seconds;
   double disk_wait_seconds;
+  /* Of the rows, tokens that were drafted, and of these the ones that became tokens of an answer.
+   */
+  int64_t draft_rows;
+  int64_t accepted_rows;
+  /* Of drafting, between passes. */
+  double draft_seconds;
+  /* That a sequence got from a pass, on average; 1 without drafts. */
+  double tokens_per_pass;
+  /* Tokens a second of passes with drafts over those without, of recent passes; 1 where there was
+   * only one of the two kinds. */
+  double speculation_gain;
 } sluice_statistics;
 
 /* What the model has done since it was opened, behind its last pass. */

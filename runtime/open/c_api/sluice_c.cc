@@ -94,6 +94,30 @@ absl::StatusOr<KvType> ParseKvTypeName(const char* option, const char* name) {
       absl::StrCat(option, " is \"", name, "\"; it must be f32, f16 or q8_0"));
 }
 
+// The members that say what is drafted.
+absl::StatusOr<SpeculateOptions> SpeculateOptionsOf(const sluice_options& o) {
+  const char* const name = o.speculate != nullptr ? o.speculate : "off";
+  const std::optional<SpeculateOptions::Mode> mode = SpeculateModeOf(name);
+  if (!mode.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("speculate is \"", name, "\"; it must be off, auto, ngram or model"));
+  }
+  SpeculateOptions options = {.mode = *mode, .draft_max = o.draft_max};
+  if (o.draft_store != nullptr) options.draft_store = o.draft_store;
+  if (options.draft_max < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("draft_max is ", options.draft_max, "; it must be 0 or more"));
+  }
+  if (options.draft_store.empty() && *mode == SpeculateOptions::Mode::kModel) {
+    return absl::InvalidArgumentError("speculate is \"model\", which needs a draft_store");
+  }
+  if (!options.draft_store.empty() && !options.WantsModel()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "draft_store drafts where speculate is \"auto\" or \"model\", and it is \"", name, "\""));
+  }
+  return options;
+}
+
 // `notes` gets what on_note is called by.
 absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given, std::shared_ptr<Notes>* notes) {
   SLUICE_RETURN_IF_ERROR(CheckPointer(given, "options"));
@@ -130,6 +154,7 @@ absl::StatusOr<OpenOptions> OptionsOf(const sluice_options* given, std::shared_p
   options.grammar_bytes = o.grammar_bytes;
   if (o.chat_template != nullptr) options.chat.template_file = o.chat_template;
   if (o.probe_file != nullptr) options.probe_file = o.probe_file;
+  SLUICE_ASSIGN_OR_RETURN(options.speculate, SpeculateOptionsOf(o));
   *notes = std::make_shared<Notes>(o.on_note, o.user);
   options.on_note = [notes = *notes](const OpenNote& note) { notes->Say(note.text); };
   options.read.io.on_fewer_threads = [notes = *notes](const absl::Status& shortage) {
@@ -343,7 +368,12 @@ sluice_status sluice_get_statistics(const sluice_model* model, sluice_statistics
                             .tokens = s.tokens,
                             .bytes_read = s.bytes_read,
                             .pass_seconds = s.pass_seconds,
-                            .disk_wait_seconds = s.disk_wait_seconds},
+                            .disk_wait_seconds = s.disk_wait_seconds,
+                            .draft_rows = s.draft_rows,
+                            .accepted_rows = s.accepted_rows,
+                            .draft_seconds = s.draft_seconds,
+                            .tokens_per_pass = s.tokens_per_pass,
+                            .speculation_gain = s.speculation_gain},
                            "statistics", statistics);
   });
 }

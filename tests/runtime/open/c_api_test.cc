@@ -174,6 +174,15 @@ TEST(CApiErrors, NameTheOption) {
       {[](sluice_options* o) { o->device = "tpu"; }, SLUICE_INVALID_ARGUMENT, "tpu"},
       {[](sluice_options* o) { o->num_threads = -1; }, SLUICE_INVALID_ARGUMENT, "num_threads -1"},
       {[](sluice_options* o) { o->max_ram_bytes = 1 << 20; }, SLUICE_RESOURCE_EXHAUSTED, "MiB"},
+      {[](sluice_options* o) { o->speculate = "eagle"; }, SLUICE_INVALID_ARGUMENT, "eagle"},
+      {[](sluice_options* o) { o->speculate = "model"; }, SLUICE_INVALID_ARGUMENT, "draft_store"},
+      {[](sluice_options* o) { o->draft_store = o->store; }, SLUICE_INVALID_ARGUMENT, "speculate"},
+      {[](sluice_options* o) { o->draft_max = -1; }, SLUICE_INVALID_ARGUMENT, "draft_max is -1"},
+      {[](sluice_options* o) {
+         o->speculate = "auto";
+         o->draft_store = "/no/draft";
+       },
+       SLUICE_NOT_FOUND, "/no/draft"},
   };
   for (const auto& c : kCases) {
     sluice_options options = StoryCOptions();
@@ -197,6 +206,61 @@ TEST(CApiErrors, TakesTheStructOfAnOlderProgram) {
   char* json_text = nullptr;
   ASSERT_EQ(sluice_plan(&options, &json_text), SLUICE_OK) << sluice_message();
   EXPECT_EQ(json::parse(TakeText(json_text))["context_tokens"], 512);
+}
+
+// Answers the request, and returns the answer's text.
+std::string StreamedAnswer(const sluice_options& options, const std::string& body,
+                           sluice_statistics* statistics) {
+  sluice_model* model = nullptr;
+  EXPECT_EQ(sluice_open(&options, &model), SLUICE_OK) << sluice_message();
+  int64_t request = 0;
+  EXPECT_EQ(sluice_submit(model, body.data(), body.size(), &request, nullptr), SLUICE_OK)
+      << sluice_message();
+  std::string text;
+  sluice_event event = {};
+  event.size = sizeof(event);
+  do {
+    sluice_event_clear(&event);
+    if (sluice_poll(model, kLongMs, &event) != SLUICE_OK) break;
+    if (event.kind == SLUICE_EVENT_TOKEN) text += event.text;
+  } while (event.kind == SLUICE_EVENT_TOKEN);
+  EXPECT_EQ(event.kind, SLUICE_EVENT_FINISHED);
+  sluice_event_clear(&event);
+  EXPECT_EQ(sluice_get_statistics(model, statistics), SLUICE_OK);
+  sluice_close(model);
+  return text;
+}
+
+TEST(CApiDrafts, AreChosenAndCounted) {
+  const std::string body =
+      R"({"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0.8, "seed": 3})";
+  sluice_options options = StoryCOptions();
+  sluice_statistics plain = {};
+  plain.size = sizeof(plain);
+  const std::string want = StreamedAnswer(options, body, &plain);
+  EXPECT_EQ(plain.draft_rows, 0);
+  EXPECT_EQ(plain.tokens_per_pass, 1.0);
+  options.speculate = "auto";
+  options.draft_store = options.store;
+  options.draft_max = 5;
+  sluice_statistics drafted = {};
+  drafted.size = sizeof(drafted);
+  EXPECT_EQ(StreamedAnswer(options, body, &drafted), want);
+  EXPECT_GT(drafted.draft_rows, 0);
+  EXPECT_GT(drafted.accepted_rows, 0);
+  EXPECT_LE(drafted.accepted_rows, drafted.draft_rows);
+  EXPECT_GT(drafted.tokens_per_pass, 1.2) << "the draft is the model itself";
+  EXPECT_GT(drafted.draft_seconds, 0);
+  EXPECT_LT(drafted.passes, plain.passes);
+  // An older program's struct has no such members.
+  options.size = offsetof(sluice_options, speculate);
+  options.speculate = "nonsense";
+  sluice_statistics old = {};
+  old.size = offsetof(sluice_statistics, draft_rows);
+  old.draft_rows = -7;
+  EXPECT_EQ(StreamedAnswer(options, body, &old), want);
+  EXPECT_EQ(old.passes, plain.passes);
+  EXPECT_EQ(old.draft_rows, -7) << "behind the end of that struct";
 }
 
 TEST(CApiNotes, ReachTheCaller) {
