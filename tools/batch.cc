@@ -271,12 +271,7 @@ void PrintBatchReport(const BatchReport& report, const Session& session, const B
   const KvPagerCounters kv = model.kv_counters();
   const double efficiency = floor.Efficiency();
   const Speculator* const speculator = session.speculator.get();
-  // A sequence's.
-  double tokens_per_pass = 1;
-  if (speculator != nullptr && speculator->counters().sequences > 0) {
-    tokens_per_pass = ratio(static_cast<double>(speculator->counters().tokens),
-                            static_cast<double>(speculator->counters().sequences));
-  }
+  const double tokens_per_pass = TokensPerPass(speculator);
   if (json) {
     nlohmann::json object = {{"succeeded", report.succeeded},
                              {"failed", report.failed},

@@ -60,6 +60,7 @@ absl::Status Chat(const Arguments& given) {
   }
   SLUICE_ASSIGN_OR_RETURN(generate.constraint, MakeConstraint(grammar, session, front.turn_ends()));
   generate.speculator = session.speculator.get();
+  loop.speculator = session.speculator.get();
   ModelProgress progress(session.model.get(), "prompt");
   generate.on_prompt = [&progress](int64_t rows) { progress.BeginRows(rows); };
   ChatSession chat(session.model.get(), session.tokenizer.get(), &front, StoreHash(*session.store),

@@ -10,9 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "kernels/base/format_bytes.h"
 #include "kernels/base/status_macros.h"
 #include "tools/command.h"
+#include "tools/draft_report.h"
 #include "tools/interrupt.h"
 
 namespace sluice {
@@ -53,7 +55,7 @@ absl::Span<const ChatLoop::Command> ChatLoop::Commands() {
       {"save", "FILE", "write the conversation with its keys and values", &ChatLoop::Save},
       {"load", "FILE", "go on with a conversation that was saved", &ChatLoop::Load},
       {"regen", "", "answer the last message again", &ChatLoop::Regenerate},
-      {"stats", "", "tokens, context and speed", &ChatLoop::Stats},
+      {"stats", "", "tokens, context, speed and drafts", &ChatLoop::Stats},
       {"help", "", "show this", &ChatLoop::Help},
       {"exit", "", "leave, as Ctrl-D does", &ChatLoop::Exit},
   };
@@ -174,6 +176,9 @@ absl::Status ChatLoop::Stats(const std::string&) {
       ratio(g.generation_bytes_read / 1e9, static_cast<double>(g.generation_tokens)),
       FormatBytes(plan.weight_bytes - plan.residency.streamed_bytes),
       FormatBytes(plan.residency.streamed_bytes)));
+  const std::string drafts =
+      DescribeDrafts(options_.speculator, TokensPerPass(options_.speculator));
+  if (!drafts.empty()) Say(absl::StripSuffix(drafts, "\n"));
   return absl::OkStatus();
 }
 

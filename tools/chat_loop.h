@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "runtime/chat/chat_session.h"
 #include "runtime/pass/model.h"
+#include "runtime/speculate/speculator.h"
 #include "tools/answer_display.h"
 #include "tools/line_source.h"
 #include "tools/model_progress.h"
@@ -20,6 +21,7 @@ struct ChatLoopOptions {
   // first error does.
   bool interactive = false;
   ThinkingStyle thinking = ThinkingStyle::kTags;
+  const Speculator* speculator = nullptr;  // the session's, for /stats; null: nothing is drafted
 };
 
 class ChatLoop {

@@ -6,7 +6,17 @@
 #include <numeric>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
 namespace sluice {
+
+double TokensPerPass(const Speculator* speculator) {
+  if (speculator == nullptr) return 1;
+  const SpeculationCounters counters = speculator->counters();
+  if (counters.sequences == 0) return 1;
+  return static_cast<double>(counters.tokens) / static_cast<double>(counters.sequences);
+}
 
 void AddDraftReport(const Speculator* speculator, double tokens_per_pass, nlohmann::json* object) {
   const SpeculationCounters counters =
@@ -22,20 +32,25 @@ void AddDraftReport(const Speculator* speculator, double tokens_per_pass, nlohma
   }
 }
 
-void PrintDraftReport(const Speculator* speculator, double tokens_per_pass) {
-  if (speculator == nullptr) return;
+std::string DescribeDrafts(const Speculator* speculator, double tokens_per_pass) {
+  std::string lines;
+  if (speculator == nullptr) return lines;
   const SpeculationCounters counters = speculator->counters();
   if (counters.draft_rows > 0) {
     const int64_t accepted = std::accumulate(counters.accepted_by_depth.begin(),
                                              counters.accepted_by_depth.end(), int64_t{0});
-    std::fprintf(stderr,
-                 "drafts       %6d rows, %d accepted: %.2f tokens a pass; drafting took %.3f s\n",
-                 static_cast<int>(counters.draft_rows), static_cast<int>(accepted), tokens_per_pass,
-                 counters.draft_seconds);
+    absl::StrAppendFormat(
+        &lines, "drafts       %6d rows, %d accepted: %.2f tokens a pass; drafting took %.3f s\n",
+        counters.draft_rows, accepted, tokens_per_pass, counters.draft_seconds);
   }
   for (const std::string& failure : speculator->failures()) {
-    std::fprintf(stderr, "             %s\n", failure.c_str());
+    absl::StrAppend(&lines, "             ", failure, "\n");
   }
+  return lines;
+}
+
+void PrintDraftReport(const Speculator* speculator, double tokens_per_pass) {
+  std::fputs(DescribeDrafts(speculator, tokens_per_pass).c_str(), stderr);
 }
 
 }  // namespace sluice

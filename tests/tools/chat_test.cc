@@ -91,6 +91,18 @@ TEST_F(Chat, AnswersTurnByTurnInATerminal) {
   Leave(terminal);
 }
 
+TEST_F(Chat, StatsShowDrafts) {
+  const std::vector<std::string> args = Args({"-md", Store(), "--max-ram", "96MiB"});
+  const Finished drafted = RunSluice(args, nullptr, "Hello there\n/stats\n");
+  EXPECT_EQ(drafted.exit_code, 0) << drafted.err;
+  EXPECT_THAT(drafted.out, HasSubstr(Answer("Hello there")));
+  EXPECT_THAT(drafted.err, testing::ContainsRegex("drafts +[0-9]+ rows, [0-9]+ accepted: "));
+  const Finished plain = RunSluice(Args({"--speculate", "off"}), nullptr, "Hello there\n/stats\n");
+  EXPECT_EQ(plain.exit_code, 0) << plain.err;
+  EXPECT_EQ(plain.out, drafted.out);
+  EXPECT_THAT(plain.err, Not(HasSubstr("drafts  ")));
+}
+
 TEST_F(Chat, EditsLinesAndRemembersThem) {
   SLUICE_SKIP_WITHOUT_TERMINAL();
   Terminal terminal(Args());
