@@ -21,7 +21,8 @@
 #include "runtime/batch/batch_output.h"
 #include "runtime/batch/batch_plan.h"
 #include "runtime/batch/first_error.h"
-#include "runtime/batch/held_results.h"
+#include "runtime/batch/floor_sum.h"
+#include "runtime/batch/job_plan.h"
 #include "runtime/batch/job_record.h"
 #include "runtime/batch/line_reader.h"
 #include "runtime/batch/merge.h"
@@ -162,102 +163,18 @@ std::string DescribeChatOptions(const Arguments& args, const absl::StatusOr<Chat
                       args.Has("--no-parse-special") ? "no-parse-special" : "");
 }
 
-// Stands in for a probe where the batch size is given, so that none is needed, or where measuring
-// failed. Kernels cost nothing in it.
-MachineRates AssumedRates() {
-  MachineRates rates;
-  rates.disk_bytes_per_s = 2e9;
-  rates.memory_bytes_per_s = 20e9;
-  rates.link_bytes_per_s = 10e9;
-  rates.device_memory_bytes_per_s = 200e9;
-  return rates;
+JobPlanRequest PlanRequestOf(const BatchOptions& batch, const OpenOptions& options,
+                             const InputSummary& input) {
+  JobPlanRequest job;
+  job.input = {batch.input, input.num_lines, batch.plain_text, batch.part, batch.num_parts};
+  job.output = batch.output;
+  job.retry_errors = batch.retry_errors;
+  job.names_grammars = input.names_grammars;
+  job.batch_size = batch.batch_size;
+  job.num_threads = options.num_threads;
+  job.verify_once = options.read.verify_once;
+  return job;
 }
-
-// `rates` are those of the probe, or none; `held` is what the plan lets requests hold.
-absl::StatusOr<BatchPlan> PlanJob(const BatchOptions& batch, const OpenOptions& options,
-                                  const Session& session, const PromptEncoder& encoder,
-                                  const InputSummary& input, const PlanRequest& request,
-                                  std::optional<int64_t> kv_disk_pages, MachineRates* rates,
-                                  HeldLimit* held) {
-  if (options.probe.has_value()) {
-    SLUICE_ASSIGN_OR_RETURN(*rates, RatesForSession(options, session));
-  }
-  const JobInput job_input = {batch.input, input.num_lines, batch.plain_text, batch.part,
-                              batch.num_parts};
-  SLUICE_ASSIGN_OR_RETURN(BatchShape shape,
-                          MeasureShape(job_input, ReadDoneBefore(batch.output, batch.retry_errors),
-                                       encoder, request.context_tokens));
-  // What was looked at may have missed the lines that follow one.
-  if (shape.num_grammars == 0 && input.names_grammars) shape.num_grammars = BatchShape::kEachItsOwn;
-  shape.bookkeeping_bytes = input.num_lines * BatchJob::kBytesPerLine;
-  const DraftModelBytesFn draft = DraftModelBytes(session, options, request.context_tokens);
-  const auto plan = [&](int64_t batch_size) {
-    return PlanBatch(*session.store, request, options.probe.has_value() ? *rates : AssumedRates(),
-                     options.num_threads, options.read.verify_once, shape, batch_size,
-                     kv_disk_pages, draft);
-  };
-  const auto fits = [&](int64_t bytes) {
-    shape.held_bytes = bytes;
-    return plan(batch.batch_size > 0 ? batch.batch_size : 1).ok();
-  };
-  SLUICE_ASSIGN_OR_RETURN(*held, FindHeldLimit(batch.input, batch.plain_text,
-                                               request.context_tokens, encoder.max_bytes(), fits));
-  shape.held_bytes = held->bytes;
-  SLUICE_ASSIGN_OR_RETURN(BatchPlan planned, plan(batch.batch_size));
-  held->bytes = planned.held_bytes;
-  if (!options.probe.has_value())
-    planned.job.seconds = planned.tokens_per_s = 0;  // of rates that nobody measured
-  // Where nothing is left there is nothing to say.
-  if (const std::string waves = DescribeWaves(planned, shape);
-      !waves.empty() && shape.num_sequences > 0) {
-    std::fprintf(stderr, "%s\n", waves.c_str());
-  }
-  return planned;
-}
-
-// Adds up what the passes of a job should have taken.
-class FloorSum {
- public:
-  FloorSum(const Session& session, const OpenOptions& options, MachineRates rates)
-      : session_(session), options_(options), rates_(std::move(rates)) {}
-
-  void Add(const StepReport& step) {
-    if (rates_.num_cpus == 0 || step.rows == 0) return;
-    const Manifest& manifest = session_.store->manifest();
-    const Residency& residency = session_.model->plan().residency;
-    PassWork work =
-        DescribePass(manifest, residency, step.rows, step.logit_rows, options_.num_threads,
-                     options_.read.verify_once, session_.model->plan().HostSlabs(step.rows));
-    work.disk().sent_bytes += step.kv_disk_bytes;
-    work.host().sent_bytes += step.kv_link_bytes;
-    if (!std::exchange(loaded_, true)) {  // the first pass reads what stays in memory, too
-      for (size_t i = 0; i < manifest.slabs.size(); ++i) {
-        if (residency.tier[i] != kOnDisk) work.disk().sent_bytes += manifest.slabs[i].bytes;
-      }
-    }
-    const PassFloor floor = FloorOf(work, rates_);
-    seconds_ += floor.floor_s();
-    disk_seconds_ += floor.Seconds(kDiskTerm);
-    compute_seconds_ += floor.compute_s;
-  }
-  // Floor over measured time; 0 where no rates are known.
-  double Efficiency() const {
-    const double measured = session_.model->pass_counters().pass_seconds;
-    return measured > 0 ? seconds_ / measured : 0;
-  }
-  // Of all passes, each alone: what reading takes, and what products take.
-  double disk_seconds() const { return disk_seconds_; }
-  double compute_seconds() const { return compute_seconds_; }
-
- private:
-  const Session& session_;
-  const OpenOptions& options_;
-  const MachineRates rates_;
-  double seconds_ = 0;
-  double disk_seconds_ = 0;
-  double compute_seconds_ = 0;
-  bool loaded_ = false;
-};
 
 void PrintBatchReport(const BatchReport& report, const Session& session, const BatchPlan& plan,
                       const FloorSum& floor, const PassScheduler::Counters& preempted,
@@ -400,13 +317,16 @@ absl::StatusOr<BatchReport> RunJob(BatchJob* job, const Engine& engine, Model& m
   });
 }
 
-// Lines about what the user may not expect of a plan.
-void SayWhatIsPlanned(const Session& session, const BatchPlan& plan) {
-  if (session.draft != nullptr && plan.memory.draft_rows == 0) {
-    std::fprintf(stderr,
-                 "the draft model is not used: %d requests at once leave it no rows of a pass, or no "
-                 "memory; a smaller --batch-size does\n",
-                 static_cast<int>(plan.batch_size));
+// The waves, and lines about what the user may not expect of a plan.
+void SayWhatIsPlanned(const Session& session, const JobPlan& job) {
+  if (!job.waves.empty()) std::fprintf(stderr, "%s\n", job.waves.c_str());
+  const BatchPlan& plan = job.batch;
+  if (session.draft != nullptr && plan.memory.request.draft_model_bytes == 0) {
+    std::fprintf(
+        stderr,
+        "the draft model is not used: %d requests at once leave it no rows of a pass, or no "
+        "memory; a smaller --batch-size does\n",
+        static_cast<int>(plan.batch_size));
   }
   if (plan.memory.kv_disk_pages > 0) {
     std::fprintf(stderr, "%d of %d pages of keys and values lie on disk, beside the results\n",
@@ -452,19 +372,21 @@ absl::Status Batch(const Arguments& args) {
   const absl::StatusOr<ChatFront> chats = LoadChatFront(args, session);
   if (args.Has("--template")) SLUICE_RETURN_IF_ERROR(chats.status());  // else only chats need one
   const std::string chat_options = DescribeChatOptions(args, chats);
-  SLUICE_ASSIGN_OR_RETURN(std::optional<int64_t> kv_disk_pages,
+  JobPlanRequest wanted = PlanRequestOf(batch, options, input);
+  SLUICE_ASSIGN_OR_RETURN(wanted.kv_disk_pages,
                           ParseKvDisk(args, session.store->manifest(), request));
-  // That it pays is something only measured rates can say.
-  if (!options.probe.has_value() && batch.batch_size == 0 && !kv_disk_pages.has_value())
-    kv_disk_pages = 0;
-  MachineRates rates;
-  HeldLimit held;
+  if (options.probe.has_value()) {
+    SLUICE_ASSIGN_OR_RETURN(wanted.rates, RatesForSession(options, session));
+  } else if (batch.batch_size == 0 && !wanted.kv_disk_pages.has_value()) {
+    wanted.kv_disk_pages = 0;  // that it pays is something only measured rates can say
+  }
+  wanted.draft_model_bytes = DraftModelBytes(session, options, request.context_tokens);
   const int64_t prompt_work = PromptWorkBytes(options.max_ram_bytes);
-  SLUICE_ASSIGN_OR_RETURN(const BatchPlan plan,
-                          PlanJob(batch, options, session,
-                                  PromptEncoder(session.tokenizer.get(), &chats, 0, prompt_work),
-                                  input, request, kv_disk_pages, &rates, &held));
-  SayWhatIsPlanned(session, plan);
+  SLUICE_ASSIGN_OR_RETURN(const JobPlan planned,
+                          PlanJob(*session.store, request, wanted,
+                                  PromptEncoder(session.tokenizer.get(), &chats, 0, prompt_work)));
+  const BatchPlan& plan = planned.batch;
+  SayWhatIsPlanned(session, planned);
   // Behind the plan: a job that has no room to run leaves no files.
   JobRecord job = DescribeJob(batch, options, session, input, request);
   job.chat = chat_options;
@@ -481,13 +403,14 @@ absl::Status Batch(const Arguments& args) {
   BatchJob batch_job(
       batch.input, &input, session.tokenizer.get(), &encoder,
       Constraints(session.tokenizer.get(), session.store->hyper_parameters().vocab_size, ends),
-      &engine, &output, plan.batch_size, held);
+      &engine, &output, plan.batch_size, planned.held);
 
   std::unique_ptr<TraceWriter> trace;
   if (args.Has("--trace")) {
     SLUICE_ASSIGN_OR_RETURN(trace, TraceSession(session, "batch", *args.Get("--trace")));
   }
-  FloorSum floor(session, options, rates);
+  FloorSum floor(&session.store->manifest(), session.model.get(), options.num_threads,
+                 options.read.verify_once, wanted.rates.value_or(MachineRates()));
   absl::StatusOr<BatchReport> ran =
       RunJob(&batch_job, engine, *session.model, input.num_lines, &floor, stop);
   if (!ran.ok()) return WhatWasKept(ran.status(), batch);
