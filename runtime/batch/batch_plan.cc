@@ -253,8 +253,8 @@ class BatchPlanner {
     BatchPlan plan;
     // Rows of drafts want logits, too.
     if (!request_.device.has_value()) {
-      request_.head_streamed_share = HeadStreamedShare(manifest_, rates_, num_threads_,
-                                                       sequences + request_.draft_rows);
+      request_.head_streamed_share =
+          HeadStreamedShare(manifest_, rates_, num_threads_, sequences + request_.draft_rows);
     }
     SLUICE_ASSIGN_OR_RETURN(plan.memory, PlanMemory(store_, request_));
     plan.held_bytes = HeldFor(sequences);

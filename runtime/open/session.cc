@@ -179,9 +179,9 @@ absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptio
   if (plan->draft_rows == 0) return plan;
   request.draft_rows = ChooseDrafts(session, options, *plan).rows;
   if (ProbeKnowsStore(options, session) && !request.device.has_value()) {
-    request.head_streamed_share = HeadStreamedShare(
-        session.store->manifest(), RememberedRates(options, session), options.num_threads,
-        request.num_sequences + request.draft_rows);
+    request.head_streamed_share =
+        HeadStreamedShare(session.store->manifest(), RememberedRates(options, session),
+                          options.num_threads, request.num_sequences + request.draft_rows);
   }
   if (request.draft_rows == plan->draft_rows &&
       request.head_streamed_share == plan->request.head_streamed_share) {

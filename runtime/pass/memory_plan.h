@@ -55,8 +55,8 @@ struct PlanRequest {
   // Of pass_rows, that tokens which are drafted may take, over all sequences: each wants logits.
   int64_t draft_rows = 0;
   int64_t drafters_bytes = 0;  // what drafters without a model hold, where draft_rows are granted
-  // What a draft model takes, in any case; the least plan then has all draft_rows and, where the host
-  // computes, a ring that lets the disk read while they are computed.
+  // What a draft model takes, in any case; the least plan then has all draft_rows and, where the
+  // host computes, a ring that lets the disk read while they are computed.
   int64_t draft_model_bytes = 0;
   // Of several sequences, or with drafts: the part of the head that the disk reads while all of the
   // head computes with the rows that want logits. The rest of the head stays in memory before other
