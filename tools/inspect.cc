@@ -16,6 +16,7 @@
 #include "storage/source/gguf.h"
 #include "storage/store/export.h"
 #include "storage/store/layer_store.h"
+#include "storage/store/store_paths.h"
 #include "tools/commands.h"
 
 namespace sluice {
@@ -80,6 +81,10 @@ std::vector<std::string> StoreFacts(const Manifest& manifest) {
       absl::StrCat("  slabs                        ", manifest.slabs.size(), " in ",
                    manifest.files.size(), " files, ", FormatBytes(manifest.slab_bytes_total()),
                    ", largest ", FormatBytes(manifest.max_slab_bytes()))};
+  if (manifest.hyper_parameters.num_mtp_heads > 0) {
+    facts.push_back(absl::StrCat("  head that drafts             ", kMtpFolder,
+                                 ", a store of its own below this one"));
+  }
   if (manifest.compression == StoreCompression::kNone) return facts;
   facts.push_back(
       absl::StrCat("  compression                  ", StoreCompressionName(manifest.compression)));

@@ -45,7 +45,7 @@ absl::Status Verify(const Arguments& args) {
     };
     options.stop = stop;
     options.on_fewer_threads = SayFewerThreads();
-    damage = FindDamage(store, manifest, /*files=*/std::nullopt, options);
+    damage = FindAllDamage(store, manifest, options);
   }
   SLUICE_RETURN_IF_ERROR(damage.status());
   for (const StoreDamage& one : *damage) std::printf("%s\n", one.line.c_str());

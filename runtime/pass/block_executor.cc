@@ -67,6 +67,10 @@ absl::Status BlockExecutor::Allocate(const MemoryPlan& plan, KvCache* kv_cache) 
   if (place_->device() != nullptr) {
     SLUICE_ASSIGN_OR_RETURN(host_logits_, HostBuffer::Create(sizes.logits_bytes));
   }
+  if (plan.request.keeps_hidden) {
+    SLUICE_ASSIGN_OR_RETURN(hidden_rows_,
+                            HostBuffer::Create(HiddenRowsBytes(manifest_.spec, plan)));
+  }
   if (!plan.host_share.slabs.empty()) {
     const HostProductSizes shared =
         SizeHostProducts(manifest_, std::min(plan.pass_rows, kMostSharedRows), plan.logit_rows);
@@ -178,6 +182,26 @@ absl::StatusOr<absl::Span<const float>> BlockExecutor::Finish() {
         store_.dir(), ": the head gave logits that are not finite; ", WhyNotFinite(rounding_)));
   }
   return span;
+}
+
+absl::StatusOr<absl::Span<const float>> BlockExecutor::HiddenRows() {
+  if (hidden_rows_.span().empty()) return absl::Span<const float>();
+  const int64_t n = manifest_.spec.hidden_size;
+  const auto num_rows = static_cast<int64_t>(rows_.rows.size());
+  const float* const residual = workspace_.buffers()[PassBuffer::kResidual];
+  float* const normed = workspace_.buffers()[PassBuffer::kNormed];
+  for (int64_t first = 0; first < num_rows; first += kRowTile) {
+    const int64_t count = std::min(kRowTile, num_rows - first);
+    SLUICE_RETURN_IF_ERROR(place_->ops()->RmsNorm(
+        residual + first * n, n, count, n, resident_->Find(TensorRole::kFinalNorm, -1),
+        static_cast<float>(manifest_.hyper_parameters.rms_norm_eps), normed, n));
+    const auto bytes = static_cast<size_t>(count * n) * sizeof(float);
+    SLUICE_RETURN_IF_ERROR(place_->Download(
+        hidden_rows_.span().subspan(static_cast<size_t>(first * n) * sizeof(float), bytes),
+        reinterpret_cast<const std::byte*>(normed)));
+  }
+  return absl::Span<const float>(reinterpret_cast<const float*>(hidden_rows_.data()),
+                                 static_cast<size_t>(num_rows * n));
 }
 
 }  // namespace sluice

@@ -74,6 +74,10 @@ class BlockExecutor {
   // copied.
   absl::StatusOr<absl::Span<const float>> Finish();
 
+  // After Finish: the rows behind the final norm, [rows, hidden_size], in host memory, valid until
+  // the next Begin; empty where the plan does not keep them.
+  absl::StatusOr<absl::Span<const float>> HiddenRows();
+
   // What the CPU computed for the device; null where it computes nothing.
   HostProducts* host_products() { return host_products_.get(); }
   const HostProducts* host_products() const { return host_products_.get(); }
@@ -99,6 +103,7 @@ class BlockExecutor {
   std::unique_ptr<RopeTables> rope_;
   std::unique_ptr<ResidentTensors> resident_;
   HostBuffer host_logits_;  // what was copied from a device
+  HostBuffer hidden_rows_;  // [pass_rows, hidden_size] f32, where the plan keeps them
   std::unique_ptr<HostProducts> host_products_;
   std::unique_ptr<Products> products_;
   std::array<std::unique_ptr<PassBlock>, kNumBlockKinds> blocks_;  // by kind

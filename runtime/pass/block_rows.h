@@ -16,6 +16,7 @@ struct BlockRow {
   int64_t slot;  // where its keys and values go: page pages[slot / 64], place slot % 64
   absl::Span<const int64_t> sees;  // as PassRow has it
   bool wants_logits;
+  absl::Span<const float> hidden = {};  // as PassRow has it
 };
 
 // The rows of the pass that runs.

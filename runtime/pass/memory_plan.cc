@@ -131,6 +131,11 @@ StateLayout LayoutOf(const Manifest& manifest, const PlanRequest& request) {
   return StateLayout::Of(manifest.spec, request.k_type, request.v_type);
 }
 
+int64_t HiddenRowsBytes(const ModelSpec& model, const MemoryPlan& plan) {
+  return HostBuffer::RoundedBytes(plan.pass_rows * model.hidden_size *
+                                  static_cast<int64_t>(sizeof(float)));
+}
+
 PassSize PassSizeOf(const MemoryPlan& plan) {
   return {.rows = plan.pass_rows,
           .logit_rows = plan.logit_rows,
@@ -357,6 +362,7 @@ void MemoryPlanner::Describe(int64_t rows) {
   const std::pair<const char*, int64_t> further[] = {
       {"KV pages on their way", plan_.kv_disk_pages > 0 ? kv_disk_bytes_ : 0},
       {"draft model", request().draft_model_bytes},
+      {"hidden rows", request().keeps_hidden ? HiddenRowsBytes(manifest_.spec, plan_) : 0},
       {"grammars", request().constraint_bytes},
       {"requests in flight", request().requests_bytes},
       {"prompts on their way to ids",

@@ -28,7 +28,7 @@ std::vector<BlockRow> BlockRowsOf(absl::Span<const PassRow> rows) {
   for (const PassRow& row : rows) {
     const int64_t slot = row.slot == PassRow::kAtPosition ? row.position : row.slot;
     block_rows.push_back(
-        {row.sequence->pages.data(), row.position, slot, row.sees, row.wants_logits});
+        {row.sequence->pages.data(), row.position, slot, row.sees, row.wants_logits, row.hidden});
   }
   return block_rows;
 }
@@ -290,6 +290,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   clock_.Enter(kComputing);
   const auto num_rows = static_cast<int64_t>(rows.size());
   NoteActivity(num_rows, 0);
+  hidden_rows_ = {};
   int64_t computed_rows = 0;
   const absl::Cleanup leave = [this, &computed_rows, start = std::chrono::steady_clock::now()] {
     LeaveVerifying(false);
@@ -318,6 +319,7 @@ absl::StatusOr<absl::Span<const float>> Model::RunPass(absl::Span<const PassRow>
   ++walks_;
   SLUICE_RETURN_IF_ERROR(Walk(num_rows, stop));
   SLUICE_ASSIGN_OR_RETURN(const absl::Span<const float> logits, executor_->Finish());
+  SLUICE_ASSIGN_OR_RETURN(hidden_rows_, executor_->HiddenRows());
   SLUICE_RETURN_IF_ERROR(source_->Settle());
   ++pass_counters_.passes;
   pass_counters_.rows += num_rows;

@@ -47,6 +47,9 @@ struct PassRow {
   // number: the row's ancestors in a tree, which were in this or an earlier pass. Valid until the
   // pass ends.
   absl::Span<const int64_t> sees = {};
+  // Of a head that drafts (ModelSpec::merges_hidden), else ignored: the hidden row of the token in
+  // front of this one, [hidden_size], in host memory. Valid until the pass ends.
+  absl::Span<const float> hidden = {};
 };
 
 // Keys and values of a row that was computed in one slot of its sequence and belongs in another.
@@ -107,6 +110,11 @@ class Model {
   // numbers that are not finite, naming the layer.
   absl::StatusOr<absl::Span<const float>> RunPass(absl::Span<const PassRow> rows,
                                                   const std::atomic<bool>* stop = nullptr);
+
+  // The rows of the last pass behind the final norm, [number of rows, hidden_size], valid until the
+  // next pass; empty where the plan does not keep them (PlanRequest::keeps_hidden) or the pass
+  // failed.
+  absl::Span<const float> hidden_rows() const { return hidden_rows_; }
 
   // Pages of one layer that a pass of these rows takes for branches of trees; the plan has room for
   // tree_rooms.
@@ -189,6 +197,7 @@ class Model {
   // Null: no page is in host memory while a device computes
   std::unique_ptr<KvStaging> kv_staging_;
   std::unique_ptr<BlockExecutor> executor_;
+  absl::Span<const float> hidden_rows_;  // the executor's
   std::vector<absl::Span<const std::byte>>
       host_tiles_;              // [num_slabs], or empty: the CPU computes none
   PassCounters pass_counters_;  // but for the clock's

@@ -26,8 +26,11 @@ constexpr TensorPlace kSlabs = TensorPlace::kSlabs;
 constexpr TensorPlace kResident = TensorPlace::kResident;
 
 // In the order of the enum.
-constexpr std::array<Slot, 21> kSlots = {{
+constexpr std::array<Slot, 24> kSlots = {{
     {TensorRole::kEmbedding, "embedding", kRows},
+    {TensorRole::kTokenNorm, "token_norm", kResident},
+    {TensorRole::kHiddenNorm, "hidden_norm", kResident},
+    {TensorRole::kMerge, "merge", kSlabs},
     {TensorRole::kAttentionNorm, "attention_norm", kResident},
     {TensorRole::kQ, "q", kSlabs},
     {TensorRole::kK, "k", kSlabs},
@@ -60,6 +63,19 @@ static_assert(SlotsAreInOrder());
 
 const Slot& SlotOf(TensorRole role) { return kSlots[static_cast<size_t>(role)]; }
 
+// What all names of a layer's tensors begin with.
+std::string LayerPrefix(const HyperParameters& h, const Family& family, size_t layer) {
+  return absl::StrCat(h.is_mtp_head ? family.mtp->prefix : "model.layers.", layer, ".");
+}
+
+// What a head that drafts has in front of its block.
+void AppendMerge(const ModelSpec& model, const MtpNames& names, std::vector<TensorSpec>* specs) {
+  const int64_t hidden = model.hidden_size;
+  specs->push_back({TensorRole::kTokenNorm, -1, std::string(names.token_norm), {hidden}});
+  specs->push_back({TensorRole::kHiddenNorm, -1, std::string(names.hidden_norm), {hidden}});
+  specs->push_back({TensorRole::kMerge, -1, std::string(names.merge), {hidden, 2 * hidden}});
+}
+
 }  // namespace
 
 absl::string_view RoleName(TensorRole role) { return SlotOf(role).name; }
@@ -84,19 +100,28 @@ std::vector<TensorSpec> ListTensors(const HyperParameters& h) {
       {TensorRole::kEmbedding, -1, std::string(kEmbeddingName), vocabulary, "token_embd.weight"}};
   for (size_t layer = 0; layer < model.layers.size(); ++layer) {
     size_t i = specs.size();
+    if (model.merges_hidden) AppendMerge(model, *family.mtp, &specs);
     family.append_layer(model, model.layers[layer], &specs);
     for (; i < specs.size(); ++i) {
       specs[i].layer = static_cast<int>(layer);
-      specs[i].name = absl::StrCat("model.layers.", layer, ".", specs[i].name);
+      specs[i].name = absl::StrCat(LayerPrefix(h, family, layer), specs[i].name);
       specs[i].gguf_name = absl::StrCat("blk.", layer, ".", specs[i].gguf_name);
     }
   }
+  const std::string final_norm =
+      h.is_mtp_head ? absl::StrCat(LayerPrefix(h, family, 0), family.mtp->final_norm)
+                    : "model.norm.weight";
   specs.push_back(
-      {TensorRole::kFinalNorm, -1, "model.norm.weight", {model.hidden_size}, "output_norm.weight"});
+      {TensorRole::kFinalNorm, -1, final_norm, {model.hidden_size}, "output_norm.weight"});
   specs.push_back({TensorRole::kHead, -1,
                    std::string(model.tie_word_embeddings ? kEmbeddingName : kHeadName), vocabulary,
                    "output.weight"});
   return specs;
+}
+
+bool IsMtpTensor(const HyperParameters& h, absl::string_view name) {
+  const MtpNames* const names = FamilyOf(h).mtp;
+  return names != nullptr && absl::StartsWith(name, names->prefix);
 }
 
 bool IsIgnorableTensor(const HyperParameters& h, absl::string_view name) {

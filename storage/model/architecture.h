@@ -15,6 +15,9 @@ namespace sluice {
 // What a tensor is for. The manifest stores these by name: the runtime parses no tensor name.
 enum class TensorRole : uint8_t {
   kEmbedding,
+  kTokenNorm,   // of a head that drafts: of the embedding of the next token
+  kHiddenNorm,  // of the model's hidden row
+  kMerge,       // of both, the hidden row first
   kAttentionNorm,
   kQ,
   kK,
@@ -67,8 +70,12 @@ inline constexpr absl::string_view kEmbeddingName = "model.embed_tokens.weight";
 inline constexpr absl::string_view kHeadName = "lm_head.weight";
 
 // The tensors of a model, as its family has them. Order: embedding, then layer by layer, then final
-// norm and head. A tied head is listed with the embedding's name.
+// norm and head. A tied head is listed with the embedding's name. The list of a head that drafts
+// (HyperParameters::is_mtp_head) has the model's embedding and head, too.
 std::vector<TensorSpec> ListTensors(const HyperParameters& hyper_parameters);
+
+// Whether a tensor is of one of the checkpoint's heads that draft.
+bool IsMtpTensor(const HyperParameters& hyper_parameters, absl::string_view name);
 
 // Checkpoint tensors that are no weights of ours but known to be harmless (a stored
 // `rotary_emb.inv_freq`; `lm_head.weight` of a tied model): ignored instead of reported as extra.

@@ -28,6 +28,10 @@ constexpr int64_t kMaxHeads = int64_t{1} << 14;
 constexpr int64_t kMaxHeadDim = int64_t{1} << 14;
 constexpr int64_t kMaxVocabSize = int64_t{1} << 24;
 constexpr int64_t kMaxPositions = (int64_t{1} << 31) - 1;
+constexpr int64_t kMaxMtpHeads = 64;
+
+constexpr absl::string_view kMtpHeadsKey = "num_nextn_predict_layers";
+constexpr absl::string_view kIsMtpHeadKey = "is_mtp_head";  // in manifests only
 
 // Keys of relatives of these families that change the computation. A value other than the neutral
 // one is refused by name; null, false and empty are always neutral.
@@ -406,6 +410,17 @@ absl::Status ParseTokenIds(const json& config, const ConfigRules& rules, HyperPa
   return absl::OkStatus();
 }
 
+absl::Status ParseMtp(const json& config, const Family& family, HyperParameters* h) {
+  if (family.mtp == nullptr) return absl::OkStatus();
+  SLUICE_ASSIGN_OR_RETURN(h->num_mtp_heads, IntOr(config, kMtpHeadsKey, 0, 0, kMaxMtpHeads));
+  SLUICE_ASSIGN_OR_RETURN(h->is_mtp_head, BoolOr(config, kIsMtpHeadKey, false));
+  if (h->is_mtp_head && h->num_hidden_layers != 1) {
+    return Invalid(absl::StrCat("\"num_hidden_layers\" is ", h->num_hidden_layers,
+                                ", a head that drafts has 1"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<HyperParameters> Parse(const json& config) {
   if (!config.is_object()) return Invalid("not a JSON object");
   HyperParameters h;
@@ -422,6 +437,7 @@ absl::StatusOr<HyperParameters> Parse(const json& config) {
   SLUICE_RETURN_IF_ERROR(ParseRope(config, &h));
   SLUICE_RETURN_IF_ERROR(ParseWindows(config, *family, &h));
   SLUICE_RETURN_IF_ERROR(ParseTokenIds(config, rules, &h));
+  SLUICE_RETURN_IF_ERROR(ParseMtp(config, *family, &h));
   return h;
 }
 
@@ -449,6 +465,15 @@ json RopeToJson(const RopeParameters& r) {
 }
 
 }  // namespace
+
+HyperParameters MtpHeadOf(const HyperParameters& model) {
+  HyperParameters head = model;
+  head.num_hidden_layers = 1;
+  head.layer_windows = {0};
+  head.num_mtp_heads = 0;
+  head.is_mtp_head = true;
+  return head;
+}
 
 absl::StatusOr<std::vector<int64_t>> ParseEosTokenIds(const json& object) {
   std::vector<int64_t> ids;
@@ -495,6 +520,8 @@ json HyperParametersToJson(const HyperParameters& h) {
                                     {&rules.mlp_bias, h.mlp_bias}}) {
     if (!rule->key.empty()) config[std::string(rule->key)] = value;
   }
+  if (h.num_mtp_heads > 0) config[std::string(kMtpHeadsKey)] = h.num_mtp_heads;
+  if (h.is_mtp_head) config[std::string(kIsMtpHeadKey)] = true;
   if (rules.windows == WindowRule::kNone) return config;
   const int64_t window = h.layer_windows.empty() ? 0 : *absl::c_max_element(h.layer_windows);
   config["sliding_window"] = window > 0 ? json(window) : json(nullptr);

@@ -54,6 +54,11 @@ struct HyperParameters {
   bool output_bias = false;  // of the attention's output projection
   bool mlp_bias = false;
   bool qk_norm = false;  // RMS norm over each q and k head
+  // Heads of the checkpoint that predict tokens behind the next one (MTP).
+  int64_t num_mtp_heads = 0;
+  // This is not the model, but the first of these heads: one layer, behind a product that merges
+  // the model's hidden row of a token with the embedding of the token behind it.
+  bool is_mtp_head = false;
   std::optional<int64_t> bos_token_id;
   std::vector<int64_t> eos_token_ids;
 };
@@ -65,6 +70,9 @@ struct HyperParameters {
 // FailedPrecondition: the checkpoint is quantized (`quantization_config`), with what to do.
 absl::StatusOr<HyperParameters> ParseHyperParameters(const nlohmann::json& config,
                                                      absl::string_view what);
+
+// The first head of a model that has such heads, as a model of its own.
+HyperParameters MtpHeadOf(const HyperParameters& model);
 
 // The ids under "eos_token_id" of config.json or generation_config.json: an integer, a list, or
 // none; -1 stands for none, repeated ids count once. InvalidArgument: anything else.

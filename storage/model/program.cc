@@ -45,6 +45,15 @@ Block BlockOf(const GatedMlpSpec&, int layer) {
       }};
 }
 
+Block MergeBlockOf() {
+  using enum TensorRole;
+  return {
+      .kind = BlockKind::kMerge,
+      .layer = 0,
+      .norm = kTokenNorm,
+      .products = {One(Matrix(kMerge, std::nullopt), PassBuffer::kMerged, PassBuffer::kResidual)}};
+}
+
 Block HeadBlockOf() {
   using enum TensorRole;
   return {
@@ -81,7 +90,8 @@ int64_t Program::MemoryBytes() const {
 
 Program ProgramOf(const ModelSpec& model) {
   Program program;
-  program.blocks.reserve(2 * model.layers.size() + 1);
+  program.blocks.reserve(2 * model.layers.size() + 2);
+  if (model.merges_hidden) program.blocks.push_back(MergeBlockOf());
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto add = [&](const auto& part) {
       program.blocks.push_back(BlockOf(part, static_cast<int>(i)));

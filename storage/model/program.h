@@ -24,6 +24,7 @@ enum class PassBuffer : uint8_t {
   kV,           // [kv_dim]
   kAttended,    // [q_dim]: what attention makes of q, k and v once all three are there
   kGated,       // [intermediate_size]: silu(gate), multiplied by up
+  kMerged,      // [2 * hidden_size]: a hidden row through its norm, the embedding through its own
   kResidual,    // [hidden_size]
   kLogits,      // [vocab_size], only of the rows that want them
 };
@@ -60,7 +61,12 @@ inline bool ReadsStream(const Product& product) {
   return product.reads == PassBuffer::kNormed || product.reads == PassBuffer::kNormedLast;
 }
 
-enum class BlockKind : uint8_t { kAttention, kGatedMlp, kHead };
+enum class BlockKind : uint8_t {
+  kAttention,
+  kGatedMlp,
+  kMerge,  // in front of the layer of a head that drafts
+  kHead,
+};
 inline constexpr int kNumBlockKinds = static_cast<int>(BlockKind::kHead) + 1;
 
 // When a pass needs the slabs of a block.

@@ -10,7 +10,8 @@ int64_t ModelSpec::MemoryBytes() const {
 ModelSpec SpecOf(const HyperParameters& h) {
   ModelSpec spec = {.hidden_size = h.hidden_size,
                     .vocab_size = h.vocab_size,
-                    .tie_word_embeddings = h.tie_word_embeddings};
+                    .tie_word_embeddings = h.tie_word_embeddings,
+                    .merges_hidden = h.is_mtp_head};
   spec.layers.reserve(h.num_hidden_layers);
   for (size_t i = 0; i < static_cast<size_t>(h.num_hidden_layers); ++i) {
     const AttentionSpec attention = {.num_heads = h.num_attention_heads,

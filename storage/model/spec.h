@@ -46,6 +46,9 @@ struct ModelSpec {
   int64_t hidden_size = 0;
   int64_t vocab_size = 0;
   bool tie_word_embeddings = false;
+  // Each row begins with merge(hidden_norm(hidden row), token_norm(embedding)): the hidden row of
+  // another model, which the caller gives. Else with the embedding alone.
+  bool merges_hidden = false;
   std::vector<LayerSpec> layers;
 
   int64_t MemoryBytes() const;  // beyond the object itself

@@ -29,8 +29,9 @@ constexpr int64_t kMaxUnfinishedBytes = int64_t{1} << 30;
 
 class StoreRepair {
  public:
-  StoreRepair(const Checkpoint& checkpoint, const std::string& dir, const RepairOptions& options)
-      : checkpoint_(checkpoint), dir_(dir), options_(options) {}
+  StoreRepair(const Checkpoint& checkpoint, StorePart part, const std::string& dir,
+              const RepairOptions& options)
+      : checkpoint_(checkpoint), part_(part), dir_(dir), options_(options) {}
 
   absl::StatusOr<RepairResult> Run() {
     SLUICE_ASSIGN_OR_RETURN(ShardRecord known, FindKnown());
@@ -64,6 +65,7 @@ class StoreRepair {
   }
 
   const Checkpoint& checkpoint_;
+  const StorePart part_;
   const std::string& dir_;
   const RepairOptions& options_;
   FolderState state_ = FolderState::kFinished;
@@ -124,7 +126,7 @@ absl::Status StoreRepair::MakePlan(const ShardRecord& known) {
   if (known.recipe != kCheckpointRecipe) {
     SLUICE_ASSIGN_OR_RETURN(recipe, ParseRecipe(known.recipe));
   }
-  plan_ = PlanStore(checkpoint_, recipe, known.slab_bytes, known.compression);
+  plan_ = PlanStore(checkpoint_, recipe, known.slab_bytes, known.compression, part_);
   if (found_.has_value()) {
     if (const std::string other = ShapeDifference(*found_, plan_.manifest); !other.empty()) {
       return RefuseStore(dir_, state_, other);
@@ -246,6 +248,34 @@ absl::StatusOr<RepairResult> StoreRepair::Write() {
   return std::move(result_);
 }
 
+// Repairs the head's store, or makes it where it is missing, with the options of `model`.
+absl::StatusOr<RepairResult> RepairHead(const Checkpoint& checkpoint, const std::string& dir,
+                                        const Manifest& model, const RepairOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(dir));
+  if (state != FolderState::kAbsent && state != FolderState::kEmpty) {
+    SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
+    return StoreRepair(checkpoint, StorePart::kMtpHead, dir, options).Run();
+  }
+  ShardOptions shard;
+  if (model.recipe != kCheckpointRecipe) {
+    SLUICE_ASSIGN_OR_RETURN(shard.recipe, ParseRecipe(model.recipe));
+  }
+  shard.slab_bytes = model.slab_bytes;
+  shard.compression = model.compression;
+  shard.allow_requantize = true;  // the model has it so
+  shard.num_threads = options.num_threads;
+  shard.on_progress = options.on_progress;
+  shard.stop = options.stop;
+  shard.on_fewer_threads = options.on_fewer_threads;
+  shard.on_note = options.on_note;
+  SLUICE_RETURN_IF_ERROR(ShardPart(checkpoint, StorePart::kMtpHead, dir, shard).status());
+  return RepairResult{.damage = {absl::StrCat(dir, ": missing")}, .written = {kManifestFile}};
+}
+
+void Append(const std::vector<std::string>& names, std::vector<std::string>* all) {
+  for (const std::string& name : names) all->push_back(absl::StrCat(kMtpFolder, "/", name));
+}
+
 }  // namespace
 
 absl::StatusOr<RepairResult> RepairStore(const Checkpoint& checkpoint, const std::string& dir,
@@ -256,7 +286,18 @@ absl::StatusOr<RepairResult> RepairStore(const Checkpoint& checkpoint, const std
         absl::StrCat(dir, ": no store to repair; without --repair, `sluice shard` makes it"));
   }
   SLUICE_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(dir, options.on_note));
-  return StoreRepair(checkpoint, dir, options).Run();
+  SLUICE_ASSIGN_OR_RETURN(RepairResult result,
+                          StoreRepair(checkpoint, StorePart::kModel, dir, options).Run());
+  SLUICE_ASSIGN_OR_RETURN(const Manifest model, ReadManifest(dir));
+  const std::string head_dir = MtpHeadDirOf(dir, model);
+  if (head_dir.empty()) return result;
+  SLUICE_ASSIGN_OR_RETURN(const RepairResult head,
+                          RepairHead(checkpoint, head_dir, model, options));
+  result.damage.insert(result.damage.end(), head.damage.begin(), head.damage.end());
+  Append(head.written, &result.written);
+  Append(head.removed, &result.removed);
+  result.judged_by_headers = result.judged_by_headers || head.judged_by_headers;
+  return result;
 }
 
 }  // namespace sluice

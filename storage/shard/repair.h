@@ -44,6 +44,9 @@ struct RepairResult {
 // far as it got, and finished. If the store does not remember the checkpoint's bytes, the damaged
 // parts are encoded first, and must have the manifest's checksums before anything is written.
 //
+// The store of a head that drafts is repaired with the model's, or made where it is missing; its
+// files are named as `mtp/FILE`.
+//
 // NotFound: no store. FailedPrecondition, which names the reason: another checkpoint, other
 // options, a synthetic store (which has no checkpoint), or a store of which too little is left.
 // Other errors are Shard()'s.

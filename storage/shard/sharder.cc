@@ -27,6 +27,7 @@
 #include "storage/shard/store_folder.h"
 #include "storage/shard/tokenizer_files.h"
 #include "storage/store/store_geometry.h"
+#include "storage/store/store_paths.h"
 
 namespace sluice {
 namespace {
@@ -368,6 +369,25 @@ absl::Status CheckSource(const Checkpoint& checkpoint, const std::string& dir,
   return RefuseStore(dir, FolderState::kUnfinished, verdict.difference);
 }
 
+// The head reads the model's embedding: it gets a second name for that file. Where that cannot be,
+// the file is written again.
+void ShareEmbedding(const std::string& dir, const StorePlan& plan, ShardRecord* record) {
+  const std::string model_dir = FolderOf(dir);
+  const absl::StatusOr<Manifest> model = ReadManifest(model_dir);
+  const absl::StatusOr<ShardRecord> sealed = ReadSealedRecord(model_dir);
+  if (!model.ok() || !sealed.ok() || record->finished.contains(kEmbeddingFile)) return;
+  const auto file = sealed->finished.find(kEmbeddingFile);
+  const int64_t bytes = plan.manifest.embedding_stride * plan.manifest.tensors[0].shape[0];
+  if (file == sealed->finished.end() || file->second.bytes != bytes ||
+      model->tensors[0].encoding != plan.manifest.tensors[0].encoding) {
+    return;
+  }
+  const std::string to = absl::StrCat(dir, "/", kEmbeddingFile);
+  unlink(to.c_str());  // a link, or what a killed run began to write
+  if (link(absl::StrCat(model_dir, "/", kEmbeddingFile).c_str(), to.c_str()) != 0) return;
+  record->finished.insert(*file);
+}
+
 // All of Shard() but creating the folder, where no finished store is.
 absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan) {
@@ -387,6 +407,7 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
         CheckSource(checkpoint, dir, options, plan, before, &result.judged_by_headers));
     record.finished = std::move(before.finished);
   }
+  if (plan.manifest.hyper_parameters.is_mtp_head) ShareEmbedding(dir, plan, &record);
   SLUICE_RETURN_IF_ERROR(
       FinishStore(checkpoint, dir, options, std::move(record), /*kept=*/{}, &plan));
   result.outcome =
@@ -409,8 +430,10 @@ absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
                          const ShardOptions& options, ShardRecord record,
                          const std::vector<ManifestCopy>& kept, StorePlan* plan) {
   Manifest& manifest = plan->manifest;
-  SLUICE_ASSIGN_OR_RETURN(const std::vector<TokenizerSource> tokenizer_files,
-                          ListTokenizerFiles(checkpoint));
+  std::vector<TokenizerSource> tokenizer_files;
+  if (!manifest.hyper_parameters.is_mtp_head) {
+    SLUICE_ASSIGN_OR_RETURN(tokenizer_files, ListTokenizerFiles(checkpoint));
+  }
   // The manifest, its temporary file, and the record twice, which is shorter.
   int64_t other_bytes = 3 * static_cast<int64_t>(SerializeManifest(manifest).size());
   for (const TokenizerSource& file : tokenizer_files) other_bytes += file.bytes;
@@ -443,10 +466,10 @@ absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
   return SyncFolder(dir);
 }
 
-absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
-                                  const ShardOptions& options) {
-  SLUICE_RETURN_IF_ERROR(CheckOptions(options));
-  StorePlan plan = PlanStore(checkpoint, options.recipe, options.slab_bytes, options.compression);
+absl::StatusOr<ShardResult> ShardPart(const Checkpoint& checkpoint, StorePart part,
+                                      const std::string& store_dir, const ShardOptions& options) {
+  StorePlan plan =
+      PlanStore(checkpoint, options.recipe, options.slab_bytes, options.compression, part);
   SLUICE_ASSIGN_OR_RETURN(const FolderState state, InspectFolder(store_dir));
   if (state == FolderState::kFinished) {
     return ShardAgain(checkpoint, store_dir, options, std::move(plan));
@@ -457,6 +480,27 @@ absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::strin
   absl::StatusOr<ShardResult> result = WriteStore(checkpoint, store_dir, options, std::move(plan));
   // A folder of ours in which nothing was begun goes again; one with anything in it stays.
   if (!result.ok() && state == FolderState::kAbsent) rmdir(store_dir.c_str());
+  return result;
+}
+
+absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::string& store_dir,
+                                  const ShardOptions& options) {
+  SLUICE_RETURN_IF_ERROR(CheckOptions(options));
+  if (!checkpoint.left_out().empty() && options.on_note) options.on_note(checkpoint.left_out());
+  SLUICE_ASSIGN_OR_RETURN(ShardResult result,
+                          ShardPart(checkpoint, StorePart::kModel, store_dir, options));
+  const std::string head_dir = MtpHeadDirOf(store_dir, result.manifest);
+  if (head_dir.empty()) return result;
+  ShardOptions for_head = options;
+  for_head.take_tokenizer = false;
+  SLUICE_ASSIGN_OR_RETURN(const ShardResult head,
+                          ShardPart(checkpoint, StorePart::kMtpHead, head_dir, for_head));
+  result.stored_bytes += head.stored_bytes;
+  result.judged_by_headers = result.judged_by_headers || head.judged_by_headers;
+  // A run was killed behind the model.
+  if (result.outcome == ShardOutcome::kComplete && head.outcome != ShardOutcome::kComplete) {
+    result.outcome = ShardOutcome::kResumed;
+  }
   return result;
 }
 

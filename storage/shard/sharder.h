@@ -71,6 +71,10 @@ struct ShardResult {
 // reads the tensors of the finished files again, to see that the checkpoint still holds the same
 // weights.
 //
+// A head that drafts goes to a store of its own below `store_dir`, written in the same way once the
+// model's is finished. It has a second name of the model's embedding file where the file system can
+// give one. `on_note` says why a head of the checkpoint is left out.
+//
 // A finished store of the same weights and options is left alone, except for tokenizer files that
 // have changed in the checkpoint since. The checkpoint is read once for that.
 //

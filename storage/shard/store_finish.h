@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "storage/shard/sharder.h"
 #include "storage/shard/store_plan.h"
 #include "storage/source/checkpoint.h"
@@ -22,6 +23,10 @@ namespace sluice {
 absl::Status FinishStore(const Checkpoint& checkpoint, const std::string& dir,
                          const ShardOptions& options, ShardRecord record,
                          const std::vector<ManifestCopy>& kept, StorePlan* plan);
+
+// Shard() of one store: of the model, or of its head that drafts.
+absl::StatusOr<ShardResult> ShardPart(const Checkpoint& checkpoint, StorePart part,
+                                      const std::string& store_dir, const ShardOptions& options);
 
 // Returns the bytes of the finished store's files.
 int64_t StoredBytes(const StorePlan& plan);

@@ -111,18 +111,20 @@ void PlanTensors(const PlanSource& source, const std::optional<Recipe>& recipe, 
 }  // namespace
 
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes, StoreCompression compression) {
+                    int64_t slab_bytes, StoreCompression compression, StorePart part) {
   const auto find = [&checkpoint](const std::string& name) {
     const CheckpointTensor* const tensor = checkpoint.Find(name);
     ABSL_ASSERT(tensor != nullptr);  // Checkpoint::Open has checked that
     return tensor;
   };
   const auto encoding = [&find](const TensorSpec& spec) { return find(spec.name)->encoding; };
-  StorePlan plan = PlanStore({.hyper_parameters = checkpoint.hyper_parameters(),
-                              .name = SourceName(checkpoint),
-                              .fingerprint = checkpoint.fingerprint(),
-                              .encoding = encoding},
-                             recipe, slab_bytes, compression);
+  const HyperParameters& model = checkpoint.hyper_parameters();
+  StorePlan plan =
+      PlanStore({.hyper_parameters = part == StorePart::kMtpHead ? MtpHeadOf(model) : model,
+                 .name = SourceName(checkpoint),
+                 .fingerprint = checkpoint.fingerprint(),
+                 .encoding = encoding},
+                recipe, slab_bytes, compression);
   for (const ManifestTensor& tensor : plan.manifest.tensors) {
     plan.sources.push_back(find(tensor.name));
   }

@@ -49,9 +49,16 @@ struct PlanSource {
 StorePlan PlanStore(const PlanSource& source, const std::optional<Recipe>& recipe,
                     int64_t slab_bytes, StoreCompression compression = StoreCompression::kNone);
 
+// What of a checkpoint a store is made of.
+enum class StorePart : uint8_t {
+  kModel,
+  kMtpHead,  // its head that drafts, in a store below the model's (MtpHeadDir)
+};
+
 // Makes a plan for a checkpoint, with sources.
 StorePlan PlanStore(const Checkpoint& checkpoint, const std::optional<Recipe>& recipe,
-                    int64_t slab_bytes, StoreCompression compression = StoreCompression::kNone);
+                    int64_t slab_bytes, StoreCompression compression = StoreCompression::kNone,
+                    StorePart part = StorePart::kModel);
 
 // Returns the compression to try on a slab of the manifest.
 SlabCompression CompressionToTry(const Manifest& manifest, const ManifestSlab& slab);

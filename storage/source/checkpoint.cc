@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
+#include "storage/model/families/family.h"
 #include "storage/source/checkpoint_source.h"
 #include "storage/source/gguf.h"
 #include "storage/source/safetensors.h"
@@ -38,6 +39,49 @@ std::string ShownList(const Names& names) {
 
 std::string ShownShape(const std::vector<int64_t>& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+// Takes the tensors of heads that draft out of `stored`: those of the first head into `chosen`,
+// where it is whole, else none. Returns the line that says what is left out, or nothing.
+std::string ChooseMtpHead(HyperParameters* h, CheckpointSource* stored,
+                          absl::flat_hash_map<std::string, CheckpointTensor>* chosen) {
+  std::vector<std::string> names;  // of the first head
+  std::vector<std::string> faults;
+  for (const TensorSpec& spec : ListTensors(MtpHeadOf(*h))) {
+    if (!IsMtpTensor(*h, spec.name)) continue;
+    names.push_back(spec.name);
+    const auto found = stored->tensors.find(spec.name);
+    if (found == stored->tensors.end() || found->second.shape != spec.shape) {
+      faults.push_back(spec.name);
+    }
+  }
+  const bool wanted = h->num_mtp_heads > 0;
+  const bool takes = wanted && faults.empty();
+  bool further = false;
+  for (const std::string& name : names) {
+    const auto found = stored->tensors.find(name);
+    if (found == stored->tensors.end()) continue;
+    if (takes) chosen->emplace(name, std::move(found->second));
+    further = further || !takes;
+    stored->tensors.erase(found);
+  }
+  const auto is_of_head = [&](const auto& entry) { return IsMtpTensor(*h, entry.first); };
+  further = std::erase_if(stored->tensors, is_of_head) > 0 || further;
+  std::erase_if(stored->skipped, is_of_head);
+  h->num_mtp_heads = takes ? 1 : 0;
+  if (wanted && !takes) {
+    return absl::StrCat(stored->path, ": the head that drafts is left out: ", faults.size(), " of ",
+                        names.size(),
+                        " tensors are missing or have another shape or type: ", ShownList(faults));
+  }
+  if (!further) return "";
+  if (!takes) {
+    return absl::StrCat(stored->path, ": the head that drafts is left out: ", stored->settings,
+                        " has no \"num_nextn_predict_layers\"");
+  }
+  return absl::StrCat(stored->path,
+                      ": heads that draft behind the first one are left out; sluice asks the first "
+                      "one for all tokens");
 }
 
 // Keeps the tensors that the architecture needs and complains about all others.
@@ -153,6 +197,9 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   HyperParameters& h = checkpoint->hyper_parameters_;
   h = source.hyper_parameters;
   if (h.tie_word_embeddings) SLUICE_RETURN_IF_ERROR(ResolveTie(*checkpoint, &source, &h));
+  if (FamilyOf(h).mtp != nullptr) {
+    checkpoint->left_out_ = ChooseMtpHead(&h, &source, &checkpoint->tensors_);
+  }
   SLUICE_RETURN_IF_ERROR(ChooseTensors(h, std::move(source), &checkpoint->tensors_));
   checkpoint->dtype_ = MostBytes(checkpoint->tensors_);
   return checkpoint;

@@ -61,11 +61,11 @@ class Checkpoint {
   // Opens a GGUF file (the first file of a split model), or a folder with config.json and
   // model.safetensors, or with shards and their index (symbolic links are followed). Every tensor
   // that the architecture needs must be there with its shape, and nothing else: missing, extra and
-  // misshapen ones are named. A checkpoint that config.json calls tied, but that stores a head
-  // other than its embedding, is opened as untied. eos_token_ids are those of
-  // generation_config.json, then those of config.json. FailedPrecondition: the checkpoint has
-  // pickle files only, or has quantization_config. Unimplemented: names an architecture, a type of
-  // tensor or a setting that sluice does not run.
+  // misshapen ones are named. A head that drafts is used where it is whole, else left out. A
+  // checkpoint that config.json calls tied, but that stores a head other than its embedding, is
+  // opened as untied. eos_token_ids are those of generation_config.json, then those of config.json.
+  // FailedPrecondition: the checkpoint has pickle files only, or has quantization_config.
+  // Unimplemented: names an architecture, a type of tensor or a setting that sluice does not run.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& path);
   ~Checkpoint();
 
@@ -73,6 +73,8 @@ class Checkpoint {
   CheckpointFormat format() const { return format_; }
   const HyperParameters& hyper_parameters() const { return hyper_parameters_; }
   const std::vector<std::string>& files() const { return files_; }  // names in their folder, sorted
+  // Says in one line which tensors of heads that draft are not used, and why; empty: all are.
+  const std::string& left_out() const { return left_out_; }
   // Returns a tensor that the architecture uses, by name; null if there is none. A tied model has
   // one tensor under the embedding's name and the head's, whichever of them is stored.
   const CheckpointTensor* Find(absl::string_view name) const;
@@ -103,6 +105,7 @@ class Checkpoint {
   absl::flat_hash_map<std::string, CheckpointTensor> tensors_;
   Encoding dtype_ = Encoding::kF32;
   uint64_t fingerprint_ = 0;
+  std::string left_out_;
 };
 
 }  // namespace sluice

@@ -29,13 +29,13 @@ int FormatVersion(StoreCompression compression) {
 }
 
 int FormatVersion(const Manifest& manifest) {
-  const auto has_experts = [](const Block& block) {
-    return block.demand == Demand::kRouted ||
+  const auto is_new = [](const Block& block) {
+    return block.kind == BlockKind::kMerge || block.demand == Demand::kRouted ||
            std::any_of(block.products.begin(), block.products.end(),
                        [](const Product& product) { return product.expert >= 0; });
   };
   const std::vector<Block>& blocks = manifest.program.blocks;
-  const int of_program = std::any_of(blocks.begin(), blocks.end(), has_experts) ? 3 : 1;
+  const int of_program = std::any_of(blocks.begin(), blocks.end(), is_new) ? 3 : 1;
   return std::max({manifest.format_version, FormatVersion(manifest.compression), of_program});
 }
 

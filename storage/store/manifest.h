@@ -134,7 +134,8 @@ struct Manifest {
 
 // The oldest format of a store with this compression: 1, or 2 where there is one.
 int FormatVersion(StoreCompression compression);
-// The format that a manifest is written in: 3 where its Program has routed blocks or experts.
+// The format that a manifest is written in: 3 where its Program has routed blocks, experts or a
+// block that merges hidden rows.
 int FormatVersion(const Manifest& manifest);
 
 // Bytes of the slab's tiles from its tensors' encodings and shapes; what `raw_bytes` must be.

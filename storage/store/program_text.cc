@@ -25,14 +25,19 @@ struct Named {
 
 constexpr Named<BlockKind> kKinds[] = {{BlockKind::kAttention, "attention"},
                                        {BlockKind::kGatedMlp, "gated_mlp"},
+                                       {BlockKind::kMerge, "merge"},
                                        {BlockKind::kHead, "head"}};
 constexpr Named<Demand> kDemands[] = {{Demand::kAlways, "always"}, {Demand::kRouted, "routed"}};
-constexpr Named<PassBuffer> kBuffers[] = {
-    {PassBuffer::kNormed, "normed"}, {PassBuffer::kNormedLast, "normed_last"},
-    {PassBuffer::kQ, "q"},           {PassBuffer::kK, "k"},
-    {PassBuffer::kV, "v"},           {PassBuffer::kAttended, "attended"},
-    {PassBuffer::kGated, "gated"},   {PassBuffer::kResidual, "residual"},
-    {PassBuffer::kLogits, "logits"}};
+constexpr Named<PassBuffer> kBuffers[] = {{PassBuffer::kNormed, "normed"},
+                                          {PassBuffer::kNormedLast, "normed_last"},
+                                          {PassBuffer::kQ, "q"},
+                                          {PassBuffer::kK, "k"},
+                                          {PassBuffer::kV, "v"},
+                                          {PassBuffer::kAttended, "attended"},
+                                          {PassBuffer::kGated, "gated"},
+                                          {PassBuffer::kMerged, "merged"},
+                                          {PassBuffer::kResidual, "residual"},
+                                          {PassBuffer::kLogits, "logits"}};
 constexpr Named<Epilogue> kEpilogues[] = {{Epilogue::kStore, "store"},
                                           {Epilogue::kAdd, "add"},
                                           {Epilogue::kSwiGlu, "swiglu"},

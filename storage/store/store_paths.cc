@@ -65,6 +65,12 @@ absl::StatusOr<ShardRecord> ReadSealedRecord(const std::string& dir) {
   return ParseSealedRecord(text, path);
 }
 
+std::string MtpHeadDir(const std::string& dir) { return absl::StrCat(dir, "/", kMtpFolder); }
+
+std::string MtpHeadDirOf(const std::string& dir, const Manifest& manifest) {
+  return manifest.hyper_parameters.num_mtp_heads > 0 ? MtpHeadDir(dir) : "";
+}
+
 std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int file) {
   const ManifestFile& entry = manifest.files[file];
   const std::string& root = manifest.roots[entry.root];

@@ -19,6 +19,12 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& dir);
 // ParseSealedRecord.
 absl::StatusOr<ShardRecord> ReadSealedRecord(const std::string& dir);
 
+// Where the store of a model's head that drafts is: a store of its own, below the model's.
+inline constexpr char kMtpFolder[] = "mtp";
+std::string MtpHeadDir(const std::string& dir);
+// The same where the store of `manifest` has such a head; else empty.
+std::string MtpHeadDirOf(const std::string& dir, const Manifest& manifest);
+
 std::string SlabFilePath(const std::string& dir, const Manifest& manifest, int file);
 
 // The sentence for a resident tensor whose checksum is `got`.

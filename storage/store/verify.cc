@@ -361,11 +361,30 @@ absl::StatusOr<std::vector<StoreDamage>> FindDamage(
   return damage;
 }
 
+absl::StatusOr<std::vector<StoreDamage>> FindAllDamage(const std::string& dir,
+                                                       const Manifest& manifest,
+                                                       const VerifyOptions& options) {
+  SLUICE_ASSIGN_OR_RETURN(std::vector<StoreDamage> damage,
+                          FindDamage(dir, manifest, std::nullopt, options));
+  const std::string head_dir = MtpHeadDirOf(dir, manifest);
+  if (head_dir.empty()) return damage;
+  const auto name = [](absl::string_view file) { return absl::StrCat(kMtpFolder, "/", file); };
+  const absl::StatusOr<Manifest> head = ReadManifest(head_dir);
+  if (!head.ok()) {
+    damage.push_back({name(kManifestFile), std::string(head.status().message())});
+    return damage;
+  }
+  SLUICE_ASSIGN_OR_RETURN(const std::vector<StoreDamage> of_head,
+                          FindDamage(head_dir, *head, std::nullopt, options));
+  for (const StoreDamage& one : of_head) damage.push_back({name(one.file), one.line});
+  return damage;
+}
+
 absl::StatusOr<std::vector<std::string>> VerifyStore(const std::string& dir,
                                                      const VerifyOptions& options) {
   SLUICE_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(dir));
   SLUICE_ASSIGN_OR_RETURN(const std::vector<StoreDamage> damage,
-                          FindDamage(dir, manifest, std::nullopt, options));
+                          FindAllDamage(dir, manifest, options));
   std::vector<std::string> lines;
   for (const StoreDamage& one : damage) lines.push_back(one.line);
   return lines;

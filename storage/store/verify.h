@@ -37,11 +37,17 @@ struct StoreDamage {
   std::string line;
 };
 
-// What VerifyStore() finds, by file, where the manifest is known. With `files` only these are
-// looked at.
+// What VerifyStore() finds in one store, by file, where the manifest is known. With `files` only
+// these are looked at.
 absl::StatusOr<std::vector<StoreDamage>> FindDamage(
     const std::string& dir, const Manifest& manifest,
     const std::optional<std::set<std::string>>& files, const VerifyOptions& options);
+
+// What VerifyStore() finds, by file, where the manifest is known: with the store of a head that
+// drafts, whose files are named as `mtp/FILE`. Progress begins anew with that.
+absl::StatusOr<std::vector<StoreDamage>> FindAllDamage(const std::string& dir,
+                                                       const Manifest& manifest,
+                                                       const VerifyOptions& options);
 
 // One line for each damage, in the order of the files; none: the store is whole. A line names the
 // file and the slab, rows, tensor or size. Goes on after damage and after read errors, which are

@@ -70,7 +70,8 @@ struct RunConfig {
   int64_t kv_pages = 0;       // 0: of the whole context
   int64_t kv_disk_pages = 0;  // of the KV cache's, on disk
   int64_t draft_rows = 0;     // of a pass, in trees
-  int64_t ring_slabs = 2;     // of the largest size, where something is streamed; 2 is the least
+  bool keeps_hidden = false;
+  int64_t ring_slabs = 2;  // of the largest size, where something is streamed; 2 is the least
   SlabStream::EngineFactory make_engine = &IoEngine::Create;
 };
 
@@ -115,6 +116,7 @@ struct TestModel {
     request.kv_pages = config.kv_pages;
     request.kv_disk_pages = config.kv_disk_pages;
     request.draft_rows = config.draft_rows;
+    request.keeps_hidden = config.keeps_hidden;
     auto plan = PlanMemory(store, request);
     EXPECT_TRUE(plan.ok()) << plan.status();
     if (config.placement != Placement::kResident) {

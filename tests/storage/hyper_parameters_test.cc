@@ -64,6 +64,7 @@ TEST(HyperParameters, MissingKeysHaveTheDefaultsOfTransformers) {
       {"MistralForCausalLM", 8, 2, 131072, 4096, false, false, false, 1, {2}},
       {"Qwen2ForCausalLM", 32, 2, 32768, 0, true, false, false, std::nullopt, {}},
       {"Qwen3ForCausalLM", 32, 128, 32768, 0, false, false, true, std::nullopt, {}},
+      {"MiMoForCausalLM", 32, 2, 32768, 0, true, false, false, std::nullopt, {}},
       {"SeedOssForCausalLM", 8, 128, 524288, 0, true, false, false, 0, {2}},
   };
   for (const auto& c : kCases) {
@@ -104,17 +105,31 @@ TEST(HyperParameters, BiasesFollowTheArchitecture) {
   const struct {
     const char* architecture;
     bool qkv, output, mlp;
-  } kCases[] = {{"LlamaForCausalLM", true, true, true},
-                {"MistralForCausalLM", false, false, false},
-                {"Qwen2ForCausalLM", true, false, false},
-                {"Qwen3ForCausalLM", true, true, false},
-                {"SeedOssForCausalLM", true, false, true}};
+  } kCases[] = {
+      {"LlamaForCausalLM", true, true, true},   {"MistralForCausalLM", false, false, false},
+      {"Qwen2ForCausalLM", true, false, false}, {"Qwen3ForCausalLM", true, true, false},
+      {"MiMoForCausalLM", true, false, false},  {"SeedOssForCausalLM", true, false, true}};
   for (const auto& c : kCases) {
     const HyperParameters h = Read(With(Config(c.architecture), biases));
     EXPECT_EQ(h.qkv_bias, c.qkv) << c.architecture;
     EXPECT_EQ(h.output_bias, c.output) << c.architecture;
     EXPECT_EQ(h.mlp_bias, c.mlp) << c.architecture;
   }
+}
+
+TEST(HyperParameters, HeadsThatDraftAreCountedWhereTheFamilyHasThem) {
+  const json heads = {{"num_nextn_predict_layers", 1}};
+  EXPECT_EQ(Read(With(Config("MiMoForCausalLM"), heads)).num_mtp_heads, 1);
+  EXPECT_EQ(Read(Config("MiMoForCausalLM")).num_mtp_heads, 0);
+  EXPECT_EQ(Read(With(Config("Qwen2ForCausalLM"), heads)).num_mtp_heads, 0);
+  const HyperParameters head = MtpHeadOf(Read(With(Config("MiMoForCausalLM"), heads)));
+  EXPECT_EQ(head.num_hidden_layers, 1);
+  const HyperParameters back = Read(HyperParametersToJson(head));
+  EXPECT_TRUE(back.is_mtp_head);
+  EXPECT_EQ(back.num_mtp_heads, 0);
+  const auto wrong = ParseHyperParameters(With(Config("MiMoForCausalLM"), {{"is_mtp_head", true}}),
+                                          "manifest.json");
+  EXPECT_THAT(wrong.status().message(), HasSubstr("a head that drafts has 1"));
 }
 
 TEST(HyperParameters, SlidingWindowsAreThoseOfTransformers) {

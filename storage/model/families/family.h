@@ -46,6 +46,16 @@ struct ConfigRules {
   std::optional<int64_t> eos_token_id;
 };
 
+// What checkpoints call the tensors of heads that predict the token behind the next one (MTP). Such
+// a head has one layer of the family, and the model's embedding and output matrix.
+struct MtpNames {
+  absl::string_view prefix;  // of head i all names begin with this, i and a dot
+  absl::string_view token_norm;
+  absl::string_view hidden_norm;
+  absl::string_view merge;  // [hidden_size, 2 * hidden_size]: reads the hidden row, then the token
+  absl::string_view final_norm;
+};
+
 struct Family {
   absl::string_view architecture;       // "LlamaForCausalLM"
   absl::string_view model_type;         // "llama"
@@ -60,6 +70,9 @@ struct Family {
   // Whether llama.cpp calls the model LLM_TYPE_70B, which gives attention V more bits (recipes).
   // Null: it calls no model of this family so.
   bool (*is_70b)(const HyperParameters& hyper_parameters) = nullptr;
+
+  // Null: its checkpoints have no such heads.
+  const MtpNames* mtp = nullptr;
 };
 
 absl::Span<const Family* const> Families();

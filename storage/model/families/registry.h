@@ -10,6 +10,7 @@
   FAMILY(kMistralFamily)        \
   FAMILY(kQwen2Family)          \
   FAMILY(kQwen3Family)          \
+  FAMILY(kMimoFamily)           \
   FAMILY(kSeedOssFamily)
 
 namespace sluice {
