@@ -359,6 +359,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   options.reads_prompts = true;
   SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
+  options.speculate.head_in_auto = false;
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));
@@ -469,7 +470,7 @@ CommandSpec BatchCommand() {
        .help = "Write what each stage did as a trace for ui.perfetto.dev."},
       {.name = "--json", .help = "Print the report at the end as one JSON object."},
   };
-  for (const OptionSpec& option : SpeculateOptionSpecs()) {
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_head=*/false)) {
     command.options.push_back(option);
   }
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);

@@ -102,7 +102,7 @@ CommandSpec ChatCommand() {
   };
   for (const OptionSpec& option : TemplateOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
-  for (const OptionSpec& option : SpeculateOptionSpecs()) {
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_head=*/true)) {
     command.options.push_back(option);
   }
   for (const OptionSpec& option : GrammarOptionSpecs()) command.options.push_back(option);

@@ -76,8 +76,8 @@ std::vector<OptionSpec> GenerateOptionSpecs() {
   };
 }
 
-std::vector<OptionSpec> SpeculateOptionSpecs() {
-  return {
+std::vector<OptionSpec> SpeculateOptionSpecs(bool with_head) {
+  std::vector<OptionSpec> specs = {
       {.name = "--speculate",
        .help = "Draft tokens that a pass computes beyond the next one; the text is the same "
                "(default auto: by all that there is, where that pays).",
@@ -91,6 +91,8 @@ std::vector<OptionSpec> SpeculateOptionSpecs() {
        .value = "STORE",
        .help = "A smaller model of the same vocabulary that drafts tokens, in memory of its own."},
   };
+  if (with_head) specs[0].choices.push_back("mtp");
+  return specs;
 }
 
 std::string ProcessEscapes(absl::string_view text) {

@@ -14,8 +14,8 @@
 namespace sluice {
 
 std::vector<OptionSpec> GenerateOptionSpecs();
-// Those of drafting.
-std::vector<OptionSpec> SpeculateOptionSpecs();
+// Those of drafting. `with_head`: the command can ask a head of the checkpoint alone.
+std::vector<OptionSpec> SpeculateOptionSpecs(bool with_head);
 // \n \r \t \' \" \\ and \x with two digits become what they stand for, as llama.cpp does it; any
 // other backslash stays.
 std::string ProcessEscapes(absl::string_view text);

@@ -290,6 +290,10 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
+  options.speculate.head_in_auto = !args.Has("--batch");
+  if (args.Has("--batch") && options.speculate.mode == SpeculateOptions::Mode::kMtp) {
+    return UsageError("--speculate mtp is for run and chat; a batch does not ask a head");
+  }
   SLUICE_RETURN_IF_ERROR(ReadGrammarOption(args, &options).status());
   SLUICE_ASSIGN_OR_RETURN(const Session session, OpenStore(options));
   if (!args.Has("--no-probe")) SLUICE_RETURN_IF_ERROR(ProbeWithProgress(&options, session));
@@ -351,7 +355,7 @@ CommandSpec PlanCommand() {
   command.options.push_back({.name = "--answer-tokens",
                              .value = "N",
                              .help = "Tokens of an average answer of the job (default 128)."});
-  for (const OptionSpec& option : SpeculateOptionSpecs()) {
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_head=*/true)) {
     command.options.push_back(option);
   }
   for (OptionSpec option : GrammarOptionSpecs()) {

@@ -449,7 +449,7 @@ CommandSpec RunCommand() {
   command.options = PromptOptionSpecs();
   for (const OptionSpec& option : ChatOptionSpecs()) command.options.push_back(option);
   for (const OptionSpec& option : GenerateOptionSpecs()) command.options.push_back(option);
-  for (const OptionSpec& option : SpeculateOptionSpecs()) {
+  for (const OptionSpec& option : SpeculateOptionSpecs(/*with_head=*/true)) {
     command.options.push_back(option);
   }
   const std::vector<OptionSpec> own = {

@@ -423,6 +423,14 @@ absl::StatusOr<absl::Span<const float>> Engine::Compute(std::vector<Part>& parts
   return logits;
 }
 
+void Engine::NoteHidden(const Part& part, int64_t first, int64_t first_row, int64_t count) {
+  if (part.hidden.empty() || !sequences_.contains(part.chunk.id)) return;
+  const int64_t n = model_->hyper_parameters().hidden_size;
+  speculator_->NoteHidden(
+      part.chunk.id, first,
+      part.hidden.subspan(static_cast<size_t>(first_row * n), static_cast<size_t>(count * n)));
+}
+
 absl::Status Engine::WalkTree(Part& part, absl::Span<const float> logits) {
   const int64_t id = part.chunk.id;
   const int64_t root = part.chunk.first + part.chunk.count - 1;
@@ -439,6 +447,7 @@ absl::Status Engine::WalkTree(Part& part, absl::Span<const float> logits) {
       SLUICE_RETURN_IF_ERROR(model_->MoveRows(scheduler_.Pages(id), {&move, 1}));
     }
     scheduler_.TakeTreeRow(id);
+    NoteHidden(part, position, part.chunk.count + node, 1);
     TakeLogits(part, position, logits.subspan(static_cast<size_t>(node) * vocab_size, vocab_size));
   }
 }
@@ -452,6 +461,7 @@ absl::Status Engine::TakePart(Part& part, absl::Span<const float>* logits, StepR
   };
   const PassScheduler::Chunk& chunk = part.chunk;
   TellPrompt(chunk);
+  NoteHidden(part, chunk.first, 0, chunk.count);
   for (int64_t position = chunk.first_logit; position < chunk.first + chunk.count; ++position) {
     TakeLogits(part, position, take(1));
   }
@@ -481,7 +491,13 @@ absl::StatusOr<StepReport> Engine::Step(const std::atomic<bool>* stop) {
   const int64_t known_rows = report.rows;
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits, Compute(parts, stop, &report));
   int64_t generating = 0;
+  absl::Span<const float> hidden = model_->hidden_rows();
+  if (speculator_ == nullptr || !speculator_->WantsHidden()) hidden = {};
   for (Part& part : parts) {
+    const int64_t rows = part.chunk.count + part.tree.size();
+    part.hidden = hidden.first(std::min(
+        hidden.size(), static_cast<size_t>(rows * model_->hyper_parameters().hidden_size)));
+    hidden.remove_prefix(part.hidden.size());
     SLUICE_RETURN_IF_ERROR(TakePart(part, &logits, &report));
     generating += part.generates;
   }

@@ -165,8 +165,9 @@ class Engine {
     DraftTree tree = {};
     // Of the tree's nodes: slots of the nodes above, one behind the other
     std::vector<int64_t> seen = {};
-    bool generates = false;            // the last row is that of the sequence's last token
-    std::vector<int32_t> chosen = {};  // tokens that came of the pass
+    bool generates = false;               // the last row is that of the sequence's last token
+    std::vector<int32_t> chosen = {};     // tokens that came of the pass
+    absl::Span<const float> hidden = {};  // of its rows, where a drafter wants to know them
     bool drafts() const { return tree.size() > 0; }
   };
   // Drafts for the parts that end with their sequence's last token.
@@ -184,6 +185,10 @@ class Engine {
   // Goes down a part's tree as long as its nodes hold the tokens that are chosen. `logits` are the
   // tree's rows'.
   absl::Status WalkTree(Part& part, absl::Span<const float> logits);
+
+  // Tells drafters the hidden rows of `count` rows of the part, from its row `first_row` on, which
+  // are those of the sequence's tokens from number `first` on.
+  void NoteHidden(const Part& part, int64_t first, int64_t first_row, int64_t count);
 
   // The logits of the row at `position` of the part's sequence.
   void TakeLogits(Part& part, int64_t position, absl::Span<const float> logits);

@@ -9,23 +9,65 @@
 #include "kernels/base/status_macros.h"
 #include "runtime/speculate/model_drafter.h"
 #include "runtime/speculate/vocabulary_match.h"
+#include "storage/store/store_paths.h"
 
 namespace sluice {
 namespace {
 
-// A draft sees this much of a text: more would take memory from the target and gain little.
+// A draft sees this much of a text: more would take memory from the target and gain little. A head
+// also keeps the target's hidden rows of that; several sequences share its window.
 constexpr int64_t kDraftWindow = 2048;
+constexpr int64_t kHeadWindow = 1024;
+constexpr int64_t kLeastHeadWindow = 128;
 constexpr int64_t kDraftPassRows = 128;
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<DraftModel>> OpenDraft(const OpenOptions& options,
+                                                      const LayerStore& store) {
+  auto draft = std::make_unique<DraftModel>();
+  if (options.speculate.WantsModel()) {
+    SLUICE_ASSIGN_OR_RETURN(draft->store, LayerStore::Open(options.speculate.draft_store));
+    SLUICE_RETURN_IF_ERROR(CheckIsModel(*draft->store));
+    return draft;
+  }
+  if (!options.speculate.WantsHead()) return nullptr;
+  const std::string dir = MtpHeadDirOf(store.dir(), store.manifest());
+  if (!dir.empty()) {
+    SLUICE_ASSIGN_OR_RETURN(draft->store, LayerStore::Open(dir));
+    return draft;
+  }
+  if (options.speculate.mode != SpeculateOptions::Mode::kMtp) return nullptr;
+  return absl::NotFoundError(
+      absl::StrCat(store.dir(),
+                   ": the checkpoint had no head that drafts (MTP), or not all of it; leave "
+                   "--speculate mtp out, or give a draft model by -md"));
+}
+
+absl::Status CheckIsModel(const LayerStore& store) {
+  if (!store.hyper_parameters().is_mtp_head) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(store.dir(),
+                   ": the head of a model, which drafts for that model only; give the model's own "
+                   "store, the folder above"));
+}
+
 absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions& options,
                                      int64_t context_tokens, int64_t num_sequences) {
+  const HyperParameters& h = store.hyper_parameters();
   PlanRequest request;
   request.max_ram_bytes = std::numeric_limits<int64_t>::max() / 4;
   request.context_tokens =
-      std::min({context_tokens, kDraftWindow, store.hyper_parameters().max_position_embeddings}) +
+      std::min(
+          {context_tokens,
+           h.is_mtp_head ? std::max(kHeadWindow / num_sequences, kLeastHeadWindow) : kDraftWindow,
+           h.max_position_embeddings}) +
       ModelDrafter::kSlotsBeyond;
+  if (h.is_mtp_head) {
+    request.keeps_hidden = true;
+    request.drafters_bytes =
+        ModelDrafter::HiddenBytes(h.hidden_size, request.context_tokens, num_sequences);
+  }
   request.num_sequences = num_sequences;
   request.draft_rows = ModelDrafter::DraftRowsFor(num_sequences);
   request.pass_rows = std::max(kDraftPassRows, num_sequences + request.draft_rows);
@@ -38,6 +80,7 @@ absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions&
 
 absl::Status CheckDraftVocabulary(const LayerStore& target_store, const Tokenizer* target,
                                   const LayerStore& draft_store) {
+  if (draft_store.hyper_parameters().is_mtp_head) return absl::OkStatus();  // it is the target's
   absl::StatusOr<std::unique_ptr<Tokenizer>> draft = Tokenizer::Load(draft_store.TokenizerDir());
   if (absl::IsNotFound(draft.status()) && target == nullptr) return absl::OkStatus();
   SLUICE_RETURN_IF_ERROR(draft.status());

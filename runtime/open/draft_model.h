@@ -1,4 +1,4 @@
-// Opens, plans and starts the model that drafts for another one.
+// Opens, plans and starts the model, or the checkpoint's head, that drafts for another model.
 #ifndef SLUICE_RUNTIME_OPEN_DRAFT_MODEL_H_
 #define SLUICE_RUNTIME_OPEN_DRAFT_MODEL_H_
 
@@ -15,7 +15,7 @@
 
 namespace sluice {
 
-// A draft model, which the CPU computes. All its matrices stay in host memory; rows of its
+// A draft model or head, which the CPU computes. All its matrices stay in host memory; rows of its
 // embedding are read when they are needed. Its parts point at each other.
 struct DraftModel {
   std::unique_ptr<LayerStore> store;
@@ -24,9 +24,18 @@ struct DraftModel {
   std::unique_ptr<Model> model;  // null until Start
 };
 
+// Opens the draft that `options` ask for beside `store`: the model of -md, or the head in the
+// store. Null: they ask for none, or the store has no head and need not have one. NotFound: it must
+// have one. FailedPrecondition: -md names a head. Other errors of LayerStore::Open.
+absl::StatusOr<std::unique_ptr<DraftModel>> OpenDraft(const OpenOptions& options,
+                                                      const LayerStore& store);
+
 // The plan for `num_sequences` sequences; host().total_bytes() is what it takes.
 absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions& options,
                                      int64_t context_tokens, int64_t num_sequences);
+
+// FailedPrecondition: the store is that of a head that drafts.
+absl::Status CheckIsModel(const LayerStore& store);
 
 // Refuses a draft whose vocabulary is another one (CheckSameVocabulary). A target without a
 // tokenizer takes any draft that has none either. NotFound, DataLoss: of its tokenizer.

@@ -13,8 +13,11 @@ namespace sluice {
 
 std::optional<SpeculateOptions::Mode> SpeculateModeOf(absl::string_view name) {
   using Mode = SpeculateOptions::Mode;
-  constexpr std::pair<absl::string_view, Mode> kModes[] = {
-      {"off", Mode::kOff}, {"auto", Mode::kAuto}, {"ngram", Mode::kNgram}, {"model", Mode::kModel}};
+  constexpr std::pair<absl::string_view, Mode> kModes[] = {{"off", Mode::kOff},
+                                                           {"auto", Mode::kAuto},
+                                                           {"ngram", Mode::kNgram},
+                                                           {"model", Mode::kModel},
+                                                           {"mtp", Mode::kMtp}};
   for (const auto& [known, mode] : kModes) {
     if (name == known) return mode;
   }

@@ -26,16 +26,22 @@ struct SpeculateOptions {
     kAuto,   // by all that the store and the options offer
     kNgram,  // by what followed the last tokens before
     kModel,  // by the draft model
+    kMtp,    // by the head that the checkpoint has for that
   };
   Mode mode = Mode::kOff;
+  bool head_in_auto = true;      // whether kAuto asks the checkpoint's head, where there is one
   int64_t draft_max = 0;         // tokens a sequence and pass; 0: as many as cost no time
   std::string draft_store = {};  // of a smaller model with the same vocabulary; empty: none
   bool WantsModel() const {
     return !draft_store.empty() && (mode == Mode::kAuto || mode == Mode::kModel);
   }
+  // In kAuto only where the store has one.
+  bool WantsHead() const {
+    return mode == Mode::kMtp || (mode == Mode::kAuto && head_in_auto && draft_store.empty());
+  }
 };
 
-// The mode of this name: "off", "auto", "ngram" or "model". Nothing: there is none.
+// The mode of this name: "off", "auto", "ngram", "model" or "mtp". Nothing: there is none.
 std::optional<SpeculateOptions::Mode> SpeculateModeOf(absl::string_view name);
 
 struct OpenOptions {

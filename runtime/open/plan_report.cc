@@ -80,7 +80,7 @@ PlanReport MakePlanReport(const Session& session, const OpenOptions& options, Me
   report.token = floor(manifest, 1);
   report.prompt = floor(manifest, plan.pass_rows);
   report.drafted = floor(manifest, 1 + plan.draft_rows, 1 + plan.draft_rows);
-  if (session.draft != nullptr && rates.memory_bytes_per_s > 0) {
+  if (plan.request.draft_model_bytes > 0 && rates.memory_bytes_per_s > 0) {
     int64_t bytes = 0;
     for (const ManifestSlab& slab : session.draft->store->manifest().slabs) bytes += slab.raw_bytes;
     report.draft_level_s = static_cast<double>(bytes) / rates.memory_bytes_per_s;

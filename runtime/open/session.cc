@@ -56,10 +56,8 @@ absl::Status WithTokenizerChanges(const absl::Status& status, const std::string&
 absl::StatusOr<Session> OpenStoreAlone(const OpenOptions& options) {
   Session session;
   SLUICE_ASSIGN_OR_RETURN(session.store, LayerStore::Open(options.store));
-  if (options.speculate.WantsModel()) {
-    session.draft = std::make_unique<DraftModel>();
-    SLUICE_ASSIGN_OR_RETURN(session.draft->store, LayerStore::Open(options.speculate.draft_store));
-  }
+  SLUICE_RETURN_IF_ERROR(CheckIsModel(*session.store));
+  SLUICE_ASSIGN_OR_RETURN(session.draft, OpenDraft(options, *session.store));
   const int64_t before = RssBytes();
   SLUICE_ASSIGN_OR_RETURN(session.gpu, OpenDevice(options.device, options.on_note));
   if (session.gpu != nullptr) {
@@ -162,6 +160,7 @@ absl::StatusOr<PlanRequest> RequestFor(const Session& session, const OpenOptions
         const MemoryPlan draft,
         PlanDraft(*session.draft->store, options, request.context_tokens, options.max_sequences));
     request.draft_model_bytes = draft.host().total_bytes();
+    request.keeps_hidden = session.draft->store->hyper_parameters().is_mtp_head;
   }
   return request;
 }
@@ -173,6 +172,14 @@ absl::StatusOr<MemoryPlan> PlanRequested(const Session& session, const OpenOptio
   while (absl::IsResourceExhausted(plan.status()) && request.draft_model_bytes > 0 &&
          request.draft_rows > kLeastDraftRows) {
     request.draft_rows = std::max(kLeastDraftRows, request.draft_rows / 2);
+    plan = PlanMemory(*session.store, request);
+  }
+  // A head that nobody asked for must not take the place of what has to be there.
+  if (absl::IsResourceExhausted(plan.status()) && request.keeps_hidden &&
+      options.speculate.mode == SpeculateOptions::Mode::kAuto) {
+    request.draft_model_bytes = 0;
+    request.keeps_hidden = false;
+    RequestDrafts(options, options.max_sequences, &request);
     plan = PlanMemory(*session.store, request);
   }
   SLUICE_RETURN_IF_ERROR(plan.status());

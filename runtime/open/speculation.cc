@@ -31,8 +31,12 @@ constexpr double kLongerResidentPass = 1.25;
 // grammars.
 constexpr int kModelSource = 2;
 constexpr int kGrammarSource = 3;
-// With a draft model, rows are worth a longer pass where all weights stay.
+// With a draft model or head, rows are worth a longer pass where all weights stay.
 constexpr int64_t kLeastModelRows = 4;
+
+bool HasSuffixDrafter(SpeculateOptions::Mode mode) {
+  return mode == SpeculateOptions::Mode::kAuto || mode == SpeculateOptions::Mode::kNgram;
+}
 
 }  // namespace
 
@@ -42,7 +46,7 @@ void RequestDrafts(const OpenOptions& options, int64_t num_sequences, PlanReques
   const int64_t most = options.speculate.draft_max;
   if (most > 0) request->draft_rows = std::min(request->draft_rows, most * num_sequences);
   request->pass_rows = std::max(request->pass_rows, num_sequences + request->draft_rows);
-  if (options.speculate.mode == SpeculateOptions::Mode::kModel) return;
+  if (!HasSuffixDrafter(options.speculate.mode)) return;
   request->drafters_bytes = SuffixDrafter::MaxMemoryBytes(
       SuffixDrafterOptions::For(request->context_tokens, num_sequences), num_sequences);
 }
@@ -60,7 +64,8 @@ std::function<absl::StatusOr<int64_t>(int64_t sequences)> DraftModelBytes(
 DraftChoice ChooseDrafts(const Session& session, const OpenOptions& options,
                          const MemoryPlan& plan) {
   const bool resident = plan.residency.streamed_bytes == 0;
-  const int64_t least = session.draft != nullptr ? std::min(plan.draft_rows, kLeastModelRows) : 0;
+  const int64_t least =
+      plan.request.draft_model_bytes > 0 ? std::min(plan.draft_rows, kLeastModelRows) : 0;
   if (!ProbeKnowsStore(options, session)) {
     const double streamed =
         static_cast<double>(plan.residency.streamed_bytes) / static_cast<double>(plan.weight_bytes);
@@ -106,7 +111,7 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
                      SuffixDrafter::InitialRates(), SuffixDrafter::InitialRates(),
                      ModelDrafter::InitialRates(), GrammarDrafter::InitialRates()});
   speculator->Add(std::make_unique<GrammarDrafter>(kGrammarSource, speculator->calibration()));
-  if (options.speculate.mode != SpeculateOptions::Mode::kModel) {
+  if (HasSuffixDrafter(options.speculate.mode)) {
     speculator->Add(std::make_unique<SuffixDrafter>(
         SuffixDrafterOptions::For(plan.request.context_tokens, plan.request.num_sequences),
         speculator->calibration()));

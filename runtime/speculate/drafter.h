@@ -13,7 +13,9 @@
 //      sequence ends. The drawn tokens are the sequence's next ones.
 //   5. NoteWalk() tells the Calibration which nodes were accepted and which were not: those whose
 //      parent was reached. Nothing is known about the other nodes.
-//   6. Observe() of each drafter gets the drawn tokens. When the sequence has ended, Forget().
+//   6. ObserveHidden() gets the hidden rows of the tokens whose rows were computed and stay, and
+//      Observe(), before the next Propose(), the drawn tokens. When the sequence has ended,
+//      Forget().
 #ifndef SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
 #define SLUICE_RUNTIME_SPECULATE_DRAFTER_H_
 
@@ -58,14 +60,23 @@ struct DraftRequest {
   DraftTree* tree;
 };
 
-// Calls come from one thread. A sequence begins with its first Observe(), and its number may be
-// used again after Forget().
+// Calls come from one thread. A sequence begins with its first Observe() or ObserveHidden(), and
+// its number may be used again after Forget().
 class Drafter {
  public:
   virtual ~Drafter() = default;
 
   // Tells the tokens that follow the ones observed before: the prompt, then what each pass gave.
   virtual void Observe(int64_t sequence, absl::Span<const int32_t> tokens) = 0;
+
+  // Whether ObserveHidden is to be called.
+  virtual bool WantsHidden() const { return false; }
+  // Tells final hidden rows of the target's, [number of rows, hidden_size], of the sequence's
+  // tokens from number `first` on, once a pass has computed them. A token's hidden row may come
+  // before or after the token itself is observed; rows of tokens that were not computed (a cache
+  // had them) never come, and those of a sequence that is computed again come again.
+  virtual void ObserveHidden(int64_t /*sequence*/, int64_t /*first*/,
+                             absl::Span<const float> /*rows*/) {}
 
   // Adds to `tree` guesses of how the sequence goes on behind the observed tokens. A sequence that
   // was never observed gets none. After an error the caller asks this drafter no more; the tree is

@@ -93,16 +93,50 @@ const Calibration::Priors& ModelDrafter::InitialRates() {
 
 ModelDrafter::ModelDrafter(Model* model, const ModelDrafterOptions& options,
                            const Calibration* calibration)
-    : model_(model), options_(options), calibration_(calibration) {}
+    : model_(model),
+      is_head_(model->hyper_parameters().is_mtp_head),
+      options_(options),
+      calibration_(calibration) {}
 
 ModelDrafter::~ModelDrafter() {
   for (auto& [id, sequence] : sequences_) model_->kv_cache().Release(sequence.pages);
   model_->kv_cache().Release(kept_.pages);
 }
 
+int64_t ModelDrafter::HiddenBytes(int64_t hidden_size, int64_t context_tokens,
+                                  int64_t num_sequences) {
+  // A sequence more: the last one that ended.
+  return (num_sequences + 1) *
+         HiddenWindow::MemoryBytes(
+             hidden_size, context_tokens - kSlotsBeyond + kMostComputed + WidthFor(kMostTrees) + 1);
+}
+
+ModelDrafter::Sequence& ModelDrafter::StateOf(int64_t sequence) {
+  const auto [entry, is_new] = sequences_.try_emplace(sequence);
+  if (is_new) entry->second.first = FirstToken();
+  if (is_new && is_head_) {
+    entry->second.hidden = HiddenWindow(model_->hyper_parameters().hidden_size, capacity());
+  }
+  return entry->second;
+}
+
 void ModelDrafter::Observe(int64_t sequence, absl::Span<const int32_t> tokens) {
-  std::vector<int32_t>& known = sequences_[sequence].tokens;
+  std::vector<int32_t>& known = StateOf(sequence).tokens;
   known.insert(known.end(), tokens.begin(), tokens.end());
+}
+
+void ModelDrafter::ObserveHidden(int64_t sequence, int64_t first, absl::Span<const float> rows) {
+  if (is_head_) StateOf(sequence).hidden.Add(first, rows);
+}
+
+bool ModelDrafter::KnowsHidden(const Sequence& s) const {
+  const auto before_last = static_cast<int64_t>(s.tokens.size()) - 2;
+  return before_last >= s.hidden.first() && before_last < s.hidden.end();
+}
+
+absl::Span<const float> ModelDrafter::HiddenRow(size_t row) const {
+  const auto n = static_cast<size_t>(model_->hyper_parameters().hidden_size);
+  return model_->hidden_rows().subspan(row * n, n);
 }
 
 void ModelDrafter::Forget(int64_t sequence) {
@@ -111,21 +145,31 @@ void ModelDrafter::Forget(int64_t sequence) {
   if (!found->second.pages.pages.empty()) {
     model_->kv_cache().Release(kept_.pages);
     kept_ = std::move(found->second);
+    kept_.computed.clear();
   }
   sequences_.erase(found);
 }
 
 void ModelDrafter::TakeKept(Sequence& s) {
-  if (!s.pages.pages.empty() || kept_.pages.pages.empty() || kept_.first > 0 || s.first > 0) return;
+  const int64_t first = FirstToken();
+  if (!s.pages.pages.empty() || kept_.pages.pages.empty()) return;
+  if (kept_.first > first || s.first > first) return;
   const auto same =
       std::mismatch(s.tokens.begin(), s.tokens.end(), kept_.tokens.begin(), kept_.tokens.end());
-  const int64_t shared = std::min<int64_t>(same.first - s.tokens.begin(), kept_.done);
+  const int64_t tokens = same.first - s.tokens.begin();
+  const int64_t shared = std::min<int64_t>(tokens - first, kept_.done);
   if (shared < kKvPageTokens) return;
+  kept_.hidden.Truncate(tokens);
+  s.hidden.AddInFront(std::exchange(kept_.hidden, {}));
   s.pages = std::exchange(kept_.pages, {});
   s.done = shared;
 }
 
 absl::Status ModelDrafter::TakeAccepted(Sequence& s) {
+  if (is_head_) {
+    s.computed.clear();
+    return absl::OkStatus();
+  }
   std::vector<RowMove> moves;
   int32_t at = kDraftRoot;
   int64_t length = s.done;
@@ -157,6 +201,10 @@ absl::Status ModelDrafter::MakeRoom(Sequence& s) {
   }
   // The last row is computed again where it is there: for its logits.
   s.done = std::min(s.done, known - s.first - 1);
+  if (is_head_ && s.first + s.done <= s.hidden.first()) {
+    s.first = s.hidden.first() + 1;
+    s.done = 0;
+  }
   const int64_t wanted = known - s.first + kMostComputed + WidthFor(kMostTrees);
   if (model_->kv_cache().Reserve(s.pages, wanted).ok()) return absl::OkStatus();
   model_->kv_cache().Release(kept_.pages);
@@ -177,16 +225,18 @@ absl::Status ModelDrafter::CatchUp() {
   for (bool behind = true; behind;) {
     behind = false;
     std::vector<PassRow> rows;
-    std::vector<size_t> ends;  // trees whose last token is among the rows
+    std::vector<std::pair<size_t, size_t>> ends;  // trees, and the row that has their last token
     for (size_t i = 0; i < growing_.size(); ++i) {
       Sequence& s = *growing_[i].sequence;
       const int64_t end = static_cast<int64_t>(s.tokens.size()) - s.first;
       const int64_t room = model_->plan().pass_rows - static_cast<int64_t>(rows.size());
       const int64_t stop = std::min(end, s.done + room);
-      if (s.done < stop && stop == end) ends.push_back(i);
       for (; s.done < stop; ++s.done) {
-        rows.push_back(
-            {&s.pages, s.done, s.tokens[static_cast<size_t>(s.first + s.done)], s.done + 1 == end});
+        const int64_t token = s.first + s.done;
+        const bool is_last = s.done + 1 == end;
+        if (is_last) ends.emplace_back(i, rows.size());
+        rows.push_back({&s.pages, s.done, s.tokens[static_cast<size_t>(token)], is_last});
+        if (is_head_) rows.back().hidden = s.hidden.Row(token - 1);
       }
       behind = behind || s.done < end;
     }
@@ -194,7 +244,11 @@ absl::Status ModelDrafter::CatchUp() {
     SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits,
                             model_->RunPass(rows, growing_[0].request->limits.stop));
     const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
-    for (const size_t tree : ends) {
+    for (const auto& [tree, row] : ends) {
+      if (is_head_) {
+        const absl::Span<const float> hidden = HiddenRow(row);
+        growing_[tree].sequence->last_hidden.assign(hidden.begin(), hidden.end());
+      }
       AddChildren(logits.first(vocab_size), tree, kDraftRoot, kDraftRoot);
       logits.remove_prefix(vocab_size);
     }
@@ -280,7 +334,9 @@ absl::Status ModelDrafter::ComputeLevel(absl::Span<const Open> level) {
                     .token = node.token,
                     .wants_logits = true,
                     .slot = node.path.back(),
-                    .sees = absl::MakeConstSpan(node.path).first(node.path.size() - 1)});
+                    .sees = absl::MakeConstSpan(node.path).first(node.path.size() - 1),
+                    .hidden = node.parent >= 0 ? s.computed[static_cast<size_t>(node.parent)].hidden
+                                               : s.last_hidden});
   }
   const auto start = std::chrono::steady_clock::now();
   SLUICE_ASSIGN_OR_RETURN(absl::Span<const float> logits,
@@ -292,6 +348,11 @@ absl::Status ModelDrafter::ComputeLevel(absl::Span<const Open> level) {
                        : seconds;
   const auto vocab_size = static_cast<size_t>(model_->hyper_parameters().vocab_size);
   for (size_t i = 0; i < level.size(); ++i) {
+    if (is_head_) {
+      const absl::Span<const float> hidden = HiddenRow(i);
+      growing_[level[i].tree].sequence->computed[static_cast<size_t>(numbers[i])].hidden.assign(
+          hidden.begin(), hidden.end());
+    }
     AddChildren(logits.first(vocab_size), level[i].tree, level[i].node, numbers[i]);
     logits.remove_prefix(vocab_size);
   }
@@ -306,6 +367,7 @@ absl::Status ModelDrafter::ProposeAll(absl::Span<const DraftRequest> requests) {
     if (found == sequences_.end() || found->second.tokens.empty()) continue;
     TakeKept(found->second);
     SLUICE_RETURN_IF_ERROR(TakeAccepted(found->second));
+    if (is_head_ && !KnowsHidden(found->second)) continue;
     SLUICE_RETURN_IF_ERROR(MakeRoom(found->second));
     growing_.push_back({&request, &found->second});
   }

@@ -1,4 +1,5 @@
-// Drafts with a second, smaller model of the same vocabulary, which stays in memory.
+// Drafts with a second, smaller model of the same vocabulary, or with a head that the target's
+// checkpoint has for that (MTP); it stays in memory.
 #ifndef SLUICE_RUNTIME_SPECULATE_MODEL_DRAFTER_H_
 #define SLUICE_RUNTIME_SPECULATE_MODEL_DRAFTER_H_
 
@@ -14,6 +15,7 @@
 #include "runtime/pass/model.h"
 #include "runtime/speculate/calibration.h"
 #include "runtime/speculate/drafter.h"
+#include "runtime/speculate/hidden_window.h"
 
 namespace sluice {
 
@@ -34,6 +36,13 @@ struct ModelDrafterOptions {
 // next turn of a chat begins with that one. It has a window: where a sequence is longer than the
 // draft's context, the draft goes on with the sequence's last tokens, half a context of them. That
 // changes what is drafted, not what is generated.
+//
+// A head (HyperParameters::is_mtp_head) reads with each token the target's hidden row of the token
+// in front of it, so its position 0 is the sequence's second token. With a token that is drafted it
+// reads its own row of the token in front, behind its final norm, in place of the target's; where
+// the token is accepted, its row is computed again with the target's. The head goes on where hidden
+// rows are known: it drafts nothing for a sequence whose last ones are missing, and begins its
+// window behind a gap.
 class ModelDrafter : public Drafter {
  public:
   // Nodes that a pass of the draft computes for so many sequences, and the most of a tree.
@@ -47,6 +56,9 @@ class ModelDrafter : public Drafter {
   // What a plan for the draft has to grant as PlanRequest::draft_rows.
   static int64_t DraftRowsFor(int64_t num_sequences) { return 2 * WidthFor(num_sequences); }
 
+  // What hidden rows take for a head whose plan has so many `context_tokens`.
+  static int64_t HiddenBytes(int64_t hidden_size, int64_t context_tokens, int64_t num_sequences);
+
   static const Calibration::Priors& InitialRates();
 
   // `model` computes for nobody else; it and `calibration` must outlive this.
@@ -54,6 +66,8 @@ class ModelDrafter : public Drafter {
   ~ModelDrafter() override;
 
   void Observe(int64_t sequence, absl::Span<const int32_t> tokens) override;
+  bool WantsHidden() const override { return is_head_; }
+  void ObserveHidden(int64_t sequence, int64_t first, absl::Span<const float> rows) override;
   // Errors are Model::RunPass's, and ResourceExhausted: no page is left for another sequence.
   absl::Status Propose(int64_t sequence, const DraftLimits& limits, DraftTree* tree) override {
     const DraftRequest request = {sequence, limits, tree};
@@ -62,14 +76,15 @@ class ModelDrafter : public Drafter {
   // A level of all trees is one pass. Where it is to stop, the trees stay as they are.
   absl::Status ProposeAll(absl::Span<const DraftRequest> requests) override;
   void Forget(int64_t sequence) override;
-  absl::string_view name() const override { return "model"; }
+  absl::string_view name() const override { return is_head_ ? "mtp" : "model"; }
 
  private:
   // A node whose row is in the cache.
   struct Computed {
     int32_t parent;  // in `computed`, or kDraftRoot
     int32_t token;
-    std::vector<int64_t> path;  // slots of the nodes down to this one
+    std::vector<int64_t> path;       // slots of the nodes down to this one
+    std::vector<float> hidden = {};  // of a head: its row
   };
   struct Sequence {
     std::vector<int32_t> tokens;
@@ -77,6 +92,9 @@ class ModelDrafter : public Drafter {
     int64_t done = 0;   // positions in the cache
     KvSequence pages;
     std::vector<Computed> computed;  // in slots from `done` on
+    // Of a head: the target's rows, and its own of the last token
+    HiddenWindow hidden;
+    std::vector<float> last_hidden;
   };
   // A tree that grows.
   struct Growing {
@@ -91,12 +109,20 @@ class ModelDrafter : public Drafter {
     double survival;
   };
 
+  // The sequence's state, which begins where there is none.
+  Sequence& StateOf(int64_t sequence);
+  // The first token that has a position of the cache.
+  int64_t FirstToken() const { return is_head_ ? 1 : 0; }
+  // Whether the hidden row is known that the sequence's last token is read with.
+  bool KnowsHidden(const Sequence& sequence) const;
+  // The row of the last pass.
+  absl::Span<const float> HiddenRow(size_t row) const;
   // Moves the rows of nodes that the sequence went through to their positions.
   absl::Status TakeAccepted(Sequence& sequence);
   // Takes up what the last sequence that ended left, where this one begins alike.
   void TakeKept(Sequence& sequence);
-  // Makes room for the sequence's tokens and a tree; where it has become too long, forgets the
-  // first part of it.
+  // Makes room for the sequence's tokens and a tree; where it has become too long, or hidden rows
+  // are missing, forgets the first part of it.
   absl::Status MakeRoom(Sequence& sequence);
   // Computes level after level of the trees in growing_.
   absl::Status GrowTrees();
@@ -114,6 +140,7 @@ class ModelDrafter : public Drafter {
   int64_t capacity() const { return model_->plan().request.context_tokens - kSlotsBeyond; }
 
   Model* const model_;
+  const bool is_head_;
   const ModelDrafterOptions options_;
   const Calibration* const calibration_;
   absl::flat_hash_map<int64_t, Sequence> sequences_;

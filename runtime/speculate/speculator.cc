@@ -130,6 +130,21 @@ std::vector<DraftTree> Speculator::Draft(absl::Span<const Wish> wishes, int64_t 
   return trees;
 }
 
+bool Speculator::WantsHidden() const {
+  return std::any_of(drafters_.begin(), drafters_.end(), [](const Asked& asked) {
+    return !asked.failed && asked.drafter->WantsHidden();
+  });
+}
+
+void Speculator::NoteHidden(int64_t sequence, int64_t first, absl::Span<const float> rows) {
+  observed_.try_emplace(sequence, 0);
+  for (Asked& asked : drafters_) {
+    if (!asked.failed && asked.drafter->WantsHidden()) {
+      asked.drafter->ObserveHidden(sequence, first, rows);
+    }
+  }
+}
+
 void Speculator::NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens) {
   pass_tokens_ += static_cast<int64_t>(tokens.size());
   NoteWalk(tree, tokens, &calibration_);

@@ -83,6 +83,11 @@ class Speculator {
   std::vector<DraftTree> Draft(absl::Span<const Wish> wishes, int64_t rows,
                                const std::atomic<bool>* stop = nullptr);
 
+  // Whether a drafter wants to know hidden rows.
+  bool WantsHidden() const;
+  // As Drafter::ObserveHidden.
+  void NoteHidden(int64_t sequence, int64_t first, absl::Span<const float> rows);
+
   // Tells that a sequence went on with `tokens` where `tree` was computed for it.
   void NoteTokens(const DraftTree& tree, absl::Span<const int32_t> tokens);
   // Tells how long the pass took that computed `nodes` nodes of what Draft returned last.

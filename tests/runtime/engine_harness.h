@@ -27,6 +27,7 @@ struct TestEngine {
     int64_t kv_disk_pages = 0;  // of these
     int64_t context = 256;
     int64_t draft_rows = 0;
+    bool keeps_hidden = false;
     KvType kv = KvType::kQ8_0;
     Speculator* speculator = nullptr;
     bool swaps = false;  // where `resume` says so
@@ -42,6 +43,7 @@ struct TestEngine {
     request.pass_rows = config.pass_rows;
     request.kv_disk_pages = config.kv_disk_pages;
     request.draft_rows = config.draft_rows;
+    request.keeps_hidden = config.keeps_hidden;
     request.k_type = request.v_type = config.kv;
     ops = *MakeCpuOps(SupportedIsas().back(), &pool);
     place = MakeHostPlace(ops.get());

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/mimo_checkpoint.h"
 #include "tests/support/temp_dir.h"
 #include "tests/tools/subprocess.h"
 
@@ -112,6 +113,49 @@ TEST_F(SpeculationCli, RefusesDraftsThatCannotWork) {
       {"run", Bard(), "-p", "x", "-n", "1", "--draft-min", "3", "--draft", "4", "--spec-default"});
   EXPECT_EQ(noted.exit_code, 0) << noted.err;
   EXPECT_THAT(noted.err, HasSubstr("--draft-min changes nothing"));
+}
+
+// A checkpoint with a head of its own: it drafts where nothing else is asked for.
+TEST_F(SpeculationCli, TheCheckpointsHeadDrafts) {
+  WriteMimoCheckpoint(*dir_ / "mimo");
+  const std::string store = *dir_ / "mimo.store";
+  Finished run = RunSluice({"shard", *dir_ / "mimo", store});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(RunSluice({"verify", store}).exit_code, 0);
+  EXPECT_THAT(RunSluice({"inspect", store}).out, HasSubstr("head that drafts"));
+  const auto generate = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = {
+        "run", store, "-p",    "ROMEO: What say you, and what", "-n", "80", "-t", "1", "-c", "256",
+        "-s",  "3",   "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    const Finished generated = RunSluice(args);
+    EXPECT_EQ(generated.exit_code, 0) << generated.err;
+    return generated.exit_code == 0 ? json::parse(generated.out) : json();
+  };
+  for (const char* const temperature : {"0", "0.8"}) {
+    const json plain = generate({"--temp", temperature, "--speculate", "off"});
+    for (const char* const mode : {"mtp", "auto"}) {
+      const json drafted = generate({"--temp", temperature, "--speculate", mode});
+      EXPECT_EQ(drafted["ids"], plain["ids"]) << mode;
+      EXPECT_GT(drafted["report"]["tokens_per_pass"], 1.1) << mode << " at " << temperature;
+      EXPECT_FALSE(drafted["report"].contains("draft_failures"));
+    }
+  }
+  // No room for the head: auto goes without, mtp says so.
+  generate({"--max-ram", "7MiB"});
+  run =
+      RunSluice({"run", store, "-p", "x", "--speculate", "mtp", "-c", "256", "--max-ram", "7MiB"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("needs at least"));
+  run = RunSluice({"run", Bard(), "-p", "x", "--speculate", "mtp"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("had no head that drafts"));
+  run = RunSluice({"run", store + "/mtp", "-p", "x"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("the head of a model"));
+  run = RunSluice({"run", Bard(), "-p", "x", "-md", store + "/mtp"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("the head of a model"));
 }
 
 class BatchSpeculation : public SpeculationCli {

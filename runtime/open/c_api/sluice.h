@@ -108,8 +108,8 @@ typedef struct sluice_options {
   /* What on_note gets. */
   void* user;
   /* Who drafts tokens that a pass computes beyond a sequence's next one: "off", "auto" (all that
-   * there is), "ngram" (what followed the last tokens before) or "model" (draft_store); NULL:
-   * "off". Answers do not depend on it. */
+   * there is), "ngram" (what followed the last tokens before), "model" (draft_store) or
+   * "mtp" (the head that a checkpoint has for that); NULL: "off". Answers do not depend on it. */
   const char* speculate;
   /* The store of a smaller model with the same vocabulary, which drafts with "auto" and "model", in
    * memory of the same budget; NULL: there is none. */

@@ -100,7 +100,7 @@ absl::StatusOr<SpeculateOptions> SpeculateOptionsOf(const sluice_options& o) {
   const std::optional<SpeculateOptions::Mode> mode = SpeculateModeOf(name);
   if (!mode.has_value()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("speculate is \"", name, "\"; it must be off, auto, ngram or model"));
+        absl::StrCat("speculate is \"", name, "\"; it must be off, auto, ngram, model or mtp"));
   }
   SpeculateOptions options = {.mode = *mode, .draft_max = o.draft_max};
   if (o.draft_store != nullptr) options.draft_store = o.draft_store;
