@@ -39,7 +39,7 @@ HyperParameters Read(const json& config) {
   return h.ok() ? *h : HyperParameters();
 }
 
-json ReadData(const std::string& path) {
+json ReadJson(const std::string& path) {
   const auto parsed = ReadJsonFile(absl::StrCat(SLUICE_SOURCE_DIR "/tests/data/", path));
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   return parsed.ok() ? *parsed : json();
@@ -407,9 +407,9 @@ TEST(HyperParameters, WhatCannotBeRunIsRefusedByNameOnOneLine) {
 TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
   std::vector<json> configs;
   for (const char* model : kConfigs) {
-    configs.push_back(ReadData(absl::StrCat("models/", model, "/config.json")));
+    configs.push_back(ReadJson(absl::StrCat("models/", model, "/config.json")));
   }
-  for (const json& c : ReadData("golden/rope.json")) {
+  for (const json& c : ReadJson("golden/rope.json")) {
     configs.push_back(With(Config(), {{"rope_parameters", c["rope_parameters"]},
                                       {"max_position_embeddings", c["max_position_embeddings"]}}));
   }
@@ -442,7 +442,7 @@ TEST(HyperParameters, ReadBackFromTheManifestsFormTheyAreTheSame) {
 }
 
 TEST(HyperParameters, RotaryFrequenciesAreThoseOfTransformers) {
-  const json cases = ReadData("golden/rope.json");
+  const json cases = ReadJson("golden/rope.json");
   ASSERT_EQ(cases.size(), 11);
   for (const json& c : cases) {
     const HyperParameters h =
@@ -521,7 +521,7 @@ TEST(HyperParameters, MutatedConfigurationsAreReadSoundlyOrRefused) {
   int accepted = 0, refused = 0;
   for (int round = 0; round < 3000; ++round) {
     json config =
-        ReadData(absl::StrCat("models/", kConfigs[pick(std::size(kConfigs))], "/config.json"));
+        ReadJson(absl::StrCat("models/", kConfigs[pick(std::size(kConfigs))], "/config.json"));
     for (size_t i = 0, edits = 1 + pick(2); i < edits; ++i) {
       json* object = &config;
       if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&

@@ -24,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr char kHead[] = "model.mtp_layers.0.";
+constexpr char kHeadPrefix[] = "model.mtp_layers.0.";
 
 // Shards and returns the notes.
 std::vector<std::string> Notes(const std::string& model, const std::string& store,
@@ -61,7 +61,7 @@ TEST(MtpStore, HasTheHeadsTensorsAndTheModelsEmbeddingAndOutput) {
   EXPECT_THAT(head->manifest().tokenizer_files, IsEmpty());
   std::vector<std::string> names;
   for (const ManifestTensor& tensor : head->manifest().tensors) names.push_back(tensor.name);
-  const auto of_head = [](const char* name) { return kHead + std::string(name); };
+  const auto of_head = [](const char* name) { return kHeadPrefix + std::string(name); };
   EXPECT_THAT(
       names,
       ElementsAre("model.embed_tokens.weight", of_head("token_layernorm.weight"),
@@ -97,7 +97,7 @@ TEST(MtpStore, LeavesAHeadOutThatIsNotWhole) {
        },
        "left out: 1 of 16"},
       {[](MimoTensors* t) {
-         std::erase_if(*t, [](const auto& entry) { return entry.first.starts_with(kHead); });
+         std::erase_if(*t, [](const auto& entry) { return entry.first.starts_with(kHeadPrefix); });
        },
        "left out: 16 of 16"},
   };
@@ -124,8 +124,8 @@ TEST(MtpStore, HasTheFirstOfSeveralHeads) {
   const auto add = [](MimoTensors* tensors) {
     MimoTensors more;
     for (const auto& [name, tensor] : *tensors) {
-      if (!name.starts_with(kHead)) continue;
-      more["model.mtp_layers.1." + name.substr(sizeof(kHead) - 1)] = tensor;
+      if (!name.starts_with(kHeadPrefix)) continue;
+      more["model.mtp_layers.1." + name.substr(sizeof(kHeadPrefix) - 1)] = tensor;
     }
     tensors->insert(more.begin(), more.end());
   };
