@@ -92,6 +92,7 @@ void RequestService::End(const absl::Status& status) {
   ended_ = status;
   // The end may have come with the memory's: what cannot be told is left out.
   CatchExceptions([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    TellEnds();
     for (const auto& [id, flight] : flights_) {
       flight->forgotten = true;
       events_.push_back({.request = id,
@@ -162,6 +163,7 @@ void RequestService::NoteStep(const StepReport& step) {
     statistics_.tokens_per_pass =
         static_cast<double>(drafts.tokens) / static_cast<double>(drafts.sequences);
   }
+  TellEnds();
 }
 
 std::optional<ApiError> RequestService::PrepareFlight(absl::string_view body, Flight* flight) {
@@ -300,7 +302,12 @@ void RequestService::TakeResult(Flight& flight, int64_t choice, SequenceResult r
   const MutexLock lock(&mutex_);
   if (flight.forgotten) return;
   flights_.erase(flight.id);
-  events_.push_back(std::move(event));
+  ends_.push_back(std::move(event));
+}
+
+void RequestService::TellEnds() {
+  for (RequestEvent& event : ends_) events_.push_back(std::move(event));
+  ends_.clear();
   changed_.NotifyAll();
 }
 

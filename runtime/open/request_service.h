@@ -114,6 +114,7 @@ class RequestService {
   void GiveRoomBack(int64_t request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeToken(const Flight& flight, int64_t choice, int32_t token, absl::string_view text);
   void TakeResult(Flight& flight, int64_t choice, SequenceResult result);
+  void TellEnds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // kOpening -> kServing -> kEnded, or kOpening -> kEnded; moved by the engine's thread alone.
   enum class State : uint8_t { kOpening, kServing, kEnded };
@@ -123,6 +124,8 @@ class RequestService {
   State state_ ABSL_GUARDED_BY(mutex_) = State::kOpening;
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // what opening or the engine ended with
   std::deque<RequestEvent> events_ ABSL_GUARDED_BY(mutex_);
+  // Of the step that runs: told once its statistics are known.
+  std::vector<RequestEvent> ends_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mutex_);
   // What requests take, until their last event was taken: by number.
   struct Room {
