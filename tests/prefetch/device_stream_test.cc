@@ -21,8 +21,8 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::vector<int64_t> kOddSizes = {1,    64,    4095, 4096,  4097, 16128,
-                                        8191, 30000, 12,   65536, 4096};
+const std::vector<int64_t> kSizesOnDevice = {1,    64,    4095, 4096,  4097, 16128,
+                                             8191, 30000, 12,   65536, 4096};
 
 bool Nothing(int) { return false; }
 
@@ -36,7 +36,7 @@ struct Pipeline {
       const std::function<void(TestStore&)>& damage = [](TestStore&) {},
       int64_t max_bytes_per_s = 0, const std::function<bool(int)>& host = Nothing,
       const std::function<bool(int)>& follows = Nothing)
-      : device(device_in), store(kOddSizes, 3, resident) {
+      : device(device_in), store(kSizesOnDevice, 3, resident) {
     damage(store);
     std::vector<StreamSlab> host_cycle = store.cycle();
     std::vector<DeviceSlab> cycle;
@@ -65,7 +65,7 @@ struct Pipeline {
     for (int i = 0; i < count;) {
       absl::StatusOr<Lease> lease = stream->Next();
       ASSERT_TRUE(lease.ok()) << lease.status();
-      ASSERT_EQ(lease->slab(), next % static_cast<int>(kOddSizes.size()));
+      ASSERT_EQ(lease->slab(), next % static_cast<int>(kSizesOnDevice.size()));
       ++leases;
       on_host += lease->on_host();
       next += lease->num_slabs();
@@ -106,7 +106,7 @@ TEST(DeviceStream, KernelsFindEverySlabWhateverTheRingsAndTheOrder) {
         LateDevice device(seed);
         Pipeline pipeline(&device, host_ring, device_ring);
         ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
-        pipeline.Walk(2 * kOddSizes.size() + 3);
+        pipeline.Walk(2 * kSizesOnDevice.size() + 3);
         ASSERT_TRUE(pipeline.compute->Finish().ok());
         EXPECT_EQ(pipeline.wrong, 0);
         EXPECT_LE(device.most_events(), 64) << "events are used again";
@@ -121,7 +121,7 @@ TEST(DeviceStream, WithoutWaitsKernelsWouldFindWrongBytes) {
   for (uint32_t seed = 0; seed < 20 && wrong == 0; ++seed) {
     LateDevice device(seed, {.ignore_waits = true});
     Pipeline pipeline(&device, 2 * 65536, 65536 + 4096);
-    pipeline.Walk(3 * kOddSizes.size());
+    pipeline.Walk(3 * kSizesOnDevice.size());
     ASSERT_TRUE(pipeline.compute->Finish().ok());
     wrong += pipeline.wrong;
   }
@@ -135,11 +135,12 @@ TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
     LateDevice device(seed);
     Pipeline pipeline(&device, 2 * 65536, 65536, even, third);
     ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
-    pipeline.Walk(4 * kOddSizes.size());
+    pipeline.Walk(4 * kSizesOnDevice.size());
     ASSERT_TRUE(pipeline.compute->Finish().ok());
     EXPECT_EQ(pipeline.wrong, 0);
     int64_t first = 0, each = 0;
-    for (size_t i = 0; i < kOddSizes.size(); ++i) (even(i) ? first : each) += kOddSizes[i];
+    for (size_t i = 0; i < kSizesOnDevice.size(); ++i)
+      (even(i) ? first : each) += kSizesOnDevice[i];
     const DeviceStreamCounters counters = pipeline.stream->counters();
     EXPECT_GE(counters.bytes_copied, first + 4 * each);
     EXPECT_LE(counters.bytes_copied, first + 5 * each) << "one walk ahead at the most";
@@ -150,7 +151,7 @@ TEST(DeviceStream, KeptSlabsAreReadAndCopiedOnce) {
 // Those that follow each other lie without gaps, and are one lease once all of them are there; a
 // slab that is not kept ends a run.
 TEST(DeviceStream, KeptSlabsThatFollowEachOtherComeTogether) {
-  const int n = static_cast<int>(kOddSizes.size());
+  const int n = static_cast<int>(kSizesOnDevice.size());
   const auto all = [](int) { return true; };
   struct Case {
     const char* name;
@@ -198,7 +199,7 @@ TEST(DeviceStream, KeptSlabsThatFollowEachOtherHaveNoGaps) {
 // Slabs of the host's are handed out there in walks that ask for it, but for those that are on
 // their way when it is asked; they are copied in all others. Nothing else changes.
 TEST(DeviceStream, LeavesSlabsOnTheHostInWalksThatAskForIt) {
-  const int n = static_cast<int>(kOddSizes.size());
+  const int n = static_cast<int>(kSizesOnDevice.size());
   const auto kept = [](int slab) { return slab % 5 == 1; };
   for (const int every : {1, 2, 3}) {
     const auto host = [&](int slab) { return slab % every == 0 && !kept(slab); };
@@ -235,7 +236,7 @@ TEST(DeviceStream, CopiesNothingOfACycleThatStaysOnTheHost) {
   const auto all = [](int) { return true; };
   Pipeline pipeline(
       &device, 2 * 65536, 65536, Nothing, all, [](TestStore&) {}, 0, all);
-  const int n = static_cast<int>(kOddSizes.size());
+  const int n = static_cast<int>(kSizesOnDevice.size());
   pipeline.Walk(n);
   const int from = pipeline.stream->ComputeOnHost();
   const int64_t copied = pipeline.stream->counters().slabs_copied;
@@ -255,10 +256,10 @@ TEST(DeviceStream, KeepsTheWholeCycleWithoutARing) {
   LateDevice device(1);
   Pipeline pipeline(&device, 2 * 65536, 0, [](int) { return true; });
   ASSERT_TRUE(pipeline.status.ok()) << pipeline.status;
-  pipeline.Walk(3 * kOddSizes.size());
+  pipeline.Walk(3 * kSizesOnDevice.size());
   ASSERT_TRUE(pipeline.compute->Finish().ok());
   EXPECT_EQ(pipeline.wrong, 0);
-  EXPECT_EQ(pipeline.stream->counters().slabs_copied, static_cast<int64_t>(kOddSizes.size()));
+  EXPECT_EQ(pipeline.stream->counters().slabs_copied, static_cast<int64_t>(kSizesOnDevice.size()));
 }
 
 TEST(DeviceStream, SaysWhichSlabIsDamagedAfterTheOnesBeforeIt) {
@@ -296,7 +297,7 @@ TEST(DeviceStream, SaysWhenLeasesTakeUpTheRoom) {
   Pipeline pipeline(&device, 2 * 65536, 65536);
   std::vector<Lease> held;
   absl::Status status;
-  for (size_t i = 0; i < kOddSizes.size(); ++i) {
+  for (size_t i = 0; i < kSizesOnDevice.size(); ++i) {
     absl::StatusOr<Lease> lease = pipeline.stream->Next();
     status = lease.status();
     if (!lease.ok()) break;
@@ -306,7 +307,7 @@ TEST(DeviceStream, SaysWhenLeasesTakeUpTheRoom) {
   const int taken = static_cast<int>(held.size());
   held.clear();
   pipeline.next = taken;
-  pipeline.Walk(kOddSizes.size());
+  pipeline.Walk(kSizesOnDevice.size());
   ASSERT_TRUE(pipeline.compute->Finish().ok());
   EXPECT_EQ(pipeline.wrong, 0);
 }
@@ -343,7 +344,7 @@ TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
       LateDevice device(seed);
       Pipeline pipeline(&device, 65536 + 4096, 65536, [](int slab) { return slab % 3 == 0; });
       pipeline.stream->TimeEveryLease(every);
-      pipeline.Walk(3 * kOddSizes.size());
+      pipeline.Walk(3 * kSizesOnDevice.size());
       ASSERT_TRUE(pipeline.stream->Settle().ok());
       const DeviceStreamCounters counters = pipeline.stream->counters();
       ExpectTimesAddUp(counters);
@@ -356,7 +357,7 @@ TEST(DeviceStream, TimesOfCopyingLinkAndKernelsAddUp) {
 // A lease of several slabs is one move.
 TEST(DeviceStream, StampsSlabsThatComeTogetherOnce) {
   const auto all = [](int) { return true; };
-  const int n = static_cast<int>(kOddSizes.size());
+  const int n = static_cast<int>(kSizesOnDevice.size());
   LateDevice device(11);
   Pipeline pipeline(
       &device, 2 * 65536, 0, all, Nothing, [](TestStore&) {}, 0, Nothing,
@@ -381,7 +382,7 @@ TEST(DeviceStream, StampsCopiesAndKernelsInOrder) {
     LateDevice device(11);
     Pipeline pipeline(&device, 2 * 65536, 65536, kept);
     pipeline.stream->TimeEveryLease(every);
-    const int n = static_cast<int>(kOddSizes.size());
+    const int n = static_cast<int>(kSizesOnDevice.size());
     pipeline.Walk(2 * n);
     ASSERT_TRUE(pipeline.stream->Settle().ok());
     std::vector<TimelineEvent> copies, kernels;
@@ -423,10 +424,10 @@ TEST(DeviceStream, IsNoFasterThanTheSimulatedLink) {
   Pipeline pipeline(
       &device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
   int64_t walk = 0;
-  for (const int64_t bytes : kOddSizes) walk += bytes;
+  for (const int64_t bytes : kSizesOnDevice) walk += bytes;
   const int walks = static_cast<int>(1'500'000 / walk) + 1;
   const auto start = std::chrono::steady_clock::now();
-  pipeline.Walk(walks * static_cast<int>(kOddSizes.size()));
+  pipeline.Walk(walks * static_cast<int>(kSizesOnDevice.size()));
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
   const double least = static_cast<double>(walks * walk - 2 * 65536) / kRate;
   EXPECT_GE(taken.count(), least);
@@ -447,11 +448,11 @@ TEST(DeviceStream, CopiesOfOthersTakeTheSimulatedLinksTime) {
   Pipeline pipeline(
       &device, 2 * 65536, 2 * 65536, Nothing, Nothing, [](TestStore&) {}, kRate);
   int64_t walk = 0;
-  for (const int64_t bytes : kOddSizes) walk += bytes;
+  for (const int64_t bytes : kSizesOnDevice) walk += bytes;
   const auto start = std::chrono::steady_clock::now();
   pipeline.Walk(1);
   pipeline.stream->link()->Begin(kPages, std::chrono::steady_clock::now());
-  pipeline.Walk(3 * static_cast<int>(kOddSizes.size()) - 1);
+  pipeline.Walk(3 * static_cast<int>(kSizesOnDevice.size()) - 1);
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
   EXPECT_GE(taken.count(), static_cast<double>(3 * walk + kPages - 6 * 65536) / kRate);
   ASSERT_TRUE(pipeline.stream->Settle().ok());
