@@ -359,7 +359,7 @@ absl::Status Batch(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   options.reads_prompts = true;
   SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
-  options.speculate.head_in_auto = false;
+  options.speculate.mtp_in_auto = false;
   const std::atomic<bool>* const stop = InstallInterruptHandler();
 
   SLUICE_ASSIGN_OR_RETURN(Session session, OpenStore(options));

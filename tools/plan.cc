@@ -290,7 +290,7 @@ absl::Status PlanBatchJob(const Arguments& args, OpenOptions options, const Sess
 absl::Status Plan(const Arguments& args) {
   SLUICE_ASSIGN_OR_RETURN(OpenOptions options, ParseSessionOptions(args));
   SLUICE_ASSIGN_OR_RETURN(options.speculate, ParseSpeculateOptions(args));
-  options.speculate.head_in_auto = !args.Has("--batch");
+  options.speculate.mtp_in_auto = !args.Has("--batch");
   if (args.Has("--batch") && options.speculate.mode == SpeculateOptions::Mode::kMtp) {
     return UsageError("--speculate mtp is for run and chat; a batch does not ask a head");
   }

@@ -17,8 +17,8 @@ namespace {
 // A draft sees this much of a text: more would take memory from the target and gain little. A head
 // also keeps the target's hidden rows of that; several sequences share its window.
 constexpr int64_t kDraftWindow = 2048;
-constexpr int64_t kHeadWindow = 1024;
-constexpr int64_t kLeastHeadWindow = 128;
+constexpr int64_t kMtpWindow = 1024;
+constexpr int64_t kLeastMtpWindow = 128;
 constexpr int64_t kDraftPassRows = 128;
 
 }  // namespace
@@ -31,17 +31,28 @@ absl::StatusOr<std::unique_ptr<DraftModel>> OpenDraft(const OpenOptions& options
     SLUICE_RETURN_IF_ERROR(CheckIsModel(*draft->store));
     return draft;
   }
-  if (!options.speculate.WantsHead()) return nullptr;
+  if (!options.speculate.WantsMtpHead()) return nullptr;
   const std::string dir = MtpHeadDirOf(store.dir(), store.manifest());
+  const bool wanted = options.speculate.mode == SpeculateOptions::Mode::kMtp;
   if (!dir.empty()) {
-    SLUICE_ASSIGN_OR_RETURN(draft->store, LayerStore::Open(dir));
-    return draft;
+    absl::StatusOr<std::unique_ptr<LayerStore>> head = LayerStore::Open(dir);
+    if (head.ok()) {
+      draft->store = *std::move(head);
+      return draft;
+    }
+    const std::string message =
+        absl::StrCat(head.status().message(),
+                     "; the same `sluice shard` command, run again, writes what is missing");
+    if (wanted) return absl::Status(head.status().code(), message);
+    options.Note(OpenNote::Kind::kWarning,
+                 absl::StrCat("the checkpoint's MTP head does not draft: ", message));
+    return nullptr;
   }
-  if (options.speculate.mode != SpeculateOptions::Mode::kMtp) return nullptr;
+  if (!wanted) return nullptr;
   return absl::NotFoundError(
       absl::StrCat(store.dir(),
-                   ": the checkpoint had no head that drafts (MTP), or not all of it; leave "
-                   "--speculate mtp out, or give a draft model by -md"));
+                   ": the checkpoint had no head that drafts (MTP), or not all of it; draft by "
+                   "suffixes (ngram), or by a draft model"));
 }
 
 absl::Status CheckIsModel(const LayerStore& store) {
@@ -60,7 +71,7 @@ absl::StatusOr<MemoryPlan> PlanDraft(const LayerStore& store, const OpenOptions&
   request.context_tokens =
       std::min(
           {context_tokens,
-           h.is_mtp_head ? std::max(kHeadWindow / num_sequences, kLeastHeadWindow) : kDraftWindow,
+           h.is_mtp_head ? std::max(kMtpWindow / num_sequences, kLeastMtpWindow) : kDraftWindow,
            h.max_position_embeddings}) +
       ModelDrafter::kSlotsBeyond;
   if (h.is_mtp_head) {

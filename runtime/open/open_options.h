@@ -29,15 +29,15 @@ struct SpeculateOptions {
     kMtp,    // by the head that the checkpoint has for that
   };
   Mode mode = Mode::kOff;
-  bool head_in_auto = true;      // whether kAuto asks the checkpoint's head, where there is one
+  bool mtp_in_auto = true;       // whether kAuto asks the checkpoint's head, where there is one
   int64_t draft_max = 0;         // tokens a sequence and pass; 0: as many as cost no time
   std::string draft_store = {};  // of a smaller model with the same vocabulary; empty: none
   bool WantsModel() const {
     return !draft_store.empty() && (mode == Mode::kAuto || mode == Mode::kModel);
   }
   // In kAuto only where the store has one.
-  bool WantsHead() const {
-    return mode == Mode::kMtp || (mode == Mode::kAuto && head_in_auto && draft_store.empty());
+  bool WantsMtpHead() const {
+    return mode == Mode::kMtp || (mode == Mode::kAuto && mtp_in_auto && draft_store.empty());
   }
 };
 

@@ -248,6 +248,9 @@ void RequestService::Cancel(int64_t request) {
   events_.erase(std::remove_if(events_.begin(), events_.end(),
                                [&](const RequestEvent& e) { return e.request == request; }),
                 events_.end());
+  ends_.erase(std::remove_if(ends_.begin(), ends_.end(),
+                             [&](const RequestEvent& e) { return e.request == request; }),
+              ends_.end());
   GiveRoomBack(request);
   const auto node = flights_.extract(request);
   if (node.empty()) return;

@@ -128,6 +128,12 @@ absl::StatusOr<std::unique_ptr<Speculator>> MakeSpeculator(Session* session,
     speculator->Add(
         std::make_unique<ModelDrafter>(draft.model.get(), drafter, speculator->calibration()));
   }
+  if (session->draft != nullptr && plan.request.draft_model_bytes == 0 &&
+      session->draft->store->hyper_parameters().is_mtp_head) {
+    options.Note(OpenNote::Kind::kChoice,
+                 absl::StrCat("the budget has no room for the checkpoint's MTP head (",
+                              session->draft->store->dir(), "), so it does not draft"));
+  }
   return speculator;
 }
 

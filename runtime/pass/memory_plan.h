@@ -58,7 +58,7 @@ struct PlanRequest {
   // What a draft model takes, in any case; the least plan then has all draft_rows and, where the
   // host computes, a ring that lets the disk read while they are computed.
   int64_t draft_model_bytes = 0;
-  bool keeps_hidden = false;  // Model::hidden_rows, for a head that drafts
+  bool keeps_hidden = false;  // Model::hidden_rows, for an MTP head
   // Of several sequences, or with drafts: the part of the head that the disk reads while all of the
   // head computes with the rows that want logits. The rest of the head stays in memory before other
   // weights do, as passes with prompts compute with those for longer. 1: no weights come first.

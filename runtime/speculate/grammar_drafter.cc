@@ -88,7 +88,10 @@ absl::Status GrammarDrafter::PushCandidates(const DraftLimits& limits, const Dra
   Place& at = places_[static_cast<size_t>(place)];
   const int32_t depth = tree.DepthOf(at.node);
   const absl::Status status = at.matcher.Mask(limits.tokens_left - depth, &mask_);
-  if (absl::IsFailedPrecondition(status)) return absl::OkStatus();  // nothing can follow here
+  // Nothing can follow here, or looking ahead is too much work for this grammar: it is left.
+  if (absl::IsFailedPrecondition(status) || absl::IsResourceExhausted(status)) {
+    return absl::OkStatus();
+  }
   SLUICE_RETURN_IF_ERROR(status);
   const int num_spelling = FindAllowed(at.matcher.vocabulary());
   const auto num_allowed = static_cast<int>(allowed_.size());

@@ -1,6 +1,7 @@
 // The order of writing a store: the work of each thread, and when files are synced and recorded.
 #include "storage/shard/sharder.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -161,8 +162,11 @@ absl::Status FileWriter::RunJob(const FileJob& job, ShardWorker* worker) {
   // slow.
   std::call_once(file.opened, [&] {
     const PlannedFile& planned = plan_.files[file.planned];
-    absl::StatusOr<OutputFile> output = OutputFile::Create(
-        PlannedPath(dir_, plan_, file.planned), planned.bytes, ShardWorker::CacheFor(planned));
+    const std::string path = PlannedPath(dir_, plan_, file.planned);
+    // What is there may have a second name, as an embedding that a model and its MTP head share.
+    unlink(path.c_str());
+    absl::StatusOr<OutputFile> output =
+        OutputFile::Create(path, planned.bytes, ShardWorker::CacheFor(planned));
     file.open_status = output.status();
     if (output.ok()) file.output = *std::move(output);
   });
@@ -388,6 +392,16 @@ void ShareEmbedding(const std::string& dir, const StorePlan& plan, ShardRecord* 
   record->finished.insert(*file);
 }
 
+// Of the embedding's file, if both stores have the same one.
+int64_t SharedBytes(const std::string& model_dir, const std::string& head_dir) {
+  struct stat model, head;
+  if (stat(absl::StrCat(model_dir, "/", kEmbeddingFile).c_str(), &model) != 0 ||
+      stat(absl::StrCat(head_dir, "/", kEmbeddingFile).c_str(), &head) != 0) {
+    return 0;
+  }
+  return model.st_dev == head.st_dev && model.st_ino == head.st_ino ? head.st_size : 0;
+}
+
 // All of Shard() but creating the folder, where no finished store is.
 absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::string& dir,
                                        const ShardOptions& options, StorePlan plan) {
@@ -407,7 +421,11 @@ absl::StatusOr<ShardResult> WriteStore(const Checkpoint& checkpoint, const std::
         CheckSource(checkpoint, dir, options, plan, before, &result.judged_by_headers));
     record.finished = std::move(before.finished);
   }
-  if (plan.manifest.hyper_parameters.is_mtp_head) ShareEmbedding(dir, plan, &record);
+  if (plan.manifest.hyper_parameters.is_mtp_head) {
+    // The record first: without it nobody knows what a folder with files is.
+    SLUICE_RETURN_IF_ERROR(WriteFileAtomically(dir, kUnfinishedFile, SerializeShardRecord(record)));
+    ShareEmbedding(dir, plan, &record);
+  }
   SLUICE_RETURN_IF_ERROR(
       FinishStore(checkpoint, dir, options, std::move(record), /*kept=*/{}, &plan));
   result.outcome =
@@ -495,7 +513,7 @@ absl::StatusOr<ShardResult> Shard(const Checkpoint& checkpoint, const std::strin
   for_head.take_tokenizer = false;
   SLUICE_ASSIGN_OR_RETURN(const ShardResult head,
                           ShardPart(checkpoint, StorePart::kMtpHead, head_dir, for_head));
-  result.stored_bytes += head.stored_bytes;
+  result.stored_bytes += head.stored_bytes - SharedBytes(store_dir, head_dir);
   result.judged_by_headers = result.judged_by_headers || head.judged_by_headers;
   // A run was killed behind the model.
   if (result.outcome == ShardOutcome::kComplete && head.outcome != ShardOutcome::kComplete) {

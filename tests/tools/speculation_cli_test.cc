@@ -156,6 +156,18 @@ TEST_F(SpeculationCli, TheCheckpointsHeadDrafts) {
   run = RunSluice({"run", Bard(), "-p", "x", "-md", store + "/mtp"});
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.err, HasSubstr("the head of a model"));
+  // A store whose head was not written yet runs without it, until the same command writes it.
+  std::filesystem::remove_all(store + "/mtp");
+  run = RunSluice({"run", store, "-p", "x", "-n", "1", "-c", "256"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("MTP head does not draft"));
+  run = RunSluice({"run", store, "-p", "x", "-c", "256", "--speculate", "mtp"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("run again, writes what is missing"));
+  // As a run leaves it that was killed before it wrote a file of the head.
+  std::filesystem::create_directory(store + "/mtp");
+  EXPECT_EQ(RunSluice({"shard", *dir_ / "mimo", store}).exit_code, 0);
+  EXPECT_EQ(RunSluice({"verify", store}).exit_code, 0);
 }
 
 class BatchSpeculation : public SpeculationCli {

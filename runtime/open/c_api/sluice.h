@@ -107,7 +107,7 @@ typedef struct sluice_options {
   void (*on_note)(void* user, const char* text);
   /* What on_note gets. */
   void* user;
-  /* Who drafts tokens that a pass computes beyond a sequence's next one: "off", "auto" (all that
+  /* What drafts tokens that a pass computes beyond a sequence's next one: "off", "auto" (all that
    * there is), "ngram" (what followed the last tokens before), "model" (draft_store) or
    * "mtp" (the head that a checkpoint has for that); NULL: "off". Answers do not depend on it. */
   const char* speculate;
