@@ -14,7 +14,7 @@ namespace sluice {
 namespace {
 
 // More would want more pages than their numbers can name.
-constexpr int64_t kMostSequences = 1 << 20;
+constexpr int64_t kMostAllowedSequences = 1 << 20;
 
 void FillDefaults(OpenOptions* options) {
   const int64_t budget = options->max_ram_bytes;
@@ -26,9 +26,10 @@ void FillDefaults(OpenOptions* options) {
 }
 
 absl::StatusOr<MemoryPlan> PlanOf(const Session& session, const OpenOptions& options) {
-  if (options.max_sequences < 1 || options.max_sequences > kMostSequences) {
+  if (options.max_sequences < 1 || options.max_sequences > kMostAllowedSequences) {
     return absl::InvalidArgumentError(absl::StrCat("max_sequences is ", options.max_sequences,
-                                                   "; it must be from 1 to ", kMostSequences));
+                                                   "; it must be from 1 to ",
+                                                   kMostAllowedSequences));
   }
   SLUICE_ASSIGN_OR_RETURN(PlanRequest request,
                           RequestFor(session, options, kPrefillRows, /*logits_of_all_rows=*/false));

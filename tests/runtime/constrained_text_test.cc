@@ -22,9 +22,9 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 #ifdef SLUICE_SANITIZED
-constexpr int kSeeds = 1;
+constexpr int kTextSeeds = 1;
 #else
-constexpr int kSeeds = 4;
+constexpr int kTextSeeds = 4;
 #endif
 constexpr int64_t kMostTokens = 512;
 
@@ -49,14 +49,14 @@ std::vector<float> RandomLogits(int64_t vocab_size, std::mt19937* random) {
   return logits;
 }
 
-struct Text {
+struct TokenText {
   std::string text;
   int64_t tokens = 0;
   bool ended = false;
 };
 
-Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_tokens, int seed,
-              double temperature = 2) {
+TokenText Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_tokens, int seed,
+                   double temperature = 2) {
   const Tokenizer& tokenizer = BardTokenizer();
   const int64_t vocab_size = constraint->vocabulary().num_ids();
   Sampler sampler(vocab_size);
@@ -64,7 +64,7 @@ Text Generate(std::shared_ptr<grammar::Constraint> constraint, int64_t max_token
   grammar::Matcher matcher(std::move(constraint));
   grammar::TokenMask mask;
   std::vector<int32_t> ids;
-  Text result;
+  TokenText result;
   for (; result.tokens < max_tokens && !matcher.finished(); ++result.tokens) {
     const absl::Status status = matcher.Mask(max_tokens - result.tokens, &mask);
     EXPECT_TRUE(status.ok()) << status;
@@ -94,8 +94,8 @@ TEST(ConstrainedText, IsValidByItsSchemaAndEndsInTime) {
     const auto constraint = constraints.For({GrammarKind::kJsonSchema, schema});
     ASSERT_TRUE(constraint.ok()) << constraint.status() << schema;
     const SchemaValidator validator(json::parse(schema));
-    for (int seed = 0; seed < kSeeds; ++seed) {
-      const Text text = Generate(*constraint, kMostTokens, seed);
+    for (int seed = 0; seed < kTextSeeds; ++seed) {
+      const TokenText text = Generate(*constraint, kMostTokens, seed);
       ++texts;
       cut += !text.ended;
       if (!text.ended) continue;
@@ -114,7 +114,7 @@ TEST(ConstrainedText, EndsWithTheFewestTokensThatItsGrammarNeeds) {
     ASSERT_TRUE(constraint.ok()) << constraint.status();
     const SchemaValidator validator(json::parse(schema));
     for (const int more : {0, 1, 7}) {
-      const Text text = Generate(*constraint, (*constraint)->tokens_to_finish() + more, more);
+      const TokenText text = Generate(*constraint, (*constraint)->tokens_to_finish() + more, more);
       EXPECT_TRUE(text.ended) << schema << "\n" << text.text;
       const json value = json::parse(text.text, nullptr, /*allow_exceptions=*/false);
       EXPECT_TRUE(!value.is_discarded() && validator.IsValid(value)) << schema << "\n" << text.text;

@@ -16,12 +16,12 @@ namespace {
 constexpr int64_t kContext = 256;
 constexpr int64_t kAnyLine = int64_t{1} << 40;  // as many bytes as a line may take
 
-CompletionRequest RequestOf(const std::string& line) {
+CompletionRequest RequestOfLine(const std::string& line) {
   return std::get<CompletionRequest>(ParseBatchLine(line, 1, false).request);
 }
 
 int64_t Held(const std::string& line, std::vector<PromptTokens> prompts) {
-  return HeldBytes(RequestOf(line), prompts, kContext);
+  return HeldBytes(RequestOfLine(line), prompts, kContext);
 }
 
 TEST(HeldResults, CountsChoicesLogProbabilitiesAndPrompts) {

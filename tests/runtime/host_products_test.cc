@@ -51,11 +51,11 @@ std::vector<float> OnTheHost(const LayerStore& store, const std::vector<int32_t>
   return TestModel(store, config).Logits(tokens);
 }
 
-struct Case {
+struct ProductCase {
   const char* model;
   const char* recipe;
 };
-class DeviceHostShare : public testing::TestWithParam<Case> {};
+class DeviceHostShare : public testing::TestWithParam<ProductCase> {};
 
 TEST_P(DeviceHostShare, GivesTheHostsBitsWhoeverComputes) {
   const TestStore store(GetParam().model, GetParam().recipe, 16 << 10);
@@ -101,10 +101,10 @@ TEST_P(DeviceHostShare, GivesTheHostsBitsWithLittleHostMemory) {
 // formats.
 INSTANTIATE_TEST_SUITE_P(
     All, DeviceHostShare,
-    testing::Values(Case{"mistral-window-f16", ""}, Case{"qwen2-bias-bf16", ""},
-                    Case{"qwen2-bias-bf16", "q8_0"}, Case{"qwen3-qknorm-bf16", "q4_0"},
-                    Case{"bard-6.7M", "q4_k_m"}),
-    [](const testing::TestParamInfo<Case>& info) {
+    testing::Values(ProductCase{"mistral-window-f16", ""}, ProductCase{"qwen2-bias-bf16", ""},
+                    ProductCase{"qwen2-bias-bf16", "q8_0"},
+                    ProductCase{"qwen3-qknorm-bf16", "q4_0"}, ProductCase{"bard-6.7M", "q4_k_m"}),
+    [](const testing::TestParamInfo<ProductCase>& info) {
       std::string name = std::string(info.param.model) + "_" + info.param.recipe;
       for (char& c : name) c = c == '-' || c == '.' ? '_' : c;
       return name;

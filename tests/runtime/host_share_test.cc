@@ -12,7 +12,7 @@ namespace {
 
 // 1,000 bytes that are copied, or computed by the CPU with one row; a link of 200 bytes/s, products
 // of 800.
-MachineRates Rates() {
+MachineRates ShareRates() {
   MachineRates rates;
   rates.disk_bytes_per_s = 100;
   rates.link_bytes_per_s = 200;
@@ -39,9 +39,9 @@ PassWork ByHost() {
 }
 
 TEST(HostShare, LinkAndCpuAreDoneTogether) {
-  EXPECT_NEAR(BalancedHostShare(Copied(), ByHost(), Rates()), 0.8, 2e-3)
+  EXPECT_NEAR(BalancedHostShare(Copied(), ByHost(), ShareRates()), 0.8, 2e-3)
       << "of bytes that are whole";
-  MachineRates even = Rates();
+  MachineRates even = ShareRates();
   even.link_bytes_per_s = 800;
   EXPECT_NEAR(BalancedHostShare(Copied(), ByHost(), even), 0.5, 2e-3);
 }
@@ -49,7 +49,7 @@ TEST(HostShare, LinkAndCpuAreDoneTogether) {
 TEST(HostShare, AFasterLinkGetsMoreAndAFasterCpuToo) {
   double before = 1;
   for (const double link : {50, 100, 400, 1600, 25600}) {
-    MachineRates rates = Rates();
+    MachineRates rates = ShareRates();
     rates.link_bytes_per_s = link;
     const double share = BalancedHostShare(Copied(), ByHost(), rates);
     EXPECT_LT(share, before) << link;
@@ -57,7 +57,7 @@ TEST(HostShare, AFasterLinkGetsMoreAndAFasterCpuToo) {
   }
   before = 0;
   for (const double cpu : {50, 100, 400, 1600, 25600}) {
-    MachineRates rates = Rates();
+    MachineRates rates = ShareRates();
     rates.kernels = {{Encoding::kQ8_0, 1, cpu}};
     const double share = BalancedHostShare(Copied(), ByHost(), rates);
     EXPECT_GT(share, before) << cpu;
@@ -68,21 +68,21 @@ TEST(HostShare, AFasterLinkGetsMoreAndAFasterCpuToo) {
 TEST(HostShare, IsNoMoreThanTakesTheLinkFromTheBottleneck) {
   PassWork copied = Copied(), by_host = ByHost();
   copied.disk().sent_bytes = by_host.disk().sent_bytes = 500;  // 5 s, as long as the link
-  EXPECT_EQ(BalancedHostShare(copied, by_host, Rates()), 0);
+  EXPECT_EQ(BalancedHostShare(copied, by_host, ShareRates()), 0);
   copied.disk().sent_bytes = by_host.disk().sent_bytes = 400;
-  EXPECT_NEAR(BalancedHostShare(copied, by_host, Rates()), 0.2, 2e-3)
+  EXPECT_NEAR(BalancedHostShare(copied, by_host, ShareRates()), 0.2, 2e-3)
       << "800 bytes in the 4 s of the disk";
-  MachineRates rates = Rates();
+  MachineRates rates = ShareRates();
   rates.device_memory_bytes_per_s = 400;
   EXPECT_EQ(BalancedHostShare(Copied(), ByHost(), rates), 0)
       << "the device's own memory is as slow";
 }
 
 TEST(HostShare, IsNothingWhereRatesAreNotKnown) {
-  MachineRates rates = Rates();
+  MachineRates rates = ShareRates();
   rates.link_bytes_per_s = 0;
   EXPECT_EQ(BalancedHostShare(Copied(), ByHost(), rates), 0);
-  rates = Rates();
+  rates = ShareRates();
   rates.kernels.clear();
   EXPECT_EQ(BalancedHostShare(Copied(), ByHost(), rates), 0);
 }
@@ -112,7 +112,7 @@ class ChosenShare : public testing::Test {
   ChosenShare() : store_("qwen2-bias-bf16", "q8_0", 4 << 10) {
     residency_.tier.assign(manifest().slabs.size(), kInRam);
     residency_.tier_bytes.resize(2);
-    request_.rates = Rates();
+    request_.rates = ShareRates();
     request_.num_threads = 2;
   }
   const Manifest& manifest() const { return store_->manifest(); }
@@ -130,14 +130,15 @@ TEST_F(ChosenShare, IsFasterThanCopyingAllAndBothTakeAsLong) {
   const HostShare share = Choose(1);
   ASSERT_FALSE(share.slabs.empty());
   const PassFloor floor =
-      FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false, share.slabs), Rates());
-  const PassFloor copied = FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false), Rates());
+      FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false, share.slabs), ShareRates());
+  const PassFloor copied =
+      FloorOf(DescribePass(manifest(), residency_, 1, 1, 2, false), ShareRates());
   EXPECT_LT(floor.predicted_s(), 0.25 * copied.predicted_s());
   EXPECT_NEAR(floor.Seconds(kLinkTerm), floor.processor_s, 2.0 * (8 << 10) / 200)
       << "but for a slab or two";
   EXPECT_GE(share.most_rows, 1);
   EXPECT_LT(FloorOf(DescribePass(manifest(), residency_, share.most_rows, 1, 2, false, share.slabs),
-                    Rates())
+                    ShareRates())
                 .predicted_s(),
             copied.predicted_s());
 }

@@ -7,7 +7,7 @@
 namespace sluice {
 namespace {
 
-MachineRates Rates() {
+MachineRates FloorRates() {
   MachineRates rates;
   rates.disk_bytes_per_s = 100;
   rates.memory_bytes_per_s = 1000;
@@ -26,7 +26,7 @@ PassWork WorkIn(size_t num_tiers) {
 }
 
 TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
-  const MachineRates rates = Rates();
+  const MachineRates rates = FloorRates();
   struct Case {
     int64_t rows;
     int threads;
@@ -44,7 +44,7 @@ TEST(PassFloor, InterpolatesKernelTimesBetweenRows) {
 
 // 1,000 bytes at 100 a second, through rings of so many bytes.
 TEST(PassFloor, CountsTheTurnsOfASmallRing) {
-  MachineRates rates = Rates();
+  MachineRates rates = FloorRates();
   rates.verify_bytes_per_s = 0;
   rates.ring_turn_s = 0.5;
   PassWork work = WorkIn(1);
@@ -73,7 +73,7 @@ TEST(PassFloor, CountsTheTurnsOfASmallRing) {
 }
 
 TEST(PassFloor, WithFastMathTakesWhatWasMeasuredOfIt) {
-  MachineRates rates = Rates();
+  MachineRates rates = FloorRates();
   rates.kernels.push_back({Encoding::kBF16, 1, 900});
   rates.kernels.push_back({Encoding::kBF16, 9, 100});
   EXPECT_DOUBLE_EQ(KernelSecondsPerByte(WithFastMath(rates), Encoding::kBF16, 9, 2), 1.0 / 100)
@@ -112,18 +112,18 @@ TEST(PassFloor, IsTheLargestTerm) {
   PassWork work = WorkIn(1);
   work.num_threads = 2;
   work.products = {{Encoding::kQ8_0, 1, 8000}};
-  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 10);
-  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "compute");
+  EXPECT_EQ(FloorOf(work, FloorRates()).floor_s(), 10);
+  EXPECT_STREQ(FloorOf(work, FloorRates()).bound_by(), "compute");
   work.disk().sent_bytes = 2000;
-  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 20);
-  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "disk");
+  EXPECT_EQ(FloorOf(work, FloorRates()).floor_s(), 20);
+  EXPECT_STREQ(FloorOf(work, FloorRates()).bound_by(), "disk");
   work.host().touched_bytes = 30000;
-  EXPECT_EQ(FloorOf(work, Rates()).floor_s(), 30);
-  EXPECT_STREQ(FloorOf(work, Rates()).bound_by(), "memory");
+  EXPECT_EQ(FloorOf(work, FloorRates()).floor_s(), 30);
+  EXPECT_STREQ(FloorOf(work, FloorRates()).bound_by(), "memory");
 }
 
 TEST(PassFloor, HasTheLinkAndTheMemoryOfADeviceAmongItsTerms) {
-  MachineRates rates = Rates();
+  MachineRates rates = FloorRates();
   rates.link_bytes_per_s = 50;
   rates.device_memory_bytes_per_s = 5000;
   PassWork work = WorkIn(2);
@@ -149,7 +149,7 @@ TEST(PassFloor, SharesTheProcessorsInThePrediction) {
   work.num_threads = 2;
   work.products = {{Encoding::kQ8_0, 1, 8000}};  // 10 s of two threads
   work.verified_bytes = 2000;                    // 4 s of one
-  const PassFloor floor = FloorOf(work, Rates());
+  const PassFloor floor = FloorOf(work, FloorRates());
   EXPECT_EQ(floor.floor_s(), 10);
   EXPECT_EQ(floor.predicted_s(), 12);
 }
@@ -266,7 +266,7 @@ TEST(PassFloor, HasATermForEachMemoryAndLinkOfAnyList) {
   work.memories = {{2000, 0}, {2000, 1500}, {1600, 1000}, {0, 600}};
   work.num_threads = 2;
   work.products = {{Encoding::kQ8_0, 1, 5600}};
-  PassFloor floor = FloorOf(work, Rates(), rates);
+  PassFloor floor = FloorOf(work, FloorRates(), rates);
   struct Term {
     const char* name;
     double seconds;
@@ -288,7 +288,7 @@ TEST(PassFloor, HasATermForEachMemoryAndLinkOfAnyList) {
   EXPECT_EQ(floor.links_s(), 6);
   EXPECT_EQ(floor.floor_s(), 7);
   work.memories[1].sent_bytes = 5000;
-  floor = FloorOf(work, Rates(), rates);
+  floor = FloorOf(work, FloorRates(), rates);
   EXPECT_EQ(floor.links_s(), 10);
   EXPECT_EQ(floor.predicted_s(), 10);
   EXPECT_STREQ(floor.bound_by(), "second's link");
@@ -296,7 +296,7 @@ TEST(PassFloor, HasATermForEachMemoryAndLinkOfAnyList) {
 
 // A CPU's pass has no device's memory, and nothing goes over the link to one.
 TEST(PassFloor, TakesTheLastOfTheMemoriesThatWereMeasured) {
-  MachineRates rates = Rates();
+  MachineRates rates = FloorRates();
   rates.link_bytes_per_s = 50;
   rates.device_memory_bytes_per_s = 5000;
   PassWork work = WorkIn(1);

@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-struct Case {
+struct StopCase {
   std::vector<std::string> stops;
   std::vector<std::string> pieces;
   std::vector<std::string> shown;  // after each piece
@@ -18,7 +18,7 @@ struct Case {
 };
 
 TEST(StopMatcher, ShowsTextAsSoonAsItCannotBeAStopText) {
-  const Case cases[] = {
+  const StopCase cases[] = {
       {{}, {"a", "b"}, {"a", "b"}, "", false},
       {{"END"}, {"the E", "ND and"}, {"the ", ""}, "", true},
       {{"END"}, {"E", "N", "x"}, {"", "", "ENx"}, "", false},
@@ -28,7 +28,7 @@ TEST(StopMatcher, ShowsTextAsSoonAsItCannotBeAStopText) {
       {{""}, {"a"}, {"a"}, "", false},
       {{"STOP"}, {"aSTOPb", "c"}, {"a", ""}, "", true},
   };
-  for (const Case& c : cases) {
+  for (const StopCase& c : cases) {
     StopMatcher matcher(c.stops);
     for (size_t i = 0; i < c.pieces.size(); ++i)
       EXPECT_EQ(matcher.Push(c.pieces[i]), c.shown[i]) << c.pieces[i];

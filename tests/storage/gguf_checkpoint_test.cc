@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "gguf_testing.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -81,7 +81,7 @@ TestStore* Session::store_ = nullptr;
 const Tokenizer* Session::tokenizer_ = nullptr;
 
 // Keys and values of the first `tokens` positions, one behind the other.
-std::string RowsOf(Model& model, const KvSequence& sequence, int64_t tokens) {
+std::string RowsOfSession(Model& model, const KvSequence& sequence, int64_t tokens) {
   std::string bytes;
   EXPECT_TRUE(ForEachKvRows(model.kv_cache(), sequence, tokens, KvAccess::kRead,
                             [&](absl::Span<std::byte> part) {
@@ -131,8 +131,8 @@ TEST_F(Session, AKeptPrefixGivesTheBitsOfAFreshPrefill) {
       EXPECT_EQ(with->ids, without->ids) << c.name;
       EXPECT_EQ(kept_cache.tokens, fresh_cache.tokens) << c.name;
       const auto tokens = static_cast<int64_t>(kept_cache.tokens.size());
-      EXPECT_EQ(RowsOf(*kept.model, kept_cache.pages, tokens),
-                RowsOf(*fresh.model, fresh_cache.pages, tokens))
+      EXPECT_EQ(RowsOfSession(*kept.model, kept_cache.pages, tokens),
+                RowsOfSession(*fresh.model, fresh_cache.pages, tokens))
           << c.name;
       const auto logits = [&](Model& model, const CachedTokens& cache) {
         const PassRow row = {&cache.pages, tokens, 11, true};

@@ -8,14 +8,14 @@
 namespace sluice {
 namespace {
 
-struct Case {
+struct ReasoningCase {
   const char* text;
   bool inside;
   const char* reasoning;
   const char* content;
 };
 
-constexpr Case kCases[] = {
+constexpr ReasoningCase kReasoningCases[] = {
     {"", false, "", ""},
     {"Hi", false, "", "Hi"},
     {"\n Hi \n", false, "", "\n Hi \n"},
@@ -35,7 +35,7 @@ constexpr Case kCases[] = {
 };
 
 TEST(Reasoning, IsToldFromTheAnswerHoweverTheTextIsCut) {
-  for (const Case& c : kCases) {
+  for (const ReasoningCase& c : kReasoningCases) {
     const SplitAnswer whole = SplitReasoning(c.text, c.inside);
     EXPECT_EQ(whole.reasoning, c.reasoning) << c.text;
     EXPECT_EQ(whole.content, c.content) << c.text;
