@@ -31,6 +31,18 @@ void AppendLlamaLayer(const ModelSpec& model, const LayerSpec& layer,
 void AppendPlainLayer(const ModelSpec& model, const LayerSpec& layer,
                       std::vector<TensorSpec>* tensors);
 
+// How config.json is read of Qwen 2, and of models that are made of its layers.
+inline constexpr ConfigRules kQwen2Config = {.qkv_bias = kAlwaysBias,
+                                             .output_bias = kNoBias,
+                                             .mlp_bias = kNoBias,
+                                             .qk_norm = false,
+                                             .windows = WindowRule::kByLayerType,
+                                             .num_key_value_heads = 32,
+                                             .head_dim = 0,
+                                             .max_position_embeddings = 32768,
+                                             .bos_token_id = std::nullopt,
+                                             .eos_token_id = std::nullopt};
+
 // For Family::is_70b: 80 layers in which query heads share heads of keys and values.
 bool Has80GroupedLayers(const HyperParameters& hyper_parameters);
 
